@@ -10,6 +10,7 @@ import (
 	"github.com/syncline-dev/syncline/api/spec"
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/delivery"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -99,9 +100,9 @@ func (s *server) EditDeadLetter(ctx context.Context, req spec.EditDeadLetterRequ
 			return nil, err
 		}
 	}
-	var fields record.Fields
-	if err := fields.UnmarshalJSON(req.Body.Fields); err != nil {
-		return nil, fault.Wrap(err, fault.Malformed, "request.malformed", "The fields cannot be read.").At(fault.Field{Pointer: "/fields", Message: "The fields cannot be read."})
+	fields, err := correctionsOf(req.Body.Fields)
+	if err != nil {
+		return nil, err
 	}
 	d, err := s.DeadLetters.Edit(ctx, who(ctx), id, fields, version)
 	if err != nil {
@@ -153,4 +154,80 @@ func (s *server) DiscardDeadLetter(ctx context.Context, req spec.DiscardDeadLett
 		return nil, err
 	}
 	return spec.DiscardDeadLetter200JSONResponse{DeadLetterJSONResponse: spec.DeadLetterJSONResponse(showDeadLetter(d))}, nil
+}
+
+func (s *server) RedriveDeadLetters(ctx context.Context, req spec.RedriveDeadLettersRequestObject) (spec.RedriveDeadLettersResponseObject, error) {
+	b := req.Body
+	sel, err := s.selection(ctx, b.Service, b.System, b.Code, (*string)(b.Direction))
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.decideMany(ctx, sel, b.DryRun, func() (int, error) { return s.DeadLetters.RedriveAll(ctx, who(ctx), sel, maxRedrive) })
+	return spec.RedriveDeadLetters200JSONResponse(out), err
+}
+
+func (s *server) DiscardDeadLetters(ctx context.Context, req spec.DiscardDeadLettersRequestObject) (spec.DiscardDeadLettersResponseObject, error) {
+	b := req.Body
+	sel, err := s.selection(ctx, b.Service, b.System, b.Code, (*string)(b.Direction))
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.decideMany(ctx, sel, b.DryRun, func() (int, error) { return s.DeadLetters.DiscardAll(ctx, who(ctx), sel, b.Reason, maxRedrive) })
+	return spec.DiscardDeadLetters200JSONResponse(out), err
+}
+
+// selection is what an act on many dead letters names; naming nothing is refused, also where they are only counted.
+func (s *server) selection(ctx context.Context, serviceRef, system, code, direction *string) (sel delivery.Selection, err error) {
+	if sel.Service, err = s.serviceNamed(ctx, serviceRef, auth.RedriveDeadLetters); err != nil {
+		return sel, err
+	}
+	sel.System, sel.Code, sel.Direction = record.System(word(system)), word(code), word(direction)
+	return sel, sel.Check()
+}
+
+// decideMany counts the dead letters selected, and decides them unless it is only a look.
+func (s *server) decideMany(ctx context.Context, sel delivery.Selection, dryRun *bool, decide func() (int, error)) (out spec.DeadLettersDecided, err error) {
+	if out.Selected, err = s.DeadLetters.Count(ctx, who(ctx), sel); err != nil {
+		return out, err
+	}
+	if dryRun == nil || !*dryRun {
+		if out.Done, err = decide(); err != nil {
+			return out, err
+		}
+	}
+	out.Remaining = max(0, out.Selected-int64(out.Done))
+	return out, nil
+}
+
+func (s *server) CheckDeadLetter(ctx context.Context, req spec.CheckDeadLetterRequestObject) (spec.CheckDeadLetterResponseObject, error) {
+	if err := who(ctx).May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	id, err := named(ident.DeadLetter, req.DeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := correctionsOf(req.Body.Fields)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.DeadLetters.Get(ctx, who(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Records.Flaws(ctx, who(ctx), d.Service, d.System, d.Object, d.Corrected(fields))
+	if err != nil {
+		return nil, err
+	}
+	show := func(f engine.Flaw) spec.DeadLetterFlaw {
+		return spec.DeadLetterFlaw{Field: f.Field, Rule: f.Rule, Message: f.Reason}
+	}
+	return spec.CheckDeadLetter200JSONResponse{Data: shown(list, show), NextCursor: noCursor()}, nil
+}
+
+func correctionsOf(raw []byte) (fields record.Fields, err error) {
+	if err := fields.UnmarshalJSON(raw); err != nil {
+		return nil, fault.Wrap(err, fault.Malformed, "request.malformed", "The fields cannot be read.").At(fault.Field{Pointer: "/fields", Message: "The fields cannot be read."})
+	}
+	return fields, nil
 }

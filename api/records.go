@@ -198,7 +198,27 @@ func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecor
 		case owed:
 			status.Status = spec.SystemRecordStatusStatusPending
 		}
+		if w, waits := d.WaitsFor(record.System(system)); waits {
+			why := showWaiting(w)
+			status.Waiting = &why
+		}
 		out[system] = status
+	}
+	return out
+}
+
+func showWaiting(w engine.Waiting) spec.RecordWaiting {
+	out := spec.RecordWaiting{
+		Reason: spec.RecordWaitingReason(w.Reason), Text: w.Why, Until: nullable.NewNullNullable[time.Time](), Record: nullable.NewNullNullable[string](), Hold: nullable.NewNullNullable[string](),
+	}
+	if !w.Until.IsZero() {
+		out.Until.Set(w.Until.UTC())
+	}
+	if !w.For.IsZero() {
+		out.Record.Set(public(ident.Entity, w.For))
+	}
+	if w.Hold != uuid.Nil {
+		out.Hold.Set(public(ident.Hold, w.Hold))
 	}
 	return out
 }

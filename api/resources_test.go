@@ -548,6 +548,19 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	w.refused(409, "dead_letter.not_editable", p.as("PATCH", letter, `{"fields":{"name":"short"}}`, "Content-Type", "application/merge-patch+json"))
 	w.refused(422, "request.invalid", p.as("PATCH", letter, `{"fields":{}}`, "Content-Type", "application/merge-patch+json"))
 	w.refused(404, "dead_letter.not_found", p.as("PATCH", "/v1/dead-letters/dlq_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"fields":{"name":"short"}}`, "Content-Type", "application/merge-patch+json"))
+	if v := w.want(200, p.as("POST", letter+":check", `{"fields":{"name":"short"}}`)).json(t); len(v["data"].([]any)) != 0 {
+		t.Errorf("without validation there are flaws: %v", v)
+	}
+	code := letters[0].(map[string]any)["code"].(string)
+	w.refused(422, "dead_letter.selection_empty", p.as("POST", "/v1/dead-letters:redrive", `{"dryRun":true}`))
+	w.refused(422, "dead_letter.selection_empty", p.as("POST", "/v1/dead-letters:discard", `{"reason":"All of it"}`))
+	w.refused(422, "request.invalid", p.as("POST", "/v1/dead-letters:discard", `{"code":"`+code+`"}`))
+	if v := w.want(200, p.as("POST", "/v1/dead-letters:redrive", `{"code":"no.such"}`)).json(t); v["selected"] != 0.0 || v["done"] != 0.0 {
+		t.Errorf("of no cause: %v", v)
+	}
+	if v := w.want(200, p.as("POST", "/v1/dead-letters:discard", `{"code":"`+code+`","direction":"out","reason":"A look","dryRun":true}`)).json(t); v["selected"] != float64(len(letters)) || v["done"] != 0.0 || v["remaining"] != v["selected"] {
+		t.Errorf("a dry run: %v", v)
+	}
 	w.refused(422, "request.invalid", p.as("POST", letter+":discard", `{"reason":""}`))
 	if v := w.want(200, p.as("POST", letter+":discard", `{"reason":"A test"}`)).json(t); v["state"] != "discarded" || v["reason"] != "A test" {
 		t.Errorf("discarded: %v", v)
@@ -555,6 +568,9 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	w.refused(409, "dead_letter.not_open", p.as("POST", letter+":discard", `{"reason":"Twice"}`))
 	if v := w.want(202, p.as("POST", letter+":redrive", "")).json(t); v["state"] != "redriven" {
 		t.Errorf("redriven: %v", v)
+	}
+	if v := w.want(200, p.as("POST", "/v1/dead-letters:redrive", `{"code":"no.such","dryRun":false}`)).json(t); v["done"] != 0.0 {
+		t.Errorf("of another cause: %v", v)
 	}
 	if v := w.want(202, p.as("POST", "/v1/dead-letters/"+letters[1].(map[string]any)["id"].(string)+":redriveAlike", "")).json(t); v["redriven"] != 1.0 {
 		t.Errorf("redriven alike: %v", v)

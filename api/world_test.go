@@ -286,6 +286,7 @@ syncConfig:
     strategy: lastWriteWins
     fields:
       name: {strategy: manual}
+  conflictAlerts: [{field: name, count: 1, within: 1d}, {count: 1, within: 1d}]
   safetyThreshold: {maxDecreasePercent: 50, fields: [quantity]}
 businessRules:
   - {name: watch, condition: quantity >= 2, action: flag_for_review, with: {note: %[3]s}}

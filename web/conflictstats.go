@@ -28,6 +28,7 @@ type ConflictStatsView struct {
 	Pairs      ui.DataTable
 	People     ui.DataTable
 	Strategies ui.DataTable
+	Alerts     ui.DataTable // that the documents asked for
 	None       bool
 	Days       string // what the span is, kept by the forms
 
@@ -99,6 +100,18 @@ func (h *Handler) conflictStats(v *visit) error {
 		view.Ranges.Options = append(view.Ranges.Options, ui.Segment{Label: strconv.Itoa(d) + " d", Href: address(conflictStatsPath, q), Current: d == days})
 	}
 	view.fill(st, days)
+	alerts, err := h.Reader.ConflictAlerts(v.ctx(), v.who, engine.AlertQuery{Service: span.Service, Since: span.Since, Limit: mostLines})
+	if err != nil {
+		return err
+	}
+	view.Alerts = ui.DataTable{Caption: "Conflict alerts", Head: []string{"When", "Service", "Field", "Conflicts", "Told from"}, Numbers: 1}
+	for _, a := range alerts {
+		field := "any"
+		if a.Field != nil {
+			field = fieldName(*a.Field)
+		}
+		view.Alerts.Rows = append(view.Alerts.Rows, []string{a.At.UTC().Format("2 Jan 15:04") + " UTC", a.ServiceName, field, ui.Number(a.Conflicts), ui.Number(int64(a.Count)) + " within " + ui.Span(a.Within)})
+	}
 	if err := v.tryStrategy(&view, chosen, one); err != nil {
 		return err
 	}

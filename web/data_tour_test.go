@@ -331,6 +331,22 @@ func TestDeadLetters(t *testing.T) {
 	p.WaitText("#dead-letters", "sold out for good")
 	p.WaitText("#dead-letters", "Ada Lindqvist")
 
+	// All that a filter shows are decided at once; how many these are is said first.
+	h.exec(warehouse, "UPDATE stock_levels SET quantity = 661 WHERE sku IN ('SKU-3', 'SKU-4')")
+	open(2)
+	p.Goto(h.url + "/dead-letters")
+	p.WaitText("#dead-letters", "small")
+	code := webtest.Eval[string](p, `document.querySelector('#dead-letters .alert a[href^="/docs/errors/postgresql."]').href.split("/").pop()`)
+	p.Goto(h.url + "/dead-letters?code=" + code)
+	p.Wait(`document.querySelector("main form[action^='/dead-letters:redrive'] button").textContent.includes("Try all 2 again")`)
+	p.Click(`main [commandfor="selection-discard"]`)
+	p.Wait(`document.querySelector("#selection-discard").open`)
+	p.Axe()
+	p.Fill(`dialog[open] [name="reason"]`, "counted anew")
+	p.Click(`dialog[open] .btn-danger-fill`)
+	p.WaitText(".toasts", "2 dead letters given up")
+	open(0)
+
 	// A reason is asked for on the server, too.
 	h.exec(warehouse, "UPDATE stock_levels SET quantity = 661 WHERE sku = 'SKU-5'")
 	open(1)

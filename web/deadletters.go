@@ -27,6 +27,9 @@ func (h *Handler) routesDeadLetters(r chi.Router) {
 	r.Get("/dead-letters", h.page(h.deadLetters))
 	r.Get("/dead-letters/{letter}", h.page(h.deadLetter))
 	r.Get("/dead-letters/{letter}/parts/now", h.page(h.deadLetterNow))
+	r.Post("/dead-letters:redrive", h.page(h.redriveAll))
+	r.Post("/dead-letters:discard", h.page(h.discardAll))
+	r.Post("/dead-letters/{letter}:check", h.page(h.checkLetter))
 	r.Post("/dead-letters/{letter}:redrive", h.page(h.redrive))
 	r.Post("/dead-letters/{letter}:edit", h.page(h.editDeadLetter))
 	r.Post("/dead-letters/{letter}:redriveAlike", h.page(h.redriveAlike))
@@ -190,6 +193,13 @@ func (v *visit) deadList(all *lineup, q delivery.Query, view DeadLetterListView)
 			return err
 		}
 		view.Letters = append(view.Letters, deadLine(d, r))
+	}
+	sel := delivery.Selection{Service: q.Service, System: q.System, Code: q.Code, Direction: q.Direction}
+	if q.State == delivery.Open && sel.Check() == nil && v.can(auth.RedriveDeadLetters) {
+		if view.Selected, err = v.h.DeadLetters.Count(v.ctx(), v.who, sel); err != nil {
+			return err
+		}
+		view.Selection = url.Values{"service": {v.query("service")}, "system": {string(q.System)}, "code": {q.Code}, "direction": {q.Direction}}
 	}
 	if view.Page, err = v.shell("Dead letters", "/dead-letters", "Dead letters", "/dead-letters", deadStateNames[q.State]); err != nil {
 		return err
@@ -356,27 +366,7 @@ func (h *Handler) editDeadLetter(v *visit) error {
 		return err
 	}
 	version, _ := strconv.ParseInt(v.form("version"), 10, 64) // 0 takes it as it is; the form always sends one
-	wrong := make(map[string]string)
-	fields := record.Fields{}
-	for name, was := range d.Payload {
-		typed, there := v.r.PostForm["f."+name]
-		if !there {
-			continue
-		}
-		shown := was
-		if e, changed := d.Edit[name]; changed {
-			shown = e
-		}
-		if len(typed) != 1 || typed[0] == record.Text(shown) {
-			continue // as it was shown
-		}
-		value, bad := valueAs(typed[0], was)
-		if bad != "" {
-			wrong[name] = bad
-			continue
-		}
-		fields[name] = value
-	}
+	fields, wrong := v.corrections(d)
 	if len(wrong) == 0 && len(fields) > 0 {
 		if d, err = h.DeadLetters.Edit(v.ctx(), v.who, d.ID, fields, version); err != nil {
 			return v.editAgain(d, wrong, err)
@@ -394,6 +384,32 @@ func (h *Handler) editDeadLetter(v *visit) error {
 	}
 	v.flash(ui.OK, "It is being tried again as you corrected it.")
 	return v.redirect(deadLetterPath(d.ID))
+}
+
+// corrections are the fields of the form that were typed otherwise than they were shown, and what cannot be read of them.
+func (v *visit) corrections(d delivery.DeadLetter) (fields record.Fields, wrong map[string]string) {
+	v.form("version") // reads the form
+	fields, wrong = record.Fields{}, make(map[string]string)
+	for name, was := range d.Payload {
+		typed, there := v.r.PostForm["f."+name]
+		if !there {
+			continue
+		}
+		shown := was
+		if e, changed := d.Edit[name]; changed {
+			shown = e
+		}
+		if typed[0] == record.Text(shown) {
+			continue // as it was shown
+		}
+		value, bad := valueAs(typed[0], was)
+		if bad != "" {
+			wrong[name] = bad
+			continue
+		}
+		fields[name] = value
+	}
+	return fields, wrong
 }
 
 // editAgain shows the form with what was typed and what is wrong with it.
@@ -450,6 +466,68 @@ func (v *visit) leftOver(n int) string {
 		return ""
 	}
 	return " There may be more: repeat it."
+}
+
+// letterSelection is what the list that an act was sent from shows.
+func (v *visit) letterSelection() (sel delivery.Selection, err error) {
+	sel = delivery.Selection{System: record.System(v.query("system")), Code: v.query("code"), Direction: v.query("direction")}
+	if name := v.query("service"); name != "" {
+		s, _, err := v.h.Services.Get(v.ctx(), v.who, name)
+		if err != nil {
+			return sel, err
+		}
+		sel.Service = s.ID
+	}
+	return sel, nil
+}
+
+func (h *Handler) redriveAll(v *visit) error {
+	sel, err := v.letterSelection()
+	if err != nil {
+		return err
+	}
+	n, err := h.DeadLetters.RedriveAll(v.ctx(), v.who, sel, alikeLimit)
+	if err != nil {
+		return err
+	}
+	v.flash(ui.OK, ui.Count(int64(n), "dead letter is", "dead letters are")+" being tried again."+v.leftOver(n))
+	return v.redirect("/dead-letters")
+}
+
+func (h *Handler) discardAll(v *visit) error {
+	sel, err := v.letterSelection()
+	if err != nil {
+		return err
+	}
+	n, err := h.DeadLetters.DiscardAll(v.ctx(), v.who, sel, v.form("reason"), alikeLimit)
+	if err != nil {
+		return err
+	}
+	v.flash(ui.OK, ui.Count(int64(n), "dead letter", "dead letters")+" given up; the systems keep what they have."+v.leftOver(n))
+	return v.redirect("/dead-letters")
+}
+
+// checkLetter says of the corrections as they are typed what is still wrong with them. Nothing is kept.
+func (h *Handler) checkLetter(v *visit) error {
+	d, err := v.letter()
+	if err != nil {
+		return err
+	}
+	fields, wrong := v.corrections(d)
+	list, err := h.Reader.Flaws(v.ctx(), v.who, d.Service, d.System, d.Object, d.Corrected(fields))
+	if err != nil {
+		return err
+	}
+	view := LetterCheck{Asked: true}
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		view.Flaws = append(view.Flaws, name+": "+wrong[name])
+	}
+	for _, f := range list {
+		if wrong[f.Field] == "" {
+			view.Flaws = append(view.Flaws, f.Field+" breaks the rule "+f.Rule+": "+f.Reason+".")
+		}
+	}
+	return v.render(LetterChecked(view))
 }
 
 func (h *Handler) discard(v *visit) error {

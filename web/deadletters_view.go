@@ -3,6 +3,7 @@
 package web
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/syncline-dev/syncline/web/ui"
@@ -64,6 +65,15 @@ type DeadLetterListView struct {
 	Letters []DeadLetter
 	Pager   ui.Pager
 	Decided bool // they do not wait any more: who decided, and why
+
+	Selected  int64      // how many an act on all that the filter shows would take; 0 where none is offered
+	Selection url.Values // what it is sent with
+}
+
+// LetterCheck is what is wrong with corrections as they are typed.
+type LetterCheck struct {
+	Asked bool // false before anything is typed
+	Flaws []string
 }
 
 // DeadLetterView is one dead letter.

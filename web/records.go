@@ -286,7 +286,7 @@ func (h *Handler) recordView(v *visit) (view RecordView, err error) {
 		return view, err
 	}
 	view.Fields = recordFieldsOf(d, r, decided, path)
-	view.Links = recordLinksOf(d, r, refused, v.now)
+	view.Links = recordLinksOf(d, s.Name, r, refused, v.now)
 	view.MayEdit, view.Frozen, view.Deleted = v.can(auth.EditRecords), d.IsFrozen(), d.DeletedAt != nil
 	view.Notices = recordNotices(d, refused, view.MayEdit)
 	api := "/v1/services/" + url.PathEscape(s.Name) + "/records/" + view.ID
@@ -354,7 +354,16 @@ func behindText(s record.LinkState) string {
 	return "the new value is on its way"
 }
 
-func recordLinksOf(d engine.Detail, r roster, refused []delivery.DeadLetter, now time.Time) (out []RecordLink) {
+// waitingText says why a system does not have the record as it is.
+func waitingText(w engine.Waiting, now time.Time) string {
+	text := map[string]string{"hold": "Held: ", "quiet": "Quiet period: ", "reference": "Waits for another record: ", "approval": "Waits for approval: "}[w.Reason] + w.Why
+	if w.Reason == "quiet" && w.Until.After(now) {
+		text += " That is in " + ui.Span(w.Until.Sub(now)) + " at the latest."
+	}
+	return text
+}
+
+func recordLinksOf(d engine.Detail, in string, r roster, refused []delivery.DeadLetter, now time.Time) (out []RecordLink) {
 	systems := slices.Clone(r.ids)
 	for _, id := range systemsOf(d.Entity) {
 		if !slices.Contains(systems, string(id)) {
@@ -374,6 +383,17 @@ func recordLinksOf(d engine.Detail, r roster, refused []delivery.DeadLetter, now
 		}
 		if owed && !d.IsFrozen() {
 			link.Text = strings.TrimPrefix(link.Text+", a change is owed for "+ui.Span(now.Sub(since)), ", ")
+		}
+		if w, waits := d.WaitsFor(id); waits && w.Reason != "frozen" { // of that the notice speaks, for all systems
+			link.Text = waitingText(w, now)
+			switch {
+			case w.Hold != uuid.Nil:
+				link.Href = holdPath(w.Hold)
+			case !w.For.IsZero():
+				link.Href = recordPath(in, w.For)
+			case w.Reason == "approval":
+				link.Href = approvalsPath
+			}
 		}
 		if i := slices.IndexFunc(refused, func(l delivery.DeadLetter) bool { return l.System == id }); i >= 0 {
 			link.Text, link.Href = refused[i].Message, deadLetterPath(refused[i].ID)
@@ -405,6 +425,12 @@ func recordNotices(d engine.Detail, refused []delivery.DeadLetter, mayEdit bool)
 			a.Actions = ui.Fragments{ui.Button{Label: "Thaw", Size: "sm", Opens: "thaw"}}
 		}
 		out = append(out, a)
+	}
+	if slices.Contains(d.Entity.Held, record.Approval) {
+		out = append(out, ui.Alert{Tone: ui.Warn, Title: "It waits for approval", Text: "A business rule left the record to people. Nothing of it is sent until somebody approves.", Actions: ui.Fragments{ui.Button{Label: "Approvals", Size: "sm", Href: approvalsPath}}})
+	}
+	for _, system := range slices.Sorted(maps.Keys(d.Holds)) {
+		out = append(out, ui.Alert{Tone: ui.Warn, Title: "A change in " + string(system) + " is held", Text: "The other systems do not know of it until somebody decides.", Actions: ui.Fragments{ui.Button{Label: "Look and decide", Size: "sm", Href: holdPath(d.Holds[system])}}})
 	}
 	for _, c := range d.Conflicts {
 		a := ui.Alert{Tone: ui.Split, Title: fieldName(c.Field) + " waits for a decision", Since: c.OpenedAt, Actions: ui.Fragments{ui.Button{Label: "Decide", Size: "sm", Href: conflictPath(c.ID)}}}

@@ -163,6 +163,24 @@ func (e DeadLetterOp) Valid() bool {
 	}
 }
 
+// Defines values for DeadLetterDiscardsDirection.
+const (
+	DeadLetterDiscardsDirectionIn  DeadLetterDiscardsDirection = "in"
+	DeadLetterDiscardsDirectionOut DeadLetterDiscardsDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterDiscardsDirection enum.
+func (e DeadLetterDiscardsDirection) Valid() bool {
+	switch e {
+	case DeadLetterDiscardsDirectionIn:
+		return true
+	case DeadLetterDiscardsDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterGroupDirection.
 const (
 	DeadLetterGroupDirectionIn  DeadLetterGroupDirection = "in"
@@ -175,6 +193,24 @@ func (e DeadLetterGroupDirection) Valid() bool {
 	case DeadLetterGroupDirectionIn:
 		return true
 	case DeadLetterGroupDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeadLetterSelectionDirection.
+const (
+	DeadLetterSelectionDirectionIn  DeadLetterSelectionDirection = "in"
+	DeadLetterSelectionDirectionOut DeadLetterSelectionDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterSelectionDirection enum.
+func (e DeadLetterSelectionDirection) Valid() bool {
+	switch e {
+	case DeadLetterSelectionDirectionIn:
+		return true
+	case DeadLetterSelectionDirectionOut:
 		return true
 	default:
 		return false
@@ -1024,6 +1060,33 @@ func (e RecordSyncOutcome) Valid() bool {
 	case RecordSyncOutcomePending:
 		return true
 	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RecordWaitingReason.
+const (
+	RecordWaitingReasonApproval  RecordWaitingReason = "approval"
+	RecordWaitingReasonFrozen    RecordWaitingReason = "frozen"
+	RecordWaitingReasonHold      RecordWaitingReason = "hold"
+	RecordWaitingReasonQuiet     RecordWaitingReason = "quiet"
+	RecordWaitingReasonReference RecordWaitingReason = "reference"
+)
+
+// Valid indicates whether the value is a known member of the RecordWaitingReason enum.
+func (e RecordWaitingReason) Valid() bool {
+	switch e {
+	case RecordWaitingReasonApproval:
+		return true
+	case RecordWaitingReasonFrozen:
+		return true
+	case RecordWaitingReasonHold:
+		return true
+	case RecordWaitingReasonQuiet:
+		return true
+	case RecordWaitingReasonReference:
 		return true
 	default:
 		return false
@@ -2098,6 +2161,33 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictAlert defines model for ConflictAlert.
+type ConflictAlert struct {
+	At time.Time `json:"at"`
+
+	// Conflicts How many there were within the time.
+	Conflicts int64 `json:"conflicts"`
+
+	// Count How many are an alert.
+	Count int `json:"count"`
+
+	// Field The entity's field; null for any.
+	Field         nullable.Nullable[string] `json:"field"`
+	ID            string                    `json:"id"`
+	Service       string                    `json:"service"`
+	ServiceName   string                    `json:"serviceName"`
+	WithinSeconds int64                     `json:"withinSeconds"`
+}
+
+// ConflictAlertList defines model for ConflictAlertList.
+type ConflictAlertList struct {
+	Data    []ConflictAlert `json:"data"`
+	HasMore bool            `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // ConflictDay defines model for ConflictDay.
 type ConflictDay struct {
 	ByPerson int64 `json:"byPerson"`
@@ -2664,6 +2754,39 @@ type DeadLetterDirection string
 // DeadLetterOp defines model for DeadLetter.Op.
 type DeadLetterOp string
 
+// DeadLetterDiscards defines model for DeadLetterDiscards.
+type DeadLetterDiscards struct {
+	Code      *string                      `json:"code,omitempty"`
+	Direction *DeadLetterDiscardsDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool  `json:"dryRun,omitempty"`
+	Reason string `json:"reason"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterDiscardsDirection defines model for DeadLetterDiscards.Direction.
+type DeadLetterDiscardsDirection string
+
+// DeadLetterFlaw defines model for DeadLetterFlaw.
+type DeadLetterFlaw struct {
+	// Field As its system calls it, as in the payload.
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Rule    string `json:"rule"`
+}
+
+// DeadLetterFlawList defines model for DeadLetterFlawList.
+type DeadLetterFlawList struct {
+	Data []DeadLetterFlaw `json:"data"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetterGroup defines model for DeadLetterGroup.
 type DeadLetterGroup struct {
 	Code      string                   `json:"code"`
@@ -2706,8 +2829,36 @@ type DeadLetterPatch struct {
 	Fields json.RawMessage `json:"fields"`
 }
 
+// DeadLetterSelection defines model for DeadLetterSelection.
+type DeadLetterSelection struct {
+	Code      *string                       `json:"code,omitempty"`
+	Direction *DeadLetterSelectionDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterSelectionDirection defines model for DeadLetterSelection.Direction.
+type DeadLetterSelectionDirection string
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
+
+// DeadLettersDecided defines model for DeadLettersDecided.
+type DeadLettersDecided struct {
+	// Done How many were decided; 0 for a dry run.
+	Done int `json:"done"`
+
+	// Remaining How many are left: repeat the request.
+	Remaining int64 `json:"remaining"`
+
+	// Selected How many the selection had when the request came.
+	Selected int64 `json:"selected"`
+}
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -4242,6 +4393,25 @@ type RecordSyncRequest struct {
 	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
 }
 
+// RecordWaiting Why the record is not on its way to the system, where it waits for more than its turn.
+type RecordWaiting struct {
+	// Hold The hold that it waits for.
+	Hold nullable.Nullable[string] `json:"hold"`
+
+	// Reason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+	Reason RecordWaitingReason `json:"reason"`
+
+	// Record The record that is waited for.
+	Record nullable.Nullable[string] `json:"record"`
+	Text   string                    `json:"text"`
+
+	// Until When it is looked at again at the latest.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// RecordWaitingReason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+type RecordWaitingReason string
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -5045,6 +5215,9 @@ type SystemRecordStatus struct {
 
 	// Status absent: the system holds no copy and is owed none.
 	Status SystemRecordStatusStatus `json:"status"`
+
+	// Waiting Why the record is not on its way to the system, where it waits for more than its turn.
+	Waiting *RecordWaiting `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
@@ -5657,6 +5830,18 @@ type UpdateBudgetParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListConflictAlertsParams defines parameters for ListConflictAlerts.
+type ListConflictAlertsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
 type GetConflictStatisticsParams struct {
 	// FilterService The id or name of a service.
@@ -5839,6 +6024,18 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DiscardDeadLettersParams defines parameters for DiscardDeadLetters.
+type DiscardDeadLettersParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RedriveDeadLettersParams defines parameters for RedriveDeadLetters.
+type RedriveDeadLettersParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6686,8 +6883,17 @@ type TryConnectorJSONRequestBody = ConnectorTrialRequest
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
+// CheckDeadLetterJSONRequestBody defines body for CheckDeadLetter for application/json ContentType.
+type CheckDeadLetterJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
+
+// DiscardDeadLettersJSONRequestBody defines body for DiscardDeadLetters for application/json ContentType.
+type DiscardDeadLettersJSONRequestBody = DeadLetterDiscards
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = DeadLetterSelection
 
 // FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
 type FlagForReviewJSONRequestBody = DiscrepancyFlag
@@ -7037,6 +7243,13 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/budgets/{budget} (the `UpdateBudget` operationId).
 	UpdateBudgetWithApplicationMergePatchPlusJSONBody(ctx context.Context, budget InBudget, params *UpdateBudgetParams, body UpdateBudgetApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListConflictAlerts Conflict alerts, newest first
+	//
+	// One each time that so many conflicts arose within a time that the service's document (`syncConfig.conflictAlerts`) wants people told. The event is `conflict.alert`.
+	//
+	// Corresponds with GET /v1/conflict-alerts (the `ListConflictAlerts` operationId).
+	ListConflictAlerts(ctx context.Context, params *ListConflictAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	//
 	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
@@ -7364,6 +7577,26 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
 	EditDeadLetterWithApplicationMergePatchPlusJSONBody(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CheckDeadLetterWithBody Try corrections without keeping them
+	//
+	// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+	// only a system or the whole record can tell is found when it is redriven.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+	CheckDeadLetterWithBody(ctx context.Context, deadLetter InDeadLetter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckDeadLetter Try corrections without keeping them
+	//
+	// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+	// only a system or the whole record can tell is found when it is redriven.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+	CheckDeadLetter(ctx context.Context, deadLetter InDeadLetter, body CheckDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DiscardDeadLetterWithBody Give a change up
 	//
 	// The systems stay different, on purpose. The reason is kept.
@@ -7395,6 +7628,42 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 	RedriveAlike(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardDeadLettersWithBody Give many changes up
+	//
+	// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+	DiscardDeadLettersWithBody(ctx context.Context, params *DiscardDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscardDeadLetters Give many changes up
+	//
+	// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+	DiscardDeadLetters(ctx context.Context, params *DiscardDeadLettersParams, body DiscardDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedriveDeadLettersWithBody Try many dead letters again
+	//
+	// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithBody(ctx context.Context, params *RedriveDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RedriveDeadLetters Try many dead letters again
+	//
+	// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLetters(ctx context.Context, params *RedriveDeadLettersParams, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListDiscrepancies What did not add up
 	//
@@ -9187,6 +9456,23 @@ func (c *Client) UpdateBudgetWithApplicationMergePatchPlusJSONBody(ctx context.C
 	return c.Client.Do(req)
 }
 
+// ListConflictAlerts Conflict alerts, newest first
+//
+// One each time that so many conflicts arose within a time that the service's document (`syncConfig.conflictAlerts`) wants people told. The event is `conflict.alert`.
+//
+// Corresponds with GET /v1/conflict-alerts (the `ListConflictAlerts` operationId).
+func (c *Client) ListConflictAlerts(ctx context.Context, params *ListConflictAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListConflictAlertsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 //
 // Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
@@ -9944,6 +10230,46 @@ func (c *Client) EditDeadLetterWithApplicationMergePatchPlusJSONBody(ctx context
 	return c.Client.Do(req)
 }
 
+// CheckDeadLetterWithBody Try corrections without keeping them
+//
+// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+// only a system or the whole record can tell is found when it is redriven.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+func (c *Client) CheckDeadLetterWithBody(ctx context.Context, deadLetter InDeadLetter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckDeadLetterRequestWithBody(c.Server, deadLetter, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckDeadLetter Try corrections without keeping them
+//
+// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+// only a system or the whole record can tell is found when it is redriven.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+func (c *Client) CheckDeadLetter(ctx context.Context, deadLetter InDeadLetter, body CheckDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckDeadLetterRequest(c.Server, deadLetter, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DiscardDeadLetterWithBody Give a change up
 //
 // The systems stay different, on purpose. The reason is kept.
@@ -10006,6 +10332,82 @@ func (c *Client) RedriveDeadLetter(ctx context.Context, deadLetter InDeadLetter,
 // Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 func (c *Client) RedriveAlike(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRedriveAlikeRequest(c.Server, deadLetter, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardDeadLettersWithBody Give many changes up
+//
+// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+func (c *Client) DiscardDeadLettersWithBody(ctx context.Context, params *DiscardDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardDeadLettersRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscardDeadLetters Give many changes up
+//
+// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+func (c *Client) DiscardDeadLetters(ctx context.Context, params *DiscardDeadLettersParams, body DiscardDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardDeadLettersRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedriveDeadLettersWithBody Try many dead letters again
+//
+// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+func (c *Client) RedriveDeadLettersWithBody(ctx context.Context, params *RedriveDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedriveDeadLettersRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RedriveDeadLetters Try many dead letters again
+//
+// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+func (c *Client) RedriveDeadLetters(ctx context.Context, params *RedriveDeadLettersParams, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRedriveDeadLettersRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -14150,6 +14552,84 @@ func NewUpdateBudgetRequestWithBody(server string, budget InBudget, params *Upda
 	return req, nil
 }
 
+// NewListConflictAlertsRequest constructs an http.Request for the ListConflictAlerts method
+func NewListConflictAlertsRequest(server string, params *ListConflictAlertsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/conflict-alerts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterService != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[service]", *params.FilterService, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetConflictStatisticsRequest constructs an http.Request for the GetConflictStatistics method
 func NewGetConflictStatisticsRequest(server string, params *GetConflictStatisticsParams) (*http.Request, error) {
 	var err error
@@ -15967,6 +16447,53 @@ func NewEditDeadLetterRequestWithBody(server string, deadLetter InDeadLetter, pa
 	return req, nil
 }
 
+// NewCheckDeadLetterRequest calls the generic CheckDeadLetter builder with application/json body
+func NewCheckDeadLetterRequest(server string, deadLetter InDeadLetter, body CheckDeadLetterJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCheckDeadLetterRequestWithBody(server, deadLetter, "application/json", bodyReader)
+}
+
+// NewCheckDeadLetterRequestWithBody constructs an http.Request for the CheckDeadLetter method, with any body, and a specified content type
+func NewCheckDeadLetterRequestWithBody(server string, deadLetter InDeadLetter, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "deadLetter", deadLetter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/dead-letters/%s:check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDiscardDeadLetterRequest calls the generic DiscardDeadLetter builder with application/json body
 func NewDiscardDeadLetterRequest(server string, deadLetter InDeadLetter, params *DiscardDeadLetterParams, body DiscardDeadLetterJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -16108,6 +16635,116 @@ func NewRedriveAlikeRequest(server string, deadLetter InDeadLetter, params *Redr
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDiscardDeadLettersRequest calls the generic DiscardDeadLetters builder with application/json body
+func NewDiscardDeadLettersRequest(server string, params *DiscardDeadLettersParams, body DiscardDeadLettersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDiscardDeadLettersRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewDiscardDeadLettersRequestWithBody constructs an http.Request for the DiscardDeadLetters method, with any body, and a specified content type
+func NewDiscardDeadLettersRequestWithBody(server string, params *DiscardDeadLettersParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/dead-letters:discard")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRedriveDeadLettersRequest calls the generic RedriveDeadLetters builder with application/json body
+func NewRedriveDeadLettersRequest(server string, params *RedriveDeadLettersParams, body RedriveDeadLettersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRedriveDeadLettersRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRedriveDeadLettersRequestWithBody constructs an http.Request for the RedriveDeadLetters method, with any body, and a specified content type
+func NewRedriveDeadLettersRequestWithBody(server string, params *RedriveDeadLettersParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/dead-letters:redrive")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -24215,6 +24852,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/budgets/{budget} (the `UpdateBudget` operationId).
 	UpdateBudgetWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, budget InBudget, params *UpdateBudgetParams, body UpdateBudgetApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateBudgetResponse, error)
 
+	// ListConflictAlertsWithResponse Conflict alerts, newest first
+	//
+	// One each time that so many conflicts arose within a time that the service's document (`syncConfig.conflictAlerts`) wants people told. The event is `conflict.alert`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/conflict-alerts (the `ListConflictAlerts` operationId).
+	ListConflictAlertsWithResponse(ctx context.Context, params *ListConflictAlertsParams, reqEditors ...RequestEditorFn) (*ListConflictAlertsResponse, error)
+
 	// GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
 	//
 	// Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
@@ -24592,6 +25238,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/dead-letters/{deadLetter} (the `EditDeadLetter` operationId).
 	EditDeadLetterWithApplicationMergePatchPlusJSONBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, params *EditDeadLetterParams, body EditDeadLetterApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*EditDeadLetterResponse, error)
 
+	// CheckDeadLetterWithBodyWithResponse Try corrections without keeping them
+	//
+	// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+	// only a system or the whole record can tell is found when it is redriven.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+	CheckDeadLetterWithBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckDeadLetterResponse, error)
+
+	// CheckDeadLetterWithResponse Try corrections without keeping them
+	//
+	// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+	// only a system or the whole record can tell is found when it is redriven.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+	CheckDeadLetterWithResponse(ctx context.Context, deadLetter InDeadLetter, body CheckDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckDeadLetterResponse, error)
+
 	// DiscardDeadLetterWithBodyWithResponse Give a change up
 	//
 	// The systems stay different, on purpose. The reason is kept.
@@ -24627,6 +25293,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/dead-letters/{deadLetter}:redriveAlike (the `RedriveAlike` operationId).
 	RedriveAlikeWithResponse(ctx context.Context, deadLetter InDeadLetter, params *RedriveAlikeParams, reqEditors ...RequestEditorFn) (*RedriveAlikeResponse, error)
+
+	// DiscardDeadLettersWithBodyWithResponse Give many changes up
+	//
+	// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+	DiscardDeadLettersWithBodyWithResponse(ctx context.Context, params *DiscardDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardDeadLettersResponse, error)
+
+	// DiscardDeadLettersWithResponse Give many changes up
+	//
+	// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+	DiscardDeadLettersWithResponse(ctx context.Context, params *DiscardDeadLettersParams, body DiscardDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardDeadLettersResponse, error)
+
+	// RedriveDeadLettersWithBodyWithResponse Try many dead letters again
+	//
+	// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithBodyWithResponse(ctx context.Context, params *RedriveDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error)
+
+	// RedriveDeadLettersWithResponse Try many dead letters again
+	//
+	// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+	RedriveDeadLettersWithResponse(ctx context.Context, params *RedriveDeadLettersParams, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error)
 
 	// ListDiscrepanciesWithResponse What did not add up
 	//
@@ -27048,6 +27750,61 @@ func (r UpdateBudgetResponse) ContentType() string {
 	return ""
 }
 
+// ListConflictAlertsResponseDefaultHeaders the declared response headers of an HTTP default response for ListConflictAlerts
+type ListConflictAlertsResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListConflictAlertsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConflictAlertList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListConflictAlertsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListConflictAlertsResponse) GetJSON200() *ConflictAlertList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListConflictAlertsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListConflictAlertsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListConflictAlertsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListConflictAlertsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListConflictAlertsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConflictStatisticsResponseDefaultHeaders the declared response headers of an HTTP default response for GetConflictStatistics
 type GetConflictStatisticsResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -28990,6 +29747,61 @@ func (r EditDeadLetterResponse) ContentType() string {
 	return ""
 }
 
+// CheckDeadLetterResponseDefaultHeaders the declared response headers of an HTTP default response for CheckDeadLetter
+type CheckDeadLetterResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CheckDeadLetterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLetterFlawList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CheckDeadLetterResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckDeadLetterResponse) GetJSON200() *DeadLetterFlawList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckDeadLetterResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckDeadLetterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckDeadLetterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckDeadLetterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckDeadLetterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DiscardDeadLetterResponseDefaultHeaders the declared response headers of an HTTP default response for DiscardDeadLetter
 type DiscardDeadLetterResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -29149,6 +29961,116 @@ func (r RedriveAlikeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RedriveAlikeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DiscardDeadLettersResponseDefaultHeaders the declared response headers of an HTTP default response for DiscardDeadLetters
+type DiscardDeadLettersResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DiscardDeadLettersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLettersDecided
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DiscardDeadLettersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiscardDeadLettersResponse) GetJSON200() *DeadLettersDecided {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiscardDeadLettersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiscardDeadLettersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiscardDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiscardDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiscardDeadLettersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RedriveDeadLettersResponseDefaultHeaders the declared response headers of an HTTP default response for RedriveDeadLetters
+type RedriveDeadLettersResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RedriveDeadLettersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadLettersDecided
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RedriveDeadLettersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RedriveDeadLettersResponse) GetJSON200() *DeadLettersDecided {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RedriveDeadLettersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RedriveDeadLettersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RedriveDeadLettersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RedriveDeadLettersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RedriveDeadLettersResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -37245,6 +38167,21 @@ func (c *ClientWithResponses) UpdateBudgetWithApplicationMergePatchPlusJSONBodyW
 	return ParseUpdateBudgetResponse(rsp)
 }
 
+// ListConflictAlertsWithResponse Conflict alerts, newest first
+//
+// One each time that so many conflicts arose within a time that the service's document (`syncConfig.conflictAlerts`) wants people told. The event is `conflict.alert`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/conflict-alerts (the `ListConflictAlerts` operationId).
+func (c *ClientWithResponses) ListConflictAlertsWithResponse(ctx context.Context, params *ListConflictAlertsParams, reqEditors ...RequestEditorFn) (*ListConflictAlertsResponse, error) {
+	rsp, err := c.ListConflictAlerts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListConflictAlertsResponse(rsp)
+}
+
 // GetConflictStatisticsWithResponse How often systems disagree, about what, and whether decisions hold
 //
 // Of the conflicts opened in the span; 30 days to now when nothing is said, a year at most.
@@ -37880,6 +38817,38 @@ func (c *ClientWithResponses) EditDeadLetterWithApplicationMergePatchPlusJSONBod
 	return ParseEditDeadLetterResponse(rsp)
 }
 
+// CheckDeadLetterWithBodyWithResponse Try corrections without keeping them
+//
+// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+// only a system or the whole record can tell is found when it is redriven.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+func (c *ClientWithResponses) CheckDeadLetterWithBodyWithResponse(ctx context.Context, deadLetter InDeadLetter, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckDeadLetterResponse, error) {
+	rsp, err := c.CheckDeadLetterWithBody(ctx, deadLetter, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckDeadLetterResponse(rsp)
+}
+
+// CheckDeadLetterWithResponse Try corrections without keeping them
+//
+// Which fields would still break a rule of the document's validation, corrected so. Nothing is kept, and no system is asked: what
+// only a system or the whole record can tell is found when it is redriven.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters/{deadLetter}:check (the `CheckDeadLetter` operationId).
+func (c *ClientWithResponses) CheckDeadLetterWithResponse(ctx context.Context, deadLetter InDeadLetter, body CheckDeadLetterJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckDeadLetterResponse, error) {
+	rsp, err := c.CheckDeadLetter(ctx, deadLetter, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckDeadLetterResponse(rsp)
+}
+
 // DiscardDeadLetterWithBodyWithResponse Give a change up
 //
 // The systems stay different, on purpose. The reason is kept.
@@ -37938,6 +38907,66 @@ func (c *ClientWithResponses) RedriveAlikeWithResponse(ctx context.Context, dead
 		return nil, err
 	}
 	return ParseRedriveAlikeResponse(rsp)
+}
+
+// DiscardDeadLettersWithBodyWithResponse Give many changes up
+//
+// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+func (c *ClientWithResponses) DiscardDeadLettersWithBodyWithResponse(ctx context.Context, params *DiscardDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscardDeadLettersResponse, error) {
+	rsp, err := c.DiscardDeadLettersWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardDeadLettersResponse(rsp)
+}
+
+// DiscardDeadLettersWithResponse Give many changes up
+//
+// The open ones selected, the oldest first, at most 500 at a time, for one reason, which is kept. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters:discard (the `DiscardDeadLetters` operationId).
+func (c *ClientWithResponses) DiscardDeadLettersWithResponse(ctx context.Context, params *DiscardDeadLettersParams, body DiscardDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscardDeadLettersResponse, error) {
+	rsp, err := c.DiscardDeadLetters(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscardDeadLettersResponse(rsp)
+}
+
+// RedriveDeadLettersWithBodyWithResponse Try many dead letters again
+//
+// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+func (c *ClientWithResponses) RedriveDeadLettersWithBodyWithResponse(ctx context.Context, params *RedriveDeadLettersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error) {
+	rsp, err := c.RedriveDeadLettersWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedriveDeadLettersResponse(rsp)
+}
+
+// RedriveDeadLettersWithResponse Try many dead letters again
+//
+// The open ones selected, the oldest first, at most 500 at a time. With `dryRun` they are only counted. At least one of `service`, `system`, `code` and `direction` is named.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/dead-letters:redrive (the `RedriveDeadLetters` operationId).
+func (c *ClientWithResponses) RedriveDeadLettersWithResponse(ctx context.Context, params *RedriveDeadLettersParams, body RedriveDeadLettersJSONRequestBody, reqEditors ...RequestEditorFn) (*RedriveDeadLettersResponse, error) {
+	rsp, err := c.RedriveDeadLetters(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRedriveDeadLettersResponse(rsp)
 }
 
 // ListDiscrepanciesWithResponse What did not add up
@@ -41445,6 +42474,52 @@ func ParseUpdateBudgetResponse(rsp *http.Response) (*UpdateBudgetResponse, error
 	return response, nil
 }
 
+// ParseListConflictAlertsResponse parses an HTTP response from a ListConflictAlertsWithResponse call
+func ParseListConflictAlertsResponse(rsp *http.Response) (*ListConflictAlertsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListConflictAlertsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConflictAlertList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListConflictAlertsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetConflictStatisticsResponse parses an HTTP response from a GetConflictStatisticsWithResponse call
 func ParseGetConflictStatisticsResponse(rsp *http.Response) (*GetConflictStatisticsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -43159,6 +44234,52 @@ func ParseEditDeadLetterResponse(rsp *http.Response) (*EditDeadLetterResponse, e
 	return response, nil
 }
 
+// ParseCheckDeadLetterResponse parses an HTTP response from a CheckDeadLetterWithResponse call
+func ParseCheckDeadLetterResponse(rsp *http.Response) (*CheckDeadLetterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckDeadLetterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLetterFlawList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CheckDeadLetterResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDiscardDeadLetterResponse parses an HTTP response from a DiscardDeadLetterWithResponse call
 func ParseDiscardDeadLetterResponse(rsp *http.Response) (*DiscardDeadLetterResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -43284,6 +44405,98 @@ func ParseRedriveAlikeResponse(rsp *http.Response) (*RedriveAlikeResponse, error
 	switch {
 	case true:
 		var headers RedriveAlikeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDiscardDeadLettersResponse parses an HTTP response from a DiscardDeadLettersWithResponse call
+func ParseDiscardDeadLettersResponse(rsp *http.Response) (*DiscardDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiscardDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLettersDecided
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DiscardDeadLettersResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRedriveDeadLettersResponse parses an HTTP response from a RedriveDeadLettersWithResponse call
+func ParseRedriveDeadLettersResponse(rsp *http.Response) (*RedriveDeadLettersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RedriveDeadLettersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadLettersDecided
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RedriveDeadLettersResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -169,6 +169,24 @@ func (e DeadLetterOp) Valid() bool {
 	}
 }
 
+// Defines values for DeadLetterDiscardsDirection.
+const (
+	DeadLetterDiscardsDirectionIn  DeadLetterDiscardsDirection = "in"
+	DeadLetterDiscardsDirectionOut DeadLetterDiscardsDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterDiscardsDirection enum.
+func (e DeadLetterDiscardsDirection) Valid() bool {
+	switch e {
+	case DeadLetterDiscardsDirectionIn:
+		return true
+	case DeadLetterDiscardsDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterGroupDirection.
 const (
 	DeadLetterGroupDirectionIn  DeadLetterGroupDirection = "in"
@@ -181,6 +199,24 @@ func (e DeadLetterGroupDirection) Valid() bool {
 	case DeadLetterGroupDirectionIn:
 		return true
 	case DeadLetterGroupDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeadLetterSelectionDirection.
+const (
+	DeadLetterSelectionDirectionIn  DeadLetterSelectionDirection = "in"
+	DeadLetterSelectionDirectionOut DeadLetterSelectionDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterSelectionDirection enum.
+func (e DeadLetterSelectionDirection) Valid() bool {
+	switch e {
+	case DeadLetterSelectionDirectionIn:
+		return true
+	case DeadLetterSelectionDirectionOut:
 		return true
 	default:
 		return false
@@ -1060,6 +1096,33 @@ func (e RecordSyncOutcome) Valid() bool {
 	case RecordSyncOutcomePending:
 		return true
 	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RecordWaitingReason.
+const (
+	RecordWaitingReasonApproval  RecordWaitingReason = "approval"
+	RecordWaitingReasonFrozen    RecordWaitingReason = "frozen"
+	RecordWaitingReasonHold      RecordWaitingReason = "hold"
+	RecordWaitingReasonQuiet     RecordWaitingReason = "quiet"
+	RecordWaitingReasonReference RecordWaitingReason = "reference"
+)
+
+// Valid indicates whether the value is a known member of the RecordWaitingReason enum.
+func (e RecordWaitingReason) Valid() bool {
+	switch e {
+	case RecordWaitingReasonApproval:
+		return true
+	case RecordWaitingReasonFrozen:
+		return true
+	case RecordWaitingReasonHold:
+		return true
+	case RecordWaitingReasonQuiet:
+		return true
+	case RecordWaitingReasonReference:
 		return true
 	default:
 		return false
@@ -2134,6 +2197,33 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictAlert defines model for ConflictAlert.
+type ConflictAlert struct {
+	At time.Time `json:"at"`
+
+	// Conflicts How many there were within the time.
+	Conflicts int64 `json:"conflicts"`
+
+	// Count How many are an alert.
+	Count int `json:"count"`
+
+	// Field The entity's field; null for any.
+	Field         nullable.Nullable[string] `json:"field"`
+	ID            string                    `json:"id"`
+	Service       string                    `json:"service"`
+	ServiceName   string                    `json:"serviceName"`
+	WithinSeconds int64                     `json:"withinSeconds"`
+}
+
+// ConflictAlertList defines model for ConflictAlertList.
+type ConflictAlertList struct {
+	Data    []ConflictAlert `json:"data"`
+	HasMore bool            `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // ConflictDay defines model for ConflictDay.
 type ConflictDay struct {
 	ByPerson int64 `json:"byPerson"`
@@ -2700,6 +2790,39 @@ type DeadLetterDirection string
 // DeadLetterOp defines model for DeadLetter.Op.
 type DeadLetterOp string
 
+// DeadLetterDiscards defines model for DeadLetterDiscards.
+type DeadLetterDiscards struct {
+	Code      *string                      `json:"code,omitempty"`
+	Direction *DeadLetterDiscardsDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool  `json:"dryRun,omitempty"`
+	Reason string `json:"reason"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterDiscardsDirection defines model for DeadLetterDiscards.Direction.
+type DeadLetterDiscardsDirection string
+
+// DeadLetterFlaw defines model for DeadLetterFlaw.
+type DeadLetterFlaw struct {
+	// Field As its system calls it, as in the payload.
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Rule    string `json:"rule"`
+}
+
+// DeadLetterFlawList defines model for DeadLetterFlawList.
+type DeadLetterFlawList struct {
+	Data []DeadLetterFlaw `json:"data"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetterGroup defines model for DeadLetterGroup.
 type DeadLetterGroup struct {
 	Code      string                   `json:"code"`
@@ -2742,8 +2865,36 @@ type DeadLetterPatch struct {
 	Fields json.RawMessage `json:"fields"`
 }
 
+// DeadLetterSelection defines model for DeadLetterSelection.
+type DeadLetterSelection struct {
+	Code      *string                       `json:"code,omitempty"`
+	Direction *DeadLetterSelectionDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterSelectionDirection defines model for DeadLetterSelection.Direction.
+type DeadLetterSelectionDirection string
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
+
+// DeadLettersDecided defines model for DeadLettersDecided.
+type DeadLettersDecided struct {
+	// Done How many were decided; 0 for a dry run.
+	Done int `json:"done"`
+
+	// Remaining How many are left: repeat the request.
+	Remaining int64 `json:"remaining"`
+
+	// Selected How many the selection had when the request came.
+	Selected int64 `json:"selected"`
+}
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -4296,6 +4447,25 @@ type RecordSyncRequest struct {
 	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
 }
 
+// RecordWaiting Why the record is not on its way to the system, where it waits for more than its turn.
+type RecordWaiting struct {
+	// Hold The hold that it waits for.
+	Hold nullable.Nullable[string] `json:"hold"`
+
+	// Reason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+	Reason RecordWaitingReason `json:"reason"`
+
+	// Record The record that is waited for.
+	Record nullable.Nullable[string] `json:"record"`
+	Text   string                    `json:"text"`
+
+	// Until When it is looked at again at the latest.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// RecordWaitingReason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+type RecordWaitingReason string
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -5099,6 +5269,9 @@ type SystemRecordStatus struct {
 
 	// Status absent: the system holds no copy and is owed none.
 	Status SystemRecordStatusStatus `json:"status"`
+
+	// Waiting Why the record is not on its way to the system, where it waits for more than its turn.
+	Waiting *RecordWaiting `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
@@ -5711,6 +5884,18 @@ type UpdateBudgetParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListConflictAlertsParams defines parameters for ListConflictAlerts.
+type ListConflictAlertsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
 type GetConflictStatisticsParams struct {
 	// FilterService The id or name of a service.
@@ -5893,6 +6078,18 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DiscardDeadLettersParams defines parameters for DiscardDeadLetters.
+type DiscardDeadLettersParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RedriveDeadLettersParams defines parameters for RedriveDeadLetters.
+type RedriveDeadLettersParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6740,8 +6937,17 @@ type TryConnectorJSONRequestBody = ConnectorTrialRequest
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
+// CheckDeadLetterJSONRequestBody defines body for CheckDeadLetter for application/json ContentType.
+type CheckDeadLetterJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
+
+// DiscardDeadLettersJSONRequestBody defines body for DiscardDeadLetters for application/json ContentType.
+type DiscardDeadLettersJSONRequestBody = DeadLetterDiscards
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = DeadLetterSelection
 
 // FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
 type FlagForReviewJSONRequestBody = DiscrepancyFlag
@@ -6952,6 +7158,9 @@ type ServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
@@ -7054,6 +7263,9 @@ type ServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -7063,6 +7275,12 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
@@ -7561,6 +7779,12 @@ func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budg
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListConflictAlerts Conflict alerts, newest first
+// (GET /v1/conflict-alerts)
+func (_ Unimplemented) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 // (GET /v1/conflict-statistics)
 func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
@@ -7765,6 +7989,12 @@ func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, de
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CheckDeadLetter Try corrections without keeping them
+// (POST /v1/dead-letters/{deadLetter}:check)
+func (_ Unimplemented) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DiscardDeadLetter Give a change up
 // (POST /v1/dead-letters/{deadLetter}:discard)
 func (_ Unimplemented) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
@@ -7780,6 +8010,18 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardDeadLetters Give many changes up
+// (POST /v1/dead-letters:discard)
+func (_ Unimplemented) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedriveDeadLetters Try many dead letters again
+// (POST /v1/dead-letters:redrive)
+func (_ Unimplemented) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9171,6 +9413,65 @@ func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConflictAlerts operation middleware
+func (siw *ServerInterfaceWrapper) ListConflictAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConflictAlertsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConflictAlerts(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10668,6 +10969,32 @@ func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CheckDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) CheckDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DiscardDeadLetter operation middleware
 func (siw *ServerInterfaceWrapper) DiscardDeadLetter(w http.ResponseWriter, r *http.Request) {
 
@@ -10809,6 +11136,88 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) DiscardDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedriveDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) RedriveDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedriveDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedriveDeadLetters(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17694,6 +18103,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-alerts", wrapper.ListConflictAlerts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
 	})
 	r.Group(func(r chi.Router) {
@@ -17736,10 +18148,19 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letter-groups", wrapper.ListDeadLetterGroups)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:redrive", wrapper.RedriveDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:discard", wrapper.DiscardDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:check", wrapper.CheckDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
@@ -18674,6 +19095,49 @@ type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsRequestObject struct {
+	Params ListConflictAlertsParams
+}
+
+type ListConflictAlertsResponseObject interface {
+	VisitListConflictAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListConflictAlerts200JSONResponse ConflictAlertList
+
+func (response ListConflictAlerts200JSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListConflictAlertsdefaultApplicationProblemPlusJSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20227,6 +20691,50 @@ func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEdi
 	return err
 }
 
+type CheckDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Body       *CheckDeadLetterJSONRequestBody
+}
+
+type CheckDeadLetterResponseObject interface {
+	VisitCheckDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type CheckDeadLetter200JSONResponse DeadLetterFlawList
+
+func (response CheckDeadLetter200JSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CheckDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DiscardDeadLetterRequestObject struct {
 	DeadLetter InDeadLetter `json:"deadLetter"`
 	Params     DiscardDeadLetterParams
@@ -20346,6 +20854,94 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersRequestObject struct {
+	Params DiscardDeadLettersParams
+	Body   *DiscardDeadLettersJSONRequestBody
+}
+
+type DiscardDeadLettersResponseObject interface {
+	VisitDiscardDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type DiscardDeadLetters200JSONResponse DeadLettersDecided
+
+func (response DiscardDeadLetters200JSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersRequestObject struct {
+	Params RedriveDeadLettersParams
+	Body   *RedriveDeadLettersJSONRequestBody
+}
+
+type RedriveDeadLettersResponseObject interface {
+	VisitRedriveDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type RedriveDeadLetters200JSONResponse DeadLettersDecided
+
+func (response RedriveDeadLetters200JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -26932,6 +27528,9 @@ type StrictServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(ctx context.Context, request ListConflictAlertsRequestObject) (ListConflictAlertsResponseObject, error)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
@@ -27034,6 +27633,9 @@ type StrictServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(ctx context.Context, request CheckDeadLetterRequestObject) (CheckDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -27043,6 +27645,12 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(ctx context.Context, request DiscardDeadLettersRequestObject) (DiscardDeadLettersResponseObject, error)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(ctx context.Context, request RedriveDeadLettersRequestObject) (RedriveDeadLettersResponseObject, error)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
@@ -27848,6 +28456,32 @@ func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, bu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
 		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConflictAlerts operation middleware
+func (sh *strictHandler) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	var request ListConflictAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConflictAlerts(ctx, request.(ListConflictAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConflictAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConflictAlertsResponseObject); ok {
+		if err := validResponse.VisitListConflictAlertsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -28818,6 +29452,39 @@ func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// CheckDeadLetter operation middleware
+func (sh *strictHandler) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	var request CheckDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+
+	var body CheckDeadLetterJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckDeadLetter(ctx, request.(CheckDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckDeadLetterResponseObject); ok {
+		if err := validResponse.VisitCheckDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DiscardDeadLetter operation middleware
 func (sh *strictHandler) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
 	var request DiscardDeadLetterRequestObject
@@ -28899,6 +29566,72 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardDeadLetters operation middleware
+func (sh *strictHandler) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	var request DiscardDeadLettersRequestObject
+
+	request.Params = params
+
+	var body DiscardDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardDeadLetters(ctx, request.(DiscardDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardDeadLettersResponseObject); ok {
+		if err := validResponse.VisitDiscardDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedriveDeadLetters operation middleware
+func (sh *strictHandler) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
+	var request RedriveDeadLettersRequestObject
+
+	request.Params = params
+
+	var body RedriveDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedriveDeadLetters(ctx, request.(RedriveDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedriveDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedriveDeadLettersResponseObject); ok {
+		if err := validResponse.VisitRedriveDeadLettersResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -32987,935 +33720,955 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/d9w2ki/6r+D0m3Oyu5dSJNlOJtIPdxXH3viOY3ttZ3LeJr4xmkR3I2IDDAGq3ePj//0dVAEgSAJs",
-	"sqVkx+ft/rATq0kCKBQK9fVTHxe53FZSMKHV4vLjYsNowWr4zydv6dr8b8FUXvNKcykWl4u3G0ZuWa24",
-	"FBlZyZo8W538QHW+IVQU5h8vpGD4l9NFtqjZ7w2vWbG41HXDsoXKN2xLzWf1vmKLy4XSNRfrxadP2eK5",
-	"zCmO0h/0pw2rGdEbRgTbEb3hYk24mvf9T9miojXdMm3X97iplazjK3wv2AeND7wncgVDV3TNyJKtZM0y",
-	"suN6A39VdMvIipfmq2ZC3Hzi94bV+0W2EHRr5pDjSOHstvTDcybWerO4vDg7O8si5HgKH33diDeaahab",
-	"p1SMcEGo2Ns5KkaUeRhmwj5UpSzY4nJFS8XiM8OJ/wwvvetMkGu2BTL9pWarxeXi//myZZQv8TH1pZ/c",
-	"J78AWtd0H8z/Datvec7iZOYFkTUxczELoEThwyk6utniU+9GCBqj57OCbSupmcj3f2P74YSuyQ0DQu5l",
-	"U5N8I3nOgMP1hitiGI0pnRHVGF5XhJKaikJuyY8/PvvulLxhQhO6plwgb3CdAX/Y98iGKiIkUSyXoiBs",
-	"tWK5hiOzZlq1nESF2rHaEwCPY0uBYA0nZhFjByCkyKNH2WLLhfv3+WH6vASy0PJIOv33EeQOBFiB2Iqz",
-	"qpGGRG+oJjtqVkmLzPDu+397D2vfbahmt6wmHOZes1PyE9cb2WjCNawGF2J+f3jx1wxW+vD8guw2TJhH",
-	"uKGGJnlT10A4sSdbWbP0wq3YnSlj7RrTu3vMWq/uayXjMzc3S2KHrkUw6b1syIbesivy4OxhOC2leVm6",
-	"iY3Np73Dpk/qjaaRy+T9v72/JFKUe5wHkAspJBjZM42kk+bvO67YEZNiotkuLn9e/NviXZSpxXXxW6P0",
-	"lgkd323qf/9CEV74KVRUb9oJtE/N5ThxXfGowDWD37D96Kj46twRv22KNUssdwm/jQ2KT8we9LEUq5Ln",
-	"iWFz++vYwO6ZY4YWLI/rTnZw+zsM7y7d9DTc146cSEqtyt3PXyhiXjcToYLQklNlbhSux6cEStTcGTVV",
-	"mizmt/EdgbePG/QxaF/xgQs2OiK8OnvUmhU8xX7w2+hS8e3jBn0hNRsb2NwI7PDo8Jm5M/iO0eI505ol",
-	"mK5gtCAlPDA2g6L9zOwZcJXXrKIiT0i5on1gdArBd2bPoalKntPUNlSUj6/evz534O9lWcTH3MiyGBvT",
-	"/D57uGfilmuaFnXc/z42dPvUMROQaYMGfzwwNLw/d9znXCQGLbkYHdH8Pnu4H9h2mTpRW/htbEh8Yvag",
-	"r40xkPOSj2xw3XlmbBLdJ4+aTF2kJ1Ejc4NqzLUCq8ha42qvNNuOTKsujpjOLVcjVMFfv1BENIb2ycHt",
-	"Vw5YjnxrtMqL84dfP/zrg68efg3WE/6xtZ240GzNajfBpmTXI0oIzQ9uWPuF2dRpUoRpDgw5f6w3LK9T",
-	"2qWC38wu0C1rnQWPX//w69uXf3vyIjENfO2ImYw4V6ybZIrGZx89dvxXJU1QvyrpKPlV8IHZg8MhS6wd",
-	"fsOlc4HeBE+OQubNNrQAe3PC786dzlsmaMrE0vDbGCHwidmD/sSWGylvvmMlv2V1Svuwv46Nv+t96MiJ",
-	"PBFFJXmKDMz+OmEi/kMzXch8G9OArzXZSqWJkmRLxT7lXyzh7XCEgq1oU+rF5cWjbLGS9ZZqlHsPLhZZ",
-	"KyfPz84OCsjX7JaJhv0ghd6o4RS/lzuYG9nCA+grq2qmmNBECqNa5GVTsOKKOF8LXaqQi3uLwe8sonL9",
-	"/OLwfPF4RWb6rABbDY+JyohiFa2pZgVZ7kkut1uqrggty3CS4D6iZfl+qmPafj3uku77ekcde7BNz/DV",
-	"88Az7BzVn5DDmNLfyoIzGOA7KyHMf+dSaPuftEIlmUvx5W8K7zn2gW6rEkSwk6Jgrmqaa5i+I+PPH0PD",
-	"2lg825NiaTavwH8tsoVc/sbMa5c/t59ovTqVVHpdM/V7ufiU9b6mNrIKPmf+2fteo7Tcsjr84HYP33r3",
-	"KaTymL/f08VQLaTGnm7LDjUcMS6JW8gvwpLi8hdByAn5yItLktfbDDwBl6RdXRb4K+CRk2KZEbuWS/Kz",
-	"++K7T8GXzIrdp2Bd3a9Y+nQ+4yhivrM4EDrqu8Dt8vxdYm6Z//Pm5QvD6P/v9Q/PM0KtzLl49BX5G//2",
-	"1DyqvrTvnfg7aFsQ/PaSKfCRv//y9twT3AVEDLe9J1yBook/DqNfn7LFD1TwFVMzGXdJFfuxLo1JpnWl",
-	"Lr/80pDr1D5xmsvtl7TiIPDc588D5vq4oLXmeYln54btDb/xYvHOEE412y01N9Pi2j5khIdsatgSswjN",
-	"NXDMS/u3RXuEzb86zEmLgqPn+lUtK1ZrOLB4L9iXcFoTONQt5pKc/yKQccyAvwiY0CVx85nPHKGby40y",
-	"lUH8u+pLZNADHOKfn8gjIO5UJYXC7Qq9lvM4ZnF5/iBb5LIsWymkZX7za8luWWlkX8FyXrDiW9j9gpLn",
-	"8paVFPTMFWdlAWKfGnrvvRxclb+effXN7sFv/1itzuuzs7Pzs4dn9v/WRqRVTLDi2lzDF2cXX52cn59c",
-	"PHh7fnZ5dnZ5dv5fsGAKE148lo2w19KGCrS40KQz/zE+DD751rLmm7/9eHIOf1WyvI0Mfw7Dn+HwCjSG",
-	"84ssuBHU7YEB7aMvvJOACS3r/Ynai9z8zAuGlwiNLx3GLljJtNlqe7MqxsQYqayqe7nY0ZptZKMY3iG3",
-	"tGzM/l58epctFIaf/eLNe9pc+Os9nqKGluYdTApYXF5kix0XgtX9706+ZjxPRk5X6Es37B1JWIh92j72",
-	"JTwDn+36aKezPt0atlpciqYsDfub9xfPr3988fj7k4uzi68X2SKvmdGHrkd2yj4CR6NR9ThvYMQq37tB",
-	"mSjw6/jPLf3witXO/jiHP7xmBdsCzZzaY/XBywfZomJ1DotdXJwtsoUx0kBHqEqqjZJ7ojStNauNquBP",
-	"E3iaaCPyDcnptqJ8jSZbwdjWsNzDVpI/x8fkagU+oFta8uJpLbdpcsAjPwrNS3zm65Ozr04enL29uHDP",
-	"zGAev69J9inYqflg13c9nwXa/1pcnD466+zUolHF4pOXgW6vrLInxjfc+QgvF0t+QB6it8d93u/Wy0bT",
-	"NSMSbV+94TWeWzzKRU1XOjyz59liV3OtmfgWjMiOkDl79Pbsm3avlpN41urxHbH/afomtjuT2sQ2rkCo",
-	"8nHn3Z1kQjeUMJ0hrBTAS+OUC2Dn8Quw4LW/Nrk5SS52U9Ww8+cXn/Bv4/cnPm3+XSs9JnCA8Yry9/Fd",
-	"A+XNX3cljXwzuOq2TCm6Zs7XY6biov80cENajcxMVhYNmkWyMkxUKVYbPqzovpS0CJa/2DYY575p/IQ+",
-	"BfwdXOaW8xsQPaCd3evF62+/oua3TIS3ptKyZqtagptC16CLnoc34XTDqmW8BL8HUSyQXb2Y0wzhpRRf",
-	"C1a8lUjGjgJnBQ8ob7jui7OLhyfnZyfnF2/POpoGcHZ7CYWsDuxthD8TZg9Ozk7PzluWtTLTsaQ6sD83",
-	"XMBz7QeNwa8UF+tnYnH587tsAekTAxFoWSSMJyzqXEzR+6ZpiEqWjf3uTJbzyhyet/MHZyFb/d7w/GYp",
-	"5Y1qVbFvvjn95htj9eMbXPx63uXEmgPjO83t7CxU3YzSHFhaz178/QT29ezsvHMLTOfXgPtSDNs+ggwb",
-	"BijniNaAPQO/SsCAKfF0yPzALXBsCRdWtij5DRNMqcXl2ek359lCb2qmIFJ5eXb610eGqivZiOKwrG2q",
-	"A5ZMo3OJWS7qZhGTbVbhL/ktc0ZuvqFiPa5aurV9jN/Bc3hctT7AvDZ8dm7u8Hua0t9Oj5jVpjsr8BBc",
-	"Lr7+6+IT8Hsua+Z27ug7IK+3J5bT+rfAltVrtICa+pbfynoKFY+5D/xhSZyuivK6p/eEZ+xNDir9nINW",
-	"UE2tlzJ+4sw0KTgSzsHruuKCq014B8DBAAsDDYgRnpjjdAwX9ZyrqFn4vdyRFa3B72wPD9mx2ij7OOsM",
-	"vdNuaUAul7owg0h3kjobkDRIPZARm7KYdvmBXW82QYCxsuhoVc2y5Plpz/cy6ic56/hJzIQIDAHmIlxt",
-	"Gg6SdyPcvzZVMqrwJCV8EFpqWjpqHXFFweYmTo+R58ABQTLHDA3Kp0Iq1D9oVdXyFrNpu5bTg+Mtp/+o",
-	"ac7I97KqjFKYLfJSqt6GnnV1MkOERh94ZuCaODs5O+8/AmZHx749Oz1L2LdNxyRefJV6cMUFLfk/+tPr",
-	"UmhV0rWLlYBJ9VuzBYcw+2De+ov5uhF4f/nKTIgsWSl3YOFaxdXWZxix+C9/+co8/a+nC3MzwHE7aEyX",
-	"XDgv29DET64s31C4Fex9yD5UJRVW4/w5/EAQ7uXgGfHeT8vmNZ4Os7ZH7arPM3NAZcVq+KgiVJO/4DN+",
-	"aSUXkyRJAwabMd3AyF2Yc/lr++kFOIe4LFr2MH+SimvnJ3AGmnnzpPNmfzVO3XyzF3kwfZi0c1uALgqT",
-	"PA/G/rhgogi5pMuh4MrqzBDumzRLa75l/yWFmcyPbx+DtkE1e0wxvcfuScVqJ6a64oZpXYbXHP4B44P2",
-	"Lz09G0XXFN7xIz2aLNiczErINncS7s0p8kLqH2TBV5wVscqsIOHejBZk1x894kvgFVm/Kqn4uyPQrPBE",
-	"w0ttrEN7gRVtPNdIIu+K/PrkbMBclU1moUXxUlgB39u3DDMFMPRVlk8Z1U1tBIcdbuX/8LNRc7ayYKVh",
-	"MOtebcWAd7hqRs2f4WzZMe3hfyprQon5PYyVvbIvkrf4YodhbdaAnc5kvopRPcFjdji4Qt1rb5pl8Ni8",
-	"+zSgNHhv7T989gUK1pLmN1ys8be4qLgYFxXnA1FxflhU3IUhcOIpfmgFzlAERVjhFd1D/Q2j+Yag1YUF",
-	"L9QmYxBNb0BL9GzCahITabrmRkDN44/OBicYwyc6qeDhoZ3yqpbLEnO3EmxS4RP/K+1sdaFxu7BflaYl",
-	"OFaZphBGeCO3bCmLvSVVEWaB+awEsmVU7Da8ZKfkNaOFmSgWrVFRkJpVDOVbbb+C2TZKU/BsLSASi5+E",
-	"UKyzlWxGyTO0Zw84Xc3t0ajF5cPzi3brHttJ+/m1YfEvIVDM6lrWbYZAlwyTN9XtRGQ/QbTvmNBkV0ux",
-	"PiUPz846FXw5FUJqsmRQInZFHp6dEyGB5FwR9DISLswPD9ApXJZyx+DJh2EpFKZJQlnvLwLS9biyrGSe",
-	"fZSRh+cPzP97RLZMb2SREcX/AdUjW1ZwCmkf5slvcI/NbeyqdrFYeCXrJS8MG2LBFdeeKxQXuVEYfxGu",
-	"2O2KPLy4sFpl1QDjAgUy8h6J/p4ouldkZ2vfLv7aFkFzRaxz0vzwDdESU84c0dQVeXR2RigByUbk6hch",
-	"mxr++oAoaZZn5ovFd4wUrGKiIFKQQjLrWceCSMhKCG7Y10zX+5PrVbQM4ieuNzAdw9SPzh5khJoHycYl",
-	"nWEVpiJaEl3v8QScjqc94DGWq7ne55er0CT9+u3FedeCgQh21271Dz0EA7vmK4xzFg0bPHjRPsh+b4yU",
-	"ewB0KsFxkbUJ0PCPRgi4UZxiN93OdZE0cEsPE70CF0oQ9cCnYcTzcH4rymF+i0Vnrhu5gyHWhnESgZTa",
-	"cLGyS6MYh0XLHlP3LLE+BT7FhzGje5Etdhtw3hv13GqwD+fIEblKOqvMj/YWMKKzUHALDLP9Z/ARFpn1",
-	"PSxU3bTM89Bd738NvDPeK82dpfc/8ZD/iYek4iHvQo7ZP0Zr7hwyML7r8sODrhoZOkcjvHjuwwQHd2Br",
-	"7hVIsICMIvPfTdnJ8ZkjtGrdm3dP/XUUUk2eM1YEHjrIEOlshSUyiIuS1agSIW83wk878IDApmV/0olz",
-	"x2vuwWqn3j1XwXL/f3C+zNqOPTGegu68TL5FejdC4jrpUhmvkk7t0axrxG4UZkn+6l252WiiXZJl7yUq",
-	"2Z6Y84uzs7NPloNprg/lRtqEr4+fUkz6eMPyG1a0+DUuC/oO2ZGGGSA7ElMwViVdn5S0XrMTXVOhkMbq",
-	"LlkZKy7MjU3LfhwBt6sbR2hl//y4W8BHCebD1QxNWluAdmcNJjditHyN1kIo3nLDEcAcnUAJjgnpkGpx",
-	"eeY9/PDfPh/U/Dc4NdAzazXPMxeSOssWxjCD/0At0vqjmVE47Q9WJ7x4aH5pqsKOYsg0IeERLCcfKByE",
-	"DvEubKY5sSHZCXwkcl1DrP5jZ3nBTD/1NP65t+V4qrEPZ1k7YgafpaVb40QaBjuPC+IezV133M3ICxet",
-	"rjNxf31O8XCD2939k7a2VYTM1bah6ocwMtrChNkrcwYDpELZ14g0JleGFdBSCuo8Z2TOxLcxDLdhrdAh",
-	"aolEMNcs/nUjWiaqpCwhWo1uW3BiyhoiQkaslJpvscbU/qd1j3Y1KLejF+0eVLTBWLGVOmOceURAxVE3",
-	"cSCdy/DeAiq9qtm7XxkSxQQtINEY3ejmT4uvT8HlHQlZHj7irYFp7WR0LQ3ZwB5aHD3Dcs62pNicmo60",
-	"YB8qXjPVHfphL11oVKB8Y57ZUGWGebS6yB0jV+W860Ow3WvnE/nYrgsujgefINei9cEPRZF5KvDJgMxg",
-	"leF/CXgLXiFZJGTWWbZQsLcdAn/sxFE/ZQsMaXd/MNPr5uo66wVOSOgr6uWFJJJXe4UugSuoFauxbI7J",
-	"NySjxX7MSzYoHdL+J3OpLaky6iRfr0FVXfE1BlSMqrzk60Y2qP3QHeWai/W1T8kwKlFEQcJKCJdYAwqS",
-	"yzPCf7Y6EsIOWi3IK0wuy9v8tzd2zzDx5nFnwCD0fXl+FjjiQlVKLS6//nQwqweVMys25c5/I5VEg/t4",
-	"TSzliGJMdeJHtjg+l9st4NRRTbb0BgrNMHECQkpPAJ0P9e1y7/j5CPJ/HZD/4sFXk3bgwYNZW/Dw4B5c",
-	"PPi6uwsPH/R2YUdro891MlHaHKw27f2izTWTTVmQJSNW5TaEbU/Y6cwDOSM7LrxMUu7XkhqV0n8S9u06",
-	"t9UGbRklJi99bOvcDUVO7KU9qKpe7tOYnitCLUgMkTW5YVBxP/gC6hWxMv62ZvFnM07mknOpDqqXXaFn",
-	"trg2V89jewv2lamSCx8Mgmiw5XJZMwLZMPYoAGZqlxx59JMQF+Oa0MIGTCwEz5VNR/oHqyXGhgAjVDOy",
-	"omWpIHRLy5I0gmsVJUgnc2giBOuT9p035voZILH6XJ/x7/wAD0F0Gi+bEO3gq4eLIUaATwX6OFyJvU8i",
-	"v5jVH950V9aC33FLsG/bOVotp0u2OHuEAIg9jvd5XqPEkYIBKTnWqFCtWW144f/S4rdfF1HMgYJhKdXY",
-	"d69xgk4BnkHIHr2g2sgRy34uayMLdjZR4nhwxh7vtxriVIkQ1DTeTTAEKmL/Q0aHhJMk2C1WF43M7Wf3",
-	"zQzeW7yL7eAN20d3sKRKP5VNAgLL/EpWNi+gprlmtXJSJrUs886PytG0902UI1suGs2OWFZCloK6KW8m",
-	"7GPsoyqXFXLDJFH0xjweE0C3bQ7XQakSY2xXmuF2xM8s5LnQqAlZqEP3kB7tvNLnwnlgumcDvSwTqWIP",
-	"WIQs3pngt20pZcnMRd71LIwP8KJ9sk89mGjnW+2o8UVXJWdF4G6ICoVRvCmwkNkuOAHBqjpG5UQCftdG",
-	"OiNE9EbaxK/ZhJenEB2KfA/Ms8QSMV+FAgi9M+Pi66xHwdpKftsitl0BnrJRKLwOCZoCKeo9OgNjV2+d",
-	"wjsD49a8h2oO10QwVoC+IQV7uQKV9qBrMvMsCcIA9dEU2JiXyX7OKOgNmQJE92nDe2dMbAqg7lPNXopy",
-	"Hzs2PfYPYc087F3nG627vN35Lpe2HIZEjx4bpZotK35EqyCFUuJyUQdbhloo3o1GQY0potuqZB/e7EWu",
-	"JtS/C5gVEzXPN1vX2WHSO8Bh3lA6sJLuHKuabXmznTwUJILYDOwJL3zq0z1bfDhZyxPzxxNXVYb78Cxc",
-	"xKfW3ziPfHXrGppBBZ8DOHUYn8oz9YVOTO3eaeccYmaDZpDrU+xUNAXX1w4Muksm1MIGygo6sVpMcw8j",
-	"esNa59HCWfOyjkCeTzUrYags0C/epZbwROg6oiBTH24ezIC6RY/qBS15PmWzLG+X4ToHDinY8cXl4jcl",
-	"xelruvvBejI+OX9qZDG8iv65MuJSNup7+16vHI99oAXL+ZaWV4RtK723HSLcBcUMUaNacpA6GxlWsd+H",
-	"o51n5CIjD8jp6SkEtmWjyZpWqqNHp81Y1VjXzCGeMYPDVrktzhwXtB/x2xOuBKjYo5kleZLt7kP1bNn3",
-	"81A/zXxfs0rWkZUva3mDaEZptQfiTntSlTRnI5v/s9/9wNgxHOmIHEdmhHrSmtEC0mih2JXsNrJkE/ls",
-	"wxzERbiu5MGzrD7XYkImjfNWTO4bmn9vZvYpW8BqhhR4ITEreUeVS5vOSFHLqjL/AYEfyMWWt6yI6cO9",
-	"GeIoLcWzdm8tkWLM8S3LaaPYzPu4da0EoJHnZz3UyAfZgZNvPxOdl+81kfIspRwlc3wrA7fFsil+neFU",
-	"zTCIGj/sNaPoO48jx9e6bQajZekRdR06KSitl+QsI4/OMvL1I8ML52dnxMJMxQ2Ye/IJeBcXLq9dS9cd",
-	"MGbp4wZe++0KiPzz2ck37z6eZ+ePPv3LL7+cun9efPrX//2XGPHxU/cguS1TxdpqDQRsek0v2G7mcZnm",
-	"Du1QLOC57hE7iMua5MjeKrtbnV7uK9cbaHTBWy7Cv57/05Igssry5josNZ++rz5FMWTAOe/HtbGxQ3wA",
-	"XnhwoJNHNHZpWSo8M+ZAB+H3kSW6A/wdqj2ghOHB6Ao7rLgiwl525o5XdI/eGXTN5BIb1XE94ZbzJH+X",
-	"2MqXDv+lLyksMEx3s3pM6vIehwEv+wvqKK7m/go6ExC79kuof7LeprgDK4/2rvlpszf0OR33sLeYCsOw",
-	"iAudfhz5gC+fnuYxcsGZgb8oviGLLMwaxbHsetv5zWFCt4+fRnltSGK/zAmLG4TH8Lvt/D3PxLjtsSxY",
-	"8QSTcAYuXbvRh7cqpRsdIh1MoAWZ7Wn1VLFEiFVv2B7jLHRdM6NiYmJkmDbyMWYd+/zqYTC4YrWCHhQY",
-	"fbJ9GpyJioDlpG5KRuxnoiaqLS2I+kFdmzeyBTXC9shDO8FmC1z6JIHlHqDdFS9Y5gsSl3t4A/K3T+fF",
-	"svJVGVUKWzCYqfrmSEiy9n1RgpFrlv8a/06QKT5AkteKQN5GMmQWAu7ODl85JN5oC1taNrZ6Oof2o412",
-	"kr3r6g7WqG7ja+zkqscMOSy/mKj6ubPyhhdRmaJcN9hJH3HdWVvE3pnX+FBzd+C+aREeu95bX3xIrizs",
-	"htNySueQu/OWobBw9HSUCNbm5+b3PgiGt3IhOA8dDhs3ExxJv6MRZ+By/woky0QSLvevm3JqlkVBI6Ls",
-	"mSA/vn08CBTH2NOmZB1jaZmh2w/4eWftescoBTG2x96s6l07o0I8d29NoM+INL43SQvlT9Omc5+yIxnP",
-	"6p6h6GHJrWEMUx/bpnswV1vA7s/Bzehm+4ryqEI0nfVUqkfK2510DVIAMcI9Nczv6VFrF4sZfy93RK40",
-	"E5i6iWkmW7LD6LP/+IQJj3oT2p4rjnd2B054K/R6zONArydNKumykres1k0tJn/JSCpWvEEwg2MEnnU1",
-	"uPl3ptD//BhhXrOqjN0TqMkOd/ilbd+eEYr6IiqqoRY6Yfk2kXF6+3aYJdq9MWYMEnen3VTttvf0ebA1",
-	"ASJqyZhfls+StKvd0IJoCQ31sFXzBjyOE1fvovZTD2/JVvrwVM1TREs/yakxJcvTcxmwJbn9RrguO+eQ",
-	"Py1DtXs/xpWgUiaSfvsGGDbN3lFFLDB8htcl1W1ztbyU+c0Vae0e7kFhNCvLI9LYfMFiuukizMld69hq",
-	"PerBcL0v5me9+b5yQ0UZi6NTGcEbWQK0RVSu+tpqG0G082vXPLpzTul3kXFbj+17csQC4eHLXGmeqz9d",
-	"cZ1v9nxHo8HKtjR61tcCFTTyUafVxWWxlUFW+5147tGymEig7v3WncV3LIeMJWWhenYbnm8s/BIcAzBb",
-	"tQSmQyclJKJLxWoQpIryqfdGRXk9n7agPsWcXkzaerV5n0M+jFm8XORsuuvCmoP8GJvbWpJJjmmwRcnU",
-	"qQz0kVgvXSqIeT+8ZL5QcEW6/MLZIWCOsDA4W8+UmZMaQzOuP9We4gMn2R9CxzB+qzs0HxdjIX3vqDbO",
-	"1g5DH0h3I7DgGFJU4CThukZ8gH2Ctx6IqOqYoEnQs79ngyBKw1HXVz6vBf/pSCb/nQLUuRTzAtSty3EY",
-	"dHCFt5psGC31Zp/BZuE+ncYN67xm+g3TGgu5BjkNdIut6JR9xEIp1ozcsEoTBTBc84w3NaEdL9ltpAr6",
-	"BoLOYKEJcSJWocKE2raHIdnSghkdjGvFytW4v0IF646H+aKe8+6czTw9UQztkaan5C8fX1z/8OSTxfKy",
-	"M7U/LiKsPtVlaVfqnZZBufdUNmxU3PXvtzsAgbRb3igGuIBSlHu3Fi7WJQuIP48P7im3oT3JwYYOOLvj",
-	"WtWug791eraCpJsP0VL2oNPTUuC60RtZ83/QuMSi6iZxwWGpRstIANFm6DyPptSOHy+fAXuF5jlTCuyD",
-	"Nb9lIrRMBLTQVYQLM3R+TIlNO4MYg/20kWQNGMg6Ko8slNTwxTcd+bNtFCBqrnhZYhUpln/PI1ZlA3cD",
-	"IoG1jehbJ1w4u3vJ1lzESxIrqRRfluzAZUJuhNwptwNYeWB3wWULLWu5U6GftZuBhP2wfqx5OhpIaFUR",
-	"+5+3TBSyRnKVXOlE9GjVKIyxDq8U7aq4dL03k2vWG02EtGvIWoSkmm1Zse/ECLkmBS/SY9653ipBALtq",
-	"RB9t2dzPDJHvPVSoovvDuovf4d4Z6zF8UHMFZ73l6O7uWeZriR+SZFzEfA9X+/1qQ2y0ITnCnhJaFDXu",
-	"+YaXLMhS7iDc5htWRJOZ4zWMUY0fdpIJvPFF8sXxLFdz1gQBXNiVURFqVjChOS0vzb8M3VZQRZ8RSrS8",
-	"YQKbiYeH07vcjMg6QhauKC8dAEN3ms+lvFGYbVJDbwYKZwX4ccUFACxbHS6eGAhufLPjR+33743EuAUV",
-	"+wm5Iy3z/Se8OMwiyQ6cRRAhxtY2Aq9kK93zh0GdKkqL8bC6qlhZzjJZnbpkXrxLpLivdmkpb37gZclV",
-	"ynD9Xu5IKQGn2ArRUsobYl6c6HJoKkQAmjq5H/H5oeE1ovCEnBSwbGSBfj7++NkD7BgqECR+p8aF2f1E",
-	"1ZyF+LnE1ex87ycT88icyim2T/DJrx49evDVmEjZ0g+daQLC3KDX+Ag1/tPJpHl+94EDb9TwcdGM9mnZ",
-	"LEPUeNtx5VO2QMzuCQ/WTDGtrkfmyZXNbALE8Fb01SyUkX2FZJZM7zGljYDI1SKYXxIZpC8l47pFqFSH",
-	"NbYjwprFS1HC/XMQAaIgSk7fyNnezmOEfMJh6GMScbl6SOYNohSNsPLY4prrDbrI1jVFHxmW6RdtXX4q",
-	"kNG9BqLKkR0ACxYc+j84ViFo5bH1ubIalFx1GNYl/vIIEozNwUmdmZ/doQnFBnYemffSjrGbee/EM3bM",
-	"Z9wURvYslhBKS05Vz3d+0ODMS6oS9j+2BYYHQF81BqGvzz2FmxWZxRcEZ76W+F20+tECRsWUEvsjOBoM",
-	"M58m6idZWz87nPHOmFfgGWSGH2xkNSNLZg600/inE2fd0JoKzVKRQ2qmzW9ZvTcGB6lqueUq7tWUu7Ah",
-	"UrIxj9G/G2VrylsjXbtmTfjikkFnE8XK1RWhS6jlQcNGKg+ZBLh3tvlQJNepvWqnQYTgC1Fttdluab2f",
-	"CSeEfziUOGW7QjvWbqFy3KCOgzuOtoBPsgD+q93O0ZN1fwqgrD8r/U/Wb7G90ECyNMbo1WCbFrFsYOxf",
-	"hIB03qhVcY8RDjud82BOL/1cB6Hgm+GEnpgjGfZjoYromrOC7GR9Ey91hIvD9TaaVr8QZOdHQS9Gq/Ns",
-	"4ydsCjOp+lLedKrkupvSTr+l8OGttnjCM2uKtlTwFVMJV4f7FRKi2AcQuYHWfvHVxfnDh0dq/wciH9fW",
-	"f9G6/69GQx7k7YbtfZDkhlWxKEhvF/ziR6kbyPrhUZL1fRWXYlPZyLdcl8aPB/PmvFYidetJ7AQd4guN",
-	"ycgW8DThekEYP9vq0+VBwG9cEbDSo5fnEmr21J2LMDuJdj3WMWaQwlkqM7FQGQ2nnVnXSb2OKxUpikxK",
-	"u9H0sdPHInu9mxpfT6Ei3Ht9RCrhamL6cwsL4iEYPAk8fC6ufEpdF8D4jCRFejDlyFLMUDlV+vDNrvRT",
-	"9+wn33h2MoYVz1nxnIs4IhZ0C0yWDsbTHn8UXCsCCSPAmeYjRIqp0AbzICYBOJwmZE4aVLKFP57Ev7Ud",
-	"IZbdRTRntY9T2dswKjQmAjCmACv9nO18pjDgW87q77jtMRhNsHKtL0eZBJ/CBpZzENKA/1+5tvz9wX3V",
-	"4gF64OjBcWlrFf2J9KfFHQDLvH7KraRtpXfqHnmiNN/aLe9dloVNKpoGmuLBZGNRaIfRPbxcvIiOFLOo",
-	"BA7EmCi5P5HQTzFud8QCqCKBUoR9Gsi0gVckcgc+bcqSmJ88Ah1XmLyyqmXCkNzw9SZBhRtWJggkd/Gq",
-	"gQDquT+3bzHua2Nn/lI+JsnODO/nZ1fgM+WCOaTI+p9GZbbK3QytuXFFuaM8HALS9SfejJTppkpftvSD",
-	"LeY/6/5fUOd/FtvYx9DP97GMJp73EFLi2WyJ8uS74tOOHsbolYHTPT0Ubj4yUL2lH16x+i00PR1O4eyS",
-	"ULEnqGbHj9CWfnjNCrat0qxPy9K2VVVEyzXTG1ZfkSnfNodERacFDYlvUy9aCJjxPa5KGnfFofRYca3C",
-	"uDvFyoLp/rfRWuaCsS0r4gGAtNsJQCSfQh/xqdwHr/w4IX/4YAjEFtw7VcPROADDCUS83TpH5QGf9Dgv",
-	"XFpnzgGtuqlkIQKvDxe4c5CQMlYk3IuLzMuXo8Fy8BstUWZDPsagMp4JOFU5RU9uGHB8eCCEGdvu6Lzt",
-	"LvxBCN7jsNx/FOz2DUvAh98wn/pK3mzkzraJliJnp4fwuw9Acf8P1vafh7WNOzzCzs/ELdepLNM8Z5U+",
-	"NjF+/nlgWwu0efRZGMuQ5+I2egS4ocB94OjXFs1vtAZUljbp5yZWDDXlpDV1OeKss4lmsmKiC8jZ1Pyk",
-	"Zm0T4wkdDnA/7MJCQqUZMmAZt0iccYIFCz6K5TfwFK8hFhT3HYzadyNNDp5pUhn7yUFImf3GexxNKmO+",
-	"eFeNzbq4xODq/ohkPruEu1V71HE4wkSRrSuYpJgXUlFekD3TGSlqutJm5XnZFKy48lF5iV36sSKV601R",
-	"0504nQld4188QoDE+NErXDYrJdC7vCrUUrfLmOFc0rx4HyoSMvXx6hG8/0Jqduf2KUGB17TYGDZIiQTF",
-	"IgwoUsJUDl3VSx4HSmoDHl2G/Q/IZN+1WU9cqYYV2QBueAyNKJ1N1M+bgVNgBByMYtvW07qI5cdEHIjt",
-	"jvmczpkQP1jyPbGBTexktGBrPjTkcor8ofFHpB0urJ8brUvxK7y3AwIM/lnE2b9jtHjOtPVETjJGtMKm",
-	"opqVpSIApAsAgVjbkMiSCXDUhr9Cwr/lKMe2XCASXTRvx92sY0R6igWm9ul0oU0u6xoaE9skfPMW4YKY",
-	"t+Ygtr11b/tQwK6WYp3ZjDBbMwTZYuOHGwJ4d7pAi/L3MXsoasHMGTAN5zca6ZNVJ5+vUqxuMQui+1zR",
-	"fSlpMX2rJ0HNJTqOmB3qlBismSYcNisFTheVzU2qwgmwAOWKqL3IH0ux4utT20CEy7bFyrJm9EZlRDX5",
-	"hlBID9hSfahE815jqFPSQFvB0eLCpcEuPBz6/YM3pyK5rVSJRXWxCYQHjJPVELezZT83//becWfUn50u",
-	"Jpy/jVpL1UFp1VgtDxIsEE3jsvk/atlUM/A25+BOzZe+swXUHeRL1HteUs0SpVL/XNkEUR60bOZwsSKs",
-	"NAZ/2mOKe1BZ+mz2mekt90qBz23x04pjuqRp4W/GWr50D97fadkw5UAOPWiT3Amr8xhrwfqmw285CO1e",
-	"bc6sfjI9Ytnpj9MljXFU1Mb86phBmOhXJgoGHHjO/TWLiIK69p68mFKclMQgMZLkp5pr9hMXKsOUsODf",
-	"SjZ1bv9b03rNNP73jvH1RhtTFIj8ynbcz8iW1WuWEXrLamr+I2+UxvD7zHqqBOjVtcXQlSujhSFjnfb4",
-	"wig7dFmy0xf2P37uccq7jvmqbnh1IivcrRNI5DM2jmHuaIlV0Blw6JlwmRq9WWOaO1jyNbMdSzrpG+nn",
-	"IU3iNNanyvW+t1/0eStFQkPWm5FeG64lNxVS8BxhabatbmlRGn9WG1m9Ow0gKjYyer/2E3PM4HYF0fOI",
-	"R+wPabNyfoc2K2ZeNauodaf2M3zCDr/dOraIpHrhK9xSjt2XUKjSCNtV3GJuZW2N/YYqlx43ZziF2Atv",
-	"ZUIFHEc2jya0QcmZx/+y4GBo58sV2dAKwJ+m159ZnfioEMshn0F4XFPV7UawfqFsOgIpsWTdlep/oXyl",
-	"iq8ydKnX9hU1c08SroEnbb7BkBFOp5n0Kq7B9qWH/3qn9eQkT19wKv5mvtoCjTwTYwUDNpAAMJdComxp",
-	"lzY9tQKgk0fRGq3L3tEPUDWWe+IDP7NN9RGUKCW3bCmLPVEbQPGEonSw0E9T2PQi5yVvo43BRHIxAmg/",
-	"Gf1eybJJHuiZhs8sGPmAM+6EJB9+xwMEpPNi7ugY6G1J6CmwDRtb8x9Yrwd+7XJinOXuoOLbQ5E5nPS2",
-	"xNXvUdg6vZXUXTdBKx7HPdQB3Z6WdD23DxMMj9dEX8McCXjNUkaPunvvw3ILbvLPw3RrJ/y6c6DnbGhH",
-	"Q4lEQ42QXEppsbG6ImvKNdYVNXdjBP+lA9SI4wmnPNZH4uq2xqvFyrP6MRzxECsvdk0noXjRl4jjHlrl",
-	"IezdbLEq6Tql7X9nkf7mGe/XHi/QIwVy0bMJrohijLz/8vbcc71rt22Y4/2wCm3cap9qirVrGsm5V6oJ",
-	"UlETtSgjzQpr6mtKonYS/oxqzJrfMkWogCsBzdIDvncwpoffVpQXl0Y92cvmlGwZVU3NCkit8Bq23xde",
-	"nBKKidaXAXhAGy7yhe0U7jb3OXOJOJ7IFvYLUdbRtpInfV6OxLd3QNSWDnakkOxT6lTc7l/7vY4jN9fT",
-	"6qE8M4H3Ob+JouU9ZVQ3tcMTNPvhz0ejgAkwJliVADSAYH8tAIlReK8wl6bcI7z8hvHamPYnUqiRErwV",
-	"DhxPK9nsD/ub3Qfw8Tn0fU7zmxhl7TLm0taQJnGsQqLF4QBLKt4mtb9An53qe4fJhN91DNMuL+sIk5Y3",
-	"omK7qUooZZ7dceaPM3tnQpf7JUCENHqiZCPulq1VNFW8T1jbkrDLHbTR8pLQkt8wwoRs1huiJVky9DIW",
-	"Pg2GqhuLle5dY+oG64FlVMQdDP4eQTjsYR+1ePKok+97ucO1ZVCiRM7M4s67LpMkSNJ/RxzXrbQN4zb1",
-	"Lb+NYT6/xFRR2KWK8jrruIkAGUfTPTqI5tjhf1QIuGPOORvN8aXbwQCK3HFJQIP2hHTNtdFo76g0+a7N",
-	"W7sLYvmK8nJGJWIrCRC67nAKn8+dsiMdXJRyCtoMU6YIgivulAODYYDGmNogpbtqRCBp3QQOYAy1TV0v",
-	"DjZ1nR656ZOsnUzWrmyUbm43pof2i/BWOr7RZvuZbErTzd5FMtRo3J+jRZeCKTURJk5vaqaMbTbp+Vho",
-	"cBGMGX5vdFn34YrwFP08HBFuuj/AcTs2hDwtLQs6iaQgbJcMus1iIYJF0XUOX4Gd9sDSvnL9rLyWjtjF",
-	"EE4DP36oK9wwVhlloc43/JaNp5nNitUGQVcvsaTSJ4YAMEKG/66ZraQL/nVidJsT+IO/dGRZMNBRq5pb",
-	"/ChsIRGdavpyfhu5itUVmpl2ziTfSGksmx7NxlyvaVwwj2NUoqsJk9Tm9u5OM+ZrvytHBQ8HLv0rm27t",
-	"QHUmSPexyXnXfR/x7jZxzG0Yd46yPfeczQooBA0Hj27r0I8BybIgXFvAc64VVNr1G2slYIy8N94fjaCJ",
-	"oKddZkk8KtPe5FQc0Sd0W9E6Bo71ivLarnDHakbckxMBTVZccLU50h4E9XNyUxpazyq+GVSHBvqyJ4eb",
-	"Q/j9zqIObsV93q6wtUfXn/SsnaEjFlXNDJXQotVC4b/XUsQvkCe3UWf8NXlcyqaAXxU5Pz0jTNyyUlbY",
-	"m9E6n81kzeUHzlcGz76PoYZaLPIRt+9guealXArNhHbght6WrpASXIovf+sGa/rG/lByeJfn1AI8ALrO",
-	"g2vFTeP89Cxxz6XzyB1s6zQZ6hYeuizY7S+/nKq9yEsu2C+/TGjKFMw+s0an93ciIKQdv0/yLM2MTz5U",
-	"JRUU0W5ZNb1U8MkHmscvbucEb/N4sfYN5ofNrFHnr2h+g376FesW/m+bUvMKfGXu6s4WOa2QI+3rGlAZ",
-	"MYnO4QTUNqe5Zrec7aCyEsXGEvqPgF6+5YgMiCGshKv6SGympMs7cmlpVpkTaPRNs1VRD2Xc3W292wEW",
-	"k92l2A7DzfzGn5YYZvdEZGYf70p0ivFRLLh1wSd/Rd7/OxbMvrcYg2EfuAP87mJbdGRhR+eQBimjBKOO",
-	"iLLLDF/DLLddrM5wYFE4SMYuOVldyzqBwusthrYJR6NYUPiqGExgC1gTHc/9OFAS4FsmnatCap7HoP2e",
-	"wUwysmz0INHkRsjdvc0A6kti6mhvv/G5zBGxnXp082vG/sHizLiq5T9Y4BaMtcIKrRSu8BUxvPHmnI/l",
-	"/kAbuHF2hyaqy8CXl172cfikI2ZJFuAk7wwFbWOTliyBofJoop3yFF5OGSmtmTDe0dm5vhtRsPonGkk0",
-	"fhNq/6AbLwHn2lZhEi3R1tTdlrvt2qamh6VsBT+12I59z8rCgi8OpS9Yv5HmbhIOozaWjIX1As8Bl+Ky",
-	"vwybCWTN6bJECtSMJuB8fR7xNGturKmDy8UcpORDH+UjCvfbpOVpk5trmm5YOcv0TWK3IP2/QNOSC7jv",
-	"cPVxlPPZRYcHCwVpX4IJtpsb8vBpbxGHmO0YmgPEll9xdHU2Wtz/CM83LukVksiJlpKsaH344sdcFiiH",
-	"syckSJPrZMR18FCRs3E+tie13fDxc3kPlmFwyD8Lx+v3XGlZ758IXceyz9PdVn07X0Rp+UKBBnVYtcuS",
-	"9QsKU56XLKdb1mkV6kSe+dw0dAV/0iMAC7Nu8kTxBLQIRC+QK9Kmdv5G6nYbndaM3t/socJ9DD4Hzmgj",
-	"MmLO/7bSZoNc732UEa4lINeELmVzoJp3EGL/LYFH0U/+RvqgdIMeEPE4VEo4IuyN7+jZSkkAEL2B29b+",
-	"xwpVwGyhN3R3QIpOdkUe1tN4J2sXxIxN5QWJ1VotttMpbt1ATo0cy/sQSOEB/zxEkizT8eg/IItlE62S",
-	"QCGuyAaMQzSCJpj/g9OyKYvR09Id1fbiuCRbWbeqHmi0oNPJHStcncilvYoVKnpO/YM8D0pWRgAZ5Y+L",
-	"9ZXr9GK/a//V+yqY6eqS0O5lvWpqSD4MHw5DW237EH9Ft9DG+M3okUxC849iNhgtc47iljZ1XNsLKRGs",
-	"PlFIYU4PSySf1Ow3xOqQgl2G6bxceSG7pPkNGh42qw9SORUEJ+J6+X9D2o05chHghFiTXb1p+QcaFPSg",
-	"jwOTyeFpxw9Wa6TBEdsF/cWC7vQTjtwfla8TgWngLvDQbSG2wUC/QwH3XJpO0rHNJBx7jSfrmN25j5tA",
-	"xr0y/5w3gA+JdLnH0PaS7Kixs1C9QkX0itSsZFSxIvPH8tIxUmahsdccYW+gcOqK2DrrTooz8CIVexCU",
-	"V4SWrIYvAdAD31oGrahSrPApud6hB96lnUUhJksGhnsoLH2CPc4V/hMnG9R9Zws7bFRu/g+K5H8DiuT9",
-	"QzbG+L7d2ns47gGffBaH/lkAZ5coMIr4rl8O/LkWn22y0/q6rV+KtUWoqlre4j12R2C/vJRqpMe/kWjY",
-	"R8dIGHzYd3HkJSOAbg/iy4i/g4XPccz5MOcgdr27J4w01LYnVGcWmLUiwC/5BYg5+8p089bu9ON2MnF6",
-	"yW3V6BGKoUwWzDckReUUNWD4kRVrxG+fBRI9E1caQJOmA0U2bPKzKy5oaZvWH5GrUdK1SjZmxLgoq3sV",
-	"xZOPjd1EqACNnJuBME/hUvpmIPd9ru0Ek72EpuJh+k2YA4k5t5FNTTV7TCdEQdxzn7y6cKhZb0V5kZFb",
-	"aRQhcxmuYYFNdYT4wBHjpZ7fy113RFmT3Wbv/hYff2SoKWaL3eKgvbu1OCadrrvaDb4RkLcH3Oa0pkCn",
-	"nUArz0IoNl8Ci+c1uCeC26crC8K97+xKII9Q0oxctI9H7wIHcU33oNiaafCC1YgOYnvdwmcy0II3uPtr",
-	"yWIthrkyC09UpxD7s71sMpeI5Ib8QpFdJ+AQ7U7ywcgZWj5LQGHayX6hjHbo1mYHOIB/CfUGx6Hpsw/6",
-	"FRJw9A7zxAVcv+BKxd7jRxxUM/Lben/UrO2WB7UAQzgKcAIA6hLsD1y/jlWQYKltPCQ38SOJHshypWMk",
-	"K3paSKRZS9u5dLgY2dS4Al3v/eyt9HLmJdk2SsMdeQgKedWIYoY6oA4xhyMzyeGaruje8K9vqzhXgset",
-	"aqNQcrG+tFceRs2dB0vL7nEhNdP1Hh4HH44jmWLwkCE0yATPhOaNVaOMGR2hJ0FfZnetVJiVnjqm+hXH",
-	"uOwzXpfncBxD/kvIY/HFze5SMmuD/13S/ObUCR6si+59eUnFzanVwi/h9urfXc6kt7QDUx7pskA+UNao",
-	"F1h/HC4E/mDDB5ZhMicmC38FxCunax7Tl96C6JArw80q3BcoWYBAQ+t9jB8SjLMcJ+oSjRK8w9BtbEX3",
-	"g1YJ05Hp3UUbSHsc2p+jsMuvQ0n1EjyUi4GoGYi8vuSO7dIipNfILesQUqZgWf/WbKsM4EQzq55npBGq",
-	"WWJL8+IKc9fJlu6hQFXWcad1org+0WvJPDyyANCf74qOn28oJDAPlgzpSZfGBtkJRAcRyBpcCvCmxV3k",
-	"rM1VnewP6ee3Jo2WFEye5eXSOhHB10cFYbYAvZdzUfLxKOnYVA3NPejVrP6jrd0R6TuNzgVI7UJfgl8O",
-	"7o+KF8ZLxXtVCp2b9Z56mk7tRupmkw0ak1rv/DAXtuW/LueMcv19+N/An/U5Od/epNo1WL+1vbTMdQjx",
-	"d+ctWpbx5KXnNAZ0gQFKDCKhL14RWfM1hww986+a5YxXmphDlxF5ay8v0NLOH5EtF42OWRoWEvQHNZHp",
-	"5iBTb+mHid/tp3P6SbmPuIFjO+HPfgRGVbNLe3LRBGO0LjkEas3J1rZ8kW4ZIrXYa59r328HNCE0KrtB",
-	"3EaF6fe0KOCE9TPuY/n1pW190XpRo4zAxc2BBLpcVnvsTt/mz/V7hW8mCM82yS8F1zQWYN6Jp7LeTh9j",
-	"kp/CrD4Ir4r82E5qIzhTYzWSHYRkpem2mpFz3wOpdzpY68DwC8rcDrV0THD4zUDQ4EfAqwIp9XBGMGmp",
-	"GyTDZN0ok/3AnEuvl4ufjFINvJSNqqO39m+Sz0w8SLfSm9G67K4uKheistUiNlLlFzMedkZy3sNNaPfl",
-	"s7gIca7HAJkfHUyEF+NziSZKvseGae8hFERWjGXkPWo66r1PzaBENdsrIhiH5B1u5GsjtIuOgLzvIHnt",
-	"Rf5r0Ns5hB8BFmt/YKLm+cbZTr4Lq51C4mTqmueRMhl7Nz6nOt6g+JkgW16WHAvxVeaymyYoDxNBbpyU",
-	"maoyGIb6uyybbbwz6pqv6XKvmSL/cn72f78h8N//OnEuLYpKpNGEVCwjBaMFKQFUXk1Mj1FNnjOlVk05",
-	"9mEowJyccgPu7Td7kUc8EVio4RkRrCctfWW2rJ036JjW5MHAnZV52oUbmvXZq7N70RMHBuv0JomiWyRm",
-	"1JfdRpaMNAL4cmW9H9g7r2chnvzvn89Ovnn3v/7ll19O8b/+9X//5VCzxeD9n+nJP959fPDpLwfv8mH3",
-	"5NjiX7DddQfLcw4IaIJCz9CJ2brf3QyuyJKVckf+wWpJNL0B59UqTqGP59n5xSdPpo/n2cWnBKmmobU/",
-	"iDlNnP0ZvngxE2DUE9rZpCMFXIbcvr/xDFKPdNeEML2sfX6ocO3Lj2wDPLOdwrGNftP4R8bG5L83zP7s",
-	"2iVECmHt2AlCP/a9BGZ3wIYXUQWZSY5jqci0djWlKSSMsOf2o0cPvsqiGFOdNidBqV4C8UI4mDK35CQx",
-	"fWPyY4XEGFu8BCVE1tf49KfMe0uDVT/s0vHhAakZ7duE0+mJnBGh2usnP/jseQhkc0XOLiGPEG93Wzhp",
-	"oWecPMJ/niW8DWEv+8Fg3+6hxE/DXBTRcs2MondFzkIBMDKBKXNA1W7owJE1BHy3mCdpHvrCd/TN0A/h",
-	"ClH8GjBkZea3kjVxgqmd0sXB6ThQgIn888o+brE9I+t4QS3Qk4NVVVDpyrW6wvrJLi6RF2q9jvcj8G6P",
-	"zsYA3aasAmGH3rIPenGgTg/D50R2blx1XFccXjyt5TZWjrrrU2WaNQzf/FFoXqY87Jc+u4aJyT09EiEN",
-	"e/l602T8Fu52AT5KnoUC5E/SWFKax/hau8nDc7QO50MJ8dcfPTyoVh1tFXeyaxOr+YktN1LePBEFwHjP",
-	"XNKR97P5Q1fJmfmBVjyEl7KXD9FQ6jX0aKqxZQy4eddcYLtwstG66p/zi9kNiuztn+of/6LjjBneB0bm",
-	"vM/hgfdOpAr2QUNzXptAavNu7PlOq58vvX82hfM3Sb/EzyTBKKx3eHpHmBGP3k7FxJoRZv6etO4Un0vL",
-	"BGmEB1RP2ME/+/svFRK32+ZroG0nUTOj2DaGNBn6ScEXNIckaybMNcWKuAcvYMhY7DBJUEG1xa074MuG",
-	"kmPLbeYrcRQi26EtPsea0eKlKPfxX1VOYxfud3xt7Ps2rQLkzxU5ObcNG0K1K+I+sSBQ0yB+ELfJ0iRY",
-	"TjD3cCfS234PrtyX/pP//K5cnOsbTXUT8Tx28A/j2bMQbtxQ78s6wpIumE7lWH4vd623tmZEMSYS7crt",
-	"N16nEcULKVjKFaegDNTl4ylBK7WReqKnDyB4phc/GKuweALvRHP6V5SXXKzfcJGzIwJgI5G7akNVN6Jk",
-	"Fwoxq5rRbQps9WAGNfAB0NCmwh3WUKMgG/F6yN49gSk+1GMI3NtN4eN4SCnLM22qcsuqQ5bzdOpiX3Z2",
-	"0/FK9Ci6wMLdcMcQ1PZDXMYY8fC4pEpNbVVw8HabjHwwuct8EtMgwZqlAxeM3VtzEA3mlRTPwT+gultC",
-	"Owgbt/vS73AeIN3blbZbPMpF93GReY78PO6yrlMM3MDUUEqZr108Ojs9A+TKOxiibgh07/1Jrr3BEfuZ",
-	"nvzDzNT+78m7j2fZVyl33LH+KUaqmiks2GVfqP9O19Q/uTcoduLnuFc8U2G60J/kL54dL8vGoirPoLbB",
-	"51CBxxDXjrY4EwF0o7DXduCEhVyt/REKw/G8cTD+N2nTXrVc3ZE2KUnzoCNoHh4SNK9st6Y5SP9RryQk",
-	"FIKeJEFny6kgS0byjVSwH8c6LV07qUlHuqTC98O7z72zbaSmbFc4hZkt+aA/FlWkkLn6UtoPqtNtQfDJ",
-	"JVPdxo3x4f+jpvNDx0XxMuadvwa8OfQZGfMIy1SX7AprOrgiJVtpYj3G6kgP/YOL4fXv9r33lQNuvbtI",
-	"csOekUQfIXfvUx0lhNxZBeLEJn2/O9ggfRYr3ZuShZ/7u800OxosPfzYK4vqPHQRWgExMUdP7qabtq9q",
-	"nrNroXYsYdtOERcg86CxDDv8bDhgfCthufZruJxDlPvPhqmjmry6Q3pPZ2zeRt1FEjeuBdEoaAP2qvwR",
-	"no0S+xBh/96mavaylhte6ljP8mtS0dpHSqtarmu6jde7FIFYP4YG909tx8hWkY5qTVyhqO7cxw5L7QAE",
-	"dJfB3SiZp2ZAk7GduWPXljve3RMkbfB2rDj1lLzdMEKbgmtSyjW5YaxyN/HcDCc3ZJu/0Dvj65qxRODX",
-	"SLkWJwmqCODpYzBIjgXZGM7qOVvpjCz3nQy7aSnJrjKtL5cKtpVxu39gqmoW9walwxrJDgBgUoWZCK6d",
-	"kYO5asNpcNefHqz+fnr4xEcdrFVMEXmmVGPhroTUFt/hXsnuRM7MtqxVV/BGkl/LZj0OixcrsKWlT1WY",
-	"Rb+Ytezy08xE2uoJYLMuPESkX2y4vCw8n51ZWsYK9j0oz4ENHRNAKA2+Y9rG93tREvjO9JirtfMTOxzt",
-	"h+BQALe0YJ7XMa8pgzQcW6OgJnPZJLUTmroEMzmQqxg+CyW2ToZOmYiVuINkZvxzbyaZJ7oj2uHtu0dd",
-	"3c31c/KKvoX+L3/WJZ8tmgnSIWWENfbMjukGO/E4zDvtq40+Q7NtFY6s1DHWFStXwxq6I27fVEt5qCmm",
-	"gq+Yghb+jWLQRwqDZrbnQrxAPSnQE5Hx6eAE4SsqjhHYSfvLfWaw9eaZVXA9pxlEp0wrCU8ayz9kO0M6",
-	"j+UxTcK6zZ9qUPuGUHinBHV7rmWUJVQw1e7NNA50YHESZh8/153rrplv7Zeis/MF8f1clyLWySovG8Vv",
-	"2XQfITiCUxpGPYNbzd//y0bxxxeMQ7oBMlhK8H6UCmWsA2HEqO95U2xj/6jq5Qr/Byj+o22skugUkxEA",
-	"3KRalrZNsHBGg+Vniw8na3li/niCqjmQ49osPnaYw+hBBK1ua9WhQ8bxc3wSWKRgZSLPaTtC3OlaF7rE",
-	"EmADI/TG6sIZ4nlE0MWTl1ppg1QYbFoQkbCLzhxfemqnOPq534x+19PyKTJJROg+uWX1Hs1Yi6MCvbd8",
-	"m39ItDzptK4I1JxV8N0ZiQRhAWUCm0NpVyLn8N0jqWQTEnYqKctEv4qSKrj3drK+YTUxTyZAz7HyM5aq",
-	"As3dAEDSAjmVUt4ol9oZYDTOrezzlM06+5fa+1d1FCs20SLSNx6cDPWAwd5oT/M5eCw+bBw75Kx+1jJG",
-	"hFNpviEB6wD2HhAfAttyhbWvuwSrBjHp4Q6njF9YQCeNal3ToqFYe3+LlZPw7V8bwXW3dWMJuSBt70ZP",
-	"9WhLTR5r2vajQLQKw1/44akVqUnfCoiVg+0VURyOXYZJmjXVWxkfGhLHDJ18jipntT/eNiHPPHTMgYH5",
-	"TLrtDAHe8ngF/sRLtxv4Z9heyTLLCIaUOalv+LYp6T9DzCGVL/K2mxBC6FaKtdmb7RV50I+/edlw8XC8",
-	"m/hxccSpoYcwODRFsTt4Rx1Qe8QcdcTMrUgB746oQ1IzNdKqg2KQZp5tdqRnMZGsCRnozdadZ6DLoZ71",
-	"B86xU4wi/r9We/IqkQeWbfUm3BxHviSzxH1E3i03WdE8aHCmnVYwjztHIHtB8prREqyqE7UX+fuMvKfF",
-	"LRU5K04cFMBJzZQsG/OG+b2gmp60KBbmTwhQeKJrKpQHoFPwMCugRXdxopqqkjU8rkp68s03J998Y/6x",
-	"4RWlJ0rmFyeQvcjN4OaH3YZrdlLSJSvf32N6gj9A7oquWA1rx8v3xCdZmn8E+gMyl151cXmGYb9Bsex7",
-	"99r7S/Ieu67XZn1VLVdMKdi/90TW5L25X+uq5oq9PyXwZncK9gOioHXxnvxLIFr/Fd5f8pOC1+iPoeV7",
-	"jH4BZCWBVSuyobfMCOleACxKxrtHfpHUSVYuDoEjDsAQRtAh3L8pCPWoUPlMYBT/YIjDPwePsM0wicLn",
-	"W+tnF2LnE2zsRlSTbwKEbEDFJp0+e5OMbVCw09Dcbj0I7KMOI3odhk50ip1V7e+GpPgqhbn8+ulj8s3D",
-	"R197sOACgk8ROL84TOobTZcluwJVrQKw4EaxSBn/2ck3v777X7/8ctr+4y+J+hrKywSlfWdbKgrbw0uS",
-	"Qka3su35fS/dsrkwojLleXfloFTdsMKc+T6s7knrGI3a+NA4OoaX/oJuoc0HSOe9bMwQIFQ2rKwGnWV/",
-	"j5cQ+KqrEaTP4aIMHxo5aDkjfmBsiCCiwyOmKdUEeJODS58Rw0VziDPuP7cr82wT7FPmCtBb4o4cDF+E",
-	"2W98wciKNqXek6qkaKvGT0WkPKZstiJ671Dfo8pCaJ3HKxNLLtidPrBlyt26kdPEFdnV1rhKgBdXtKbb",
-	"OPDZW5B6rN4T/1BGKqo37b8JsCktzC9mXxi1zaCgQDNxrdrf4pLqq2/Ozsn/efPyhfsE4cKWgdltJktZ",
-	"JPpLsS0r9ikZLiFGxtw8DwtwR9sEU8nVXJVavVylK9+WbE3FUT2GtlXJjgUSL2q+0rGC25U9r9YFJhyi",
-	"GBRo2v7oE31FRcNGIfch0cZW2C/3QSh15lrY703MhnRVmehHrRmB5wgXUHqyD+BPJ6xlw2gaMo4phuUu",
-	"UnQaLmp6Y/ZYTBzDqEJpcFH3K2Tey21Fa+gDf0XOnD5kZuCDnJHPN0IYys3IxJVy9bpJtI2aWesWb4hg",
-	"IYLAgecY2q6OKykuITHFtV/t7KH5wTvyoQtBAbxr/2GZFps5CGn4DEpLM6Ik7NAvIuhGqCg2s+P6lLwH",
-	"NK/3A6IitiNO8fQXEaaImxcWjg+zBU4EER3dG3HfLM5/jiYjV2+w8i/mY4z7UjrnwJe9HuMKDcoPXYcA",
-	"u2Rf3ApixR+XDGVfV1gFjO5kRMucLVGS0reVUbNBxsJOPCOlq30wHsEsLj227TAsgQZm26N/uqNsJRsx",
-	"K7+iFT1Dy9KCa/QCGttK7wMkfS/AlRHn7Zzn1NdOS+NBiYGPdmpnR/CoeRF0cTek1laDMafWFdMj4w2U",
-	"4kDWzMRxnuiPH5bZBkzkUUCcI6iHRhhU3vrz4HZ/Anc7R+IMDp+VidY/TJ9FKlrIYR38fJQ7AZZ1wWhx",
-	"ghCuaGPXxsoWsAu2kXCLgW3Rrs2OlZrV8JAU7GRnwRG3VOebRITNX5OH9ioSKvY3ned6b2caFbsRBavJ",
-	"ju4jEPzmuW+Tp79zmEDF7KpYM5EtvMKhJFnRqTFypaMmymvslu6LFuz1XPA1U5oVmSOLWLurPwPXD3Rd",
-	"h2w8qZhXT/ERQOJXVjcdtgxSOcUbW3ON3WpqpuIQ+uh4jYJVvOi05wybI2Oo/48Hqzjm1nacEi5tgEqB",
-	"W5U8cW+8JL2/+xbVJKuRprVqs9fYTKXThr+2ptwUbJUJ9gF4y8mOlSXRckfx70YznGMkpHClf8L+jANl",
-	"9Iowd1UL/8DpuA4wxVaRuyiUElNaYfq3u1ZhcZknLGCvGKmx3Jv/ge5sZrrGfirL8GThWe3Cl4tuVtw0",
-	"tQJweSJ7Yxvft3aOFQ+TTSlaHMDpadc5/ZvKJhal8GKnGMUDcCI44XgYQJrsNjzfEBwtWgmczBvqS+up",
-	"YjqtJu02+zsrSRuooDVfCrnFWQ6Oqp4XQsFgNzLUn/CIxQTV66C3axyB8M/IwIvOjOVS5LzkR6VnuPT0",
-	"wRxBsM+xJAqu8ppVVOR8RprBd/6teCVX+/PjGW1+mCi+i7oEIPRfUQHV5s4K5zPgBFZccLU50i82qD6r",
-	"83j1mdMIp63W0LJoopeDWa/z+X6hiHvSt4XkmtBlN6oVAufN9cLU2pF9YlVCv4PM7w1rsONik+eMFfFj",
-	"6Sk7SJPqHoagXc/QF3LQltayZHU8dvMCkjnt7W6l6xJ6ekIOKFzu3qF0OugSEUx8cbn4zYjiF75/RGsP",
-	"3NMZ8h+cfoJiiWND/0zLd+Hmt6evpXtIzMwKnVbEdE5Vy/yDmUfEQUiuvgg6LCzvoeKqJ30/CzO3O+fX",
-	"GACZCyWckrDXpKD7zOoZXBGXPwr6HiVGEpwelB6RT9qAvCIXZxcPT87PTs7OD36yPfW9D2pSMmgWvJNX",
-	"1gqwiRtOWCZxw2cBhQ9bnw4OSWqDYqpGB+5yKtreqJl0RCUZgt0ddwG2XtBpjdlWNWP/OJj98xSf+uQ9",
-	"LREvK3rjwQuPAUwobCNaQnJ+a4j1jmh4xagbXp3ICg/IiY83Qj8L6/UZohrBUtpCcGvRFywHH/UVNAAE",
-	"Mw1QcC3glyugDf3AGfl310jefqQ2F7n9stCKULJnKiP/jkRwD6EDA81QuWVLWewJPDHPscynohSCNP5b",
-	"qmlfxcTjsFdTP2xe7u28FRfruA88mEO+Kn9NZxe0k8fWUmNQxK0LfkctlFway1Xu8HI+aKgdOEedfBjb",
-	"WcnHE5Xm4C4ga2bUtMxQJIdQgbjCtrUJQg2kiWJaR5XDJ0Gk0gZwoIcP12QjDdsa7RDhAixiBHRVmDB4",
-	"qENCgeKoYXtQFrzBIscB0Z7KmqBIsSC8haWS9jEA2M8tLdhV2zkbdTP4JzDGFypOt5kBNGiPOV5YepTi",
-	"1bF3/fEK/P+OxN71bPm9WwAaYr62MrzbAzIdHMMr6Z4Uprr4fBSlujimjyD7UFmvVPQ+MKfK8N8tLRvW",
-	"Bk/32FEf0mMtwk6vA9CjYQegiDHxmu5+sGkm0y+wVITSTtn3goFTZRfAayLYzi4jc54/H31z6O4qtZIt",
-	"F53+RvPWNqg+wxWkd7KFET9GFKGI7nzpU3qovciHJ0U2OpexpoPYOfWSMJpvnERugzVOGl8RG1S6tIVI",
-	"W2xifstq2BGubZqqyMzthZvRiCvAqOK0vOykLxTmUSFR2MMVw7UimBpHFN0rstvsrwha35fuY/bfVx4Z",
-	"E3y9IIFcEBg0dae1yNqqXGakMGdlpGmsnW7YEBBHS0AsHwJRjuJyNgcDzpidEt4DhwWbY4w+brfdeBw3",
-	"iOoelrmGk46z0VbSQz5AMmIiVnhdKmn1HyFdU06uQP+xjEbrNdPqC5LLiluke3Bz0zXlImvTam1yCr4N",
-	"WgdZ7sMg+xcK1FY1pis8OxTUv2H7NvdwXr8UN0Ybcuq+f7hxDJDiTdKydHiX0L/0lmGaZXBEJrSjughk",
-	"/OSGM0YWyEa/wRarnU0/P4sFBkrI4JStVQL6ELJpp0TuwQHg5L6NG9I32NI4gxc1v2URVIM6+OVQCaV7",
-	"ND7Cb0e1DGwzUgbBtisrz25YdRDBLQ4xqrRVc8bP5bcQpA5ybJY0v4Etc9UDVps18nsCGt8IWM1rVjLb",
-	"eWFO7yXbbWtAgWFEJzJiVdL9YxA2EUeHy7SYZu8Zc7pwCQvx1KukOTrP+VGnu3fMwvLHh9OVizVTwBjx",
-	"BGy0Uu2qDUcs2enkPvbO/vbO8R0XIgSRiN2WUCLzLUt0K8XLo1dPA1qslnaaMD/44ScuxsYadIML+sfb",
-	"OzMkntveYDNbB7Wlol9iyCntmoJ5ZeOHxLDscVcxyGnrFTko6uHhBCT+ltXdnt9Q2oJUgVIDrPxxCWSJ",
-	"rCL2oaqx6C8+ClZS9qTbw7PobFepEohyT3wbZzQfuEJzfXhvZ1H4FFnbUq+E2f/KPnKvN6ma0Nam47eu",
-	"qWbrfcxt7X4DRC3R8S9fEdp2weIIXUJOdly0HvO74vz7mcWZ+ZaJJiJ6l/sfHBrSRHsePvRa7mI2/XLv",
-	"UIvu/LHe6tw8/Rgjq3wtdwmkVGyAHwc0BLPI3rSAOvCFIkwUNnFld0oAsc4a866FK7jvAOPRyD7nOaOg",
-	"W2vXvn9i6oR1/MRcd68AvbNkyqLzmvsAEQdZPMfH/RhtQos/Eqg9Pz3UvHx4+9Z0paOpzUZPAtDRPYvX",
-	"TRrt+HECF9YsEfBJcXLoI7Fk3tACrQ4lbSYvFGnGl7422uGPVQynxLnWlmU8guS+m8CjwVYSB6FWbyWf",
-	"uuVpJDLZaIgO2JS2iYXfmK8JUCyAeACegrLERrkp3KCmjifOwYEroQsiPkJqPF+XXiVVkHYK9z4MihEM",
-	"WFWAzrQnUNWduQSMHLrVpOazakSROgOoE1sbs0IQO1LV8pYX0TqxBAqbhW0I8BgC6RDSJNj1gDvCo9rd",
-	"qZb7giMYLKpzBPxRSomyWtEIvCs0MJweU0OaT39eRk4OggleOv8ldr7TsBlXBJ3Ll84bdUXQCw1/KPmt",
-	"eX5Nuz6gmS21ZijaE1PxB1n20NvKkiqzJE5sC0TyUti7tNGbRIbVMbHXtoIu0UFFh8VcOP/JqJTj6fpT",
-	"4es7kPV2VW2Cz29Yu7Cn2zK6uc6mjDQAhQSZOED0vDylBBTq9QTY02TNks/ssRtuV+JJ0I3FeFoGAJ7h",
-	"3o5x2r3EYPBTb5rtltb7zyUY0530yFEb+g7DHrNbZrbKaHE3bJ9SluaezH9CTr8XXo3uhG0H7lYqd2hc",
-	"02ILNrS5zOCzKy5sytctZ7uOBG2X+1qWpbk47u58ehQ198LC1xb36/zh1w//+uCrh1+P438Nrgn7rShZ",
-	"mpJd54kGmYn+sb38zB2ETFymk5Car+IcSu8vBci6RI4r9D7seJuR7TPIMaG5jrfqrDwK50QdRm9SWARh",
-	"ggx4KKQwf6wYRTiWWTGlP8s72KSwN5aN4sJYheaRLxTIvdN7aCaKT79IpbpPcjy256OXlxtzc0pjSdhQ",
-	"FFzKhwDa7prTGqww6WrsZGLAJmTuZAdNU5330ednOHZ1fGj7rbYHr+uX9AWeo1n/npj3oQ+0kuvzUAV6",
-	"nBTWamLlGXTMyBaYMWdNrt+cgVbSSiUco/BlD8h4VMDoqGhIE78zYurMTxsZpAZwfUkoHHPwS713Odnv",
-	"44qNuY5L68I+UuYjUtWxSRSvG/EYPzDI5vo2kofZkugIney+257fb+lHEy/9cLhrXdosm/IG/EmdajqP",
-	"XYFh+CVTvLBV+dAs3Wi8Qdt7d0YgvbGXv7+lAkumzEhBLVUUY7CW65qpCLyuq/OdgvUbr009m9orPSnY",
-	"O7Wn76IVbq1CeGdbMqznnckSEy9Nd1uO318W/M3dPa7EIgDDCO3PsFa3U3sxFBDBdvuzP9Ylvj3gyaju",
-	"1GpGO+ORUkR8gHDRr+EaK5GE1MepBZWjhetwCF25q6CV2kh9t7JhqE2WimWE5RvJVOfMt9g/CFRDSzOB",
-	"/WSQoViYDiPwbQoiWdb0hpGNjdJN+K7Lho6TyKcxLxkpWMlvWY2hEX63als3b9gCSLKZ8cHfElGV78zH",
-	"ENUBsxkN9W113PEiLVVuf0WOEHa+kcsxOq+td3XVse58td9sj0cWnNaO8mRTjHsV/sAECXFwLwrqZ6OZ",
-	"Tq6nSiSOOcAozASWZXFKfLmSMU3BqkBdj/kuGO8zsnWp+5SAslA3YojrUdR7q2qOpx79YGQAxSaGtmZm",
-	"gG8XQtD6icTxOLpAW875H2nMAfgos4EgBD4bLSghDPFV0RjLCFR3mFEe+9f6pV8df/lY/+3B7o+Vgo0n",
-	"XUQnykXXnlfRfMdUl603PFq6+u0+SEe0Odo7WRdXpGYr7KLiSmEseopmCM8wsU/agCotQkMUng1nYqwY",
-	"gIQ1nI1g0fjeKTFHA7doG8HxD7JTJsNhv91ArvLGokpaLgfvjz02s/IuLLrAzBP/N7ZvU+bb7agLs/QV",
-	"uWF7dUWWUm+wVp2aPQkyQ+Itsw9zh5ZTnvs0BxniLcR9zYTdUbLJrhgAt2mKI0k6B7N0onk6vUTeZGmX",
-	"E6sWFIXmm7DYCdo3Y2ORaIbuwXSiAxnB7USC4i5Xft9UkCFHNSM0zMLGrBFbsXOP2U0J38ObZBl+gJwX",
-	"FORH8vPRcCgTbpU3VBRL+SHSnMxcQtNLrOx3nsLVFSvZNxJk9ufemrcOt+DDb2duzrHr337wiU1omZOr",
-	"733lKa9Kz690drCk8G2LZIWcdEoAbRBVPBWU6kTKcy6GhUYpRMCfLKRMDreIMEOgMkKhOGiI8586R8uS",
-	"zc7Ij23S2NYg68zbmylQ+I6VatlYZlJhKn40+54SVcqd7RWA4ggUux2i09dGLED3NKzGscn6xmxA6CTs",
-	"f8aoUOSi29XmQMp+tlAbWkeUg1esJjl00LFtDWhZunZVDOpQo6Nb/CY/vrsyRyZg1IcEbcBKwpHtoAT6",
-	"rdq8e3nLaqz8rxkp2So+JZdsxETRn9rZvIIG2P1DHKXmHve7yb1WyF8cwhw4LK1SaAOHRVKq8HogMMYP",
-	"7U1Yzjoy0bdOQsQBmAbZHNCAGUP/XB9qkjdnH9I1rHpuLyLP8K2Tx7sHHJzMxdkZMjtX3fTOA6hRvkuj",
-	"NdKHPt0hia38CnQBI4ZOQAxBajm9pbyEjcgWRnwtskUplT5BKQaj3TChTjApfSPljToxD/h/FDBCAs7H",
-	"DHpyS2uoGjWjv6aaPbeD/9gZ/A0O/lwqfe3GfgtjP4GhvzejPceR4b+/cwOb5eYy1oDgvbStot8bSdPC",
-	"Qe42EmofsT2i0rTEZmiYhAoF8VC+m1NB1vzW8ZsnIfpdACkePSuuXXEnScLlT7hJxFUpltdMR5u8z42P",
-	"JJHLFNMx8E+jyiKUtaGHYugwdE3XIBcwesqOaPt8h8Cu69UPa0j1QB4PriKN78FvZTfrs3Bd4Vz/bnZx",
-	"5mV2694Jezk9evTgq3m6G34mPrU2JnNXpj8mjXEQvEuFg5InyuzC60YcFSdyzWBHK2TaTFquee7AD0v7",
-	"cdeuy8X34mm19vEoS6YLIsNOStDcVJJCZggQAkLuV7fJiSt4rC9BydtOYVEI4MMRNMs8Pufkz5VGEKZz",
-	"IsmXpdkEjyA6F2wW7HewuyH3HCvPgASPpVBGhbCFHD25xkq6/yHhwKBrnz0py4IpZ1G6NsLW08JVF7YG",
-	"USJoiGYspOUVUOE3gSnU4sgvGUOYAS7WPkiCehHgCEwGVS2TGJCwWvO1CmDANsZkBQsh7pgu2W23Wx+7",
-	"ZUI3Fty4lnBgc9oo7FdQU6Go7X8XPWtb+uG7FL0D89AS2ba4ljuMnHla+SYS6N863D/lZ0+cKI79QQ/a",
-	"km24RS4xM2RKd0CGwfTnE5qYITk7ZMg8A9pt8xMbYejv+GoV4eRukvw9pL7fc08wIfW8zvAHvhekLEzL",
-	"dHH3aTTN5ZaWPNoQIplPjG90M9g90drljmzkvahabk2fha4Fk3W1kVMxeXOpxmrCoeyaFiAkQs0cqpxs",
-	"HwwPMG8RWXwGwdQcKaWfKM23eJlG2OfuVS33dWDvL/OLfah4zdSseoC7JIttqNrEW/q5ck/Y6iUjBbRh",
-	"QEgIu8Ohr8zv7ozEtKqck5gGuWSXIcSLx/qBC3vPNGIAKUIJlLdd+fqky6AhHeECW+W1XZlR87uCcPZl",
-	"L6zdT2ULNKmkgivY7nXr77k3lPUXbOedN9hSY0sFXTNss7fcEyMcSF5SFYeZu+/b4F6y80ZQ9ZVmVTRW",
-	"JCsmWlx1/C/fbMOljKQ7Vc3xmt09SxBWkUXQ5WelDyYMFl+A57OqIMZszsBSNjqm04ZdiCKGDt1WswJb",
-	"7f3yBl49oDZEND+P15QuIbiP3MeRiCMIr+kxxrlwjSGN0l3P6A1TT1araAIDrapyf2mbuK2b2lbCYvjG",
-	"/Obwe7yQK6AeFtQEUO0vSdAnDhG1BNtlHh/Qv4iJl2BBQQDbVq3YxDeF3Q6tuWBsq+ic7LEcZuPY+6SQ",
-	"V0a+ttXcXuTCxHuoI6WzTC2ID0KbvcsSh3jOfjzFmQNkDK0NOxy1rT/huwcju6C89hJoW+02uFpCbuir",
-	"u06Mt7m3kxJuW9Wik2hrSRYiqDsZENCkc6dZ9dBqD2MpuhFKR9qfL/m6kY060Nomd5oIaAB0ywhVRLFb",
-	"VtNyopVObSelawtvPDU7OI0jHKIuW3R+c6LMQXCgScs9pFRNReKArTxEC6+VHZ+XPFkFaaqS5xPm5JBu",
-	"3dZQYZOrVu2fZ7UhOtDvCC5kl5kMVG9EkMcypc+Ra5J2iPG2zMk/GGctiZA7Bwt43wnRFtNKTk6L5sIb",
-	"0iOrKBC/pKJKkS2tKgAprwm8aiNMEsNOOwo4HrKekZAcNJIY69rZ1MJ81GZpW4xHuWpbvDmmaX10U3PD",
-	"x/G+E+cUaR3ApaPHcPqYNU3kg/5Uc+321lvMa6av8MrjikAD6sm8erBZ0hHp6ejUVcfld/urwAqs9nOt",
-	"hOmQqM0GD9potMIlCy6Cbkp4d2tbfu90ObTJ4gMJf+BWuj93EHhYPjeXkFXZ/2ygl5sEaL8z/A+CtXQ7",
-	"ZDom6vFQyyeWOTy7zOzudkT/1Yktx5wqOLANMVHFpVX00GHw44e21k96XjdDplkCQeB7uQMLwNb5kR0v",
-	"SyPGk90LVq3KN18dH2/iG7lpnmnVabFdJ4sIarlTB4tn3Ke4NreQN6RHktX/2zrT2aSPdut8mzqz0HYf",
-	"DnCMM2IiLFN0LGjQU4w831YQNDQC+tdQYnfEensM22tBSP2rmXUvhzIIW1ng9Sg+2REndYD1WbDouXPj",
-	"jpBqWAheU2jaS3PNbyGsShuFUOLdqLT5S51v+G0qd7kdoIkXNYZB1QlHKgzDjuUMDJSniQrXd4wWz7GI",
-	"beJbo7gVY8WydZNwg2GyFKpUvs8wZGmyD3p6uAHrviIe+WMQn1RcOpVS3jSVc3i1JRlYicGFbWUF+V1G",
-	"gkHt/WRMLWxdMmgX0DrhjklhmO3qgudTk0jjBB1OWwi5v+Os8C1J+npin0P7bqPwZGsdb+ALdgk61yD9",
-	"oE2oI4KxQg3rY/KNHDjZD7YN8jVyH6NpRJOUJc0+aBC3Lu7edpbCOcVDFSmZ0G7Ux2i/Rpcb2GsuBA1O",
-	"CbgAle3pw26NQbcBaz1dkTcRPq+XcGqI4z1qgZy184tuNt82JdWsAJDJiJzd+r+3naD6YVPrmRiFL43X",
-	"oLnRwVF/Oh6kjA5RcjErhsNzVjznIuqYT4OA+nke3hIHbRliWuYuZcV/prMut4p3I21YXKPN7n5F41A2",
-	"uB2tyXs7ja8sLmf7Rub4IMpDoayNKsq0J+2xBwq46ZQPl1es5rJINMUffvc5fBGbTE0G9gV5lYjy3zds",
-	"CSZSvZkAax1v2VeWYy4kyAY2FyQVrpIFXyEUa1mvLC6suTvzDa2newLBl5gemWtyI9huai4YW+n05nlv",
-	"XwDGZktvIKGNlqXcKZdDYWtLxhPR4slW8aLcn2w00PIeWbI1FdObEreIlsPca6F5OTIgBI6gWzlbc6Gm",
-	"j2ldOgd8i9xmphmLFEGLfLvh2RFbB5TZnh7bQnbhWMVzazs9u/GO8o4gvWMxGi1plsHyBrdOUbwUM/UK",
-	"C3ecyuRRtk2SXK3m9WgM9JV4+8sdVRac/AqrnbnNJ8EGU3rDUoX5trx4GmuUNL+JsgaszynaRuxChyLS",
-	"KOYjnhAo952p4Nhd+U5jH3QbWnd+Dlu13m0R2c3oYFQ3darSwdsRRzoBvLbshkn4gSJ36HOk01P7YuwO",
-	"BXFwUJvAp4I7d/Rp6xLtdA2/O1PPY5GkcqBnKQZO4bQTtrOYpL+41XeOt5lAzTtaZKgMm59+dAJ1IhxC",
-	"ZNZ+tu7AulFb0eC3vj1Nh2RT20tnTl8Sv9MJOBJMUVEbG9psAyVGrBJbYZms7f/q4WiF+oOLaHLsNFxX",
-	"x0K94Q4gNew2sf7A74Xcve9X/jsTTkCdmZE+J3ZT3k3a6EMb9srIMhbpTDHabWHeOVs1Zen7efTbk4Tg",
-	"/OikQY1gRzSrt1hDC38CtH6iJFnROmoceesnal118lDbr9qi9KmelAk20wvs8xG5dIbTyOWWYU211ea6",
-	"UxpyrXnrbZR73rpAemRp43wCm9mx0fw6whHDfUwaaYa7hh0qB8xVUqVdc8ojkrZillWnE6QNEYNCISTJ",
-	"ZYVpAFxhAYMr3xhp/9jp+eSBp2xv75FWkP0qA7dSP/M0zUa8u62lNvQdmq+5EgjbEblbMYHNSbq5XFTs",
-	"ydbi8kd0p/XBPsM0cLhP9zm8hOfTnsg/GsfNfP96zUZLXoICI4/4Q7memm5QbWwTu15zVQvNZ5PfDf2R",
-	"eG3BEsbpbRdEbP9tjsMVsXaEq7WhYt+q0i6W5Vi5tTnciFgexOi2NThGWlqM5BEs99CYlUU8m0GrvCnZ",
-	"Nb5D/hR6Mt9vZiau3qTwm8iPg7GbKzLeJZt7zwjyhVYn8ll7BLMg8wKOUcjteKZjc3gL3Yzup6qVbWWk",
-	"YQ8tmGGd94Zi5togBbt9HzfxBnUAmol5Na41W6fi16ps1tEGaRtZa0RoAPFZFDVTKtGEapAz7EN7qlGG",
-	"FRIBPEOz/4rieD67fnGN+c3kW16a02kdMMp2l7JGgnVmwDzN/ZWByZrAlLivYlFDsjD4srY5qG41dtO7",
-	"eaZjVaDIbtO6mQ8bc8cxN2bipIVbMbe13XA9xmZ66cPOKfCSGZdjsqbCpsZMt4a3hp0CBKBJrb/qeC4+",
-	"woEEKGqRjKXUmaywWOT+vMnJm+ragpU8ykArKgh2KC1pPSNaCluaRlcBAI2U3wx/tDl9Chr1dVT7mhVM",
-	"aE5LNW86kDN4MGpqT20Hyia8FraYKtThi3Z7/NLepfg8BdITwBnH8DTHEXwSMJb3A9oTEG/YZFIWcet2",
-	"w2hh8xaOBx3aMr2R8Z59TR2PEN6yejkpx+2g1QFf8nPAEdt1Zbj0GL1+FIWMuOKqquSp/XV1gsMoNGNV",
-	"opQfldvzs7PJp8BM7G+s0nHBWOlkXu8Au9qIMdc2+4hkWv8N12su9R3slHdvBPCt96JFVKkWnZ1EckDt",
-	"LqWECIieAOHk9j0YIRQnQHdf6tGu2G19isH+Zvcrclmmmkc6q8iWHHGtWLkaQdO6Y2O+iX73QcM+1wY6",
-	"lYRpVn9k7+ZUHw7XMciCn2BDMVLwaf2Np2IxQyNlwzrxqz9eK9x63m4523WwfUWwm4ps5S0riIyC3k7s",
-	"O/RTWy0WgBV7RF3Qmne11NNgIKMpZTBEDkBuwlrxDq0XLHFZYeRqQn+Nue2dE+gY2N46POIwvRX2YOQq",
-	"KKo5uORmZkhhyNsuK7OfML8fS5gxkq5kH6ZWHNFEuzomiunk7BZnTEtN9KhEU5wKmtb6yOiMvejxE7iu",
-	"XqlEANLjiDcl1vQd3eMORe6PeXlDz7DjbNIJzlzS571sOXzu0JR+gIc+ZYvfGwoI5n/ExvZzmxgm3Psh",
-	"j94amH1yc+aGX2uq2WNaH3zjtXsuAUE5rHt5XFKlRhrLTT1O99n2LRkJ7/ZSa6c/gkAZ2RrU+pJ7E8uB",
-	"vQuzz5ZMVc22vNkm4dJmia377cY31beZ2LE2Af+A8GuJMCnkDp9NbqiHehiVNlKwofHtY+X+AHpZGCYl",
-	"t+oz3IzvUjfpq5JGwQbn3pcjp3aeaB2prfgjpe4d+TJmTHj9MwCLWXfx/ebzsbsODvOzB/kIZNLMS+RT",
-	"tvh76+HtcshappwLKu4ZH/oObF79WsZHltwFZO6nN2HgdH0QtegqdxaiDWIE2yGoj++tLIXexAyVYSci",
-	"lXBT/8SWGylvrrVm25ixOqf1LfuQszrmoYBeqWzNAWvETR7TV79QZCkPoSYd4d8da+scuGmnhN+TCaZ9",
-	"p6Rv9KyHvkf7udAJ6cg1si3fYew31n4bN0zFV8hEUUluo12tKNltbqKixD2evOMAgDG+r/DTF4rwogVS",
-	"sRVkX6hLssOFnPA4Him8PSf0Ngic7TZFPHDGPmjL1cfhwLZM0reOsadPSZUmdhsIouaMc7FiWpd/ZPfC",
-	"HtO0BUyJTBLrtsCFwGnElOtLm4e2oy3+50iWNf50SNpCtM3zZY/nHIfZj7V8EfRYdAzf39qQsJFzNuF0",
-	"PRNPzVpmnjHnVY8nFbu0tuRZ+5+j+T9H848/mrWNZkzyd/R0gZjV8E991O2ZdMuecPLvAfqif1N/FvAX",
-	"UXYcok3CybmEHguCNNVVCz2+pXuyodB6AURdW9XoYnpttpBPYGvR5WKJI3ZOT0L5eNdEHfvKt/sEzoOd",
-	"2LVO1OwouWWYgQYncQ1Am9BN7EDpTrS2q1ca1h3Pn+6u9NrJ+qZXwnVkC+zUDZOuiC8L7FLwY7yqCf4M",
-	"ZSzuVkHQCcXXghVtei7Wobb42VwRyOrRUh6xrn71/F1FsuM3L5LNZ2PBTPNnY7uAvFIZoeTfiA3F/H/s",
-	"vQtz2ziWNvxXUKrZ6u4ZSpZkOxelvtp15zLJTm5v7J58O7HfCCIhCWMKUBOkFY3X//0tnAOAoETqSiVO",
-	"T7qmJrZMkSBwcHCuz8MEljNSW8cPzg5REjnAevCHgSmNGOqNq7dMHyqqeDrvw+ncTzLRsqB0/e16kVYk",
-	"2uuojsKsOk5MSYf6gqAsdXv5+6xYQJXvz9XFVAtrVZ/adtpmXcUJ3HyDoX3Tgq/qmj0Dx1FasGflvayl",
-	"ZJOnruRAdLK5xEG5dQVa6YZd2qcRV3QAx9ZgTs5NJWZAFAM0HANsVjU/gfv6JkfUR56OayQI+nFY/Xse",
-	"VhUwEn9nCR9ywxyphwl9i6pFzgFGwgwtZKurd3+cgN/fCbgSusMs2gemTCnAFqHpin5442zism7BPV3I",
-	"bsGtVw1YptQ2dW8xZHnDkphOX8osUYXqne7JYunOC5/iZnkvj6SWXgFbiYtRkafywaO1LJVVL6ZgKUqO",
-	"gMR9vj2y5ELPlX0oqoss4en8XG9iW7XI/1ZGFXsmyNn7V+SazQPSV/FnLYOfcasdPwB0CBqmpsoZdAK4",
-	"powmyCyIjx6n6RTTTaoahz2iajyQNIl+UsRc2CJQtJNgEZiytTqmd08mXOsHwMul11hOxPXdQimvuYND",
-	"6jVsL8Vn+/x86+Nb390B/OuwpCHjuSPK9xAn7EgBjQerJiPJFFJogfKhE9UikQzVEZ3y1iQi7Ms0plyg",
-	"Jg6l0PsEqOz1G5ApHbEn+kdor+hdikvRJH/+81mmD5uUhyD1f/5zj/T1RzLh/4JPeuRXmGliF6bVavXx",
-	"HKLeuplywJIJJjhVbmIvBfHntkWe03BMXFIZKsOUhb2YcLwHt8TcP/e/NPPP+788wRmw0qanAWhxEX0k",
-	"kTGDuYOHhlIfDCYc0MLXfxWpP/8ZP6NkmrAh/4KLYO6CyzHHerWf++om/NwP4ATAf1n4uf9Li5y51KVM",
-	"fOCpkAoyYPBtQJfmqdJD4ZG+Dn/HVhMcjXYY9Hj0u5I+QI30yc8dkkqibVbCYsVI9/QXPIZCCKH0MWhq",
-	"UFb6t9oDCEgeYgmIibDc9c1ToJBfP0aLdR9qSnH1j0yE6i//VFL0e6Qfyoj1sR8OWPj1g8ZAi66lKSB9",
-	"pPPpm0UDEHrQe3Ok7TAPfCqFbWbVAobgEnAbc5SY0SsnV/3nF3TUf4K1dICEbwWg/2rYfKOdlz75+aT7",
-	"yFbzB+Sk03WwjxxmWciU4HPz9spfWnAHfdjb24z4DVPkuH1iRvuBTRlNuRjpsebFDqaeD85Bz4aFpdIj",
-	"fhWxyVQC6Fnzb2zef5JrkWs2N0/JQbdxuZAoFPYEAwR52N7dEzLWB4mTignXYtEjfUd8aiwR93vzvYx5",
-	"OO9ruS104z8hAzaXIgI0TOhuPuk+xnnuf2BpMm+eDVOWoGxgiXZApjShWCoBjwEORq/SWk8s0s4S14hi",
-	"a0m5cLq0RV7lK2tIvxWE5Oh0ymgSAL097AdBtKtjp7pH+EhIS1Awl5lFxL4Wcta6FNDuHDKBbZ0cOjiG",
-	"nCX6LJnScMya3VY7183eZ/qAyCYTmswbvcbfGJt6S2KLXwH6WA8JsEVNoQgAAA5kOiYRTwxNK248vcWn",
-	"iXT0rqaEuWF9Os9g6jU6rTaOQk6ZoFPe6DWOWx0Y7JQaJLMjrWb/BZUDaG87GXwVNXoN/Ks+iNVUCoVH",
-	"a7fdNm2fqTnLU/YlPYLzABztLwY9uCGv7SlKyyLkS0Q2r1JD81CEkimz192ILBtNwRBo9D5d+bP/TFo1",
-	"n8iQKQUkKf8JfAojIPl9w1KK2esjwI2vnhLzZz2HVm6hpQmAYqDExBCYYmtLGYESqK5wzMJr3Lcg8jnk",
-	"zARcPnf6/56xZJ4L2A1LBhJ6P6sn9uprrlhIBSzYaft4w4d8al4BJdGAKmZSUZfCUYHtMgAhU5xK/Uj/",
-	"UIZZdumuusXqKXXWglNEFVJ109GWU/OaYUF0xW5T6RlYcGpZvspGm19yhAzVd8HaC222ZL2M+If1P43L",
-	"7hbRhhY/FcI6jW67+6DZ6TS7xxftx712u9du/6Pg0fUamUo+tx88nh3/81/DYSdpt9ud9knb/DcqEJL0",
-	"RBbHGAlpXLP56q/FVKUvZKYVc/fL//zLfPKbWh5Zp52PzBZIs2ks5xNMwiXsRl7j13AAaM0t8Whfedq2",
-	"oyfUJbWM2+bnsfSd7nzRXhWFQCmAkG6JzJ+BRUTkUB/2i3CxWEnEEzKh19qlI9oX0dcBmIFi8Y2J8pTg",
-	"b+68P9yOMDa6CoiZRDyHuQjjLIJgot0b9ko9i76ZjUutWgBMA9zDZYyD/Ws279sXN/YNRxWvDSDTIkRe",
-	"Yd1BMTgEJ+k1m6Y+W0dxJ6K84ipsvRU94wycsSt0ZJlKfzXlEZtvsjLxrJLGjaXrLZudeY5i7mXrI+tu",
-	"SS90thvyPVEH0ELasI7kZdZuH4fHbZJQEcmJ5+iDNDwwBjecFnqfwPVsrVbBAdWnQzZdwadmjr1VXA5A",
-	"XDMoIfQaWrWjU3Vrc9kRXHMXNF7L0MWmVl3vrjOj2Et9vDEOjlEOW6gLFnGMBfkn7dEtBkTu8j7l8lgN",
-	"6AxFZjJJx44QzUVnDOwfbGEiBagVlWojwyggfXAHZEKTa+w6N4u/rFfwD7vqlSE4kWVH98nK13LD2X+B",
-	"PsCt9lmioNz2GbF052nRDnbl1LS/S+11P9XO4fSNvuMxivFqsXwr0zcy0h54VIM4vxMsDyv6WA25EbGL",
-	"ybKd/Ao7rVdWfWURT5tpQjFpV+0r6Osu4LKDuwtBmX7hkTY3KZmwyUCbnomVgTLHFVl2PkEv81XByVvT",
-	"nrr87DNBkEKDqCwca43bt+SlgM7Koj5Eid2n/YpE3Nqhcin2HGs+T8ibTJUeu+t4XvF4lUGGY+vnr7ol",
-	"FyEr3nCzvNZSGuFLGGeK37A17wCNxTs8sD7vlIYWg83Igs/CggWGoJLXanLkVWigrHsBv4iS1/KGQZfK",
-	"HTQ6VDqbEUvNnnZEWiYpbYstCqRZ9m+mIuPO9do3Hg8fPYjajzqPHp2ED6MHp49pd8gobYenpzRqd07p",
-	"8WB4MuwMuoP24FG3G0ad0+hB2DkdtIftNm0/0os2bfQancfdVrvVbXWwke6Gy0y9xEc0nNdiLJffV0+P",
-	"Yr83ep2u1q6mV6yhbsJV36nXY9a6cL3DzESa8L0ijO7sgKr2KZPT2HqUc0UiHgVEsJm2FC0zuDs+9BBL",
-	"zg5Q9+bwWD4Bejcs4UPsdil1hd/KlJG+Pk77JNKOLosVA78WY8ZzmXlx45imgLJKU2fnmlwwTw2koLYQ",
-	"Ukw/Fs8cHEnh1Nlvkw4Sec1EbqyY1UE5Ghs2r/pE3ogoAHzImDl/dwsJ+8CmMimVMYdBYUKOMhO1WNxP",
-	"rU+qfVYubKcYIueCnJBYjnYTs0EWjVi6OiD5q7mmPoU8kZn+RuO03W6124Xaj1xztjsXbU9zgooeZNFq",
-	"HWRUcp7jtlVsTr8kjCIf6Wm7GLzbWAxwPio1DZT0wIwB8z5Sl9ekbKgBDjZY2KGEMjMAPfPW3+AIlkgA",
-	"R+yGdbE11yZD+vgqLTNrfeC2U/qZp+2APDwF/dJpt8mUJaH+ghwSngaY4MBQm+nHJB8hCQiL0cegHRxq",
-	"ORY/TdilwFNQP8C7KybhygJ0uBbfNEC3LM3LQrilbL2FHVp/YO5ebrztpqbK9TRy+p1Fu86Z3tMDK8Tr",
-	"N7DysNuLES+jc45u8YeFgFdx7+Dnu+6drYJQGH/H9vo6gk8TCbUz+01ZdQTKzcl+R92PjbYqzFNDyGaL",
-	"9V8+87YMztj5uIKqCexjKAoOAjTWsp82OYQmLBmxJozlL6uE7xEK35YLj70aGx0/P3ZFcVcQqgzblJCz",
-	"b7lFEPexrqPFAps3VUpTrlIe+g5DadW04/wFWDws1ILSpykVT8hxm0R0DswXQs6wjs76olwRRaE3m8wZ",
-	"Tax5u+yLjlhqOT3P83Ftu/teQJTKkJs2fgTPrF8+fw8trQDJMph/ANDFRwa0SE/rigv86FfXo0HDCgmL",
-	"B/ypSDjeUKkMrz/H7IbFSPMPquKxBdXs+Rg5WqagP8phA62LNC0AA+lDgYlUJvOmmosQdK+7KUoshiDk",
-	"DUvSLMHftWzxxI4dxgfhLosC9km/RMKGiYRMzIwmbCwzxZrRQO+3mX7PT8fBoys4SiBuBPeKWMgj/YTj",
-	"8pji0jD0jLLo3EK/nJ602/qWppHBzH672T0pxB5VmtCUjSC84j/1UfH+bXelXsmYqhQAlD9yoUwSIB/t",
-	"wri8702oyGgME2ugJatComUvs3EWfFkBVCjoXHXVYYe+lDMihykTtmCTRFwBq12A5IIQ6sfo22zM0jFL",
-	"iJ43BaW9Yxn7dTA5M/GyUjZVosWgTegTcleGbXzC48OnhrZWs9W5JHznNZoRL7paWSq4RpmnNF1Q5puK",
-	"Glt7c1Ba2+Vt6kt4DICBpnMcrNSwZh9DErtRqmbB9AqH8WrFiuqyosKu84+8IcxkFBCfWf+w+r545YWt",
-	"b/7bb80O+mUyvvHz2wlTsJNNtrumE0Fr08hoytUJHYN9b8xMxTCcXTUXFk+ueDoEjRssGe50tWAd5IGF",
-	"s8k87jEcGybJBAdgmRL37eWgMeNCMJucqTOBY3fY+hyOU4C1hNftzSrTNrsr6KNb++Ndpa727NiDVL6s",
-	"nhP36G9XfuHxJm0/49u78/kbX61Yrp5RNNiBvfMTqiLsf+U3jLAvNEzjOVAfyyHpa43TJz97FHazsVS2",
-	"O2DGhfolIH34rU9+Nt+ayywhciYC5IW2dbamactu5v6l+DmGYCPgoqPu/8UG5fMmJ+iqM4YKFo55mO2U",
-	"6BEauHYwNiG1iJQCZTF6M4d7iDcM690U22I3MTSKkf38m/tE+N359VQb/dhaN6YAza0nZFGZb6zwnpmJ",
-	"3iLYsvlm3nNjPgMJIXTb3ZmrZruBPKVo+hTX2q3uum9R1KR3HBfI0Dc0vPFwREJHMPsyjWWUn3bbGZgb",
-	"gbDkE1DAHvBBWMpHbdkOHE3cT8gOucaUdpdf7dlStHG7yJiF1+UVlh1bYZlzXoIGHSVM/R5XRAwXqjPR",
-	"bJVio4jhghnmm6rYKH/O0pQLFPwpVWqmzdcrz9C0dqe9DF8UbfDcqmwEjTGcBI1o0DKT0grlxIOlaIwZ",
-	"jdPx3DH+rHzLA/Wd5MK3kRkmXHNijanuogbwtI77tFTv2L+uSW6/cqSoAIj3BHj0+r2UqbRviGZo2iKI",
-	"XEHsuhrOHxqzCE7Wkt6Z8gx1PuxvmqWu3FDl+2BncQ7yTdJr/On249mH5y/f/Xb+/PP7s/Pzj+8+PLvT",
-	"4q2gexZDb9s0rXiTeZDGlVwx4a6+l2qoRuWz/Wrl2ioTZrq21lfb66KqqF6+67/PPhfvBXbSdItpGvsH",
-	"cGTMLxtUAuyjo7ZuSfHwKmqsDHgGL1KYUVvj6MAyMsXUHtMcrPLfd5+/WntXflhW+1tW2uH9dY7YwYWY",
-	"4NXBtVjgQ66ZsjiQ4pzr93trrtlTw+0R5XGz7hduLNqyUEtB4M+93NgrYI9MENiIRdDyhzAiFkVLCqYQ",
-	"g5okUJukCLW3aZEzw84WebNwKSB1qAhVxB2hZcETlNTaVHMNhSX+TnRbrrtoUMjEmE93O2yRwxWffB+2",
-	"XV2KsFulCTew2vxsg9N33YPou/tXMPM1DLIj6kOeVZbSfAS0ozSfMAjo3DARyQSwiRR5d5alY9INcghy",
-	"BH6iIWDcSCy6wa/8pMBx11rJALoZ3BQSSVR4hmV10rsUfX0pYHHN7Cjm2DQXWHBQLkgqizBsCDVhRjim",
-	"UOCjB0r6CUMgo98S3i9TdgUjqoAIt38tprou7X61i7B6p+dXQaL0LKLAYqMUVLR8gqNlZBEBVe/oSFsK",
-	"/uYrSMGYxdOIqWsnAYCyK5Xig9gBBnlztel981HCdA0zRWObb4UA/nI7MMwHEpY3dtjbxTWq2OhGDFMD",
-	"EMaFFrHQdCWN5UzLhxZYMG3qaJHASgslJ2wgozkZGSx+Mw5TgzZI5EwhmOO3MUfWqQe0Viv1gjdasFEc",
-	"pTNhNyyZkyGbkQkXWcpUi3y0LafQjqRXAXBP9FZ/jFV4gVbCagp9HXIIySg4LOAa/VsOEL1iz77EMX8F",
-	"Byanimngbyr/KRfzIeVxluhRtE00VN+57L4PzH1/zyQipdMVD4/ZMG30jh+1g4YcNnon7Ta8MUtV2a27",
-	"8K27hTMfpjoPhKtGr/vo0aJdsJzU94dRrPTqNLvdgtJadHv8LH/uCqVSXr8pcIg9OtFGgeXmg1K+TtCA",
-	"/h07rzPGrhu9duvx40e72HdGTCr0xZgrbcgUE/HGJ7Iog/o8EdjIaejdYeHqquoqBBAi7gpXAdHb1K3e",
-	"X82BiLjV1bln6tpAECIzNEEbgyNAJmgPgCE09wmIFDGSByFjfbfdBlhHXJJhTrFvuv5XZfPembHVlkby",
-	"KklHTOgHe2UxFij3OgNDHNqne4BHZ1DGKZy4eXF49E7Ec/eBSX7B9Xr3AJbQJ7jdlbv5NBvEPGwt1FXp",
-	"06XR65qazNoSMzh9q7oOzaLZ/lBL/l1T66HBltVmCIuQb+n+7gNFRTSQX1aY1qZV19qqEoBIEeoHVI+W",
-	"dAvRqZUNDccEUGlz0jCYU2PdzCjHQxUgdtkXPV9xrCAEsBCQVFNGr8E0pvpojbV1IjOROuzSvhfVFjL9",
-	"bF6GRf3SM/jcvOu++wpfBxbDAB3oHdUEWGB0VfGQ6AYNNaZapNtBQ58VqtE71qIO04M3MBtEP5zaPW8o",
-	"or2Ne9tgE0BDaNCI/teCw4roXaftDuw/C3P6NL+j4erdpnPXTlW1uaoXoo4tAyXHfJLFWim5FYby1vsQ",
-	"ENtw//TAnd2tAqoQfStNxJ6p3FIvbseZzOIIi5NklhKE+rOFwdoImNCIPXFwPX0UKKxe0harC6Ia+CtT",
-	"M7m8ffT7+ftnx+TqaoGWyago0Gar+BtkWxF+jnGGDcJklT2ZJjSJPrtNkSjGICKjbS2rybR/UQ+OgYmx",
-	"mHW059TiNjlg4MXKNZjsBxPsV6lyZ8dI5ucFmFCAhgk21ICG1yiqgs0I1weQkhA+xrWwgX+FdHLwryIy",
-	"jtzNaS7a5AWeRiPpWFmWavFWnBWVUkIBS7uO5YeMZ+mCm4d8hXVPE5kNYnawlf+AXNVqyT5I8+PlJ99A",
-	"IBPG0ieECsKAm1ybzES7aMqke4qLmC8hLvdeSmvpvI+lSptohTTcId9tb3/AmsHtqp8uxmyeW1QOfxEt",
-	"qhok8TVLFwTRnDsTEFEjIweTxgNrH+iBdTDnQ5mMWKpM4IvRa5YEBDpjVWBxSnIvGuE7lBXVJ/BLKq8Z",
-	"5OoHMhuNtZ3KZk/y/KScIguC/hi5IdQ1lkRdCnTawbtskddcXKuAII+EVnautMooSD9cmAe06Q0EpOYV",
-	"BcYL2fcf+fP7VJl4ryp97urRHIUIEeII0oOeXlCaeDB18W7KhALMHoxG5ueV6UGwbils7TiWM0NUo+Yi",
-	"JIKxyDBTWKNkVog4A1kN3ghujPkIhSk/AoQued0yjeMnpA9CZ7nPQOqRZ0SVWDV6av7N9r/eDXa7Q4Iu",
-	"kWLUIucMNK2rRf3qOgJxbu9HNaAXMs4l8RvqjYtkfpjcskw2aqbQl9UH3xZzqhBR2G4APfIwpkpBwwAV",
-	"EU0i16uoP0zlZKBSKZD2L3V9IJ8aYRTqz4zQNdOEj5CuHUJLKZ1MGwb08ipojDKaUJEykDdgMOI3DDqo",
-	"QtYDz3IKmxDzmsbFVRZbolDX/Om2EcnQMLIQmRAaRQkkzYeu/go5WIx1bGPHuDvHCLlWtG5z2kobRjZh",
-	"q5f66rsCc8gFRMswJPQep/H8/7x2rCg+t0/+5xzqwVM9h6j/l8mqSHMufFD3jz0m9QTN9GTDrNjG+tQL",
-	"Ppvnsmh5/2gJ36crQD97QgUfMpWSn//n7M1rLRP/ff7ubWAhSEj39AH5G//1F6SXMflrCOdiNNecc/KG",
-	"JeTlxcX7J6Svt6qdWjdrLSA8g4x4qgj+GWnjgF0un92jMFOpnADNHPDymWeidEvBLL+FObcIsJwBMGSv",
-	"lC3NMK6hekQK4FDG2USYE3zCojkEhC6FGwVMPlDEDqCENsKSEP2SpgXR0CrZkpKW66YALE9C84nNgUZN",
-	"Iroa2c+t695tE8Fy9H8eONfS5ByreqSETFlVG/9pZRt/wSUv3wr2Es7U0RszP42vQb2hZJZA8tiuSo90",
-	"LoV+jZ6WsimsiFU97zJocpl6GDP42wa1Y3kdrf5OM+Y3RdT5rvvZtNlDScky+EnFOxU4fKSBUB5ZGmGA",
-	"aO5hN/129/XnytzXu+M26YZ3M5FL8WqbRSagZixBYed7a2c4i6LcwEGTPm9MxrceYONsrg12UeJgA+kr",
-	"EjprDmCDQVhpySpyHpRMNm+A2EXZLLYof0tUxNL5d20Qnnlc3gmx4fSvb4SAedyzau+HkXm/jMytDci1",
-	"Gq9GVORc8CEg4ZgyI7mXpbhbvMVw602zdbV72uTKhOBi5HV70GtmEnBAY0+e0yTmLLFHA5Djzm1VkjVe",
-	"yFluYy3wCWPdZaaWBLU8nnrDVZ3a8Lu2vdo/bK9/D9vrW4aG3mdagQk2c8afXyWycJRzkUq9l7+a6XTk",
-	"jLXV8EV4+ZvcsvuxlX5spa+9lc4qdg1EO3iq3BkZ5KcpWAqr8Ca+jrmwtAnzpE9puOocz3fsd/CSNQDZ",
-	"BEDHgfuzI7OHVqKEAYE5jVVggkp5bcpiwSNWlBKqsP8HiddpFGCwSn/Pch6bKkhtECss3yKKicj0H5Rk",
-	"k6ryP2VWSZrMi47FjhUPuS5bqTT8ZAjkvgEb4fzlu/efL9797fnbu8bd9tbwRcJp/AFHfhhw7Swd64UN",
-	"sQwaPQVXD15ZLo3XGYOLR36xNBcpQy9pRb00ft8oVfsNr2KaQ7ppUmgzOOkGjQlEqwtPp0nKwxgcUxOn",
-	"zCEey4pHOYLOWh1/wWheZodVoyiPiIkJ0tK4vcTrLxu9S/2Ny8ZdUWE9xQlvXhjEpcVJvwsaE5aOpZbL",
-	"979d6PMhif02rbGcFtq06JQf2Tc76mDqa+Dae/XWvwoa8trOxdKbG9TyrYiKilJXyVXkpcbqSnE5LwR0",
-	"rt1JObPiNWNT7e/IBJSF/pEKh9i+YzzCKs9E/9rUh92apBhc+Bau+/oIY++wpcIH7DIUBWtwusxV3wpV",
-	"1qL3ezj+3dYpoPhnScJEiGyoBjfAYER7jKdhsibvbd6v0WsM+BrMWWvGuE2CqfF3WQrQVOgcp2MOASKb",
-	"oI4SOkwXwUyR6ezX+VLjV/u0YEINNuJ6LWUErDc/52R3A3wuuJbAhqilgNe7XyVY6sZEHCW79ug2dK+3",
-	"GjDVXdbYCScx/3pNIBf5zHwdThL/Da7WzWQv4iqkSbRTDZH/oBWQakts2MayBqiLoUxc1GnJujODKyzp",
-	"jkAXe8KDflMxAkTYbKpd/1yYbHMR4tVxpbJC7nsDAas8IYsSArc+mHx8HEvIF88S/U48tcAD8FTCU0hj",
-	"uzJVKPZFDQ+V0Vhgii/keslx8AhDMATgW0WmlJf0eMBD/t2ly8KNeaK12GuxmzBV95q+SskUdQJ+2yb/",
-	"qZhDyw80F1yzCLTDlAJ/eYAxa0OZbrxS+P8WeQerKhNFRgkVaWl9fG7dHYKusntqaYuKBk+B410bEA+b",
-	"7QfN4/ZFt5sbEDDoRaqj05LywGQN1RG2oDc6j8xgCoWB0lhAQ3JM3soby1Ssze8ooTPHtLpF+Afnc2Xj",
-	"KXI+Ypt06oyCGk0OV5OaMqHXXmtEM6F7mB4Ro1EzZmnKkuYokdl0tdvwjNHoNVz9V7x4T66hGgF1AZG4",
-	"MZmr3+MW4IN/NrgfOZPO8cOggbgiOCUyS4H1IVHpqpBkTMv/fmr+PmFKIQCKFj9t/+qNnUpJYilGLtOD",
-	"VUatRq0EDSXMBrXa2gsLvmoLoPjYPZCMat0E7/QBqIWVoLAqMpiTkBbzAM+8v2/KU+BtgE1F/56yydTH",
-	"85K/6mZMLyiFdVL06938rZz8lZpkgTFmWZuYduE7/GmJW8Ygs6xTOXAMRvEatnmM81lamCo11d5VTUlL",
-	"YT9NZJRhx7mcQtxOsQSpDOaxRIJydZ25sdztzHcDFGq1s9gskLuUssFYzvWDoYrnm2p91MJXdPUgw+b3",
-	"q4xa7Ks9j24j94orIxf5TOwUufC+Xk/kwpvtXadj++iF/xbV4JwvZOK5fzOaRFjyfAH5KoCeGdMb5mWX",
-	"flKQ74OCZ4C14oL0zT7tPyEUv+Z8yBG/YQYhDxhWoFExIlxdCoGKgSUklEkCNecAliNM7XLCosR+e46u",
-	"FOFCpXre5BC9GC/rZfBFqEJ1Q30QHqJSHsd4CSbVFJ14MCN5Zk8xAXedGFA+l9gzlT3LdC4/I6gC7Olf",
-	"jIZLkhx92ad3sQk96M23uKWbsLxoXV8Q6zoqKGuAK90AZmQHBbYtQulX3M9PcW09pAxBfsdiRi62sBW1",
-	"TrAK2Aj6eqW3T5BxUR9UdmjYphCogYv4cMgSiBpIQaZZMpXKqAc8gV2TQVXMcR+pPSTP0BkBL9rYDpsL",
-	"qVmBeymcEN+kRrGQbHpocbRXHkoczwSRWWpPJaeeof/SKvgcsEbImdbo3jlmSjUi07FpGnkUS9PY8m3B",
-	"OTWSULmRyGw0xkMBDkR8zsycSJHEus4y2A+YhkNJekGkul9ZpDDl7FkwOCtfSbLOYn7NDqjtXIIYDQJb",
-	"IhzklTQR0e4aChtXWqjyXrXTdptAaXTKJ6xSLPAdDiwR2yhAtKoaveOHG2u9D/ZLJV7FSzlDQEOaMKT7",
-	"sQ3SNUlfHON2LERn/FWDME2tcslVmLApFSFfU+bwrHDld0gCLEIec2oxH9aQAecXf0VS4HyK5zZaVGPB",
-	"hUKk7QuJoYQCma+NaGNbi8GCPWl22s1O96Jd4IuFoE2OjLsUxUErKmSNXrPdandyKmCT+LARGbUmEmFa",
-	"WLwbOqTsVwKxsmU6LinbMGGSfAW1ggrFJvTAmxEJKxln5r5bRqAdB7ApKztu+0GU3zMeXg+kvFYepe7j",
-	"1uPHWsrwG1x87hTjLgmfMo/w11C3F8M0tqbt1du/N2Fd2+3O4TjfPCleH54ZchFhTVcmJtoXYh4e2UR7",
-	"t9pDra23J+IR5L5pFBWNxg9Fidk0ZuPrxKPb/Nf5XW8YY63y1ud5fpPCgV7UyPruL2TygcF47oO7gfoF",
-	"tIvBe+Ji1EwZnfhZRVQCzQlXE5MG316qXsS2wrsOr8Sf7hoQfSj4JZ4kQFe/AabcRuCqqU9XSd0ePMNV",
-	"glfcum+lF0Iy9W7WS7aKMYfgiv6ZqXQCnkzCECseSjmhmB4JHitYfv3R3Avxdq/iDrbCSZDIDDRZ0zuw",
-	"dhHuD/lN76eIn9O5xVTzpTz3Nh0fQz3Szm70sCrrQs6h57UJ3jJe2iJ9bfQAIgYlT2OZRc/hD6TTahMm",
-	"blgsp8zvI+eCAFSG+f4EYKYSqOI2gCFywlSOsHkp+q+pSptw2+arZ32sNrLwdPqtWPTEDCeX/CFGoMcy",
-	"S1oEcfU6p8TUsUOT1gS2iu2jsEHfNGF0cilifsOUwVeFj8yFLjp8zeZEJmQCZRpkQudEMRP5BXR7PXQu",
-	"SP5I9Cx4QmKpoHYaEPPKgrL4QJzG5e24YHfPp0y5Eu1pwob8CwzC2BsBUVk41n5mP8lEa8gFV2MW9QM9",
-	"ePjoz/0tuZG1VV5BjTyl2vHRX/2/n2jzX5+v/vLz5WXL/PjLn/Uvl5d//uU//9RYSoQGjQn98gpvdNou",
-	"o02uzUNxnAAgM3mdXsJCxm8QaxjeH3sL8gkoyGFhBvwXbzcfX912gm77run9XPLKG/gbKfuS4k5polQU",
-	"FGWDRz3y8AQch0sBl/WIv8yXQm/OHrm9bKgpC41MQANFp9W+bASXDR7Br/Yu+iNsz4OPAQPH9DcfrTa5",
-	"4av6DeGLEbtpqbkIYy5Yyx9S66aDV/IJXlmW9YUr9NDNVLjbLp4b7sLLRu/2spFk+HJJJtaNFKx2uFhl",
-	"YchYxKLLxt3dpcA+okoftLSFDtemNsN5TKdTJkwazP3qaXijG5Y1u12rouUM+an1gPqDhF4z8nNf0SFL",
-	"5xfjhCn9zf4vmODCk4bFUQsVOF7WhG+1JhHRKoRygeFTwIIqL/J7CaP5g5ei6JesP6ywLiAwBue/A4Um",
-	"4PiP42gzx98Acfj9pnkZRSlXhnZ3V7fEOj9EDwjRrk2fZsKghsGdNoevmVhAZLQEBDBTB3LNtQis98lh",
-	"a9XDgAN56ooiCdx0WymMo1v9z8qKCH3XnWoh4Iv1VEGMcQxbvuj2hQ845KuSGToyOfyVEd2XLI6emusO",
-	"rvtqDGQOFHzDbAY6TFmiL/g9oyLl6RzZJUtot071/6D7CkrHi9/ptNt3gZfk9+4WLFZkaZ22SssUi8mK",
-	"dV6bBxpt1M7eZzaew1GA4yJDFsdkmMgJ6bTbJJWkC+iJjx/9xxNy2v4P8H7iWM5YVG8Zay41G7SMmUqS",
-	"mtAcLeSM49PVCwFvrWd8/Ybbt9Coer/1EoYn0+2uN61sdoEaHHM69RdKeAYJYqiDZ5rK3BWEyLgCRRRU",
-	"lPc4wpNA/+masWnuwQLA+iaVD/jaRufeo5IH5G8HhLgJV/q9/SN+q+7nD/CKG8djul/tpAGKOxZHbluo",
-	"MY1jCG8P2Ba7odCGsyDUMQPo5tql+sKVMyiHA2GLHUQEgiqIq3wwCdcxE8BpYnr/iEppzLCiQZoYJBMj",
-	"jsUQKMim8EH/jkgRTxApSsbRUn0EluKZ2ogyUYfJuDeybqxi8PWyyYQlJIFaGCYitkWVzwezxndGur+R",
-	"MFsSjYJAjyQpgFtvJclc3PCUGsy+FVbQK++678kKCkM2TQsM5OuRe2zl4iihIfuvItP6QtMZfP24vdxR",
-	"xsXN2sZ7V62/tsU9kWDj6JUz81OboZIv7HpDxROWwLYdyyRiSR4jndBraDjeX9Zf+Q+Deg9saPYk/Q3E",
-	"cMtkHaO7m+BPo8YzgRLsoxbXeVjZEKLo5ytXLzZGhE8o/wnZE0DdActBmjxsObpy/kZ7wyvvoxJXifeC",
-	"oG0qRG/ZzHu5jSyALTGW/5AbOXBQR2f/+L3zj+t/daOH2XPZnj5IOvTX4/AZezF6yf/7+vXkrXz/+wd1",
-	"kf199v/P/9HudI9PTh88fPSYDsKIDUdjvgyJs8hc7u3do72ftk0fq16kReEoCfC7K3LkML0TF6DNvgnO",
-	"MoyeOXakrRRQ1WF7dJv/soCVvDw5oJK4IjOZpGNn2IFXCxjx2q7z1CUR0PiP9oGxBYntT4DCWIialxlv",
-	"N/K6qKY2Ig7zV69GiOUL6J8X/t21C7fD/FeDJ6962fYPFdXYwY5Yv8VzaKp8m9cTU+T+cu5gJmzpv/kv",
-	"fZVvciwSrErb6LkAWKScxoFBYh443/2ARTbVJkVEU2b7moNy09xWJX4TWC2HNcGNUQSh/DXVo1tmZcw7",
-	"et3BJQOBSVVkBlXcbjLDWCoWBQb9q0gcPWVSb7d1ha5aPEoLXAdSxoyKeitQp9NE3tDYKREYv6dU5GSa",
-	"rcE0LVM87U6hRNViuRSwxcqhNvTWRKCa9RcOuaAx/5c/4GGM+/DKqKstgcamLOEShskg44Xv0118H1jv",
-	"/HUxo5SsmICUT9g/pNDL+NvFU2ghpil7arqpLNs8S2yCqsiehSGR/CXxAyx8Mp8sIKCZzJU3iY9aJ+WT",
-	"6B51XLerpzfRRn4e7OhcT8dc1BOgfuVubfJduLx7I5rZT8Gu0j/dVerfM6N9OVACw15ythSJWTRiCVJj",
-	"c0UmUi9pKQW8eZMdWi/fSsEMvNHeaiMvuDNb7If6AFmtQk98UPXkcEyTUQ7OCjURwvgaPh7Rg/x8SDnU",
-	"GHnZMchKJ7jv9TueaolmXwA6KOi228RJEYRe/4TX3NlXi7nYKOmfAawCgKJqPdnQGupzfutGrjQ9dTiV",
-	"iqcWgnGamKz9XITNwjcX38bl1+Yi9IYPg/53UdSVQuMp6i2V8Aoj2aKS7ozofYxu2mr1/Famb2TEh5xF",
-	"9dnegBbn++8FxpsDQjO6Wb2qPA+OCqrydo9HrAonwnYBX91GEJFOjiWQvTFoRXnCUFuhaGBqP4RY0D4c",
-	"qzLeL0yrge9D/c5KkdjwW7sfTMs8Il8xLOl2W7N7ugCyVg4xazXTX6WMZjyODdDeVlHLs7xe/SBRy+rT",
-	"eRH59nh35Nu/JjRk5KWcTrHDNz/y89sX+9NKjYDFa5aMgHa9RsCDjYyAqhmyZoGDT/pnBoRS5rj9k767",
-	"3mB/eqAHRAYsljMQH7ufclrEn//0QF/9Sys/iX8YGdsbGe3DGhnQlweD7DSqjI3OamOjvWRstL+VsWF7",
-	"DnewNU5rtjXwwF5sRFKEwgH+XZIiCoLziRSxYNhB34Ql+pLD4R4grKtti6Pb/JeVkX2IWYHjaYZoSQMB",
-	"qdWc81HLhxbKKUXMk39SRM92WSh/Im+Yd7ztjMC7E46uk7zakgCebC4kATZevj3Myg1MIeHbEivM0EXG",
-	"hPrt0FepxQCXImSurZKwWDGEf1al5qPhAN4DtfkQ5qDhO1hpDG5j8vkQz4cw+X4wNuzI2LA9G0MlMVaO",
-	"uB1Y5fq9nWMfE8w5++jhpjUSIentEVDvQRbJMJsYSV8XPZ3QxPCfS8FWxUif2Zuu6Yk8G2AejFGhyDQa",
-	"ViZmZDKhaSEhw0Q2Ad7aSJ/sobrRk7AfZKu+VaFp7z/eP3vR7LSOSavVKjzcjEfvSEFhoEsAKNgQqMdV",
-	"7APECQrQnA2s+RxoGzwAqziA2QqsxRygVgmsMrlMLkVuGAfGqg06AZjvwYJBHSwY8QGY39rkDDIV6Xtt",
-	"30JnJaZVzun0jKvcKSiLmAx5rM0Y2+a+xLtbPZp6ioOtFUwVef/shbYSn57//f5ErcDRPLrV/9wdea5R",
-	"1f58SydIPoxNGgEREpE2FVSCgImJaU8yG0uiGKRK2ZwMMtAyruB4QueAP1medH7NBXtXcAa/m5LQVYkP",
-	"qS//4lJt+ktPDfu161hr5A0wn3JP1rrX/1x3fq8AOQZQITioY+2H2i2weTPMNu14hwZyd9KxPt+Yi3Vd",
-	"PTCKi1HM/EiIAWPQ+8hYx/uzKR3YodB7bJVu6Bkf8TBexAvtmUJPjBR5OB9RQL2Gg8WYNYs8rpk8WP2E",
-	"nHS62EEAJxMJAQ5cLIPdLke18SZ7hrW/OpVMfS6wwxKZGUARMMAQ1oIrkvDROK3VCuzZCOzB/FPHO4Tc",
-	"Ivr8zwmIoLmFKyi6hrDNlPLIkrPbZhVo1nK86iSVZErny8Jj3+TfV3peAd8TFS6iRFyisz6BGfEb9tv0",
-	"MOJyBgQ3lq0ICvABvBvan0rcDhjKt17vfVvzLvzMIbBVAt6P2CK99StDupK6AJIOoNAWicYgjYetebDp",
-	"6xXSKZ0fRkJ/nZMBFdckTahQQ5YE4KnbYl7yHiXXdc1h0acRZ70neaSVXsLAy4d2zHTMJorFN6wEimNK",
-	"59+tdDvUy8av/oRpI/DUcWcFxF1ITh52OpuLvJnpey7yTtop0udBC6eAZmQyo/N6hf5G8uhQx7iyBzYS",
-	"UaJCJrYXexrTkPUJ1WZ2seDZ1eZOaMQCKIwAAMABs7UQJWagfpHvXat/TKQY4euDnwdTtGWn9d8lj1w4",
-	"5l7J+EdDeOfLuMPoMkHLQqt5jWJuyfYOV9mzXDSad2KHVGjhtR7QsvDa4Z3Z+o9/PzvUJfLMFOycxlsQ",
-	"goIXXLp6zym2PZl0C6EDmaXWq5Uz045CPNqWXGzRKSU0xZZ40y2qtLqTQ8L0ncErGzBwaIGVEVXgpehP",
-	"UZv1nZfCLa5EKadL0dFV96J/Pu9m+XS7YWmMSxydwIbCOdhSyf2axddur2yu6TZ/L5mlAFfptVzkMWes",
-	"KDJJuc3TbY7vDL+5cW3H0jRt891tZvQdvnRZMO5jUYi1YC+0eANvbB3xuTMTFNKK07rnRLEbltDYaz2Q",
-	"CQSnYXfNZBZHgC+KO2wPtWFavlaCHdiGse8oql3FtmSi0mtTsv+UXKzuVCxL2rpuQTkTUKZ2IEQ2XJD1",
-	"gWSzuMvgBPr1tAI+t8iWNcjx+zyLMmBAMYb9/yamtUMDYlFEj27xh3XtwVxvFLihIkxE+WEGITWj+VvE",
-	"DALzOgDAPZgTKBPiBj/eOJzkb2xu4rvaPgfj/gn+XvaeVbVHbywPcm11RxXNxwaiAYKBFtaXijmZyKTG",
-	"NmR7ZzAdhruu87p25J0nrc6eovunS7bTE1WZalyE77G1YmLF4vAtzXYKqykioW4RFkkrk2s8yDMBP+LH",
-	"AUESFWLcIyENoD0l12yOGFSA4wyXm+hBaQ0J5kRrUSU1kBvu2BqPw9+Ww/C72a8OzMRt2G6tG9aAKSOh",
-	"2167tx42PXfEYMQOZmFnSJAJSxMeqlVYrW/MJesA5ceMqCkVBjUAyO8chLzebc3uybgfmJ87pxP388PI",
-	"/XjcbkZ0rvpPyOM20T9ZbrOWdw9MwQnG4f2hT1bIhPS5SFlyQ+O+43mtKuBK+YR90H5wFRY7POtTp/n4",
-	"CpHY28HJ3c+T/x3/b/S/zQkXWcrU/zbHMkvU/8KAfylDaS9FkgeCMNvWrE/xmUwib6Y6437VqO37VQLI",
-	"l423amRrdNc5km7ugIa9f0ux9sRG7DVN0dHsHp8EOfNEo9fpYmHM32Wc6XnptLpBY0h5rBXayWmAuOxK",
-	"DbO40eucdh49Nv6sNr7190+7xydbaAiU/ioA92xSS9HICz7KEpbTyEHdHFQ14KbSn/NJcaPjwDaFZpZT",
-	"JuiUt+yMV233d3jd3nA0XAwllM15vTUxUtI6Rd3otNqttp4+M7pGr3Hc6uBH+frQKOIYTHqf6PGmwIJn",
-	"IhUo2qaqqWSV9PucvX9F9H13XygWZgk0DH26Ktb6cOUqEIuLQxtX3tQnNJXJUSizqRTNUEZrQJ/fmW88",
-	"hS88hetr8tWvNi90dg+v9HzjGOgoVYCAltqIUoSLMM6ieoI1OAZ8iGF5MVlp4ONmbBIYWo60rJTKzqMq",
-	"jc+olMYxcg3iErBqrL6nC4/VJkEmtHt/ztIUydHexxQLRsDY7L9/d35BgAgjG7hb9fDr/RY5QyZPrgjQ",
-	"cUNxCVirHnpWFBCpzV2Y3aqOiWVhuRehW9MX+frst7dPXza77e7DBnC1vGfJBXquvQ588IHpp5uy0k67",
-	"bdrmVKN3DI12IcM2Bmjwi6mAlZ3GNB3KZNKEhjqWNK6CYvVCTDMRjklIJ1PKRz7B3mv8ixwO0c+jMY9+",
-	"EynYsHqYzfaD5nH7otu1BuhW7R35ItSVIfNvufeGeoPRhDDfV3ttl1Ua7ug2dCO/60Gf5PbJMf/lK/Nj",
-	"eJFREDMGUMV6l7EInLvljcNEdE93TbECxwgvVKPdsC18Pvt2H/B291IUXzPXbWh0KuAVAL2xiZ/VKpux",
-	"HK1oKxlTNdZalwuM8UNqrkUsyc0cWCmHMgEebwy9YWGUAWu1hYQ0i3hKYjmqQkvLh/pajr4vMGMzWVoJ",
-	"t4DcRY1Z1Aj0XySwO2zm8JsObxdVKu3HClZWykcshaDDLQwGx4TngeGyLETv9No2eo3Hw0cPovajzqNH",
-	"J+HD6MHpY9odMkrb4ekpjdqdU3o8GJ4MO4PuoD141O2GUec0ehB2TgftYbtN24+0XzbVVuvjbqvd6rag",
-	"ETxhN1xm6iU+ouG2vglF/76uYv53OAZV5sryCy9SaxrjTIvm+iwGE2nC64Hbgt1jN6CCLWSC9/6WrayE",
-	"33/PG3uhYtf/OidTsNk8E9Km4BHxkPStdd9H3HnogpsQ4OHn2md3X/CYNkt3vn2Z9zCkr27N+4+vkoGL",
-	"vAShtlYIQGEgegIgHBvHoFvtUw5iqyNMttbVM9sbMEoYU9jtrh+vfWmArT3Tf7DVkdZ4gLTTNWPThZoM",
-	"Nvf+Dsa/RbdNMgH5PeyjuxSWUoWc4aNSZGdTZMBGmSADhlyVECTDCLV7zICNuFAWHkQfNiZ0HcsZS0zF",
-	"W1n5hlHI/jrfC4tGT7qzrJcQMlB9g4//TliUmjiWM9gWQ0bTLGEWf02kbOQa0E7vgkZogDEWyhLckbJ4",
-	"KoAw4kwMgDMDgwhYWKI/yPFGjA/ioE4eQ/0D7CaG1M6p51O8Nw8iF6C1A3MULkOPWOcYPB393yqEEw9l",
-	"pes/fMqSz5ng/gDKoEuqBteYyIjF3vTkCC4vZEIoSYGUMEDwl14jNV8r2KbevpZDAu7dTrqoNtvUv+nf",
-	"zelfQ5Ydd5Wn5+WQUDg2sMr6hiVzbcOC44/FplPcejWfYj1Xo3Nbyfq8VOZlKAMSNoQggx5xaqPQuJyK",
-	"UEWM7uBi1CJ9IWf9AoQYXI1Fs6FUqTKBj6WCNVOGGI6lYsJmSxaUFL7DgpLaWbdsrj3usbI4wE5F8KTe",
-	"LegU5XTN3U479P/otdmO6rqu00HImYN3LFnqpZWMtXcEA6Fx/MItvzGcF+ShZG7XScJV5fSXrd+CF5KO",
-	"2SZvIOyTysaHqC36rxV+j/74omI0pqpPSydW83nD20ky3huNtNqUNAlULKIbMGPCWApyqo202OoXk/8A",
-	"+a3NAcl1txsDVE3Lmp2NhN0wgShzpe4GtLTS3OKEPkNbJag1taBoFZpoQuDFg2kUKZJNDbAUJIosh31K",
-	"jBRpp430zR0jpFaPZ3SuSD+UcczCVH/6F9KXWapSCkz4ffKXS9GHbOlvU/ijRdXrlxmZmCAyoSV8221t",
-	"TPO9N6gy949PDOZvEGVN74rBHI6UbRwj+x4VQpzImSo4iCioBhB/fwk1j7eSX/SLB3PzOC0ItZsVRl6P",
-	"2JepTNLKhBT++asvezliCUxHAF671Z1BvqWChOlPuRgFrpLX7ofA7YHAk/8ARP9zNg2s3AfaWBIRiwJ9",
-	"Nn3GjwME998WoORMiw/aiTQc41oGaDyCBjJvUBvsgDbUADpvyON6g6eokapDKa9K6bhCOQGb0lqm7g8W",
-	"5cPSWa0OmVyYh399hokzMqWJq7gUUJ6e6CEnqYOMKavVUIwm4bggLBP65TUTI62pEHRyL3SglYFavR+i",
-	"F86yKiup2oAbxuDZFpBBu6cV+KpXWoAn0tlaYCWnTGyExPUcX4K8TsEcBwsLrT79M74I/g64laX2j80D",
-	"VphA54U//90DF1NxNgItB2NoxqmPRkbDlN/ATko4jU2WEIKu9WOVWDlfH6E1m7GWbog4trczfUgzl/FA",
-	"OQIQSxEROTuIRjm6xR/u1hSleBO0d/AUJdszpJUt7Bh4E75gqWOOEX9xk44uYUzDa72J8X5fDYd+H5cI",
-	"B17lEeUAs8uQsyXO0Hs6zw85DD1YwBtDgwzIob6jxBJSBmEL28xsKEAtw0KBok7bmN3KabBvpp28afO1",
-	"Uv72NWmjHVXNM0yjVZi+tsGiniJy69M4fH5/twUWaBDNIpXKCZmaRMleCYItyw2MgnGoR5Xa6sjpg9vd",
-	"H1KJfWTCdAVmrp9UjhUnIsMn5Xe0KwIs+4Qj2LCNTrbImSA8KhQalcCWJFQslJ3djwZQsAWhYqeRFwY9",
-	"WCoMcrHpc1f6n+ZVQDPGrqsqgLbeOmZ26o5bn/uHT01tQ0pOmLW8h0XAI563+R7uTLe7xJYC7VwGZLdM",
-	"sHHJ0Jp2+iXSO4ON71EDPrHbKofqX0IfW19ZdL+qis7QpHM9eraa8ptXFh1oFzyHCKOpdpPFLXBgybc2",
-	"5gHOh1cpmdJ5voethFIBqSgI/Klrk+8xSD/rVD6aSvdBWNc6m0vUpMslmwvJSmkgp4fk2MH87KD4DcHL",
-	"AdIg9bwzrOgib8npMmNrmERr6EXYsDCY9ZMZOIwRYfkntkTUXo2mXYcVCg1UuQawhD1fQw0c3eIP+yHF",
-	"bHUKmkn1lEg5Jsw91ABO3P6KAk3SmQGBOdwZdVKtZi18Sq0d3QMaXltETeP7jCk8C0G55uzAkulK42o/",
-	"ns5cvs3vZVCB8Vv88lmZQ49JwbDZATohOOLfuBBUa129EzZo/CGqntYHaipLGSZc8EmmnwycDyaCUYwm",
-	"eHUNFUVKayuSHhaqkWh4jVxNCjBbO1jWtEllkh9auXPhpDO77q1C1dFTKdKEhukft9jINGe44iLphU1c",
-	"dZFXhyTFYUOyxc4l3MYH0Ri/zr2ypCxmUJTEh6gTsBrftC9jdRGiXFmQLKMkhliSUVJvyVWxq6octfXe",
-	"VU5Wpzgq9kTQmEGNCQQmmyYQvdNGgYP3vjt3700LtTlO9FlSf5J89Z7wa/Lq3hS7l/OBZ49heJ4qFg/X",
-	"FuIVVuYgIruPZPqje4pa6BBO2NJpOvRTqEsZnGEWx6b0pHFqS6oK9VsiHb+VM/gz/hU+usCZwM92moM1",
-	"dVfF2BaWj4uogDqA0lFWgZXXdurDJmXJROXhIsTOV5IMaVJfeZYxAOHYs1BrKi3HODrAhjY5p1p28IoI",
-	"ywU85n71GCZzUDCp9ukbQSMrdMEuWK3bp5jghe/5GQImFxRxo7IdJow5vWoOFpgWY1rUIYqrm5KKxfW5",
-	"0wTfWuxSKY60vIqmnoYjlybfHA1bv8SqViN8I8zU8MSpLWPg1taAlM8bYMXY4A8V2paUiu1CvWJXMuEh",
-	"JP4r1vK5FixUbCUV8oO5jdh6WVH0zgLyeyZTijWiNIqa0JFVUo353oygruX1fFJXQN/oNWZjnrJmTAcs",
-	"buTMun86Ddpw8BHqUKWND/cbHCNzmSWuTso6fR+9e9193ZIF4/E6hqN9m28M2TNcA9UP3mt+MA8hKksw",
-	"uYSub70lE9/DdqwET/EVXdkuXNhmvZDGYRbTlK3qgSE0BIIl9PpYpM1msDOQrgWRofQv7RbpQ39E3/KV",
-	"0jj22epMjp0LbVvH6FlabWyouhDxhE6kGF2KdMwmLdKHMnvXLqqyiU08gW2ICh2WHciggISb64lPlaUN",
-	"Vimbau2g/y2rwnbzAGu6j73uNjvsiaZ+Rdw05f0HxrzPrXrXaFLszbttQH0tRKlO7iyFmLJjowDkBBkH",
-	"LR/Yo/JgyxYVePeD9qZs1Kjh5W6cE7Apz/pp2wvSDRkrUpM7FYSXWWVzWtS4WqeYhnq8w1JPUikpumlg",
-	"KjwurS6aBIVn7gmP3K45ZePiTNuiclrSorKVYJwBUnqVqjP7DBowLLVY/QrONJ8YNyx3bNDFMnE+oxs2",
-	"U4R6H4mQxxw32tFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwg6LMiQQ5m+n6xfGMWyrWa0zc4YpIuvaYvB",
-	"kixmTUTBqDbf9SuBds8DkdSUuyPpXCrJhDH4NItZi1zYQwZOi5SmDEmJZpSnJqY5Z4rIhAhZbuB/yGJ2",
-	"Fn4lJsytAQGD23ISXbjqE7zwVWPjZh33qucpulQHwDcxx8hnmrNlrGbthL6Sop/QcPTaZ65c1Hzw6xyB",
-	"QiyLZ34gdLp4IoKRSsN0DZOnxcy6vQsaEEJZotpubMPeiVda5fzq7d+bHf1pFpsW1lEz1sdaE1iTqJO3",
-	"bUg/8dK3VgIEFSGnsTXTbZkrlNEWKEITPmWHg3fPhWqD0ntt49UV+RpkSp88yuQ8Ih5Vk4IWLl2r9Eo0",
-	"1tFt4t5zL+7OfLpW5oCNzjNUJjy1GRrLvzKSWquJwMC5mmA3ixUzDCkcv6da5CxWkkylUnwQM1PlSkvV",
-	"oXktb4j3KuD2dMzC6/3q7+DVPOOmhtCav6C1MI3NC2Wla0XXgbu2EgY0gxvIb8IQL+mbiS9XBNxjIWdA",
-	"Bjob8xjKFvThjq4fnO8l9AR65PdVQs9IOp/CRkwS+QcTSyHrkkqxGr71Q3afLLEPmTWW6gJzXrdu5hyt",
-	"JXyrJxswV+KYWGTjylMSJn5TRGR9Z61U1rhN2Y6+Ulabg5QJPzwsRwlTauuX3sENygq+j52sXkhFyOLd",
-	"VO9qnft7xjIWwQtzRfA5MXPcywHUg6D3PKNz/bGeEuCZCeVkwtMnhq+JKvNBaiBAVYs8xdtp3QbMeaak",
-	"Rj8sNeFBecOSwJarWZOkBHYX7vRtBeM8lVMc/RaSoK9elv5ewhQgqde/oIMsvs5nGJbFLapMCKK2A1w/",
-	"Vv/ZDlRm2y2kjALsaBdspu/UIh9M8YMl4rZaAep9HCsCu+FQJQX87mWHsH5lXMJ9Tt8yFdndMsqI4JmL",
-	"7BZGyPBA971IjFWj11fRA+l7p3iOm+8OuQDMzvxumA/JxEaInXo5IZ1idJBecehIbbvIXRuOepz8Rq+7",
-	"nXsIYUBvcNYhRL2wjTEiKuE8rDAa96NFXsg4ljMtbjQlr2VooDcgsYp8yX29X9iNfkR/gQDEXr+OBMRd",
-	"VwsRiHRbhUId8ZDH8Y5qwE5ZKIVgWhLXEgQ8tVee41psFX/Bx5WR2/zJLm1jnKZT1TuCvdLET1syGR0B",
-	"BMdRt91tNztdc6fGEgNAbcQBZ+S/z9+9JfiWgeFfNU8/TDLMex6izLlF+UmRCRV8yFRqyL2B9EZVUg7Y",
-	"ZTVrvnZRjcX3Y0kPu6T+cWWBZTdcUBYmLF3tdpyba74jTOkNmvhNvPj85bv3r178z+eLd397/hZiiemv",
-	"803QppHDa+UjDhRXxPVYH1M0awtwT1gssf8Z8RagxPybYwX0DY2zQnTGCk3ZeQF/KTpN5sOjW/xhJTnk",
-	"xzFN4aEq5XFs0M14CmafAeNNtREnS+B/8J44uK9A4ohvYy3ROhbgGbwAoebWW834OprGnaelTprGe7d1",
-	"t9uWlYxO8NfvkaURR/6TQpgqKFThE+Z2PsBu692/w+bfPnhgJ1k7h1mJb9h/NWxqaWyCOPbIn/tA5mg9",
-	"PSlYQPQ18Oc+SdhU+0UYV4W3sMepbYdJGI28r8AdwdCXQwgK4BzADcr69tUeuwoemMdhg2024nlKk/1C",
-	"t7imvcZl1m4fh25+4Ncteibx7f8ONztIcf03Uxe+N7wDR+RqdYGyOKPKimi0l+rotjs/tHDhPBZsd9LN",
-	"4Nv45+dQ3eHU8fZKt0DRad32Naa/uejrQyS6+hUq5kYpK1PIAiXL7Ms0Biowi721VTEIBxrKtbKE3qvJ",
-	"clhHkCYJnZcRcS6jOt5LHMcN9jY28K4LrDkC0RsmUpnMXaU0+5J+yEQecJtKGYPxjfIP5YISfVu/aNr9",
-	"aBzvYr2JH/xbBC7bRkWf1OyMgYxs4o3ZJFON7pi3P3M1YD7aNF9lP9W+F/x0t0FE5/47CY4+s3frBYuX",
-	"ZFUZRlpXxD+jCRvLTLFmNMhjRlOp0lHC1O+xx8KRyoQNE4mNZHjdhCacRgNMcP2xd9GWO6T6SMZQ4nfp",
-	"GWHIzWVRY37DynhbN9+Tu3hEeVK91CV6A/6PFyL0mv5dPgu64VvkzI0enRxF5ypvBTYtwPCWUrCljOal",
-	"WON+2QmTIp4/KfphN1xZN2yF57XscV2Kd8JV0GETM/oXAWFfQjY1FP19oOOkKXsn4nkpBL3WOPPdtdv+",
-	"zlqJORElc5JkokcolMAY7hRT8u212paklsusDn8OygDHB1LGDNAsguXy43hOFL1hAGBnq+qSTCjb7OuS",
-	"Cl5PnN+uSGIaXivslsEqoKphQvx8y/F9HM8D17U45lo1z6vuL2TKqkyv0zLTq5RxHYgdc9IekECPtdn2",
-	"1Ic0STiLiMxShKHBgi7beQn1XhDGxOJEQ90eR4bdgqsnBFLPM64YOel0SR9oEifyhkX9FjlPqYigu0q/",
-	"vN0rVW9uUAxK3xwZcrlwv1eYoIVwQrnmtJdwpo6eWW1Yl6fvTDbLU2Fb8KB+E45gkUFxNaLXAc6nSj8m",
-	"PGUfORRQmbSzQT+AzQ7d9vrgfSrFkI9atkrrA1MyzlxVn5BpjlKMSivKz1l7th4HjSQTLttsjY/v3vI+",
-	"3sJm6JTYDKd3QVEHOUDmDYkmtYCwaDODwgRPYIngxOMOw8KdcXC80VifNHOTmucKsV+s7v0mYRe7DFUi",
-	"vrTuRqJpFBXk2TMNNpPcjpHcg5SP+GJeZ/mIrdbbvH6kU3v9yB9mj3c23+OVkbqvt8e/z0De+wwDecWE",
-	"PeEilfoYD9mWroMBWPzSTOisOYCjGWLrlQ7+kStC7kF4eb5LkV7B8SgHRE649TzShKZsNCdIeGrrbLvt",
-	"dpu4sSxUMgQGioxAQ5PWzlium9O++AhGZ4KwL1O9/aE8j5kHhzHlE3UpbH/1gCoWQL82VNJDMf5PCk0s",
-	"fJByQMwz9C9Kivz0lD21w96nTxqeCJrE9Mvq3YdTpRdYZkmIRssWtFN6cEZBH6Z9GWDRIIJg/A6MKpr5",
-	"0IbVMF6t2vyOtYUDpmRG5JSJRe3TLUQlnCrzgzdkxoXqoRGNcgXT2dqjee38b79h8xpTsP0f58rSFPNH",
-	"gFgrBII/+AEi8Np+ZY1ep2t++cgXh4y4FU6w4FIzV2B9OWo2mH1E09UKG06Kx5sD4zrjFvZ+hY6VWQp0",
-	"wujgZVOSSnLaNiW34IKOtT84YEzknHG1ozc5zeE9EiBq5JBMqUpz9eEpzXxvbtjQVqIi/fhhObe/smii",
-	"hp/bFBhbMm/qBE8rMQecHWAvWijFDUug/ccUrJCQCil4SGP4eiksi9G5z/IQ04LWLs2CwGAKfp9boQZs",
-	"8KDBRDbRM2d+ndNJrOduI0/YGg8/KcPB+KQYJoKKajpQBi28bIjO/lhwThF0tNs5eXjy6PjByUMPiTT3",
-	"TwEjAhqEgq8chv5GceXNdnnued8FhReBxS2w35n36JHia1wK8xa9S0FIk/CoR/zX0J8SokfYI/mLXGIV",
-	"8LKcFEIjBQhf04+OECouJqnVDsru9xYc9t8WY0SegH/doPAKBZehSLCmCumKzrMRS5/ZS8/Dasyv1RO1",
-	"cIv95/ilnJEhTaCBy9L+AYCZvgdN4CS2U+0erg4A67DVXK/CZ1uL1zBliTI9BA6i0zgRgP6QANgTm5TD",
-	"OXiT8DWy+fWBM+SiUzs2QwFjwUEIbY6x8Ck34eEVg0bMr5mAIES79VifUeOEqbHUl7Rbj0712IcyEyuT",
-	"bHAKRNl0DU4D2mfaUVfXjTJ0BhM00gexdfqNv7Tq6Tl+hFm1goV+t4317A7B20aYTBq9RgcP6VqG9LfW",
-	"DqMaF0elxnLa6DUePkKpUiEEjHHldgagCJNJ08hSFQRFltzwmzwAdqBCcbdx1lcnTClPaiF+fK9vpO9o",
-	"dTJC1SSYdZzQORmYhkvw4Stbbu+Ryj66dT/fbXRK7ndA1pSc1iuaZ6atQvjaE7wJpYj35luvRy/iSg97",
-	"rwDWtoNcwZ8ECWjElLdM9EIWyZOgS9iDmR+zOELaDoP9UNK1gC/pC9g9wnZ4qd10rtJt4Ebcq9TM91Xn",
-	"LrowbGwknUnUVhvvn2qQh80lO6aQ7Lk3cq1tyJwBES1UGGMJCrxUqX7aPRXYC0kGJiLzx5JYy1ygrVVT",
-	"1jP8miILLsi9EFnD/GGd8J+UCyRi9ZNB0kFRgjxwi0DQ07T5m7xAKKecKTKSgOGgvSwbz8PyKICAWBJ/",
-	"mIb7Kvu2mAudyYIxus6g336vvAGBuI9bBQDapbA5IEfiOJNfc8NkIpL3Yr+Y5ggpIjsh2kVTaKx4BO48",
-	"BXvFM1+M+2YnEOE1AR6janvol76vu2MmyZTJaQ4HF8d/MKMGuaAwWKStzgOLew8jJ4dJMD+n4RgdHa6I",
-	"CdGQwdyw0xjUnhASR0Km+tC3F3FFUhlHvoOkl6ysYVh/YY/Y2SHk1Z7vuWvQCBp+jPHTuvDRVVAU+kFC",
-	"RThmagdhf2YGow6SbXbpz07QQFyfrcgiCqPU9ymJgnxECoWJ4QSrp0tbP83UdCp2wxIaY4zl0NttyHdj",
-	"wl6/2dALiPSZaXwArT5GicwEbDpTunrNEktKkeT1H6bInzhhMXMDcwJO1jWblni++nUOtfm+eQrjKWYq",
-	"CikMKthsUxkpR95ZFo/VxDDvhoSSiM7BAJ6TUE6Y43QyodJAm4xT4M8TEZnRRGhn+AmU6GOJDqYjFCtP",
-	"PRjhsowx3w2MSFURpNkfWG6JOP7wUeNhq9NZJlneDFGrxmLPQnXlAsEzPvpkIb6eF2CWDO+xvmZMFTCS",
-	"DbuhTVFM4+0KNAWbfcgZG9x7NXrdk/bx3UKN6nI1p74qsDA8kOZQKZvqMxAJKx2wc6Oi7LMNpTJajv0J",
-	"vvXZCrp3ed24/wc9vGs292qAzLthbWTDG5dKZXj9OWY3LFZFuGk/rb9QUTQbQ2YJkhArigryStSSZer8",
-	"o+HXI9FovlCHUMh2LQwzYqn7k5b/AVWsmSZ8NAIChSEfITvObYNOBnyUyUzBhNIZ5SkXozMLaq4/9EqY",
-	"2lb2FVYwAXwJfu4bLO2gwX7PzNcxTai3VjtojCG91g70bNCY488TmoZjc4GcMvG08ECPb6fXaXvZsO5J",
-	"u23LWVWj9/DOWzbg/Q1bC9Oip9EVzAKPLt7DrepCWQeu4xkxM4eFiD4Zjzk6EUYSD0rskALD40pr/mum",
-	"ng+HOCroSrLyvMP0P/Smv3v8YKMVOD7eaglO1q5B9/hhcRVOjhdWwR4pRkwj5qB6kDdYIR9Mo5un+sGq",
-	"B4teXwZxyXyHtbbckHdXh2gK1ufdBqk3fSrWknoDoiUoN3EltBXZNXep+lqdiRVInq7DDaxE1FVgDoJp",
-	"YaxKhLF3RuW8WCWMORZXEWyL8VIJyAGG9UraoB6G+bCfDmwdZWFgoWrtUtiuLCgyXDJ0A0fuYjQiGSVy",
-	"lqN0Q/6HRi1y5tGzmQ/nCCVK+voo7fcI7O1iQ4q2uy5F//1vF6TclvtPfdf/7+XZ+cu+HYrP3Aru7GKX",
-	"WA5pip1l8ClxIKbkBRSXOExVxZgewrvzqjEAxmvf9FVGyfxDJko7KvUQdm6oLINDra/1rCYs1R924A87",
-	"8Icd+MMO/GEH/nHswB1svFXMl84CGDBtoGirogIb+j5AQL/gAlvVIXIOQgfA9p6FAvMdyV2Nye171cA+",
-	"dr/rh91VxrLObZgqYUSN5UxgylYqRmZjCeVnitmcn1rVYvEeW+W3jxIW5KKeSq6YisDPwSlyLfS7IWH6",
-	"NzPrg80vxtm42mqR9yCE2GOIVa7KO5vzN3wOmNx0KA1VbA73S5qA3WFCr3FPGzSInYRnXcQ5kXJYuUs/",
-	"IkAIIzE2cOk9m9rCfa6kIMPc18qbqoosHcAEq1paMyl8XlMOm3B08XTemkQ5BS6WelBVTXatR7vL8uA3",
-	"62lmmGh31aUBEkbgXQABL47zSDxVCD3KCmsH4/hGPry3bgM20hNOFVFSCmTYMDmhknTQE8RbsOA2xg+H",
-	"9qBIIpwNSQCbHup1tBaPJO5CeJCJD0wUi29YydIiFd3hckbdrycgZakiIWfbiMAmW/ao4HxWNT6mZCJV",
-	"SoClXQsj2LUm0EKhgkTvNZfVe2KYaKUcQgQEGsChUVBVdKp4g/gWwJOM8MjE0eClqroWbTsLXHRVhljk",
-	"N06uuANO2OYdMbDWrsjkQO0w00RGGbbDuHaX3BMu72N5eNFF4Jfjf6A1G+coI+g2n3V8k9x7hitHiBIO",
-	"8E/btpn4TpjnWZ91GrXGdmHucwldH9/1tlRt3dHrD09t+OKT7TE630BZfI3GClAEdRh3lUfSR1Oplkp5",
-	"jf6gq+/Ezn3HnF+YQm1fwKWB/maVRWeNhW9YiFDXofJXfsNsFMIKT25gZdMaT5cFhvFq09AUHqRjxhPH",
-	"0l3BT71wz++/sABK0q1GPdEatd25aD/yY8MqTNiUipDb+Gj+0fypoXsOGkxEzzD+hzdqN487F+0Vkd6F",
-	"h3VcG2ISront5vGfThd1aJTFHkzbtkBLC+NuF8dtw5oqC0PGMPCdhzYbv2c8vB5Iea0QSYVPGcAYyJgl",
-	"evc2eu1WuxM0MuGGrefQ/WpnsF4e6IKcrj8wFvZKqy7Gy+JtN0sUHpwUf0NtjusD8JGANMaiJ6Tvlq0P",
-	"iT9gZRA2jWh4+yKHJKJ/FzINSL+wi/pgpyJ/DfoWeGxq52IiwfWEKB67FF43gZMoPFaw6rnjmcP6pibG",
-	"i/5NALY72PApUr8Vh9EiWvd5j+y2wb7O+yhted2lqKqvs73v8OGk5zXqcEX6CFfWB3IcNAr034GAjvSL",
-	"0tEnKYtjh8jERFQOhITfuR9F3GU6r1KpbKA2dtzf20MvreH1LO7A+lzJmTUkbdp9LOMIY1uUqKnBNEXs",
-	"uI3VwTb2gMn/VdMdu57Vr+0C5kD+eQnBT4pcs3lgtwRoHvNJ4rpH2JfUUhaAz1Qj/v9qDzL33K62vWvx",
-	"1T/4bdsQYyNKwjulJGbaXs5V7Dq/eDuYh9dcXFuEh6Vh6e1DuAjjLGLK5Xq8OP6KcZirr1ZDCtfoRa8H",
-	"NFiVgd0E2x7fKIenyAES/Bx20FDXmUsu39kEnrZ4+EaONQj53wrpbpnw0TJuWWCw6haGcNugKyahNAF3",
-	"V0xVD9gYC9qX8u5rErZyJl7IZILfdFbjXITGZNQ/rMyfVyR2HVQDJundr8e1m4xJtJmpCBtg/2PBbvyi",
-	"WZh7yabNq8xA1Er628QSzDOObvGH1YzrGE/aG4b6D727i/l7fa+qDS9nDBpNvM1bMSF3vnb4fvf3dnu3",
-	"kiga/hoUWyq5Ino6XW0hAD/lHUB1Ef6bR2ODHMS4wctZtHG+7u7eJEVrp3QLTXBkSAA2sDBfmiu/w/hR",
-	"I6isXlt18pZVtnW0hIc0U6wAwv3PZLPaPlSLoEL8argdgviFcpwaz1SzzOsPVX3m/VNmiaBxbQH7MZ0C",
-	"ii2UJbuduCLo8p3uOq2JM7X+GD7H67Z9g3NzdOy/lcbZQE0lXKntm/O5CL0AQffhRafbOz7pnT60UUf9",
-	"VvaA0etLY6YQrHvdLR5U3OJfTERMXRe/nyPMw9UIm4oStcXpY6a3VMwRThvIwf28rcWnfWJgtl1YYIFf",
-	"HIrJBXSBIiVsVM8mYQlzO8MUd2i30xvjH2KH9IYJY/86PEiKG9rKsKpdY1uUqkhKr5kAf18RdsOSFjmD",
-	"lgpT/TSjikgB9sOMzrGgDulrkoTfMAjKRiz5SOd9Q8ztRZhK2nthMpxlfo+QIH6Fck0Ta25t3hb/wryR",
-	"CwLu3QFvj9D77HrkQr3S7CjBe18x4cNE/osJWz5gvJvGf5mPv66bU+3DXC2Q4ln53wqm4AW802aeA75/",
-	"LUoX9rXtnTI4xaB/C81TAclEymOHpE9nBXDd9bq4lHd2lY7Uz/j2GvLCi42nuacmZGpK88CHGzFTLQ0I",
-	"ElyQCaMC+sGW1Z1+r0Mouz++ekFNYFyAbxLouEcaAIuOR5Lps7gORfAamKVxlq0KGElSgCuvbZv3oInp",
-	"MIQzbpJszyWyK2hzBRcPQiyDRGajcWrh3FKajFiqIBQSx76x+5PC3tOSplEwg1EhKJamsSEZc62WKZ8w",
-	"Wyu+rAj0FNSiCPazdoz/ggcsThAMz+4S/OjceuZAOKIlQs/XeZ4+TfhonEKdBZ8wmaXnACSmsO1uK7cF",
-	"pmWL/OmWfZw5ZLaLFG5BBXMwYjRfw1YSo1UFMreiSsthgJfbKjuuW7Jzt8gUvBNZWmXeZ6mG564Ayo28",
-	"NotOddWdFpxqlMV13+6UfvtuB3HdAFDK9Onch/4uPWIf9VDImSkPtSwDac78U7PyvzEoYasDsvaq7ykY",
-	"m6XjUpWwfrcbap4eEu4ESE0LYV0skN9u99WcgsSl2CQJaRYtcLhRtlKqxuI184zNyta+NbeKG672afDH",
-	"NblJRw+zJznb7rJYgTuwCSlRJRYBKvVP+ZevQEjvATd/vTvPmkqruJQaW2+9ZyylPK72BvCqAMxbj0Vy",
-	"gUgMiyAXycpQ7Y+xCxmXXuVUZPqIwCRRfclHw+rkEDe/FU/+ZrEBsx9XbvJszWlmHvkhE1+niG3NlS+g",
-	"HOpDJkyV1U69Bx8ycyLUo9azjQuR9SR+kwZH25JACfA4aBcRaxM8oCK7cXhCQlgP6M57gu6gysIxoYCt",
-	"wxXBKtycdTq1ZcuGLBC9zNaluBRQEGwei65mDtPT8whM8/AUhtzdsAC9OSADpnjELBEroxM95ZZ6DRxi",
-	"qMIgPA1KneBLYbzgV9qsFWQAXIUhi2PLcWFiEaZZV5u8qZSRxVAmYULVuEXO/WCaHqSQKaETKUakX3Aq",
-	"+2TMKPK92tSEfcMhF0DReilMdSYUd5viaYtG5JHy47wZMCeVMho9QRVkGfh/UkjlzwWCJvXNV7Yn7r8U",
-	"Reb+spJpPIc/ZOKb+v04Tc5GxDpJc4uImw6dT7cVZKwJRQ94BO+SXIyhjRwq6LXLf3W3beBg84MxEysz",
-	"K50fsE4/YJ1+wDr9gHX6Aev0A9bpILBOL2TirIxebgx8XZCn2vALDx2z9uoIN41QT6jQUlp2QLQr9P7O",
-	"Aeq81oph80i2DSHUh6wS+CvJRMX6Q5IoHUMCCrsAof9O9e9DdPhDJnJPbAFeZJ3/tabfa31doNl4rjBw",
-	"zyp9KYCSDqw07dHFdP4GGPXbQSOGBTfGLyiORq8B64CiN6FfntkvHGu5qToQ7lyr0dJZvqAyO/jJM0aj",
-	"1yxFm7+9yNnqCTQkm4x8bhuEMuYP0JthV3YohWBGB3jRssWdS3nMxeicQ6O03c0xNHMfP3wYNAB1rNE7",
-	"fqznEJI0J6ePHgUNhd9w6mGxZ9uGxhI2QprAoAEVJe4r3cWvmGMP3Il8h9Iw5TdsyeqpeLcYScLpDUvo",
-	"iOm1fHRiVFujd9yBZdafnnTbzlBQqxq42o97p497p4/+sWBPhVHof/LBrulrOYIgXMKcqIIPr9UCg9ZA",
-	"Z/i2N1iKNabMdEyVae1jdGJsm1Va2+hS/XQ9yVjm0MEfznDCYLeU3NgZ+dYUQXoWU6Whv8MAuAE+Tpge",
-	"t7E1TKqt1z1+/OiuclttfVxX17vamAP4/PAqKsAqMwx9xHRkAVKgvBGgnT22bQh6qLGcKSIkMQpI1dx7",
-	"9VLOPMUbSabuUS7DbLajW/yhvOnqsAh9KCVbV3VpE3ZdkQhUMNuWmGs2d/yWpvQNW2SwX6ZF+liwhJgB",
-	"eQDuJ0XkTNjom2msF2xmYAWeEL2DCZtMU64vML3BlyKvMMMgfRxjOMuEyKAhm5JQTpGH1NatZFNA96Ep",
-	"s3GvV8PmG/22ffKzfrQpR8K7zGUG0cBf9Lv02ZcpC9M++dlDPLgU+FpkkqmUjOkNHP6/2ECYJXgT8Zzw",
-	"oeWznVFFhlSr8x5hsWJEnzTu5Y1N79UATxOmmEjt2EqDY/CkXetihjADeWVccPgCYmBRa4Kc/aUMkQDm",
-	"uqTNprzsbdvyg/cg34cg3fo372Cu6lFcXMb9GxbtOXmIjsWTWjsWXVQbExtaIRpyVOR0xwZGiH1gJGTO",
-	"0oBkImaqCFEypsDFKsUIXKGECkVD3HnEs9oX/KHnF2jNrfKF4JrdHOQfTb27NPVi3WOO9LRZeey+MvnK",
-	"d1LBrNtAnLCTnUU8tb1FcODa09fBjcLhx1MtvU9IX09HH67sK5uZUhRSQeF4LwndF8MF95g5tr3K/Vpr",
-	"tvZmp61GUx5iQjTAsaOprRcQAFX0onKxgELTIi/wbUcMYWt8yKZ0zOZkTCNTtPBkESEEWe0GNLx+UsyZ",
-	"zljCLgWkB0cSGp7mmMMcAAi6gR6ew3Umrmc76BAhRU4YmENgAllTCelvuQL4UzSKkD19MU+5zFvz5FLk",
-	"WeCflCGLISN+g21ZaFl+SR13NYaXVZaYHCn7QsMUeGWoI2wEM/ak0y0zuvQiozjdE25Tk5s0QflMrA8e",
-	"bqxUfhOR3B6faYs4q/6zpxGLSbVrxqbFvCoEj7apQS7PK70qMjEjZzOS+8BaaCk0rrjx3OFnrZUh61CR",
-	"LGu3K7Jl3bvd27yLb4AJsdjEB7pbLWRl5S1XWIpvUgiB6WnUu79VF4OyrZ7QN4WnxVJeE5paVC1aypSw",
-	"t0ru0SQc85sD0Sm/mzKBJTna21wo8TBcyibYpkjMhmnRWVbYdAH0UtgxYTAYLKqqAZOCwxb0GJ2UNEmZ",
-	"V9yZOWrRD7zaA3e/DlY2KB2y9gqd0fmWsZ11IhHx4fAw8nBWJCYjEKJUBkjRxzVGcwkOSoN72Mdr+yWE",
-	"2nw4zNe2TlKvbeu3ywsyTttbVLO2ZgxKWFxVhjF4C6UOLoB/u4mjgOWr6yL9VWkHbRp8yETuZkyljCHb",
-	"ikIcNKYJlwmo8UbCaGwA/tyP9tytSkwsxeLxDFjpOhXMf5NiNuftVlHeZ1rSK7xUbzWhiE2vWX2hWbcP",
-	"CpWylo0lxpnYOmC7DQ1Ob4rQLIfEy5YzpjAE/sTUK+Zo0LbCLx0z0SLvaaa03ZrOAHXUHIbGmi0hYtBj",
-	"/6ModCBRyTW63xudMJVNCs3R53tzqfTwpnWt/CKCq773H2VlsI3VhQZkco22cM3rIeNYm32HYtn3avkH",
-	"zDCUQjLB6uEnuduI5pc1s7QqkqqERd8OubaFDr6Ja2h6NC5MciXJYgYvTGQCURj/qOpsHmmy63mQSDoe",
-	"+M4jrKoCjalKAY7hI4dmAet25fUwBZytglUiwqdSDPmoZbOxH5iScYZlIYvGCMxQTsqRT9hJedHBd2+z",
-	"nGxhs3RLbJYH1mahKXsn4rlZyo3F6wxjAm7nr20X/ZZxRXBWBGE0iTlL8qYdLlJJoFt8J41a6sL0mEr5",
-	"BFbmtkIZ/gq7wByuTNCBbbPH7QFRTxxhz2IpKqSGEkBxFkXKNvnb9ONEinTsebQ8dZdBHSf83fVzCCJF",
-	"QGIumLYp4V94f5V6jQACZ6ZF3kobTzboA09InyqVTeB9MHasbKGBhVoaysTQ+dmGrFRCuA9TwSbM6Qil",
-	"DRqXOyJ+XsnUDLR6/V9gMKrIsS0ieKyybRHLp4Zdn8pToxw52oJ25QmTKnzmvBs930quL4+L9MEJFmPx",
-	"STaBeFT+X9CYcIGf56jWXKRsxJK1sNZ5rS618rD5oEMXK6170Fff1B32BBUWd2mN3OIXV84Wd8H30fZl",
-	"X/RcdIr8BVxAl1Nxgk3TCMySfn9sJfB6L25t68Vpu9VuN6DdIabC1EbqA80OSR8mn72y5KAxgRO0gzM/",
-	"TUwN3VyEzcJlLiIJvfH+XzLB9aO9z+7yXhA7oOVmkJiG11D8BMPT8hXPy99pj1c6xBtVvRAQRfYaU5bY",
-	"I1t/cmGe8p4lxDYwVPU2bHxaWnl+bs+GCnefTqCEy1PkEH1KGADU1+H4n0Oez1IkGJ8CslULXLgwexud",
-	"h5miI7ap69+zRkf18fg2zx5ds2laQKnhinTbbUJjJXNQmrxJGLOd8IhlxW+ffC/CdC6s5joHzAy1FAsT",
-	"ln7OBNalQoo+m2jb/2HQ0Gd1o/fI7y64wOZECF7id8nHsw/PX7777fz55/dn5+cf3314pmdjKrVS1jvQ",
-	"Fb+1j0zoW49ySpWaWSzxCYtAXBjYEhgwOWdpysVIBeQcnqNay4a4iYNtZ0y+MIRYVdvCEmYZfGk0WISW",
-	"UT0ztW4LSFlKMcIn0b3auVfshmzgveOK6nH/ur2Pwih6J5Tt/Mum0v7i5g4djoKin7KEy8gQ0VRXNsN5",
-	"kLsdtiGhunpaezj/gDrhxm8XT3N1vDDMotLW8j/hKXYUxfELRlPs78KBD93vgFA2kRGUwHsK3pz+vspP",
-	"ctk1J/x7Os9xZP0+XVdXAd1O3onknRXOwdKeeppwGm+7GQprXuVXjWWMVKneUTGm2ktggtBRwhD1lsQ0",
-	"ZUldaCWmJ4iRlAmK6raApfYrj2MtOMv7gosb6VX0luyCnkHarjwVXmjfRcgZMd0mDtQBygZQTPUZSc7s",
-	"mrl6C/NHNQYOKZ4SmaU9MmRMBeT3TKaGUcvuf6TfNS4T1FRfCoshZAl08gu4wLoZU6zB4qhFPlpfyFsJ",
-	"ithpab5SI+ycF+yGJTbLXV0/uqQKdow2ue0FgYamHpTdCzS6oSJkUdNGXJpJHnLRm1GlctKEYiR0DYz5",
-	"FdGUNplIeDgGVXmV21YxTfWlTWxPSiC3z/RfhJw1dtoSWNRxmDqHHwryj6Agofzcu6ZQ41mHLnw6llIx",
-	"i8Zg2S1oFDWNo7JWH/rDWwgj+TpxmjBQmJuYylaBkFcmZzPMlFE9YOrTiWOLJ4at2gYMUsXiYRnPODz9",
-	"h+I5uOJZ2sX6cPNUQ+dBkeU0i+M3Rp+cto3Dro1i5Tnnb+XMc+fhowucgWP8yk6T8N5IZMW2K4QjjQmt",
-	"T9ac/tYIXWAKVWdjGduTFJ0M22OSssT2N+mPwMl0kIM10VdYDk3Yx6Vu714mTcIixibVu/dViooSyi0t",
-	"WvVwOa77kyLmaaYRRWsf3whRBpKGp4CiG2v/BZUe2Ikt8m5I0pn2mCXBQeUMWFIAdacUIQvgFwCN5WXp",
-	"NvjmUzgY70VNpXGcX5/99vbpy2a33X24uVDja3xgEZt4B0kNxJbvDJJM8ZSqgccMlo0SNEwIvHuNR43e",
-	"aFFCC2dNcfntFT980h8m11c3uaA6dUDD6wXorLyzdcEV3HNvoIe7KjRzgVdsX3PwVgr2BnvcrmrKw6/u",
-	"0JlIl6eHjHbKxEYZ7ef4HPI6xZDgyODsuPy1irNRo2fH04zhuqWstLernmeJnLKjX1kSQ7J1Bxo6M+0V",
-	"MojLtleq+bh9sl5I38r0jYz4kCOyRg2xFRNSsW0f0LMrE6IYyCoZMH2oK5L6dddmLpbl2kxD3j5tOoYX",
-	"WiSgXGBnOfZluIau0mUx+TtnQtDGlqJxwPbR73KzmVncqVttk822oOq/efNYHp/8CdvgoYGOTxj5FwKu",
-	"bbp7CudBhskWdxwUZ6MPzpdpqQMACtdKnzBzOmmbXdvfwC3FmLXoFfm5X3Al+r8sW94jlv4GA1hTq3CW",
-	"xyQL0+Be/0nBudDWPiTRkI6tqjTAHai50BgphHm05hVCE6Qs0bf4v5/azcdXtyd3Tfyhe/enxjJNdw1g",
-	"5XObQ9MffUF8MMeKb7ZoIygYigAk6Nt9BeQ14BPPa7Dw90XDUW/7vGfU5raXh1Kd8va7Y5efePdVrdyE",
-	"puwpRbacZWt0nUHpuq8+IXj805gq5efKG0tYdttg/+Clb0uL7KDPqgCak0/98qJOEzbh2cTp56VFrmlU",
-	"1aSfBpvmtoF5/kav8ah1UlacsHnHGKiFCgUNSisgWkWyHMyXxCwasfqCKDOqCIQa/cIjvxANi30Llku1",
-	"Se4VExR075GFLy1VwAZSeCgTFlKVakWrGEngQMBUGTS0QNCECRs0ifm11tGQxjKk4CmHEBRN0dMCTwzS",
-	"NYn+3XAZj+WMDKnncnAVXApsq83FjsyYSINCZmkiEziODHoAda2vEJ1dzi0ZrPKSnNCIpU8xUrWfAnUF",
-	"uQ8wTjjIohGz7fS2Jqzc7bWTnevhbidojPlIa6POcesUo5LXLNbf6XRMmBLCko/xl8IefQCNmV4YU4Dr",
-	"+8kypzx+9Ki9UqVCwe3/Y+9qm9vGjfBfwWj6pTc8WXJS39X3KZdzJtfWSRrP9T5EnooiYQkjClAJ0LIm",
-	"o//ewe4CfNcrbWcy/pZYJIjXB4vF7vMg9g/6g8Gr3rZgohr+5i/+bUus0eap3Q8uorqywTWibHvX5CQe",
-	"qYqzyOzegZ4QDhEED/Dc6VaTNII8gY6AreaHheI1OaEDtpqt3fImevBpmeLqUOcxAh1/WKq0HerGkb4n",
-	"S9Ou52SM5A4hSy0qeRcRCk6yuzAygUMZyCdwxAPuehzDg+3M6bPxnYoyPQbAM9SdOqiUPZKIihA0lklh",
-	"gtxLjwE5QN3w7uPbP27YsH+O3E3vhPy41Axyce0IQgtg92I3Sx6JOwKpv17mkcQTYOkD13QOirkzfCSF",
-	"ZkLrjMcoFhGlwIQhleGaCNiFad6LaBA9sYJwrviKMd6EvThA36VBHjTPtj3qRLHCpTpJa2x96UX6vhf0",
-	"YLLCthFlEDp1+mEgKW1mva+jXmhGvctRY8LmqBeMECHhkQpGwq8OEUdAWwUjn7em1lXgmj2zjSvVIjQB",
-	"fCVwpQVOA6KAkgHxsCEuBx7QAwfCAeF9QEZrMOfrHRVqZjlSq87EivAKDpY9zuoQSd+S1ouIRMmpc4Tv",
-	"aeftnz6Rp8TlWRQMAm0g3BrOKnATnsk+G1soGzsxijxdCYEUQpgpj6GUFeGRHXHDmtAFtNOGL72QOAYl",
-	"oh4NUTTYl/psjBgzDtgYbukIvJ3LgBj3ChehwQ6PQXtKgzcJj7xQ814ONw2t+aNduD+yefn/bg7asf9t",
-	"a3TYPdtBt0jlEPTXf//5lLj67sLQA1+l88GgoyoVcsVcXT7Tn5jO0mgWprAzNUfFu9S8nwYXePb0RwB3",
-	"FsX6XrgubLjvkv4+a/8JsGfoe2fWG5y1ELJwPYZx3Jg1ddKx9FKLRZZU4KoiikpPAPf6Y8TPuIgP1Cpo",
-	"C4DZe7BsPW+wzo+1Xl11vwCHe5YfAhpmW47VdtK+HvYvmqJdyucs6nHb+z9hBMxma2hQKe+DfmY3h3bc",
-	"jfvsNTavZaJj44Oa4Qe7VqeHF4jvIF8HrgE4KtgFTsE2xQCYEw4uKz6ZKTX/MeaJuOep4Lr1+PKbfwS2",
-	"vjlfokDnqwGLw3XD3pYIbf7E8vN3n0R3rD50IgbzRzIuY8imaLWGQYjii3vstmS4LcKHf3E5tZN2OBg0",
-	"GuFbyoQrn3KB2yZluevWpJFWb94bZqthmweM8QFaUnnSKaVD/OAjjS79Uan/w3h7N9iSD+uCDlVMjeGL",
-	"JXHVu/HoXfZWs/l2n4Z7lpwatCQwBoFLi0zQUQhKgx+H5+4v2yhjUO5xFu+4EuQP5g3Wu5A9TmvdZ7ID",
-	"S+U+ojq0KnlcEAc+HxRTNXEYl6GIuxVbrUy+3ZqrOYB06p6GEF049k840zC9KcywSZOPat2U30NAtxP+",
-	"zr6uyk3fKpNa6abTg6qKcx6Tj+zhWC95RDc3cAQe9gej3qb3siyqyyIVdJoIt6nDPEQ8XYKBPbemuu0I",
-	"7RTih68HueLqsF7L/HOb25Z1eOQa+12+y5JWcVVq87or+VNXHm4P3nEHNo1ddOBcpOl41Ao7nPu/upi8",
-	"BsA+q/QS7LH4GA6c+nfbeak4GF3gMDZeNkelTCrnroTdNknArWkADyEL1vHPOwetiL2C5KyJ6wCbU8eX",
-	"DmN3S0B1fgJQvaDQ7s35SFDYBQcBizPeVajmDZcxHGg8OFS5VfZZ/qXoG7d03bBv1yem4q/8w50Zk3tE",
-	"gNEjv+IBNt0+l/zgbxXTbxDNoak63yu0rGF1qCTGFO4/ULAIS3VMQ2UBsTy2bL3ECwZv9/dy1T47lllq",
-	"D/IzY5b68uyMOrAfqYUbQH2m1zKCHPZSEMntoRPbjW2rRZkk/oymG+6/QNJ4Ec6B1q8LQ5MYtV1M3CqU",
-	"xtmbRiWxP1fpY3fBxp3kGrcDPEq/TVQWX8FHbIP/cfPxQ8C0mEoOKgc3JpRxmMbMfRbc3b+wWEXaj09/",
-	"Efu9hcSRx8gpMHadSEQMdge9E8h4u3BJZ3qmVtJFVEQNJLi4OiqD+Kyawe1rpNPpvvcE/8BX1e7ZywM3",
-	"7DyW9TtCMngAvqN59N9RNhi8il6dszSUsVqwydpwWDKTUPOL1/Az7z0pAB4Jf38KM8PWt+3wDgTRorTW",
-	"JHbG0YG6wfNoOP5axVE2WTPq1E4tC38mcH28IaFFjj7+Cusz/P1kPLtrzQd53Zg1KDSbKsn7neSVLRSE",
-	"j1CzG2ZMXHS7Ht7TwS6/R6HfHj1A/8U8ezp02oVJz5ks8FHy2ox/WgdF3kvtmn62lk7wBMRccLDB1AKm",
-	"LiQTWS651CVyx1/wJzs3uVOPYVEorT2KV0512wzTgbrFsi7ygurT+ujjwrPmBr1Az7cDPd9a0lJ9+w0Y",
-	"sMtDAOMinEMQEq3+7t0pdaPndEdoGd/aaNpz7+S3IdNU1XwuJ/ocOBs/Yx/uhTcHek4RxCFO8cBK6c/4",
-	"asMKea9WbBFKVDtBH76dap05BVHBqbgzoaIYUmM9+oxWxsXpdDijWxwyUZima+Dc0GIqkQKArWYi4Wyi",
-	"zIxOYRqSUwKmFW7zKY+4hX0NezXluat7npLzRaQgyAu6cQ1s+Cbfv+lU+C0sKVv/JFy+V1kKCWAHryLb",
-	"LjpHvuzTL36PI/0ekq9o1QVE2NfksDwd6a4eojwRmfhYIWb6xOPGwXhnOCLU4+3f9guP4st9uVP8Hu4U",
-	"8fojUWrOYwZUNQsFNM1ESlqyup/Fq4hWCbPzGN2Kx69Jh2ntUT7/oUdO3cKmypanhv3zi/7PJaHsYX/Q",
-	"PyCRzlWoZSCdov3xmMijDOVNQC6ucFtm0TcX84csrkLPX3MT9m43lSJsvwhQgP5yuwm+9ogZBf5LanTN",
-	"OVgQuCm1CROMaCaFW/u8xq87jmc7JXErO8P8RKxQPX5DLVBTFznbcm6Wfr5lO+qMWqDlJ66Wiadvw/tC",
-	"DPoQ8l6gqaMLBV3zxcQ2rF7SP/kaqY+WqZqm4aL41ptPv7M5Xze9VtKMsJa+Ai8TKZzR+79lOAd5UwkQ",
-	"V/eXrx/eXF9tMOvbZeJ4JnZSo75TaaFQYg1vCa6dC4miz07Lg7hwhC4PH5jGyFpe7vK3XsWz5Qs+/S4R",
-	"co5ZgPipeiE+e6NRiBXDlvn/sjDBFCEcwAlJaNPVabHhxBjeUmKBfB/DbrNkDkJ1Tmw1cD48YUBntFD2",
-	"pyTEhEvd/pGrBx5lmJQOpoijms9L+ZzJtl6LQxNSuPgilOGULyCAEgwrkugqFkRMD00thUvyle91FgsN",
-	"BMnl7idB93oBJOdMYifQM1IZuGIHyRkhkTFJAsFzcTLzMGYJN6Z5HblykzCdYva/ZKFcg/71gsPyxGFd",
-	"hcIQlzNKexe+8V4lcev4ugbP4ArLnufKIuABs2AapnhTP1FqPufcfoLFqtK3MhKJoB2w9jF/gHfqJHZ5",
-	"4zS1yzRJXE1cUiwyXUMOAD4sVbHjPqVK3TV8552YwoGWQMza9iXEMqmImjoD830J63wuW/mQ09aHS8RN",
-	"EPixwBejxIPDuywWpu1V8pAHjhMT/1t4G6MmGl6/wV3FNnRtz685aJZvIwtlebuhAXkzjKU3lR3pEvIv",
-	"dEDcjvYfmMlsG5vaL2TkBrBDiChW/KSjnGxbwSX4zNl+8+EKe5vbzf8DAAD//w==",
+	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqjr3xHcf22s7kfDfxjdEkuhsRG2AIUO0eH7/356AKAMEm",
+	"wB8tJTN+nt0/dmI1SQCFQqF+furjIpfbSgomtFpcflxsGC1YDf/55C1dm/8tmMprXmkuxeJy8XbDyC2r",
+	"FZciIytZk2erkx+ozjeEisL844UUDP9yusgWNfu94TUrFpe6bli2UPmGban5rN5XbHG5ULrmYr349Clb",
+	"PJc5xVEOB/1pw2pG9IYRwXZEb7hYE67mff9TtqhoTbdM2/U9bmol6/gK3wv2QeMD74lcwdAVXTOyZCtZ",
+	"s4zsuN7AXxXdMrLipfmqmRA3n/i9YfV+kS0E3Zo55DhSOLst/fCcibXeLC4vzs7Osgg5nsJHXzfijaaa",
+	"xeYpFSNcECr2do6KEWUehpmwD1UpC7a4XNFSsfjMcOI/w0vvOhPkmm2BTH+p2Wpxufj/fdkyypf4mPrS",
+	"T+6TXwCta7oP5v+G1bc8Z3Ey84LImpi5mAVQovDhFB3dbPGpdwMEjdHzWcG2ldRM5Pu/sX1/QtfkhgEh",
+	"97KpSb6RPGfA4XrDFTGMxpTOiGoMrytCSU1FIbfkxx+ffXdK3jChCV1TLpA3uM6AP+x7ZEMVEZIolktR",
+	"ELZasVzDkVkzrVpOokLtWO0JgMexpUCwhhOziKEDEFLk0aNsseXC/ft8nD4vgSy0PJJO/zyC3IEAKxBb",
+	"cVY10pDoDdVkR80qaZEZ3n3/P97D2ncbqtktqwmHudfslPzE9UY2mnANq8GFmN8fXvw1g5U+PL8guw0T",
+	"5hFuqKFJ3tQ1EE7syVbWLL1wK3Znyli7xvTuHrPWq/tayfDMzc2S2KFrEUx6Lxuyobfsijw4exhOS2le",
+	"lm5iQ/Np77Dpk3qjaeQyef8/3l8SKco9zgPIhRQSjOyZRtJJ8/cdV+yISTHRbBeXPy/+x+JdlKnFdfFb",
+	"o/SWCR3fbep//0IRXvgpVFRv2gm0T83lOHFd8ajANYPfsP3gqPjq3BG/bYo1Syx3Cb8NDYpPzB70sRSr",
+	"kueJYXP769DA7pljhhYsj+tOdnD7OwzvLt30NNzXjpxISq3K3c9fKGJeNxOhgtCSU2VuFK6HpwRK1NwZ",
+	"NVWaLOa34R2Bt48b9DFoX/GBCzY4Irw6e9SaFTzFfvDb4FLx7eMGfSE1GxrY3AhsfHT4zNwZfMdo8Zxp",
+	"zRJMVzBakBIeGJpB0X5m9gy4ymtWUZEnpFzRPjA4heA7s+fQVCXPaWobKsqHV+9fnzvw97Is4mNuZFkM",
+	"jWl+nz3cM3HLNU2LOu5/Hxq6feqYCci0QYM/jgwN788d9zkXiUFLLgZHNL/PHu4Htl2mTtQWfhsaEp+Y",
+	"PehrYwzkvOQDG1x3nhmaRPfJoyZTF+lJ1MjcoBpzrcAqsta42ivNtgPTqosjpnPL1QBV8NcvFBGNoX1y",
+	"cPuVEcuRb41WeXH+8OuHf33w1cOvwXrCP7a2ExearVntJtiU7HpACaH56Ia1X5hNnSZFmGZkyPljvWF5",
+	"ndIuFfxmdoFuWessePz6h1/fvvzbkxeJaeBrR8xkwLli3SRTND776LHjvyppgvpVSQfJr4IPzB4cDlli",
+	"7fAbLp0L9CZ4chQyb7ahBXgwJ/zu3Om8ZYKmTCwNvw0RAp+YPehPbLmR8uY7VvJbVqe0D/vr0Pi7gw8d",
+	"OZEnoqgkT5GB2V8nTMR/aKYLmW9jGvC1JlupNFGSbKnYp/yLJbwdjlCwFW1Kvbi8eJQtVrLeUo1y78HF",
+	"Imvl5PnZ2aiAfM1umWjYD1LojepP8Xu5g7mRLTyAvrKqZooJTaQwqkVeNgUrrojztdClCrn4YDH4nUVU",
+	"rp9fjM8Xj1dkps8KsNXwmKiMKFbRmmpWkOWe5HK7peqK0LIMJwnuI1qW76c6pu3X4y7pQ1/voGMPtukZ",
+	"vnoeeIado/oTchhT+ltZcAYDfGclhPnvXApt/5NWqCRzKb78TeE9xz7QbVWCCHZSFMxVTXMN03dk/Plj",
+	"aFgbi2d7UizN5hX4r0W2kMvfmHnt8uf2E61Xp5JKr2umfi8Xn7KDr6mNrILPmX8efK9RWm5ZHX5wu4dv",
+	"vfsUUnnI3+/pYqgWUmNPt2WHGo4Yl8Qt5BdhSXH5iyDkhHzkxSXJ620GnoBL0q4uC/wV8MhJscyIXcsl",
+	"+dl98d2n4Etmxe5TsK7uVyx9Op9xFDHfWYyEjg5d4HZ5/i4xt8z/efPyhWH0///1D88zQq3MuXj0Ffkb",
+	"//bUPKq+tO+d+DtoWxD89pIp8JG///L23BPcBUQMt70nXIGiiT/2o1+fssUPVPAVUzMZd0kV+7EujUmm",
+	"daUuv/zSkOvUPnGay+2XtOIg8NznzwPm+rigteZ5iWfnhu0Nv/Fi8c4QTjXbLTU30+LaPmSEh2xq2BKz",
+	"CM01cMxL+7dFe4TNvzrMSYuCo+f6VS0rVms4sHgv2JdwWhM41C3mkpz/IpBxzIC/CJjQJXHzmc8coZvL",
+	"jTKVQfy76ktk0BEO8c9P5BEQd6qSQuF2hV7LeRyzuDx/kC1yWZatFNIyv/m1ZLesNLKvYDkvWPEt7H5B",
+	"yXN5y0oKeuaKs7IAsU8NvfdeDq7KX8+++mb34Ld/rFbn9dnZ2fnZwzP7f2sj0iomWHFtruGLs4uvTs7P",
+	"Ty4evD0/uzw7uzw7/y9YMIUJLx7LRthraUMFWlxo0pn/GB4Gn3xrWfPN3348OYe/KlneRoY/h+HPcHgF",
+	"GsP5RRbcCOp2ZED76AvvJGBCy3p/ovYiNz/zguElQuNLh7ELVjJtttrerIoxMUQqq+peLna0ZhvZKIZ3",
+	"yC0tG7O/F5/eZQuF4We/ePOeNhf+eo+nqKGleQeTAhaXF9lix4Vg9eF3J18znicjpyv0pRv2jiQsxD5t",
+	"H/sSnoHPdn2001mfbg1bLS5FU5aG/c37i+fXP754/P3JxdnF14tskdfM6EPXAztlH4Gj0ah6mDcwYpXv",
+	"3aBMFPh1/OeWfnjFamd/nMMfXrOCbYFmTu2x+uDlg2xRsTqHxS4uzhbZwhhpoCNUJdVGyT1Rmtaa1UZV",
+	"8KcJPE20EfmG5HRbUb5Gk61gbGtY7mEryZ/jY3K1Ah/QLS158bSW2zQ54JEfheYlPvP1ydlXJw/O3l5c",
+	"uGdmMI/f1yT7FOzUfLDru57PAu1/LS5OH511dmrRqGLxyctAt1dW2RPDG+58hJeLJR+Rh+jtcZ/3u/Wy",
+	"0XTNiETbV294jecWj3JR05UOz+x5ttjVXGsmvgUjsiNkzh69Pfum3avlJJ61enxH7H+avontzqQ2sY0r",
+	"EKp83Hl3J5nQDSVMZwgrBfDSOOUC2Hn4Aix47a9Nbk6Si91UNez8+cUn/Nvw/YlPm3/XSg8JHGC8ovx9",
+	"eNdAefPXXUkj3wyuui1Tiq6Z8/WYqbjoPw3ckFYjM5OVRYNmkawME1WK1YYPK7ovJS2C5S+2Dca5bxo/",
+	"oU8BfweXueX8BkQPaGf3evH626+o+S0T4a2ptKzZqpbgptA16KLn4U043bBqGS/B70EUC2TXQcxphvBS",
+	"iq8FK95KJGNHgbOCB5Q3XPfF2cXDk/Ozk/OLt2cdTQM4u72EQlYH9jbCnwmzBydnp2fnLctamelYUo3s",
+	"zw0X8Fz7QWPwK8XF+plYXP78LltA+kRPBFoWCeMJizoXU/S+aRqikmVjvzuT5bwyh+ft/MFZyFa/Nzy/",
+	"WUp5o1pV7JtvTr/5xlj9+AYXv553ObHmwPhOczs7C1U3ozQHltazF38/gX09Ozvv3ALT+TXgvhTDto8g",
+	"w4YByjmiNWDPwK8SMGBKPI2ZH7gFji3hwsoWJb9hgim1uDw7/eY8W+hNzRREKi/PTv/6yFB1JRtRjMva",
+	"phqxZBqdS8xyUTeLmGyzCn/Jb5kzcvMNFeth1dKt7WP8Dp7D46r1Aea14bNzc4ff05T+dnrErDbdWYGH",
+	"4HLx9V8Xn4Dfc1kzt3NH3wF5vT2xnHZ4C2xZvUYLqKlv+a2sp1DxmPvAH5bE6aoorw/0nvCMvclBpZ9z",
+	"0AqqqfVSxk+cmSYFR8I5eF1XXHC1Ce8AOBhgYaABMcATc5yO4aKecxU1C7+XO7KiNfid7eEhO1YbZR9n",
+	"naF32i0NyOVSF2YQ6U5SZwOSBqkHMmJTFtMuP7DrzSYIMFYWHa2qWZY8Pz3wvQz6Sc46fhIzIQJDgLkI",
+	"V5uGg+TdCPevTZWMKjxJCR+ElpqWjlpHXFGwuYnTY+Q5cECQzDFDg/KpkAr1D1pVtbzFbNqu5fTgeMvp",
+	"P2qaM/K9rCqjFGaLvJTqYEPPujqZIUKjR57puSbOTs7ODx8Bs6Nj356dniXs26ZjEi++Sj244oKW/B+H",
+	"0+tSaFXStYuVgEn1W7MFhzD7YN76i/m6EXh/+cpMiCxZKXdg4VrF1dZnGLH4b3/5yjz976cLczPAcRs1",
+	"pksunJetb+InV5ZvKNwK9j5kH6qSCqtx/hx+IAj3cvCMeO+nZfMaT4dZ26N21eeZOaCyYjV8VBGqyV/w",
+	"Gb+0kotJkqQBg82YbmDkLsy5/LX99AKcQ1wWLXuYP0nFtfMTOAPNvHnSefNwNU7dfLMXeTB9mLRzW4Au",
+	"CpM8D8b+uGCiCLmky6HgyurMEO6bNEtrvmX/JYWZzI9vH4O2QTV7TDG9x+5JxWonprrihmldhtcc/gHj",
+	"g/YvB3o2iq4pvONHejRZsDmZlZBt7iTcm1PkhdQ/yIKvOCtilVlBwr0ZLciuP3rEl8Arsn5VUvF3R6BZ",
+	"4YmGl9pYh/YCK9p4rpFE3hX59clZj7kqm8xCi+KlsAL+YN8yzBTA0FdZPmVUN7URHHa4lf/Dz0bN2cqC",
+	"lYbBrHu1FQPe4aoZNX+Gs2XHtIf/qawJJeb3MFb2yr5I3uKLHYa1WQN2OpP5Kkb1BI/Z4eAKda+9aZbB",
+	"Y/Pu04DS4L21//DZFyhYS5rfcLHG3+Ki4mJYVJz3RMX5uKi4C0PgxFP80AqcvgiKsMIruof6G0bzDUGr",
+	"CwteqE3GIJregJbo2YTVJCbSdM2NgJrHH50NTjCGT3RSwcN9O+VVLZcl5m4l2KTCJ/5n2tnqQuN2Yb8q",
+	"TUtwrDJNIYzwRm7ZUhZ7S6oizALzWQlky6jYbXjJTslrRgszUSxao6IgNasYyrfafgWzbZSm4NlaQCQW",
+	"PwmhWGcr2YySZ2jPjjhdze3RqMXlw/OLduse20n7+bVh8S8hUMzqWtZthkCXDJM31e1EZD9BtO+Y0GRX",
+	"S7E+JQ/PzjoVfDkVQmqyZFAidkUenp0TIYHkXBH0MhIuzA8P0ClclnLH4MmHYSkUpklCWe8vAtL1uLKs",
+	"ZJ59lJGH5w/M/3tEtkxvZJERxf8B1SNbVnAKaR/myW9wj81t7Kp2sVh4JeslLwwbYsEV154rFBe5URh/",
+	"Ea7Y7Yo8vLiwWmXVAOMCBTLyHon+nii6V2Rna98u/toWQXNFrHPS/PAN0RJTzhzR1BV5dHZGKAHJRuTq",
+	"FyGbGv76gChplmfmi8V3jBSsYqIgUpBCMutZx4JIyEoIbtjXTNf7k+tVtAziJ643MB3D1I/OHmSEmgfJ",
+	"xiWdYRWmIloSXe/xBJwOpz3gMZarud7nl6vQJP367cV514KBCHbXbvUPPQQDu+YrjHMWDes9eNE+yH5v",
+	"jJR7AHQqwXGRtQnQ8I9GCLhRnGI33c51kTRwS/cTvQIXShD1wKdhxPNwfivKYX6LRWeuG7mDIdaGcRKB",
+	"lNpwsbJLoxiHRcseU/cssT4FPsWHMaN7kS12G3DeG/XcarAP58gRuUo6q8yP9hYworNQcAv0s/1n8BEW",
+	"mR16WKi6aZnnobve/xp4Z7xXmjtL77/jIf8dD0nFQ96FHLN/jNbcOWRgfNflhwddNTJ0jkZ48dyHCUZ3",
+	"YGvuFUiwgIwi899N2cnxmSO0an0w7wP111FINXnOWBF46CBDpLMVlsggLkpWo0qEvN0IP+3AAwKblv1J",
+	"J84dr7kHq51691wFy/3/wPkyazv2xHgKuvMy+RY5uBES10mXyniVdGqPZl0jdqMwS/JX78rNBhPtkix7",
+	"L1HJ9sScX5ydnX2yHExzPZYbaRO+Pn5KMenjDctvWNHi17gs6DtkRxpmgOxITMFYlXR9UtJ6zU50TYVC",
+	"Gqu7ZGWsuDA3Ni0P4wi4Xd04Qiv758fdAj5KMB+upm/S2gK0O2swuRGj5Wu0FkLxlhuOAOboBEpwTEiH",
+	"VIvLM+/hh//2+aDmv8GpgZ5Zq3meuZDUWbYwhhn8B2qR1h/NjMJpf7A64cVD80tTFXYUQ6YJCY9gOflA",
+	"YS90iHdhM82JDclO4COR6xpi9R87ywtm+ulA4597Ww6nGvtwlrUjZvBZWro1TqRhsPO4IO7R3HXH3Yy8",
+	"cNHqOhP31+cU9ze43d0/aWtbRchcbRuqfggjoy1MmL0yZzBAKpR9jUhjcmVYAS2loM5zRuZMfBvDcBvW",
+	"Co1RSySCuWbxrxvRMlElZQnRanTbghNT1hARMmKl1HyLNab2P617tKtBuR29aPegog3Giq3UGeLMIwIq",
+	"jrqJA+lchvcWUDmomr37lSFRTNACEo3RjW7+tPj6FFzekZDl+BFvDUxrJ6Nrqc8G9tDi6BmWc7YlxebU",
+	"dKQF+1Dxmqnu0A8P0oUGBco35pkNVWaYR6uL3DFyVc67PgTbvXY+kY/tuuDiePAJci1aH3xfFJmnAp8M",
+	"yAxWGf6XgLfgFZJFQmadZQsFe9sh8MdOHPVTtsCQdvcHM71urq6zXuCEhL6ig7yQRPLqQaFL4ApqxWos",
+	"m2PyDclosR/ykvVKh7T/yVxqS6qMOsnXa1BVV3yNARWjKi/5upENaj90R7nmYn3tUzKMShRRkLASwiXW",
+	"gILk8ozwn62OhLCDVgvyCpPL8jb/7Y3dM0y8edwZMAh9X56fBY64UJVSi8uvP41m9aByZsWm3PlvpJJo",
+	"cB+viaUcUYypTvzIFsfncrsFnDqqyZbeQKEZJk5ASOkJoPOhvl3uHT8fQf6vA/JfPPhq0g48eDBrCx6O",
+	"7sHFg6+7u/DwwcEu7Ght9LlOJkqbg9WmvV+0uWayKQuyZMSq3Iaw7Qk7nXkgZ2THhZdJyv1aUqNS+k/C",
+	"vl3nttqgLaPE5KWPbZ27ociJvbR7VdXLfRrTc0WoBYkhsiY3DCrue19AvSJWxt/WLP5sxslcci7VQfWy",
+	"K/TMFtfm6nlsb8FDZarkwgeDIBpsuVzWjEA2jD0KgJnaJUce/STExbgmtLABEwvBc2XTkf7BaomxIcAI",
+	"1YysaFkqCN3SsiSN4FpFCdLJHJoIwfqkfeeNuX56SKw+12f4Oz/AQxCdxssmRDv46uGijxHgU4E+9ldi",
+	"75PIL2b145vuylrwO24J9m07R6vldMkWZ48QAPGA432e1yBxpGBASo41KlRrVhte+L+0+O3XRRRzoGBY",
+	"SjX03WucoFOAZxDygF5QbeSIZT+XtZEFO5socTw44wHvtxriVIkQ1DTeTTAEKuLhh4wOCSdJsFusLhqY",
+	"28/umxm8t3gX28Ebto/uYEmVfiqbBASW+ZWsbF5ATXPNauWkTGpZ5p0flaPpwTdRjmy5aDQ7YlkJWQrq",
+	"pryZsI+xj6pcVsgNk0TRG/N4TADdtjlco1IlxtiuNMPtiJ9ZyHOhUROyUIfuIT3aeaXPhfPAdM8Gelkm",
+	"UsUesAhZvDPBb9tSypKZi7zrWRge4EX75CH1YKKdb7WjxhddlZwVgbshKhQG8abAQma74AQEq+oYlRMJ",
+	"+F0b6YwQ0RtpE79mE16eQnQo8j0wzxJLxHwVCiD0zoyLr7MeBGsr+W2L2HYFeMpGofA6JGgKpKj36AyM",
+	"Xb11Cu8MjFvzHqo5XBPBWAH6hhTs5QpU2lHXZOZZEoQB6qMpsDEvk/2cUdAbMgWI7tOG986Y2BRA3aea",
+	"vRTlPnZsDtg/hDXzsHedb7Tu8nbnu1zachgSPXpslGq2rPgRrYIUSonLRe1tGWqheDcaBTWmiG6rkn14",
+	"sxe5mlD/LmBWTNQ832xdZ4dJ7wCHeUNpZCXdOVY12/JmO3koSASxGdgTXvh0SPds8eFkLU/MH09cVRnu",
+	"w7NwEZ9af+M88tWta2gGFXwO4NRhfCrP1Bc6MbV7p51ziJkNmkGuT7FT0RRcXzsw6C6ZUAvrKSvoxGox",
+	"zT2M6A1rnUcLZ83LOgJ5PtWshKGyQL94l1rCE6HriIJMfbi5NwPqFj2oF7Tk+ZTNsrxdhuscOKRgxxeX",
+	"i9+UFKev6e4H68n45PypkcXwKvrnyohL2ajv7XsH5XjsAy1Yzre0vCJsW+m97RDhLihmiBrVkoPU2ciw",
+	"iv3eH+08IxcZeUBOT08hsC0bTda0Uh09Om3Gqsa6ZsZ4xgwOW+W2OHNc0H7Eb0+4EqDiAc0syZNsdx+q",
+	"Z8u+n4f6aeb7mlWyjqx8WcsbRDNKqz0Qd9qTqqQ5G9j8n/3uB8aO4UhH5DgyI9ST1owWkEYLxa5kt5El",
+	"m8hnG+YgLsJ1JQ+eZfW5FhMyaZy3YnLf0Px7M7NP2QJW06fAC4lZyTuqXNp0RopaVpX5Dwj8QC62vGVF",
+	"TB8+mCGO0lI8a/fWEinGHN+ynDaKzbyPW9dKABp5fnaAGvkgGzn59jPRefleEynPUspRMse30nNbLJvi",
+	"1xlO1QyDqPHDXjOKvvM4cnyt22YwWpYeUdehk4LSeknOMvLoLCNfPzK8cH52RizMVNyAuSefgHdx4fLa",
+	"tXTdAUOWPm7gtd+ugMg/n5188+7jeXb+6NO//fLLqfvnxad//19/iREfP3UPktsyVaytVk/Aptf0gu1m",
+	"Hpdp7tAOxQKe6x6xUVzWJEcerLK71enlvnK9gQYXvOUi/Ov5vywJIqssb67DUvPp++pTFEMGnPN+XBsb",
+	"OsQj8MK9A508orFLy1LhmTEHOgi/jyzRHeBvX+0BJQwPRlfYYcUVEfayM3e8onv0zqBrJpfYqI7rCbec",
+	"J/m7xFa+dPgvh5LCAsN0N+uASV3eYz/gZX9BHcXV3F9BZwJi134J9U/W2xR3YOXR3jU/bfaGPqfDHvYW",
+	"U6EfFnGh048DH/Dl09M8Ri440/MXxTdkkYVZoziWXW87vzlM6Pbx0yCv9Unslzlhcb3wGH63nb/nmRi3",
+	"PZYFK55gEk7PpWs3enyrUrrRGOlgAi3I7IFWTxVLhFj1hu0xzkLXNTMqJiZGhmkjH2PWsc+v7geDK1Yr",
+	"6EGB0Sfbp8GZqAhYTuqmZMR+Jmqi2tKCqB/UtXkjW1AjbI88tBNstsClTxJY7gHaXfGCZb4gcbmHNyB/",
+	"+3ReLCtflVGlsAWDmapvDoQka98XJRi5Zvmv8e8EmeI9JHmtCORtJENmIeDu7PCVQ+KNtrClZWOrp3No",
+	"P9poJ9m7ru5gjeo2vsZOrnrMkMPyi4mqnzsrb3gRlSnKdYOd9BHXnbVF7J15jfc1dwfumxbhseu99cWH",
+	"5MrCbjgtp3QOuTtvGQoLR09HiWBtfm5+74NgeCsXgvPQ4bBhM8GR9Lpk9R1TZ4KEqKSzAcujweWw40Yj",
+	"wWpmvp3qbcidGpsYgNYMe++xOmGiJcQcdvLQXBvxCc9ckTYEJPZTZFbqDA39ljxfSJ83WMJ8tEGZYlDH",
+	"fO2mOdoejpzMT+qwzj1Yh11W/Cxce27K39GIK325fwX38kQBtNy/bsqpOUoFjSgCzwT58e3jXppF7Kza",
+	"hMZj2MoM3X7Azztr1ztEKYhQP/ZOiQOlbVAF8kd/An0GdJl701OgeHDadO7z5k1Gg7sHPHrVuBMOUx/a",
+	"pns8zp/XSX5FedScmM56KtVh6O1OuvZCgLfinupnxx1QaxfLuDA3nlxpJjDxGZO0tmSHuRv+4xMmPOiL",
+	"azsW+dth5IS3Qu+AeRxk/KRJJR2+8pbVuqnF5C8ZScWKO9yj1lHn5t+ZwuHnhwjzmlVl7J5AO7C/wy9h",
+	"SxXLCEVrC8280IabojBtLJTGxGOLs0SvUYwZO1relJuq3fYDaxg8NQCwtmTML8vnGNvVbmhBtIR2lNjo",
+	"fAP++omrdzkvUw9vyVZ6fKrmKaKln+TUiKzl6bkMGOpoyjKjX5edc8iflqHavR/iSjDIEnr/ofsCW87v",
+	"qCK2rUKG1yXVbWvCvJT5jVWdXZN6C6mkWVkekQTqy33TLUthTu5aBxsj7v9znWPm54z6rox9MxOhBVL5",
+	"9BtZAjBMVK56ZAIbf7fza9c8uHPOZHZ5JRbNwHe0iaWRhC9zpXmu/nTFdb7T4DsaDfW3wAKzvhaooJGP",
+	"Oq0uLoutDLLa78Rzj3b5RAJ177fuLL5jOeT7KQt0tdvwfGPBy+AYgNNHS2A6dPFDGYdUrAZBqiifem9U",
+	"lNfzaQvqU8xlzKSt9pz3OeTDmL+Ii5xN901YZwo/xmNl/TBJjmmwwc/UqfT0kVgnairAKRJeMl8ouCJd",
+	"du7sBAqOoEo4W8+UmZMafTPucKoHig+cZH8IHcP4re7QfFiMhfS9o9o4WzsMPYjdjcByfXD/wEnCdQ14",
+	"0A8J3vrvoqpjgiaitYAPbBDEODnq+vLt9OL8Fnb2Mx85HaiDuVN6Ry7FvPSO1mHfD9m5snVNNoyWerPP",
+	"YLNwn07jhnVeM/2GaY1lkL2MILrFRo7KPmKBSGtGbliliQIQu3nGm5rQzJrsNlIFXTdBZ7DAnjiR0BcZ",
+	"dAAlW1owo4NxrVi5GvZXqGDd8SB5NO7UnbOZpyeKoT3S9JT85eOL6x+efLJIeHam9sdFhNWnOvztSr3L",
+	"PwBLmMqGjYoHzvx2BxCqdssbxQBVU4py79bCxbpkAfHn8cE9ZQa1JznY0B5nd/y+Np7gQwatIOlmE7WU",
+	"HQ0ZWApcN3oja/4PGpdYVN0kLjgsdGoZCQAODZ3n0ZTa8ePFZ2Cv0DxnSoF9sOa3TISWiYAG1IpwYYbO",
+	"jylQa2cQY7CfNpKsAUFcR+WRBWLrv/imI3+2jQI82hUvS6zBRvCEecSqbNi7RySwthG77oQLZ3cv2ZqL",
+	"eEFvJZXiy5KNXCbkRsidcjuAdTt2F1yu3bKWOxX6Wbv5e9hN7seap2PphFYVsf95y0QhayRXyZVOxF5X",
+	"jcIMhf6Vol0NpK73ZnLNeqOJkHYNWYsvVrMtK/adCDvXpOBFesw7VysmCGBXjdi9LZv7mWHfCA+0q+h+",
+	"XHfxO3xwxg4YPqhYhLPecnR39yzztcQPSTIsYr6Hq/1+tSE22M4fQYMJLYoa93zDSxbk+HfwofMNK6Kl",
+	"APEK4KjGDzvJBN74IvnicI64OWuCAKryyqgINSuY0JyWl+Zfhm4rwKDICCVa3jCBrfjDw+ldbkZkHSEL",
+	"V5SXDr6kO83nUt4ozNWqobMJhbMC/LjiAuDJrQ4Xj9mCG9/s+FH7/XsjMW5BxX5C5lXLfP8JL/ZzsLKR",
+	"swgixNjaRuCVbKUP/GFQ5Y3SYjgpRVWsLGeZrE5dMi/eJc/iUO3SUt78wMuSq5Th+r3ckVICyrcVoqWU",
+	"N8S8ONHl0FSInzV1cj/i833Da0DhCTkpYNnIAv18/PGzB9gxVCBI/E4NC7P7iao5C/FziavZ+d5PHvOR",
+	"GclTbJ/gk189evTgqyGRsqUfOtMEfMZep/4Bavynk0nz/O49B96g4eOiGe3TslmGPRdsv6JP2QIR7yc8",
+	"WDPFtLoemCdXNi8Q8PZb0VezUEYeKiSzZPoBU9oIiFwtgvkN5a10pGRctwiV6rBCfUBYs3ghV7h/DmBD",
+	"FETJ6Rs529t5jJBPOAx9TCIuV8dkXi9K0Qgrj21XAL1BF9m6pugjQ5CLokW1SAUyutdAVDmyA2C5j+ud",
+	"AY5VCFr5zhRcWQ1KrjoM69LmeQRHyebgpM7Mz+7QhGID+/bMe2nH2M28d+IZO+YzbgoDexZLp6Ylp+rA",
+	"dz5qcOYlVQn7H5tqwwOgrxqD0Fe3n8LNisziy+kzX4n/Llo7bOHWYkqJ/REcDYaZTxPVx6ytPu/PeGfM",
+	"K/AMMsMPNrKakSUzB9pp/NOJs25oTYVmqcghNdPmt6zeG4ODVLXcchX3aspd2E4s2dbK6N+NsogMrZGu",
+	"XaszfHHJoC+QYuXqitAlVMKhYSOVBxwD1EjbuiuS69RetdMAdvCFqLbabLe03s8E48I/jCVO2Z7qjrVb",
+	"oCk3qOPgjqMt4JMsAM9rt3PwZN2fAijrz0r/k/VbbM7VkyyNMXo12KZFLJceu38hnKM3alXcY4TDTuc8",
+	"mNNLP9deKPimP6En5kiG3YyoIrrmrCA7Wd/EC4Xh4nCdwaZV/wS1LVHImMHaVts2DVsqTapdljedGtPu",
+	"prTTbyk8vtUWjXtmRd6WCr5iKuHqcL9CQhT7ACI30Novvro4f/jwSO1/JPJxbf0Xrfv/ajDkQd5u2N4H",
+	"SW5YFYuCHOyCX/wgdQNZ3z9Ksr6v0mxsyRz5lutx+nE0b85rJVK3nsRO0CG+0JiMbOGCE64XBMG0jXJd",
+	"HgT8xhUBKz16eS6h4lXduYS5k2h3wDrGDFI4S2UmFiqj4bQz6zqp13GlIkWRSWk3mj52+lhkr3dT4+sp",
+	"TJF7ry5KJVxNTH9uQXU8gIkngQefxpVPqYoEEKyBpEgPRR5Zihkqp0qP3+xKP3XPfvJtmycjwPGcFc+5",
+	"iOPJQa/NZOFtPO3xR8G1IpAwApxpPkKkmFqqMw+gFWD3aULmpCFZW/DwSfxb2xFi2V1Ec1b7OJW9DaNC",
+	"YyJ8aQru1c/ZzmcKA77lrP6O2w6d0QQr1zh2kEnwKWz/OgdfEPj/FSDzRwb3Nb8j9MDRg+PSVvr6E+lP",
+	"izsAlnn9lFtJ20rv1D3yRGm+tVt+cFkWNqloGuSQh2KORaEdwn3/cvEiOlLMohIoKkOi5P5EwmGKcbsj",
+	"Fn4YCZQi7NNApvW8IpE78GlTlsT85PEbucLklVUtE4bkhq83CSrcsDJBILmLVw0EQOmHc/sW4742duYv",
+	"5WOS7Mzwfn52BT5TLphDiqz/aVRmq9zN0JobV9I+yMMhnOPhxJuBIvdU6cuWfrBQGGfd/wtQMs5iG/sY",
+	"umE/ltHE8wN8oXg2W6K4/67ozoOHMXpl4HRPx8LNRwaqt/TDK1a/hZbB/SmcXRIq9gTV7PgR2tIPr1nB",
+	"tlWa9WlZ2qbEimi5ZnrD6isy5dvmkKjotKCd923qRQugNLzHVUnjrjiUHiuuVRh3p1hZMN3/NogEUDC2",
+	"ZUU8AJB2OwEE61Powj+V++CVHyfkD4+GQCxchVM1HI0DKKlAxNutc1Tu8ckB54VL68w5oFU3lSzEr/bh",
+	"AncOElLGioR7cZF5+XI01BR+oyXKbMDUGNDMMwGnKqfoyQ0Djg9HQpix7Y7O2+7CH4R/Pwxq/0eB1t+w",
+	"BPj+DfOpr+TNRu5sk3UpcnY6hn4/AmT/30j1fx5SPe7wADs/E7dcp7JM85xV+tjE+PnngW0tTO3RZ2Eo",
+	"Q56L2+gR4IYC99GForZYmIM1oOYZsOtuYsVQU05aU5cDzjqbaCYrJrpwtk3NT2rWtgCf0B8E98MuLCRU",
+	"miEDlnGLxBknWLDgg0iYPU/xGmJBcd/BoH030CLkmSaVsZ8cAJvZb7zH0aQy5ot31disi0sMru6PSOaz",
+	"S7hbtUcdB/NMFNm6gkmKeSEV5QXZM52RoqYrbVael03BiisflTfc5ytSud4UNd2J05nAT/7FIwRIjB+9",
+	"wmWzUgK9y6tCLXW7jBnOJc2L96EiIVMfrx7B+y+kZnduPhQUeE2LjWF7oUhQLMKAIiVMZd9VveRxmLE2",
+	"4NFl2P+ATPZdm/XElWpYkfXAuoewvNLZRId5M3AKjICDURbYwp/WRSw/JuJAbHfM53TOBMjCku+J7Z9i",
+	"J6OFKvShIZdT5A+NPyLtcGH93GBdil/hvR0QYPDPIs7+HaPFc6atJ3KSMaIVtuTVrCwVARhqgNfE2oZE",
+	"lkyAQtj/FRL+LUc5tuUCcRyjeTvuZh0i0lMsMLVPpwttclnX0NbbJuGbtwgXxLw1B+/wrXvbhwJ2tRTr",
+	"zGaE2ZohyBYbPtwQwLvTBVqUvw/ZQ1ELZs6AaTDMwUifrDr5fJVidYtZEN3niu5LSYvpWz0JqDHRr8fs",
+	"UKfEYM004bBZKWjHqGxuUhVOgKQpV0TtRf5YihVfn9r2O1y2DYqWNaM3KiOqyTeEQnrAluqxEs17jaFO",
+	"SQNtBUeLqpgGu/DNBO4f+jwVyW2lSiyqiy1UPNyirPqoty37ufm39447o/7sdBEV/W3UWqoOSqvGanmQ",
+	"YIFoGpbN3+GVrY70JoW5LkHG+V0kcFHvX7umW9jfPN7RCcIACDElRblPVexNaUtwng0mDxzcUtCDwegw",
+	"h8k+UQK0rDvy6PROCO3uPS3prn+7Jq6Ra0W4Vi4XK4deqVwDlpNrNIBceTpXMjvBNLyiAz4dwjHurvAe",
+	"lKcDkiXyEf4AHWl4df9Ry6aagRU9B/Vt/smbrR7c4XaPxq5KqlmiUPFfK5cnegNYIe9Q6SKCfBrLA1Pc",
+	"K88jm31mVsO9UuBzW/y00rSI2Fdj7cq6B+/vtGyYchCjHjJN7oS1OIJ7LvyWa/9wUBk3qxda7HpQI3R5",
+	"wwI81v8X6iv/DK1jiNxJQLei5rfwn63PB7Oay0R1VPtR9V3rXzs43FKwsb5gVhm+ImeT2reyLeUiimjR",
+	"Aegu2UpfkppVzMYDbE+5qTiKwJax7PcQZ5wox70AfeY7GNixIEf4KCAtN3qGFAyXHT9OuW+aez8tvqJQ",
+	"/DHuG1O6k9hX5g79qeaa/cSFyjAVOfi3kk2d2//WtF4zjf+9Y3y90azIUJy9qrmsud5nZMvqNcsIvWU1",
+	"Nf+RN0pj2tfMOt4E2OK17XwgV8b6R5F6eiARjZFNlyU7fWH/4+cDGfmu4zZVN7w6kRXu1gkkkLMaxXr8",
+	"GLf9nPsecZcheDBrLK8CzqyZ7TPXSRtMPw/peaex7qKYuAdcabvBWGjrhGdGbwY6pFlTJadCCp4jHNq2",
+	"9WlYdOCf1UZW704DaKSNjGqWhwmhZnC7gujRQWn3hzTHO7+LSchVXrOK2jDeYWbpb43S206GU+vw7t3R",
+	"L3xldSqg+BIKJBsBPUVYYbEesxbbZUOVS8ueM5xCzJ+3MmH8DPejiSZSQ6mzx520oJToX5YrsqEVgA5O",
+	"r3u2189Rof0xX3V4XFOoKkawfqFsGhwpESrFQcR8oXyFpK9udyU/9hU1c08SvoQnbZ5bnxFOp7mSVdx2",
+	"O5Qe/uudhuGTIkzBqfib+WoLcPVMDBWq2QA2wCsLibKlXdr0lD6A7B9ECbahYkc/QHNa7olPOJjtIh5A",
+	"J1Ryy5ay2BO1AfRoAEMBz/BpqqOQyHnJ2yyXYCK5GGhDNLlnkZJlkzzQM03+Wc1/As64U/+f8DsemCad",
+	"j3lHh/TBloQeattmu3U7A+sdNF1wuZjOE+ca/LSHInP9OVpoBb9HgfM5kNRd93QrHocjowHdnpZ0Pbd7",
+	"JgyP18SoKRS9fC/+mLv3PnwWwU3+eTgt2gm/7hzoORva0VAiWThGSC6ltJiMXZE15Rrripq7MYL/0gg1",
+	"4jj2qUjpkXjurdvGYrRa/bjfLypyTSch4DGGheOOrXIM8z1brEq6Tmn731mE2Xluq2uPU+sRark4sAmu",
+	"iGKMvP/y9txzvX3p1DDH+37187C/aqop1q5poNZLqSYogUjUQA60mK6pr2WM2kn4M6oxa37LFKECrgQ0",
+	"S0divmBM97+tKC8ujXqyl80p2TKqmpoVkNLnNWy/L7w4JRQLfC4D0Jo2TcEDqlC429znwIlheSJb2C9E",
+	"WUfbCtL0eTmyr4prgGDpYEcKyT6lPtLt/rXf63jHgHpaHa5nJoi75DdRn9ZTRnVTOxxbsx/+fDQKmABz",
+	"UaoSAG4QZLYFvjIK7xXmcJZ7bGuyYbw2pv2JFGqg9HuFA8fTGTf7CcFB+wF8fA59n9P8JkZZu4y5tDWk",
+	"SRyrkGhxGNqSirdJ7S/dei8ZdYLJhN91DNMuL+sIk5Y3omK7qUqA0Jjd6eyPM3tntszwS4DMnOiJko24",
+	"W5Zw0VTx7q5tI+kud9BGy0tCS37DCBOyWW+IlmTJ0MtY+PRLqm5sjw7vGlM3iEMhoyJuNOnoCMK9RhMh",
+	"ZvHkUSff93KHa8ugNJacmcWdd10mSXC+f0b+kFtpmz7U1Lf8NtZr4CWWKMAuVZTXWcdNBIhsmu7RQTTH",
+	"Dv+jUo865pyz0Rxfuh0MWmA4Lglo0J6Qrrk2mGU0KE3S8ZxZnTJWlJczKuBbSYCQqeOp4z5n1440uijl",
+	"FLQZpkwRBFfcKQcGw1iZMbVBSnfViEDSugmMYNu1rfgvRlvxT4/cHJKsnUzWrmyQbm43pie1FOGtdHx7",
+	"9PYz2ZRW6QcXSTqJKlrsL5hSE+FJ9aZmythmk55P5Ez5McPvDS7rPlwRnqKfhyPCTfcHOG7HJk9MSweG",
+	"DlYp6PQlM/IYgSQdertz+Ars8AqW9pXro+i1dMTMh3Aa+PFDXeGGscooC3W+4bdsOL15Vqw2CLp6iSWV",
+	"PjEEgBEy/HfNbAV38K8To9ucwB/8pSPLgoGOWtXc4hZi66LoVNOX89vIVayu0My0cyb5Rkpj2RzQbMj1",
+	"msaj9Ph5JbqaaDz+77EkzqOXeZoxX/tdOSp42HPpX9kyHwfmNkG6D03Ou+4PkVZvE8fchnHnKNtzz9ms",
+	"gELQ6PbodkKHMSBZFpAlC6EZrhVUeB82dEzA53lvvD8aQfNaT7vMknhQpr3JqTiiP/W2onUsLeUV5bVd",
+	"IWTVuCcn5rusuOBqc6Q9COrn5GZotJ5V9NlDJQj0ZU8ON4fw+51FjW7Ffd6usLVH1z0eWDt9Ryyqmhkq",
+	"oUWrhcJ/r6WIXyBPbqPO+GvyuJRNAb8qcn56Rpi4ZaWsWJhHbiZrLj9wvjJ49n0Mrdr2wBhw+/aWa17K",
+	"pdBMaAeq623pCinBpfjyt26w5tDY70sO7/KcWvgNDRby4Fpx0zg/PUvcc+n6JQcXPk2GuoWHLgt2+8sv",
+	"p2ov8pIL9ssvE5oBBrPPrNHp/Z0IRGzHPyR5lmbGJx+qkgqKKOusml6i/uQDzeMXt3OCt7mYWHMN8wPG",
+	"rlHnr2h+g376FesCzmybUvMKfGXu6s4WOa2QI+3rGtCAMZ/R4dPUtpamZrec7aCiH8XGEvpegV6+5Zh5",
+	"hyGshKv6SEzApMs7cmlpVpkTaPRNs1VRD2Xc3W292wEGoN2l2A7DzfzGn5ZYr4iJHQF8vCvRocxHseDW",
+	"BZ/8FXn/vxGo4b1L/gz6j47wu4tt0YGFHZ09HSRLE4w6Iro7M3wNs9x2MaLDgUXhoIC75GR1LesE+ru3",
+	"GNrmT41iAeCCYjCBLWAcdTz3wwB9gKucdK4KqXkeg5R9BjPJyLLRvUSTGyF39zYDqGuMqaMH+43PZY6I",
+	"7dSjm18z9g8WZ8ZVLf/BArdgrAVjaKVwha+I/o0353ws9yPtR4fZHZp3LwNfXnrZx+FiD5glWYDPvzMU",
+	"tA21WrIEhsqjiXbKU3g5ZaS0ZsIgiox3fTeiYPVPNJJo/CbU/kE3XkJ/BVv9T7QME7d9q/d2bVPTw1K2",
+	"gp9abMe+Z2VhQX/70hes30hTUQmHURtLxsJJgueAS3F5uAybCWTN6bJECtSMJmDkfR7xNGtuqJmQy8Xs",
+	"FaNA//4jAGPapOVpk5trmm5YOcv0TWKGIf2/QNOSi6BKM95dY3ax+2iBOj2UYILt5oY8fNpbxCFmO1Xn",
+	"AO3oVxxdnY0WH36E5xuX9ApJ5ERLSVa0Hr/4MZcFyrDtCQnS5DoZcR0cbuRsnE+G4tRu+PC5vAfLMDjk",
+	"n4Xj9XuutKz3T4SuY9nn6S7fvo08ooN9oUCDGlftsmT9gsKU5yXL6ZZ1WlQ7kWc+Nw3Vx5/0CLDPrJs8",
+	"UTwBrWnRC+TAQaidv5G63QbbNaP3N3tAVhmCbYMz2oiMmPO/rbTZoNx2x0cZ4VrRck3oUjYjKBK9EPtv",
+	"CRykw+RvpA9KN+g9FI9DpYQjwq35TtKtlATg6hu4be1/rFAFzBZ6Q3cjUnSyK3JcT+OdrF0QMzaVFyRW",
+	"a7XYDtu4dT05NXAs70MghQf88xBJskzHo/+ALJZNtEoChbgiGzAO0QiaYP73TsumLAZPS3dU2wPqkmxl",
+	"3ap6oNGCTid3rHB1Ipf2Klao6Dn1D/I8KFkZAWSUPy7WV67DmP2u/dfBV8FMV5eEdi/rVVND8mH4cBja",
+	"attW+Su6hdTHb0aPZLIlzCBWkNEy5yhuaVPHtVuSEpukJAopzOlhieSTmv2GGFFSsMswnZcrL2SXNL9B",
+	"w8Nm9UEqp4LgxGgd8Z+VdmOOXASwJ9bcXW9a/oHGOAeQ+4HJ5Po4xA9Wa6TBEdsFfS3teZ145P6ofJ0I",
+	"PBB3gYdu68oNBvpd9wnPpekkHdvEyLHXcLKO2Z37uAlk3Cvzr3kD+JBIl3sMbS/Jjho7C9UrVESvSM1K",
+	"RhUrMn8sLx0jZbYlw5oj3BoUTl0RW/LeSXEGXqRiD4LyitCS1fAlgDjhW8ugFVWKFT4l1zv0wLu0s+j3",
+	"ZMnAcA+FpU+wx7nCf/7mCsBdCX62sMNG5eZ/oxf/E9CL7x8qOMb37dbew3EP+OSzOPTPAhjVRIFRxHf9",
+	"sufPtbigk53W1239UqwdT1XV8hbvsTsCyual9HjwUTeasv3bjITBh333YF4yAl1VQHwZ8Tda+BzvdRLm",
+	"HMSud/eEkYba9iLszAKzVgT4Jb8AMWdfmW7e2p1+3E4mTi+5rRo9QDGUyYL5RtionKIGDD+yYo19Q2Y1",
+	"J5jZzwDA+qYDFDds8rMrLmjJ/3FsrkZJ1yrZEBjjoqw+qCiefGzsJkIFaOTc9IR5Cg/ZN6G673NtJ5js",
+	"YTcVh9lvwhwo5rkN1Gqq2WM6IQrinvvk1YWxJvEV5UVGbqVRhMxluIYFNtUR4gNHjJd6fi933RFlTXab",
+	"vftbfPyBoaaYLXaL2+ptZ3FMOl13tRt8AzpvD7jNaU2BThubVp6FEKC+BBbPa3BPBLdPVxaEe9/ZlUAe",
+	"oaQZuGgfD94FrrUC3YNia6bBC1YjOojtsQ6fyUAL3uDuryWLtbbnyiw8UZ1C7M/2ssk8oKUd8gtFdp2A",
+	"Q7Qr1gcjZ2j5LAHBbCf7hTLaoVubHWAEdxnqDY7r4sI+6FdIwME7zBMX8GSDK5XQNUWo4SNGflvvj5q1",
+	"3fKgFqAPRwFOAEBdgv2B69exChIstY1jchM/kui9L1c6RrLiQAuJNAlrO2b3FyObGleg672fvZVezrwk",
+	"20ZpuCPHIPhXjShmqANqjDkcmUkO13RF94Z/fTvfuRI8blUbhZKL9aW98jBq7jxYWnaPC6mZrvfwOPhw",
+	"HMkUg4cMoUEmeCY0b6waZczoCD0J+jK7a6XCrPTUMdWvOMblIeN1eQ7HMeS/hDwWX9zsLiWzNvjfJc1v",
+	"Tp3gwbrogy8vqbg5tVr4Jdxeh3eXM+kt7cCUR7oskA+UNeoF1h+HC4E/2PCBZZjMicnCXwHxyumax/Sl",
+	"tyA65Mpwswr3BUoWINDQeh/jhwTjLMeJukSDHu8wdBtb0X2vRc/0jijuog2kPQ7tz1HYXd6hc3sJHsrF",
+	"QNT0RN6h5I7t0iKk18At6xBSpvRQ+K3ZVhkA6WZWPc9II1SzNA8tjTUIuetkS/dQoCrruNM6UVyf6PFn",
+	"Hh5YAOjPd+3Kkm8oJDD3lgzpSZfGBtkJRAcRyBpcigGoTdbmqk72hxzmtyaNlhRMnuXl0joRwddHBWG2",
+	"AP0g56Lkw1HSoakamnvQq1l9r1u7o68DWecCpHahL8EvB/dHxQvjpeIHVQqdm/WeemlP7YLtZpP1GmJb",
+	"73w/F7blvy7nDHL9ffjfwJ/1OTnf3qTaBFm/tb20zHUI8XfnLVqW8eSl5zQGdIEBSgwioS9eEVnzNYcM",
+	"PfOvmuWMV5qYQ5cReWsvL9DSzh+RLReNjlkaFhL0BzWR6eZgsm/ph4nfPUzn9JNyH3EDx3bCn/0IjKpm",
+	"l/bkognGaF1yCNSak61t+SLdMkRqsdc+177PG2hCaFR2g7iNCtPvaVHACTvMuI/l15e25VLrRY0yAhc3",
+	"Iwl0uawgg44G+XPd3V2yzQTh2Sb5peCahgLMO/FU1tvpY0zyU5jVB+FVkR/bwXMAZ2qoRrKDDa403VYz",
+	"cu4PmqM4Hax1YPgFZW6HWjomOPymJ2jwI+BVgZR6OCOYtNQNkmGybpTJfmDOpXeQi5+MUvW8lI2qo7f2",
+	"b5LPTDxIt3Cd0TLzri4qF6Ky1SI2UuUXMxx2RnLew01o9+WzuAhxrsdA+B8dTIQX43OJJkq+x0ad7yEU",
+	"RFaMZeQ9ajrqvU/NoEQ12ysiGIfkHW7kayO0i46AvO8gee1F/qtZDnVgRC38CLBY+wMTNc83znby3b/t",
+	"FBInU9c8j5TJ2LvxOdXxxvjPBNnysuRYiK8yl900QXmYCHLjpMxUlcEw1N9l2WzjHbnXfE2Xe80U+bfz",
+	"s//7DYH//veJc2lRVCItVqRiGSkYLUiJUPxT8e2bPGdKrZpy6MNQgDk55Qbc22/2Io94IrBQwzMiWE9a",
+	"+spsWTtv0DFw+cHAnZV52oUbmh2yV2f3oicODNbpzXlFt0jMqC+7jSwZaQTw5cp6P7Bn64GFePK/fj47",
+	"+ebd//y3X345xf/69//1l7Emv8H7P9OTf7z7+ODTX0bv8n7X/tjiX7DddQfLcw4IaIJCz9CJ2brf3Qyu",
+	"yJKVckf+wWpJNL0B59UqTqGP59n5xSdPpo/n2cWnBKmmobU/iDlNnP0ZvngxE2DUE9rZpAMFXIbcvq/+",
+	"DFIPdHWGML2sfX6oYLej4e+h9vMz2ykc22A+jX9kbEz+e8Psz65dQqQQ1o6dIPRj30tgdu8ZeBFVkJnk",
+	"OJaKTGtXU5pCwgg++dWjRw++yqIYU50GP0GpXgLxQjiYMrfkJDGbSorH1oV5lJAYYouXoITI+hqf/pTF",
+	"GgA97NLx4YjUjHYsw+kciJwBoYo0ZfVbJmhM1p2HQDZX5OwS8gjxdreFkxZ6xskj/OdZwtvwmhUsAJrt",
+	"DvbtHkr8NMxFES3XzCh6V+QsFAADE5gyB1Tt+g4cWUPAd4t5kuahL3wn+Qz9EK4Qxa8BQ1au9Y8TTO2U",
+	"Lkan40ABJvLPK/u4xfaMrOMFtUBPDlZVQaUr1+oK6ye7uEReqIWn72E2BO/26GwI0G3KKhB26C37oBcj",
+	"dXoYPieyc+Oq47ri8OJpLbexctTdIVWmWcPwzR+F5mXKw37ps2uYmNzTIxHSsJevN02Gb+Fu9/mj5Fko",
+	"QP4kjSWleQyvtZs8PEfrcD6UEH/90cNRtepoq7iTXZtYzU9suZHy5okoAMZ75pKOvJ/NH7pKzswPtOIh",
+	"vJS9fIiGUq+hR1ONLWPAzbvmQiGw1UbrSvU7y81UXe3tb0aPUzt0xvTvAyNz3ufwwHsnUgX7oKEpvE0g",
+	"tXk39nyn1c+X3j+bwvmbpF/iZ5JgFNY7PL0jzIBHb6diYs0IM39PWneKz6VlgjTCA6on7OCf/f2XConb",
+	"bfM10LaDtZlRbBtDmvT9pOALmkOSNRPmmmJF3IMXMGQsdpgkqKDa4taN+LKh5Nhym/lKHIXIdmiLz7Fm",
+	"tHgpyn38V5XT2IX7HV8b+75NqwD5c0VOzm3DhlDtirhPLAjUNIgfxG2yNAmWE8w93In0tt+DK/el/+S/",
+	"visX5/pGU91EPI8d/MN49iyEGzfU+7KOsKQLplM5lt/LXeutrRlRjMXr5f03XqcRxePdN1/b+lDDJy4f",
+	"TwlaqY2c2h0TIHimFz8Yq7B4Au9Ec/pXlJdcrN9wkbMjAmADkbtqQ1U3omQXCjGrmtFtCmx1NIMa+ABo",
+	"aFPhxjXUKMhGvB7y4J7AFB/qMQTu7abwcTyklO836lKVW1bts5ynUxf7srObjleiR9EFFu6GO4agth/i",
+	"MsaIh8clVWpqq4LR220y8sFgxfIkTIMEa5YOXDB2b81BNJhXUjwH/4DqbgltL2zc7kvY4qzqIt3blbZb",
+	"PMhF93GReY78PO6yrlMM3MDUUEqZr108Ojs9A+TKOxiibgh07/1Jrr3eEfuZnvzDzNT+78m7j2fZVyl3",
+	"3LH+KUaqmiks2GVfqH+ma+pf3BsUO/Fz3CueqTBd6E/yF8+Ol2VDUZVnUNvgc6jAY4hrR1uciQC6Udhr",
+	"O3DCQq7W/giF4XjeGI3/Tdq0Vy1Xd6RNStI86Aiah2OC5pXt1jQH6T/qlYSEQtCTJOhsORVkyUi+kQr2",
+	"41inpWsnNelIl1T4fnj3uXe2jdSU7QqnMLMlH/THoooUMldfSvtBdbotCD65ZKrbuDE+/H/UdH7ouChe",
+	"xrzz14A3hz4jYx5hmeqSXWFNB1fQ+J9Yj7E60kP/4KJ//bt9P/jKiFvvLpLcsGck0UfI3ftURwkhd1aB",
+	"OLFJ3+9GG6TPYqV7U7Lwc3+3mWZHg6WHH3tlUZ37LkIrICbm6MnddNP2Vc1zdi3UjiVs2yniAmQeNJZh",
+	"48+GA8a3EpZrv4bLGaPcfzZMHdXk1R3Sezpj8zbqLpK4cS2IBkEbsFflj/BslNhjhP17m6p5kLXc8FLH",
+	"epZfk4rWPlJa1XJd02283qUIxPoxNLh/ajtGtop0VGviCkV15z52WGojENBdBnejZJ6aAU2GduaOXVvu",
+	"eHdPkLTB27Hi1FPydsMIbQquSSnX5Iaxyt3EczOc3JBt/sLBGV/XjCUCv0bKtThJUEUATx+DQXIsyEZ/",
+	"Vs/ZSmdkue9k2E1LSXaVaYdyqWBbGbf7e6aqZnFvUDqskewAACZVmIng2hk5mKs2nAZ3/elo9ffT8RMf",
+	"dbBWMUXkmVKNhbsSUlt8h3sluxM5M9uyVl3BG0l+LZv1MCxerMCWlj5VYRb9Ytayy08zE2mrJ4DNuvAQ",
+	"kX6x4fKy8Hx2ZmkZK9j3oDwHNnRIAKE0+I5pG98/iJLAd6bHXK2dn9jhaD8EhwK4pQXzvI55TRmk4dga",
+	"BTWZyyapndDUJZjJSK5i+CyU2DoZOmUiVuL2kpnxzwczyTzRHdHGt+8edXU318/JK/oW+r/8WZd8tmgm",
+	"SIeUEdbYMzukG+zE4zDv9FBt9BmabatwZKWOsa5YuerX0B1x+6ZaykNNMRV8xRS08G8Ugz5SGDSzPRfi",
+	"BepJgZ6IjE8HJwhfUXGMwE7aX+4zg603z6yC6znNIDplWkl40lj+IdsZ0nksj2kS1m3+VIPaN4TCOyWo",
+	"23Mtoyyhgql2b6ZhoAOLkzD7+LnuXHfNfGu/FJ2dL4g/zHUpYp2s8rJR/JZN9xGCIzilYdQzuNX8/b9s",
+	"FH94wTikGyCDpQTvR6lQxjoQRoz6A2+KbewfVb1c4X8PxX+wjVUSnWIyAoCbVMvStgkWzqi3/Gzx4WQt",
+	"T8wfT1A1B3Jcm8XHDnMYPYig1W2tOjRmHD/HJ4FFClYm8py2A8SdrnWhSywBNjBAb6wunCGeBwRdPHmp",
+	"lTZIhd6mBREJu+jM8aWndoqjn/vNOOx6Wj5FJokI3Se3rN6jGWtxVKD3lm/zD4mWJ53WFYGaswq+OyOR",
+	"ICygTGBzKO1K5By+eySVbELCTiVlmehXUVIF995O1jesJubJBOg5Vn7GUlWguRsASFogp1LKG+VSOwOM",
+	"xrmVfZ6yWWf/Unv/qo5ixSZaRPrGg5OhHjDYG+1pPgePxYeNY4ec1c9axohwKs03JGAdwN4D4kNgW66w",
+	"9nWXYNUgJt3f4ZTxCwvopFGta1o0FGvvb7FyEr79ayO47rZuLCEXpO3d6KkebanJY03bfhSIVmH4Cz88",
+	"tSI16VsBsTLaXhHF4dBlmKRZU72V8aEhcczQyeeoclb7420T8sxDxxwYmM+k284Q4C2PV+BPvHS7gX+G",
+	"7ZUsswxgSJmT+oZvm5L+K8QcUvkib7sJIYRupVibvdlekQeH8TcvGy4eDncTPy6OODX0EAaHpih2o3fU",
+	"iNoj5qgjZm5FCnh3QB2SmqmBVh0UgzTzbLMjPYuJZE3IQG+27jwDXcZ61o+cY6cYRfx/rfbkVSIPLNvq",
+	"Tbg5jnxJZon7iLxbbrKiOWpwpp1WMI87RyAPguQ1oyVYVSdqL/L3GXlPi1sqclacOCiAk5opWTbmDfN7",
+	"QTU9aVEszJ8QoPBE11QoD0Cn4GFWQIvu4kQ1VSVreFyV9OSbb06++cb8Y8MrSk+UzC9OIHuRm8HND7sN",
+	"1+ykpEtWvr/H9AR/gNwVXbEa1o6X74lPsjT/CPQHZC696uLy9MN+vWLZ9+6195fkPXZdr836qlqumFKw",
+	"f++JrMl7c7/WVc0Ve39K4M3uFOwHREHr4j35t0C0/ju8v+QnBa/RH0PL9xj9AshKAqtWZENvmRHSBwGw",
+	"KBnvHvlFUidZuRgDR+yBIQygQ7h/UxDqUaHymcAo/sEQh38OHmGbYRKFz7fWzy7EzifY2I2oJt8ECNmA",
+	"ik06ffYmGdugYKehud16ENhHjSN6jUMnOsXOqvZ3Q1J8lcJcfv30Mfnm4aOvPVhwAcGnCJxfHCb1jabL",
+	"kl2BqlYBWHCjWKSM/+zkm1/f/c9ffjlt//GXRH0N5WWC0r6zLRWF7eElSSGjW9n2/L6XbtlcGFGZ8ry7",
+	"clCqblhhzvwhrO5J6xiN2vjQODqGl/6CbqHNB0jnvWzMECBUNqysep1lf4+XEPiqqwGkz/6iDB8aOWg5",
+	"I35gbIggosMjpinVBHiTg0ufEcNFc4gz7D+3K/NsE+xT5grQW+IOHAxfhHnY+IKRFW1KvSdVSdFWjZ+K",
+	"SHlM2WxF9N6hvkeVhdA6j1cmllywO31gy5S7dSOniSuyq61xlQAvrmhNt3Hgs7cg9Vi9J/6hjFRUb9p/",
+	"E2BTWphfzL4waptBQYFm4lq1v8Ul1VffnJ2T//Pm5Qv3CcKFLQOz20yWskj0l2JbVuxTMlxCjIy5eY4L",
+	"cEfbBFPJ1VyVWr1cpSvflmxNxVE9hrZVyY4FEi9qvtKxgtuVPa/WBSYcohgUaNr+6BN9RUXDBiH3IdHG",
+	"Vtgv90EodeZa2O9NzIZ0VZnoR60ZgecIF1B6sg/gTyesZcNoGjKOKYblLlJ0Gi5qemP2WEwcw6hCaXBR",
+	"9ytk3sttRWvoA39Fzpw+ZGbgg5yRzzdCGMrNyMSVcvW6SbSNmlnrFm+IYCGCwIHnGNqujispLiExxbVf",
+	"7eyh+cE78qELQQG8a/9hmRabOQhp+AxKSzOiJOzQLyLoRqgoNrPj+pS8BzSv9z2iIrYjTvH0FxGmiJsX",
+	"Fo4PswVOBBEd3Rtx3yzOf44mI1dvsPIv5mOM+1I658CXvR7jCg3KD12HALtkX9wKYsUflwxlX1dYBYzu",
+	"ZETLnC1RktK3lVGzQcbCTjwDpauHYDyCWVx6bNthWAINzLZH/3RH2Uo2YlZ+RSt6+palBdc4CGhsK70P",
+	"kPS9AFdGnLdznlNfOy2NByUGPtqpnR3Ao+ZF0MXdkFpbDcacWldMj4zXU4oDWTMTx3miP75fZhswkUcB",
+	"cY6gAzTCoPLWnwe3+xO42zkSZ3D4rEy0w8P0WaSihRzWwc9HuRNgWReMFicI4Yo2dm2sbAG7YBsJtxjY",
+	"Fu3a7FipWQ0PScFOdhYccUt1vklE2Pw1ObZXkVCxv+k813s706jYjShYTXZ0H4HgN899mzz9ncMEKmZX",
+	"xZqJbOEVDiXJik6NkSsdNVFeY7d0X7Rgr+eCr5nSrMgcWcTaXf0ZuH6g6zpk40nFvHqKjwASv7K6ab9l",
+	"kMop3tiaa+xWUzMVh9BHx2sUrOJFpz1n2BwZQ/1/PFjFMbe245RwaT1UCtyq5Il74yXp/d23qCZZjTSt",
+	"VZu9xmYqnTb8tTXlpmCrTLAPwFtOdqwsiZY7in83muEcIyGFK/0T9mfsKaNXhLmrWvgHTod1gCm2itxF",
+	"oZSY0grTv921CovLPGEBe8VIjeXe/A90ZzPTNfZTWYYnC89qF75cdLPipqkVgMsT2Rvb+L61c6x4mGxK",
+	"0WIEp6dd5/RvKptYlMKLnWIU98CJ4ITjYQBpstvwfENwtGglcDJv6FBaTxXTaTVpt9nfWUnaQAWt+VLI",
+	"Lc5ycFT1vBAKBruRof6ERywmqF4HvV3jCIR/RgZedGYslyLnJT8qPcOlp/fmCIJ9jiVRcJXXrKIi5zPS",
+	"DL7zb8UrudqfH89o88NE8V3UJQCh/4oKqDZ3VjifASew4oKrzZF+sV71WZ3Hq8+cRjhttYaWRRO9HMx6",
+	"nc/3C0Xck74tJNeELrtRrRA4b64XptaO7BOrEg47yPzesAY7LjZ5zlgRP5aesr00qe5hCNr19H0ho7a0",
+	"liWr47GbF5DMaW93K12X0NMTckDhcvcOpdNel4hg4ovLxW9GFL/w/SNae+CezpD/4PQTFEsc6/tnWr4L",
+	"N789fS3dQ2JmVui0IqZzqlrm7808Ig5Cch2KoHFheQ8VVwfS97Mwc7tzfo0BkLlQwikJe00Kus+snsEV",
+	"cfmjoO9RYiTB6aj0iHzSBuQVuTi7eHhyfnZydj76yfbUH3xQk5JBs+CdvLJWgE3ccMIyiRs+Cyi83/q0",
+	"d0hSGxRTNTpwl1PR9gbNpCMqyRDs7rgLsPWCTmvMtqoZ+8do9s9TfOqT97REvKzojQcvPAYwobCNaAnJ",
+	"+a0hdnBEwytG3fDqRFZ4QE58vBH6WVivTx/VCJbSFoJbi75gOfior6ABIJhpgIJrAb9cAW3oB87I/3aN",
+	"5O1HanOR2y8LrQgle6Yy8r+RCO4hdGCgGSq3bCmLPYEn5jmW+VSUQpDGf0s17auYeBz2ajoMm5d7O2/F",
+	"xTruAw/mkK/KX9PZBe3ksbXUEBRx64LfUQsll8ZylTu8nEcNtZFz1MmHsZ2VfDxRaQ7uArJmRk3LDEVy",
+	"CBWIK2xbmyBUT5oopnVUOXwSRCptAAd6+HBNNtKwrdEOES7AIkZAV4UJg4c6JBQoDhq2o7LgDRY59oj2",
+	"VNYERYoF4S0slbSPAcB+bmnBrtrO2aibwT+BMb5QcbrNDKBBe8zhwtKjFK+OveuPV+D/dyT2rmfL790C",
+	"0BDztZXh3R6Q6eAYXkn3pDDVxeejKNXFMX0E2YfKeqWi94E5VYb/bmnZsDZ4useO+pAeaxF2DjoAPep3",
+	"AIoYE6/p7gebZjL9AktFKO2UfS8YOFV2Abwmgu3sMjLn+fPRN4furlIr2XLR6W80b2296jNcQXonWxjx",
+	"Y0QRiujOlz6lh9qLvH9SZKNzGWs6iJ1TLwmj+cZJ5DZY46TxFbFBpUtbiLTFJua3rIYd4dqmqYrM3F64",
+	"GY24AowqTsvLTvpCYR4VEoU9XDFcK4KpcUTRvSK7zf6KoPV96T5m/33lkTHB1wsSyAWBQVN3Wousrcpl",
+	"RgpzVgaaxtrphg0BcbQExPIYiHIUl7MZDThjdkp4D4wLNscYh7jdduNx3CCqOy5zDScdZ6OtpId8gGTE",
+	"RKzwulTS6j9CuqacXIH+YxmN1mum1RcklxW3SPfg5qZrykXWptXa5BR8G7QOstyHQfYvFKitakhXeDYW",
+	"1L9h+zb3cF6/FDdGG3Lqvj/eOAZI8SZpWTq8S+hfesswzTI4IhPaUV0EMn5ywxkjC2Sj32CL1c6mn5/F",
+	"AgMlZHDK1ioBfQjZtFMi92AEOPnQxg3pG2xpmsF/soHUaGQruHOsDIEkNUV2dO+Q/F2kKdDhXfB0i1lW",
+	"FN/RTS36wW4j/uIcB4IRY+fBR08n4v12v2e+ddk2ve1ep9yG6J0xEgR/sUbhivzecKYvScVkVTKoekcL",
+	"YQlNU7hYXxGfDn15YPhxjb8p6K5rRTEQa8/0FXF2pXlt2SgumMJjiuCsHNJcceArtB3FZVs9AX+A5Daj",
+	"R8HMaFUxjOM7IQ80zhawCBB/beK2G324Lfh4to9PcjDUa7PpB6LjKUyFJt7izOXUcgUJA6yA0KWRgK5y",
+	"vqT6MIp4BOKYT/Cx6Aot2JC9M4CY8fNU1PyWRVBC6uCXsZJk92h8hN+OasGZOhU/GQ0DaXrDqlFExDhk",
+	"r9LWbBi+576FpI8gZ21J8xsQga4ax1qHhr4T0C0HwJ9es5LZTiZzepnZ7nU9CvQjpJERq5LuH4NwiTgO",
+	"XebSNP9JwXJeuASgeCpj0r0zz5lYp7vhzOqNgQ+nK4FrpoAx4gUN6PWxqzYcsWSnnfDUCJYT0NYHm3Zc",
+	"iBCUJSZ7oOTsW5bo/osX2UF9GliFWtppwvzgh5+4GBqr113R57B5eRISz21vsJltwMdS0S8x5JR2TcG8",
+	"suFDYlj2ONUW9B7rZRxVneDhRIuJLau7PfShVAypAqU7WEnnEjITWXrsQ1VjEW18FKxMPpBuD8+is12l",
+	"SorKPfFt0VF/4ArdX309OIvCEcnalk4m3Giv7CP3qpmqCW2iOnGgmmq23sfCQO43QKgTnXjNFaFtVzmO",
+	"UEDkZMdFG4G6a98MP7M4M98y0URE73L/g0MXm+gfgw+9lruYj2y5dyhgd/7YwercPP0YA6t8LXcJ5GGz",
+	"FSmAUNCm7U0LKB5fKMJEYRPBdqcEECCtc8y1RAZ3OGCmGtnnPNEUbFWNVbOTU5GsIzXmCn8FaLilUXx3",
+	"DqkCETxZPGfO/Rht6ow/EsByiL89hNNR1HSlo6UCRk8CEN89i9chG2vzcQJn2SwR8H5xcuhztGTe0AKt",
+	"eCVtZjwUPceXvjba4Y9VDPfHuaqXZTwi676bwHfC1iyj0MW3kk/d8jSyn2w0RNus5TkRSAHznwHaCBBE",
+	"wPNWlth4OoXD1dTxRFQ4cCV0FcVHSI3n69KrpArSuOHeh0ExIgirCtDO9gRQEjKX0JRD96fUfFaNKFJn",
+	"AHVi67OpEBSSGPuMF9G6ywSqoYVBCfBNAukQ0iTY9YA7wqPa3amW+4IjGCyqcwT8UUqJslrRCFwyNASd",
+	"HqNGmk9/XkZODoJzXrp4AHaS1LAZVwSDNZfOu3tFMKoDfyj5rXneGKGhEjOzRd0MRXtiaUuvagV6xVlS",
+	"ZZbEiW2ByHgKy5o2epPIWDwml6GtSE10JNJhcSTOfzLK63D5y9R2EJ0WEHZVbcLcb+gq2NNtGd1cZ1NG",
+	"GupCwlkccH1e3l8CWvh6AoxwsgbQZ8rZDbcr8SToxjY9LQNA3HBvhzjtXmKa+Kk3zXZL6/3nEtzsTnrg",
+	"qPVdbmHP5i0zW2W0uBu2TylLc0/mvyCn3wuvRnfCttd3K5U7NK5psQUb2lxm8NkVFzaF8pazXUeCtst9",
+	"LcvSXBx3dz49ipp7YSF5i6N3/vDrh3998NXDr4fx9HrXhP1WlCxNya7zRMPZRD/mg3znHYQgXeagkJqv",
+	"4hxK7y+lzrpEjgNOGHe8zcie6+Vs0VzHW99WHtV2og6jNylsj9AZDx4KKcwfK0YR3mhWjPbP8g42KSyb",
+	"TjjkCwVy7/QemvPi0y9SpSOTHI/t+TjIc4+5OaWxJGxoFy7lMcDDu+aIBytMuho7mU2wCZk72UETYud9",
+	"9PlOjl0dH9r+xe3B6/olfTxlsIrGE/M+9IFWcn0eqsABJ4W1z1jJCR1oXKzOmly/OQOtpJVKOEbhyx7g",
+	"9KiA0VHRkCZ+Z8TUmZ82Mki14fqSUDjm4Jd672oc3scVG3Mdl9aFfaTMR+S3Y5OSXjfiMX6glx35bSSv",
+	"uSXREToZtoafjPDyWBaseALvRDFe7rmUqomXUjkcwy5tlk15A/6kTnWqx4LBtJYlU7ywKBe6ZhQQY1GI",
+	"qtDahnThg3qYLRVYgmhGCmoTo5idtVzXTEXgql3d/BTs7Hit9xlmnDTiRliQ8bmCvVPL/S5aMdoqhHe2",
+	"JcP6+JksMfHSdLfl8P1lwRTd3eNKlgJwmdD+DGvfO7VMfQERbLc/++5oxWWzO+DJqO7U6mA744HSXnyA",
+	"cHFYEzlUcgypxFMLlAeBIOAQuvJxQSu1kfpuZfhQ6y8VywjLN5KpzplvsbQQ+ImWZgL7yaBdsTAdRuDb",
+	"lF6yrOkNIxsbpZvwXVddECeRLwtYMlKwkt+yGkMj/G7V627esAWQtDbjg78loirfmY8hSgpmBxvq22rT",
+	"40VaCr7iihwh7HxjpGN0Xls/7qrN3flqv9kejyw4rR3lyabsHyBmABMkxMG9KKifjWY6uT4xkYjpANgw",
+	"s16WxSnx5X/GNAWrAnU95rvKvM/I1pXCUALKQt1EUgeLem9VzeHUox+MDKDYFNTWoPXwIkNIZz+ROL5N",
+	"F7jOOf8jjW4Ab2g2sIrAZ6MFWoQhXjEaYxmBaikzymP/2mEpZcdfPtTPvrf7Q6WVw0kX0Yly0bXnVTR/",
+	"ONW17g2PloJ/uw/Se23Nw07WBaRjYlcil5Zq0Yg0Q7iTiX0He1RpEU+icIc4E2PFAMSy4WwEX8f3Tok5",
+	"GrhF20hfjCA7ZTK8POTKUrWxKK2Wy8H7Y4/NrLwLi9Yx88T/je3bEpR2O+rCLH1FbtheXZGl1BvEfqBm",
+	"T4LMkHgL+nHu0HLKc5/mIK28hbivmbA7SjZ5HAPgNk1xIElnNEsnmqdzkBifLJV0YtWCDNF8ExYPQjt0",
+	"bNQTzXgfTScaybBvJxIUSzo4i6aCDDmqGaFhVQNmjdgKuHvMbkr4Ht4kYS0CJMoA4CJS74KGQ5lwq7yh",
+	"oljKD5Fmf+YSml6yaL/zFK6uGASGkSCzP/fWvDXe0hK/nbk5x65/+8EnNqFlTu2L95WnvCoHfqWz0RLd",
+	"ty0yHHLSKQH0TlTxVJDPHyl3u+gX7qUQNn+yEE053CLCDIHKCIViu37fjNQ5WpZsdoVLbJOGtgZZZ97e",
+	"TGkt4Viplo1lJhWWtkSrWShRpdzZ3hsojkCx22G3h9qIBehGiNVttvjFmA0IRYb9BBkVilx0u0SNlMBk",
+	"C7WhdUQ5eMVqkkNHKtsmhJala//GoK47OrrFQ/PjuytzYAJGfUjQBqwkHNkOSqCkwObdy1tWI5JGjQUf",
+	"0Sm5ZCMmisOpnc0rEILdH+MoNfe4303utUL+YgzDY1xapdA7xkVSCsigJzCGD+1NWB4+MNG3TkLEAc16",
+	"2RzQ0BxD/1yPNZ2csw/pmnA9t7eXZ/jWyePdAw6e6eLsDJmdq2565wgKm+96ao30vk+3T2IrvwJdwIih",
+	"ExBDkFpObykvYSOyhRFfi2xRSqVPUIrBaDdMqBNMSt9IeaNOzAP+HwWMkIDHMoOe3NIaqrDN6K+pZs/t",
+	"4D92Bn+Dgz+XSl+7sd/C2E9g6O/NaM9xZPjv79zAZrm5jDX0eC9t6/X3RtK08Kq7jYRaYmw3qjQtsbkg",
+	"JqECwASUw+dUkDW/dfzmSYh+F+i8gJ4V1/67kyTh8ifcJOKqFMtrFvGnHBEfSSIBKqZjYLpGlUVoeEMP",
+	"xdBh6JoYQi5g9JQd0Ub9DoFdy/y4hlRP8eHgKtL4HvxWdrM+C9cVzvXvZhdnXma37p2wN9qjRw++mqe7",
+	"4WfiU2tjMndl+mPSGHvBu1Q4KHmizC68bsRRcSLXXHmwQqbNpOWa5w5MtLQfd+3vXHwvnlZrH4+yZLog",
+	"MuxMBs2CJSlkhtXAIOR+dZucuIKH+nyUvO28F4XUHo+gWebxOSd/rjSCMJ0TSb4szSZ4BNG5YLNgv4Pd",
+	"DbnnWHkGJHgshTIqhC3kOJBrrKT7HxIODNpWgMuyYMpZlK4tt/W0cNWFgULUFRoWuAtpeQVU+E1gCrV9",
+	"GZaMIWwHVInbIAnqRVAMPhmkuExiqsJqzdcqgNXbGJMVLIS4Y7pkt93ul+yWCd1YsPBawoHNaaOw/0dN",
+	"haK2n2T0rG3ph+9S9A7MQ0tk2zJe7jBy5mnlm7Kgf2u8H9HPnjjRvhCjHrQl23CLBGRmyJTugHaD6c8n",
+	"NAVEcnbIkHkGtNvmJzbA0N/x1SrCyd0k+XtIfb/nHntCap6z+/tekLIwLdPF3afRNJdbWvJog5VkPjG+",
+	"0c1g90Rrlzuwkfeiark1fRa6FkzW1UZOxbjOpRqqCYeya1oUDmfEaeZQ5WT7yviGDRZWw2cQTM2RUvqJ",
+	"0nyLl2mEfe5e1XJfB/b+Mr/Yh4rXTM2qB7hLstiGqk28RaYr94StXjJSQFsThISwOxz6yvzuzkhMq8o5",
+	"iWmQS3YZQib1AFsQU0sRSqC87crXJ10GDR4JF9h6su1yjprfFYSzLw/C2oepbIEmlVRwBdu9bv0999a1",
+	"4AXbeecNtqjZUkHXDNtWLvfECAeSl1TFYRvv+za4l+y8gS4VSrMqGiuSFRNtnwL8L9+8xqWMpDu/zfGa",
+	"3T1LEFaRRbo1zEofTBgsvgDPZ1VBjNmcgaVsdEynDbt6RQwduq1mBbba++UNvDqiNkQ0P49/li4huI/c",
+	"x4GIIwiv6THGufCnIY3SXQTpDVNPVqtoAgOtqnJ/aZsirpvaVsJi+Mb85vB7vJAroB4W1ARQ7S9J0HcR",
+	"EeoE22Ueb9O/iImXYEFBANtWrdjEN4XdQx1Ul8jic7LHsp+NY++TQl4Z+dpWc3uRCxM/QB0pnWVqQXwQ",
+	"KvBdljjEc/bjKc4cIGNobdjhqG39Cd8djeyC8nqQQNtqt8HVEnLDobrrxHibezsp4bZVLTqJtpZkYUcC",
+	"JwMCmnTuNKseWu1hKEU3Qum+Erpd8nUjGzXSKip3mghoAHTLCFVEsVtW03KilU5tZ7JrB6w2MTs4jcsd",
+	"opjbbhfmRJmD4ECTlntIqZqKxAFbOUYLr5Udn5c8WQVpqpLnE+bkkKPd1lBhk6tW7Z9ntfUa6R8GF7LL",
+	"TAaqNyLIY5nSN8w1HRxjvC1z8g/GWUsi5M7BbN53QrTFtJKT06K58Ib0wCoKxC+pqFJkS6sKQP9rAq/a",
+	"CJPEsNOOAo6HrGckJAeNWYa64Da1MB+1WdoWM1Wu2paJjmlaH93U3PBh/PzEOUVaB+0H0GM4fcyaJvJB",
+	"f6q5dnvrLeY101d45XFFoKH7ZF4dbT52RHo6OnXVcfnd/iqwAqv9XCthOiRqs8GDtjStcMmCi6CbEt7d",
+	"2pbfO11DbbJ4T8KP3Er35w4CD8vn5hKyKvufDfRyk2iC4Qz/UbCWbsdZx0QHPNTyiWUOzy4zuyUe0c94",
+	"Ygs/pwr2bENMVHFpFQfoMPjxsa31k57XHZRplkAQ+F7uwAKwdX5kZ0F2k91AVq3KN18dH26KHblpnmnV",
+	"aVlfJ4sIarlTo8Uz7lNcm1vIG9IDyer/tE6PNumj3Trf9tEstN2HEY5xRkyEZYqOBQ16ipHn2wqChkZA",
+	"/xpK7I5Yb49hey0IqX81sz7IoQzCVraRQRSf7IiT2sP6LFj03LlxB0jVLwSvKTTBprnmtxBWpY1CaP5u",
+	"VNr8pc43/DaVu9wO0MSLGsOg6oQjFYZhh3IGesrTRIXrO0aL51jENvGtQdyKoWLZukm4wTBZClUq37cb",
+	"sjTZBz093IB1XxGP/DGITyounUopb5rKObzakgysxODCtoaD/C4jwaD2fjKmFrYC6rXfaJ1wx6QwzHZ1",
+	"wfOpSaRxgsbTFkLu7zgrfIufQz3xkEMP3UbhydZxnP2XYJegcw3SD9qEOiIYK1S/PibfyJ6TfbQNl6+R",
+	"+xhNI5qkLFlM9Dbu3nZqwznFQxUpmdBu1Mdo/1OXG3jQrAsaBhNwASrbI4vdGoNuA9Z6uiJvInzeQcKp",
+	"IY73qAVy1s4vutl825RUswJAJiNyduv/3nZWOwybWs/EIHxpvAbNjQ6O+tPhIGV0iJKLWTEcnrPiORdR",
+	"x3waBNTPc3xLHLRliGmZu5QV/5nOutwq3g20NXKNa7v7FY1D2eB2tCbv7TS+sric7RuZ44MoD4WyNqoo",
+	"0wNpjz2FOHbbcOHyitVcRmrsQPD3v/scvohN2yYD+4K8SkT57xu2BBOp3kyAtY63wCzLIRcSZAObC5IK",
+	"V8mCrxCKtaxXFhfW3J35htbTPYHgS0yPzDW5EWw3NReMrXR687y3LwBjs6U3kNBGy1LulMuhsLUlw4lo",
+	"8WSreFHuTzYaaHmPLNmaiulNvltEy1m9QcyAEDiC7v9szYWaPuYu1QWn41vkNjPNWKQIWuTbd8+O2Dqg",
+	"zPb02JbMC8cqnlvb6dmNd5Rvu5N0jsVgtKRZBsvr3TpF8VLM1Css3HEqk0fZtmNytZrX8zTQV+LtZHdU",
+	"WXDyK6x25jafBBu26Q1LFebb8uJprFHS/CbRIIlqr2gbsQsdv0ijmI94QqDcd3qDY3flO/d90G1o3fk5",
+	"bNV6t+VqN6ODUd3UqUoHb0cc6QTw2rIbJuEHityhz5FOT+2LsTsUxMGoNoFPBXfu4NPWJdrpwn93pp7H",
+	"IknlQM9SDJzCaSdsZzFJf3Gr7xxvM4Gad7TIUBk2P/3oBOpEOITIrP1s3YF1o7aiwW99e5rGZFPbS2dO",
+	"XxK/0wk4EkxRURsb2mwDJdBqy1ZYJmv7v3o4WKH+4CKaHDsN19Wx0MFwI0gNu02s3/Z7IXfvDyv/nQkn",
+	"oM7MSJ8TuynvJm302Ia9MrKMRTpTDHZbmHfOVk1Z+n4eh+1JQnB+dNKgRrAjmtVbrKGFPwFaP1GSrGgd",
+	"NY689RO1rjp5qO1XbVH6VE/KBJvpBfb5iFw6/Wnkcsuwptpqc90p9bnWvPU2yj1vXSA9srRhPoHN7Nho",
+	"fh3hiOE+Jo00w139jq895iqp0q7Z6xFJWzHLqtNZ1YaIQaEQkuSywjQArrCAwZVvDLRT7fR88sBTttne",
+	"YGvVQCkdb33q+jj2qhMchfyK07Qe8Aq3Fl7f52i+5konbGfybqUFNjXp5oBRsYf+kPETSEdX/ZwGjvrp",
+	"voqX8Hzag/lH47+Z71+v2WCpTFCY5JGCKNdT0xSqjW1+d9Dk2EL62aR5Q38kXlvohPF9240U2/CbY3RF",
+	"LCe6Gh0q9q0K7mJg7gi0toobEcuKGN22hspAK4yB/IPlHhoks4hHNGixNyUrB0/ftIfdUZ4afWjx+CaF",
+	"7UR+HPzdXFHzLtlkf0ZwMLRWkc/aI5gFGRtwjEJuxzMdm8Nb6IJ0P9WwbCsjjX5owQzrvDcUM9cNKdjt",
+	"+7hp2Ksf0EzMq42t2ToV91Zls442VtvIWiOyA4jPoqiZUonmVb1cYx8SVI0yrJAI/Bma/VcU//PZ9Ytr",
+	"zIsm3/LSnE7ruFG2K5U1LqwTBOZp7r0MTN0EFsV9FZkakoVBm7XNXXWrsZvezU8dqh5FdntFdb4ZtS76",
+	"DfLjWB0z8dXCrZjbEq+/HmNrvfTh6hToyYzLMVmLYVNqplvRW8NOAXLQpJZhdTyHH2FEAvS1SKZT6kxW",
+	"WGRyf17o5E11bUFOHmWgFRUEO5uWtJ4RZYUtTaOyAPBGyt+GP9pcQAUN/jomQc0KJjSnpZo3Hcg1HI22",
+	"2lPbgcAJr4Utphh1+KLdHr+0dyk+T4H7BDDIMRzOYeSfBPzl/YD9BMTrN6eURdwq3jBa2HyH48GKtkxv",
+	"ZLzXX1PHI4u3rF5Oyo0bdRnAl/wccMR2XRkuPUavH0UhIy68qip5an9dfWE/es1YlYAAQOX2/Oxs8ikw",
+	"E/sbq3RcMFY6mQ/cw7w2Ysy12z4iCdd/w/WoS30HO+zdGwF8y75o8VWqtWcnAR3Qvn339gnQT27fgxFC",
+	"cQJ09yUi7Yrd1qcY7G92vyKXZarppLOKbKkS14qVqwEUrjs29Jvor+81+nPto1PJm2b1R/Z8TvXvcJ2G",
+	"LGgKNiIjBZ/WF3kqhjM0YDasE7/64zXGrcfulrNdBxNYBLupyFbesoLIKFjuxH5FP7VVZgHIsUfiBa15",
+	"V0s9DT4ymooGQ+QAACesFe9QfsESlxVGvCb05ZjbFjqBqoFtscMjDtNbYe9GroJinNElNzNDEX3edtmc",
+	"h4n2+6FEGyPpSvZhaqUSTbS5Y6KYTs5uUce0lEaPZjTFqaBprY+M6tiLHj+B6zoosQjAfRzxpsSovqN7",
+	"3KHI/TEv3+gZdqpNOs+ZSxa9ly2Hz41N6Qd46FO2+L2hgHz+R2zsYU4Uw0R9P+TRWwOzT27O3LBtTTV7",
+	"TOvRN1675xLQlf16mcclVWqgId3U43Sf7eKSEfRuD7Z2+gPIlZGtQa0vuTex3Nm7MPtsyVTVbMubbRJm",
+	"bZbYut8uflN9m4kdaxP3R4RfS4RJoXr4bHJDPUTEoLSRgvWNbx9j9wfw/2HvXZjbxrF10b+CUs2pdPfQ",
+	"siTbeSh16xx3HpPsTic5sbtz97R9I4iEJIwoQE2QVjTe/u+3sBYAghKpJ5U4PemamtgyRYLAwsJ6fp/T",
+	"hX4xc24+w8l4XXWSvo9pKUjhtuflil27nWpd0ZNxSK27p1yWORPO/vRAZoZFXMDt5dgeB+vl2YGDeDpp",
+	"y0PkLmj8nkd4ixIylFXBBVUeGV+OHZh6/KEsf7LkNiFTD6ehF3Q9KfXopnYvlBLLCDZDMCDHySxFOipz",
+	"VJYZjFRFmPoj64+kHJ+nKZuUOavbUOayzyFLyiIUwLHKhhwwSuzgsez1gSJ9uQ5taYf47io6aC9Mu0na",
+	"vrIwdTEo6Qii0+XYo7mdH4S007ViWZ5j7reMthsXTJW/IRPRVHKT7cpVyWw0LlUl9vLKMw6AG8vXFf70",
+	"QBEe5QAspvPsgeqSGb7IES/HMYVvb5N6W0qczUZReeKMfU6NVO+GH5sLyaJ3jFxAMVUpMctAEG1ntRQr",
+	"lqbxIVkPF4Qmb3yqqEAxYQt8EdiNWKrdNfVrM5rjhq6ozsY/rdO2kG1zcrkgc1bCzM1yufC4Ga3ALy6t",
+	"P7El+2yD3fVavNTvsuUes1H18mJkWw5Xude+b83vW/PwWzMx2YyN4h0LtkCZ13Cvt7rZk/a1N9j5NUBm",
+	"LJ7U3wRsRqk4LqNUws7pAjeDINn0aQ5ZPqFzMqJA2QCqLu+GtDm9vFrIFbDlqHRlhSNmTC98/bhvoY75",
+	"ys/zCnwIM7DztKLXR8kJwwo02IlDAOgEFrI1LT+lPWELLWXF57ndXdReM5mMF1q/dqTOrjphqjvp4wjZ",
+	"DX4r74aCj6H9xZ4qCFah+FCwKC/rxf7VHHebKwJVPamUO7zXYtf9virZyptTyfq2ZclM/bH2XUBfqYBQ",
+	"8hMxqRgmsJyR2vp/cHaIksgd1oU/9E1pxEBvXL1lelBRxdN5D07nXpKJpgWz623Xw7Qi0V5HdRRm1XFi",
+	"SjrbFwRlqUvM32fFAqp8f64uplpYq/rUttM26ypO4OYbDO2rFnxV1+wZGI/Sgj0r72WtKJs8dSV3opPN",
+	"Je7KrSvQSjfs0j6NuKJ9OLb6c3JhKjEDohig6BhAtKr5CdzXNzmiPvJ0VCOx0PfD6j/zsKqAn/idJXzA",
+	"DeOkHib0O6omuQD4CTO0kK2u3v1+An57J+BKyA+zaB+YMqUAW4SmK/rojbOJy7oFZ3UhuwW3XjVgmVLb",
+	"DL7FkOUNS2I6fSWzRBWqdzqni6U7L31qnOW9PJRaegVsJS6GRX7Lh4/XsltWvZiCpSg5AhL3+faIlAu9",
+	"WvahqC6yhKfzC72JbdUi/6WMYvZckPP3r8mYzQPSU/EnLYOfcKudPARUCRqmpsoZdAK4powmyEiIjx6l",
+	"6RTTTaoavz2iatSXNIkeKGIubBIo2kmwCEzZWh3T8ycTrvUD4OzSMZYTcX23UMoxdzBK3Ybtpfhkn59v",
+	"fXzruzuAjR2UNGS8cAT7HlKFHSmg+GDVZCSZQuotUD50opokkqE6plPenESEfZ7GlAvUxKEUep8ABb5+",
+	"AzKlQ/ZU/wjtFd0rcSWOyE8/nWf6sEl5CFL/009d0tMfyYT/Gz7pkp9hpoldmGaz2cNziHrrZsoBSyaY",
+	"4FS5ib0SxJ/bJnlBwxFxSWWoDFMWLmPC8R7cEnr/0Pt8lH/e+/EpzoCVNj0NQKeLqCWJjBnMHTw0lPpg",
+	"MOGAJr7+60j99BN+Rsk0YQP+GRfB3AWXY471aj/01E34qRfACYD/svBT78cmOXepS5n4gFUhFaTP4NuA",
+	"Ss1TpYfCI30d/o6tJjga7TDo8eh3JT2AKOmRH9oklUTbrITFipHO2Y94DIUQQulh0NSgs/RutQcQkDzE",
+	"EhATYbnrmadAIb9+jBbrHtSU4uofmwjV3/+lpOh1SS+UEethPxyw9+sHjYBOXUtTQHpIA9Qziwbg9aD3",
+	"5kj3YR74TArbBKsFDEEp4DbmKDGjV06uei8u6bD3FGvpAEHfCkDv9eDoV+289MgPp53Htpo/IKftjoOL",
+	"5DDLQqYEn5u3V/7YhDvow97eZshvmCInrVMz2g9symjKxVCPNS92MPV8cA56NiwslR7x64hNphLA0o5+",
+	"YfPe01yLjNncPCUH68blQoJR2BMMkOdhe3dOyUgfJE4qJlyLRZf0HGGqsUTc70fvZczDeU/LbaGL/ynp",
+	"s7kUEaBoQlf0aecJznPvA0uT+dH5IGUJygaWaAdkShOKpRLwGOBu9Cqt9cQiXS1xjSi2lpQLp0ub5HW+",
+	"soYsXEFIjk6njCYB0OLDfhBEuzp2qruED4W0xAZzmVkk7bGQs+aVgDbpkAls6+TQwTHgLNFnyZSGI3bU",
+	"abZy3ex9pg+IbDKhybzRbfzC2NRbElv8CpDJekiASWoKRQA4sC/TEYl4YuhdcePpLT5NpKOFNSXMDevT",
+	"eQZTt9FutnAUcsoEnfJGt3HSbMNgp9QgoB1rNftvqBxAe9vJ4Ouo0W3gX/VBrKZSKDxaO62WaftMzVme",
+	"ss/pMZwH4Gh/NqjDDTm2pygti5AvEeC8Tg09RBGCpsxedyOyLDYFQ6DR/ePan/3n0qr5RIZMKSBX+d/A",
+	"wzAEcuBfWUoxe30MePPVU2L+rOfQyi20NAHADJSYGOJTbG0pI14C1RWOWDjGfQsin0PVTMDlc6f/nxlL",
+	"5rmA3bCkL6H3s3pir7/kioVUwIKdtU42fMgfR9dAZdSniplU1JVwFGK7DEDIFKdSP9I/lGGWXbqrbrF6",
+	"Rp214BRRhVTdtLXldDRmWBBdsdtUeg4WnFqWr7LR5pccI7P1XbD2QpstWS8j/mH9L+Oyu0W0ocU/CmGd",
+	"RqfVeXjUbh91Ti5bT7qtVrfV+mfBo+s2MpV8aj18Mjv5178Hg3bSarXardOW+W9YIDLpiiyOMRLSGLP5",
+	"6q/FVKUvZaYVc+fzf//bfPKbWh5Zu5WPzBZIs2ks5xNMwiXsRo7xazgAtOaW+LevPW3b1hPqklrGbfPz",
+	"WPpOd75or4pCoBRASLdE5s/BIiJyoA/7RZhZrCTiCZnQsXbpiPZF9HUAZqBYfGOiPCW4nTvvD7cjjI2u",
+	"AmImEc9hLsI4iyCYaPeGvVLPom9m41KrJgDaAGdxGVNhb8zmPfvixr7hqOK1AWRahMhrrDsoBofgJB2z",
+	"aeqzfBR3IsorrsLWW9EzzsAZu0ZHlqn0Z1MesfkmKxPPKmncWLrestm55yjmXrY+su6W9EJ7uyHfE3UA",
+	"LaQN60heZa3WSXjSIgkVkZx4jj5Iw0NjcMNpofcJXM/WahUcUH06ZNMVfGbm2FvF5QDEmEEJodfQqh2d",
+	"qluby47hmrug8UaGLja16np3nRnFXurjV+PgGOWwhbpgEcdYkH/SHt9iQOQu71Muj9WAzlBkJpN05IjU",
+	"XHTGwAXCFiZSgFpRqTYyjALSB3dAJjQZY9e5WfxlvYJ/2FWvDMCJLDu6T1e+lhvO/gv0AW61zxIF5bbP",
+	"kKU7T4t2sCunpvVNaq/7qXYOp2/0HU9QjFeL5VuZ/ioj7YFHNYjzO8HysKKP1ZAbEbuYLNvJr7DTem3V",
+	"Vxbx9ChNKCbtqn0Ffd0lXHZwdyEo0y880uYmJRM26WvTM7EyUOa4IjvPH9DLfF1w8ta0py4/+1wQpN4g",
+	"KgtHWuP2LOkpoLqyqAdRYvdpryIRt3aoXIo9x5rPE/ItU6XH7jqeVzxeZZDh2Pr5q27JRciKN9wsr7WU",
+	"RvgcxpniN2zNO0Bj8Q4PrM87paHFYDOy4LO3YIEhqOS1mhz5GBoo617AL6Lkjbxh0KVyB40Olc5mxFKz",
+	"px0Bl0lK22KLAtmW/ZupyLhzvfaNJ4PHD6PW4/bjx6fho+jh2RPaGTBKW+HZGY1a7TN60h+cDtr9Tr/V",
+	"f9zphFH7LHoYts/6rUGrRVuP9aJNG91G+0mn2Wp2mm1spLvhMlOv8BEN57UYy+XP1dOj2J+Nbrujtavp",
+	"FWuom3DVd+r1mLUuXO8wM5EmfK8Iozs7oKp9yuQ0th7lXJGIRwERbKYtRcso7o4PPcSSswPUvTk8lk+A",
+	"7g1L+AC7XUpd4bcyZaSnj9MeibSjy2LFwK/FmPFcZl7cOKYpoLPS1Nm5JhfMUwMpqC2EFNOPxTMHR1I4",
+	"dfbbpP1EjpnIjRWzOihHI8MCVp/IGxEFgA8ZM+fvbiFhH9hUJqUy5jAoTMhRZqIWi/uZ9Um1z8qF7RRD",
+	"xF2QExLL4W5i1s+iIUtXByR/NtfUp5AnMtPfaJy1Ws1Wq1D7kWvOVvuy5WlOUNH9LFqtg4xKznPctorN",
+	"6ZeEUeQxPWsVg3cbiwHOR6WmgZIemDFg7EfK85qUDTWAwwZDO5RQZgagZ976GxzBEgngiN2wLrbm2mRI",
+	"D1+laWatB5x4Sj/zrBWQR2egX9qtFpmyJNRfkAPC0wATHBhqM/2Y5CMkAWExehi0g0Mtx/CnCbsSeArq",
+	"B3h3xSRcWYAO1+KrBuiWpXlZCLeUrbewQ+sPzN3Ljbfd1FS5nkZOv7Fo1wXTe7pvhXj9BlYe5nsx4mV0",
+	"zvEt/rAQ8CruHfx8172zVRAK4+/YXl9H8GkioXZmvymrjkC5OdnvqPu+0VaFeWoI2Wyx/stn3pbBGTsf",
+	"11A1gX0MRcFBgMZa9tMmh9CEJUN2BGP5+yrhe4zCt+XCY6/GRsfP911R3BWEKsNSJeTsa24RxH2s62ix",
+	"wOZHNGZJwVlY5tIEwy/lE8P2ryTWNTnuYEITqZDdAupE80s9RJYHKmcq+AGAw59JMeDDpr3NOQyk9yOZ",
+	"UZEq64OnMo4w243GK1ekZ7/RhLH3ll1a7eE8K9z2i4RS11z5EoJnhqu1zlKNVcGpnOC52zkB/iB9707L",
+	"Alt2fZwa2JchjdfFhAx4z7pQ0AJyj9baTKQymR8ppM9AibmwcCcnD1utWsNHBRlYH0ZKR2xSi3NvHktw",
+	"b1WGjnLa2+Wda0oJi56927QqpSlXKQ9XbNyBLeI2m1ROmcDqStiVUyqekpMWiegcaG6EnGHxqw0gcUUU",
+	"BUAFMmc0sT7p8m4bMrfZLvJxbbvhFnbH94i3CabN30MfOuAo9ecfACn1sUEa09O64gJfK3Q8zkMsa7Ig",
+	"3n/c+rz0euwyHH+K2Q0D3F+jMZ6UKgwtU9DUWJdO0ANzN0WJxbihvGFJmiX4u5Ytntixw/ggRm2h+/7Q",
+	"L5GwQSIhfTqjCRvJTLGjqK+32ky/5x8nweNrsP/goIF7RSzkkX7CSXkiYGkYekZZ5BTY2SkqMNN9ZGa/",
+	"ddQ5LehklSY0ZUOIifpPfVy8f8tdqVcypioF1POPXCiTuctHuzAu73sTKjIaw8QaPNiqo6LsZbbVtJ4C",
+	"qLCqctVVh6p9JWdEDlImbJU1ibgCCssAmUQhP4ch89mIpSOWED1vCurxRzKO6tDHq2OtPrv5fTNCViaA",
+	"8Z3XaEa86Hplfe8aZZ7SdEGZbypqbO3NQWltl2ytzzDrA21UG+yuag1r9jFUnjRW2GWDNXYZqsuKstj2",
+	"P/MuTpMGRFB1/cPq++KVl7Yp4ZffjtoYTJHxjV+UkjAFO9mUqNRmJSoeGU25OgtrCCuM0agY5qCq5sKC",
+	"QBZPh6Bxg3X+7Y4WrIM8sHA2mcc9gWPDZIbhACxT4r6Tq61nIZg1iQ9hNq+3mJ0CrNNsPoDBrI5v7Y93",
+	"lbras2MPUq62ek7co79ezZRHdrb9jG8fg8vf+HrFcnWNokHYhJ2fUJUW+we/YYR9pmEaz4HnXA5IT2uc",
+	"HvnB46ucjaSyLT0zLtSPAenBbz3yg/nWXGYJkTMRIAm8LY43nZZ2M/euxA8xZAiAzAB1/482k5Z3JkIr",
+	"rDFUsNrTI1qgRI/QcCyAsQn1AMgDUpZYM3O4h3jDsN5NsZd9E0OjmI7Lv7lPWs6dX8+00Y/9sCMKePp6",
+	"QhaV+cYK77mZ6C0ipJtv5j035nOQEEK33Z25arYbyFOKprl4rd3qrvsalYh6x3GBtJoQzFDoPSCNH/s8",
+	"jWWUn3bbGZgbISflE1AADPGRk8pHbSlKHLfjA6R0XWNKu8uv9+wD3LjHa8TCcXlZdDuPH1qiWtCgw4Sp",
+	"P+OKMP9CSTWarVJsFOZfMMN8UxXRLS5YmnKBgj+lSs20+XrtGZrW7rSX4YuiDZ5blY2gMYKToBH1m2ZS",
+	"mqGceFgyjRGjcTqaO5qulW95oGaxXPg2MsOE6yiusT6lqAE8reM+LdU79q9rKlJeOyZjQLF8CuSXvW7K",
+	"VNoz7FA0bRKEmyF2XQ1RF41ZBCdrScNbeVlJPuyvWlpSuaHK98HO4hzkm6Tb+Nvtx/MPL169++3ixaf3",
+	"5xcXH999eH6nxVtByzuG3rbpNPMm8yDdZrliwl19L9VQjcpn+9XKtVUmzHRtra+210VVUb1813+bzWne",
+	"C+yk6RZzq/YP4MiYXzYo39lHR23dR+aBzNRYzvMcXqQwo7Yw2SHcZIqpPaY5WOW/7z5/tTacfbes9res",
+	"tMP78xwBvwsxweuDa7HAx0k0tawgxTlB97fWEbenhtsjyuNm3a+2WrRloQCKwJ+7ubFXAAyaIBoZi6BP",
+	"F7F/LPSdFEwhcDxJoKBQEWpv0yTnhlIx8mbhSkDqUBGqiDtCy4InKKm1qeYaqsH8nei2XGfRoJCJMZ/u",
+	"dtgih6sY+zZsu7oUYadKE25gtfnZBqfvOgfRd/evyu1LGGTH1McprCyl+QgQZWk+YRDQuWEikgkAiiny",
+	"7jxLR6QT5LwBiNZGQwCmklh0g195oMBx11rJoDAasCMSSVR4hhp50r0SPX0pAOjN7Cjm2OkaWERfLkgq",
+	"i9iJWDFnRjiiUOCjB0p6CUP0sd8S3itTdgUjqgDjuH8BtRqXtqzbRVi90/OrIFF6HlGgnlIKKlr+gKNl",
+	"aGE8Vff4WFsK/uYrSMGIxdOIqbGTAIDGlkrxfuxQvry52vS++ShhugaZorHNt0IAf7mHH+aD4GzssLeL",
+	"a1Sx0Y0YpgbVjwstYqFpJRzJmZYPLbBg2tTR14SVFkpOWF9GczI0BBpmHKYGrZ/ImUIE1q9jjqxTD2it",
+	"VuoFb7RgozgedsJuWDInAzYjEy6ylKkm+Wj7xKGHUK8CgBXprf4Eq/ACrYTVFJqx5ACSUXBYwDX6txzV",
+	"fcWefYVj/gIOTM7v1MDfVP5TLuYDyuMs0aNomWiovnPZfR+a+/6ZSaQ3oCseHrNB2uiePG4FDTlodE9b",
+	"LXhjlqqyW3fgW3cLZz5MdR4IV41u5/HjRbtgOanvD6NY6dU+6nQKSmvR7fGz/LkrlEo5/rVA/Pf4VBsF",
+	"llATSvnaQQOa7uy8zhgbN7qt5pMnj3ex74yYVOiLEVfakCkm4o1PZKFB9XkisPs6QrwlWLi6qroKAYSI",
+	"u8JVgOE3dav3V3MgjHV1de65GhvcUKRzJ2hjcES1Be0BNfbmPgGRIkbGL1gK0mm1AIsVlwRLOW2/emU9",
+	"vBndOzO22tJIXiXpkAn9YK8sxqJbjzMwxAHzoAsgkoYagMKJm3d0RO9EPHcfmOQXXK93DwCA/QG3u3Y3",
+	"n2b9mIfNhboqfbo0up3TmovKcfpWtQqbRbNN3Zaxv6Z+YQMIrc0QFiFJ2v3dB4qKqC8/rzCtTZeItVUl",
+	"oAcjPheoHi3pFldXKxvoRdEykzP9wZwa62ZGOR6qgIvNPuv5imMFIYCFgKSaMjoG05jqozXW1onMROoA",
+	"h3teVFvI9JN5GRb1Ss/gC/Ou++4rfB1YDINOonfUEWB5o6uKh0QnaKgR1SLdChr6rFCN7okWdZgevIHZ",
+	"IPrh1O55w+vubdzbBpsAhEmDRvT/LDisCLl31mrD/rPYxM/yOxqC7W3a7e1UVZureiHq2DJQcswnWayV",
+	"klthKG+9DwGxDfdPF9zZ3SqgCtG30kTsucot9eJ2nMksjrA4SWYpQXxOWxisjYAJjdhTh7HVQ4HC6iVt",
+	"sbogqsGsMzWTy9tHv5+/f3ZMrq4WaJkMiwJttoq/QbYV4RcYZ9ggTFbZSG1Ck+iz2xSJYgwiMtrWsppM",
+	"+xf1gI+YGItZR3tOLW6TAwZerFyDyX4wwX6dKnd2DGV+XoAJBRC2YEP1aThGURVsRrg+gJSE8DGuhQ38",
+	"K+SAhH8VkXHkbk5z0SYv8TQaSkeltFSLt+KsqJQSCgD4dSw/ZDxLF9w85Ause5rIrB+zg638BySYV0v2",
+	"QZofLw98A4FMGEufEioIm0zTOYB/Eu2iKZPuKS5ivoS43HspraXzPpYqPUIrpOEO+U5r+wPWDG5X/XQ5",
+	"YvPconKgqWhR1SCJb1i6IIjm3JmAiBoZOZg0Hlj7QOO64yYYyGTIUmUCX4yOWRIQaGdXgQUXyr1oxNxR",
+	"VlSfwi+pHDPI1fdlNhxpO5XNnub5STlF6hL9MRK6qDGWRF0JdNrBu2ySN1yMVUCQ/EUrO1daZRSkHy7M",
+	"A9r0BgJS84oC44Xs+/f8+X2qTLxXlT539WiOQoQIwT/pQU8vKE08mLp4N2VCAdAWRiM9BAXsQbBuKWzt",
+	"OJYzwy6l5iIkgrHI0MlYo2RWiDgDwxTeCG6M+QiFKT8CLEx53TKN46ekB0JnCQtB6pEcSJVYNXpq/sP2",
+	"v94NdrtDgi6RYtgkFww0ratF/eI6AsGp70c1oBcyziXxK+qNy2R+mNyyTDZqptCX1Yf7EXOqEAbcbgA9",
+	"8jCmSkHDABURTSLXq6g/TOWkr1IpkKszdX0gfzTCKNSfGaE7ShM+HGJyjk+YSulk2jBItddBY5jRhIqU",
+	"gbwB7Ri/YdBBFbIueJZT2ISY1zQurrLYEoW65j9uG5EMDY0SkQmhUZRA0nzg6q+QOMlYxzZ2jLtzhDiJ",
+	"Res255q1YWQTtnqlr74r0P1cQrQMQ0LvcRov/u8bR2XkE3Llf86hHjzVc4j6f5msijTnwgd1/9hjUk/Q",
+	"TE82zIptrE+94LN5LouW94+W8H26AvSzJ1TwAVMp+eG/z399o2Xivy7evQ0sBAnpnD0kv/Cff0ROKJO/",
+	"hnAuRnPNOSdvWEJeXV6+f0p6eqvaqXWz1gSWQsiIp4rgn5HrESgh89k9DjOVyglwQwKZpnkmSrcUzJLS",
+	"mHOLADUhoLl2SykODU0iqkfk7Q5lnE2EOcEnLJpDQOhKuFHA5AOvcx9KaCMsCdEvaVoQDReaLSlpum4K",
+	"AOAlNJ/YHB3YJKKr4Tjduu7dNhEsR//ngXMtTc6xqkdKyJRVtfGfVbbxF1zy8q1gL+FMHf9q5qfxJfhy",
+	"lMwSSB7bVemS9pXQr9HVUjaFFbGq510GTS5TD2MGf9ugdiyvo9XfOYr5TZEqouN+Nm32UFKyDH5S8U4F",
+	"4i1pcM+HlvsbcNW72E2/3X39uTL39e64Tbrh3UzkUrzaZpEJqBnLKtr+1toZzqMoN3DQpM8bk/Gt+9g4",
+	"m2uDXZQ42ED6ioTOjvqwwSCstGQVOQ9KJps3QOyibBZblL8mlGnp/Ls2CM88Lu+E2HD61zdCwDzuWbX3",
+	"3ci8X0bm1gbkWo1XI5R5LvgQkHD0tpHcy1LcLd5iCDGn2braPW1yZUJwMfS6PeiYmQSclrcmeUGTmLPE",
+	"Hg3AaD23VUnWeCHnuY21QAKOdZeZWhLU8njqDVd1asNv2vZqfbe9/jNsr68ZGnqfaQUm2MwZf36VyMJR",
+	"zkUq9V7+YqbTsTPWVsMX4eW/5pbd9630fSt96a10XrFrINrBU+XOyCA/TcFSWIU38WXMhaVNmCd9SsNV",
+	"F3i+Y7+Dl6wByCZAJw/cnw2pOOaAw4RFTKScxiowQaW8NmWx4BErSglV2P9DE2gGiAIMVunvWaJyUwWp",
+	"DWKF5VtEMRGZ/oOSbFJV/qfMKkmTedGx2LHiIddlK5WGnwyB3DdgI1y8evf+0+W7X168vWvcbW8NXyac",
+	"xh9w5IdBxM/SkV7YEMug0VNw9eCV5dJ4nTG4eOQXS3ORMvSSVtRL4/eNUrXf8CqmOaSbJoU2g9NO0JhA",
+	"tLrwdJqkPIzBMTVxyhzisax4lCPorNXxl4zmZXZYNYryiJiYIC2N2yu8/qrRvdLfuGrcFRXWM5zwo0uD",
+	"uLQ46XdBY8LSkdRy+f63S30+JLHfpjWS00KbFp3yY/tmx21MffVde6/e+tdBQ47tXCy9uaEa2IpdrCh1",
+	"lQRjXmqsrhSX80JA59qdlNOhjhmban9HJqAs9I9UOJqFHeMRVnkm+tcjfditSYrBhW/hui+PMPYOWyp8",
+	"wC7DK7IGp8tc9bVQZS3lhke+0WmeAfVGliRMhEhhbHADDEa0R1McJmvy3ub9Gt1Gn6/BnLVmjNskmBp/",
+	"l6UATYXOcTriECCyCeoooYN0EcwU6Ql/ni81frXOCiZUfyOC5lIaz3rzc052N8DngmsJbIhaCni9+1WC",
+	"pW7MnlOya49vQ/d6qwFT3WWNnXAS86/XBHKRz8yXIRLy3+B63Ux2I65CmkQ71RD5D1oBqbZEYW8sa4C6",
+	"GMjERZ2WrDszuMKS7gh0sSc86FcVI0CEzaba9c+FyTYXIV4dVyor5L43ELDKE7IoIXDrg8nHx5GEfPEs",
+	"0e/EUws8AE8lPIU0titThWJf1PBQGY0FpvhCrpccB48wBAMAvlVkSnlJjwc85D9duizcmCdai70WuwlT",
+	"da/p65RMUSfgt23yn4o5tPxAc8GYRaAdpnQ+YSINMGaNpWTKeKXw/03yDlZVJooMEyrS0vr43Lo7BMds",
+	"58xyjRUNnsDUvrke8EdHrYdHJ63LTic3IGDQi/xkZyXlgckafjJsQW+0H5vBFAoDpbGABuSEvJU3ll5c",
+	"m99RQmeOHnmL8A/O58rGUyRqxTbp1BkFNZocriY1ZUKvvdaIZkL3MD0iRqOjmKUpS46Gicymq92G54xG",
+	"b+Dqf+DFe3IN1QioC4jEjclc/Rk3AR/8k8H9yJl0Th4FDcQVwSmRWQqsD4lKV4UkY1r+9zPz9wlTCgFQ",
+	"tPhp+1dv7FRKEksxdJkerDJq1krjVcZsUKutvbDgq7YAio/dA8mw1k3wTh+AWlgJCqsi/TkJaTEP8Nz7",
+	"+6Y8Bd4G2FT07ymbTH08L/mrbsb0glK4nVO++o56N38tJ3+lJllgjFnWJqZd+A5/WuKWMcgs61QOHINR",
+	"/Odq5YBxPksLU6WmWruqKYycNrqNaSKjDDvO5RTidoolSGUwjyUFp0qNMzeWu535boBCrXYWmwVyl1I2",
+	"GKjThHjIgVDF8021PmrhK7p6kGHz+1VGLfbVnse3kXvFlZGLfCZ2ilx4X68ncuHN9q7TsX30wn+LanDO",
+	"lzLx3L8ZTSIseb6EfBVAz4zoDfOySw8U5Pug4BlgrbggPbNPe08Jxa85H3LIb5hByAOGFWhUjAhXV0Kg",
+	"YmAJCWWSQM05gOUIU7ucsCix356jK0W4UKmeNzlAL8bLehl8EapQ3VAfhIeolMcxXoJJNUUnHsxIntlT",
+	"TMBdJwaUzyX2TGXPMp3LDwiqAHv6R6PhkiRHX/bpXWxCD3rzLW7pJiwvWtcXxLqOCsoa4Eo3gBnZQYFt",
+	"i1D6BffzM1xbDylDkD+xmJGLLWxFrROsAjaCvl7pdaEHYZcQ0qI2qAgh8dAhTpkEM+wbaGq2vEamrNIy",
+	"Pj9QemfziCK2stvKRMkmeZsTzo7Z1JA1CuntNwhPdGEzXwlAwsp7PNBegFYLt2eoICnDUBSi7c2WFUZp",
+	"w4OeuYWDYW8kEsfj1z06/RJyviuAV5FyMLfTjk71tMWmIVyQljORGhOODa01mCMvYzqrMkk+mmMC5Qza",
+	"LJ86mmJYWhfr5grxG+pKpOZaWi2lTvUBcCjLZZ9MwUbb+NIdaKaQNeKDAUsg9CcFmWbJVCpzxqMZ7TqF",
+	"qhIH+xw9hyQLOycQCjMOwOayaVbgXp4wkKSgxjog2fTQZ4q98lDieC6IzFJrWjobC5qorZWWo04JOdOn",
+	"hGeMmnqryLRdm248xdI0tqR5YGwOJZRfJTIbjvCgAasWn2NPiUhicXYZdg9Mw6EkvSBSnS8sUlg34rkh",
+	"OCtfSLLOYz5mB9R2rsoDrXpb5x/k5XARCWXEUNi40kKVN5yetVoE+htSPmGVYoHvcGCJ2EYBoqXT6J48",
+	"2ljrfbBfKjmHX8kZopLShCFnl0U5qEn64hi3YyHE6q8axFoPJZeFM7fy0IQBAnaYYjEYsRhslnHkIeWW",
+	"Ck6wgOQckBkY0/ZgNV5jlMw/ZKKXl3qCxRsi5WWTnKckZhQBzJCtFEW5F5AeCrP+Scuyge5w4UHodNY+",
+	"ebTBGa7uxSG+OgwKE5Wjtdv0W37aq0KeYyEmt4OVamwCdRhzXArE8ky0mywA1/7kkX4BlLOt9rG3kM9N",
+	"DdiqHT1jwKpnBRrp8mlK+iyEhjnYg7Vg2ILlAs+0bVCHsF4KBssh9vJX3axLZsg3t1nr3JQXLN6GivD7",
+	"rqw4fuGRhaO3zoOWqzBhUypCvqYo+HnhynuZ5FzWJDzCbjF97IiQx5xahLQV+cXixatJf+tNrbopntvc",
+	"ao3lyQp5aS4lJt5CGccuPWnrP7AJ3DAnnB61W0ftzmXLyxOaFGfOI7GU88RwhdYhR61mq+2Sm7ZMyOYv",
+	"1Zq8nWn49m7oeGVeC2SWkemopMjZJBXzFdSaOVxTW71FGpIpGWfmvlvWa/DIdFuYJoyTlp9y/DPj4bgv",
+	"5VgvA+jpRvfJk+aTJ1rK8BtcfGoXs5QJn7L88jaC6i8kNW0HyOu3vx/BurZa7cMxJHtSvD6ZOeAiwg6I",
+	"TExoGo6Yh947kSacV1snfMQjqBSlUVS0bz4UJWbTOKGvE49v81/nd91BjJ19WzvO+U0KnnNRI+u7v5TJ",
+	"BwbjuQ9WBuoX0C4GHZWL4VHK6MSvwUMlcDThamKKRreXqpex7YesI/znT3cN+JcUAoCeJAAGloFx30bg",
+	"QikGMQ9TfWYrGVed2QtSZ6+tUfCKW/etnwAy3SE2HG0VYw5YG/0rU+kEQoYJQ2YlaHyC1lOkQy+BrNVv",
+	"4I/mXoi3exV3sBVOgkRmoMmOvANrF+H+kN/0for4BZ1bBGJfyvOwrmMvq0famfZDqquoLwAh5gjC0nhp",
+	"k/S00QOOGiXPYplFL+APpN1sESZuWCynzEdd4oIAsJz5/gRAWRPoeTTwenLCVI5HfyV6b6hKj+C2R6+f",
+	"97A234I567di0VMznFzyB1ivMZJZ0iSIQt0+I6brEyANJrBVbNexLZFIE0YnVyLmN0wZNgL4yFzoainG",
+	"bE5kQiZQ1EwmdE4UM3USwAWlh84FyR+JjgpPSCwVdBoCvnRZBhYfiNO4vB0X7O75lOVZuWnCBvwzDMLY",
+	"GwFRWTgiVJFekonmgAuuRizqBXrw8NFPQOTCPk9j8FyNQbLCztZWedHM5imbKNSC2vHRX/3//qBH//50",
+	"/fcfrq6a5scff9K/XF399OP//ltjqWwwaEzo59d4o7O8qpAmCZ2j6V+bh+IYtEBm8q6WhIWM32CsAd4f",
+	"O3HzCSjIYWEG/BdvHT25vm0HndbdkfdzyStv4G+k7HOKO+UIpaKgKBs86pJHp+A4XAm4rEv8Zb4SenN2",
+	"ye1VQ01ZaGQC2o3bzdZVI7hq8Ah+tXfRHyGYBXwMiJEGDeh4tckNX9VvCF+M2E1TzUUYc8Ga/pCaN228",
+	"kk/wyrIaSbhCD91Mhbvt4rnhLrxqdG+vGkmGL5dkYt1IwWqHi1UWhoxFLLpq3N1dCey6r/RBSwEncG1q",
+	"M5xHdDplwhSNuV89DW90w7Jmt2tVtJyhmms9/VQ/oWNGfugpOmDp/HKUMKW/2fsRy8HwpGFx1EQFjpcd",
+	"wbeak4hoFUK5wDwlIKeWt8S8gtH8xQu39UvWH1ZYFxAYgfPfhrJscPxHcbSZ429g63x0lrzouJRZTru7",
+	"qwFknB+iB4TcMAbVJGFQ8etOm8NXGC/gl1u6LpipA7nmWgTW++Swterhi4SqzoqSYtx0WymM41v9z8r6",
+	"YX3XnSqH4Yv11AyPcAxbvuj2ZcI45OuSGTo2SZyVEd1XLI6emesOrvtqDGT2FXzDbAY6SFlSLOjr3AVl",
+	"JLVn+n+AVQCNlsXvtFutu6C0PLATLPYvaJ22SssUWy+KXRGbBxpt1M7eZzaae7WAZMDimAwSOSHtVouk",
+	"knQAa/zJ4//1lJy1/hd4P3EsZyyqt+krl5oNABZM3XVN2Oc2M4nuZ8Lg6Ie31jO+fsPtW5Zfvd+6CcOT",
+	"6XbXm1bW9UI605xOvYWC936CjEPgmaYydwUhMq5AEQUVxfCOHjDQfxozNs09WKAj2qTEEF/b6Nx7VFv4",
+	"HFnftGhMuNLv7R/xW2EFfYBX3Dge0/liJw0QQrM4cttCjWgcQ3i7z7bYDYWm9QWhjhkQndQu1ZeublA5",
+	"1DRbVSgiEFRBXImhqWwaMQEMgLbEWKU0Zlg6KE0Mkokhx6pDFGRTYah/R1y1p4irKuNoqRAR69BNEWKZ",
+	"qMNk3BtZN1Yx+HrZZMISkkDRKROQvt5cvHGN74x0fyVhtpRzBYEeSlKggtlKkrm44Sk1CNcrrKDX3nXf",
+	"khUUhmya+o7XBjiXts9nmNCQFTp9liAa4OsnrWX8BS5u1sJUud7WtYBQiQQbR6+cmZ/aDJV8YdcbKp6w",
+	"BBakRyYRS/IY6YSOAZ5nf1l/7T8Ma50A/seT9F8hhlsm6xjd3YStBTWeCZRgJ4YY52FlQx+on69cYfYI",
+	"8fChzjZkTwGjEiwHafKw5Vwk+RvtTUayj0pcJd4LgrapEL1lM+/lNrIAtmQk+Utu5MABg57/88/2P8f/",
+	"7kSPsheyNX2YtOnPJ+Fz9nL4iv/X+M3krXz/5wd1mf0++3/n/2y1OyenZw8fPX5C+2HEBsMRXwaQnIuw",
+	"ACDp7d3jvZ+2DeqLXqRF4SgJ8LsrcpxdvRMXgIC/CisJjJ45LtGtFFDVYXt8m/+ywCyyPDmgkrgiM5mk",
+	"I2fYgVcLjErarvPUJREAk4X2gbEFie3mhcJMiJqXGW83clxUUxvR7PqrVyMhySWgTQn/7tqF22H+q6lG",
+	"Vr1s67uKauxgR6zf4jmQa77N64kpcn85dzATtvTf/Je+zjc5FglWpW30XACIaE56xiAxP5EiHfkBi2yq",
+	"TYqIpsyiAAXlprmtSvwqILQOmY0bowhC+WuqR7fMyph39LB0SgYCk6rIDNql3GSGsVRYGq8/NjljQwo+",
+	"ZVJvt3WFrlo8Sgtc+1LGjIp6K1Cn00Te0NgpERi/p1TkZJqtYQAoUzytdqFE1SIfFpB4y4Hp9NZEWMf1",
+	"Fw64oDH/tz/gQYz78Nqoqy1heacs4RKGySDjhe/TWXwfWO/8dTGjlKyYgJRP2D+hPL7x2+UzANyhKXtm",
+	"WqiMCExZYhNURa5ZDInkL4kfYOGT+WQBL9hkrrxJfNw8LZ9E96iTul09vYk28vNgR+d6OuaingD1a3dr",
+	"k+/C5d0b/9d+CnaV/umuUv+eG+2rdYPZS86WIjGLhiwh4P1xRSZSL+my3kXLAXCmtwcqeSsFM2Cge6uN",
+	"vODObLHv6gNktQpr/GHVk8MRTYY5lQHURAjja/jonQ/z8yHlUGPkZccgK53gvtfveKYlmn0GoM2g02oR",
+	"J0UQev0bXnNnXy3mYqOkfwbgFkAhoPVkQ2uoT/mtG7nS9NThVCqeWsDyaWKy9nMRHhW+ufg2Lr82F6E3",
+	"fETO+A9R1JVC4ynqLZXwCiPZYvjvzH9zgm7aavX8Vqa/yogPOIvqs70BW9n33wv8kAcEMnezel15HhwX",
+	"VOXtHo9YFU6E7QK+uo0gIvkySyB7Y7A984ShtkLRwNR+CLEQ1zhWZbxfmFYDdo36nZXiFuO3dj+Ylln3",
+	"vmBY0u22o87ZAiRxOSGD1Uz/kDKa8Tg2sNRbRS3P83r1g0Qtq0/nRZ6Ik915Iv6R0JCRV3I6RSiN/MjP",
+	"b1/sTys1AhavWTICWvUaAQ83MgKqZsiaBa5x918Z0K+a4/Zv+u56g/3toR4Q6bNYzkB87H7KScR/+NtD",
+	"ffWPzfwk/m5kbG9ktA5rZEBfHgyy3agyNtqrjY3WkrHR+lrGhu053MHWOKvZ1sADe7ERSREKB/g3SSEu",
+	"CM4nSSWh6O5B34SlxZWDwR6UBatti+Pb/JeVkX2IWYHjaYZoKbaB18Cc81HTB+LMCfjMkx8oome7LJQ/",
+	"kTfMO9525qvYiXXCSV5tSQBPNheSABsv3x5m5QamkPBtiRVm6CK/WP126OvUMuZIETLXVklYrBiSpahS",
+	"8xFP/H04Tg5hDhp2sJXG4DYmn0+IcgiT7zu/2Y78Zttzl1XSyOb8NIFVrt/aOfYxwZyzz7VjWiORwMke",
+	"AfUeZBbzdpPo6YQmYxZpU0EKtipG+tzedE1P5Hkf82CMCkWm0aAyMSOTCU0LCRkmsomegmmkT/ZQ3ehJ",
+	"2I/gQN+q0LT3v94/f3nUbp6QZrNZeLgZj96RgsJAlwBQsCFQj6vYB4gTFKA5G1jzOdA2eABWcQCzFViL",
+	"OUCtElhlcpVcidwwDoxVG7QDMN+DBYM6WDDiAzC/tckZZCrS99q+hc5KTLOcAfU5V7lTUBYxGfBYmzG2",
+	"zb2ojleOpp7iYGsFU0XeP3+prcRnF7/fn6gVOJrHt/qfu2PPNaran2/phCnEDGHYVyQRl15BJQiYmJj2",
+	"JLORJIpBqpTNST8DLeMKjid0Dmjt5UnnN1ywdwVn8JspCV2V+JD68s8u1aa/9CymSvkda428AeaP3JO1",
+	"7vW/1p3fKyhBAFQIDupY+6E5NuCmzTDbtOMdmvbIScf6fGMu1nX1wCguhjHzIyEGjEHvI2Md7889emCH",
+	"Qu+xVbqha3zEw3gRL7VnCj0xUuThfITb9hoOFmPWLPKYGfNg9VNy2u5gBwGcTAQw4LhYpoZYjmrjTfYM",
+	"a39x4sX6XGCHJTIzgCJggCGsBVck4cNRWqsV2LUR2IP5p46lE5n49Pmf03VCcwtXUHQNYZsp5RGhKbqz",
+	"FjI/YQimjcWQqSRTOl8WHvsm/7nS8xrYUalwESXiEp31CcyQ37DfpocRl3Ogg7TcnjmVArQ/lbgdMJSv",
+	"vd77tuZd+plD4HYHvB+xRXrrZ4bkfnUBJB1AoS3S8kIaD1vzYNPXK6RTOj+MhP48J30qxiRNqFADliBU",
+	"ti3mJe9Rcl3XHBZ9GnHWe5JHWuklDLx8aMdMR2yiWHzDSqA4pnT+zUq3Q71s/OxPmDYCzxzTbEDcheT0",
+	"Ubu9ucibmb7nIu+knSLZNLRwCmhGJjM6r1fobySPDnWMK3tgI207KmRie7GnMQ1Zj1BtZhcLnl1t7oRG",
+	"LIDCCAAA7DNbC1FiBuoX+da1+sdEiiG+Pvh5MEVbdlr/LnnkwjH3SsY/GnpoX8YdRpcJWhZazWsUc0tN",
+	"fbjKnuWi0bwTO6RCC6/1gJaF1w7v3NZ//OfZoS6RZ6Zg5zTeghAUvODS1XtBse3JpFsI7csstV6tnJl2",
+	"FOKRHOZii04poSm2xJtuUaXVnRwQpu+8AGrODRXGlehNUZv1nJfCLa5EKQNi0dG9H6j4eTfLH7cblsa4",
+	"xNEpbCicgy2V3M9ZPHZ75RDA+DJLAa7Sa7nIY85YUWSScpun2xzrHH5z49qOpWna5rvbzOg7fOlKlrpc",
+	"iLVgL7R4A41hHfG5cxMU0orTuudEsRuW0NhrPZAJBKdhdyFTox477rA91IZp+VoJdmAbxr6hqHYVN6mJ",
+	"Sq9Nyf5LcrG6U7Esaeu6BeVMQJnagRDZcEHWB5LN4i6DE+jX0wr4wiJb1iDH7/MsSp8BIS/2/5uY1g4N",
+	"iEURPb7FH9a1B3O9UeCGijAR5YcZhNSM5m8SMwjM6wAAd39OoEzI0kEah5P8wuYmvqvtczDun+LvZe9Z",
+	"VXuEz6uz7qii+dhANEAw0ML6UjEnE5nU2IZs7wymw2DXdV7XjrzzpNXZU3T/dMl2eqIqU42L8C22Vkys",
+	"WBy+pdlOYTWhOtQtwiJpZTLGgzwT8CN+HBAkUSHGPRLSANpTMmZzxKACHGe43EQPSmtIMCdaiyqpgQp8",
+	"x9Z4HP7hmJC/8n51YCZuw3Zq3bAGTBmZU/favfXQ1rojBiN2MAs7Q4JMWJrwUK3Cav3VXLIOUH7EiJpS",
+	"YVADgGXWQcjr3XbUOR31AvNz+2zifn4UuR9PWkcRnaveU/KkRfRPlj+u6d0DU3CCcXh/6JMVMiE9LlKW",
+	"3NAYOAWGQFNeUcCV8gn7oP3gKix2eNYf7aMn14jE3gpO736Y/M/of6L/OZpwkaVM/c/RSGaJ+h8Y8I9l",
+	"KO2lSPLAxGnbmoF8XSaRN1PtUa9q1Pb9KgHky8ZbNbI1uusC2a13QMPev6VYe2JD9oam6Gh2Tk6DnHmi",
+	"0W13sDDmdxlnel7azU7QGFAea4V2ehYgLrtSgyxudNtn7cdPjD+rjW/9/bPOyekWGgKlvwrAPZvUUjTy",
+	"kg+zhOV8rVA3B1UNuKn053xS3Og4sE2hmeWUCTrlTTvjVdv9HV63NxwNFwMJZXNeb412fXxF3Wg3W82W",
+	"nj4zuka3cdJs40f5+tAo4hhMep/o8abAgmciFSjapqqpZJX0+5y/f030fXdfKBZmCTQM/XFdrPXhylUg",
+	"FheHNq69qU9oKpPjUGZTKY5CGa0BfX5nvvEMvvAMrq/JV7/evNDZPbzS841j4H1WAQJaIh0oF2GcRfUE",
+	"a3AM+BDD8mKy0ookLGJsEhhajrSslMrOoyqNz6iUxjFyDeISsGqsvmcLj9UmQSa0e3/B0hTJ0d7HFAtG",
+	"wNjsvX93cUmACCPru1t18eu9JjlHymyuSKZg6kI0ZX30rChASlSY3aqOiWVhuU+Epm/Of3v77NVRp9V5",
+	"1ACulvcsuUTPtduGDz4w/XRTVtputUzbnGp0T6DRLmTYxgANfjEVsLLTmKYDmUyOoKGOJY3roFi9ENNM",
+	"hCMS0smU8qFPsPcG/yIHA/TzaMyj30QKNqwe5lHr4dFJ67LTsQboVu0d+SLUlSHzb7n3hvoVowlhvq/2",
+	"2i6rNNzxbehGfteFPsntk2P+y1fmx/AioyCA9xV3GYvAuVveOExE93TXFCtwjPBCNdoN28Lns2/3AW93",
+	"L0XxDXPdhkanAl6BVoo2flarbMZyuKKtZETVSGtdLjDGD6m5JrEkN3NgpbQU9Bh6w8IoA9ZqCwlpFvGU",
+	"xHJYhZaWD/WNHH5bYMZmsrQSbgK5ixoBPTUNtQfevd3Q4Tcd3i6qVNqPFayslI9YCkGHWxgMjgnPA8Nl",
+	"WYje6bVtdBtPBo8fRq3H7cePT8NH0cOzJ7QzYJS2wrMzGrXaZ/SkPzgdtPudfqv/uNMJo/ZZ9DBsn/Vb",
+	"g1aLth5rv2yqrdYnnWar2WlCI3jCbrjM1Ct8RMNtfROK/nNdxfyfcAyqzJXlF16k1jTGuRbN9VkMJtKE",
+	"1wO3BbvHbkAFW8gE7/0tW1kJv/+eN/ZCxa7/eU6mYLN5JqRNwSPiIelZ676HuPPQBTfR23424tpnd1/w",
+	"mDZLd759mfcwpC9uzfuPr5KBy7wEobZWCEBhIHoCIBwbx6Bb7VMOYqsjTLbW1TPbGzBMGFPY7a4fr31p",
+	"gK0913+w1ZHWeIC005ix6UJNBpt7fwfj36LbJpmA/B720V0JS6lCzvFRKbKzKdJnw0yQPkOuSgiSYYTa",
+	"PabPhlwoCw+iDxsTuo7ljCWm4q2sfMMoZH+d74VFoyfdWdZLCBmovsHHfycsSk0cyxlsiwGjaZYwi78m",
+	"UjZ0DWhnd0EjNMAYC2UJ7khZPBVAGHEm+sCZgUEELCzRH+R4I8YHcVAnT6D+AXYTQ2rn1PMp3psHkUvQ",
+	"2oE5CpehR6xzDJ6O/m8VwomHstLxHz5lyadMcH8AZdAlVYNrTGTEYm96cgSXlzIhlKRAShgg+Eu3kZqv",
+	"FWxTb1/LAQH3biddVJtt6t/0d3P615Blx13l6Xk5IBSODayyvmHJXNuw4PhjsekUt17Np1jX1ejcVrI+",
+	"L5V5GcqAhA0gyKBHnNooNC6nIlQRozu4GDZJT8hZrwAhBldj0WwoVapM4GOpYM2UIYYjqZiw2ZIFJYXv",
+	"sKCkdtYtm2uPe6wsDrBTETypews6RTldc7fTDv2/em22o7qu63QQcubgHUuWemklY+0dwUBoHL90y28M",
+	"5wV5KJnbdZJwXTn9Zeu34IWkI7bJGwj7pLLxIWqL/muF36M/vqwYjanq09KJ1Xze8HaSjPdGI602JU0C",
+	"FYvo+syYMJaCnGojLbb6xeQ/QH5rc0By3e3GAFXTsmZnI2E3TCDKXKm7AS2tNLc4oc/QVglqTS0oWoUm",
+	"mhB48WAaRYpkUwMsBYkiy2GfEiNF2mkjPXPHCKnV4xmdK9ILZRyzMNWf/p30ZJaqlAITfo/8/Ur0IFv6",
+	"2xT+aFH1emVGJiaITGgJ33ZbG9N871dUmfvHJ/rzXxFlTe+K/hyOlG0cI/seFUKcyJkqOIgoqAYQf38J",
+	"NY+3kl/0i/tz8zgtCLWbFUZej9nnqUzSyoQU/vmLL3s5YglMRwBeu9WdQb6lgoTpT7kYBq6S1+6HwO2B",
+	"wJP/AET/UzYNrNwH2lgSEYsCfTZ9wo8DBPffFqDkXIsP2ok0HOFaBmg8ggYyb1Ab7IA21AA6b8DjeoOn",
+	"qJGqQymvS+m4QjkBm9Japu4PFuXD0lmtDplcmod/eYaJczKliau4FFCenughJ6mDjCmr1VCMJuGoICwT",
+	"+vkNE0OtqRB0ci90oJWBWr0fopfOsiorqdqAG8bg2RaQQTtnFfiq11qAJ9LZWmAlp0xshMT1Al+CvEnB",
+	"HAcLC60+/TO+CP4OuJWl9o/NA1aYQBeFP//ugYupOBuCloMxHMWpj0ZGw5TfwE5KOI1NlhCCrvVjlVg5",
+	"Xx+hNZuxlm6IOLa3M31IM5fxQDkCEEsRETk7iEY5vsUf7tYUpXgTtHfwFCXbM6SVLezoexO+YKljjhF/",
+	"cZOOLmFMw7HexHi/L4ZDv49LhAOv8ohygNllyNkSZ+g9neeHHIYeLOCNoUEG5FDfUWIJKYOwhW1mNhSg",
+	"lmGhQFGnbcxu5TTYV9NO3rT5Wil/+5q00Y6q5jmm0SpMX9tgUU8RufVpHD6/v9sCCzSIZpFK5YRMTaJk",
+	"rwTBluUGRsE41KNKbXXs9MHt7g+pxD4yYboCM9cDlWPFicjwSfkd7YoAyz7hCDZso5NNci4IjwqFRiWw",
+	"JQkVC2Vn96MBFGxBqNhp5IVBD5cKg1xs+sKV/qd5FdCMsXFVBdDWW8fMTt1x6wv/8KmpbUjJCbOW96AI",
+	"eMTzNt/Dnel2l9hSoJ3LgOyWCTYuGVrTTr9Eemew8T1qwKd2W+VQ/UvoY+sri+5XVdE5mnSuR89WU371",
+	"yqID7YIXEGE01W6yuAUOLPnWxjzA+fA6JVM6z/ewlVAqIBUFgT81Nvkeg/SzTuWjqXQfhHWts7lETbpc",
+	"srmQrJQGcnpAThzMzw6K3xC8HCANUs87w4ou8pacLTO2hkm0hl6EDQqDWT+ZgcMYEZZ/YktE7dVo2nVY",
+	"odBAlWsAS9jzJdTA8S3+sB9SzFanoJlUT4mUY8LcQw3gxO0fKNAknRkQmMOdUafVatbCp9Ta0d2n4dgi",
+	"ahrfZ0ThWQjKNWcHlkxXGlf78XTu8m1+L4MKjN/il8/KHHpMCobNDtAJwRH/xoWgmuvqnbBB4y9R9bQ+",
+	"UFNZyjDhgk8y/WTgfDARjGI0watrqChSWluR9KhQjUTDMXI1KcBsbWNZ0yaVSX5o5c6Fk87tujcLVUfP",
+	"pEgTGqZ/3WIj05zhioukFzZx1UVeHZIUhw3JFjuXcBsfRGP8PPfKkrKYQVESH6BOwGp8076M1UWIcmVB",
+	"soySGGBJRkm9JVfFrqpy1NZ7VzlZneKo2BNBYwY1JhCYPDKB6J02Chy89925e29aqM1xos+S+pPkq/eE",
+	"X5NX96bYvZwPPHsMw/NUsXiwthCvsDIHEdl9JNMf3TPUQodwwpZO04GfQl3K4AyyODalJ40zW1JVqN8S",
+	"6eitnMGf8a/w0SXOBH620xysqbsqxrawfFxEBdQBlI6yCqy8tlMfNilLJioPFyF2vpJkQJP6yrOMAQjH",
+	"noVaU2k5xtEBNrTJOdWyg1dEWC7hMferxzCZg4JJtU/fCBpZoQt2wWrdPsUEL3zPzxAwuaCIG5XtIGHM",
+	"6VVzsMC0GNOiDlFc3ZRULK7PnSb41mKXSnGk5VU09TQcuTT55mjY+iVWtRrhG2GmhidObRkDt7YGpHze",
+	"ACvGBn+o0LakVGwX6hW7kgkPIfFfsZYvtGChYiupkO/PbcTWy4qidxaQPzOZUqwRpVF0BB1ZJdWY780I",
+	"6lpezyd1BfSNbmM24ik7immfxY2cWfdvZ0ELDj5CHaq08eF+g2NkLrPE1UlZp++jd6+7L1uyYDxex3C0",
+	"b/ONIXuGa6D6wXvND+YhRGUJJpfQ9a23ZOJb2I6V4Cm+oivbhQvbrBvSOMximrJVPTCEhkCwhF4fi7TZ",
+	"DHYG0rUgMpT+pdUkPeiP6Fm+UhrHPludybFzoW3rGD1Lq40NVRcintCJFMMrkY7YpEl6UGbv2kVVNrGJ",
+	"J7ANUaHDsgMZFJBwcz3xqbK0wSplU60d9L9lVdhuHmBN97HX3WaHPXGkXxE3TXn/gTHvc6veNZoUe/Nu",
+	"G1BfC1Gq0ztLIabs2CgAOUHGQcsH9qg83LJFBd79oL0pGzVqeLkb5wRsyrN+1vKCdAPGitTkTgXhZVbZ",
+	"nBU1rtYppqEe77DUk1RKim4amAqPS6uLJkHhmXvCI7drTtm4ONO2qJyVtKhsJRjngJReperMPoMGDEst",
+	"Vr+CM80nxg3LHRt0sUycz+iGzRSh3kci5DHHjXZ8W/xgZQ3lh8KljV1s8IVb1FMXVnyF3BCCDgsy4FCm",
+	"7yfrF0axbKsZbbMzBunia9pisCSL2RGiYFSb7/qVQLvngUhqyt2RdC6VZMIYfJrFrEku7SEDp0VKU4ak",
+	"RDPKUxPTnDNFZEKELDfwP2QxOw+/EBPm1oCAwW05iS5c9Qe88HVj42Yd96oXKbpUB8A3McfIJ5qzZaxm",
+	"7YS+kqKf0HD02ueuXNR88PMcgUIsi2d+ILQ7eCKCkUrDdA2Tp8XMur0LGhBCWaLabmzD3olXWuX8+u3v",
+	"R239aRabFtbhUayPtSNgTaJO3rYh/cRL31oJEFSEnMbWTLdlrlBGW6AITfiUHQ7ePReqDUrvtY1XV+Sr",
+	"nyl98iiT84h4VE0KWrh0rdIr0VjHt4l7z724O/PpWpkDNjrPUJnw1GZoLP/KUGqtJgID52qC3SxWzDCk",
+	"cPyeapLzWEkylUrxfsxMlSstVYfmtbwh3quA27MRC8f71d/Bq3nGTQ2hNX9Ba2EamxfKSteKrgN3bSYM",
+	"aAY3kN+EIV7SVxNfrgi4x0LOgAx0NuIxlC3owx1dPzjfS+gJ9Mjvq4Sek3Q+hY2YJPIvJpZC1iWVYjV8",
+	"64fsPlliHzJrLNUF5rxu3cw5Wkv4Vk82YK7EMbHIxpWnJEz8pojI+s5aqaxxm7IdfaWsNgcpE354WA4T",
+	"ptTWL72DG5QVfB87Wd2QipDFu6ne1Tr3z4xlLIIX5orgc2LmuJcDqAdB73lG5/pjPSXAMxPKyYSnTw1f",
+	"E1Xmg9RAgKomeYa307oNmPNMSY1+WGrCg/KGJYEtV7MmSQnsLtzp6wrGRSqnOPotJEFfvSz93YQpQFKv",
+	"f0H7WTzOZxiWxS2qTAiitgNcP1b/2Q5UZtstpIwC7GgXbKbv1CQfTPGDJeK2WgHqfRwrArvhUCUF/O5l",
+	"h7B+ZVzCfU7fMhXZ2TLKiOCZi+wWRsjwQPe9SIxVo9dX0QPpe6d4jpvvDrgAzM78bpgPycRGiJ16OSGd",
+	"YnSQXnHoSG25yF0Ljnqc/Ea3s517CGFAb3DWIUS9sI0xIirhPKwwGvejSV7KOJYzLW40JW9kaKA3ILGK",
+	"fMk9vV/YjX5Eb4EAxF6/jgTEXVcLEYh0W4VCHfGAx/GOasBOWSiFYFoS1xIEPLNXXuBabBV/wceVkdv8",
+	"zS5tY5SmU9U9hr1yhJ82ZTI8BgiO406r0zpqd8ydGksMALURB5yT/7p495bgWwaGf9U8/TDJMO95iDLn",
+	"FuWBIhMq+ICp1JB7A+mNqqQcsMtq1nztohqL7/uSHnZJ/ePKAstuuKAsTFi62u24MNd8Q5jSGzTxm3jx",
+	"xat371+//O9Pl+9+efEWYonpz/NN0KaRw2vlIw4UV8T1WB9TNGsLcE9YLLH/GfEWoMT8m2MF9A2Ns0J0",
+	"xgpN2XkBfyk6TebD41v8YSU55McRTeGhKuVxbNDNeApmnwHjTbURJ0vgf/CeOLgvQOKIb2Mt0ToW4Dm8",
+	"AKHm1lvN+Dqaxp2npU6axnu3dbfblpWMTvDXb5GlEUf+QCFMFRSq8AlzOx9gt/Xu32Hzbx88sJOsncOs",
+	"xDfsvR4caWk8AnHskp96QOZoPT0pWED0NfDnHknYVPtFGFeFt7DHqW2HSRiNvK/AHcHQlwMICuAcwA3K",
+	"+vbVHrsKHpjHYYNtNuJFSpP9Qre4pt3GVdZqnYRufuDXLXom8e1/h5sdpLj+q6kL3xvegSNytbpAWZxR",
+	"ZUU02kt1dFrt71q4cB4LtjvpZvB1/PMLqO5w6nh7pVug6LRu+xrT31z05SESXf0KFXOjlJUpZIGSZfZ5",
+	"GgMVmMXe2qoYhAMN5VpZQu/VZDmsI0iThM7LiDiXUR3vJY7jBnsbG3jXBdYcgegNE6lM5q5Smn1OP2Qi",
+	"D7hNpYzB+Eb5h3JBib6tXzTtfjSOd7HexA/+LQKXbaOiT2t2xkBGNvHGbJKpRnfM25+5GjAfbZqvsp9q",
+	"3wt+utsgonP/nQRHn9m99YLFS7KqDCOtK+Kf0YSNZKbYUdTPY0ZTqdJhwtSfscfCkcqEDRKJjWR43YQm",
+	"nEZ9THD9tXfRljuk+kjGUOI36RlhyM1lUWN+w8p4Wzffk7t4RHlSvdQl+hX8Hy9E6DX9u3wWdMM3ybkb",
+	"PTo5is5V3gpsWoDhLaVgSxnNK7HG/bITJkU8f1r0w264sm7YCs9r2eO6Eu+Eq6DDJmb0LwLCPodsaij6",
+	"e0DHSVP2TsTzUgh6rXHmu2u3/Z21EnMiSuYkyUSXUCiBMdwppuTba7UtSS2XWR3+HJQBjveljBmgWQTL",
+	"5cfxnCh6wwDAzlbVJZlQttnXJRW8nji/XZHENBwr7JbBKqCqYUL8fMvxfRzNA9e1OOJaNc+r7i9kyqpM",
+	"r7My06uUcR2IHXPSHpBAj7XZ9tSHNEk4i4jMUoShwYIu23kJ9V4QxsTiREPdHkeG3YKrpwRSzzOuGDlt",
+	"d0gPaBIn8oZFvSa5SKmIoLtKv7zdK1VvblAMSt8cGXK5cL9XmKCFcEK55rSXcKaOn1ttWJen70w2y1Nh",
+	"W/CgfhOOYJFBcTWi1wHOp0o/JjxlHzkUUJm0s0E/gM0O3fb64H0mxYAPm7ZK6wNTMs5cVZ+QaY5SjEor",
+	"ys9Ze7aeBI0kEy7bbI2Pb97yPtnCZmiX2Axnd0FRBzlA5g2JJrWAsGgzg8IET2CJ4MTjDsPCnXFwvNFY",
+	"nzRzk5rnCrFfrO79KmEXuwxVIr607kaiaRQV5NkzDTaT3LaR3IOUj/hiXmf5iK3W27x+pF17/chfZo+3",
+	"N9/jlZG6L7fHv81A3vsMA3nFhD3hIpX6GA/Zlq6DAVj8fJTQ2VEfjmaIrVc6+MeuCLkL4eX5LkV6Bcej",
+	"HBA54dbzSBOasuGcIOGprbPttFot4sayUMkQGCgyAg1NWjtjuW5O++IjGJ0Lwj5P9faH8jxmHhzGlE/U",
+	"lbD91X2qWAD92lBJD8X4DxSaWPgg5YCYZ+hflBT56Sl7Zoe9T580PBE0iemX1bsPp0ovsMySEI2WLWin",
+	"9OCMgj5M+zLAokEEwfgdGFU086ENq0G8WrX5HWsLB0zJjMgpE4vap1OISjhV5gdvyIwL1UUjGuUKprO5",
+	"R/PaxS+/YfMaU7D9n+TK0hTzR4BYKwSCP/gBIvDafmaNbrtjfvnIF4eMuBVOsOBSM1dgfTlqNph9RNPV",
+	"ChtOiiebA+M64xb2foWOlVkKdMLo4GVTkkpy1jIlt+CCjrQ/2GdM5JxxtaM3Oc3hPRIgauSATKlKc/Xh",
+	"Kc18b27Y0FaiIv34YWlH7rmyaKKGn9sUGFsyb+oETysxB5wdYC9aKMUNS6D9xxSskJAKKXhIY/h6KSyL",
+	"0bnP8xDTgtYuzYLAYAp+n1uhBmzwoMFENtEzZ36d00ms524jT9gaDw+U4WB8WgwTQUU17SuDFl42RGd/",
+	"LDinCDraaZ8+On188vD0kYdEmvungBEBDULBFw5Df6W48ma7PPe874LCi8DiFtjvzHt0SfE1roR5i+6V",
+	"IOSI8KhL/NfQnxKiR9gl+YtcYRXwspwUQiMFCF/Tj44QKi4mqdUOyu63Fhz23xZjRJ6Af9mg8AoFl6FI",
+	"sCMV0hWdZ0OWPreXXoTVmF+rJ2rhFvvP8Ss5IwOaQAOXpf0DADN9D5rASWyn2j1cHQDWYau5XoXPthav",
+	"YcoSZXoIHESncSIA/SEBsCc2KYdz8CbhS2Tz6wNnyEWndmyGAsaCgxDaHGPhj9yEh1cMGjEfMwFBiFbz",
+	"iT6jRglTI6kvaTUfn+mxD2QmVibZ4BSIsukanAa0z7SjrsaNMnQGEzTSB7F1+o2/tOrpOX6EWbWChX63",
+	"jfXsDsHbRphMGt1GGw/pWob0S3OHUY2Ko1IjOW10G48eo1SpEALGuHI7A1CEyeTIyFIVBEWW3PCbPAB2",
+	"oEJxt3HWVydMKU9qIX58r2+k72h1MkLVJJh1nNA56ZuGS/DhK1tu75HKPr51P99tdErud0DWlJzWK5pn",
+	"pq1C+NITvAmliPfmW69HN+JKD3uvANa2g1zBnwQJaMSUt0z0QhbJk6BL2IOZH7E4QtoOg/1Q0rWAL+kL",
+	"2D3Cdnil3XSu0m3gRtyr1Mz3VecuujRsbCSdSdRWG++fapCHzSU7ppDsuTdyrW3InAERLVQYYwkKvFSp",
+	"fto9FdhLSfomIvPXkljLXKCtVVPWM/iSIgsuyL0QWcP8YZ3wB8oFErH6ySDpoChBHrhJIOhp2vxNXiCU",
+	"U84UGUrAcNBelo3nYXkUQEAsiT9Mw32VfVvMhc5kwRhdZ9Bvv1d+BYG4j1sFANqlsDkgR+I4k19yw2Qi",
+	"kvdiv5jmCCkiOyHaRVNorHgE7jwFe8UzX4z7ZicQ4TUBHqNqe+iXvq+7YybJlMlpDgcXx38xowa5oDBY",
+	"pK3OA4t7FyMnh0kwv6DhCB0drogJ0ZD+3LDTGNSeEBJHQqb60LcXcUVSGUe+g6SXrKxhWH9hj9jZIeTV",
+	"nu+5a9AIGn6M8Y914aProCj0/YSKcMTUDsL+3AxGHSTb7NKf7aCBuD5bkUUURqnvUxIF+YgUChPDCVZP",
+	"l7Z+mqnpVOyGJTTGGMuht9uA78aEvX6zoRcQ6TPT+ABafQwTmQnYdKZ0dcwSS0qR5PUfpsifOGExcwNz",
+	"Ak7WmE1LPF/9OofafF89hfEMMxWFFAYVbLapjJQj7yyLx2pimHcDQklE52AAz0koJ8xxOplQaaBNxinw",
+	"54mIzGgitDP8FEr0sUQH0xGKlacejHBZxphvBkakqgjS7A8st0Qcf/io8ajZbi+TLG+GqFVjsWehunKB",
+	"4BkffboQX88LMEuG90RfM6IKGMkGndCmKKbxdgWags0+5IwN7r0a3c5p6+RuoUZ1uZpTXxVYGB5Ic6iU",
+	"TfUZiISVDti5UVH22YJSGS3H/gTf+mwFnbu8btz/gx7emM29GiDzblgb2fDGpVIZjj/F7IbFqgg37af1",
+	"FyqKZiPILEESYkVRQV6JWrJM7X82/HokGs0X6hAK2a6FYUYsdX/S8t+nih2lCR8OgUBhwIfIjnPboJM+",
+	"H2YyUzChdEZ5ysXw3IKa6w+9EqaWlX2FFUwAX4Kf+wZLK2iwPzPzdUwT6q3VChojSK+1Aj0bNOb484Sm",
+	"4chcIKdMPCs80OPb6bZbXjasc9pq2XJW1eg+uvOWDXh/w+bCtOhpdAWzwKOL93CrulDWget4TszMYSGi",
+	"T8Zjjk6EkcSDEjukwPC41pp/zNSLwQBHBV1JVp53mP5H3vR3Th5utAInJ1stwenaNeicPCquwunJwirY",
+	"I8WIacQcVA/yBivkg2l08lQ/WPVg0evLIC6Z77Dmlhvy7voQTcH6vNsg9aZPxVpSb0C0BOUmroS2Irvm",
+	"LlVfqjOxAsnTdbiBlYi6CsxBMC2MVYkw9s6onBerhDHH4iqCbTFeKgE5wLBeSRvUwzAf9tOBraMsDCxU",
+	"rV0J25UFRYZLhm7gyF2MRiTDRM5ylG7I/9CoSc49ejbz4RyhRElPH6W9LoG9XWxI0XbXlei9/+2SlNty",
+	"/1vf9f95dX7xqmeH4jO3gju72CWWQ5piZxl8ShyIKXkJxSUOU1Uxpofw7qJqDIDx2jN9lVEy/5CJ0o5K",
+	"PYSdGyrL4FDraz2rCUv1ux343Q78bgd+twO/24F/HTtwBxtvFfOlswD6TBso2qqowIa+DxDQL7nAVnWI",
+	"nIPQAbC9Z6HAfEdyV2Ny+141sI/d7/phd5WxrAsbpkoYUSM5E5iylYqR2UhC+ZliNuenVrVYvMdW+e2j",
+	"hAW5qKeSK6Yi8HNwioyFfjckTP9qZn2w+cU4G9dbLfIehBB7DLHKVXlnc/6GzwGTmw6loYrN4X5JE7A7",
+	"TOgY97RBg9hJeNZFnBMpB5W79CMChDASYwOX3rOpLdznSgoyyH2tvKmqyNIBTLCqqTWTwucdycERHF08",
+	"nTcnUU6Bi6UeVFWTXevR7rI8+M16mhkm2l11aYCEEXgXQMCL4zwSTxVCj7LC2sE4vpIP761bnw31hFNF",
+	"lJQCGTZMTqgkHfQU8RYsuI3xw6E9KJIIZ0MSwKaHeh2txSOJuxAeZOIDE8XiG1aytEhFd7icUefLCUhZ",
+	"qkjI2TYisMmWPS44n1WNjymZSJUSYGnXwgh2rQm0UKgg0XvNZfWeGiZaKQcQAYEGcGgUVBWdKt4gvgbw",
+	"JCM8MnE0eKmqrkXbzgIXXZchFvmNkyvugBO2eUcMrLUrMjlQO8w0kVGG7TCu3SX3hMv7WB5ddhD45eSf",
+	"aM3GOcoIus3nbd8k957hyhGihAP807ZtJr4T5nnW5+1GrbFdmPtcQtfHd70tVVt39PrDUxu++GR7jM43",
+	"UBZforECFEEdxl3lkfTRVKqlUo7RH3T1ndi575jzC1Oo7Qu4NNDfrLLorLHwFQsR6jpU/sFvmI1CWOHJ",
+	"DaxsWuPpssAwXm0amsKDdMR44li6K/ipF+757RcWQEm61ainWqO22petx35sWIUJm1IRchsfzT+aPzN0",
+	"z0GDieg5xv/wRq2jk/Zla0Wkd+FhbdeGmIRrYrt5/KfdQR0aZbEH07Yt0NLCuFvFcduwpsrCkDEMfOeh",
+	"zcafGQ/HfSnHCpFU+JQBjIGMWaJ3b6PbarbaQSMTbth6Dt2vdgbr5YEuyOn6A2NhrzTrYrws3nazROHB",
+	"SfE31Oa4PgAfCUhjLHpKem7ZepD4A1YGYdOIhrcvckgi+nch04D0CruoB3Yq8tegb4HHpnYuJhJcT4ji",
+	"sSvhdRM4icJjBaue2545rG9qYrzo3wRgu4MNnyL1W3EYTaJ1n/fITgvs67yP0pbXXYmq+jrb+w4fTrpe",
+	"ow5XpIdwZT0gx0GjQP8dCOhIrygdPZKyOHaITExE5UBI+J37UcRdpvMqlcoGamPH/b099NIaXs/iDqzP",
+	"lZxZQ9Km3UcyjjC2RYmaGkxTxI7bWB1sYw+Y/F813bHrWf3SLmAO5J+XEDxQZMzmgd0SoHnMJ4nrHmGf",
+	"U0tZAD5Tjfj/qz3I3HO73vauxVf/4LdtQ4yNKAnvlJKYaXs5V7Hr/OLtYB7ecDG2CA9Lw9Lbh3ARxlnE",
+	"lMv1eHH8FeMwV1+vhhSu0YteD2iwKgO7CbY9vlEOT5EDJPg57KChxplLLt/ZBJ62ePhGjjUI+S+FdLdM",
+	"+HAZtywwWHULQ7ht0BWTUJqAuyumqvtshAXtS3n3NQlbORMvZTLBbzqrcS5CYzLqH1bmzysSuw6qAZP0",
+	"7teT2k3GJNrMVIQNsP+xYDd+0SzMvWTT5lVmIGol/XViCeYZx7f4w2rGdYwn7Q1D/Zfe3cX8vb5X1YaX",
+	"MwaNJt7mrZiQO187fLv7e7u9W0kUDX8Nii2VXBE9na62EICf8g6gugj/zaOxQQ5i3ODlLNo4X3Z3b5Ki",
+	"tVO6hSY4NiQAG1iYr8yV32D8qBFUVq+tOnnLKtvaWsJDmilWAOH+V7JZbR+qRVAhfjXcDkH8QjlOjWeq",
+	"Web1h6o+8/4ls0TQuLaA/YhOAcUWypLdTlwRdPlGd53WxJlafwxf4HXbvsGFOTr230qjrK+mEq7U9s3F",
+	"XIRegKDz6LLd6Z6cds8e2aijfit7wOj1pTFTCNa97hYPK27xbyYipsbF7+cI83A1wqaiRG1x+pjpLRVz",
+	"hNMGcnA/b2vxaZ8amG0XFljgF4dicgFdoEgJG9WzSVjC3M4wxR3a7fTG+JfYId1Bwti/Dw+S4oa2Mqxq",
+	"19gWpSqS0jET4O8rwm5Y0iTn0FJhqp9mVBEpwH6Y0TkW1CF9TZLwGwZB2YglH+m8Z4i5vQhTSXsvTIaz",
+	"zO8REsTPUK5pYs3NzdviX5o3ckHAvTvg7RF6n12PXKhXmh0leO8rJnyQyH8zYcsHjHfT+D/m4y/r5lT7",
+	"MNcLpHhW/reCKXgJ77SZ54DvX4vShX1te6cMTjHo30LzVEAykfLYIenTWQFcd70uLuWdXaUj9TO+voa8",
+	"9GLjae6pCZma0jzw4YbMVEsDggQXZMKogH6wZXWn3+sQyu6vr15QExgX4KsEOu6RBsCi46Fk+iyuQxG8",
+	"AWZpnGWrAoaSFODKa9vmXWhiOgzhjJsk23OJ7AraXMHFgxBLP5HZcJRaOLeUJkOWKgiFxLFv7D5Q2Hta",
+	"0jQKZjAqBMXSNDYkY67VMuUTZmvFlxWBnoJaFMF+1o7xX/CAxQmC4dldgh9dWM8cCEe0ROj5usjTpwkf",
+	"jlKos+ATJrP0AoDEFLbdbeW2wLRskT/dso8zh8x2kcItqGAORozma9hKYrSqQOZWVGk5DPByW2XbdUu2",
+	"7xaZgnciS6vM+yzV8NwVQLmR12bRqa6604JTjbK47tvt0m/f7SCuGwBKmT6d+9DfpUfsox4KOTPloZZl",
+	"IM2Zf2pW/jcGJWx1QNZe9S0FY7N0VKoS1u92Q83TRcKdAKlpIayLBfLb7b6aU5C4FJskIc2iBQ43ylZK",
+	"1Vi8Zp6xWdna1+ZWccPVPg3+uCY36ehh9iRn210WK3AHNiElqsQiQKX+R/7laxDSe8DNX+/Os6bSKi6l",
+	"xtZb7zlLKY+rvQG8KgDz1mORXCASwyLIRbIyVPsj7ELGpVc5FZk+IjBJVF/y0bA6OcTNr8WTv1lswOzH",
+	"lZs8W3OamUd+yMSXKWJbc+VLKIf6kAlTZbVT78GHzJwI9aj1bONCZD2JX6XB0bYkUAI8DtpFxNoED6jI",
+	"bhyekBDWA7rznqI7qLJwRChg63BFsAo3Z51ObdmyIQtEL7N5Ja4EFASbx6KrmcP0dD0C0zw8hSF3NyxA",
+	"bw5InykeMUvEyuhET7mlXgOHGKowCE+DUif4Shgv+LU2awXpA1dhyOLYclyYWIRp1tUmbyplZDGUSZhQ",
+	"NWqSCz+YpgcpZEroRIoh6RWcyh4ZMYp8rzY1Yd9wwAVQtF4JU50Jxd2meNqiEXmk/DhvBsxJpYxGT1EF",
+	"WQb+Bwqp/LlA0KSe+cr2xP1XosjcX1Yyjefwh0x8Vb8fp8nZiFgnaW4RcdOh88dtBRlrQtEDHsK7JJcj",
+	"aCOHCnrt8l/fbRs42PxgzMTKzEr7O6zTd1in77BO32GdvsM6fYd1Ogis00uZOCujmxsDXxbkqTb8wkPH",
+	"rL06wk0j1BMqtJSWHRCtCr2/c4A6r7Vi2DySbUMI9SGrBP5KMlGx/pAkSkeQgMIuQOi/U737EB3+kInc",
+	"E1uAF1nnf63p91pfF2g2nisM3LNKXwqgpAMrTXt0MZ3/Coz6raARw4Ib4xcUR6PbgHVA0ZvQz8/tF060",
+	"3FQdCHeu1WjpLF9QmW385Dmj0RuWos3fWuRs9QQakk1GPrcNQhnzB+jNsCs7lEIwowO8aNnizqU85mJ4",
+	"waFR2u7mGJq5Tx49ChqAOtbonjzRcwhJmtOzx4+DhsJvOPWw2LNtQ2MJGyJNYNCAihL3lc7iV8yxB+5E",
+	"vkNpmPIbtmT1VLxbjCTh9IYldMj0Wj4+Naqt0T1pwzLrT087LWcoqFUNXK0n3bMn3bPH/1ywp8Io9D/5",
+	"YNf0jRxCEC5hTlTBh9dqgUFroDN8WxssxRpTZjqiyrT2MToxts0qrW10qX66nmQsc2jjD+c4YbBbSm7s",
+	"jHxriiA9i6nS0N9hANwAHydMj9vYGibV1u2cPHl8V7mttj6uq+tdbcwBfH54FRVglRmGPmI6tAApUN4I",
+	"0M4e2zYEPdRIzhQRkhgFpGruvXolZ57ijSRT9yiXYTbb8S3+UN50dViEPpSSrau6tAm7rkgEKphtS8yY",
+	"zR2/pSl9wxYZ7Jdpkh4WLCFmQB6Ae6CInAkbfTON9YLNDKzAU6J3MGGTacr1BaY3+ErkFWYYpI9jDGeZ",
+	"EBk0ZFMSyinykNq6lWwK6D40ZTbu9Xpw9Kt+2x75QT/alCPhXeYyg2jgj/pdeuzzlIVpj/zgIR5cCXwt",
+	"MslUSkb0Bg7/H20gzBK8iXhO+MDy2c6oIgOq1XmXsFgxok8a9/LGpvdqgKcJU0ykdmylwTF40q51MQOY",
+	"gbwyLjh8ATGwqB2BnP29DJEA5rqkzaa87G3b8oP3IN+HIN36D+9grupRXFzG/RsW7Tl5iI7F01o7Fl1U",
+	"GxMbWiEaclTkdMcGRoh9YCRkztKAZCJmqghRMqLAxSrFEFyhhApFQ9x5xLPaF/yhF5doza3yheCa3Rzk",
+	"7029uzT1Yt1jjvS0WXnsvjL52ndSwazbQJywk51FPLW9RXDg2tPXwY3C4cdTLb1PSU9PRw+u7CmbmVIU",
+	"UkHhaC8J3RfDBfeYOba9yv1aa7b2ZqetRlMeYEI0wLGjqa0XEABV9KJysYBC0yQv8W2HDGFrfMimdMTm",
+	"ZEQjU7TwdBEhBFnt+jQcPy3mTGcsYVcC0oNDCQ1Pc8xh9gEE3UAPz+E6E9ezHXSIkCInDMwhMIGsqYT0",
+	"t1wB/CkaRcievpinXOateXol8izwA2XIYsiQ32BbFlqWn1PHXY3hZZUlJkfKPtMwBV4Z6ggbwYw9bXfK",
+	"jC69yChO94Tb1OQmTVA+E+uDhxsrld9EJLfHZ9oizqr/7GnEYlJtzNi0mFeF4NE2NcjleaXXRSZm5GxG",
+	"ch9YCy2FxhU3njv8rLUyZB0qkmWtVkW2rHO3e5t38Q0wIRab+EBnq4WsrLzlCkvxTQohMD2Nevc362JQ",
+	"ttUT+qbwtFjKMaGpRdWipUwJe6vkLk3CEb85EJ3yuykTWJKjvc2FEg/DpWyCbYrEbJAWnWWFTRdAL4Ud",
+	"EwaDwaKqGjApOGxBj9FJSZOUecWdmaMW/cDrPXD362Blg9Iha6/QGZ1vGdtZJxIRHwwOIw/nRWIyAiFK",
+	"ZYAUfVxjNJfgoDS4hz28tldCqM0Hg3xt6yT12rZ+u7wg46y1RTVrc8aghMVVZRiDt1Dq4AL4t5s4Cli+",
+	"ui7SX5V20KbBh0zkbsZUyhiyrSjEQWOacJmAGm8kjMYG4M/9aM/dqsTEUiwez4CVrlPB/DcpZnPebhXl",
+	"fa4lvcJL9VYTitj0mtUXmnX7oFApa9lYYpyJrQO229DgdKcIzXJIvGw5YwpD4E9NvWKOBm0r/NIRE03y",
+	"nmZK263pDFBHzWForNkSIgY99r+KQgcSlVyj+73RCVPZpNAcfbE3l0oXb1rXyi8iuOp7/1VWBttYXWhA",
+	"JmO0hWteDxnH2uw7FMu+V8vfZ4ahFJIJVg8/zd1GNL+smaVVkVQlLPp2yLUtdPBVXEPTo3FpkitJFjN4",
+	"YSITiML4R1V780iTXc+DRNLxwHceYVUVaExVCnAMHzk0C1i3K6+HKeBsFawSET6TYsCHTZuN/cCUjDMs",
+	"C1k0RmCGclKOfMJOy4sOvnmb5XQLm6VTYrM8tDYLTdk7Ec/NUm4sXucYE3A7f2276NeMK4KzIgijScxZ",
+	"kjftcJFKAt3iO2nUUhemy1TKJ7AytxXK8GfYBeZwZYL2bZs9bg+IeuIIuxZLUSE1lACKsyhStsnfph8n",
+	"UqQjz6PlqbsM6jjh766fQxApAhJzwbRNCf/C+6vUawQQODNN8lbaeLJBH3hKelSpbALvg7FjZQsNLNTS",
+	"QCaGzs82ZKUSwn2YCjZhTkcobdC43BHxw0qmZqDV6/0Ig1FFjm0RwWOVbYtYPjXs+lSeGuXI0Ra0K0+Y",
+	"VOEz593o+VZyfXlcpA9PsRiLT7IJxKPy/4LGhAv8PEe15iJlQ5ashbXOa3WplYfNBx26WGndg77+qu6w",
+	"J6iwuEtr5Ba/uHK2uAu+j7Yv+6znol3kL+ACupyKE2yaRmCW9PtjK4HXe3FrWy/OWs1WqwHtDjEVpjZS",
+	"H2h2SPow+eSVJQeNCZygbZz5aWJq6OYiPCpc5iKS0Bvv/yUTXD/a++wu7wWxA1puBolpOIbiJxielq94",
+	"Xv5Oe7zSId6o6oWAKLLbmLLEHtn6k0vzlPcsIbaBoaq3YePT0srzC3s2VLj7dAIlXJ4ih+hTwgCgvg7H",
+	"/wLyfJYiwfgUkK1a4MKF2dvoPMwUHbJNXf+uNTqqj8e3efZozKZpAaWGK9JptQiNlcxBafImYcx2wiOW",
+	"Fb998r0I07mwmuscMDPUVCxMWPopE1iXCin6bKJt/0dBQ5/Vje5jv7vgEpsTIXiJ3yUfzz+8ePXut4sX",
+	"n96fX1x8fPfhuZ6NqdRKWe9AV/zWOjahbz3KKVVqZrHEJywCcWFgS2DA5IKlKRdDFZALeI5qLhviJg62",
+	"nTH50hBiVW0LS5hl8KXRYBFaRvXM1LotIGUpxRCfRPdq516xG7K+944rqsf96/Y+CqPonVC28y+bSvuL",
+	"mzt0OAqKfsoSLiNDRFNd2QznQe522IaE6upp7eH8E+qEG79dPsvV8cIwi0pby/+Ep9hRFMcvGU2xvwsH",
+	"PnC/A0LZREZQAu8peHP6+yo/yWXXnPDv6TzHkfX7dF1dBXQ7eSeSd1Y4B0t76mnCabztZiiseZVfNZIx",
+	"UqV6R8WIai+BCUKHCUPUWxLTlCV1oZWYniBGUiYoqtsCltrPPI614CzvCy5upFfRW7ILugZpu/JUeKl9",
+	"FyFnxHSbOFAHKBtAMdVnJDm3a+bqLcwf1Qg4pHhKZJZ2yYAxFZA/M5kaRi27/5F+17hMUFN9JSyGkCXQ",
+	"yS/gAutmTLEGi6Mm+Wh9IW8lKGKnpflKDbFzXrAbltgs9//P3rU1t21j4b+C0XSm2w4tS7brJu5T6jqT",
+	"7NZONm7aB9u7gklI4ogEtAQYWZvRf9/BOQe8iKSutJPN+C1yeAEBnA/n/jXnj1agYEdvUyZe4Gg4sINy",
+	"ssCDT1z6IjhwHpeDJHe5WGHURsUHkIyEpgGpXwE3/EDIJPTHAJV3uW4VcWMvPcDypARi+8L+j1Szzk4i",
+	"gUkdj5Pn8AyQ3wJAQvp54ZpSjmcbWHg+VkoL143BsVvwIDggQ2UtHhaHt+RGKmLiNBEAmJuoyg5A2FuK",
+	"2QxTTdADqj6PM7Z4RmzVzmFgtIiGdTzj8PZn4Hl04KlIsT3cCtDQPy2znKZRdEl48lOPDHarFOuCcX6l",
+	"ZgVzHv70B87AMd6y0yS8px3ZIHYldySp0PZkzelvadN5lKg6G6vInaRoZLgaEyMSV99k/wRGZtZysCX6",
+	"CsehCXJca/bupdIkIhAibpbetwaBEtItXbfqYdWv+71m9DYqRLHoU1RCNLWkCQ100Y2s/YKgB3pil70b",
+	"MjOzFrNiOKicAUtJoO5U0hce/ICmsWFduA3uPIeD8avIqSTD+fdXH6/O3xwc9Y5+3nxT42d8EIGICwdJ",
+	"C8SW76iTTPmUaoHHDJaNM1RMGHx7i0eNFbQg4aWzprz87opnm/RZ5XpylQuyU++5P1lqnZVXti6ZgnvK",
+	"Blq4q1wzf+AV2+ccXCkpLrHG7a6lOPzqCp1YZXF6iGgbITeKaF/ge9jvBl2CI+qzk8WvdZSOOmduPAcR",
+	"XFeJShek6iJN1FQc/iqSCIKtO9DQ0bQ37EFctr1Czce9k/Wb9EqZSxWEwxA7a7TgWyGXiiv7gJpdlTAt",
+	"YK+ye2EPdc1MMe+a5qK6r2ka8vJpqhheKpGAdIGd93FxD7dQVVrdJn+GQkre2XJrPGL56P+lsNEs7lSt",
+	"tomwLUH9Fy8ey/2T32MZPBTQhbFg/8WGa5tKT+k8SDHYkh0H5dkYgPFFJXXQgCIrpU8EnU5WZ7f6N3BL",
+	"CeE0es3+NiiZEoMfqpr3SJiPMIA1uQqvcp9kaRqyz/+lZFxYbR+CaEjH1pQakB2o+aahXQjz6NQrbE1g",
+	"RGIf8a+b3sHLu88niwP8x9Hiu06VpruFZuVzF0Ozf3rA/mAZKz6JaMcrKYrQSLCo95U6rwGfeJ6Dhb+X",
+	"FUcr9nnNqIttV4fSHPIuVsdW37h4Ui034Uacc2TLqWqj6xTKrPrqBpvHn0dc62KsvFPpZbdN7x+89Ko2",
+	"yQ7qrEpNc/Kpry7qNBFxmMYZPlcWuaVRNZN+Um+azx2M83fOOi+6J3XJCZtXjAEsNAA0gJbHLESKvJkv",
+	"i0QwEu05UWZcM3A1FhOPiolomOxb0lyaVfJCMkEJew9d+9JaAKaWwkOVCJ9rY4FWC5bAgYChMihoAaeJ",
+	"kM5pEoUTi9EQxiJScBOCC4obtLTAEoNwTWJ/E5fxWM3YkBdMjlB7txLLavNtx2ZCGq8UWYpVAscRdQ/g",
+	"WekreGersSXqVV4TExoJc46eqv0ANEvIPUU/4X0ajIQrp3c5YfVmr5vsHIeP+l5nHI4sGvWPuz+hV3Ii",
+	"IntPv09uSnBLvsQfJRk9hcLMghtTgul745hTXr540VsJqZBwi9jf6/Z6x51VyUQV/M1v/GlFrtHiqd0P",
+	"LqN66YCrRdnmqcmbeCQqSH2z/gR6QjhEENzCc6cbVVIf6gRaAraKHxYer8kJ7bHZeO7Em9qDj8otrrZ1",
+	"HiPQiYepSpqhbuDrT6RpWnmOBtjcgbPEolLmIkLCSTbkvvEcykA9gWs84MLjmB5sd06XDYbKT/UAAM/Q",
+	"dGpv6dm3ElERksZSGRov99JjQg60bnj97vzjNet3j7B30+tQvptqBrW4dgXhC+D0YtdT4YdDAqkfzvJM",
+	"4nvo0geu6RwUc2f4rQw1C7VORYBkEX4CnTCkMkJTA/bQ1J9FtIhZY4XQueKXlPE67MUF+iYVcq9+t20w",
+	"JsoVLo1JWmXrpuPrTx2vA5sVjg0/hdSp/Y2BqHSYdT7fdri57Zzd1hZs3na8W0RIuGQJI+F/HSLeQtsq",
+	"WPn8aypTBa7ZQ/txpVFw48FbPPc0z3FAFFDSoz5siMteBuieA2GP8N4jpdWbiPmaAdV3OVKz1siKMAQH",
+	"Yo+7mmPTt6gxEBEpOXKO8A31vM3LJ/KSuLyKgkGiDaRbg60CkfBUdtnAQtnAkVHk5UoIpJDCTHUMpaqI",
+	"DNkRN6wKXUA7bcQ0IxLHpETko6EWDfamLhsgxgw8NoAoHYG3cxlQx71CINRb4zFoLmnIVMIdA2qZl8Nt",
+	"Q6v+aJfuj928sp+LrU7sf9oRbRdn2yqKVE5BP3n5Yp+8+vbS0L1sSEe9XktDKtSKubF8oD8xnSb+mCdw",
+	"MtVnxbvSvJ97p2h7ZiaAs0VxvKduCmviXTKLZ22+ATZMfW9NewNbCyEL5ZEHQW3V1F5m6ZkO4zRagqsl",
+	"UlS6AnqvP0b+jMv4QK6CpgSYjRfLjvMax/xY8uqGewM93NPcCKjZbTlW20170u+e1mW7lO0smnE7+z9j",
+	"BsxiZWpQqe6D/ptdbztx1+61l/h5DRsdP96rKH5warVqvEB+B/k6UAbAVLACTsk2xQSYPQyXmbgfKzU5",
+	"CEQUfhJJKHSj+fJbdgkcfRMxRYLO4x4L+LzmbItCbf7C5+f3PgnvWHXpwgDUH8mEDKCaolEbBiKKG3fZ",
+	"XUlxi/nD70KO7Kbt93q1SviKZ0LIp/zAVZuyPHVz4kirft4rZodhPw86xnuoSeVFp1QO8WOWaXSWmUrd",
+	"Hwerp8E+ebspaJHF1BgRT6lXvVuPzllnNp6s9mm4a8mpQSKBOQhCWmSCiUJQ6h30j9xfVrWMQbrHcbAm",
+	"JCgezCscd6F6nGQ9q2SHLpWbkOqQVIqgQA581CuWauIyTnkYtEu2urT51nOu5gDSqnsaUnTB7L8XTMP2",
+	"pjTDOk4+GnVdfQ8B3Vr4O/w8K3/6SprUpWnaP6mquOex+Mgax3oqfIrcgAnc7/ZuO4vOs1gsi0USkjXB",
+	"V7HDPPgimYKCPbGqup0I7Rji+ye9nHG1Xx1l/rrFXYMc7ihjb+XrNGokV6VvnrdFf+qeh8dD5rgDncYK",
+	"HTgXaTvuJGHb9/5fFqaMA2ATKT0DfSzYpQdO9b3NfakEKF3gMDYZbY5KmFTOXQmnbRSBW9MAHkIVrOs/",
+	"7xy0YZAxSI7reh3g51TxpcXc3RJQHe0BVM8otP5w3hEU1sGBx4JUtJWqeS1kAAZNBg7LvVU2Ef9S9o0T",
+	"Xbfsq/mJ6fEX2cWtKZMbZIDRJb+iAZus3kvZ4q8k068hzaGtOtkotaxGOlQUYAn3RyQswqe6TkNlArE8",
+	"t2w+xQBDpvd3ctY+u5ZpYg35sTFTfXZ4SBPY9VXsFlAf6rn0oYa9lERyt+3GdmvbqFFGUWaj6Zr4F1Aa",
+	"x3wCbf3aUDSpo7bLiZtxaZy+aVQUZHaV3vUUrD1JLvE4QFP6PFJpcAEvsR/89+t3Vx7T4UgKYDm4NlwG",
+	"PAmYey24u39hgfJ1tj7dOMjOFiJHHmBPgYGbRGrEYE/QYYgdb2NXdKbHaiZdRoVf0wQXpWNpEb8oZ3Cz",
+	"jLS63Tfe4Fditjw9G3ng+q3nsn5DSAYXwHu08P99m/Z6x/7xEUu4DFTM7udGgMjccy1OT+C/RedJAXBH",
+	"+PsrNGP8+qYT3oEgapRWm8TJ2DlR1/syHI6/LuMou58zmtRWNYvMJnBzvCCiRYE+/qWuz/D3vfFs2FgP",
+	"clJbNRhqNlJSdFupK4sVpI/QZ9fsmKDodt1+pr11fo/CvD16gv6zevZ06LQOk75kscA7KSo7/mkdFPks",
+	"NXP62VE6whMgc8HFBlULOnVhM5HpVEhdau74C/6X3ZvCsccwn0urj2LIqaqbYTlQu1jWRl1QdVvvbC58",
+	"0dqgZ+j5eqDnaytaqh6/HoPu8pDAGPMJJCGR9LfvTqkqPfs7Qsv41tSmPfdOfh00Tcucz+VCny134wec",
+	"w43wZkvPKYI45CluOSj9AW+tkZA3asZiLpHtBH34dqu15hREBqfiyYSMYtga69F3tDIuT6fFHd3gkPF5",
+	"ksyh54YORxJbALDZOIwEu1dmTFaYhuIUj2mFx3wifGFhX8NZTXXu6pNIyPkSJkDIC7xxNd3wTX5+k1X4",
+	"NYiUHX/Ep29UmkAB2NZSZL+L7Mjnc/rZ77Gj30OKGUmdRw376hyW+yPdxYOfFyJTP1bImd7T3Nga74xA",
+	"hHq889u+4VF8uc8xxW8hpojhj0ipiQgYtKqJFbRppqakJa37i3gVUSthdh+jW3F3mXSY1pzl8yddsu8R",
+	"NlL2earfPTrtvigRZfe7ve4WhXRuQA0L6Rjtd8dE4adIbwJ0cYVomUXfnMwfqrgKM38pDO/cLZYeYecl",
+	"BAbom7uF97lDnVHgJ7HR1ddgQeKm1IZHmNFMDLf2eo1vdz2e7ZbEo+wQ6xNxQNX8DRUjpy72bMt7s3Tz",
+	"I9u1zqgkWr4Xahpl7dswXohJH6H8FKKqowsPuhTxvf2w6pP+IebY+miaqFHC4+Jdr96/ZRMxr7utxBlh",
+	"NX0FXiZiOKP7f0txD4q6J0Be3Xefr15dXiyw6ttV4mSd2ImNeqiSwkOpa3hDcu0klEj67Lg8qBdOqMvL",
+	"B6oxdi0vT/l5xuLZ8Ias/C4K5QSrAPFV1Ydk1Ru1RKyYtiz+k/IIS4RwAe+JQptCp8UPp47hDU8sNN/H",
+	"tNs0mgBRnSNb9ZwPLzTAM1p49vuIY8Glbn7JxYPwUyxKB1XEtZrPn/IhlU2zFnDDKV085pKPRAwJlKBY",
+	"EUVX8UHU6aHuSyFIPstmnQWhhgbJ5eknQvfqA4jOmchOYGakMhBiB8qZUGLHJAkNnoubWfCARcKYejly",
+	"z414MsLqf8m4nAP/dSxAPHFZZzw01MsZqb0L73ijoqBxfd0HjyGEZe25Mgm4xyyY8gQj9fdKTSZC2Few",
+	"QC3NrfTDKKQTsPKyzIB37CRWvHGbWjGNIjcSVxSLna6hBgAvlqo4ce8TpYY173kdjsCgJRCzun0JsUwS",
+	"+nWTgfW+hHVZLVvZyGmawyniJhD8WOALkOLB4V0ahKbpVvKQe64nJv4s3I1ZEzW3X+OpYj90bu3XHDTL",
+	"0cjCszK9oQZ5U8ylN0sn0hnUX2iPejvaf2Als/3YxL4hJTeAXUJEseIrXcvJJgkuwWfe7TdfLt5Z3C3+",
+	"FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -106,7 +106,7 @@ there are any.`,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that were decided, too")
 	cmd.Flags().StringVar(&field, "field", "", "only of this field")
-	cmd.AddCommand(conflictShowCommand(), conflictResolveCommand(), conflictWhatIfCommand())
+	cmd.AddCommand(conflictAlertsCommand(), conflictShowCommand(), conflictResolveCommand(), conflictWhatIfCommand())
 	return cmd
 }
 
@@ -336,6 +336,48 @@ func (s *session) printReplay(r *client.ConflictReplay) error {
 	return nil
 }
 
+func conflictAlertsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "alerts [SERVICE]", Short: "Times that systems disagreed often", Args: atMostOne,
+		Long:    "Times that so many conflicts arose within a time that the document (syncConfig.conflictAlerts) wants people told, of one service or of all.",
+		Example: "  syncline conflicts alerts stock",
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			params := &client.ListConflictAlertsParams{FilterService: given(firstOf(args))}
+			list, err := every(func(cursor *string) (data []client.ConflictAlert, next maybe, err error) {
+				params.Cursor = cursor
+				res, err := s.api.ListConflictAlertsWithResponse(ctx, params)
+				if err != nil {
+					return nil, next, answered(nil, nil, err)
+				}
+				if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+					return nil, next, err
+				}
+				return res.JSON200.Data, res.JSON200.NextCursor, nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case s.json:
+				return s.printJSON(list)
+			case len(list) == 0:
+				s.say("No conflict alert.")
+				return nil
+			}
+			return s.table(func(row func(...any)) {
+				row("ALERT", "SERVICE", "FIELD", "CONFLICTS", "TOLD FROM", "AT")
+				for i := range list {
+					a := &list[i]
+					field, err := a.Field.Get()
+					if err != nil {
+						field = "any"
+					}
+					row(a.ID, a.ServiceName, field, a.Conflicts, fmt.Sprintf("%d within %s", a.Count, time.Duration(a.WithinSeconds)*time.Second), a.At.Local().Format(time.DateTime))
+				}
+			})
+		}),
+	}
+}
+
 func deadLettersCommand() *cobra.Command {
 	var all, causes bool
 	var system, code string
@@ -557,16 +599,72 @@ func (s *session) redriveDeadLetter(ctx context.Context, id string) error {
 	return s.print("%s is being tried again\n", id)
 }
 
+// letterSelection are the flags that select many dead letters.
+type letterSelection struct {
+	service, system, code, direction string
+	dryRun                           bool
+}
+
+func (l *letterSelection) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.service, "service", "", "of many: those of this service")
+	cmd.Flags().StringVar(&l.system, "system", "", "of many: those of this system")
+	cmd.Flags().StringVar(&l.code, "code", "", "of many: those with this error code")
+	cmd.Flags().StringVar(&l.direction, "direction", "", "of many: in for those that could not be taken in, out for those that could not be sent")
+	cmd.Flags().BoolVar(&l.dryRun, "dry-run", false, "of many: say how many there are, and leave them")
+}
+
+// many says whether dead letters are selected, and refuses to be given one besides.
+func (l *letterSelection) many(args []string) (bool, error) {
+	selects := l.service != "" || l.system != "" || l.code != "" || l.direction != ""
+	switch {
+	case selects && len(args) > 0:
+		return false, usageError{fmt.Errorf("name a dead letter, or select many with --service, --system, --code and --direction, not both")}
+	case !selects && len(args) == 0:
+		return false, usageError{fmt.Errorf("name a dead letter, or select many with --service, --system, --code or --direction")}
+	}
+	return selects, nil
+}
+
+func (s *session) printDecided(d *client.DeadLettersDecided, dryRun bool, done string) error {
+	switch {
+	case s.json:
+		return s.printJSON(d)
+	case dryRun:
+		return s.print("%d are selected\n", d.Selected)
+	case d.Remaining > 0:
+		return s.print("%d %s; %d are left: repeat it\n", d.Done, done, d.Remaining)
+	}
+	return s.print("%d %s\n", d.Done, done)
+}
+
 func deadLetterRedriveCommand() *cobra.Command {
 	var alike bool
+	var of letterSelection
 	cmd := &cobra.Command{
-		Use: "redrive DEAD_LETTER", Short: "Try a dead letter again", Args: exactly("the id of a dead letter"),
-		Example: `  syncline dead-letters redrive dlq_069w3jzff1r00010400000000g --alike`,
+		Use: "redrive [DEAD_LETTER]", Short: "Try dead letters again", Args: atMostOne,
+		Long: `Try a dead letter again, all of its cause, or those selected by service, system, code and direction, at most 500 at a time.`,
+		Example: `  syncline dead-letters redrive dlq_069w3jzff1r00010400000000g --alike
+  syncline dead-letters redrive --service stock --code mysql.value_refused --dry-run`,
 		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			many, err := of.many(args)
+			if err != nil {
+				return err
+			}
+			key := uuid.NewString()
+			if many {
+				res, err := s.api.RedriveDeadLettersWithResponse(ctx, &client.RedriveDeadLettersParams{IdempotencyKey: &key}, client.DeadLetterSelection{
+					Service: given(of.service), System: given(of.system), Code: given(of.code), Direction: (*client.DeadLetterSelectionDirection)(given(of.direction)), DryRun: &of.dryRun})
+				if err != nil {
+					return answered(nil, nil, err)
+				}
+				if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+					return err
+				}
+				return s.printDecided(res.JSON200, of.dryRun, "are being tried again")
+			}
 			if !alike {
 				return s.redriveDeadLetter(ctx, args[0])
 			}
-			key := uuid.NewString()
 			res, err := s.api.RedriveAlikeWithResponse(ctx, args[0], &client.RedriveAlikeParams{IdempotencyKey: &key})
 			if err != nil {
 				return answered(nil, nil, err)
@@ -581,20 +679,38 @@ func deadLetterRedriveCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&alike, "alike", false, "all that wait of the same cause, at most 500 at a time")
+	of.flags(cmd)
 	return cmd
 }
 
 func deadLetterDiscardCommand() *cobra.Command {
 	var reason string
+	var of letterSelection
 	cmd := &cobra.Command{
-		Use: "discard DEAD_LETTER --reason WHY", Short: "Give a change up", Args: exactly("the id of a dead letter"),
-		Long:    "Give a change up: the systems stay different, on purpose.",
-		Example: `  syncline dead-letters discard dlq_069w3jzff1r00010400000000g --reason "A test record"`,
+		Use: "discard [DEAD_LETTER] --reason WHY", Short: "Give changes up", Args: atMostOne,
+		Long: `Give a change up, or those selected by service, system, code and direction, at most 500 at a time: the systems stay different, on purpose.`,
+		Example: `  syncline dead-letters discard dlq_069w3jzff1r00010400000000g --reason "A test record"
+  syncline dead-letters discard --service stock --system shop --reason "Test records" --dry-run`,
 		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			many, err := of.many(args)
+			if err != nil {
+				return err
+			}
 			if reason == "" {
 				return usageError{fmt.Errorf("say why with --reason; it is kept")}
 			}
 			key := uuid.NewString()
+			if many {
+				res, err := s.api.DiscardDeadLettersWithResponse(ctx, &client.DiscardDeadLettersParams{IdempotencyKey: &key}, client.DeadLetterDiscards{
+					Service: given(of.service), System: given(of.system), Code: given(of.code), Direction: (*client.DeadLetterDiscardsDirection)(given(of.direction)), DryRun: &of.dryRun, Reason: reason})
+				if err != nil {
+					return answered(nil, nil, err)
+				}
+				if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+					return err
+				}
+				return s.printDecided(res.JSON200, of.dryRun, "are given up")
+			}
 			res, err := s.api.DiscardDeadLetterWithResponse(ctx, args[0], &client.DiscardDeadLetterParams{IdempotencyKey: &key}, client.Discard{Reason: reason})
 			if err != nil {
 				return answered(nil, nil, err)
@@ -609,6 +725,7 @@ func deadLetterDiscardCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
+	of.flags(cmd)
 	return cmd
 }
 

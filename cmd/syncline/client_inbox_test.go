@@ -37,6 +37,14 @@ SELECT tenant_id, '0192f000-0000-7000-8000-000000000003', id, '0192f000-0000-700
 		return strings.Fields(lines[1])[0]
 	}
 
+	if _, talk, code := b.syncline("conflicts", "alerts", "stock"); code != 0 || !strings.Contains(talk, "No conflict alert") {
+		t.Errorf("no alerts: %d %q", code, talk)
+	}
+	b.exec(`INSERT INTO conflict_alerts (tenant_id, id, service_id, field, threshold, within_seconds, conflicts, at)
+SELECT tenant_id, '0192f000-0000-7000-8000-000000000009', id, NULL, 20, 3600, 23, now() FROM services`)
+	if out, _, code := b.syncline("conflicts", "alerts"); code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), "stock any 23 20 within 1h0m0s") {
+		t.Errorf("alerts: %d %q", code, out)
+	}
 	out, talk, code := b.syncline("conflicts", "stock")
 	if code != exitFailed || !strings.Contains(out, "warehouse: 12, shop: 9") || !strings.Contains(talk, "1 wait") {
 		t.Fatalf("conflicts: %d %q %q", code, out, talk)
@@ -81,6 +89,17 @@ SELECT tenant_id, '0192f000-0000-7000-8000-000000000003', id, '0192f000-0000-700
 	id = first(out)
 	if _, _, code := b.syncline("dead-letters", "discard", id); code != exitUsage {
 		t.Errorf("given up without a reason: %d", code)
+	}
+	for _, args := range [][]string{{"redrive"}, {"discard", "--reason", "All of it"}, {"redrive", id, "--code", "record.invalid"}, {"discard", "--code", "record.invalid"}} {
+		if _, _, code := b.syncline(append([]string{"dead-letters"}, args...)...); code != exitUsage {
+			t.Errorf("%v: %d", args, code)
+		}
+	}
+	if out, _, code := b.syncline("dead-letters", "discard", "--service", "stock", "--code", "record.invalid", "--reason", "A look", "--dry-run"); code != 0 || out != "2 are selected\n" {
+		t.Errorf("a look: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("dead-letters", "redrive", "--code", "no.such"); code != 0 || !strings.HasPrefix(out, "0 ") {
+		t.Errorf("of no cause: %d %q", code, out)
 	}
 	if out, _, code := b.syncline("dead-letters", "discard", id, "--reason", "A test record"); code != 0 || !strings.Contains(out, "given up") {
 		t.Errorf("discard: %d %q", code, out)

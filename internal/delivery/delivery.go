@@ -59,6 +59,19 @@ type DeadLetter struct {
 	Version     int64
 }
 
+// Corrected is the record with what was corrected before and these corrections, of fields that it has.
+func (d DeadLetter) Corrected(corrections record.Fields) record.Fields {
+	fields := d.Payload.Clone()
+	for _, more := range []record.Fields{d.Edit, corrections} {
+		for f, v := range more {
+			if _, there := fields[f]; there {
+				fields[f] = v
+			}
+		}
+	}
+	return fields
+}
+
 // Query selects dead letters, the newest first.
 type Query struct {
 	Service   service.ID // zero for all
@@ -69,6 +82,27 @@ type Query struct {
 	Entity    record.EntityID // zero for all
 	Before    uuid.UUID       // go on after this one
 	Limit     int             // 1 to 100
+}
+
+// Selection names the open dead letters that an act on many is about. What is empty leaves none out.
+type Selection struct {
+	Service   service.ID
+	System    record.System
+	Code      string
+	Direction string // "in" or "out"
+}
+
+// Check refuses a selection of everything with the fault dead_letter.selection_empty.
+func (s Selection) Check() error {
+	if s == (Selection{}) {
+		return fault.New(fault.Invalid, "dead_letter.selection_empty", "Name a service, system, code or direction: all dead letters there are cannot be decided at once.")
+	}
+	return nil
+}
+
+// like selects what has the cause of the letter.
+func like(d DeadLetter) Selection {
+	return Selection{Service: d.Service, System: d.System, Code: d.Code, Direction: d.Direction}
 }
 
 // Group is dead letters of one cause.
@@ -96,8 +130,10 @@ type Tx interface {
 	SaveEdit(ctx context.Context, d DeadLetter) error
 	// OweAgain makes the delivery that an outward dead letter stands for.
 	OweAgain(ctx context.Context, d DeadLetter) error
-	// OpenLike lists the ids of open dead letters with the same service, system and code, at most limit.
-	OpenLike(ctx context.Context, d DeadLetter, limit int) ([]uuid.UUID, error)
+	// OpenOf lists the ids of the open dead letters selected, the oldest first, at most limit.
+	OpenOf(ctx context.Context, s Selection, limit int) ([]uuid.UUID, error)
+	// CountOpenOf counts them.
+	CountOpenOf(ctx context.Context, s Selection) (int64, error)
 	// Wake tells the worker that carries the service at commit.
 	Wake(ctx context.Context, s service.ID) error
 	Audit(ctx context.Context, e audit.Entry) error
@@ -232,6 +268,17 @@ func (m *Manager) Edit(ctx context.Context, who auth.Principal, id uuid.UUID, fi
 	})
 }
 
+// Count says how many open dead letters an act on many would take.
+func (m *Manager) Count(ctx context.Context, who auth.Principal, sel Selection) (n int64, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return 0, err
+	}
+	return n, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		n, err = tx.CountOpenOf(ctx, sel)
+		return err
+	})
+}
+
 // RedriveLike tries all open dead letters with the cause of this one again, at most limit, and says how many there were.
 func (m *Manager) RedriveLike(ctx context.Context, who auth.Principal, id uuid.UUID, limit int) (n int, err error) {
 	if err := who.May(auth.RedriveDeadLetters); err != nil {
@@ -242,22 +289,46 @@ func (m *Manager) RedriveLike(ctx context.Context, who auth.Principal, id uuid.U
 		if err != nil {
 			return err
 		}
-		ids, err := tx.OpenLike(ctx, d, limit)
-		if err != nil {
-			return err
-		}
-		for _, other := range ids {
-			o, err := tx.LockDeadLetter(ctx, other)
-			if err != nil {
-				return err
-			}
-			if err := m.redrive(ctx, tx, who, &o); err != nil {
-				return err
-			}
-		}
-		n = len(ids)
-		return nil
+		n, err = m.each(ctx, tx, like(d), limit, func(d *DeadLetter) error { return m.redrive(ctx, tx, who, d) })
+		return err
 	})
+}
+
+// RedriveAll tries the open dead letters selected again, the oldest first and at most limit, and says how many these were.
+func (m *Manager) RedriveAll(ctx context.Context, who auth.Principal, sel Selection, limit int) (n int, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return 0, err
+	}
+	if err := sel.Check(); err != nil {
+		return 0, err
+	}
+	return n, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		n, err = m.each(ctx, tx, sel, limit, func(d *DeadLetter) error { return m.redrive(ctx, tx, who, d) })
+		return err
+	})
+}
+
+// each does something with the open dead letters selected, and says with how many.
+func (m *Manager) each(ctx context.Context, tx Tx, sel Selection, limit int, do func(*DeadLetter) error) (int, error) {
+	ids, err := tx.OpenOf(ctx, sel, limit)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, id := range ids {
+		d, err := tx.LockDeadLetter(ctx, id)
+		if err != nil {
+			return n, err
+		}
+		if d.State != Open {
+			continue // somebody was faster
+		}
+		if err := do(&d); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // Discard says that a dead letter need not be: the systems stay different, on purpose. A reason is required.
@@ -297,28 +368,32 @@ func (m *Manager) DiscardLike(ctx context.Context, who auth.Principal, id uuid.U
 	if reason == "" {
 		return 0, reasonMissing()
 	}
-	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+	return n, m.inTx(ctx, who.Tenant, func(tx Tx) error {
 		d, err := tx.LockDeadLetter(ctx, id)
 		if err != nil {
 			return err
 		}
-		ids, err := tx.OpenLike(ctx, d, limit)
-		if err != nil {
-			return err
-		}
-		for _, other := range ids {
-			o, err := tx.LockDeadLetter(ctx, other)
-			if err != nil {
-				return err
-			}
-			if err := m.discard(ctx, tx, who, &o, reason); err != nil {
-				return err
-			}
-		}
-		n = len(ids)
-		return nil
+		n, err = m.each(ctx, tx, like(d), limit, func(d *DeadLetter) error { return m.discard(ctx, tx, who, d, reason) })
+		return err
 	})
-	return n, err
+}
+
+// DiscardAll discards the open dead letters selected, the oldest first and at most limit, for one reason, and says how many
+// these were.
+func (m *Manager) DiscardAll(ctx context.Context, who auth.Principal, sel Selection, reason string, limit int) (n int, err error) {
+	if err := who.May(auth.RedriveDeadLetters); err != nil {
+		return 0, err
+	}
+	if err := sel.Check(); err != nil {
+		return 0, err
+	}
+	if reason == "" {
+		return 0, reasonMissing()
+	}
+	return n, m.inTx(ctx, who.Tenant, func(tx Tx) (err error) {
+		n, err = m.each(ctx, tx, sel, limit, func(d *DeadLetter) error { return m.discard(ctx, tx, who, d, reason) })
+		return err
+	})
 }
 
 func reasonMissing() error {

@@ -93,10 +93,13 @@ func memberObject(c service.Collection, m service.Member) record.Object {
 }
 
 // Compile joins a document with its systems as they are.
-func Compile(doc *service.Document, opened map[record.System]Opened) (*Plan, error) {
+func Compile(doc *service.Document, opened map[record.System]Opened) (_ *Plan, err error) {
 	p := &Plan{Name: doc.Service, Realtime: doc.Schedule().Kind == service.Realtime, Quiet: doc.Quiet(), Transactional: doc.ConsistencyLevel() == service.Transactional, MaxDelay: doc.MaxDelay(), BatchSize: doc.SyncConfig.BatchSize, Proof: doc.ProofEvery()}
 	if p.BatchSize == 0 {
 		p.BatchSize = defaultBatch
+	}
+	if p.Alerts, err = alertRules(doc); err != nil {
+		return nil, err
 	}
 	for _, c := range doc.Collections() {
 		if !c.Shared() {

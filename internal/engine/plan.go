@@ -153,6 +153,7 @@ type Plan struct {
 	Seats         []*Seat
 	References    ReferenceRules
 	Sources       []*Source // lookup services, in the order in which they are asked
+	Alerts        []AlertRule
 }
 
 // targets are the systems of the collection that receive anything from the system, in a stable order.

@@ -584,6 +584,9 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 			}
 		}
 	}
+	if err := l.alert(ctx, tx, o.Conflicts); err != nil {
+		return err
+	}
 	for i := range o.Acts {
 		if i == 20 {
 			break

@@ -14,8 +14,8 @@ import (
 	"github.com/syncline-dev/syncline/internal/service"
 )
 
-// compileQuality gives the collection the document's cleansing, validation and computed fields.
-func compileQuality(doc *service.Document, coll *Collection) error {
+// qualityRules are the document's cleansing and validation of fields.
+func qualityRules(doc *service.Document) (*quality.Rules, error) {
 	rules := &quality.Rules{Fields: make(map[string]quality.Rule)}
 	if c := doc.SyncConfig.Cleansing; c != nil {
 		rules.Cleansing = &quality.Cleansing{Trim: c.TrimWhitespace, Collapse: c.CollapseWhitespace, EmptyToNull: c.EmptyToNull, RemoveInvalid: c.RemoveInvalidChars,
@@ -34,11 +34,20 @@ func compileQuality(doc *service.Document, coll *Collection) error {
 			if r.Regex != "" {
 				var err error
 				if rule.Regex, err = regexp.Compile(r.Regex); err != nil {
-					return fault.New(fault.Invalid, "service.regex_invalid", "The regular expression of %s cannot be used: %v.", field, err)
+					return nil, fault.New(fault.Invalid, "service.regex_invalid", "The regular expression of %s cannot be used: %v.", field, err)
 				}
 			}
 			rules.Fields[field] = rule
 		}
+	}
+	return rules, nil
+}
+
+// compileQuality gives the collection the document's cleansing, validation and computed fields.
+func compileQuality(doc *service.Document, coll *Collection) error {
+	rules, err := qualityRules(doc)
+	if err != nil {
+		return err
 	}
 	if rules.Tidies() {
 		coll.Clean, coll.CleanField = rules.CleanAll, rules.Clean

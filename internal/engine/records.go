@@ -35,6 +35,8 @@ type RecordMark struct {
 type Detail struct {
 	*record.Entity
 	Owed      map[record.System]time.Time // since when a delivery is due
+	Waiting   map[record.System]Waiting   // why one that is due is not on its way
+	Holds     map[record.System]uuid.UUID // the hold that a change of the record in that system waits in
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
 }
@@ -58,6 +60,35 @@ type Freeze struct {
 	At     time.Time
 	By     string
 	Reason string // "" when none was given
+}
+
+// Waiting says why a delivery waits for more than its turn.
+type Waiting struct {
+	Reason string          // "hold", "quiet" or "reference"; of all of a record "frozen" by a person, or "approval" where a rule left it to people
+	Why    string          // one sentence for people
+	For    record.EntityID // of a reference: the record that it waits for, where it is known
+	Hold   uuid.UUID       // of a hold
+	Until  time.Time       // when it is looked at again at the latest
+}
+
+// WaitsFor says why the system does not have the record as it is; false when nothing is in the way but its turn, or a conflict.
+func (d *Detail) WaitsFor(system record.System) (Waiting, bool) {
+	if d.IsFrozen() {
+		w := Waiting{Reason: "frozen", Why: "Nothing of it is written until somebody thaws it."}
+		if f := d.Freeze; f != nil && f.Reason != "" {
+			w.Why = f.By + " froze it: “" + f.Reason + "”. " + w.Why
+		}
+		return w, true
+	}
+	if w, there := d.Waiting[system]; there {
+		return w, true
+	}
+	if slices.Contains(d.Entity.Held, record.Approval) {
+		if l := d.Links[system]; l == nil || l.State != record.Synced {
+			return Waiting{Reason: "approval", Why: "A business rule left the record to people. Nothing of it is sent until somebody approves."}, true
+		}
+	}
+	return Waiting{}, false
 }
 
 // Flow is how one object of a system does.
@@ -114,6 +145,7 @@ type ReadTx interface {
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
 	CaseCounts(ctx context.Context) ([]CaseCount, error)
 	ConflictStatistics(ctx context.Context, span ConflictSpan) (ConflictStatistics, error)
+	ConflictAlerts(ctx context.Context, q AlertQuery) ([]ConflictAlert, error)
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	Acts(ctx context.Context, q ActQuery) ([]ActCase, error)
 	CountOpen(ctx context.Context, s service.ID) (conflicts, deadLetters int64, err error)

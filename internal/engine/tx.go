@@ -273,6 +273,9 @@ type Tx interface {
 	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
 	// SettleRedriven closes those that were read again; what failed again is open once more and stays so.
 	SettleRedriven(ctx context.Context, ids []uuid.UUID) error
+	// RaiseAlerts stores those of the alerts whose rule is met by the conflicts that are there, and was not within its time
+	// before. It returns them as they were stored.
+	RaiseAlerts(ctx context.Context, list []ConflictAlert) ([]ConflictAlert, error)
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
 }

@@ -44,6 +44,7 @@ const (
 
 	Reconciliation = "rcn"
 	Duplicate      = "dup"
+	ConflictAlert  = "cal"
 	Discrepancy    = "dsc"
 
 	ServicePlan = "pln" // what a document or a bulk run would do

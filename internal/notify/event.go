@@ -61,6 +61,7 @@ var Types = []Type{
 	{Name: "connection.expiring", Needs: auth.ViewConnections},
 	{Name: "conflict", Needs: auth.ViewRecords},
 	{Name: "conflict.resolved", Needs: auth.ViewRecords},
+	{Name: "conflict.alert", Needs: auth.ViewRecords},
 	{Name: "duplicate.merged", Needs: auth.ViewRecords},
 	{Name: "duplicate.dismissed", Needs: auth.ViewRecords},
 	{Name: "duplicate.put_off", Needs: auth.ViewRecords},

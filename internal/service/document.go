@@ -117,6 +117,7 @@ type SyncConfig struct {
 	Pool               string              `json:"pool,omitempty"`      // class of the workers that carry it: shared (when absent), dedicated
 	ConflictResolution *ConflictResolution `json:"conflictResolution,omitempty"`
 	Bidirectional      []SyncPair          `json:"bidirectional,omitempty"`
+	ConflictAlerts     []ConflictAlert     `json:"conflictAlerts,omitempty"`
 	MatchFields        []string            `json:"matchFields,omitempty"`
 	FilterConditions   []FilterCondition   `json:"filterConditions,omitempty"`
 	Deletes            *Deletes            `json:"deletes,omitempty"`
@@ -225,6 +226,13 @@ type SafetyThreshold struct {
 	MaxDeletes          *int          `json:"maxDeletes,omitempty"`
 	AlertOnLargeChanges bool          `json:"alertOnLargeChanges,omitempty"`
 	OnExceed            string        `json:"onExceed,omitempty"` // hold (default): wait for a person; alert: only tell
+}
+
+// ConflictAlert is that people want to be told when systems disagree often.
+type ConflictAlert struct {
+	Field  string `json:"field,omitempty"` // "": about any field
+	Count  int    `json:"count"`
+	Within string `json:"within"` // an interval
 }
 
 // ProofOptions say how often all records are compared.

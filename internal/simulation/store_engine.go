@@ -145,6 +145,11 @@ func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine
 	return nil, nil
 }
 
+// RaiseAlerts raises none: no document of the simulation wants to be told.
+func (t *Tx) RaiseAlerts(context.Context, []engine.ConflictAlert) ([]engine.ConflictAlert, error) {
+	return nil, nil
+}
+
 func (t *Tx) lockAll(ctx context.Context, kind string, ids []record.EntityID) error {
 	for _, id := range ids {
 		if err := t.lock(ctx, kind+id.String(), true); err != nil {

@@ -136,14 +136,31 @@ ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = ex
 	return unavailable(err)
 }
 
-// OpenLike lists open dead letters with the same cause, the oldest first.
-func (t *Tx) OpenLike(ctx context.Context, d delivery.DeadLetter, limit int) ([]uuid.UUID, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id FROM dead_letters WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open'
-AND direction = $2 AND system = $3 AND code = $4 ORDER BY id LIMIT $5`, uuid.UUID(d.Service), d.Direction, string(d.System), d.Code, limit)
+// ofSelection are the open dead letters selected; its arguments are those of selected.
+const ofSelection = ` FROM dead_letters WHERE tenant_id = current_tenant() AND state = 'open' AND ($1::uuid IS NULL OR service_id = $1)
+AND ($2 = '' OR system = $2) AND ($3 = '' OR code = $3) AND ($4 = '' OR direction = $4)`
+
+func selected(s delivery.Selection) []any {
+	var in *uuid.UUID
+	if s.Service != (service.ID{}) {
+		in = (*uuid.UUID)(&s.Service)
+	}
+	return []any{in, string(s.System), s.Code, s.Direction}
+}
+
+// OpenOf lists the open dead letters selected, the oldest first.
+func (t *Tx) OpenOf(ctx context.Context, s delivery.Selection, limit int) ([]uuid.UUID, error) {
+	rows, err := t.tx.Query(ctx, `SELECT id`+ofSelection+` ORDER BY id LIMIT $5`, append(selected(s), limit)...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// CountOpenOf counts the open dead letters selected.
+func (t *Tx) CountOpenOf(ctx context.Context, s delivery.Selection) (n int64, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT count(*)`+ofSelection, selected(s)...).Scan(&n)
+	return n, unavailable(err)
 }
 
 // Redriven lists inward dead letters that are to be read again.

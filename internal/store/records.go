@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -112,7 +113,7 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 	if err := t.linksOf(ctx, s, []*record.Entity{d.Entity}); err != nil {
 		return d, err
 	}
-	if d.Owed, err = t.owedTo(ctx, s, d.ID); err != nil {
+	if d.Owed, d.Waiting, err = t.owedTo(ctx, s, d.ID); err != nil {
 		return d, err
 	}
 	if d.IsFrozen() {
@@ -120,27 +121,66 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 			return d, err
 		}
 	}
+	if d.Holds, err = t.heldOf(ctx, s, d.ID); err != nil {
+		return d, err
+	}
+	for system, w := range d.Waiting {
+		if w.Reason == "hold" {
+			w.Hold = d.Holds[system]
+			d.Waiting[system] = w
+		}
+	}
 	d.Conflicts, err = t.openConflicts(ctx, s, d.ID)
 	return d, err
 }
 
-func (t *Tx) owedTo(ctx context.Context, s service.ID, id record.EntityID) (map[record.System]time.Time, error) {
-	rows, err := t.tx.Query(ctx, `SELECT system, since FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = $2
-UNION ALL SELECT system, started_at FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_ids @> ARRAY[$2]::uuid[]`, uuid.UUID(s), uuid.UUID(id))
+// waitTexts say what a delivery waits for where its row does not.
+var waitTexts = map[string]string{
+	"hold":      "A change of the record in that system is held; a person decides.",
+	"quiet":     "People may still be typing: it is sent once the record has rested.",
+	"reference": "A record that it refers to is not there yet.",
+}
+
+func (t *Tx) owedTo(ctx context.Context, s service.ID, id record.EntityID) (map[record.System]time.Time, map[record.System]engine.Waiting, error) {
+	rows, err := t.tx.Query(ctx, `SELECT system, since, waits, waits_why, waits_for, due_at FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = $2
+UNION ALL SELECT system, started_at, '', '', NULL, started_at FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_ids @> ARRAY[$2]::uuid[]`, uuid.UUID(s), uuid.UUID(id))
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	owed, waiting := make(map[record.System]time.Time), make(map[record.System]engine.Waiting)
+	var system, waits, why string
+	var since, until time.Time
+	var other *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&system, &since, &waits, &why, &other, &until}, func() error {
+		owed[record.System(system)] = since
+		if waits == "" {
+			return nil
+		}
+		w := engine.Waiting{Reason: waits, Why: cmp.Or(why, waitTexts[waits]), Until: until}
+		if other != nil {
+			w.For = record.EntityID(*other)
+		}
+		waiting[record.System(system)] = w
+		return nil
+	})
+	return owed, waiting, unavailable(err)
+}
+
+// heldOf are the open holds that changes of the entity wait in, by the system that they came from.
+func (t *Tx) heldOf(ctx context.Context, s service.ID, id record.EntityID) (map[record.System]uuid.UUID, error) {
+	rows, err := t.tx.Query(ctx, `SELECT c.system, c.hold_id FROM held_changes c JOIN holds h ON h.tenant_id = c.tenant_id AND h.id = c.hold_id
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.entity_id = $2 AND h.state = 'open'`, uuid.UUID(s), uuid.UUID(id))
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	defer rows.Close()
-	out := make(map[record.System]time.Time)
-	for rows.Next() {
-		var system string
-		var since time.Time
-		if err := rows.Scan(&system, &since); err != nil {
-			return nil, err
-		}
-		out[record.System(system)] = since
-	}
-	return out, unavailable(rows.Err())
+	out := make(map[record.System]uuid.UUID)
+	var system string
+	var hold uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&system, &hold}, func() error {
+		out[record.System(system)] = hold
+		return nil
+	})
+	return out, unavailable(err)
 }
 
 func (t *Tx) openConflicts(ctx context.Context, s service.ID, id record.EntityID) ([]*engine.Conflict, error) {

@@ -224,6 +224,20 @@ type Conflict struct {
 	Version    int64
 }
 
+// One row each time that so many conflicts arose within a time that the document wants people told.
+type ConflictAlert struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	ServiceID uuid.UUID
+	// The entity's field that the rule is about; null for any.
+	Field         *string
+	Threshold     int64
+	WithinSeconds int64
+	// How many there were within the time when it was raised.
+	Conflicts int64
+	At        time.Time
+}
+
 type Connection struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
