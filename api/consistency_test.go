@@ -8,18 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // consistent is a party with a service of that level whose first record both systems hold.
 func (p *party) consistent(level string) {
 	p.Helper()
-	document := fmt.Sprintf(`service: %[1]s-%[2]s
+	name, _, _ := strings.Cut(level, ":") // `strong`, or a block
+	document := fmt.Sprintf(`service: %[3]s-%[2]s
 systems:
   - {id: left, type: left-%[2]s, connection: left-db-%[2]s, objects: [products]}
   - {id: right, type: right-%[2]s, connection: right-db-%[2]s, objects: [products]}
 syncConfig: {frequency: realtime, conflictResolution: lastWriteWins, consistency: %[1]s}
-`, level, p.name)
+`, level, p.name, strings.Trim(name, "{"))
 	p.connect()
 	p.ids["service"] = p.apply(document).Service.ID.Public()
 }
@@ -51,6 +54,9 @@ func TestStrongConsistency(t *testing.T) {
 		}
 		if got := p.want(200, p.as("GET", base+"/records/SKU-1", "")).json(t); got["settled"] != true {
 			t.Errorf("the record is read as settled: %v", got["settled"])
+		}
+		if got := p.want(200, p.as("GET", base+"/status", "")).json(t)["consistency"].(map[string]any); got["level"] != "strong" || got["maxDelayMs"] != nil || got["late"] != false {
+			t.Errorf("the status says %v", got)
 		}
 		// The right system will not take it: the edit stands, and the answer says who is behind.
 		long := strings.Repeat("long ", 20)
@@ -118,5 +124,41 @@ func TestTransactionalConsistency(t *testing.T) {
 	}
 	if n := p.number(`SELECT count(*) FROM audit_log WHERE action = 'record.compensated'`); n != 1 {
 		t.Errorf("%d audit entries of the compensation, want 1", n)
+	}
+}
+
+// The status tells the level of consistency, and how far the service is behind: on time, late, and on time again.
+func TestStatusOfConsistency(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.consistent("{level: eventual, maxDelay: 30s}")
+	id, err := parseService(p.ids["service"])
+	w.must(err)
+	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
+	left.Put("SKU-1", record.Fields{"name": "Desk", "quantity": record.Int(7)})
+	p.carry(id, func() {
+		p.eventually("both to hold it", func() bool { return right.Get("SKU-1") != nil && p.quiet(id) })
+	})
+	at := "/v1/services/" + p.ids["service"]
+	status := func() map[string]any {
+		return p.want(200, p.as("GET", at+"/status", "")).json(t)["consistency"].(map[string]any)
+	}
+	if got := status(); got["level"] != "eventual" || got["maxDelayMs"] != 30000.0 || got["delayMs"] != 0.0 || got["late"] != false || got["system"] != "" {
+		t.Errorf("nothing is owed, and the status says %v", got)
+	}
+	// Nobody carries the service, so the edit stays owed.
+	p.want(200, p.as("PATCH", at+"/systems/left/records/SKU-1", `{"fields": {"name": "Bench"}}`))
+	p.exec(`UPDATE deliveries SET since = now() - interval '20 seconds' WHERE service_id = $1 AND system = 'right'`, uuid.UUID(id))
+	if got := status(); got["delayMs"].(float64) < 20000 || got["late"] != false || got["system"] != "right" {
+		t.Errorf("it is 20 s behind, and the status says %v", got)
+	}
+	p.exec(`UPDATE deliveries SET since = now() - interval '31 seconds' WHERE service_id = $1 AND system = 'right'`, uuid.UUID(id))
+	if got := status(); got["delayMs"].(float64) < 31000 || got["late"] != true || got["system"] != "right" {
+		t.Errorf("it is 31 s behind, and the status says %v", got)
+	}
+	p.carry(id, func() { p.eventually("both to hold the edit", func() bool { return p.quiet(id) }) })
+	if got := status(); got["delayMs"] != 0.0 || got["late"] != false {
+		t.Errorf("it has caught up, and the status says %v", got)
 	}
 }

@@ -93,11 +93,12 @@ func (s *server) consistencyOf(ctx context.Context, id service.ID, doc *service.
 	if err != nil {
 		return out, err
 	}
-	out = spec.ServiceConsistency{Level: spec.ServiceConsistencyLevel(doc.ConsistencyLevel()), DelayMs: delay.Milliseconds(), System: string(system)}
+	out = spec.ServiceConsistency{
+		Level: spec.ServiceConsistencyLevel(doc.ConsistencyLevel()), DelayMs: delay.Milliseconds(), Late: doc.Late(delay), System: string(system),
+	}
 	out.MaxDelayMs.SetNull()
 	if most := doc.MaxDelay(); most > 0 {
 		out.MaxDelayMs.Set(most.Milliseconds())
-		out.Late = delay > most
 	}
 	return out, nil
 }

@@ -28,6 +28,8 @@ type present struct {
 	minutes  []engine.Minute          // of the last hour
 	ill      map[string]health        // of connections, by system id
 	dead     map[record.System]int64  // dead letters by system
+	delay    time.Duration            // how far the service is behind
+	behind   record.System            // the system that it is furthest behind in
 	work     map[record.System]Work   // made from minutes
 	recent   map[record.System][2]int // read and written in the last five minutes
 }
@@ -112,6 +114,12 @@ func (p *present) notices(view *ServiceView) (out []ui.Alert) {
 	if p.s.State != service.Active && p.s.State != service.ActionRequired {
 		return out
 	}
+	if p.s.doc.Late(p.delay) {
+		out = append(out, ui.Alert{
+			Tone: ui.Warn, Title: string(p.behind) + " is later than the document allows", Since: p.now.Add(-p.delay),
+			Text: "A change may be owed for " + ui.Span(p.s.doc.MaxDelay()) + ". It is sent as soon as that is possible; nothing is lost.",
+		})
+	}
 	for _, t := range p.o.Failing {
 		a := ui.Alert{Tone: ui.Bad, Title: string(t.System) + " does not work", Text: t.Message + " It is tried again by itself; what it is owed waits.", Code: t.Code, Since: t.Since}
 		if c, ok := p.ill[string(t.System)]; ok {
@@ -185,7 +193,22 @@ func (p *present) stats() []ui.Stat {
 			issues.Tone, issues.Href = ui.Bad, p.ifMay(auth.ViewRecords, "/dead-letters?service="+p.s.Name)
 		}
 	}
-	return []ui.Stat{does, lag, applied, owed, issues}
+	return []ui.Stat{does, lag, applied, owed, p.consistency(), issues}
+}
+
+// consistency is the guarantee that the document asks for, and how far the service is behind.
+func (p *present) consistency() ui.Stat {
+	out := ui.Stat{Label: "Consistency", Icon: "layers", Tone: ui.OK, Value: ui.Words(p.s.doc.ConsistencyLevel()), Note: "nothing is behind"}
+	if p.delay > 0 {
+		out.Tone, out.Note = ui.Info, string(p.behind)+" is "+ui.Span(p.delay)+" behind"
+	}
+	if most := p.s.doc.MaxDelay(); most > 0 {
+		out.Note += "; " + ui.Span(most) + " allowed"
+	}
+	if p.s.doc.Late(p.delay) {
+		out.Tone, out.Unit = ui.Bad, "late"
+	}
+	return out
 }
 
 // stateOf is the state word of a system: its connection's, unless the engine knows better.
@@ -358,6 +381,11 @@ func (v *visit) facts(s subject) (out []ui.KeyValue) {
 	if n := doc.SyncConfig.BatchSize; n > 0 {
 		add("Batch", ui.Count(int64(n), "record", "records"), "")
 	}
+	most := ""
+	if d := doc.MaxDelay(); d > 0 {
+		most = "whoever is owed a change for more than " + ui.Span(d) + " is told of"
+	}
+	add("Consistency", doc.ConsistencyLevel(), most)
 	add("Pool", s.Pool, "")
 	out = append(out, ui.KeyValue{Key: "Revision", Body: ui.Fragments{ui.Text(itoa(s.Revision) + " by " + s.revision.Author + ", "), ui.Time{At: s.revision.CreatedAt}}, Hint: s.revision.Note})
 	return out

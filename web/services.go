@@ -290,6 +290,9 @@ func (v *visit) atPresent(view *ServiceView, s subject) error {
 	for _, status := range statuses {
 		p.statuses[status.System] = status
 	}
+	if p.delay, p.behind, err = v.h.Reader.Delay(v.ctx(), v.who, s.ID); err != nil {
+		return err
+	}
 	if err := p.askConnections(); err != nil {
 		return err
 	}

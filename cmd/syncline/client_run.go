@@ -429,7 +429,7 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 	if s.json {
 		return s.printJSON(v)
 	}
-	if err := s.print("%s is %s, revision %d\n", v.Name, v.State, v.Revision); err != nil {
+	if err := s.print("%s is %s, revision %d%s\n", v.Name, v.State, v.Revision, guaranteed(v.Consistency)); err != nil {
 		return err
 	}
 	if v.Reason != "" {
@@ -460,10 +460,6 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 	if err := s.sourcesOf(v); err != nil {
 		return err
 	}
-	if c := v.Consistency; c.Late {
-		most, _ := c.MaxDelayMs.Get()
-		s.say("%s is %s behind, and the service allows %s.", c.System, time.Duration(c.DelayMs)*time.Millisecond, time.Duration(most)*time.Millisecond)
-	}
 	if v.OpenConflicts > 0 || v.OpenDeadLetters > 0 {
 		s.say("%d open conflicts and %d dead letters wait for a person.", v.OpenConflicts, v.OpenDeadLetters)
 	}
@@ -471,6 +467,23 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 		s.say("Run %s: %s", run.ID, progressText(&run, 0))
 	}
 	return nil
+}
+
+// guaranteed says what consistency the service is asked for, unless that is the plain default, and by how much it is late.
+func guaranteed(c client.ServiceConsistency) (text string) {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	most, err := c.MaxDelayMs.Get()
+	limited := err == nil
+	if limited || c.Level != client.ServiceConsistencyLevelEventual {
+		text = ", " + string(c.Level)
+	}
+	if limited {
+		text += fmt.Sprintf(" within %s", ms(most))
+	}
+	if c.Late {
+		text += fmt.Sprintf(", late: %s is %s behind", c.System, ms(c.DelayMs))
+	}
+	return text
 }
 
 // sourcesOf shows how the service's lookup services do.

@@ -241,6 +241,43 @@ func TestRunAndStatus(t *testing.T) {
 	}
 }
 
+// The line of a service says what it guarantees, unless that is the plain default, and when it is late.
+func TestStatusOfConsistency(t *testing.T) {
+	b := newBench(t)
+	line := func() string {
+		out, _, _ := b.syncline("status", "stock")
+		first, _, _ := strings.Cut(out, "\n")
+		return first
+	}
+	apply := func(settings string) {
+		b.Helper()
+		if _, talk, code := b.syncline("apply", "-f", b.file("stock.yaml", strings.Replace(stock, "frequency: 1h\n", settings, 1))); code != 0 {
+			b.Fatal(talk)
+		}
+	}
+	apply("frequency: realtime\n")
+	if got := line(); got != "stock is active, revision 1" {
+		t.Errorf("by default: %q", got)
+	}
+	apply("frequency: realtime\n  consistency: strong\n")
+	if got := line(); got != "stock is active, revision 2, strong" {
+		t.Errorf("strong: %q", got)
+	}
+	apply("frequency: realtime\n  consistency: {level: eventual, maxDelay: 1h}\n")
+	owe := func(age string) {
+		b.exec(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
+SELECT tenant_id, id, 'shop', 'stock', gen_random_uuid(), now() - $1::interval, now() FROM services`, age)
+	}
+	owe("59 minutes")
+	if got := line(); got != "stock is active, revision 3, eventual within 1h0m0s" {
+		t.Errorf("with a limit: %q", got)
+	}
+	owe("2 hours")
+	if got := line(); !strings.HasPrefix(got, "stock is active, revision 3, eventual within 1h0m0s, late: shop is 2h0m") {
+		t.Errorf("late: %q", got)
+	}
+}
+
 // pollUntil acts once a condition holds.
 type pollUntil struct{}
 

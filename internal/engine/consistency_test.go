@@ -106,7 +106,17 @@ func TestLag(t *testing.T) {
 	outage.Store(true)
 	b.user("crm").Put("A", product("A", 6))
 	b.eventually("the lag to be told of", func() bool { return told("exceeded") })
+	// Whoever carries it next knows that it was told of.
+	b.halt()
+	b.start()
+	b.user("crm").Put("B", product("B", 1))
+	b.eventually("the next one to be at work", func() bool { return b.number(`SELECT count(*) FROM deliveries`) == 2 })
+	if !told("exceeded") {
+		t.Error("it was told of again after a restart")
+	}
+	b.halt()
 	outage.Store(false)
+	b.start()
 	b.eventually("its end to be told of", func() bool { return told("within") && b.converged("crm", "erp") })
 	if !told("exceeded") {
 		t.Error("it was told of more than once")

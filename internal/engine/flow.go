@@ -131,7 +131,7 @@ type flow struct {
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
 	doc    *service.Document
-	late   bool              // something has been owed for longer than the document allows; of control
+	lag    lagState          // of control
 	moved  map[uuid.UUID]int // refusals with nothing to set back, as of so many tries: the record moved on since, or waits; of control
 	lanes  []*lane
 	asking []*asking       // the lookup services
@@ -504,6 +504,7 @@ func (f *flow) supervise(ctx context.Context) error {
 	var found, beside bool
 	var redrives []Redrive
 	var holds []Hold
+	var lag lagState
 	quiet := false
 	err := f.inTx(ctx, func(tx Tx) (err error) {
 		if err = tx.Guard(ctx, f.guard); err != nil {
@@ -528,7 +529,7 @@ func (f *flow) supervise(ctx context.Context) error {
 				return err
 			}
 		}
-		if err = f.tellLag(ctx, tx); err != nil {
+		if lag, err = f.tellLag(ctx, tx); err != nil {
 			return err
 		}
 		if next, found, err = tx.NextRun(ctx, f.guard.Service); err != nil {
@@ -570,6 +571,7 @@ func (f *flow) supervise(ctx context.Context) error {
 		}
 		return err
 	}
+	f.lag = lag
 	for _, l := range f.lanes {
 		if o := owing[SeatID{l.System, l.Collection.Name}]; o.Count > 0 {
 			signal(l.duty)
@@ -596,29 +598,41 @@ func (f *flow) supervise(ctx context.Context) error {
 	return nil
 }
 
+// lagState is whether a service is later than its document allows, as far as people were told.
+type lagState string
+
+const (
+	lagUnknown  lagState = "" // whoever carried the service before knew
+	lagWithin   lagState = "within"
+	lagExceeded lagState = "exceeded"
+)
+
 // tellLag tells that something has been owed for longer than the document's maximum delay, and when that is over.
-func (f *flow) tellLag(ctx context.Context, tx Tx) error {
+func (f *flow) tellLag(ctx context.Context, tx Tx) (lagState, error) {
 	most := f.plan.MaxDelay
-	if most <= 0 {
-		return nil
-	}
-	since, system, err := tx.Oldest(ctx, f.guard.Service)
-	if err != nil {
-		return err
-	}
-	delay := time.Duration(0)
-	if !since.IsZero() {
-		delay = max(tx.Now().Sub(since), 0)
-	}
-	if late := delay > most; late != f.late {
-		f.late = late
-		state := "within"
-		if late {
-			state = "exceeded"
+	var delay time.Duration
+	var system record.System
+	now := lagWithin
+	if most > 0 {
+		since, oldest, err := tx.Oldest(ctx, f.guard.Service)
+		if err != nil {
+			return f.lag, err
 		}
-		return tx.Emit(ctx, "lag", uuid.UUID(f.guard.Service), map[string]any{"state": state, "system": system, "delayMs": delay.Milliseconds(), "maxDelayMs": most.Milliseconds()})
+		if system = oldest; !since.IsZero() {
+			delay = max(tx.Now().Sub(since), 0)
+		}
+		if delay > most {
+			now = lagExceeded
+		}
 	}
-	return nil
+	if now == f.lag {
+		return now, nil
+	}
+	changed, err := tx.MarkLate(ctx, f.guard.Service, now == lagExceeded)
+	if err != nil || !changed {
+		return now, err
+	}
+	return now, tx.Emit(ctx, "lag", uuid.UUID(f.guard.Service), map[string]any{"state": now, "system": system, "delayMs": delay.Milliseconds(), "maxDelayMs": most.Milliseconds()})
 }
 
 func dueNow(owing map[SeatID]Owing, now time.Time) (n int64) {

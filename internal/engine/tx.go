@@ -186,6 +186,8 @@ type Tx interface {
 	// Oldest says since when, and to what system, something has been owed the longest that waits for no person, or since when a system
 	// cannot be read or written; a zero time when nothing is late.
 	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
+	// MarkLate notes whether the service is later than its document allows, for whoever carries it next; false when that is known.
+	MarkLate(ctx context.Context, s service.ID, late bool) (changed bool, err error)
 	// Refusals lists the open outward dead letters, at most limit, the oldest first.
 	Refusals(ctx context.Context, s service.ID, limit int) ([]Refusal, error)
 	// LockEntity loads an entity with its links, and its open conflicts, for changing them.

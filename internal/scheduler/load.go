@@ -55,9 +55,16 @@ type Held struct {
 type Candidate struct {
 	Tenant   tenant.ID
 	Service  service.ID
-	Pool     string    // the pool that the service belongs to
-	Priority int       // 0 critical to 3 bulk
-	Since    time.Time // waiting since
+	Pool     string        // the pool that the service belongs to
+	Priority int           // 0 critical to 3 bulk
+	Since    time.Time     // waiting since
+	MaxDelay time.Duration // how long a change may be owed by its document; 0 for no limit
+}
+
+// nears says whether the service, which nobody has read for since it waits, has used up half of its maximum delay: the other half
+// is for getting a slot and for the work.
+func (c Candidate) nears(now time.Time) bool {
+	return c.MaxDelay > 0 && now.Sub(c.Since) >= c.MaxDelay/2
 }
 
 // Load is the state of affairs that Pick decides on.

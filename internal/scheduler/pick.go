@@ -18,7 +18,7 @@ import (
 // opened anew), so it is not done more often than fairness needs.
 const (
 	// ShortTurn is for a slot that changes hands to even things out: its tenant holds at least two more than the one that
-	// waits, or it is of a lower priority class of the same tenant.
+	// waits, or it is of a lower priority class of the same tenant, or one of the same tenant nears its maximum delay.
 	ShortTurn = 10 * time.Second
 	// LongTurn is for taking turns: more services want to be carried all the time than there are slots.
 	LongTurn = 60 * time.Second
@@ -26,7 +26,7 @@ const (
 
 // Pick hands the free slots to waiting services: to the tenant with the fewest slots for its weight first, then the higher
 // priority class, then whoever waits longest. Waiting raises the class, one for each LongTurn, so that no class waits for
-// ever. Where no slot is free it asks leases of tenants with more than their share to yield, and lets services take turns.
+// ever; a service that nears its maximum delay is of the highest class, which changes nothing about its tenant's share. Where no slot is free it asks leases of tenants with more than their share to yield, and lets services take turns.
 // Each pool is shared out by itself.
 func Pick(l Load) Plan {
 	p := newPicker(l)
@@ -64,6 +64,7 @@ func Pick(l Load) Plan {
 type entry struct {
 	Candidate
 	class int
+	nears bool // its maximum delay
 }
 
 func (a entry) compare(b entry) int {
@@ -175,9 +176,13 @@ func (p *picker) at(pool string, id tenant.ID) *tenantQueue {
 }
 
 func (p *picker) enter(c Candidate, pool string, now time.Time) {
-	raised := int(max(now.Sub(c.Since), 0) / LongTurn)
+	e := entry{Candidate: c, nears: c.nears(now)}
+	if !e.nears {
+		raised := int(max(now.Sub(c.Since), 0) / LongTurn)
+		e.class = max(c.Priority-raised, 0)
+	}
 	q := p.at(pool, c.Tenant)
-	q.waiting = append(q.waiting, entry{Candidate: c, class: max(c.Priority-raised, 0)})
+	q.waiting = append(q.waiting, e)
 }
 
 func (p *picker) ready() {
@@ -276,7 +281,7 @@ func (p *picker) turn(waits *tenantQueue, h Held) time.Duration {
 	first := waits.waiting[0]
 	if h.Tenant == waits.tenant {
 		switch {
-		case first.Priority < h.Priority:
+		case first.Priority < h.Priority, first.nears && h.Priority > 0:
 			return ShortTurn
 		case first.class <= h.Priority:
 			return LongTurn

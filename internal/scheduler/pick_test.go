@@ -34,6 +34,11 @@ func waits(tenant, name, pool string, priority int, since time.Duration) Candida
 	return Candidate{Tenant: ten(tenant), Service: svc(name), Pool: pool, Priority: priority, Since: ago(since)}
 }
 
+func limited(c Candidate, most time.Duration) Candidate {
+	c.MaxDelay = most
+	return c
+}
+
 func holds(tenant, name, worker string, priority int, since time.Duration) Held {
 	return Held{Tenant: ten(tenant), Service: svc(name), Pool: DefaultPool, Worker: named(worker), Priority: priority, Since: ago(since)}
 }
@@ -242,6 +247,65 @@ func TestPick(t *testing.T) {
 			},
 		},
 		{
+			name: "who nears its maximum delay before a higher class of the same tenant",
+			load: Load{
+				Workers: []Worker{works("w", 1, DefaultPool)},
+				Waiting: []Candidate{waits("a", "a1", DefaultPool, 1, 9*time.Second), limited(waits("a", "a2", DefaultPool, 3, 5*time.Second), 10*time.Second)},
+			},
+			grants: []string{"a2"},
+		},
+		{
+			name: "less than half of the maximum delay is nothing special",
+			load: Load{
+				Workers: []Worker{works("w", 1, DefaultPool)},
+				Waiting: []Candidate{waits("a", "a1", DefaultPool, 1, 9*time.Second), limited(waits("a", "a2", DefaultPool, 3, 5*time.Second-1), 10*time.Second)},
+			},
+			grants: []string{"a1"},
+		},
+		{
+			name: "who nears its maximum delay is no more than critical",
+			load: Load{
+				Workers: []Worker{works("w", 1, DefaultPool)},
+				Waiting: []Candidate{waits("a", "a1", DefaultPool, 0, 9*time.Second), limited(waits("a", "a2", DefaultPool, 2, 8*time.Second), time.Second)},
+			},
+			grants: []string{"a1"},
+		},
+		{
+			name: "fewest slots before a maximum delay",
+			load: Load{
+				Workers: []Worker{works("w", 2, DefaultPool)},
+				Held:    []Held{holds("a", "a0", "w", 2, time.Second)},
+				Waiting: []Candidate{limited(waits("a", "a1", DefaultPool, 1, 9*time.Second), time.Second), waits("b", "b1", DefaultPool, 3, time.Second)},
+			},
+			grants: []string{"b1"},
+		},
+		{
+			name: "a short turn for who nears its maximum delay",
+			load: Load{
+				Workers: []Worker{works("w", 1, DefaultPool)},
+				Held:    []Held{holds("a", "a1", "w", 2, ShortTurn)},
+				Waiting: []Candidate{limited(waits("a", "a2", DefaultPool, 2, 5*time.Second), 10*time.Second)},
+			},
+			yields: []string{"a1"},
+		},
+		{
+			name: "critical ones keep their slot from who nears its maximum delay",
+			load: Load{
+				Workers: []Worker{works("w", 1, DefaultPool)},
+				Held:    []Held{holds("a", "a1", "w", 0, LongTurn-1)},
+				Waiting: []Candidate{limited(waits("a", "a2", DefaultPool, 2, 5*time.Second), 10*time.Second)},
+			},
+		},
+		{
+			name: "another tenant's share is not taken for a maximum delay",
+			load: Load{
+				Workers: []Worker{works("w", 2, DefaultPool)},
+				Held:    []Held{holds("a", "a1", "w", 2, time.Hour), holds("b", "b1", "w", 2, LongTurn-1)},
+				Waiting: []Candidate{limited(waits("a", "a2", DefaultPool, 3, time.Minute), time.Second)},
+			},
+			yields: []string{"a1"},
+		},
+		{
 			name: "one slot is on its way already",
 			load: Load{
 				Now:     noon,
@@ -306,6 +370,7 @@ func drawLoad(t *rapid.T) Load {
 		l.Waiting = append(l.Waiting, Candidate{
 			Tenant: someone(), Service: svc(fmt.Sprintf("c%d", i)), Pool: rapid.SampledFrom(pools).Draw(t, "pool"),
 			Priority: rapid.IntRange(0, 3).Draw(t, "class"), Since: ago(time.Duration(rapid.IntRange(0, 200).Draw(t, "since")) * time.Second),
+			MaxDelay: time.Duration(rapid.IntRange(0, 200).Draw(t, "most")) * time.Second,
 		})
 	}
 	return l
@@ -417,6 +482,7 @@ type world struct {
 	left    map[service.ID]time.Duration // of those that were given a slot
 	entered map[service.ID]time.Time
 	waited  map[service.ID]time.Duration // from the entry to the first slot
+	limits  map[service.ID]time.Duration // their maximum delays
 }
 
 func newWorld(slots int, work time.Duration) *world {
@@ -425,11 +491,13 @@ func newWorld(slots int, work time.Duration) *world {
 		work:    work,
 		load:    Load{Workers: []Worker{works("w", slots, DefaultPool)}},
 		waiting: map[tenant.ID][]Candidate{}, left: map[service.ID]time.Duration{}, entered: map[service.ID]time.Time{}, waited: map[service.ID]time.Duration{},
+		limits: map[service.ID]time.Duration{},
 	}
 }
 
-func (w *world) enter(t tenant.ID, s service.ID, class int) {
-	w.waiting[t] = append(w.waiting[t], Candidate{Tenant: t, Service: s, Pool: DefaultPool, Priority: class, Since: w.now})
+func (w *world) enter(t tenant.ID, s service.ID, class int, most time.Duration) {
+	w.limits[s] = most
+	w.waiting[t] = append(w.waiting[t], Candidate{Tenant: t, Service: s, Pool: DefaultPool, Priority: class, Since: w.now, MaxDelay: most})
 	w.entered[s] = w.now
 }
 
@@ -468,18 +536,18 @@ func (w *world) second() {
 			}
 		}
 		if h.Yield {
-			w.waiting[h.Tenant] = append(w.waiting[h.Tenant], Candidate{Tenant: h.Tenant, Service: h.Service, Pool: DefaultPool, Priority: h.Priority, Since: w.now})
+			w.waiting[h.Tenant] = append(w.waiting[h.Tenant], Candidate{Tenant: h.Tenant, Service: h.Service, Pool: DefaultPool, Priority: h.Priority, Since: w.now, MaxDelay: w.limits[h.Service]})
 		}
 		return h.Yield
 	})
 }
 
-// One tenant with 100,000 services that want to run, 99 others with 10 each: the others wait at most twice as long as
+// One tenant with 100,000 services that want to run, and all at once by their maximum delay, 99 others with 10 each: the others wait at most twice as long as
 // they would without it.
 func TestNoisyTenantDelaysNobody(t *testing.T) {
 	crowd := make([]Candidate, 100_000)
 	for i := range crowd {
-		crowd[i] = Candidate{Tenant: ten("noisy"), Service: svc(fmt.Sprintf("n%06d", i)), Pool: DefaultPool, Since: noon}
+		crowd[i] = Candidate{Tenant: ten("noisy"), Service: svc(fmt.Sprintf("n%06d", i)), Pool: DefaultPool, Since: noon, MaxDelay: time.Second}
 	}
 	for _, work := range []time.Duration{time.Second, 7 * time.Second, 40 * time.Second} {
 		t.Run(work.String(), func(t *testing.T) {
@@ -498,7 +566,7 @@ func TestNoisyTenantDelaysNobody(t *testing.T) {
 					for k := range 10 {
 						s := svc(fmt.Sprintf("q%d.%d", i, k))
 						quiet = append(quiet, s)
-						w.enter(ten(fmt.Sprintf("quiet%d", i)), s, 2)
+						w.enter(ten(fmt.Sprintf("quiet%d", i)), s, 2, 0)
 					}
 				}
 				waiting := slices.Clone(quiet)
@@ -530,7 +598,8 @@ func TestNobodyStarves(t *testing.T) {
 		w := newWorld(slots, 0)
 		n := rapid.IntRange(1, 12).Draw(t, "services")
 		for i := range n {
-			w.enter(ten(fmt.Sprintf("t%d", rapid.IntRange(0, 3).Draw(t, "tenant"))), svc(fmt.Sprintf("s%d", i)), rapid.IntRange(0, 3).Draw(t, "class"))
+			w.enter(ten(fmt.Sprintf("t%d", rapid.IntRange(0, 3).Draw(t, "tenant"))), svc(fmt.Sprintf("s%d", i)), rapid.IntRange(0, 3).Draw(t, "class"),
+				time.Duration(rapid.IntRange(0, 60).Draw(t, "most"))*time.Second)
 		}
 		// Three long turns to rise to the highest class, then one for everybody else before it.
 		bound := time.Duration(4+n) * (LongTurn + 5*time.Second)

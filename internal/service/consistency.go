@@ -36,6 +36,12 @@ func (d *Document) MaxDelay() time.Duration {
 	return i.Duration()
 }
 
+// Late says whether something that has been owed for so long is later than the document allows.
+func (d *Document) Late(delay time.Duration) bool {
+	most := d.MaxDelay()
+	return most > 0 && delay > most
+}
+
 // Awaits says whether the API answers an edit of these fields only when all systems have it.
 func (d *Document) Awaits(fields []string) bool {
 	switch d.ConsistencyLevel() {

@@ -105,7 +105,8 @@ type Service struct {
 	Realtime  bool   // carried all the time; otherwise only while a run is open
 	Pool      string
 	Priority  int
-	NextRunAt *time.Time // nil when no run is scheduled: realtime, or not active
+	MaxDelay  time.Duration // how long a change may be owed; 0 for no limit
+	NextRunAt *time.Time    // nil when no run is scheduled: realtime, or not active
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Version   int64
@@ -133,6 +134,7 @@ func (s Service) planned(doc, before *Document, zone *time.Location, now time.Ti
 	s.Realtime = schedule.Kind == Realtime
 	s.Pool = poolOf(doc)
 	s.Priority = priorityOf(doc)
+	s.MaxDelay = doc.MaxDelay()
 	switch {
 	case s.State != Active:
 		s.NextRunAt = nil

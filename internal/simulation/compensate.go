@@ -42,6 +42,19 @@ func (t *Tx) Oldest(ctx context.Context, s service.ID) (since time.Time, system 
 	return since, system, err
 }
 
+// MarkLate notes whether the service is late.
+func (t *Tx) MarkLate(ctx context.Context, s service.ID, late bool) (changed bool, err error) {
+	if err := t.step(ctx, "mark late"); err != nil {
+		return false, err
+	}
+	err = t.read(s, func(row *serviceRow) error {
+		changed = row.late != late
+		t.write(func() { row.late = late })
+		return nil
+	})
+	return changed, err
+}
+
 // Refusals lists the open outward dead letters.
 func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) (list []engine.Refusal, err error) {
 	if err := t.step(ctx, "refusals"); err != nil {

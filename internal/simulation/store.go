@@ -54,6 +54,7 @@ type serviceRow struct {
 	nextAt time.Time // when the next scheduled run is due; zero for never
 	every  time.Duration
 	lease  *leaseRow
+	late   bool
 
 	entities   map[record.EntityID]*record.Entity
 	keys       map[linkKey]record.EntityID

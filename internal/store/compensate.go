@@ -30,6 +30,17 @@ func (t *Tx) Oldest(ctx context.Context, s service.ID) (since time.Time, system 
 	return since, record.System(name), unavailable(err)
 }
 
+// MarkLate notes whether the service is later than its document allows; false when that is known.
+func (t *Tx) MarkLate(ctx context.Context, s service.ID, late bool) (changed bool, err error) {
+	query, args := `DELETE FROM lags WHERE tenant_id = current_tenant() AND service_id = $1`, []any{uuid.UUID(s)}
+	if late {
+		query = `INSERT INTO lags (tenant_id, service_id, since) VALUES (current_tenant(), $1, $2) ON CONFLICT DO NOTHING`
+		args = append(args, t.now)
+	}
+	tag, err := t.tx.Exec(ctx, query, args...)
+	return tag.RowsAffected() > 0, unavailable(err)
+}
+
 // Refusals lists the open outward dead letters, the oldest first.
 func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) ([]engine.Refusal, error) {
 	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, entity_id, op, code, message, payload, tries FROM dead_letters

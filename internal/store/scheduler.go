@@ -81,6 +81,7 @@ func (t *OperatorTx) Waiting(ctx context.Context, each int) ([]scheduler.Candida
 	for i, r := range rows {
 		waiting[i] = scheduler.Candidate{
 			Tenant: tenant.ID(r.TenantID), Service: service.ID(r.ID), Pool: r.Pool, Priority: int(r.Priority), Since: r.Since,
+			MaxDelay: time.Duration(r.MaxDelayMs) * time.Millisecond,
 		}
 	}
 	return waiting, nil

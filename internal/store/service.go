@@ -47,6 +47,7 @@ func toService(r db.Service) service.Service {
 	return service.Service{
 		ID: service.ID(r.ID), Name: r.Name, State: service.State(r.State), Reason: r.Reason, Revision: int(r.Revision), Realtime: r.Realtime,
 		Pool: r.Pool, Priority: int(r.Priority), NextRunAt: r.NextRunAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Version: r.Version,
+		MaxDelay: time.Duration(r.MaxDelayMs) * time.Millisecond,
 	}
 }
 
@@ -67,7 +68,7 @@ func (t *Tx) Services(ctx context.Context, f service.Filter) ([]service.Service,
 func (t *Tx) InsertService(ctx context.Context, s service.Service) error {
 	err := t.q.InsertService(ctx, db.InsertServiceParams{
 		ID: uuid.UUID(s.ID), Name: s.Name, State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime,
-		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, MaxDelayMs: s.MaxDelay.Milliseconds(),
 	})
 	if violates(err, "services_name") {
 		// Somebody else made it at this very moment; the caller's next try finds it.
@@ -80,7 +81,7 @@ func (t *Tx) InsertService(ctx context.Context, s service.Service) error {
 func (t *Tx) SaveService(ctx context.Context, s service.Service) (version int64, err error) {
 	version, err = t.q.SaveService(ctx, db.SaveServiceParams{
 		ID: uuid.UUID(s.ID), State: string(s.State), Reason: s.Reason, Revision: int32(s.Revision), Realtime: s.Realtime,
-		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, UpdatedAt: s.UpdatedAt,
+		Pool: s.Pool, Priority: int16(s.Priority), NextRunAt: s.NextRunAt, UpdatedAt: s.UpdatedAt, MaxDelayMs: s.MaxDelay.Milliseconds(),
 	})
 	return version, notFound(err, "service.not_found", "There is no service %q.", s.Name)
 }

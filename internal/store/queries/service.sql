@@ -1,21 +1,21 @@
 -- name: ServiceByID :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND id = $1;
 
 -- name: ServiceByName :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND name = $1;
 
 -- name: LockServiceByID :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND id = $1 FOR NO KEY UPDATE;
 
 -- name: LockServiceByName :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND name = $1 FOR NO KEY UPDATE;
 
 -- name: Services :many
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services
 WHERE tenant_id = current_tenant() AND name > sqlc.arg(after)::text
   AND (cardinality(sqlc.arg(states)::text[]) = 0 OR state = ANY(sqlc.arg(states)::text[]))
@@ -23,11 +23,11 @@ WHERE tenant_id = current_tenant() AND name > sqlc.arg(after)::text
 ORDER BY name LIMIT sqlc.arg(page)::int;
 
 -- name: InsertService :exec
-INSERT INTO services (tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+INSERT INTO services (tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, max_delay_ms)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: SaveService :one
-UPDATE services SET state = $2, reason = $3, revision = $4, realtime = $5, pool = $6, priority = $7, next_run_at = $8, updated_at = $9, version = version + 1
+UPDATE services SET state = $2, reason = $3, revision = $4, realtime = $5, pool = $6, priority = $7, next_run_at = $8, updated_at = $9, max_delay_ms = $10, version = version + 1
 WHERE tenant_id = current_tenant() AND id = $1 RETURNING version;
 
 -- name: SetNextRun :exec
@@ -103,7 +103,7 @@ UPDATE leases SET not_before = NULL, failures = 0 WHERE tenant_id = current_tena
 SELECT EXISTS (SELECT FROM leases WHERE tenant_id = current_tenant() AND service_id = $1 AND expires_at > now() AND yield);
 
 -- name: LockDue :many
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services
 WHERE tenant_id = current_tenant() AND id = ANY(sqlc.arg(ids)::uuid[]) AND state = 'active' AND next_run_at <= sqlc.arg(now)::timestamptz
 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;

@@ -856,6 +856,13 @@ type Journal struct {
 	After  json.RawMessage
 }
 
+// Services that people were told are later than their documents allow. The row goes when they are told that it is over, so that a worker that starts meanwhile does not tell it again.
+type Lag struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	Since     time.Time
+}
+
 // Which worker carries a service's data now. Every commit of the engine checks the fence, so a worker that was lost and comes back can write nothing.
 type Lease struct {
 	TenantID  uuid.UUID
@@ -1176,6 +1183,8 @@ type Service struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Version   int64
+	// How long a change may be owed to a system by the live document; 0 for no limit. Who nears it goes first among the tenant's.
+	MaxDelayMs int64
 }
 
 // What a document or a bulk run would do to the systems. It is about the live revision that it names as base, and goes when it is old.

@@ -424,29 +424,30 @@ WITH open AS (
 ), wanted AS (
     -- Three ways in, each by its own small index: most services neither are realtime nor have an open run, nor is their
     -- proof asked for.
-    SELECT s.tenant_id, s.id, s.pool, s.priority, coalesce(o.created_at, s.updated_at) AS since
+    SELECT s.tenant_id, s.id, s.pool, s.priority, s.max_delay_ms, coalesce(o.created_at, s.updated_at) AS since
     FROM services s LEFT JOIN open o ON o.tenant_id = s.tenant_id AND o.service_id = s.id
     WHERE s.state = 'active' AND s.realtime
     UNION ALL
-    SELECT s.tenant_id, s.id, s.pool, s.priority, o.created_at AS since
+    SELECT s.tenant_id, s.id, s.pool, s.priority, s.max_delay_ms, o.created_at AS since
     FROM open o JOIN services s ON s.tenant_id = o.tenant_id AND s.id = o.service_id
     WHERE s.state = 'active' AND NOT s.realtime
     UNION ALL
-    SELECT s.tenant_id, s.id, s.pool, s.priority, p.asked_at AS since
+    SELECT s.tenant_id, s.id, s.pool, s.priority, s.max_delay_ms, p.asked_at AS since
     FROM proofs p JOIN services s ON s.tenant_id = p.tenant_id AND s.id = p.service_id
     WHERE p.asked_at IS NOT NULL AND s.state = 'active' AND NOT s.realtime
       AND NOT EXISTS (SELECT FROM open o WHERE o.tenant_id = p.tenant_id AND o.service_id = p.service_id)
 ), waiting AS (
-    SELECT n.tenant_id, n.id, n.pool, n.priority, greatest(l.expires_at, l.not_before, n.since) AS since
+    SELECT n.tenant_id, n.id, n.pool, n.priority, n.max_delay_ms, greatest(l.expires_at, l.not_before, n.since) AS since
     FROM wanted n
     JOIN tenants t ON t.id = n.tenant_id AND t.state = 'active'
     LEFT JOIN leases l ON l.tenant_id = n.tenant_id AND l.service_id = n.id
     WHERE (l.expires_at IS NULL OR l.expires_at <= now()) AND (l.not_before IS NULL OR l.not_before <= now())
 )
-SELECT p.tenant_id, p.id, p.pool, p.priority, p.since::timestamptz AS since FROM (
-    SELECT w.tenant_id, w.id, w.pool, w.priority, w.since, row_number() OVER (
+SELECT p.tenant_id, p.id, p.pool, p.priority, p.max_delay_ms, p.since::timestamptz AS since FROM (
+    SELECT w.tenant_id, w.id, w.pool, w.priority, w.max_delay_ms, w.since, row_number() OVER (
         PARTITION BY w.tenant_id, w.pool
-        ORDER BY greatest(w.priority - floor(extract(epoch FROM now() - w.since) / $1::float8), 0), w.since) AS place
+        ORDER BY CASE WHEN w.max_delay_ms > 0 AND extract(epoch FROM now() - w.since) * 2000 >= w.max_delay_ms THEN 0
+            ELSE greatest(w.priority - floor(extract(epoch FROM now() - w.since) / $1::float8), 0) END, w.since) AS place
     FROM waiting w
 ) p WHERE p.place <= $2::int
 `
@@ -457,15 +458,16 @@ type WaitingServicesParams struct {
 }
 
 type WaitingServicesRow struct {
-	TenantID uuid.UUID
-	ID       uuid.UUID
-	Pool     string
-	Priority int16
-	Since    time.Time
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	Pool       string
+	Priority   int16
+	MaxDelayMs int64
+	Since      time.Time
 }
 
 // Services that need a worker and have none: of each tenant and pool the most urgent ones, where waiting for a turn's
-// seconds raises the class by one.
+// seconds raises the class by one, and half of its maximum delay makes a service as urgent as any (scheduler.Candidate).
 func (q *Queries) WaitingServices(ctx context.Context, arg WaitingServicesParams) ([]WaitingServicesRow, error) {
 	rows, err := q.db.Query(ctx, waitingServices, arg.Turn, arg.Each)
 	if err != nil {
@@ -480,6 +482,7 @@ func (q *Queries) WaitingServices(ctx context.Context, arg WaitingServicesParams
 			&i.ID,
 			&i.Pool,
 			&i.Priority,
+			&i.MaxDelayMs,
 			&i.Since,
 		); err != nil {
 			return nil, err

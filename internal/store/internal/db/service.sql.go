@@ -83,22 +83,23 @@ func (q *Queries) InsertRun(ctx context.Context, arg InsertRunParams) error {
 }
 
 const insertService = `-- name: InsertService :exec
-INSERT INTO services (tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at)
-VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO services (tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, max_delay_ms)
+VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertServiceParams struct {
-	ID        uuid.UUID
-	Name      string
-	State     string
-	Reason    string
-	Revision  int32
-	Realtime  bool
-	Pool      string
-	Priority  int16
-	NextRunAt *time.Time
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID         uuid.UUID
+	Name       string
+	State      string
+	Reason     string
+	Revision   int32
+	Realtime   bool
+	Pool       string
+	Priority   int16
+	NextRunAt  *time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	MaxDelayMs int64
 }
 
 func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) error {
@@ -114,6 +115,7 @@ func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) er
 		arg.NextRunAt,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.MaxDelayMs,
 	)
 	return err
 }
@@ -142,7 +144,7 @@ func (q *Queries) LiveDocument(ctx context.Context, id uuid.UUID) (json.RawMessa
 }
 
 const lockDue = `-- name: LockDue :many
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services
 WHERE tenant_id = current_tenant() AND id = ANY($1::uuid[]) AND state = 'active' AND next_run_at <= $2::timestamptz
 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
@@ -176,6 +178,7 @@ func (q *Queries) LockDue(ctx context.Context, arg LockDueParams) ([]Service, er
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Version,
+			&i.MaxDelayMs,
 		); err != nil {
 			return nil, err
 		}
@@ -216,7 +219,7 @@ func (q *Queries) LockRun(ctx context.Context, id uuid.UUID) (Run, error) {
 }
 
 const lockServiceByID = `-- name: LockServiceByID :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND id = $1 FOR NO KEY UPDATE
 `
 
@@ -237,12 +240,13 @@ func (q *Queries) LockServiceByID(ctx context.Context, id uuid.UUID) (Service, e
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Version,
+		&i.MaxDelayMs,
 	)
 	return i, err
 }
 
 const lockServiceByName = `-- name: LockServiceByName :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND name = $1 FOR NO KEY UPDATE
 `
 
@@ -263,6 +267,7 @@ func (q *Queries) LockServiceByName(ctx context.Context, name string) (Service, 
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Version,
+		&i.MaxDelayMs,
 	)
 	return i, err
 }
@@ -500,20 +505,21 @@ func (q *Queries) SaveRun(ctx context.Context, arg SaveRunParams) (int64, error)
 }
 
 const saveService = `-- name: SaveService :one
-UPDATE services SET state = $2, reason = $3, revision = $4, realtime = $5, pool = $6, priority = $7, next_run_at = $8, updated_at = $9, version = version + 1
+UPDATE services SET state = $2, reason = $3, revision = $4, realtime = $5, pool = $6, priority = $7, next_run_at = $8, updated_at = $9, max_delay_ms = $10, version = version + 1
 WHERE tenant_id = current_tenant() AND id = $1 RETURNING version
 `
 
 type SaveServiceParams struct {
-	ID        uuid.UUID
-	State     string
-	Reason    string
-	Revision  int32
-	Realtime  bool
-	Pool      string
-	Priority  int16
-	NextRunAt *time.Time
-	UpdatedAt time.Time
+	ID         uuid.UUID
+	State      string
+	Reason     string
+	Revision   int32
+	Realtime   bool
+	Pool       string
+	Priority   int16
+	NextRunAt  *time.Time
+	UpdatedAt  time.Time
+	MaxDelayMs int64
 }
 
 func (q *Queries) SaveService(ctx context.Context, arg SaveServiceParams) (int64, error) {
@@ -527,6 +533,7 @@ func (q *Queries) SaveService(ctx context.Context, arg SaveServiceParams) (int64
 		arg.Priority,
 		arg.NextRunAt,
 		arg.UpdatedAt,
+		arg.MaxDelayMs,
 	)
 	var version int64
 	err := row.Scan(&version)
@@ -558,7 +565,7 @@ func (q *Queries) SecretNamesAmong(ctx context.Context, names []string) ([]strin
 }
 
 const serviceByID = `-- name: ServiceByID :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND id = $1
 `
 
@@ -579,12 +586,13 @@ func (q *Queries) ServiceByID(ctx context.Context, id uuid.UUID) (Service, error
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Version,
+		&i.MaxDelayMs,
 	)
 	return i, err
 }
 
 const serviceByName = `-- name: ServiceByName :one
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services WHERE tenant_id = current_tenant() AND name = $1
 `
 
@@ -605,12 +613,13 @@ func (q *Queries) ServiceByName(ctx context.Context, name string) (Service, erro
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Version,
+		&i.MaxDelayMs,
 	)
 	return i, err
 }
 
 const services = `-- name: Services :many
-SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version
+SELECT tenant_id, id, name, state, reason, revision, realtime, pool, priority, next_run_at, created_at, updated_at, version, max_delay_ms
 FROM services
 WHERE tenant_id = current_tenant() AND name > $1::text
   AND (cardinality($2::text[]) = 0 OR state = ANY($2::text[]))
@@ -653,6 +662,7 @@ func (q *Queries) Services(ctx context.Context, arg ServicesParams) ([]Service, 
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Version,
+			&i.MaxDelayMs,
 		); err != nil {
 			return nil, err
 		}

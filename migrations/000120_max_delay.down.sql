@@ -1,0 +1,2 @@
+DROP TABLE lags;
+ALTER TABLE services DROP COLUMN max_delay_ms;
