@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/url"
 	"strings"
@@ -39,6 +40,15 @@ func connectionTag(c connection.Connection, usedBy ...string) string {
 		checked = c.CheckedAt.UnixMicro()
 	}
 	return etag(c.Version, c.State, "\x00", c.Reason, "\x00", checked, "\x00", usedBy)
+}
+
+func showListening(l *connection.Listening) nullable.Nullable[spec.ConnectionSubscription] {
+	if l == nil {
+		return nullable.NewNullNullable[spec.ConnectionSubscription]()
+	}
+	return nullable.NewNullableWithValue(spec.ConnectionSubscription{
+		State: spec.ConnectionSubscriptionState(l.State()), Callback: l.Callback, Since: maybeTime(l.Since), Until: maybeTime(l.EndsAt), RenewAt: maybeTime(l.RenewAt), Reason: l.Reason,
+	})
 }
 
 func (s *server) ListConnections(ctx context.Context, req spec.ListConnectionsRequestObject) (spec.ListConnectionsResponseObject, error) {
@@ -82,11 +92,16 @@ func (s *server) GetConnection(ctx context.Context, req spec.GetConnectionReques
 	if err != nil {
 		return nil, err
 	}
-	tag := connectionTag(c, usedBy...)
+	listening, err := s.Connections.Listening(ctx, who(ctx), c.ID.Public())
+	if err != nil {
+		return nil, err
+	}
+	body := showConnection(c)
+	body.Subscription = showListening(listening)
+	tag := connectionTag(c, append(usedBy, fmt.Sprintf("%+v", body.Subscription))...)
 	if current(req.Params.IfNoneMatch, tag) {
 		return spec.GetConnection304Response{Headers: spec.NotModifiedResponseHeaders{ETag: tag}}, nil
 	}
-	body := showConnection(c)
 	usedBy = texts(usedBy)
 	body.UsedBy = &usedBy
 	return spec.GetConnection200JSONResponse{Body: body, Headers: spec.GetConnection200ResponseHeaders{ETag: tag}}, nil

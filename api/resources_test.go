@@ -209,6 +209,18 @@ func TestConnectorsAndConnections(t *testing.T) {
 	if v := w.want(200, p.as("GET", "/v1/connections/store", "")).json(t); !reflect.DeepEqual(v["secretSettings"], []any{"token"}) || !reflect.DeepEqual(v["usedBy"], []any{}) {
 		t.Errorf("renamed: %v", v)
 	}
+	plain := w.want(200, p.as("GET", "/v1/connections/store", ""))
+	if v, there := plain.json(t)["subscription"]; v != nil || !there {
+		t.Errorf("without a subscription: %s", plain.body)
+	}
+	w.exec(`INSERT INTO connection_subscriptions (tenant_id, connection_id, callback, since, ends_at, renew_at, reason) SELECT tenant_id, id, 'https://a.example/hooks', '2026-11-23T09:00:00Z', '2026-11-26T09:00:00Z', '2026-11-25T09:00:00Z', 'It refuses.' FROM connections WHERE name = 'store'`)
+	subscribed := w.want(200, p.as("GET", "/v1/connections/store", ""))
+	if v := subscribed.json(t)["subscription"]; !reflect.DeepEqual(v, map[string]any{"state": "failing", "callback": "https://a.example/hooks", "since": "2026-11-23T09:00:00Z", "until": "2026-11-26T09:00:00Z", "renewAt": "2026-11-25T09:00:00Z", "reason": "It refuses."}) {
+		t.Errorf("the subscription is %v", v)
+	}
+	if subscribed.header.Get("ETag") == plain.header.Get("ETag") {
+		t.Error("the subscription is new and the ETag is not")
+	}
 	objects := w.want(200, p.as("GET", "/v1/connections/store/objects", "")).json(t)["data"].([]any)
 	if o := objects[0].(map[string]any); len(objects) != 1 || o["name"] != "products" || !reflect.DeepEqual(o["key"], []any{"sku"}) {
 		t.Errorf("the objects are %v", objects)

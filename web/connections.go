@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 	"github.com/go-chi/chi/v5"
@@ -128,6 +129,9 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	if view.History, err = v.historyView(c, v.can(auth.EditConnections)); err != nil {
 		return view, err
 	}
+	if view.Listening, view.Deaf, err = v.listeningView(c); err != nil {
+		return view, err
+	}
 	view.MayEdit = v.can(auth.EditConnections) && c.Owner == nil
 	view.MayDelete = view.MayEdit
 	if len(view.Line.Services) > 0 {
@@ -155,6 +159,28 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	view.Code = []ui.Code{{Title: "Connection", Lang: "shell", Text: v.curl("GET", api, "")}, {Title: "Test", Lang: "shell", Text: v.curl("POST", api+":test", "")}, {Title: "Health", Lang: "shell", Text: v.curl("GET", api+"/health", "")},
 		{Title: "Objects", Lang: "shell", Text: v.curl("GET", api+"/objects", "")}}
 	return view, nil
+}
+
+// listeningView says whether the vendor tells of changes, since when and until when.
+func (v *visit) listeningView(c connection.Connection) (facts []ui.KeyValue, deaf *ui.Alert, err error) {
+	l, err := v.h.Connections.Listening(v.ctx(), v.who, c.ID.Public())
+	if err != nil || l == nil {
+		return nil, nil, err
+	}
+	words := map[connection.Telling]string{connection.Asking: "it is being asked", connection.Active: "it tells", connection.Failing: "asking it failed"}
+	facts = []ui.KeyValue{{Key: "The vendor", Text: words[l.State()]}}
+	for _, f := range []struct {
+		key string
+		at  *time.Time
+	}{{"Since", l.Since}, {"Until", l.EndsAt}, {"Asked again", l.RenewAt}} {
+		if f.at != nil {
+			facts = append(facts, ui.KeyValue{Key: f.key, Body: ui.Fragments{ui.Time{At: *f.at}}})
+		}
+	}
+	if l.Reason != "" {
+		deaf = &ui.Alert{Tone: ui.Warn, Title: "Changes are found by looking meanwhile", Text: l.Reason}
+	}
+	return facts, deaf, nil
 }
 
 // settingsShown lists the settings in the connector's order. Of secret ones only that there is a value.

@@ -43,6 +43,8 @@ type ConnectionView struct {
 	Sandboxed bool // it speaks to a simulator
 	Grant     GrantView
 	History   HistoryView
+	Listening []ui.KeyValue // how it stands with the vendor's telling of changes; none when nobody listens
+	Deaf      *ui.Alert     // why the vendor does not tell
 	MayEdit   bool
 	MayDelete bool
 	WhyNot    string // why it cannot be deleted now

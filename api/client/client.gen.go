@@ -88,6 +88,27 @@ func (e ConnectionState) Valid() bool {
 	}
 }
 
+// Defines values for ConnectionSubscriptionState.
+const (
+	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
+	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
+	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
+)
+
+// Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
+func (e ConnectionSubscriptionState) Valid() bool {
+	switch e {
+	case ConnectionSubscriptionStateActive:
+		return true
+	case ConnectionSubscriptionStateAsking:
+		return true
+	case ConnectionSubscriptionStateFailing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConnectorClass.
 const (
 	ConnectorClassPremium  ConnectorClass = "premium"
@@ -2323,9 +2344,12 @@ type Connection struct {
 	Service nullable.Nullable[string] `json:"service"`
 
 	// Settings Those that are not secret. ${NAME} stands for a secret.
-	Settings  map[string]string `json:"settings"`
-	State     ConnectionState   `json:"state"`
-	UpdatedAt time.Time         `json:"updatedAt"`
+	Settings map[string]string `json:"settings"`
+	State    ConnectionState   `json:"state"`
+
+	// Subscription Our request to the vendor to tell of changes; only for a single connection. Null where nobody listens.
+	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription,omitempty"`
+	UpdatedAt    time.Time                                 `json:"updatedAt"`
 
 	// UsedBy Names of the services that use it; only for a single connection.
 	UsedBy  *[]string `json:"usedBy,omitempty"`
@@ -2432,6 +2456,30 @@ type ConnectionSpell struct {
 
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionSubscription defines model for ConnectionSubscription.
+type ConnectionSubscription struct {
+	// Callback Where the vendor sends its messages.
+	Callback string `json:"callback"`
+
+	// Reason Why asking last failed, for people; empty when it did not.
+	Reason string `json:"reason"`
+
+	// RenewAt When the vendor is asked again: in time before the end, or some minutes after asking failed.
+	RenewAt nullable.Nullable[time.Time] `json:"renewAt"`
+
+	// Since Since when the vendor tells; null until it first agreed.
+	Since nullable.Nullable[time.Time] `json:"since"`
+
+	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+	State ConnectionSubscriptionState `json:"state"`
+
+	// Until When it ends unless it is renewed; null is never.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+type ConnectionSubscriptionState string
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {

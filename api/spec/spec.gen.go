@@ -94,6 +94,27 @@ func (e ConnectionState) Valid() bool {
 	}
 }
 
+// Defines values for ConnectionSubscriptionState.
+const (
+	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
+	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
+	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
+)
+
+// Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
+func (e ConnectionSubscriptionState) Valid() bool {
+	switch e {
+	case ConnectionSubscriptionStateActive:
+		return true
+	case ConnectionSubscriptionStateAsking:
+		return true
+	case ConnectionSubscriptionStateFailing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConnectorClass.
 const (
 	ConnectorClassPremium  ConnectorClass = "premium"
@@ -169,24 +190,6 @@ func (e DeadLetterOp) Valid() bool {
 	}
 }
 
-// Defines values for DeadLetterDiscardsDirection.
-const (
-	DeadLetterDiscardsDirectionIn  DeadLetterDiscardsDirection = "in"
-	DeadLetterDiscardsDirectionOut DeadLetterDiscardsDirection = "out"
-)
-
-// Valid indicates whether the value is a known member of the DeadLetterDiscardsDirection enum.
-func (e DeadLetterDiscardsDirection) Valid() bool {
-	switch e {
-	case DeadLetterDiscardsDirectionIn:
-		return true
-	case DeadLetterDiscardsDirectionOut:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DeadLetterGroupDirection.
 const (
 	DeadLetterGroupDirectionIn  DeadLetterGroupDirection = "in"
@@ -199,24 +202,6 @@ func (e DeadLetterGroupDirection) Valid() bool {
 	case DeadLetterGroupDirectionIn:
 		return true
 	case DeadLetterGroupDirectionOut:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DeadLetterSelectionDirection.
-const (
-	DeadLetterSelectionDirectionIn  DeadLetterSelectionDirection = "in"
-	DeadLetterSelectionDirectionOut DeadLetterSelectionDirection = "out"
-)
-
-// Valid indicates whether the value is a known member of the DeadLetterSelectionDirection enum.
-func (e DeadLetterSelectionDirection) Valid() bool {
-	switch e {
-	case DeadLetterSelectionDirectionIn:
-		return true
-	case DeadLetterSelectionDirectionOut:
 		return true
 	default:
 		return false
@@ -1096,33 +1081,6 @@ func (e RecordSyncOutcome) Valid() bool {
 	case RecordSyncOutcomePending:
 		return true
 	case RecordSyncOutcomeSynced:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for RecordWaitingReason.
-const (
-	RecordWaitingReasonApproval  RecordWaitingReason = "approval"
-	RecordWaitingReasonFrozen    RecordWaitingReason = "frozen"
-	RecordWaitingReasonHold      RecordWaitingReason = "hold"
-	RecordWaitingReasonQuiet     RecordWaitingReason = "quiet"
-	RecordWaitingReasonReference RecordWaitingReason = "reference"
-)
-
-// Valid indicates whether the value is a known member of the RecordWaitingReason enum.
-func (e RecordWaitingReason) Valid() bool {
-	switch e {
-	case RecordWaitingReasonApproval:
-		return true
-	case RecordWaitingReasonFrozen:
-		return true
-	case RecordWaitingReasonHold:
-		return true
-	case RecordWaitingReasonQuiet:
-		return true
-	case RecordWaitingReasonReference:
 		return true
 	default:
 		return false
@@ -2197,33 +2155,6 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
-// ConflictAlert defines model for ConflictAlert.
-type ConflictAlert struct {
-	At time.Time `json:"at"`
-
-	// Conflicts How many there were within the time.
-	Conflicts int64 `json:"conflicts"`
-
-	// Count How many are an alert.
-	Count int `json:"count"`
-
-	// Field The entity's field; null for any.
-	Field         nullable.Nullable[string] `json:"field"`
-	ID            string                    `json:"id"`
-	Service       string                    `json:"service"`
-	ServiceName   string                    `json:"serviceName"`
-	WithinSeconds int64                     `json:"withinSeconds"`
-}
-
-// ConflictAlertList defines model for ConflictAlertList.
-type ConflictAlertList struct {
-	Data    []ConflictAlert `json:"data"`
-	HasMore bool            `json:"hasMore"`
-
-	// NextCursor For the `cursor` of the next page; null at the end.
-	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
 // ConflictDay defines model for ConflictDay.
 type ConflictDay struct {
 	ByPerson int64 `json:"byPerson"`
@@ -2359,9 +2290,12 @@ type Connection struct {
 	Service nullable.Nullable[string] `json:"service"`
 
 	// Settings Those that are not secret. ${NAME} stands for a secret.
-	Settings  map[string]string `json:"settings"`
-	State     ConnectionState   `json:"state"`
-	UpdatedAt time.Time         `json:"updatedAt"`
+	Settings map[string]string `json:"settings"`
+	State    ConnectionState   `json:"state"`
+
+	// Subscription Our request to the vendor to tell of changes; only for a single connection. Null where nobody listens.
+	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription,omitempty"`
+	UpdatedAt    time.Time                                 `json:"updatedAt"`
 
 	// UsedBy Names of the services that use it; only for a single connection.
 	UsedBy  *[]string `json:"usedBy,omitempty"`
@@ -2468,6 +2402,30 @@ type ConnectionSpell struct {
 
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionSubscription defines model for ConnectionSubscription.
+type ConnectionSubscription struct {
+	// Callback Where the vendor sends its messages.
+	Callback string `json:"callback"`
+
+	// Reason Why asking last failed, for people; empty when it did not.
+	Reason string `json:"reason"`
+
+	// RenewAt When the vendor is asked again: in time before the end, or some minutes after asking failed.
+	RenewAt nullable.Nullable[time.Time] `json:"renewAt"`
+
+	// Since Since when the vendor tells; null until it first agreed.
+	Since nullable.Nullable[time.Time] `json:"since"`
+
+	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+	State ConnectionSubscriptionState `json:"state"`
+
+	// Until When it ends unless it is renewed; null is never.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+type ConnectionSubscriptionState string
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {
@@ -2790,39 +2748,6 @@ type DeadLetterDirection string
 // DeadLetterOp defines model for DeadLetter.Op.
 type DeadLetterOp string
 
-// DeadLetterDiscards defines model for DeadLetterDiscards.
-type DeadLetterDiscards struct {
-	Code      *string                      `json:"code,omitempty"`
-	Direction *DeadLetterDiscardsDirection `json:"direction,omitempty"`
-
-	// DryRun Count them only.
-	DryRun *bool  `json:"dryRun,omitempty"`
-	Reason string `json:"reason"`
-
-	// Service Id or name.
-	Service *string `json:"service,omitempty"`
-	System  *string `json:"system,omitempty"`
-}
-
-// DeadLetterDiscardsDirection defines model for DeadLetterDiscards.Direction.
-type DeadLetterDiscardsDirection string
-
-// DeadLetterFlaw defines model for DeadLetterFlaw.
-type DeadLetterFlaw struct {
-	// Field As its system calls it, as in the payload.
-	Field   string `json:"field"`
-	Message string `json:"message"`
-	Rule    string `json:"rule"`
-}
-
-// DeadLetterFlawList defines model for DeadLetterFlawList.
-type DeadLetterFlawList struct {
-	Data []DeadLetterFlaw `json:"data"`
-
-	// NextCursor For the `cursor` of the next page; null at the end.
-	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
-}
-
 // DeadLetterGroup defines model for DeadLetterGroup.
 type DeadLetterGroup struct {
 	Code      string                   `json:"code"`
@@ -2865,36 +2790,8 @@ type DeadLetterPatch struct {
 	Fields json.RawMessage `json:"fields"`
 }
 
-// DeadLetterSelection defines model for DeadLetterSelection.
-type DeadLetterSelection struct {
-	Code      *string                       `json:"code,omitempty"`
-	Direction *DeadLetterSelectionDirection `json:"direction,omitempty"`
-
-	// DryRun Count them only.
-	DryRun *bool `json:"dryRun,omitempty"`
-
-	// Service Id or name.
-	Service *string `json:"service,omitempty"`
-	System  *string `json:"system,omitempty"`
-}
-
-// DeadLetterSelectionDirection defines model for DeadLetterSelection.Direction.
-type DeadLetterSelectionDirection string
-
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
-
-// DeadLettersDecided defines model for DeadLettersDecided.
-type DeadLettersDecided struct {
-	// Done How many were decided; 0 for a dry run.
-	Done int `json:"done"`
-
-	// Remaining How many are left: repeat the request.
-	Remaining int64 `json:"remaining"`
-
-	// Selected How many the selection had when the request came.
-	Selected int64 `json:"selected"`
-}
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -4447,25 +4344,6 @@ type RecordSyncRequest struct {
 	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
 }
 
-// RecordWaiting Why the record is not on its way to the system, where it waits for more than its turn.
-type RecordWaiting struct {
-	// Hold The hold that it waits for.
-	Hold nullable.Nullable[string] `json:"hold"`
-
-	// Reason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
-	Reason RecordWaitingReason `json:"reason"`
-
-	// Record The record that is waited for.
-	Record nullable.Nullable[string] `json:"record"`
-	Text   string                    `json:"text"`
-
-	// Until When it is looked at again at the latest.
-	Until nullable.Nullable[time.Time] `json:"until"`
-}
-
-// RecordWaitingReason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
-type RecordWaitingReason string
-
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -5269,9 +5147,6 @@ type SystemRecordStatus struct {
 
 	// Status absent: the system holds no copy and is owed none.
 	Status SystemRecordStatusStatus `json:"status"`
-
-	// Waiting Why the record is not on its way to the system, where it waits for more than its turn.
-	Waiting *RecordWaiting `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
@@ -5884,18 +5759,6 @@ type UpdateBudgetParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
-// ListConflictAlertsParams defines parameters for ListConflictAlerts.
-type ListConflictAlertsParams struct {
-	// Limit At most so many.
-	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
-
-	// Cursor The `nextCursor` of the page before, with the same filters.
-	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// FilterService The id or name of a service.
-	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
-}
-
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
 type GetConflictStatisticsParams struct {
 	// FilterService The id or name of a service.
@@ -6078,18 +5941,6 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// DiscardDeadLettersParams defines parameters for DiscardDeadLetters.
-type DiscardDeadLettersParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// RedriveDeadLettersParams defines parameters for RedriveDeadLetters.
-type RedriveDeadLettersParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6937,17 +6788,8 @@ type TryConnectorJSONRequestBody = ConnectorTrialRequest
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
-// CheckDeadLetterJSONRequestBody defines body for CheckDeadLetter for application/json ContentType.
-type CheckDeadLetterJSONRequestBody = DeadLetterPatch
-
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
-
-// DiscardDeadLettersJSONRequestBody defines body for DiscardDeadLetters for application/json ContentType.
-type DiscardDeadLettersJSONRequestBody = DeadLetterDiscards
-
-// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
-type RedriveDeadLettersJSONRequestBody = DeadLetterSelection
 
 // FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
 type FlagForReviewJSONRequestBody = DiscrepancyFlag
@@ -7158,9 +7000,6 @@ type ServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
-	// ListConflictAlerts Conflict alerts, newest first
-	// (GET /v1/conflict-alerts)
-	ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
@@ -7263,9 +7102,6 @@ type ServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
-	// CheckDeadLetter Try corrections without keeping them
-	// (POST /v1/dead-letters/{deadLetter}:check)
-	CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -7275,12 +7111,6 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
-	// DiscardDeadLetters Give many changes up
-	// (POST /v1/dead-letters:discard)
-	DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams)
-	// RedriveDeadLetters Try many dead letters again
-	// (POST /v1/dead-letters:redrive)
-	RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
@@ -7779,12 +7609,6 @@ func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budg
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListConflictAlerts Conflict alerts, newest first
-// (GET /v1/conflict-alerts)
-func (_ Unimplemented) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 // (GET /v1/conflict-statistics)
 func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
@@ -7989,12 +7813,6 @@ func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, de
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// CheckDeadLetter Try corrections without keeping them
-// (POST /v1/dead-letters/{deadLetter}:check)
-func (_ Unimplemented) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // DiscardDeadLetter Give a change up
 // (POST /v1/dead-letters/{deadLetter}:discard)
 func (_ Unimplemented) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
@@ -8010,18 +7828,6 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// DiscardDeadLetters Give many changes up
-// (POST /v1/dead-letters:discard)
-func (_ Unimplemented) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// RedriveDeadLetters Try many dead letters again
-// (POST /v1/dead-letters:redrive)
-func (_ Unimplemented) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9413,65 +9219,6 @@ func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateBudget(w, r, budget, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ListConflictAlerts operation middleware
-func (siw *ServerInterfaceWrapper) ListConflictAlerts(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListConflictAlertsParams
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "filter[service]" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
-		}
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListConflictAlerts(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10969,32 +10716,6 @@ func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
-// CheckDeadLetter operation middleware
-func (siw *ServerInterfaceWrapper) CheckDeadLetter(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "deadLetter" -------------
-	var deadLetter InDeadLetter
-
-	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CheckDeadLetter(w, r, deadLetter)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // DiscardDeadLetter operation middleware
 func (siw *ServerInterfaceWrapper) DiscardDeadLetter(w http.ResponseWriter, r *http.Request) {
 
@@ -11136,88 +10857,6 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// DiscardDeadLetters operation middleware
-func (siw *ServerInterfaceWrapper) DiscardDeadLetters(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params DiscardDeadLettersParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DiscardDeadLetters(w, r, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// RedriveDeadLetters operation middleware
-func (siw *ServerInterfaceWrapper) RedriveDeadLetters(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params RedriveDeadLettersParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RedriveDeadLetters(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18103,9 +17742,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/conflict-alerts", wrapper.ListConflictAlerts)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
 	})
 	r.Group(func(r chi.Router) {
@@ -18148,19 +17784,10 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letter-groups", wrapper.ListDeadLetterGroups)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/dead-letters:redrive", wrapper.RedriveDeadLetters)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/dead-letters:discard", wrapper.DiscardDeadLetters)
-	})
-	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:check", wrapper.CheckDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
@@ -19095,49 +18722,6 @@ type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListConflictAlertsRequestObject struct {
-	Params ListConflictAlertsParams
-}
-
-type ListConflictAlertsResponseObject interface {
-	VisitListConflictAlertsResponse(w http.ResponseWriter) error
-}
-
-type ListConflictAlerts200JSONResponse ConflictAlertList
-
-func (response ListConflictAlerts200JSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ListConflictAlertsdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ListConflictAlertsdefaultApplicationProblemPlusJSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20691,50 +20275,6 @@ func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEdi
 	return err
 }
 
-type CheckDeadLetterRequestObject struct {
-	DeadLetter InDeadLetter `json:"deadLetter"`
-	Body       *CheckDeadLetterJSONRequestBody
-}
-
-type CheckDeadLetterResponseObject interface {
-	VisitCheckDeadLetterResponse(w http.ResponseWriter) error
-}
-
-type CheckDeadLetter200JSONResponse DeadLetterFlawList
-
-func (response CheckDeadLetter200JSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CheckDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response CheckDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DiscardDeadLetterRequestObject struct {
 	DeadLetter InDeadLetter `json:"deadLetter"`
 	Params     DiscardDeadLetterParams
@@ -20854,94 +20394,6 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DiscardDeadLettersRequestObject struct {
-	Params DiscardDeadLettersParams
-	Body   *DiscardDeadLettersJSONRequestBody
-}
-
-type DiscardDeadLettersResponseObject interface {
-	VisitDiscardDeadLettersResponse(w http.ResponseWriter) error
-}
-
-type DiscardDeadLetters200JSONResponse DeadLettersDecided
-
-func (response DiscardDeadLetters200JSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedriveDeadLettersRequestObject struct {
-	Params RedriveDeadLettersParams
-	Body   *RedriveDeadLettersJSONRequestBody
-}
-
-type RedriveDeadLettersResponseObject interface {
-	VisitRedriveDeadLettersResponse(w http.ResponseWriter) error
-}
-
-type RedriveDeadLetters200JSONResponse DeadLettersDecided
-
-func (response RedriveDeadLetters200JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -27528,9 +26980,6 @@ type StrictServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
-	// ListConflictAlerts Conflict alerts, newest first
-	// (GET /v1/conflict-alerts)
-	ListConflictAlerts(ctx context.Context, request ListConflictAlertsRequestObject) (ListConflictAlertsResponseObject, error)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
@@ -27633,9 +27082,6 @@ type StrictServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
-	// CheckDeadLetter Try corrections without keeping them
-	// (POST /v1/dead-letters/{deadLetter}:check)
-	CheckDeadLetter(ctx context.Context, request CheckDeadLetterRequestObject) (CheckDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -27645,12 +27091,6 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
-	// DiscardDeadLetters Give many changes up
-	// (POST /v1/dead-letters:discard)
-	DiscardDeadLetters(ctx context.Context, request DiscardDeadLettersRequestObject) (DiscardDeadLettersResponseObject, error)
-	// RedriveDeadLetters Try many dead letters again
-	// (POST /v1/dead-letters:redrive)
-	RedriveDeadLetters(ctx context.Context, request RedriveDeadLettersRequestObject) (RedriveDeadLettersResponseObject, error)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
@@ -28456,32 +27896,6 @@ func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, bu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
 		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ListConflictAlerts operation middleware
-func (sh *strictHandler) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
-	var request ListConflictAlertsRequestObject
-
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ListConflictAlerts(ctx, request.(ListConflictAlertsRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListConflictAlerts")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ListConflictAlertsResponseObject); ok {
-		if err := validResponse.VisitListConflictAlertsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29452,39 +28866,6 @@ func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
-// CheckDeadLetter operation middleware
-func (sh *strictHandler) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
-	var request CheckDeadLetterRequestObject
-
-	request.DeadLetter = deadLetter
-
-	var body CheckDeadLetterJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.CheckDeadLetter(ctx, request.(CheckDeadLetterRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "CheckDeadLetter")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(CheckDeadLetterResponseObject); ok {
-		if err := validResponse.VisitCheckDeadLetterResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // DiscardDeadLetter operation middleware
 func (sh *strictHandler) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
 	var request DiscardDeadLetterRequestObject
@@ -29566,72 +28947,6 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// DiscardDeadLetters operation middleware
-func (sh *strictHandler) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
-	var request DiscardDeadLettersRequestObject
-
-	request.Params = params
-
-	var body DiscardDeadLettersJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.DiscardDeadLetters(ctx, request.(DiscardDeadLettersRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "DiscardDeadLetters")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(DiscardDeadLettersResponseObject); ok {
-		if err := validResponse.VisitDiscardDeadLettersResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// RedriveDeadLetters operation middleware
-func (sh *strictHandler) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
-	var request RedriveDeadLettersRequestObject
-
-	request.Params = params
-
-	var body RedriveDeadLettersJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.RedriveDeadLetters(ctx, request.(RedriveDeadLettersRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "RedriveDeadLetters")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(RedriveDeadLettersResponseObject); ok {
-		if err := validResponse.VisitRedriveDeadLettersResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -33720,955 +33035,940 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqjr3xHcf22s7kfDfxjdEkuhsRG2AIUO0eH7/356AKAMEm",
-	"wB8tJTN+nt0/dmI1SQCFQqF+furjIpfbSgomtFpcflxsGC1YDf/55C1dm/8tmMprXmkuxeJy8XbDyC2r",
-	"FZciIytZk2erkx+ozjeEisL844UUDP9yusgWNfu94TUrFpe6bli2UPmGban5rN5XbHG5ULrmYr349Clb",
-	"PJc5xVEOB/1pw2pG9IYRwXZEb7hYE67mff9TtqhoTbdM2/U9bmol6/gK3wv2QeMD74lcwdAVXTOyZCtZ",
-	"s4zsuN7AXxXdMrLipfmqmRA3n/i9YfV+kS0E3Zo55DhSOLst/fCcibXeLC4vzs7Osgg5nsJHXzfijaaa",
-	"xeYpFSNcECr2do6KEWUehpmwD1UpC7a4XNFSsfjMcOI/w0vvOhPkmm2BTH+p2Wpxufj/fdkyypf4mPrS",
-	"T+6TXwCta7oP5v+G1bc8Z3Ey84LImpi5mAVQovDhFB3dbPGpdwMEjdHzWcG2ldRM5Pu/sX1/QtfkhgEh",
-	"97KpSb6RPGfA4XrDFTGMxpTOiGoMrytCSU1FIbfkxx+ffXdK3jChCV1TLpA3uM6AP+x7ZEMVEZIolktR",
-	"ELZasVzDkVkzrVpOokLtWO0JgMexpUCwhhOziKEDEFLk0aNsseXC/ft8nD4vgSy0PJJO/zyC3IEAKxBb",
-	"cVY10pDoDdVkR80qaZEZ3n3/P97D2ncbqtktqwmHudfslPzE9UY2mnANq8GFmN8fXvw1g5U+PL8guw0T",
-	"5hFuqKFJ3tQ1EE7syVbWLL1wK3Znyli7xvTuHrPWq/tayfDMzc2S2KFrEUx6Lxuyobfsijw4exhOS2le",
-	"lm5iQ/Np77Dpk3qjaeQyef8/3l8SKco9zgPIhRQSjOyZRtJJ8/cdV+yISTHRbBeXPy/+x+JdlKnFdfFb",
-	"o/SWCR3fbep//0IRXvgpVFRv2gm0T83lOHFd8ajANYPfsP3gqPjq3BG/bYo1Syx3Cb8NDYpPzB70sRSr",
-	"kueJYXP769DA7pljhhYsj+tOdnD7OwzvLt30NNzXjpxISq3K3c9fKGJeNxOhgtCSU2VuFK6HpwRK1NwZ",
-	"NVWaLOa34R2Bt48b9DFoX/GBCzY4Irw6e9SaFTzFfvDb4FLx7eMGfSE1GxrY3AhsfHT4zNwZfMdo8Zxp",
-	"zRJMVzBakBIeGJpB0X5m9gy4ymtWUZEnpFzRPjA4heA7s+fQVCXPaWobKsqHV+9fnzvw97Is4mNuZFkM",
-	"jWl+nz3cM3HLNU2LOu5/Hxq6feqYCci0QYM/jgwN788d9zkXiUFLLgZHNL/PHu4Htl2mTtQWfhsaEp+Y",
-	"PehrYwzkvOQDG1x3nhmaRPfJoyZTF+lJ1MjcoBpzrcAqsta42ivNtgPTqosjpnPL1QBV8NcvFBGNoX1y",
-	"cPuVEcuRb41WeXH+8OuHf33w1cOvwXrCP7a2ExearVntJtiU7HpACaH56Ia1X5hNnSZFmGZkyPljvWF5",
-	"ndIuFfxmdoFuWessePz6h1/fvvzbkxeJaeBrR8xkwLli3SRTND776LHjvyppgvpVSQfJr4IPzB4cDlli",
-	"7fAbLp0L9CZ4chQyb7ahBXgwJ/zu3Om8ZYKmTCwNvw0RAp+YPehPbLmR8uY7VvJbVqe0D/vr0Pi7gw8d",
-	"OZEnoqgkT5GB2V8nTMR/aKYLmW9jGvC1JlupNFGSbKnYp/yLJbwdjlCwFW1Kvbi8eJQtVrLeUo1y78HF",
-	"Imvl5PnZ2aiAfM1umWjYD1LojepP8Xu5g7mRLTyAvrKqZooJTaQwqkVeNgUrrojztdClCrn4YDH4nUVU",
-	"rp9fjM8Xj1dkps8KsNXwmKiMKFbRmmpWkOWe5HK7peqK0LIMJwnuI1qW76c6pu3X4y7pQ1/voGMPtukZ",
-	"vnoeeIado/oTchhT+ltZcAYDfGclhPnvXApt/5NWqCRzKb78TeE9xz7QbVWCCHZSFMxVTXMN03dk/Plj",
-	"aFgbi2d7UizN5hX4r0W2kMvfmHnt8uf2E61Xp5JKr2umfi8Xn7KDr6mNrILPmX8efK9RWm5ZHX5wu4dv",
-	"vfsUUnnI3+/pYqgWUmNPt2WHGo4Yl8Qt5BdhSXH5iyDkhHzkxSXJ620GnoBL0q4uC/wV8MhJscyIXcsl",
-	"+dl98d2n4Etmxe5TsK7uVyx9Op9xFDHfWYyEjg5d4HZ5/i4xt8z/efPyhWH0///1D88zQq3MuXj0Ffkb",
-	"//bUPKq+tO+d+DtoWxD89pIp8JG///L23BPcBUQMt70nXIGiiT/2o1+fssUPVPAVUzMZd0kV+7EujUmm",
-	"daUuv/zSkOvUPnGay+2XtOIg8NznzwPm+rigteZ5iWfnhu0Nv/Fi8c4QTjXbLTU30+LaPmSEh2xq2BKz",
-	"CM01cMxL+7dFe4TNvzrMSYuCo+f6VS0rVms4sHgv2JdwWhM41C3mkpz/IpBxzIC/CJjQJXHzmc8coZvL",
-	"jTKVQfy76ktk0BEO8c9P5BEQd6qSQuF2hV7LeRyzuDx/kC1yWZatFNIyv/m1ZLesNLKvYDkvWPEt7H5B",
-	"yXN5y0oKeuaKs7IAsU8NvfdeDq7KX8+++mb34Ld/rFbn9dnZ2fnZwzP7f2sj0iomWHFtruGLs4uvTs7P",
-	"Ty4evD0/uzw7uzw7/y9YMIUJLx7LRthraUMFWlxo0pn/GB4Gn3xrWfPN3348OYe/KlneRoY/h+HPcHgF",
-	"GsP5RRbcCOp2ZED76AvvJGBCy3p/ovYiNz/zguElQuNLh7ELVjJtttrerIoxMUQqq+peLna0ZhvZKIZ3",
-	"yC0tG7O/F5/eZQuF4We/ePOeNhf+eo+nqKGleQeTAhaXF9lix4Vg9eF3J18znicjpyv0pRv2jiQsxD5t",
-	"H/sSnoHPdn2001mfbg1bLS5FU5aG/c37i+fXP754/P3JxdnF14tskdfM6EPXAztlH4Gj0ah6mDcwYpXv",
-	"3aBMFPh1/OeWfnjFamd/nMMfXrOCbYFmTu2x+uDlg2xRsTqHxS4uzhbZwhhpoCNUJdVGyT1Rmtaa1UZV",
-	"8KcJPE20EfmG5HRbUb5Gk61gbGtY7mEryZ/jY3K1Ah/QLS158bSW2zQ54JEfheYlPvP1ydlXJw/O3l5c",
-	"uGdmMI/f1yT7FOzUfLDru57PAu1/LS5OH511dmrRqGLxyctAt1dW2RPDG+58hJeLJR+Rh+jtcZ/3u/Wy",
-	"0XTNiETbV294jecWj3JR05UOz+x5ttjVXGsmvgUjsiNkzh69Pfum3avlJJ61enxH7H+avontzqQ2sY0r",
-	"EKp83Hl3J5nQDSVMZwgrBfDSOOUC2Hn4Aix47a9Nbk6Si91UNez8+cUn/Nvw/YlPm3/XSg8JHGC8ovx9",
-	"eNdAefPXXUkj3wyuui1Tiq6Z8/WYqbjoPw3ckFYjM5OVRYNmkawME1WK1YYPK7ovJS2C5S+2Dca5bxo/",
-	"oU8BfweXueX8BkQPaGf3evH626+o+S0T4a2ptKzZqpbgptA16KLn4U043bBqGS/B70EUC2TXQcxphvBS",
-	"iq8FK95KJGNHgbOCB5Q3XPfF2cXDk/Ozk/OLt2cdTQM4u72EQlYH9jbCnwmzBydnp2fnLctamelYUo3s",
-	"zw0X8Fz7QWPwK8XF+plYXP78LltA+kRPBFoWCeMJizoXU/S+aRqikmVjvzuT5bwyh+ft/MFZyFa/Nzy/",
-	"WUp5o1pV7JtvTr/5xlj9+AYXv553ObHmwPhOczs7C1U3ozQHltazF38/gX09Ozvv3ALT+TXgvhTDto8g",
-	"w4YByjmiNWDPwK8SMGBKPI2ZH7gFji3hwsoWJb9hgim1uDw7/eY8W+hNzRREKi/PTv/6yFB1JRtRjMva",
-	"phqxZBqdS8xyUTeLmGyzCn/Jb5kzcvMNFeth1dKt7WP8Dp7D46r1Aea14bNzc4ff05T+dnrErDbdWYGH",
-	"4HLx9V8Xn4Dfc1kzt3NH3wF5vT2xnHZ4C2xZvUYLqKlv+a2sp1DxmPvAH5bE6aoorw/0nvCMvclBpZ9z",
-	"0AqqqfVSxk+cmSYFR8I5eF1XXHC1Ce8AOBhgYaABMcATc5yO4aKecxU1C7+XO7KiNfid7eEhO1YbZR9n",
-	"naF32i0NyOVSF2YQ6U5SZwOSBqkHMmJTFtMuP7DrzSYIMFYWHa2qWZY8Pz3wvQz6Sc46fhIzIQJDgLkI",
-	"V5uGg+TdCPevTZWMKjxJCR+ElpqWjlpHXFGwuYnTY+Q5cECQzDFDg/KpkAr1D1pVtbzFbNqu5fTgeMvp",
-	"P2qaM/K9rCqjFGaLvJTqYEPPujqZIUKjR57puSbOTs7ODx8Bs6Nj356dniXs26ZjEi++Sj244oKW/B+H",
-	"0+tSaFXStYuVgEn1W7MFhzD7YN76i/m6EXh/+cpMiCxZKXdg4VrF1dZnGLH4b3/5yjz976cLczPAcRs1",
-	"pksunJetb+InV5ZvKNwK9j5kH6qSCqtx/hx+IAj3cvCMeO+nZfMaT4dZ26N21eeZOaCyYjV8VBGqyV/w",
-	"Gb+0kotJkqQBg82YbmDkLsy5/LX99AKcQ1wWLXuYP0nFtfMTOAPNvHnSefNwNU7dfLMXeTB9mLRzW4Au",
-	"CpM8D8b+uGCiCLmky6HgyurMEO6bNEtrvmX/JYWZzI9vH4O2QTV7TDG9x+5JxWonprrihmldhtcc/gHj",
-	"g/YvB3o2iq4pvONHejRZsDmZlZBt7iTcm1PkhdQ/yIKvOCtilVlBwr0ZLciuP3rEl8Arsn5VUvF3R6BZ",
-	"4YmGl9pYh/YCK9p4rpFE3hX59clZj7kqm8xCi+KlsAL+YN8yzBTA0FdZPmVUN7URHHa4lf/Dz0bN2cqC",
-	"lYbBrHu1FQPe4aoZNX+Gs2XHtIf/qawJJeb3MFb2yr5I3uKLHYa1WQN2OpP5Kkb1BI/Z4eAKda+9aZbB",
-	"Y/Pu04DS4L21//DZFyhYS5rfcLHG3+Ki4mJYVJz3RMX5uKi4C0PgxFP80AqcvgiKsMIruof6G0bzDUGr",
-	"CwteqE3GIJregJbo2YTVJCbSdM2NgJrHH50NTjCGT3RSwcN9O+VVLZcl5m4l2KTCJ/5n2tnqQuN2Yb8q",
-	"TUtwrDJNIYzwRm7ZUhZ7S6oizALzWQlky6jYbXjJTslrRgszUSxao6IgNasYyrfafgWzbZSm4NlaQCQW",
-	"PwmhWGcr2YySZ2jPjjhdze3RqMXlw/OLduse20n7+bVh8S8hUMzqWtZthkCXDJM31e1EZD9BtO+Y0GRX",
-	"S7E+JQ/PzjoVfDkVQmqyZFAidkUenp0TIYHkXBH0MhIuzA8P0ClclnLH4MmHYSkUpklCWe8vAtL1uLKs",
-	"ZJ59lJGH5w/M/3tEtkxvZJERxf8B1SNbVnAKaR/myW9wj81t7Kp2sVh4JeslLwwbYsEV154rFBe5URh/",
-	"Ea7Y7Yo8vLiwWmXVAOMCBTLyHon+nii6V2Rna98u/toWQXNFrHPS/PAN0RJTzhzR1BV5dHZGKAHJRuTq",
-	"FyGbGv76gChplmfmi8V3jBSsYqIgUpBCMutZx4JIyEoIbtjXTNf7k+tVtAziJ643MB3D1I/OHmSEmgfJ",
-	"xiWdYRWmIloSXe/xBJwOpz3gMZarud7nl6vQJP367cV514KBCHbXbvUPPQQDu+YrjHMWDes9eNE+yH5v",
-	"jJR7AHQqwXGRtQnQ8I9GCLhRnGI33c51kTRwS/cTvQIXShD1wKdhxPNwfivKYX6LRWeuG7mDIdaGcRKB",
-	"lNpwsbJLoxiHRcseU/cssT4FPsWHMaN7kS12G3DeG/XcarAP58gRuUo6q8yP9hYworNQcAv0s/1n8BEW",
-	"mR16WKi6aZnnobve/xp4Z7xXmjtL77/jIf8dD0nFQ96FHLN/jNbcOWRgfNflhwddNTJ0jkZ48dyHCUZ3",
-	"YGvuFUiwgIwi899N2cnxmSO0an0w7wP111FINXnOWBF46CBDpLMVlsggLkpWo0qEvN0IP+3AAwKblv1J",
-	"J84dr7kHq51691wFy/3/wPkyazv2xHgKuvMy+RY5uBES10mXyniVdGqPZl0jdqMwS/JX78rNBhPtkix7",
-	"L1HJ9sScX5ydnX2yHExzPZYbaRO+Pn5KMenjDctvWNHi17gs6DtkRxpmgOxITMFYlXR9UtJ6zU50TYVC",
-	"Gqu7ZGWsuDA3Ni0P4wi4Xd04Qiv758fdAj5KMB+upm/S2gK0O2swuRGj5Wu0FkLxlhuOAOboBEpwTEiH",
-	"VIvLM+/hh//2+aDmv8GpgZ5Zq3meuZDUWbYwhhn8B2qR1h/NjMJpf7A64cVD80tTFXYUQ6YJCY9gOflA",
-	"YS90iHdhM82JDclO4COR6xpi9R87ywtm+ulA4597Ww6nGvtwlrUjZvBZWro1TqRhsPO4IO7R3HXH3Yy8",
-	"cNHqOhP31+cU9ze43d0/aWtbRchcbRuqfggjoy1MmL0yZzBAKpR9jUhjcmVYAS2loM5zRuZMfBvDcBvW",
-	"Co1RSySCuWbxrxvRMlElZQnRanTbghNT1hARMmKl1HyLNab2P617tKtBuR29aPegog3Giq3UGeLMIwIq",
-	"jrqJA+lchvcWUDmomr37lSFRTNACEo3RjW7+tPj6FFzekZDl+BFvDUxrJ6Nrqc8G9tDi6BmWc7YlxebU",
-	"dKQF+1Dxmqnu0A8P0oUGBco35pkNVWaYR6uL3DFyVc67PgTbvXY+kY/tuuDiePAJci1aH3xfFJmnAp8M",
-	"yAxWGf6XgLfgFZJFQmadZQsFe9sh8MdOHPVTtsCQdvcHM71urq6zXuCEhL6ig7yQRPLqQaFL4ApqxWos",
-	"m2PyDclosR/ykvVKh7T/yVxqS6qMOsnXa1BVV3yNARWjKi/5upENaj90R7nmYn3tUzKMShRRkLASwiXW",
-	"gILk8ozwn62OhLCDVgvyCpPL8jb/7Y3dM0y8edwZMAh9X56fBY64UJVSi8uvP41m9aByZsWm3PlvpJJo",
-	"cB+viaUcUYypTvzIFsfncrsFnDqqyZbeQKEZJk5ASOkJoPOhvl3uHT8fQf6vA/JfPPhq0g48eDBrCx6O",
-	"7sHFg6+7u/DwwcEu7Ght9LlOJkqbg9WmvV+0uWayKQuyZMSq3Iaw7Qk7nXkgZ2THhZdJyv1aUqNS+k/C",
-	"vl3nttqgLaPE5KWPbZ27ociJvbR7VdXLfRrTc0WoBYkhsiY3DCrue19AvSJWxt/WLP5sxslcci7VQfWy",
-	"K/TMFtfm6nlsb8FDZarkwgeDIBpsuVzWjEA2jD0KgJnaJUce/STExbgmtLABEwvBc2XTkf7BaomxIcAI",
-	"1YysaFkqCN3SsiSN4FpFCdLJHJoIwfqkfeeNuX56SKw+12f4Oz/AQxCdxssmRDv46uGijxHgU4E+9ldi",
-	"75PIL2b145vuylrwO24J9m07R6vldMkWZ48QAPGA432e1yBxpGBASo41KlRrVhte+L+0+O3XRRRzoGBY",
-	"SjX03WucoFOAZxDygF5QbeSIZT+XtZEFO5socTw44wHvtxriVIkQ1DTeTTAEKuLhh4wOCSdJsFusLhqY",
-	"28/umxm8t3gX28Ebto/uYEmVfiqbBASW+ZWsbF5ATXPNauWkTGpZ5p0flaPpwTdRjmy5aDQ7YlkJWQrq",
-	"pryZsI+xj6pcVsgNk0TRG/N4TADdtjlco1IlxtiuNMPtiJ9ZyHOhUROyUIfuIT3aeaXPhfPAdM8Gelkm",
-	"UsUesAhZvDPBb9tSypKZi7zrWRge4EX75CH1YKKdb7WjxhddlZwVgbshKhQG8abAQma74AQEq+oYlRMJ",
-	"+F0b6YwQ0RtpE79mE16eQnQo8j0wzxJLxHwVCiD0zoyLr7MeBGsr+W2L2HYFeMpGofA6JGgKpKj36AyM",
-	"Xb11Cu8MjFvzHqo5XBPBWAH6hhTs5QpU2lHXZOZZEoQB6qMpsDEvk/2cUdAbMgWI7tOG986Y2BRA3aea",
-	"vRTlPnZsDtg/hDXzsHedb7Tu8nbnu1zachgSPXpslGq2rPgRrYIUSonLRe1tGWqheDcaBTWmiG6rkn14",
-	"sxe5mlD/LmBWTNQ832xdZ4dJ7wCHeUNpZCXdOVY12/JmO3koSASxGdgTXvh0SPds8eFkLU/MH09cVRnu",
-	"w7NwEZ9af+M88tWta2gGFXwO4NRhfCrP1Bc6MbV7p51ziJkNmkGuT7FT0RRcXzsw6C6ZUAvrKSvoxGox",
-	"zT2M6A1rnUcLZ83LOgJ5PtWshKGyQL94l1rCE6HriIJMfbi5NwPqFj2oF7Tk+ZTNsrxdhuscOKRgxxeX",
-	"i9+UFKev6e4H68n45PypkcXwKvrnyohL2ajv7XsH5XjsAy1Yzre0vCJsW+m97RDhLihmiBrVkoPU2ciw",
-	"iv3eH+08IxcZeUBOT08hsC0bTda0Uh09Om3Gqsa6ZsZ4xgwOW+W2OHNc0H7Eb0+4EqDiAc0syZNsdx+q",
-	"Z8u+n4f6aeb7mlWyjqx8WcsbRDNKqz0Qd9qTqqQ5G9j8n/3uB8aO4UhH5DgyI9ST1owWkEYLxa5kt5El",
-	"m8hnG+YgLsJ1JQ+eZfW5FhMyaZy3YnLf0Px7M7NP2QJW06fAC4lZyTuqXNp0RopaVpX5Dwj8QC62vGVF",
-	"TB8+mCGO0lI8a/fWEinGHN+ynDaKzbyPW9dKABp5fnaAGvkgGzn59jPRefleEynPUspRMse30nNbLJvi",
-	"1xlO1QyDqPHDXjOKvvM4cnyt22YwWpYeUdehk4LSeknOMvLoLCNfPzK8cH52RizMVNyAuSefgHdx4fLa",
-	"tXTdAUOWPm7gtd+ugMg/n5188+7jeXb+6NO//fLLqfvnxad//19/iREfP3UPktsyVaytVk/Aptf0gu1m",
-	"Hpdp7tAOxQKe6x6xUVzWJEcerLK71enlvnK9gQYXvOUi/Ov5vywJIqssb67DUvPp++pTFEMGnPN+XBsb",
-	"OsQj8MK9A508orFLy1LhmTEHOgi/jyzRHeBvX+0BJQwPRlfYYcUVEfayM3e8onv0zqBrJpfYqI7rCbec",
-	"J/m7xFa+dPgvh5LCAsN0N+uASV3eYz/gZX9BHcXV3F9BZwJi134J9U/W2xR3YOXR3jU/bfaGPqfDHvYW",
-	"U6EfFnGh048DH/Dl09M8Ri440/MXxTdkkYVZoziWXW87vzlM6Pbx0yCv9Unslzlhcb3wGH63nb/nmRi3",
-	"PZYFK55gEk7PpWs3enyrUrrRGOlgAi3I7IFWTxVLhFj1hu0xzkLXNTMqJiZGhmkjH2PWsc+v7geDK1Yr",
-	"6EGB0Sfbp8GZqAhYTuqmZMR+Jmqi2tKCqB/UtXkjW1AjbI88tBNstsClTxJY7gHaXfGCZb4gcbmHNyB/",
-	"+3ReLCtflVGlsAWDmapvDoQka98XJRi5Zvmv8e8EmeI9JHmtCORtJENmIeDu7PCVQ+KNtrClZWOrp3No",
-	"P9poJ9m7ru5gjeo2vsZOrnrMkMPyi4mqnzsrb3gRlSnKdYOd9BHXnbVF7J15jfc1dwfumxbhseu99cWH",
-	"5MrCbjgtp3QOuTtvGQoLR09HiWBtfm5+74NgeCsXgvPQ4bBhM8GR9Lpk9R1TZ4KEqKSzAcujweWw40Yj",
-	"wWpmvp3qbcidGpsYgNYMe++xOmGiJcQcdvLQXBvxCc9ckTYEJPZTZFbqDA39ljxfSJ83WMJ8tEGZYlDH",
-	"fO2mOdoejpzMT+qwzj1Yh11W/Cxce27K39GIK325fwX38kQBtNy/bsqpOUoFjSgCzwT58e3jXppF7Kza",
-	"hMZj2MoM3X7Azztr1ztEKYhQP/ZOiQOlbVAF8kd/An0GdJl701OgeHDadO7z5k1Gg7sHPHrVuBMOUx/a",
-	"pns8zp/XSX5FedScmM56KtVh6O1OuvZCgLfinupnxx1QaxfLuDA3nlxpJjDxGZO0tmSHuRv+4xMmPOiL",
-	"azsW+dth5IS3Qu+AeRxk/KRJJR2+8pbVuqnF5C8ZScWKO9yj1lHn5t+ZwuHnhwjzmlVl7J5AO7C/wy9h",
-	"SxXLCEVrC8280IabojBtLJTGxGOLs0SvUYwZO1relJuq3fYDaxg8NQCwtmTML8vnGNvVbmhBtIR2lNjo",
-	"fAP++omrdzkvUw9vyVZ6fKrmKaKln+TUiKzl6bkMGOpoyjKjX5edc8iflqHavR/iSjDIEnr/ofsCW87v",
-	"qCK2rUKG1yXVbWvCvJT5jVWdXZN6C6mkWVkekQTqy33TLUthTu5aBxsj7v9znWPm54z6rox9MxOhBVL5",
-	"9BtZAjBMVK56ZAIbf7fza9c8uHPOZHZ5JRbNwHe0iaWRhC9zpXmu/nTFdb7T4DsaDfW3wAKzvhaooJGP",
-	"Oq0uLoutDLLa78Rzj3b5RAJ177fuLL5jOeT7KQt0tdvwfGPBy+AYgNNHS2A6dPFDGYdUrAZBqiifem9U",
-	"lNfzaQvqU8xlzKSt9pz3OeTDmL+Ii5xN901YZwo/xmNl/TBJjmmwwc/UqfT0kVgnairAKRJeMl8ouCJd",
-	"du7sBAqOoEo4W8+UmZMafTPucKoHig+cZH8IHcP4re7QfFiMhfS9o9o4WzsMPYjdjcByfXD/wEnCdQ14",
-	"0A8J3vrvoqpjgiaitYAPbBDEODnq+vLt9OL8Fnb2Mx85HaiDuVN6Ry7FvPSO1mHfD9m5snVNNoyWerPP",
-	"YLNwn07jhnVeM/2GaY1lkL2MILrFRo7KPmKBSGtGbliliQIQu3nGm5rQzJrsNlIFXTdBZ7DAnjiR0BcZ",
-	"dAAlW1owo4NxrVi5GvZXqGDd8SB5NO7UnbOZpyeKoT3S9JT85eOL6x+efLJIeHam9sdFhNWnOvztSr3L",
-	"PwBLmMqGjYoHzvx2BxCqdssbxQBVU4py79bCxbpkAfHn8cE9ZQa1JznY0B5nd/y+Np7gQwatIOlmE7WU",
-	"HQ0ZWApcN3oja/4PGpdYVN0kLjgsdGoZCQAODZ3n0ZTa8ePFZ2Cv0DxnSoF9sOa3TISWiYAG1IpwYYbO",
-	"jylQa2cQY7CfNpKsAUFcR+WRBWLrv/imI3+2jQI82hUvS6zBRvCEecSqbNi7RySwthG77oQLZ3cv2ZqL",
-	"eEFvJZXiy5KNXCbkRsidcjuAdTt2F1yu3bKWOxX6Wbv5e9hN7seap2PphFYVsf95y0QhayRXyZVOxF5X",
-	"jcIMhf6Vol0NpK73ZnLNeqOJkHYNWYsvVrMtK/adCDvXpOBFesw7VysmCGBXjdi9LZv7mWHfCA+0q+h+",
-	"XHfxO3xwxg4YPqhYhLPecnR39yzztcQPSTIsYr6Hq/1+tSE22M4fQYMJLYoa93zDSxbk+HfwofMNK6Kl",
-	"APEK4KjGDzvJBN74IvnicI64OWuCAKryyqgINSuY0JyWl+Zfhm4rwKDICCVa3jCBrfjDw+ldbkZkHSEL",
-	"V5SXDr6kO83nUt4ozNWqobMJhbMC/LjiAuDJrQ4Xj9mCG9/s+FH7/XsjMW5BxX5C5lXLfP8JL/ZzsLKR",
-	"swgixNjaRuCVbKUP/GFQ5Y3SYjgpRVWsLGeZrE5dMi/eJc/iUO3SUt78wMuSq5Th+r3ckVICyrcVoqWU",
-	"N8S8ONHl0FSInzV1cj/i833Da0DhCTkpYNnIAv18/PGzB9gxVCBI/E4NC7P7iao5C/FziavZ+d5PHvOR",
-	"GclTbJ/gk189evTgqyGRsqUfOtMEfMZep/4Bavynk0nz/O49B96g4eOiGe3TslmGPRdsv6JP2QIR7yc8",
-	"WDPFtLoemCdXNi8Q8PZb0VezUEYeKiSzZPoBU9oIiFwtgvkN5a10pGRctwiV6rBCfUBYs3ghV7h/DmBD",
-	"FETJ6Rs529t5jJBPOAx9TCIuV8dkXi9K0Qgrj21XAL1BF9m6pugjQ5CLokW1SAUyutdAVDmyA2C5j+ud",
-	"AY5VCFr5zhRcWQ1KrjoM69LmeQRHyebgpM7Mz+7QhGID+/bMe2nH2M28d+IZO+YzbgoDexZLp6Ylp+rA",
-	"dz5qcOYlVQn7H5tqwwOgrxqD0Fe3n8LNisziy+kzX4n/Llo7bOHWYkqJ/REcDYaZTxPVx6ytPu/PeGfM",
-	"K/AMMsMPNrKakSUzB9pp/NOJs25oTYVmqcghNdPmt6zeG4ODVLXcchX3aspd2E4s2dbK6N+NsogMrZGu",
-	"XaszfHHJoC+QYuXqitAlVMKhYSOVBxwD1EjbuiuS69RetdMAdvCFqLbabLe03s8E48I/jCVO2Z7qjrVb",
-	"oCk3qOPgjqMt4JMsAM9rt3PwZN2fAijrz0r/k/VbbM7VkyyNMXo12KZFLJceu38hnKM3alXcY4TDTuc8",
-	"mNNLP9deKPimP6En5kiG3YyoIrrmrCA7Wd/EC4Xh4nCdwaZV/wS1LVHImMHaVts2DVsqTapdljedGtPu",
-	"prTTbyk8vtUWjXtmRd6WCr5iKuHqcL9CQhT7ACI30Novvro4f/jwSO1/JPJxbf0Xrfv/ajDkQd5u2N4H",
-	"SW5YFYuCHOyCX/wgdQNZ3z9Ksr6v0mxsyRz5lutx+nE0b85rJVK3nsRO0CG+0JiMbOGCE64XBMG0jXJd",
-	"HgT8xhUBKz16eS6h4lXduYS5k2h3wDrGDFI4S2UmFiqj4bQz6zqp13GlIkWRSWk3mj52+lhkr3dT4+sp",
-	"TJF7ry5KJVxNTH9uQXU8gIkngQefxpVPqYoEEKyBpEgPRR5Zihkqp0qP3+xKP3XPfvJtmycjwPGcFc+5",
-	"iOPJQa/NZOFtPO3xR8G1IpAwApxpPkKkmFqqMw+gFWD3aULmpCFZW/DwSfxb2xFi2V1Ec1b7OJW9DaNC",
-	"YyJ8aQru1c/ZzmcKA77lrP6O2w6d0QQr1zh2kEnwKWz/OgdfEPj/FSDzRwb3Nb8j9MDRg+PSVvr6E+lP",
-	"izsAlnn9lFtJ20rv1D3yRGm+tVt+cFkWNqloGuSQh2KORaEdwn3/cvEiOlLMohIoKkOi5P5EwmGKcbsj",
-	"Fn4YCZQi7NNApvW8IpE78GlTlsT85PEbucLklVUtE4bkhq83CSrcsDJBILmLVw0EQOmHc/sW4742duYv",
-	"5WOS7Mzwfn52BT5TLphDiqz/aVRmq9zN0JobV9I+yMMhnOPhxJuBIvdU6cuWfrBQGGfd/wtQMs5iG/sY",
-	"umE/ltHE8wN8oXg2W6K4/67ozoOHMXpl4HRPx8LNRwaqt/TDK1a/hZbB/SmcXRIq9gTV7PgR2tIPr1nB",
-	"tlWa9WlZ2qbEimi5ZnrD6isy5dvmkKjotKCd923qRQugNLzHVUnjrjiUHiuuVRh3p1hZMN3/NogEUDC2",
-	"ZUU8AJB2OwEE61Powj+V++CVHyfkD4+GQCxchVM1HI0DKKlAxNutc1Tu8ckB54VL68w5oFU3lSzEr/bh",
-	"AncOElLGioR7cZF5+XI01BR+oyXKbMDUGNDMMwGnKqfoyQ0Djg9HQpix7Y7O2+7CH4R/Pwxq/0eB1t+w",
-	"BPj+DfOpr+TNRu5sk3UpcnY6hn4/AmT/30j1fx5SPe7wADs/E7dcp7JM85xV+tjE+PnngW0tTO3RZ2Eo",
-	"Q56L2+gR4IYC99GForZYmIM1oOYZsOtuYsVQU05aU5cDzjqbaCYrJrpwtk3NT2rWtgCf0B8E98MuLCRU",
-	"miEDlnGLxBknWLDgg0iYPU/xGmJBcd/BoH030CLkmSaVsZ8cAJvZb7zH0aQy5ot31disi0sMru6PSOaz",
-	"S7hbtUcdB/NMFNm6gkmKeSEV5QXZM52RoqYrbVael03BiisflTfc5ytSud4UNd2J05nAT/7FIwRIjB+9",
-	"wmWzUgK9y6tCLXW7jBnOJc2L96EiIVMfrx7B+y+kZnduPhQUeE2LjWF7oUhQLMKAIiVMZd9VveRxmLE2",
-	"4NFl2P+ATPZdm/XElWpYkfXAuoewvNLZRId5M3AKjICDURbYwp/WRSw/JuJAbHfM53TOBMjCku+J7Z9i",
-	"J6OFKvShIZdT5A+NPyLtcGH93GBdil/hvR0QYPDPIs7+HaPFc6atJ3KSMaIVtuTVrCwVARhqgNfE2oZE",
-	"lkyAQtj/FRL+LUc5tuUCcRyjeTvuZh0i0lMsMLVPpwttclnX0NbbJuGbtwgXxLw1B+/wrXvbhwJ2tRTr",
-	"zGaE2ZohyBYbPtwQwLvTBVqUvw/ZQ1ELZs6AaTDMwUifrDr5fJVidYtZEN3niu5LSYvpWz0JqDHRr8fs",
-	"UKfEYM004bBZKWjHqGxuUhVOgKQpV0TtRf5YihVfn9r2O1y2DYqWNaM3KiOqyTeEQnrAluqxEs17jaFO",
-	"SQNtBUeLqpgGu/DNBO4f+jwVyW2lSiyqiy1UPNyirPqoty37ufm39447o/7sdBEV/W3UWqoOSqvGanmQ",
-	"YIFoGpbN3+GVrY70JoW5LkHG+V0kcFHvX7umW9jfPN7RCcIACDElRblPVexNaUtwng0mDxzcUtCDwegw",
-	"h8k+UQK0rDvy6PROCO3uPS3prn+7Jq6Ra0W4Vi4XK4deqVwDlpNrNIBceTpXMjvBNLyiAz4dwjHurvAe",
-	"lKcDkiXyEf4AHWl4df9Ry6aagRU9B/Vt/smbrR7c4XaPxq5KqlmiUPFfK5cnegNYIe9Q6SKCfBrLA1Pc",
-	"K88jm31mVsO9UuBzW/y00rSI2Fdj7cq6B+/vtGyYchCjHjJN7oS1OIJ7LvyWa/9wUBk3qxda7HpQI3R5",
-	"wwI81v8X6iv/DK1jiNxJQLei5rfwn63PB7Oay0R1VPtR9V3rXzs43FKwsb5gVhm+ImeT2reyLeUiimjR",
-	"Aegu2UpfkppVzMYDbE+5qTiKwJax7PcQZ5wox70AfeY7GNixIEf4KCAtN3qGFAyXHT9OuW+aez8tvqJQ",
-	"/DHuG1O6k9hX5g79qeaa/cSFyjAVOfi3kk2d2//WtF4zjf+9Y3y90azIUJy9qrmsud5nZMvqNcsIvWU1",
-	"Nf+RN0pj2tfMOt4E2OK17XwgV8b6R5F6eiARjZFNlyU7fWH/4+cDGfmu4zZVN7w6kRXu1gkkkLMaxXr8",
-	"GLf9nPsecZcheDBrLK8CzqyZ7TPXSRtMPw/peaex7qKYuAdcabvBWGjrhGdGbwY6pFlTJadCCp4jHNq2",
-	"9WlYdOCf1UZW704DaKSNjGqWhwmhZnC7gujRQWn3hzTHO7+LSchVXrOK2jDeYWbpb43S206GU+vw7t3R",
-	"L3xldSqg+BIKJBsBPUVYYbEesxbbZUOVS8ueM5xCzJ+3MmH8DPejiSZSQ6mzx520oJToX5YrsqEVgA5O",
-	"r3u2189Rof0xX3V4XFOoKkawfqFsGhwpESrFQcR8oXyFpK9udyU/9hU1c08SvoQnbZ5bnxFOp7mSVdx2",
-	"O5Qe/uudhuGTIkzBqfib+WoLcPVMDBWq2QA2wCsLibKlXdr0lD6A7B9ECbahYkc/QHNa7olPOJjtIh5A",
-	"J1Ryy5ay2BO1AfRoAEMBz/BpqqOQyHnJ2yyXYCK5GGhDNLlnkZJlkzzQM03+Wc1/As64U/+f8DsemCad",
-	"j3lHh/TBloQeattmu3U7A+sdNF1wuZjOE+ca/LSHInP9OVpoBb9HgfM5kNRd93QrHocjowHdnpZ0Pbd7",
-	"JgyP18SoKRS9fC/+mLv3PnwWwU3+eTgt2gm/7hzoORva0VAiWThGSC6ltJiMXZE15Rrripq7MYL/0gg1",
-	"4jj2qUjpkXjurdvGYrRa/bjfLypyTSch4DGGheOOrXIM8z1brEq6Tmn731mE2Xluq2uPU+sRark4sAmu",
-	"iGKMvP/y9txzvX3p1DDH+37187C/aqop1q5poNZLqSYogUjUQA60mK6pr2WM2kn4M6oxa37LFKECrgQ0",
-	"S0divmBM97+tKC8ujXqyl80p2TKqmpoVkNLnNWy/L7w4JRQLfC4D0Jo2TcEDqlC429znwIlheSJb2C9E",
-	"WUfbCtL0eTmyr4prgGDpYEcKyT6lPtLt/rXf63jHgHpaHa5nJoi75DdRn9ZTRnVTOxxbsx/+fDQKmABz",
-	"UaoSAG4QZLYFvjIK7xXmcJZ7bGuyYbw2pv2JFGqg9HuFA8fTGTf7CcFB+wF8fA59n9P8JkZZu4y5tDWk",
-	"SRyrkGhxGNqSirdJ7S/dei8ZdYLJhN91DNMuL+sIk5Y3omK7qUqA0Jjd6eyPM3tntszwS4DMnOiJko24",
-	"W5Zw0VTx7q5tI+kud9BGy0tCS37DCBOyWW+IlmTJ0MtY+PRLqm5sjw7vGlM3iEMhoyJuNOnoCMK9RhMh",
-	"ZvHkUSff93KHa8ugNJacmcWdd10mSXC+f0b+kFtpmz7U1Lf8NtZr4CWWKMAuVZTXWcdNBIhsmu7RQTTH",
-	"Dv+jUo865pyz0Rxfuh0MWmA4Lglo0J6Qrrk2mGU0KE3S8ZxZnTJWlJczKuBbSYCQqeOp4z5n1440uijl",
-	"FLQZpkwRBFfcKQcGw1iZMbVBSnfViEDSugmMYNu1rfgvRlvxT4/cHJKsnUzWrmyQbm43pie1FOGtdHx7",
-	"9PYz2ZRW6QcXSTqJKlrsL5hSE+FJ9aZmythmk55P5Ez5McPvDS7rPlwRnqKfhyPCTfcHOG7HJk9MSweG",
-	"DlYp6PQlM/IYgSQdertz+Ars8AqW9pXro+i1dMTMh3Aa+PFDXeGGscooC3W+4bdsOL15Vqw2CLp6iSWV",
-	"PjEEgBEy/HfNbAV38K8To9ucwB/8pSPLgoGOWtXc4hZi66LoVNOX89vIVayu0My0cyb5Rkpj2RzQbMj1",
-	"msaj9Ph5JbqaaDz+77EkzqOXeZoxX/tdOSp42HPpX9kyHwfmNkG6D03Ou+4PkVZvE8fchnHnKNtzz9ms",
-	"gELQ6PbodkKHMSBZFpAlC6EZrhVUeB82dEzA53lvvD8aQfNaT7vMknhQpr3JqTiiP/W2onUsLeUV5bVd",
-	"IWTVuCcn5rusuOBqc6Q9COrn5GZotJ5V9NlDJQj0ZU8ON4fw+51FjW7Ffd6usLVH1z0eWDt9Ryyqmhkq",
-	"oUWrhcJ/r6WIXyBPbqPO+GvyuJRNAb8qcn56Rpi4ZaWsWJhHbiZrLj9wvjJ49n0Mrdr2wBhw+/aWa17K",
-	"pdBMaAeq623pCinBpfjyt26w5tDY70sO7/KcWvgNDRby4Fpx0zg/PUvcc+n6JQcXPk2GuoWHLgt2+8sv",
-	"p2ov8pIL9ssvE5oBBrPPrNHp/Z0IRGzHPyR5lmbGJx+qkgqKKOusml6i/uQDzeMXt3OCt7mYWHMN8wPG",
-	"rlHnr2h+g376FesCzmybUvMKfGXu6s4WOa2QI+3rGtCAMZ/R4dPUtpamZrec7aCiH8XGEvpegV6+5Zh5",
-	"hyGshKv6SEzApMs7cmlpVpkTaPRNs1VRD2Xc3W292wEGoN2l2A7DzfzGn5ZYr4iJHQF8vCvRocxHseDW",
-	"BZ/8FXn/vxGo4b1L/gz6j47wu4tt0YGFHZ09HSRLE4w6Iro7M3wNs9x2MaLDgUXhoIC75GR1LesE+ru3",
-	"GNrmT41iAeCCYjCBLWAcdTz3wwB9gKucdK4KqXkeg5R9BjPJyLLRvUSTGyF39zYDqGuMqaMH+43PZY6I",
-	"7dSjm18z9g8WZ8ZVLf/BArdgrAVjaKVwha+I/o0353ws9yPtR4fZHZp3LwNfXnrZx+FiD5glWYDPvzMU",
-	"tA21WrIEhsqjiXbKU3g5ZaS0ZsIgiox3fTeiYPVPNJJo/CbU/kE3XkJ/BVv9T7QME7d9q/d2bVPTw1K2",
-	"gp9abMe+Z2VhQX/70hes30hTUQmHURtLxsJJgueAS3F5uAybCWTN6bJECtSMJmDkfR7xNGtuqJmQy8Xs",
-	"FaNA//4jAGPapOVpk5trmm5YOcv0TWKGIf2/QNOSi6BKM95dY3ax+2iBOj2UYILt5oY8fNpbxCFmO1Xn",
-	"AO3oVxxdnY0WH36E5xuX9ApJ5ERLSVa0Hr/4MZcFyrDtCQnS5DoZcR0cbuRsnE+G4tRu+PC5vAfLMDjk",
-	"n4Xj9XuutKz3T4SuY9nn6S7fvo08ooN9oUCDGlftsmT9gsKU5yXL6ZZ1WlQ7kWc+Nw3Vx5/0CLDPrJs8",
-	"UTwBrWnRC+TAQaidv5G63QbbNaP3N3tAVhmCbYMz2oiMmPO/rbTZoNx2x0cZ4VrRck3oUjYjKBK9EPtv",
-	"CRykw+RvpA9KN+g9FI9DpYQjwq35TtKtlATg6hu4be1/rFAFzBZ6Q3cjUnSyK3JcT+OdrF0QMzaVFyRW",
-	"a7XYDtu4dT05NXAs70MghQf88xBJskzHo/+ALJZNtEoChbgiGzAO0QiaYP73TsumLAZPS3dU2wPqkmxl",
-	"3ap6oNGCTid3rHB1Ipf2Klao6Dn1D/I8KFkZAWSUPy7WV67DmP2u/dfBV8FMV5eEdi/rVVND8mH4cBja",
-	"attW+Su6hdTHb0aPZLIlzCBWkNEy5yhuaVPHtVuSEpukJAopzOlhieSTmv2GGFFSsMswnZcrL2SXNL9B",
-	"w8Nm9UEqp4LgxGgd8Z+VdmOOXASwJ9bcXW9a/oHGOAeQ+4HJ5Po4xA9Wa6TBEdsFfS3teZ145P6ofJ0I",
-	"PBB3gYdu68oNBvpd9wnPpekkHdvEyLHXcLKO2Z37uAlk3Cvzr3kD+JBIl3sMbS/Jjho7C9UrVESvSM1K",
-	"RhUrMn8sLx0jZbYlw5oj3BoUTl0RW/LeSXEGXqRiD4LyitCS1fAlgDjhW8ugFVWKFT4l1zv0wLu0s+j3",
-	"ZMnAcA+FpU+wx7nCf/7mCsBdCX62sMNG5eZ/oxf/E9CL7x8qOMb37dbew3EP+OSzOPTPAhjVRIFRxHf9",
-	"sufPtbigk53W1239UqwdT1XV8hbvsTsCyual9HjwUTeasv3bjITBh333YF4yAl1VQHwZ8Tda+BzvdRLm",
-	"HMSud/eEkYba9iLszAKzVgT4Jb8AMWdfmW7e2p1+3E4mTi+5rRo9QDGUyYL5RtionKIGDD+yYo19Q2Y1",
-	"J5jZzwDA+qYDFDds8rMrLmjJ/3FsrkZJ1yrZEBjjoqw+qCiefGzsJkIFaOTc9IR5Cg/ZN6G673NtJ5js",
-	"YTcVh9lvwhwo5rkN1Gqq2WM6IQrinvvk1YWxJvEV5UVGbqVRhMxluIYFNtUR4gNHjJd6fi933RFlTXab",
-	"vftbfPyBoaaYLXaL2+ptZ3FMOl13tRt8AzpvD7jNaU2BThubVp6FEKC+BBbPa3BPBLdPVxaEe9/ZlUAe",
-	"oaQZuGgfD94FrrUC3YNia6bBC1YjOojtsQ6fyUAL3uDuryWLtbbnyiw8UZ1C7M/2ssk8oKUd8gtFdp2A",
-	"Q7Qr1gcjZ2j5LAHBbCf7hTLaoVubHWAEdxnqDY7r4sI+6FdIwME7zBMX8GSDK5XQNUWo4SNGflvvj5q1",
-	"3fKgFqAPRwFOAEBdgv2B69exChIstY1jchM/kui9L1c6RrLiQAuJNAlrO2b3FyObGleg672fvZVezrwk",
-	"20ZpuCPHIPhXjShmqANqjDkcmUkO13RF94Z/fTvfuRI8blUbhZKL9aW98jBq7jxYWnaPC6mZrvfwOPhw",
-	"HMkUg4cMoUEmeCY0b6waZczoCD0J+jK7a6XCrPTUMdWvOMblIeN1eQ7HMeS/hDwWX9zsLiWzNvjfJc1v",
-	"Tp3gwbrogy8vqbg5tVr4Jdxeh3eXM+kt7cCUR7oskA+UNeoF1h+HC4E/2PCBZZjMicnCXwHxyumax/Sl",
-	"tyA65Mpwswr3BUoWINDQeh/jhwTjLMeJukSDHu8wdBtb0X2vRc/0jijuog2kPQ7tz1HYXd6hc3sJHsrF",
-	"QNT0RN6h5I7t0iKk18At6xBSpvRQ+K3ZVhkA6WZWPc9II1SzNA8tjTUIuetkS/dQoCrruNM6UVyf6PFn",
-	"Hh5YAOjPd+3Kkm8oJDD3lgzpSZfGBtkJRAcRyBpcigGoTdbmqk72hxzmtyaNlhRMnuXl0joRwddHBWG2",
-	"AP0g56Lkw1HSoakamnvQq1l9r1u7o68DWecCpHahL8EvB/dHxQvjpeIHVQqdm/WeemlP7YLtZpP1GmJb",
-	"73w/F7blvy7nDHL9ffjfwJ/1OTnf3qTaBFm/tb20zHUI8XfnLVqW8eSl5zQGdIEBSgwioS9eEVnzNYcM",
-	"PfOvmuWMV5qYQ5cReWsvL9DSzh+RLReNjlkaFhL0BzWR6eZgsm/ph4nfPUzn9JNyH3EDx3bCn/0IjKpm",
-	"l/bkognGaF1yCNSak61t+SLdMkRqsdc+177PG2hCaFR2g7iNCtPvaVHACTvMuI/l15e25VLrRY0yAhc3",
-	"Iwl0uawgg44G+XPd3V2yzQTh2Sb5peCahgLMO/FU1tvpY0zyU5jVB+FVkR/bwXMAZ2qoRrKDDa403VYz",
-	"cu4PmqM4Hax1YPgFZW6HWjomOPymJ2jwI+BVgZR6OCOYtNQNkmGybpTJfmDOpXeQi5+MUvW8lI2qo7f2",
-	"b5LPTDxIt3Cd0TLzri4qF6Ky1SI2UuUXMxx2RnLew01o9+WzuAhxrsdA+B8dTIQX43OJJkq+x0ad7yEU",
-	"RFaMZeQ9ajrqvU/NoEQ12ysiGIfkHW7kayO0i46AvO8gee1F/qtZDnVgRC38CLBY+wMTNc83znby3b/t",
-	"FBInU9c8j5TJ2LvxOdXxxvjPBNnysuRYiK8yl900QXmYCHLjpMxUlcEw1N9l2WzjHbnXfE2Xe80U+bfz",
-	"s//7DYH//veJc2lRVCItVqRiGSkYLUiJUPxT8e2bPGdKrZpy6MNQgDk55Qbc22/2Io94IrBQwzMiWE9a",
-	"+spsWTtv0DFw+cHAnZV52oUbmh2yV2f3oicODNbpzXlFt0jMqC+7jSwZaQTw5cp6P7Bn64GFePK/fj47",
-	"+ebd//y3X345xf/69//1l7Emv8H7P9OTf7z7+ODTX0bv8n7X/tjiX7DddQfLcw4IaIJCz9CJ2brf3Qyu",
-	"yJKVckf+wWpJNL0B59UqTqGP59n5xSdPpo/n2cWnBKmmobU/iDlNnP0ZvngxE2DUE9rZpAMFXIbcvq/+",
-	"DFIPdHWGML2sfX6oYLej4e+h9vMz2ykc22A+jX9kbEz+e8Psz65dQqQQ1o6dIPRj30tgdu8ZeBFVkJnk",
-	"OJaKTGtXU5pCwgg++dWjRw++yqIYU50GP0GpXgLxQjiYMrfkJDGbSorH1oV5lJAYYouXoITI+hqf/pTF",
-	"GgA97NLx4YjUjHYsw+kciJwBoYo0ZfVbJmhM1p2HQDZX5OwS8gjxdreFkxZ6xskj/OdZwtvwmhUsAJrt",
-	"DvbtHkr8NMxFES3XzCh6V+QsFAADE5gyB1Tt+g4cWUPAd4t5kuahL3wn+Qz9EK4Qxa8BQ1au9Y8TTO2U",
-	"Lkan40ABJvLPK/u4xfaMrOMFtUBPDlZVQaUr1+oK6ye7uEReqIWn72E2BO/26GwI0G3KKhB26C37oBcj",
-	"dXoYPieyc+Oq47ri8OJpLbexctTdIVWmWcPwzR+F5mXKw37ps2uYmNzTIxHSsJevN02Gb+Fu9/mj5Fko",
-	"QP4kjSWleQyvtZs8PEfrcD6UEH/90cNRtepoq7iTXZtYzU9suZHy5okoAMZ75pKOvJ/NH7pKzswPtOIh",
-	"vJS9fIiGUq+hR1ONLWPAzbvmQiGw1UbrSvU7y81UXe3tb0aPUzt0xvTvAyNz3ufwwHsnUgX7oKEpvE0g",
-	"tXk39nyn1c+X3j+bwvmbpF/iZ5JgFNY7PL0jzIBHb6diYs0IM39PWneKz6VlgjTCA6on7OCf/f2XConb",
-	"bfM10LaDtZlRbBtDmvT9pOALmkOSNRPmmmJF3IMXMGQsdpgkqKDa4taN+LKh5Nhym/lKHIXIdmiLz7Fm",
-	"tHgpyn38V5XT2IX7HV8b+75NqwD5c0VOzm3DhlDtirhPLAjUNIgfxG2yNAmWE8w93In0tt+DK/el/+S/",
-	"visX5/pGU91EPI8d/MN49iyEGzfU+7KOsKQLplM5lt/LXeutrRlRjMXr5f03XqcRxePdN1/b+lDDJy4f",
-	"TwlaqY2c2h0TIHimFz8Yq7B4Au9Ec/pXlJdcrN9wkbMjAmADkbtqQ1U3omQXCjGrmtFtCmx1NIMa+ABo",
-	"aFPhxjXUKMhGvB7y4J7AFB/qMQTu7abwcTyklO836lKVW1bts5ynUxf7srObjleiR9EFFu6GO4agth/i",
-	"MsaIh8clVWpqq4LR220y8sFgxfIkTIMEa5YOXDB2b81BNJhXUjwH/4DqbgltL2zc7kvY4qzqIt3blbZb",
-	"PMhF93GReY78PO6yrlMM3MDUUEqZr108Ojs9A+TKOxiibgh07/1Jrr3eEfuZnvzDzNT+78m7j2fZVyl3",
-	"3LH+KUaqmiks2GVfqH+ma+pf3BsUO/Fz3CueqTBd6E/yF8+Ol2VDUZVnUNvgc6jAY4hrR1uciQC6Udhr",
-	"O3DCQq7W/giF4XjeGI3/Tdq0Vy1Xd6RNStI86Aiah2OC5pXt1jQH6T/qlYSEQtCTJOhsORVkyUi+kQr2",
-	"41inpWsnNelIl1T4fnj3uXe2jdSU7QqnMLMlH/THoooUMldfSvtBdbotCD65ZKrbuDE+/H/UdH7ouChe",
-	"xrzz14A3hz4jYx5hmeqSXWFNB1fQ+J9Yj7E60kP/4KJ//bt9P/jKiFvvLpLcsGck0UfI3ftURwkhd1aB",
-	"OLFJ3+9GG6TPYqV7U7Lwc3+3mWZHg6WHH3tlUZ37LkIrICbm6MnddNP2Vc1zdi3UjiVs2yniAmQeNJZh",
-	"48+GA8a3EpZrv4bLGaPcfzZMHdXk1R3Sezpj8zbqLpK4cS2IBkEbsFflj/BslNhjhP17m6p5kLXc8FLH",
-	"epZfk4rWPlJa1XJd02283qUIxPoxNLh/ajtGtop0VGviCkV15z52WGojENBdBnejZJ6aAU2GduaOXVvu",
-	"eHdPkLTB27Hi1FPydsMIbQquSSnX5Iaxyt3EczOc3JBt/sLBGV/XjCUCv0bKtThJUEUATx+DQXIsyEZ/",
-	"Vs/ZSmdkue9k2E1LSXaVaYdyqWBbGbf7e6aqZnFvUDqskewAACZVmIng2hk5mKs2nAZ3/elo9ffT8RMf",
-	"dbBWMUXkmVKNhbsSUlt8h3sluxM5M9uyVl3BG0l+LZv1MCxerMCWlj5VYRb9Ytayy08zE2mrJ4DNuvAQ",
-	"kX6x4fKy8Hx2ZmkZK9j3oDwHNnRIAKE0+I5pG98/iJLAd6bHXK2dn9jhaD8EhwK4pQXzvI55TRmk4dga",
-	"BTWZyyapndDUJZjJSK5i+CyU2DoZOmUiVuL2kpnxzwczyTzRHdHGt+8edXU318/JK/oW+r/8WZd8tmgm",
-	"SIeUEdbYMzukG+zE4zDv9FBt9BmabatwZKWOsa5YuerX0B1x+6ZaykNNMRV8xRS08G8Ugz5SGDSzPRfi",
-	"BepJgZ6IjE8HJwhfUXGMwE7aX+4zg603z6yC6znNIDplWkl40lj+IdsZ0nksj2kS1m3+VIPaN4TCOyWo",
-	"23Mtoyyhgql2b6ZhoAOLkzD7+LnuXHfNfGu/FJ2dL4g/zHUpYp2s8rJR/JZN9xGCIzilYdQzuNX8/b9s",
-	"FH94wTikGyCDpQTvR6lQxjoQRoz6A2+KbewfVb1c4X8PxX+wjVUSnWIyAoCbVMvStgkWzqi3/Gzx4WQt",
-	"T8wfT1A1B3Jcm8XHDnMYPYig1W2tOjRmHD/HJ4FFClYm8py2A8SdrnWhSywBNjBAb6wunCGeBwRdPHmp",
-	"lTZIhd6mBREJu+jM8aWndoqjn/vNOOx6Wj5FJokI3Se3rN6jGWtxVKD3lm/zD4mWJ53WFYGaswq+OyOR",
-	"ICygTGBzKO1K5By+eySVbELCTiVlmehXUVIF995O1jesJubJBOg5Vn7GUlWguRsASFogp1LKG+VSOwOM",
-	"xrmVfZ6yWWf/Unv/qo5ixSZaRPrGg5OhHjDYG+1pPgePxYeNY4ec1c9axohwKs03JGAdwN4D4kNgW66w",
-	"9nWXYNUgJt3f4ZTxCwvopFGta1o0FGvvb7FyEr79ayO47rZuLCEXpO3d6KkebanJY03bfhSIVmH4Cz88",
-	"tSI16VsBsTLaXhHF4dBlmKRZU72V8aEhcczQyeeoclb7420T8sxDxxwYmM+k284Q4C2PV+BPvHS7gX+G",
-	"7ZUsswxgSJmT+oZvm5L+K8QcUvkib7sJIYRupVibvdlekQeH8TcvGy4eDncTPy6OODX0EAaHpih2o3fU",
-	"iNoj5qgjZm5FCnh3QB2SmqmBVh0UgzTzbLMjPYuJZE3IQG+27jwDXcZ61o+cY6cYRfx/rfbkVSIPLNvq",
-	"Tbg5jnxJZon7iLxbbrKiOWpwpp1WMI87RyAPguQ1oyVYVSdqL/L3GXlPi1sqclacOCiAk5opWTbmDfN7",
-	"QTU9aVEszJ8QoPBE11QoD0Cn4GFWQIvu4kQ1VSVreFyV9OSbb06++cb8Y8MrSk+UzC9OIHuRm8HND7sN",
-	"1+ykpEtWvr/H9AR/gNwVXbEa1o6X74lPsjT/CPQHZC696uLy9MN+vWLZ9+6195fkPXZdr836qlqumFKw",
-	"f++JrMl7c7/WVc0Ve39K4M3uFOwHREHr4j35t0C0/ju8v+QnBa/RH0PL9xj9AshKAqtWZENvmRHSBwGw",
-	"KBnvHvlFUidZuRgDR+yBIQygQ7h/UxDqUaHymcAo/sEQh38OHmGbYRKFz7fWzy7EzifY2I2oJt8ECNmA",
-	"ik06ffYmGdugYKehud16ENhHjSN6jUMnOsXOqvZ3Q1J8lcJcfv30Mfnm4aOvPVhwAcGnCJxfHCb1jabL",
-	"kl2BqlYBWHCjWKSM/+zkm1/f/c9ffjlt//GXRH0N5WWC0r6zLRWF7eElSSGjW9n2/L6XbtlcGFGZ8ry7",
-	"clCqblhhzvwhrO5J6xiN2vjQODqGl/6CbqHNB0jnvWzMECBUNqysep1lf4+XEPiqqwGkz/6iDB8aOWg5",
-	"I35gbIggosMjpinVBHiTg0ufEcNFc4gz7D+3K/NsE+xT5grQW+IOHAxfhHnY+IKRFW1KvSdVSdFWjZ+K",
-	"SHlM2WxF9N6hvkeVhdA6j1cmllywO31gy5S7dSOniSuyq61xlQAvrmhNt3Hgs7cg9Vi9J/6hjFRUb9p/",
-	"E2BTWphfzL4waptBQYFm4lq1v8Ul1VffnJ2T//Pm5Qv3CcKFLQOz20yWskj0l2JbVuxTMlxCjIy5eY4L",
-	"cEfbBFPJ1VyVWr1cpSvflmxNxVE9hrZVyY4FEi9qvtKxgtuVPa/WBSYcohgUaNr+6BN9RUXDBiH3IdHG",
-	"Vtgv90EodeZa2O9NzIZ0VZnoR60ZgecIF1B6sg/gTyesZcNoGjKOKYblLlJ0Gi5qemP2WEwcw6hCaXBR",
-	"9ytk3sttRWvoA39Fzpw+ZGbgg5yRzzdCGMrNyMSVcvW6SbSNmlnrFm+IYCGCwIHnGNqujispLiExxbVf",
-	"7eyh+cE78qELQQG8a/9hmRabOQhp+AxKSzOiJOzQLyLoRqgoNrPj+pS8BzSv9z2iIrYjTvH0FxGmiJsX",
-	"Fo4PswVOBBEd3Rtx3yzOf44mI1dvsPIv5mOM+1I658CXvR7jCg3KD12HALtkX9wKYsUflwxlX1dYBYzu",
-	"ZETLnC1RktK3lVGzQcbCTjwDpauHYDyCWVx6bNthWAINzLZH/3RH2Uo2YlZ+RSt6+palBdc4CGhsK70P",
-	"kPS9AFdGnLdznlNfOy2NByUGPtqpnR3Ao+ZF0MXdkFpbDcacWldMj4zXU4oDWTMTx3miP75fZhswkUcB",
-	"cY6gAzTCoPLWnwe3+xO42zkSZ3D4rEy0w8P0WaSihRzWwc9HuRNgWReMFicI4Yo2dm2sbAG7YBsJtxjY",
-	"Fu3a7FipWQ0PScFOdhYccUt1vklE2Pw1ObZXkVCxv+k813s706jYjShYTXZ0H4HgN899mzz9ncMEKmZX",
-	"xZqJbOEVDiXJik6NkSsdNVFeY7d0X7Rgr+eCr5nSrMgcWcTaXf0ZuH6g6zpk40nFvHqKjwASv7K6ab9l",
-	"kMop3tiaa+xWUzMVh9BHx2sUrOJFpz1n2BwZQ/1/PFjFMbe245RwaT1UCtyq5Il74yXp/d23qCZZjTSt",
-	"VZu9xmYqnTb8tTXlpmCrTLAPwFtOdqwsiZY7in83muEcIyGFK/0T9mfsKaNXhLmrWvgHTod1gCm2itxF",
-	"oZSY0grTv921CovLPGEBe8VIjeXe/A90ZzPTNfZTWYYnC89qF75cdLPipqkVgMsT2Rvb+L61c6x4mGxK",
-	"0WIEp6dd5/RvKptYlMKLnWIU98CJ4ITjYQBpstvwfENwtGglcDJv6FBaTxXTaTVpt9nfWUnaQAWt+VLI",
-	"Lc5ycFT1vBAKBruRof6ERywmqF4HvV3jCIR/RgZedGYslyLnJT8qPcOlp/fmCIJ9jiVRcJXXrKIi5zPS",
-	"DL7zb8UrudqfH89o88NE8V3UJQCh/4oKqDZ3VjifASew4oKrzZF+sV71WZ3Hq8+cRjhttYaWRRO9HMx6",
-	"nc/3C0Xck74tJNeELrtRrRA4b64XptaO7BOrEg47yPzesAY7LjZ5zlgRP5aesr00qe5hCNr19H0ho7a0",
-	"liWr47GbF5DMaW93K12X0NMTckDhcvcOpdNel4hg4ovLxW9GFL/w/SNae+CezpD/4PQTFEsc6/tnWr4L",
-	"N789fS3dQ2JmVui0IqZzqlrm7808Ig5Cch2KoHFheQ8VVwfS97Mwc7tzfo0BkLlQwikJe00Kus+snsEV",
-	"cfmjoO9RYiTB6aj0iHzSBuQVuTi7eHhyfnZydj76yfbUH3xQk5JBs+CdvLJWgE3ccMIyiRs+Cyi83/q0",
-	"d0hSGxRTNTpwl1PR9gbNpCMqyRDs7rgLsPWCTmvMtqoZ+8do9s9TfOqT97REvKzojQcvPAYwobCNaAnJ",
-	"+a0hdnBEwytG3fDqRFZ4QE58vBH6WVivTx/VCJbSFoJbi75gOfior6ABIJhpgIJrAb9cAW3oB87I/3aN",
-	"5O1HanOR2y8LrQgle6Yy8r+RCO4hdGCgGSq3bCmLPYEn5jmW+VSUQpDGf0s17auYeBz2ajoMm5d7O2/F",
-	"xTruAw/mkK/KX9PZBe3ksbXUEBRx64LfUQsll8ZylTu8nEcNtZFz1MmHsZ2VfDxRaQ7uArJmRk3LDEVy",
-	"CBWIK2xbmyBUT5oopnVUOXwSRCptAAd6+HBNNtKwrdEOES7AIkZAV4UJg4c6JBQoDhq2o7LgDRY59oj2",
-	"VNYERYoF4S0slbSPAcB+bmnBrtrO2aibwT+BMb5QcbrNDKBBe8zhwtKjFK+OveuPV+D/dyT2rmfL790C",
-	"0BDztZXh3R6Q6eAYXkn3pDDVxeejKNXFMX0E2YfKeqWi94E5VYb/bmnZsDZ4useO+pAeaxF2DjoAPep3",
-	"AIoYE6/p7gebZjL9AktFKO2UfS8YOFV2Abwmgu3sMjLn+fPRN4furlIr2XLR6W80b2296jNcQXonWxjx",
-	"Y0QRiujOlz6lh9qLvH9SZKNzGWs6iJ1TLwmj+cZJ5DZY46TxFbFBpUtbiLTFJua3rIYd4dqmqYrM3F64",
-	"GY24AowqTsvLTvpCYR4VEoU9XDFcK4KpcUTRvSK7zf6KoPV96T5m/33lkTHB1wsSyAWBQVN3Wousrcpl",
-	"RgpzVgaaxtrphg0BcbQExPIYiHIUl7MZDThjdkp4D4wLNscYh7jdduNx3CCqOy5zDScdZ6OtpId8gGTE",
-	"RKzwulTS6j9CuqacXIH+YxmN1mum1RcklxW3SPfg5qZrykXWptXa5BR8G7QOstyHQfYvFKitakhXeDYW",
-	"1L9h+zb3cF6/FDdGG3Lqvj/eOAZI8SZpWTq8S+hfesswzTI4IhPaUV0EMn5ywxkjC2Sj32CL1c6mn5/F",
-	"AgMlZHDK1ioBfQjZtFMi92AEOPnQxg3pG2xpmsF/soHUaGQruHOsDIEkNUV2dO+Q/F2kKdDhXfB0i1lW",
-	"FN/RTS36wW4j/uIcB4IRY+fBR08n4v12v2e+ddk2ve1ep9yG6J0xEgR/sUbhivzecKYvScVkVTKoekcL",
-	"YQlNU7hYXxGfDn15YPhxjb8p6K5rRTEQa8/0FXF2pXlt2SgumMJjiuCsHNJcceArtB3FZVs9AX+A5Daj",
-	"R8HMaFUxjOM7IQ80zhawCBB/beK2G324Lfh4to9PcjDUa7PpB6LjKUyFJt7izOXUcgUJA6yA0KWRgK5y",
-	"vqT6MIp4BOKYT/Cx6Aot2JC9M4CY8fNU1PyWRVBC6uCXsZJk92h8hN+OasGZOhU/GQ0DaXrDqlFExDhk",
-	"r9LWbBi+576FpI8gZ21J8xsQga4ax1qHhr4T0C0HwJ9es5LZTiZzepnZ7nU9CvQjpJERq5LuH4NwiTgO",
-	"XebSNP9JwXJeuASgeCpj0r0zz5lYp7vhzOqNgQ+nK4FrpoAx4gUN6PWxqzYcsWSnnfDUCJYT0NYHm3Zc",
-	"iBCUJSZ7oOTsW5bo/osX2UF9GliFWtppwvzgh5+4GBqr113R57B5eRISz21vsJltwMdS0S8x5JR2TcG8",
-	"suFDYlj2ONUW9B7rZRxVneDhRIuJLau7PfShVAypAqU7WEnnEjITWXrsQ1VjEW18FKxMPpBuD8+is12l",
-	"SorKPfFt0VF/4ArdX309OIvCEcnalk4m3Giv7CP3qpmqCW2iOnGgmmq23sfCQO43QKgTnXjNFaFtVzmO",
-	"UEDkZMdFG4G6a98MP7M4M98y0URE73L/g0MXm+gfgw+9lruYj2y5dyhgd/7YwercPP0YA6t8LXcJ5GGz",
-	"FSmAUNCm7U0LKB5fKMJEYRPBdqcEECCtc8y1RAZ3OGCmGtnnPNEUbFWNVbOTU5GsIzXmCn8FaLilUXx3",
-	"DqkCETxZPGfO/Rht6ow/EsByiL89hNNR1HSlo6UCRk8CEN89i9chG2vzcQJn2SwR8H5xcuhztGTe0AKt",
-	"eCVtZjwUPceXvjba4Y9VDPfHuaqXZTwi676bwHfC1iyj0MW3kk/d8jSyn2w0RNus5TkRSAHznwHaCBBE",
-	"wPNWlth4OoXD1dTxRFQ4cCV0FcVHSI3n69KrpArSuOHeh0ExIgirCtDO9gRQEjKX0JRD96fUfFaNKFJn",
-	"AHVi67OpEBSSGPuMF9G6ywSqoYVBCfBNAukQ0iTY9YA7wqPa3amW+4IjGCyqcwT8UUqJslrRCFwyNASd",
-	"HqNGmk9/XkZODoJzXrp4AHaS1LAZVwSDNZfOu3tFMKoDfyj5rXneGKGhEjOzRd0MRXtiaUuvagV6xVlS",
-	"ZZbEiW2ByHgKy5o2epPIWDwml6GtSE10JNJhcSTOfzLK63D5y9R2EJ0WEHZVbcLcb+gq2NNtGd1cZ1NG",
-	"GupCwlkccH1e3l8CWvh6AoxwsgbQZ8rZDbcr8SToxjY9LQNA3HBvhzjtXmKa+Kk3zXZL6/3nEtzsTnrg",
-	"qPVdbmHP5i0zW2W0uBu2TylLc0/mvyCn3wuvRnfCttd3K5U7NK5psQUb2lxm8NkVFzaF8pazXUeCtst9",
-	"LcvSXBx3dz49ipp7YSF5i6N3/vDrh3998NXDr4fx9HrXhP1WlCxNya7zRMPZRD/mg3znHYQgXeagkJqv",
-	"4hxK7y+lzrpEjgNOGHe8zcie6+Vs0VzHW99WHtV2og6jNylsj9AZDx4KKcwfK0YR3mhWjPbP8g42KSyb",
-	"TjjkCwVy7/QemvPi0y9SpSOTHI/t+TjIc4+5OaWxJGxoFy7lMcDDu+aIBytMuho7mU2wCZk72UETYud9",
-	"9PlOjl0dH9r+xe3B6/olfTxlsIrGE/M+9IFWcn0eqsABJ4W1z1jJCR1oXKzOmly/OQOtpJVKOEbhyx7g",
-	"9KiA0VHRkCZ+Z8TUmZ82Mki14fqSUDjm4Jd672oc3scVG3Mdl9aFfaTMR+S3Y5OSXjfiMX6glx35bSSv",
-	"uSXREToZtoafjPDyWBaseALvRDFe7rmUqomXUjkcwy5tlk15A/6kTnWqx4LBtJYlU7ywKBe6ZhQQY1GI",
-	"qtDahnThg3qYLRVYgmhGCmoTo5idtVzXTEXgql3d/BTs7Hit9xlmnDTiRliQ8bmCvVPL/S5aMdoqhHe2",
-	"JcP6+JksMfHSdLfl8P1lwRTd3eNKlgJwmdD+DGvfO7VMfQERbLc/++5oxWWzO+DJqO7U6mA744HSXnyA",
-	"cHFYEzlUcgypxFMLlAeBIOAQuvJxQSu1kfpuZfhQ6y8VywjLN5KpzplvsbQQ+ImWZgL7yaBdsTAdRuDb",
-	"lF6yrOkNIxsbpZvwXVddECeRLwtYMlKwkt+yGkMj/G7V627esAWQtDbjg78loirfmY8hSgpmBxvq22rT",
-	"40VaCr7iihwh7HxjpGN0Xls/7qrN3flqv9kejyw4rR3lyabsHyBmABMkxMG9KKifjWY6uT4xkYjpANgw",
-	"s16WxSnx5X/GNAWrAnU95rvKvM/I1pXCUALKQt1EUgeLem9VzeHUox+MDKDYFNTWoPXwIkNIZz+ROL5N",
-	"F7jOOf8jjW4Ab2g2sIrAZ6MFWoQhXjEaYxmBaikzymP/2mEpZcdfPtTPvrf7Q6WVw0kX0Yly0bXnVTR/",
-	"ONW17g2PloJ/uw/Se23Nw07WBaRjYlcil5Zq0Yg0Q7iTiX0He1RpEU+icIc4E2PFAMSy4WwEX8f3Tok5",
-	"GrhF20hfjCA7ZTK8POTKUrWxKK2Wy8H7Y4/NrLwLi9Yx88T/je3bEpR2O+rCLH1FbtheXZGl1BvEfqBm",
-	"T4LMkHgL+nHu0HLKc5/mIK28hbivmbA7SjZ5HAPgNk1xIElnNEsnmqdzkBifLJV0YtWCDNF8ExYPQjt0",
-	"bNQTzXgfTScaybBvJxIUSzo4i6aCDDmqGaFhVQNmjdgKuHvMbkr4Ht4kYS0CJMoA4CJS74KGQ5lwq7yh",
-	"oljKD5Fmf+YSml6yaL/zFK6uGASGkSCzP/fWvDXe0hK/nbk5x65/+8EnNqFlTu2L95WnvCoHfqWz0RLd",
-	"ty0yHHLSKQH0TlTxVJDPHyl3u+gX7qUQNn+yEE053CLCDIHKCIViu37fjNQ5WpZsdoVLbJOGtgZZZ97e",
-	"TGkt4Viplo1lJhWWtkSrWShRpdzZ3hsojkCx22G3h9qIBehGiNVttvjFmA0IRYb9BBkVilx0u0SNlMBk",
-	"C7WhdUQ5eMVqkkNHKtsmhJala//GoK47OrrFQ/PjuytzYAJGfUjQBqwkHNkOSqCkwObdy1tWI5JGjQUf",
-	"0Sm5ZCMmisOpnc0rEILdH+MoNfe4303utUL+YgzDY1xapdA7xkVSCsigJzCGD+1NWB4+MNG3TkLEAc16",
-	"2RzQ0BxD/1yPNZ2csw/pmnA9t7eXZ/jWyePdAw6e6eLsDJmdq2565wgKm+96ao30vk+3T2IrvwJdwIih",
-	"ExBDkFpObykvYSOyhRFfi2xRSqVPUIrBaDdMqBNMSt9IeaNOzAP+HwWMkIDHMoOe3NIaqrDN6K+pZs/t",
-	"4D92Bn+Dgz+XSl+7sd/C2E9g6O/NaM9xZPjv79zAZrm5jDX0eC9t6/X3RtK08Kq7jYRaYmw3qjQtsbkg",
-	"JqECwASUw+dUkDW/dfzmSYh+F+i8gJ4V1/67kyTh8ifcJOKqFMtrFvGnHBEfSSIBKqZjYLpGlUVoeEMP",
-	"xdBh6JoYQi5g9JQd0Ub9DoFdy/y4hlRP8eHgKtL4HvxWdrM+C9cVzvXvZhdnXma37p2wN9qjRw++mqe7",
-	"4WfiU2tjMndl+mPSGHvBu1Q4KHmizC68bsRRcSLXXHmwQqbNpOWa5w5MtLQfd+3vXHwvnlZrH4+yZLog",
-	"MuxMBs2CJSlkhtXAIOR+dZucuIKH+nyUvO28F4XUHo+gWebxOSd/rjSCMJ0TSb4szSZ4BNG5YLNgv4Pd",
-	"DbnnWHkGJHgshTIqhC3kOJBrrKT7HxIODNpWgMuyYMpZlK4tt/W0cNWFgULUFRoWuAtpeQVU+E1gCrV9",
-	"GZaMIWwHVInbIAnqRVAMPhmkuExiqsJqzdcqgNXbGJMVLIS4Y7pkt93ul+yWCd1YsPBawoHNaaOw/0dN",
-	"haK2n2T0rG3ph+9S9A7MQ0tk2zJe7jBy5mnlm7Kgf2u8H9HPnjjRvhCjHrQl23CLBGRmyJTugHaD6c8n",
-	"NAVEcnbIkHkGtNvmJzbA0N/x1SrCyd0k+XtIfb/nHntCap6z+/tekLIwLdPF3afRNJdbWvJog5VkPjG+",
-	"0c1g90Rrlzuwkfeiark1fRa6FkzW1UZOxbjOpRqqCYeya1oUDmfEaeZQ5WT7yviGDRZWw2cQTM2RUvqJ",
-	"0nyLl2mEfe5e1XJfB/b+Mr/Yh4rXTM2qB7hLstiGqk28RaYr94StXjJSQFsThISwOxz6yvzuzkhMq8o5",
-	"iWmQS3YZQib1AFsQU0sRSqC87crXJ10GDR4JF9h6su1yjprfFYSzLw/C2oepbIEmlVRwBdu9bv0999a1",
-	"4AXbeecNtqjZUkHXDNtWLvfECAeSl1TFYRvv+za4l+y8gS4VSrMqGiuSFRNtnwL8L9+8xqWMpDu/zfGa",
-	"3T1LEFaRRbo1zEofTBgsvgDPZ1VBjNmcgaVsdEynDbt6RQwduq1mBbba++UNvDqiNkQ0P49/li4huI/c",
-	"x4GIIwiv6THGufCnIY3SXQTpDVNPVqtoAgOtqnJ/aZsirpvaVsJi+Mb85vB7vJAroB4W1ARQ7S9J0HcR",
-	"EeoE22Ueb9O/iImXYEFBANtWrdjEN4XdQx1Ul8jic7LHsp+NY++TQl4Z+dpWc3uRCxM/QB0pnWVqQXwQ",
-	"KvBdljjEc/bjKc4cIGNobdjhqG39Cd8djeyC8nqQQNtqt8HVEnLDobrrxHibezsp4bZVLTqJtpZkYUcC",
-	"JwMCmnTuNKseWu1hKEU3Qum+Erpd8nUjGzXSKip3mghoAHTLCFVEsVtW03KilU5tZ7JrB6w2MTs4jcsd",
-	"opjbbhfmRJmD4ECTlntIqZqKxAFbOUYLr5Udn5c8WQVpqpLnE+bkkKPd1lBhk6tW7Z9ntfUa6R8GF7LL",
-	"TAaqNyLIY5nSN8w1HRxjvC1z8g/GWUsi5M7BbN53QrTFtJKT06K58Ib0wCoKxC+pqFJkS6sKQP9rAq/a",
-	"CJPEsNOOAo6HrGckJAeNWYa64Da1MB+1WdoWM1Wu2paJjmlaH93U3PBh/PzEOUVaB+0H0GM4fcyaJvJB",
-	"f6q5dnvrLeY101d45XFFoKH7ZF4dbT52RHo6OnXVcfnd/iqwAqv9XCthOiRqs8GDtjStcMmCi6CbEt7d",
-	"2pbfO11DbbJ4T8KP3Er35w4CD8vn5hKyKvufDfRyk2iC4Qz/UbCWbsdZx0QHPNTyiWUOzy4zuyUe0c94",
-	"Ygs/pwr2bENMVHFpFQfoMPjxsa31k57XHZRplkAQ+F7uwAKwdX5kZ0F2k91AVq3KN18dH26KHblpnmnV",
-	"aVlfJ4sIarlTo8Uz7lNcm1vIG9IDyer/tE6PNumj3Trf9tEstN2HEY5xRkyEZYqOBQ16ipHn2wqChkZA",
-	"/xpK7I5Yb49hey0IqX81sz7IoQzCVraRQRSf7IiT2sP6LFj03LlxB0jVLwSvKTTBprnmtxBWpY1CaP5u",
-	"VNr8pc43/DaVu9wO0MSLGsOg6oQjFYZhh3IGesrTRIXrO0aL51jENvGtQdyKoWLZukm4wTBZClUq37cb",
-	"sjTZBz093IB1XxGP/DGITyounUopb5rKObzakgysxODCtoaD/C4jwaD2fjKmFrYC6rXfaJ1wx6QwzHZ1",
-	"wfOpSaRxgsbTFkLu7zgrfIufQz3xkEMP3UbhydZxnP2XYJegcw3SD9qEOiIYK1S/PibfyJ6TfbQNl6+R",
-	"+xhNI5qkLFlM9Dbu3nZqwznFQxUpmdBu1Mdo/1OXG3jQrAsaBhNwASrbI4vdGoNuA9Z6uiJvInzeQcKp",
-	"IY73qAVy1s4vutl825RUswJAJiNyduv/3nZWOwybWs/EIHxpvAbNjQ6O+tPhIGV0iJKLWTEcnrPiORdR",
-	"x3waBNTPc3xLHLRliGmZu5QV/5nOutwq3g20NXKNa7v7FY1D2eB2tCbv7TS+sric7RuZ44MoD4WyNqoo",
-	"0wNpjz2FOHbbcOHyitVcRmrsQPD3v/scvohN2yYD+4K8SkT57xu2BBOp3kyAtY63wCzLIRcSZAObC5IK",
-	"V8mCrxCKtaxXFhfW3J35htbTPYHgS0yPzDW5EWw3NReMrXR687y3LwBjs6U3kNBGy1LulMuhsLUlw4lo",
-	"8WSreFHuTzYaaHmPLNmaiulNvltEy1m9QcyAEDiC7v9szYWaPuYu1QWn41vkNjPNWKQIWuTbd8+O2Dqg",
-	"zPb02JbMC8cqnlvb6dmNd5Rvu5N0jsVgtKRZBsvr3TpF8VLM1Css3HEqk0fZtmNytZrX8zTQV+LtZHdU",
-	"WXDyK6x25jafBBu26Q1LFebb8uJprFHS/CbRIIlqr2gbsQsdv0ijmI94QqDcd3qDY3flO/d90G1o3fk5",
-	"bNV6t+VqN6ODUd3UqUoHb0cc6QTw2rIbJuEHityhz5FOT+2LsTsUxMGoNoFPBXfu4NPWJdrpwn93pp7H",
-	"IknlQM9SDJzCaSdsZzFJf3Gr7xxvM4Gad7TIUBk2P/3oBOpEOITIrP1s3YF1o7aiwW99e5rGZFPbS2dO",
-	"XxK/0wk4EkxRURsb2mwDJdBqy1ZYJmv7v3o4WKH+4CKaHDsN19Wx0MFwI0gNu02s3/Z7IXfvDyv/nQkn",
-	"oM7MSJ8TuynvJm302Ia9MrKMRTpTDHZbmHfOVk1Z+n4eh+1JQnB+dNKgRrAjmtVbrKGFPwFaP1GSrGgd",
-	"NY689RO1rjp5qO1XbVH6VE/KBJvpBfb5iFw6/Wnkcsuwptpqc90p9bnWvPU2yj1vXSA9srRhPoHN7Nho",
-	"fh3hiOE+Jo00w139jq895iqp0q7Z6xFJWzHLqtNZ1YaIQaEQkuSywjQArrCAwZVvDLRT7fR88sBTttne",
-	"YGvVQCkdb33q+jj2qhMchfyK07Qe8Aq3Fl7f52i+5konbGfybqUFNjXp5oBRsYf+kPETSEdX/ZwGjvrp",
-	"voqX8Hzag/lH47+Z71+v2WCpTFCY5JGCKNdT0xSqjW1+d9Dk2EL62aR5Q38kXlvohPF9240U2/CbY3RF",
-	"LCe6Gh0q9q0K7mJg7gi0toobEcuKGN22hspAK4yB/IPlHhoks4hHNGixNyUrB0/ftIfdUZ4afWjx+CaF",
-	"7UR+HPzdXFHzLtlkf0ZwMLRWkc/aI5gFGRtwjEJuxzMdm8Nb6IJ0P9WwbCsjjX5owQzrvDcUM9cNKdjt",
-	"+7hp2Ksf0EzMq42t2ToV91Zls442VtvIWiOyA4jPoqiZUonmVb1cYx8SVI0yrJAI/Bma/VcU//PZ9Ytr",
-	"zIsm3/LSnE7ruFG2K5U1LqwTBOZp7r0MTN0EFsV9FZkakoVBm7XNXXWrsZvezU8dqh5FdntFdb4ZtS76",
-	"DfLjWB0z8dXCrZjbEq+/HmNrvfTh6hToyYzLMVmLYVNqplvRW8NOAXLQpJZhdTyHH2FEAvS1SKZT6kxW",
-	"WGRyf17o5E11bUFOHmWgFRUEO5uWtJ4RZYUtTaOyAPBGyt+GP9pcQAUN/jomQc0KJjSnpZo3Hcg1HI22",
-	"2lPbgcAJr4Utphh1+KLdHr+0dyk+T4H7BDDIMRzOYeSfBPzl/YD9BMTrN6eURdwq3jBa2HyH48GKtkxv",
-	"ZLzXX1PHI4u3rF5Oyo0bdRnAl/wccMR2XRkuPUavH0UhIy68qip5an9dfWE/es1YlYAAQOX2/Oxs8ikw",
-	"E/sbq3RcMFY6mQ/cw7w2Ysy12z4iCdd/w/WoS30HO+zdGwF8y75o8VWqtWcnAR3Qvn339gnQT27fgxFC",
-	"cQJ09yUi7Yrd1qcY7G92vyKXZarppLOKbKkS14qVqwEUrjs29Jvor+81+nPto1PJm2b1R/Z8TvXvcJ2G",
-	"LGgKNiIjBZ/WF3kqhjM0YDasE7/64zXGrcfulrNdBxNYBLupyFbesoLIKFjuxH5FP7VVZgHIsUfiBa15",
-	"V0s9DT4ymooGQ+QAACesFe9QfsESlxVGvCb05ZjbFjqBqoFtscMjDtNbYe9GroJinNElNzNDEX3edtmc",
-	"h4n2+6FEGyPpSvZhaqUSTbS5Y6KYTs5uUce0lEaPZjTFqaBprY+M6tiLHj+B6zoosQjAfRzxpsSovqN7",
-	"3KHI/TEv3+gZdqpNOs+ZSxa9ly2Hz41N6Qd46FO2+L2hgHz+R2zsYU4Uw0R9P+TRWwOzT27O3LBtTTV7",
-	"TOvRN1675xLQlf16mcclVWqgId3U43Sf7eKSEfRuD7Z2+gPIlZGtQa0vuTex3Nm7MPtsyVTVbMubbRJm",
-	"bZbYut8uflN9m4kdaxP3R4RfS4RJoXr4bHJDPUTEoLSRgvWNbx9j9wfw/2HvXZjbxrF10b+CUs2pdPfQ",
-	"siTbeSh16xx3HpPsTic5sbtz97R9I4iEJIwoQE2QVjTe/u+3sBYAghKpJ5U4PemamtgyRYLAwsJ6fp/T",
-	"hX4xc24+w8l4XXWSvo9pKUjhtuflil27nWpd0ZNxSK27p1yWORPO/vRAZoZFXMDt5dgeB+vl2YGDeDpp",
-	"y0PkLmj8nkd4ixIylFXBBVUeGV+OHZh6/KEsf7LkNiFTD6ehF3Q9KfXopnYvlBLLCDZDMCDHySxFOipz",
-	"VJYZjFRFmPoj64+kHJ+nKZuUOavbUOayzyFLyiIUwLHKhhwwSuzgsez1gSJ9uQ5taYf47io6aC9Mu0na",
-	"vrIwdTEo6Qii0+XYo7mdH4S007ViWZ5j7reMthsXTJW/IRPRVHKT7cpVyWw0LlUl9vLKMw6AG8vXFf70",
-	"QBEe5QAspvPsgeqSGb7IES/HMYVvb5N6W0qczUZReeKMfU6NVO+GH5sLyaJ3jFxAMVUpMctAEG1ntRQr",
-	"lqbxIVkPF4Qmb3yqqEAxYQt8EdiNWKrdNfVrM5rjhq6ozsY/rdO2kG1zcrkgc1bCzM1yufC4Ga3ALy6t",
-	"P7El+2yD3fVavNTvsuUes1H18mJkWw5Xude+b83vW/PwWzMx2YyN4h0LtkCZ13Cvt7rZk/a1N9j5NUBm",
-	"LJ7U3wRsRqk4LqNUws7pAjeDINn0aQ5ZPqFzMqJA2QCqLu+GtDm9vFrIFbDlqHRlhSNmTC98/bhvoY75",
-	"ys/zCnwIM7DztKLXR8kJwwo02IlDAOgEFrI1LT+lPWELLWXF57ndXdReM5mMF1q/dqTOrjphqjvp4wjZ",
-	"DX4r74aCj6H9xZ4qCFah+FCwKC/rxf7VHHebKwJVPamUO7zXYtf9virZyptTyfq2ZclM/bH2XUBfqYBQ",
-	"8hMxqRgmsJyR2vp/cHaIksgd1oU/9E1pxEBvXL1lelBRxdN5D07nXpKJpgWz623Xw7Qi0V5HdRRm1XFi",
-	"SjrbFwRlqUvM32fFAqp8f64uplpYq/rUttM26ypO4OYbDO2rFnxV1+wZGI/Sgj0r72WtKJs8dSV3opPN",
-	"Je7KrSvQSjfs0j6NuKJ9OLb6c3JhKjEDohig6BhAtKr5CdzXNzmiPvJ0VCOx0PfD6j/zsKqAn/idJXzA",
-	"DeOkHib0O6omuQD4CTO0kK2u3v1+An57J+BKyA+zaB+YMqUAW4SmK/rojbOJy7oFZ3UhuwW3XjVgmVLb",
-	"DL7FkOUNS2I6fSWzRBWqdzqni6U7L31qnOW9PJRaegVsJS6GRX7Lh4/XsltWvZiCpSg5AhL3+faIlAu9",
-	"WvahqC6yhKfzC72JbdUi/6WMYvZckPP3r8mYzQPSU/EnLYOfcKudPARUCRqmpsoZdAK4powmyEiIjx6l",
-	"6RTTTaoavz2iatSXNIkeKGIubBIo2kmwCEzZWh3T8ycTrvUD4OzSMZYTcX23UMoxdzBK3Ybtpfhkn59v",
-	"fXzruzuAjR2UNGS8cAT7HlKFHSmg+GDVZCSZQuotUD50opokkqE6plPenESEfZ7GlAvUxKEUep8ABb5+",
-	"AzKlQ/ZU/wjtFd0rcSWOyE8/nWf6sEl5CFL/009d0tMfyYT/Gz7pkp9hpoldmGaz2cNziHrrZsoBSyaY",
-	"4FS5ib0SxJ/bJnlBwxFxSWWoDFMWLmPC8R7cEnr/0Pt8lH/e+/EpzoCVNj0NQKeLqCWJjBnMHTw0lPpg",
-	"MOGAJr7+60j99BN+Rsk0YQP+GRfB3AWXY471aj/01E34qRfACYD/svBT78cmOXepS5n4gFUhFaTP4NuA",
-	"Ss1TpYfCI30d/o6tJjga7TDo8eh3JT2AKOmRH9oklUTbrITFipHO2Y94DIUQQulh0NSgs/RutQcQkDzE",
-	"EhATYbnrmadAIb9+jBbrHtSU4uofmwjV3/+lpOh1SS+UEethPxyw9+sHjYBOXUtTQHpIA9Qziwbg9aD3",
-	"5kj3YR74TArbBKsFDEEp4DbmKDGjV06uei8u6bD3FGvpAEHfCkDv9eDoV+289MgPp53Htpo/IKftjoOL",
-	"5DDLQqYEn5u3V/7YhDvow97eZshvmCInrVMz2g9symjKxVCPNS92MPV8cA56NiwslR7x64hNphLA0o5+",
-	"YfPe01yLjNncPCUH68blQoJR2BMMkOdhe3dOyUgfJE4qJlyLRZf0HGGqsUTc70fvZczDeU/LbaGL/ynp",
-	"s7kUEaBoQlf0aecJznPvA0uT+dH5IGUJygaWaAdkShOKpRLwGOBu9Cqt9cQiXS1xjSi2lpQLp0ub5HW+",
-	"soYsXEFIjk6njCYB0OLDfhBEuzp2qruED4W0xAZzmVkk7bGQs+aVgDbpkAls6+TQwTHgLNFnyZSGI3bU",
-	"abZy3ex9pg+IbDKhybzRbfzC2NRbElv8CpDJekiASWoKRQA4sC/TEYl4YuhdcePpLT5NpKOFNSXMDevT",
-	"eQZTt9FutnAUcsoEnfJGt3HSbMNgp9QgoB1rNftvqBxAe9vJ4Ouo0W3gX/VBrKZSKDxaO62WaftMzVme",
-	"ss/pMZwH4Gh/NqjDDTm2pygti5AvEeC8Tg09RBGCpsxedyOyLDYFQ6DR/ePan/3n0qr5RIZMKSBX+d/A",
-	"wzAEcuBfWUoxe30MePPVU2L+rOfQyi20NAHADJSYGOJTbG0pI14C1RWOWDjGfQsin0PVTMDlc6f/nxlL",
-	"5rmA3bCkL6H3s3pir7/kioVUwIKdtU42fMgfR9dAZdSniplU1JVwFGK7DEDIFKdSP9I/lGGWXbqrbrF6",
-	"Rp214BRRhVTdtLXldDRmWBBdsdtUeg4WnFqWr7LR5pccI7P1XbD2QpstWS8j/mH9L+Oyu0W0ocU/CmGd",
-	"RqfVeXjUbh91Ti5bT7qtVrfV+mfBo+s2MpV8aj18Mjv5178Hg3bSarXardOW+W9YIDLpiiyOMRLSGLP5",
-	"6q/FVKUvZaYVc+fzf//bfPKbWh5Zu5WPzBZIs2ks5xNMwiXsRo7xazgAtOaW+LevPW3b1hPqklrGbfPz",
-	"WPpOd75or4pCoBRASLdE5s/BIiJyoA/7RZhZrCTiCZnQsXbpiPZF9HUAZqBYfGOiPCW4nTvvD7cjjI2u",
-	"AmImEc9hLsI4iyCYaPeGvVLPom9m41KrJgDaAGdxGVNhb8zmPfvixr7hqOK1AWRahMhrrDsoBofgJB2z",
-	"aeqzfBR3IsorrsLWW9EzzsAZu0ZHlqn0Z1MesfkmKxPPKmncWLrestm55yjmXrY+su6W9EJ7uyHfE3UA",
-	"LaQN60heZa3WSXjSIgkVkZx4jj5Iw0NjcMNpofcJXM/WahUcUH06ZNMVfGbm2FvF5QDEmEEJodfQqh2d",
-	"qluby47hmrug8UaGLja16np3nRnFXurjV+PgGOWwhbpgEcdYkH/SHt9iQOQu71Muj9WAzlBkJpN05IjU",
-	"XHTGwAXCFiZSgFpRqTYyjALSB3dAJjQZY9e5WfxlvYJ/2FWvDMCJLDu6T1e+lhvO/gv0AW61zxIF5bbP",
-	"kKU7T4t2sCunpvVNaq/7qXYOp2/0HU9QjFeL5VuZ/ioj7YFHNYjzO8HysKKP1ZAbEbuYLNvJr7DTem3V",
-	"Vxbx9ChNKCbtqn0Ffd0lXHZwdyEo0y880uYmJRM26WvTM7EyUOa4IjvPH9DLfF1w8ta0py4/+1wQpN4g",
-	"KgtHWuP2LOkpoLqyqAdRYvdpryIRt3aoXIo9x5rPE/ItU6XH7jqeVzxeZZDh2Pr5q27JRciKN9wsr7WU",
-	"RvgcxpniN2zNO0Bj8Q4PrM87paHFYDOy4LO3YIEhqOS1mhz5GBoo617AL6Lkjbxh0KVyB40Olc5mxFKz",
-	"px0Bl0lK22KLAtmW/ZupyLhzvfaNJ4PHD6PW4/bjx6fho+jh2RPaGTBKW+HZGY1a7TN60h+cDtr9Tr/V",
-	"f9zphFH7LHoYts/6rUGrRVuP9aJNG91G+0mn2Wp2mm1spLvhMlOv8BEN57UYy+XP1dOj2J+Nbrujtavp",
-	"FWuom3DVd+r1mLUuXO8wM5EmfK8Iozs7oKp9yuQ0th7lXJGIRwERbKYtRcso7o4PPcSSswPUvTk8lk+A",
-	"7g1L+AC7XUpd4bcyZaSnj9MeibSjy2LFwK/FmPFcZl7cOKYpoLPS1Nm5JhfMUwMpqC2EFNOPxTMHR1I4",
-	"dfbbpP1EjpnIjRWzOihHI8MCVp/IGxEFgA8ZM+fvbiFhH9hUJqUy5jAoTMhRZqIWi/uZ9Um1z8qF7RRD",
-	"xF2QExLL4W5i1s+iIUtXByR/NtfUp5AnMtPfaJy1Ws1Wq1D7kWvOVvuy5WlOUNH9LFqtg4xKznPctorN",
-	"6ZeEUeQxPWsVg3cbiwHOR6WmgZIemDFg7EfK85qUDTWAwwZDO5RQZgagZ976GxzBEgngiN2wLrbm2mRI",
-	"D1+laWatB5x4Sj/zrBWQR2egX9qtFpmyJNRfkAPC0wATHBhqM/2Y5CMkAWExehi0g0Mtx/CnCbsSeArq",
-	"B3h3xSRcWYAO1+KrBuiWpXlZCLeUrbewQ+sPzN3Ljbfd1FS5nkZOv7Fo1wXTe7pvhXj9BlYe5nsx4mV0",
-	"zvEt/rAQ8CruHfx8172zVRAK4+/YXl9H8GkioXZmvymrjkC5OdnvqPu+0VaFeWoI2Wyx/stn3pbBGTsf",
-	"11A1gX0MRcFBgMZa9tMmh9CEJUN2BGP5+yrhe4zCt+XCY6/GRsfP911R3BWEKsNSJeTsa24RxH2s62ix",
-	"wOZHNGZJwVlY5tIEwy/lE8P2ryTWNTnuYEITqZDdAupE80s9RJYHKmcq+AGAw59JMeDDpr3NOQyk9yOZ",
-	"UZEq64OnMo4w243GK1ekZ7/RhLH3ll1a7eE8K9z2i4RS11z5EoJnhqu1zlKNVcGpnOC52zkB/iB9707L",
-	"Alt2fZwa2JchjdfFhAx4z7pQ0AJyj9baTKQymR8ppM9AibmwcCcnD1utWsNHBRlYH0ZKR2xSi3NvHktw",
-	"b1WGjnLa2+Wda0oJi56927QqpSlXKQ9XbNyBLeI2m1ROmcDqStiVUyqekpMWiegcaG6EnGHxqw0gcUUU",
-	"BUAFMmc0sT7p8m4bMrfZLvJxbbvhFnbH94i3CabN30MfOuAo9ecfACn1sUEa09O64gJfK3Q8zkMsa7Ig",
-	"3n/c+rz0euwyHH+K2Q0D3F+jMZ6UKgwtU9DUWJdO0ANzN0WJxbihvGFJmiX4u5Ytntixw/ggRm2h+/7Q",
-	"L5GwQSIhfTqjCRvJTLGjqK+32ky/5x8nweNrsP/goIF7RSzkkX7CSXkiYGkYekZZ5BTY2SkqMNN9ZGa/",
-	"ddQ5LehklSY0ZUOIifpPfVy8f8tdqVcypioF1POPXCiTuctHuzAu73sTKjIaw8QaPNiqo6LsZbbVtJ4C",
-	"qLCqctVVh6p9JWdEDlImbJU1ibgCCssAmUQhP4ch89mIpSOWED1vCurxRzKO6tDHq2OtPrv5fTNCViaA",
-	"8Z3XaEa86Hplfe8aZZ7SdEGZbypqbO3NQWltl2ytzzDrA21UG+yuag1r9jFUnjRW2GWDNXYZqsuKstj2",
-	"P/MuTpMGRFB1/cPq++KVl7Yp4ZffjtoYTJHxjV+UkjAFO9mUqNRmJSoeGU25OgtrCCuM0agY5qCq5sKC",
-	"QBZPh6Bxg3X+7Y4WrIM8sHA2mcc9gWPDZIbhACxT4r6Tq61nIZg1iQ9hNq+3mJ0CrNNsPoDBrI5v7Y93",
-	"lbras2MPUq62ek7co79ezZRHdrb9jG8fg8vf+HrFcnWNokHYhJ2fUJUW+we/YYR9pmEaz4HnXA5IT2uc",
-	"HvnB46ucjaSyLT0zLtSPAenBbz3yg/nWXGYJkTMRIAm8LY43nZZ2M/euxA8xZAiAzAB1/482k5Z3JkIr",
-	"rDFUsNrTI1qgRI/QcCyAsQn1AMgDUpZYM3O4h3jDsN5NsZd9E0OjmI7Lv7lPWs6dX8+00Y/9sCMKePp6",
-	"QhaV+cYK77mZ6C0ipJtv5j035nOQEEK33Z25arYbyFOKprl4rd3qrvsalYh6x3GBtJoQzFDoPSCNH/s8",
-	"jWWUn3bbGZgbISflE1AADPGRk8pHbSlKHLfjA6R0XWNKu8uv9+wD3LjHa8TCcXlZdDuPH1qiWtCgw4Sp",
-	"P+OKMP9CSTWarVJsFOZfMMN8UxXRLS5YmnKBgj+lSs20+XrtGZrW7rSX4YuiDZ5blY2gMYKToBH1m2ZS",
-	"mqGceFgyjRGjcTqaO5qulW95oGaxXPg2MsOE6yiusT6lqAE8reM+LdU79q9rKlJeOyZjQLF8CuSXvW7K",
-	"VNoz7FA0bRKEmyF2XQ1RF41ZBCdrScNbeVlJPuyvWlpSuaHK98HO4hzkm6Tb+Nvtx/MPL169++3ixaf3",
-	"5xcXH999eH6nxVtByzuG3rbpNPMm8yDdZrliwl19L9VQjcpn+9XKtVUmzHRtra+210VVUb1813+bzWne",
-	"C+yk6RZzq/YP4MiYXzYo39lHR23dR+aBzNRYzvMcXqQwo7Yw2SHcZIqpPaY5WOW/7z5/tTacfbes9res",
-	"tMP78xwBvwsxweuDa7HAx0k0tawgxTlB97fWEbenhtsjyuNm3a+2WrRloQCKwJ+7ubFXAAyaIBoZi6BP",
-	"F7F/LPSdFEwhcDxJoKBQEWpv0yTnhlIx8mbhSkDqUBGqiDtCy4InKKm1qeYaqsH8nei2XGfRoJCJMZ/u",
-	"dtgih6sY+zZsu7oUYadKE25gtfnZBqfvOgfRd/evyu1LGGTH1McprCyl+QgQZWk+YRDQuWEikgkAiiny",
-	"7jxLR6QT5LwBiNZGQwCmklh0g195oMBx11rJoDAasCMSSVR4hhp50r0SPX0pAOjN7Cjm2OkaWERfLkgq",
-	"i9iJWDFnRjiiUOCjB0p6CUP0sd8S3itTdgUjqgDjuH8BtRqXtqzbRVi90/OrIFF6HlGgnlIKKlr+gKNl",
-	"aGE8Vff4WFsK/uYrSMGIxdOIqbGTAIDGlkrxfuxQvry52vS++ShhugaZorHNt0IAf7mHH+aD4GzssLeL",
-	"a1Sx0Y0YpgbVjwstYqFpJRzJmZYPLbBg2tTR14SVFkpOWF9GczI0BBpmHKYGrZ/ImUIE1q9jjqxTD2it",
-	"VuoFb7RgozgedsJuWDInAzYjEy6ylKkm+Wj7xKGHUK8CgBXprf4Eq/ACrYTVFJqx5ACSUXBYwDX6txzV",
-	"fcWefYVj/gIOTM7v1MDfVP5TLuYDyuMs0aNomWiovnPZfR+a+/6ZSaQ3oCseHrNB2uiePG4FDTlodE9b",
-	"LXhjlqqyW3fgW3cLZz5MdR4IV41u5/HjRbtgOanvD6NY6dU+6nQKSmvR7fGz/LkrlEo5/rVA/Pf4VBsF",
-	"llATSvnaQQOa7uy8zhgbN7qt5pMnj3ex74yYVOiLEVfakCkm4o1PZKFB9XkisPs6QrwlWLi6qroKAYSI",
-	"u8JVgOE3dav3V3MgjHV1de65GhvcUKRzJ2hjcES1Be0BNfbmPgGRIkbGL1gK0mm1AIsVlwRLOW2/emU9",
-	"vBndOzO22tJIXiXpkAn9YK8sxqJbjzMwxAHzoAsgkoYagMKJm3d0RO9EPHcfmOQXXK93DwCA/QG3u3Y3",
-	"n2b9mIfNhboqfbo0up3TmovKcfpWtQqbRbNN3Zaxv6Z+YQMIrc0QFiFJ2v3dB4qKqC8/rzCtTZeItVUl",
-	"oAcjPheoHi3pFldXKxvoRdEykzP9wZwa62ZGOR6qgIvNPuv5imMFIYCFgKSaMjoG05jqozXW1onMROoA",
-	"h3teVFvI9JN5GRb1Ss/gC/Ou++4rfB1YDINOonfUEWB5o6uKh0QnaKgR1SLdChr6rFCN7okWdZgevIHZ",
-	"IPrh1O55w+vubdzbBpsAhEmDRvT/LDisCLl31mrD/rPYxM/yOxqC7W3a7e1UVZureiHq2DJQcswnWayV",
-	"klthKG+9DwGxDfdPF9zZ3SqgCtG30kTsucot9eJ2nMksjrA4SWYpQXxOWxisjYAJjdhTh7HVQ4HC6iVt",
-	"sbogqsGsMzWTy9tHv5+/f3ZMrq4WaJkMiwJttoq/QbYV4RcYZ9ggTFbZSG1Ck+iz2xSJYgwiMtrWsppM",
-	"+xf1gI+YGItZR3tOLW6TAwZerFyDyX4wwX6dKnd2DGV+XoAJBRC2YEP1aThGURVsRrg+gJSE8DGuhQ38",
-	"K+SAhH8VkXHkbk5z0SYv8TQaSkeltFSLt+KsqJQSCgD4dSw/ZDxLF9w85Ause5rIrB+zg638BySYV0v2",
-	"QZofLw98A4FMGEufEioIm0zTOYB/Eu2iKZPuKS5ivoS43HspraXzPpYqPUIrpOEO+U5r+wPWDG5X/XQ5",
-	"YvPconKgqWhR1SCJb1i6IIjm3JmAiBoZOZg0Hlj7QOO64yYYyGTIUmUCX4yOWRIQaGdXgQUXyr1oxNxR",
-	"VlSfwi+pHDPI1fdlNhxpO5XNnub5STlF6hL9MRK6qDGWRF0JdNrBu2ySN1yMVUCQ/EUrO1daZRSkHy7M",
-	"A9r0BgJS84oC44Xs+/f8+X2qTLxXlT539WiOQoQIwT/pQU8vKE08mLp4N2VCAdAWRiM9BAXsQbBuKWzt",
-	"OJYzwy6l5iIkgrHI0MlYo2RWiDgDwxTeCG6M+QiFKT8CLEx53TKN46ekB0JnCQtB6pEcSJVYNXpq/sP2",
-	"v94NdrtDgi6RYtgkFww0ratF/eI6AsGp70c1oBcyziXxK+qNy2R+mNyyTDZqptCX1Yf7EXOqEAbcbgA9",
-	"8jCmSkHDABURTSLXq6g/TOWkr1IpkKszdX0gfzTCKNSfGaE7ShM+HGJyjk+YSulk2jBItddBY5jRhIqU",
-	"gbwB7Ri/YdBBFbIueJZT2ISY1zQurrLYEoW65j9uG5EMDY0SkQmhUZRA0nzg6q+QOMlYxzZ2jLtzhDiJ",
-	"Res255q1YWQTtnqlr74r0P1cQrQMQ0LvcRov/u8bR2XkE3Llf86hHjzVc4j6f5msijTnwgd1/9hjUk/Q",
-	"TE82zIptrE+94LN5LouW94+W8H26AvSzJ1TwAVMp+eG/z399o2Xivy7evQ0sBAnpnD0kv/Cff0ROKJO/",
-	"hnAuRnPNOSdvWEJeXV6+f0p6eqvaqXWz1gSWQsiIp4rgn5HrESgh89k9DjOVyglwQwKZpnkmSrcUzJLS",
-	"mHOLADUhoLl2SykODU0iqkfk7Q5lnE2EOcEnLJpDQOhKuFHA5AOvcx9KaCMsCdEvaVoQDReaLSlpum4K",
-	"AOAlNJ/YHB3YJKKr4Tjduu7dNhEsR//ngXMtTc6xqkdKyJRVtfGfVbbxF1zy8q1gL+FMHf9q5qfxJfhy",
-	"lMwSSB7bVemS9pXQr9HVUjaFFbGq510GTS5TD2MGf9ugdiyvo9XfOYr5TZEqouN+Nm32UFKyDH5S8U4F",
-	"4i1pcM+HlvsbcNW72E2/3X39uTL39e64Tbrh3UzkUrzaZpEJqBnLKtr+1toZzqMoN3DQpM8bk/Gt+9g4",
-	"m2uDXZQ42ED6ioTOjvqwwSCstGQVOQ9KJps3QOyibBZblL8mlGnp/Ls2CM88Lu+E2HD61zdCwDzuWbX3",
-	"3ci8X0bm1gbkWo1XI5R5LvgQkHD0tpHcy1LcLd5iCDGn2braPW1yZUJwMfS6PeiYmQSclrcmeUGTmLPE",
-	"Hg3AaD23VUnWeCHnuY21QAKOdZeZWhLU8njqDVd1asNv2vZqfbe9/jNsr68ZGnqfaQUm2MwZf36VyMJR",
-	"zkUq9V7+YqbTsTPWVsMX4eW/5pbd9630fSt96a10XrFrINrBU+XOyCA/TcFSWIU38WXMhaVNmCd9SsNV",
-	"F3i+Y7+Dl6wByCZAJw/cnw2pOOaAw4RFTKScxiowQaW8NmWx4BErSglV2P9DE2gGiAIMVunvWaJyUwWp",
-	"DWKF5VtEMRGZ/oOSbFJV/qfMKkmTedGx2LHiIddlK5WGnwyB3DdgI1y8evf+0+W7X168vWvcbW8NXyac",
-	"xh9w5IdBxM/SkV7YEMug0VNw9eCV5dJ4nTG4eOQXS3ORMvSSVtRL4/eNUrXf8CqmOaSbJoU2g9NO0JhA",
-	"tLrwdJqkPIzBMTVxyhzisax4lCPorNXxl4zmZXZYNYryiJiYIC2N2yu8/qrRvdLfuGrcFRXWM5zwo0uD",
-	"uLQ46XdBY8LSkdRy+f63S30+JLHfpjWS00KbFp3yY/tmx21MffVde6/e+tdBQ47tXCy9uaEa2IpdrCh1",
-	"lQRjXmqsrhSX80JA59qdlNOhjhmban9HJqAs9I9UOJqFHeMRVnkm+tcjfditSYrBhW/hui+PMPYOWyp8",
-	"wC7DK7IGp8tc9bVQZS3lhke+0WmeAfVGliRMhEhhbHADDEa0R1McJmvy3ub9Gt1Gn6/BnLVmjNskmBp/",
-	"l6UATYXOcTriECCyCeoooYN0EcwU6Ql/ni81frXOCiZUfyOC5lIaz3rzc052N8DngmsJbIhaCni9+1WC",
-	"pW7MnlOya49vQ/d6qwFT3WWNnXAS86/XBHKRz8yXIRLy3+B63Ux2I65CmkQ71RD5D1oBqbZEYW8sa4C6",
-	"GMjERZ2WrDszuMKS7gh0sSc86FcVI0CEzaba9c+FyTYXIV4dVyor5L43ELDKE7IoIXDrg8nHx5GEfPEs",
-	"0e/EUws8AE8lPIU0titThWJf1PBQGY0FpvhCrpccB48wBAMAvlVkSnlJjwc85D9duizcmCdai70WuwlT",
-	"da/p65RMUSfgt23yn4o5tPxAc8GYRaAdpnQ+YSINMGaNpWTKeKXw/03yDlZVJooMEyrS0vr43Lo7BMds",
-	"58xyjRUNnsDUvrke8EdHrYdHJ63LTic3IGDQi/xkZyXlgckafjJsQW+0H5vBFAoDpbGABuSEvJU3ll5c",
-	"m99RQmeOHnmL8A/O58rGUyRqxTbp1BkFNZocriY1ZUKvvdaIZkL3MD0iRqOjmKUpS46Gicymq92G54xG",
-	"b+Dqf+DFe3IN1QioC4jEjclc/Rk3AR/8k8H9yJl0Th4FDcQVwSmRWQqsD4lKV4UkY1r+9zPz9wlTCgFQ",
-	"tPhp+1dv7FRKEksxdJkerDJq1krjVcZsUKutvbDgq7YAio/dA8mw1k3wTh+AWlgJCqsi/TkJaTEP8Nz7",
-	"+6Y8Bd4G2FT07ymbTH08L/mrbsb0glK4nVO++o56N38tJ3+lJllgjFnWJqZd+A5/WuKWMcgs61QOHINR",
-	"/Odq5YBxPksLU6WmWruqKYycNrqNaSKjDDvO5RTidoolSGUwjyUFp0qNMzeWu535boBCrXYWmwVyl1I2",
-	"GKjThHjIgVDF8021PmrhK7p6kGHz+1VGLfbVnse3kXvFlZGLfCZ2ilx4X68ncuHN9q7TsX30wn+LanDO",
-	"lzLx3L8ZTSIseb6EfBVAz4zoDfOySw8U5Pug4BlgrbggPbNPe08Jxa85H3LIb5hByAOGFWhUjAhXV0Kg",
-	"YmAJCWWSQM05gOUIU7ucsCix356jK0W4UKmeNzlAL8bLehl8EapQ3VAfhIeolMcxXoJJNUUnHsxIntlT",
-	"TMBdJwaUzyX2TGXPMp3LDwiqAHv6R6PhkiRHX/bpXWxCD3rzLW7pJiwvWtcXxLqOCsoa4Eo3gBnZQYFt",
-	"i1D6BffzM1xbDylDkD+xmJGLLWxFrROsAjaCvl7pdaEHYZcQ0qI2qAgh8dAhTpkEM+wbaGq2vEamrNIy",
-	"Pj9QemfziCK2stvKRMkmeZsTzo7Z1JA1CuntNwhPdGEzXwlAwsp7PNBegFYLt2eoICnDUBSi7c2WFUZp",
-	"w4OeuYWDYW8kEsfj1z06/RJyviuAV5FyMLfTjk71tMWmIVyQljORGhOODa01mCMvYzqrMkk+mmMC5Qza",
-	"LJ86mmJYWhfr5grxG+pKpOZaWi2lTvUBcCjLZZ9MwUbb+NIdaKaQNeKDAUsg9CcFmWbJVCpzxqMZ7TqF",
-	"qhIH+xw9hyQLOycQCjMOwOayaVbgXp4wkKSgxjog2fTQZ4q98lDieC6IzFJrWjobC5qorZWWo04JOdOn",
-	"hGeMmnqryLRdm248xdI0tqR5YGwOJZRfJTIbjvCgAasWn2NPiUhicXYZdg9Mw6EkvSBSnS8sUlg34rkh",
-	"OCtfSLLOYz5mB9R2rsoDrXpb5x/k5XARCWXEUNi40kKVN5yetVoE+htSPmGVYoHvcGCJ2EYBoqXT6J48",
-	"2ljrfbBfKjmHX8kZopLShCFnl0U5qEn64hi3YyHE6q8axFoPJZeFM7fy0IQBAnaYYjEYsRhslnHkIeWW",
-	"Ck6wgOQckBkY0/ZgNV5jlMw/ZKKXl3qCxRsi5WWTnKckZhQBzJCtFEW5F5AeCrP+Scuyge5w4UHodNY+",
-	"ebTBGa7uxSG+OgwKE5Wjtdv0W37aq0KeYyEmt4OVamwCdRhzXArE8ky0mywA1/7kkX4BlLOt9rG3kM9N",
-	"DdiqHT1jwKpnBRrp8mlK+iyEhjnYg7Vg2ILlAs+0bVCHsF4KBssh9vJX3axLZsg3t1nr3JQXLN6GivD7",
-	"rqw4fuGRhaO3zoOWqzBhUypCvqYo+HnhynuZ5FzWJDzCbjF97IiQx5xahLQV+cXixatJf+tNrbopntvc",
-	"ao3lyQp5aS4lJt5CGccuPWnrP7AJ3DAnnB61W0ftzmXLyxOaFGfOI7GU88RwhdYhR61mq+2Sm7ZMyOYv",
-	"1Zq8nWn49m7oeGVeC2SWkemopMjZJBXzFdSaOVxTW71FGpIpGWfmvlvWa/DIdFuYJoyTlp9y/DPj4bgv",
-	"5VgvA+jpRvfJk+aTJ1rK8BtcfGoXs5QJn7L88jaC6i8kNW0HyOu3vx/BurZa7cMxJHtSvD6ZOeAiwg6I",
-	"TExoGo6Yh947kSacV1snfMQjqBSlUVS0bz4UJWbTOKGvE49v81/nd91BjJ19WzvO+U0KnnNRI+u7v5TJ",
-	"BwbjuQ9WBuoX0C4GHZWL4VHK6MSvwUMlcDThamKKRreXqpex7YesI/znT3cN+JcUAoCeJAAGloFx30bg",
-	"QikGMQ9TfWYrGVed2QtSZ6+tUfCKW/etnwAy3SE2HG0VYw5YG/0rU+kEQoYJQ2YlaHyC1lOkQy+BrNVv",
-	"4I/mXoi3exV3sBVOgkRmoMmOvANrF+H+kN/0for4BZ1bBGJfyvOwrmMvq0famfZDqquoLwAh5gjC0nhp",
-	"k/S00QOOGiXPYplFL+APpN1sESZuWCynzEdd4oIAsJz5/gRAWRPoeTTwenLCVI5HfyV6b6hKj+C2R6+f",
-	"97A234I567di0VMznFzyB1ivMZJZ0iSIQt0+I6brEyANJrBVbNexLZFIE0YnVyLmN0wZNgL4yFzoainG",
-	"bE5kQiZQ1EwmdE4UM3USwAWlh84FyR+JjgpPSCwVdBoCvnRZBhYfiNO4vB0X7O75lOVZuWnCBvwzDMLY",
-	"GwFRWTgiVJFekonmgAuuRizqBXrw8NFPQOTCPk9j8FyNQbLCztZWedHM5imbKNSC2vHRX/3//qBH//50",
-	"/fcfrq6a5scff9K/XF399OP//ltjqWwwaEzo59d4o7O8qpAmCZ2j6V+bh+IYtEBm8q6WhIWM32CsAd4f",
-	"O3HzCSjIYWEG/BdvHT25vm0HndbdkfdzyStv4G+k7HOKO+UIpaKgKBs86pJHp+A4XAm4rEv8Zb4SenN2",
-	"ye1VQ01ZaGQC2o3bzdZVI7hq8Ah+tXfRHyGYBXwMiJEGDeh4tckNX9VvCF+M2E1TzUUYc8Ga/pCaN228",
-	"kk/wyrIaSbhCD91Mhbvt4rnhLrxqdG+vGkmGL5dkYt1IwWqHi1UWhoxFLLpq3N1dCey6r/RBSwEncG1q",
-	"M5xHdDplwhSNuV89DW90w7Jmt2tVtJyhmms9/VQ/oWNGfugpOmDp/HKUMKW/2fsRy8HwpGFx1EQFjpcd",
-	"wbeak4hoFUK5wDwlIKeWt8S8gtH8xQu39UvWH1ZYFxAYgfPfhrJscPxHcbSZ429g63x0lrzouJRZTru7",
-	"qwFknB+iB4TcMAbVJGFQ8etOm8NXGC/gl1u6LpipA7nmWgTW++Swterhi4SqzoqSYtx0WymM41v9z8r6",
-	"YX3XnSqH4Yv11AyPcAxbvuj2ZcI45OuSGTo2SZyVEd1XLI6emesOrvtqDGT2FXzDbAY6SFlSLOjr3AVl",
-	"JLVn+n+AVQCNlsXvtFutu6C0PLATLPYvaJ22SssUWy+KXRGbBxpt1M7eZzaae7WAZMDimAwSOSHtVouk",
-	"knQAa/zJ4//1lJy1/hd4P3EsZyyqt+krl5oNABZM3XVN2Oc2M4nuZ8Lg6Ie31jO+fsPtW5Zfvd+6CcOT",
-	"6XbXm1bW9UI605xOvYWC936CjEPgmaYydwUhMq5AEQUVxfCOHjDQfxozNs09WKAj2qTEEF/b6Nx7VFv4",
-	"HFnftGhMuNLv7R/xW2EFfYBX3Dge0/liJw0QQrM4cttCjWgcQ3i7z7bYDYWm9QWhjhkQndQu1ZeublA5",
-	"1DRbVSgiEFRBXImhqWwaMQEMgLbEWKU0Zlg6KE0Mkokhx6pDFGRTYah/R1y1p4irKuNoqRAR69BNEWKZ",
-	"qMNk3BtZN1Yx+HrZZMISkkDRKROQvt5cvHGN74x0fyVhtpRzBYEeSlKggtlKkrm44Sk1CNcrrKDX3nXf",
-	"khUUhmya+o7XBjiXts9nmNCQFTp9liAa4OsnrWX8BS5u1sJUud7WtYBQiQQbR6+cmZ/aDJV8YdcbKp6w",
-	"BBakRyYRS/IY6YSOAZ5nf1l/7T8Ma50A/seT9F8hhlsm6xjd3YStBTWeCZRgJ4YY52FlQx+on69cYfYI",
-	"8fChzjZkTwGjEiwHafKw5Vwk+RvtTUayj0pcJd4LgrapEL1lM+/lNrIAtmQk+Utu5MABg57/88/2P8f/",
-	"7kSPsheyNX2YtOnPJ+Fz9nL4iv/X+M3krXz/5wd1mf0++3/n/2y1OyenZw8fPX5C+2HEBsMRXwaQnIuw",
-	"ACDp7d3jvZ+2DeqLXqRF4SgJ8LsrcpxdvRMXgIC/CisJjJ45LtGtFFDVYXt8m/+ywCyyPDmgkrgiM5mk",
-	"I2fYgVcLjErarvPUJREAk4X2gbEFie3mhcJMiJqXGW83clxUUxvR7PqrVyMhySWgTQn/7tqF22H+q6lG",
-	"Vr1s67uKauxgR6zf4jmQa77N64kpcn85dzATtvTf/Je+zjc5FglWpW30XACIaE56xiAxP5EiHfkBi2yq",
-	"TYqIpsyiAAXlprmtSvwqILQOmY0bowhC+WuqR7fMyph39LB0SgYCk6rIDNql3GSGsVRYGq8/NjljQwo+",
-	"ZVJvt3WFrlo8Sgtc+1LGjIp6K1Cn00Te0NgpERi/p1TkZJqtYQAoUzytdqFE1SIfFpB4y4Hp9NZEWMf1",
-	"Fw64oDH/tz/gQYz78Nqoqy1heacs4RKGySDjhe/TWXwfWO/8dTGjlKyYgJRP2D+hPL7x2+UzANyhKXtm",
-	"WqiMCExZYhNURa5ZDInkL4kfYOGT+WQBL9hkrrxJfNw8LZ9E96iTul09vYk28vNgR+d6OuaingD1a3dr",
-	"k+/C5d0b/9d+CnaV/umuUv+eG+2rdYPZS86WIjGLhiwh4P1xRSZSL+my3kXLAXCmtwcqeSsFM2Cge6uN",
-	"vODObLHv6gNktQpr/GHVk8MRTYY5lQHURAjja/jonQ/z8yHlUGPkZccgK53gvtfveKYlmn0GoM2g02oR",
-	"J0UQev0bXnNnXy3mYqOkfwbgFkAhoPVkQ2uoT/mtG7nS9NThVCqeWsDyaWKy9nMRHhW+ufg2Lr82F6E3",
-	"fETO+A9R1JVC4ynqLZXwCiPZYvjvzH9zgm7aavX8Vqa/yogPOIvqs70BW9n33wv8kAcEMnezel15HhwX",
-	"VOXtHo9YFU6E7QK+uo0gIvkySyB7Y7A984ShtkLRwNR+CLEQ1zhWZbxfmFYDdo36nZXiFuO3dj+Ylln3",
-	"vmBY0u22o87ZAiRxOSGD1Uz/kDKa8Tg2sNRbRS3P83r1g0Qtq0/nRZ6Ik915Iv6R0JCRV3I6RSiN/MjP",
-	"b1/sTys1AhavWTICWvUaAQ83MgKqZsiaBa5x918Z0K+a4/Zv+u56g/3toR4Q6bNYzkB87H7KScR/+NtD",
-	"ffWPzfwk/m5kbG9ktA5rZEBfHgyy3agyNtqrjY3WkrHR+lrGhu053MHWOKvZ1sADe7ERSREKB/g3SSEu",
-	"CM4nSSWh6O5B34SlxZWDwR6UBatti+Pb/JeVkX2IWYHjaYZoKbaB18Cc81HTB+LMCfjMkx8oome7LJQ/",
-	"kTfMO9525qvYiXXCSV5tSQBPNheSABsv3x5m5QamkPBtiRVm6CK/WP126OvUMuZIETLXVklYrBiSpahS",
-	"8xFP/H04Tg5hDhp2sJXG4DYmn0+IcgiT7zu/2Y78Zttzl1XSyOb8NIFVrt/aOfYxwZyzz7VjWiORwMke",
-	"AfUeZBbzdpPo6YQmYxZpU0EKtipG+tzedE1P5Hkf82CMCkWm0aAyMSOTCU0LCRkmsomegmmkT/ZQ3ehJ",
-	"2I/gQN+q0LT3v94/f3nUbp6QZrNZeLgZj96RgsJAlwBQsCFQj6vYB4gTFKA5G1jzOdA2eABWcQCzFViL",
-	"OUCtElhlcpVcidwwDoxVG7QDMN+DBYM6WDDiAzC/tckZZCrS99q+hc5KTLOcAfU5V7lTUBYxGfBYmzG2",
-	"zb2ojleOpp7iYGsFU0XeP3+prcRnF7/fn6gVOJrHt/qfu2PPNaran2/phCnEDGHYVyQRl15BJQiYmJj2",
-	"JLORJIpBqpTNST8DLeMKjid0Dmjt5UnnN1ywdwVn8JspCV2V+JD68s8u1aa/9CymSvkda428AeaP3JO1",
-	"7vW/1p3fKyhBAFQIDupY+6E5NuCmzTDbtOMdmvbIScf6fGMu1nX1wCguhjHzIyEGjEHvI2Md7889emCH",
-	"Qu+xVbqha3zEw3gRL7VnCj0xUuThfITb9hoOFmPWLPKYGfNg9VNy2u5gBwGcTAQw4LhYpoZYjmrjTfYM",
-	"a39x4sX6XGCHJTIzgCJggCGsBVck4cNRWqsV2LUR2IP5p46lE5n49Pmf03VCcwtXUHQNYZsp5RGhKbqz",
-	"FjI/YQimjcWQqSRTOl8WHvsm/7nS8xrYUalwESXiEp31CcyQ37DfpocRl3Ogg7TcnjmVArQ/lbgdMJSv",
-	"vd77tuZd+plD4HYHvB+xRXrrZ4bkfnUBJB1AoS3S8kIaD1vzYNPXK6RTOj+MhP48J30qxiRNqFADliBU",
-	"ti3mJe9Rcl3XHBZ9GnHWe5JHWuklDLx8aMdMR2yiWHzDSqA4pnT+zUq3Q71s/OxPmDYCzxzTbEDcheT0",
-	"Ubu9ucibmb7nIu+knSLZNLRwCmhGJjM6r1fobySPDnWMK3tgI207KmRie7GnMQ1Zj1BtZhcLnl1t7oRG",
-	"LIDCCAAA7DNbC1FiBuoX+da1+sdEiiG+Pvh5MEVbdlr/LnnkwjH3SsY/GnpoX8YdRpcJWhZazWsUc0tN",
-	"fbjKnuWi0bwTO6RCC6/1gJaF1w7v3NZ//OfZoS6RZ6Zg5zTeghAUvODS1XtBse3JpFsI7csstV6tnJl2",
-	"FOKRHOZii04poSm2xJtuUaXVnRwQpu+8AGrODRXGlehNUZv1nJfCLa5EKQNi0dG9H6j4eTfLH7cblsa4",
-	"xNEpbCicgy2V3M9ZPHZ75RDA+DJLAa7Sa7nIY85YUWSScpun2xzrHH5z49qOpWna5rvbzOg7fOlKlrpc",
-	"iLVgL7R4A41hHfG5cxMU0orTuudEsRuW0NhrPZAJBKdhdyFTox477rA91IZp+VoJdmAbxr6hqHYVN6mJ",
-	"Sq9Nyf5LcrG6U7Esaeu6BeVMQJnagRDZcEHWB5LN4i6DE+jX0wr4wiJb1iDH7/MsSp8BIS/2/5uY1g4N",
-	"iEURPb7FH9a1B3O9UeCGijAR5YcZhNSM5m8SMwjM6wAAd39OoEzI0kEah5P8wuYmvqvtczDun+LvZe9Z",
-	"VXuEz6uz7qii+dhANEAw0ML6UjEnE5nU2IZs7wymw2DXdV7XjrzzpNXZU3T/dMl2eqIqU42L8C22Vkys",
-	"WBy+pdlOYTWhOtQtwiJpZTLGgzwT8CN+HBAkUSHGPRLSANpTMmZzxKACHGe43EQPSmtIMCdaiyqpgQp8",
-	"x9Z4HP7hmJC/8n51YCZuw3Zq3bAGTBmZU/favfXQ1rojBiN2MAs7Q4JMWJrwUK3Cav3VXLIOUH7EiJpS",
-	"YVADgGXWQcjr3XbUOR31AvNz+2zifn4UuR9PWkcRnaveU/KkRfRPlj+u6d0DU3CCcXh/6JMVMiE9LlKW",
-	"3NAYOAWGQFNeUcCV8gn7oP3gKix2eNYf7aMn14jE3gpO736Y/M/of6L/OZpwkaVM/c/RSGaJ+h8Y8I9l",
-	"KO2lSPLAxGnbmoF8XSaRN1PtUa9q1Pb9KgHky8ZbNbI1uusC2a13QMPev6VYe2JD9oam6Gh2Tk6DnHmi",
-	"0W13sDDmdxlnel7azU7QGFAea4V2ehYgLrtSgyxudNtn7cdPjD+rjW/9/bPOyekWGgKlvwrAPZvUUjTy",
-	"kg+zhOV8rVA3B1UNuKn053xS3Og4sE2hmeWUCTrlTTvjVdv9HV63NxwNFwMJZXNeb412fXxF3Wg3W82W",
-	"nj4zuka3cdJs40f5+tAo4hhMep/o8abAgmciFSjapqqpZJX0+5y/f030fXdfKBZmCTQM/XFdrPXhylUg",
-	"FheHNq69qU9oKpPjUGZTKY5CGa0BfX5nvvEMvvAMrq/JV7/evNDZPbzS841j4H1WAQJaIh0oF2GcRfUE",
-	"a3AM+BDD8mKy0ookLGJsEhhajrSslMrOoyqNz6iUxjFyDeISsGqsvmcLj9UmQSa0e3/B0hTJ0d7HFAtG",
-	"wNjsvX93cUmACCPru1t18eu9JjlHymyuSKZg6kI0ZX30rChASlSY3aqOiWVhuU+Epm/Of3v77NVRp9V5",
-	"1ACulvcsuUTPtduGDz4w/XRTVtputUzbnGp0T6DRLmTYxgANfjEVsLLTmKYDmUyOoKGOJY3roFi9ENNM",
-	"hCMS0smU8qFPsPcG/yIHA/TzaMyj30QKNqwe5lHr4dFJ67LTsQboVu0d+SLUlSHzb7n3hvoVowlhvq/2",
-	"2i6rNNzxbehGfteFPsntk2P+y1fmx/AioyCA9xV3GYvAuVveOExE93TXFCtwjPBCNdoN28Lns2/3AW93",
-	"L0XxDXPdhkanAl6BVoo2flarbMZyuKKtZETVSGtdLjDGD6m5JrEkN3NgpbQU9Bh6w8IoA9ZqCwlpFvGU",
-	"xHJYhZaWD/WNHH5bYMZmsrQSbgK5ixoBPTUNtQfevd3Q4Tcd3i6qVNqPFayslI9YCkGHWxgMjgnPA8Nl",
-	"WYje6bVtdBtPBo8fRq3H7cePT8NH0cOzJ7QzYJS2wrMzGrXaZ/SkPzgdtPudfqv/uNMJo/ZZ9DBsn/Vb",
-	"g1aLth5rv2yqrdYnnWar2WlCI3jCbrjM1Ct8RMNtfROK/nNdxfyfcAyqzJXlF16k1jTGuRbN9VkMJtKE",
-	"1wO3BbvHbkAFW8gE7/0tW1kJv/+eN/ZCxa7/eU6mYLN5JqRNwSPiIelZ676HuPPQBTfR23424tpnd1/w",
-	"mDZLd759mfcwpC9uzfuPr5KBy7wEobZWCEBhIHoCIBwbx6Bb7VMOYqsjTLbW1TPbGzBMGFPY7a4fr31p",
-	"gK0913+w1ZHWeIC005ix6UJNBpt7fwfj36LbJpmA/B720V0JS6lCzvFRKbKzKdJnw0yQPkOuSgiSYYTa",
-	"PabPhlwoCw+iDxsTuo7ljCWm4q2sfMMoZH+d74VFoyfdWdZLCBmovsHHfycsSk0cyxlsiwGjaZYwi78m",
-	"UjZ0DWhnd0EjNMAYC2UJ7khZPBVAGHEm+sCZgUEELCzRH+R4I8YHcVAnT6D+AXYTQ2rn1PMp3psHkUvQ",
-	"2oE5CpehR6xzDJ6O/m8VwomHstLxHz5lyadMcH8AZdAlVYNrTGTEYm96cgSXlzIhlKRAShgg+Eu3kZqv",
-	"FWxTb1/LAQH3biddVJtt6t/0d3P615Blx13l6Xk5IBSODayyvmHJXNuw4PhjsekUt17Np1jX1ejcVrI+",
-	"L5V5GcqAhA0gyKBHnNooNC6nIlQRozu4GDZJT8hZrwAhBldj0WwoVapM4GOpYM2UIYYjqZiw2ZIFJYXv",
-	"sKCkdtYtm2uPe6wsDrBTETypews6RTldc7fTDv2/em22o7qu63QQcubgHUuWemklY+0dwUBoHL90y28M",
-	"5wV5KJnbdZJwXTn9Zeu34IWkI7bJGwj7pLLxIWqL/muF36M/vqwYjanq09KJ1Xze8HaSjPdGI602JU0C",
-	"FYvo+syYMJaCnGojLbb6xeQ/QH5rc0By3e3GAFXTsmZnI2E3TCDKXKm7AS2tNLc4oc/QVglqTS0oWoUm",
-	"mhB48WAaRYpkUwMsBYkiy2GfEiNF2mkjPXPHCKnV4xmdK9ILZRyzMNWf/p30ZJaqlAITfo/8/Ur0IFv6",
-	"2xT+aFH1emVGJiaITGgJ33ZbG9N871dUmfvHJ/rzXxFlTe+K/hyOlG0cI/seFUKcyJkqOIgoqAYQf38J",
-	"NY+3kl/0i/tz8zgtCLWbFUZej9nnqUzSyoQU/vmLL3s5YglMRwBeu9WdQb6lgoTpT7kYBq6S1+6HwO2B",
-	"wJP/AET/UzYNrNwH2lgSEYsCfTZ9wo8DBPffFqDkXIsP2ok0HOFaBmg8ggYyb1Ab7IA21AA6b8DjeoOn",
-	"qJGqQymvS+m4QjkBm9Japu4PFuXD0lmtDplcmod/eYaJczKliau4FFCenughJ6mDjCmr1VCMJuGoICwT",
-	"+vkNE0OtqRB0ci90oJWBWr0fopfOsiorqdqAG8bg2RaQQTtnFfiq11qAJ9LZWmAlp0xshMT1Al+CvEnB",
-	"HAcLC60+/TO+CP4OuJWl9o/NA1aYQBeFP//ugYupOBuCloMxHMWpj0ZGw5TfwE5KOI1NlhCCrvVjlVg5",
-	"Xx+hNZuxlm6IOLa3M31IM5fxQDkCEEsRETk7iEY5vsUf7tYUpXgTtHfwFCXbM6SVLezoexO+YKljjhF/",
-	"cZOOLmFMw7HexHi/L4ZDv49LhAOv8ohygNllyNkSZ+g9neeHHIYeLOCNoUEG5FDfUWIJKYOwhW1mNhSg",
-	"lmGhQFGnbcxu5TTYV9NO3rT5Wil/+5q00Y6q5jmm0SpMX9tgUU8RufVpHD6/v9sCCzSIZpFK5YRMTaJk",
-	"rwTBluUGRsE41KNKbXXs9MHt7g+pxD4yYboCM9cDlWPFicjwSfkd7YoAyz7hCDZso5NNci4IjwqFRiWw",
-	"JQkVC2Vn96MBFGxBqNhp5IVBD5cKg1xs+sKV/qd5FdCMsXFVBdDWW8fMTt1x6wv/8KmpbUjJCbOW96AI",
-	"eMTzNt/Dnel2l9hSoJ3LgOyWCTYuGVrTTr9Eemew8T1qwKd2W+VQ/UvoY+sri+5XVdE5mnSuR89WU371",
-	"yqID7YIXEGE01W6yuAUOLPnWxjzA+fA6JVM6z/ewlVAqIBUFgT81Nvkeg/SzTuWjqXQfhHWts7lETbpc",
-	"srmQrJQGcnpAThzMzw6K3xC8HCANUs87w4ou8pacLTO2hkm0hl6EDQqDWT+ZgcMYEZZ/YktE7dVo2nVY",
-	"odBAlWsAS9jzJdTA8S3+sB9SzFanoJlUT4mUY8LcQw3gxO0fKNAknRkQmMOdUafVatbCp9Ta0d2n4dgi",
-	"ahrfZ0ThWQjKNWcHlkxXGlf78XTu8m1+L4MKjN/il8/KHHpMCobNDtAJwRH/xoWgmuvqnbBB4y9R9bQ+",
-	"UFNZyjDhgk8y/WTgfDARjGI0watrqChSWluR9KhQjUTDMXI1KcBsbWNZ0yaVSX5o5c6Fk87tujcLVUfP",
-	"pEgTGqZ/3WIj05zhioukFzZx1UVeHZIUhw3JFjuXcBsfRGP8PPfKkrKYQVESH6BOwGp8076M1UWIcmVB",
-	"soySGGBJRkm9JVfFrqpy1NZ7VzlZneKo2BNBYwY1JhCYPDKB6J02Chy89925e29aqM1xos+S+pPkq/eE",
-	"X5NX96bYvZwPPHsMw/NUsXiwthCvsDIHEdl9JNMf3TPUQodwwpZO04GfQl3K4AyyODalJ40zW1JVqN8S",
-	"6eitnMGf8a/w0SXOBH620xysqbsqxrawfFxEBdQBlI6yCqy8tlMfNilLJioPFyF2vpJkQJP6yrOMAQjH",
-	"noVaU2k5xtEBNrTJOdWyg1dEWC7hMferxzCZg4JJtU/fCBpZoQt2wWrdPsUEL3zPzxAwuaCIG5XtIGHM",
-	"6VVzsMC0GNOiDlFc3ZRULK7PnSb41mKXSnGk5VU09TQcuTT55mjY+iVWtRrhG2GmhidObRkDt7YGpHze",
-	"ACvGBn+o0LakVGwX6hW7kgkPIfFfsZYvtGChYiupkO/PbcTWy4qidxaQPzOZUqwRpVF0BB1ZJdWY780I",
-	"6lpezyd1BfSNbmM24ik7immfxY2cWfdvZ0ELDj5CHaq08eF+g2NkLrPE1UlZp++jd6+7L1uyYDxex3C0",
-	"b/ONIXuGa6D6wXvND+YhRGUJJpfQ9a23ZOJb2I6V4Cm+oivbhQvbrBvSOMximrJVPTCEhkCwhF4fi7TZ",
-	"DHYG0rUgMpT+pdUkPeiP6Fm+UhrHPludybFzoW3rGD1Lq40NVRcintCJFMMrkY7YpEl6UGbv2kVVNrGJ",
-	"J7ANUaHDsgMZFJBwcz3xqbK0wSplU60d9L9lVdhuHmBN97HX3WaHPXGkXxE3TXn/gTHvc6veNZoUe/Nu",
-	"G1BfC1Gq0ztLIabs2CgAOUHGQcsH9qg83LJFBd79oL0pGzVqeLkb5wRsyrN+1vKCdAPGitTkTgXhZVbZ",
-	"nBU1rtYppqEe77DUk1RKim4amAqPS6uLJkHhmXvCI7drTtm4ONO2qJyVtKhsJRjngJReperMPoMGDEst",
-	"Vr+CM80nxg3LHRt0sUycz+iGzRSh3kci5DHHjXZ8W/xgZQ3lh8KljV1s8IVb1FMXVnyF3BCCDgsy4FCm",
-	"7yfrF0axbKsZbbMzBunia9pisCSL2RGiYFSb7/qVQLvngUhqyt2RdC6VZMIYfJrFrEku7SEDp0VKU4ak",
-	"RDPKUxPTnDNFZEKELDfwP2QxOw+/EBPm1oCAwW05iS5c9Qe88HVj42Yd96oXKbpUB8A3McfIJ5qzZaxm",
-	"7YS+kqKf0HD02ueuXNR88PMcgUIsi2d+ILQ7eCKCkUrDdA2Tp8XMur0LGhBCWaLabmzD3olXWuX8+u3v",
-	"R239aRabFtbhUayPtSNgTaJO3rYh/cRL31oJEFSEnMbWTLdlrlBGW6AITfiUHQ7ePReqDUrvtY1XV+Sr",
-	"nyl98iiT84h4VE0KWrh0rdIr0VjHt4l7z724O/PpWpkDNjrPUJnw1GZoLP/KUGqtJgID52qC3SxWzDCk",
-	"cPyeapLzWEkylUrxfsxMlSstVYfmtbwh3quA27MRC8f71d/Bq3nGTQ2hNX9Ba2EamxfKSteKrgN3bSYM",
-	"aAY3kN+EIV7SVxNfrgi4x0LOgAx0NuIxlC3owx1dPzjfS+gJ9Mjvq4Sek3Q+hY2YJPIvJpZC1iWVYjV8",
-	"64fsPlliHzJrLNUF5rxu3cw5Wkv4Vk82YK7EMbHIxpWnJEz8pojI+s5aqaxxm7IdfaWsNgcpE354WA4T",
-	"ptTWL72DG5QVfB87Wd2QipDFu6ne1Tr3z4xlLIIX5orgc2LmuJcDqAdB73lG5/pjPSXAMxPKyYSnTw1f",
-	"E1Xmg9RAgKomeYa307oNmPNMSY1+WGrCg/KGJYEtV7MmSQnsLtzp6wrGRSqnOPotJEFfvSz93YQpQFKv",
-	"f0H7WTzOZxiWxS2qTAiitgNcP1b/2Q5UZtstpIwC7GgXbKbv1CQfTPGDJeK2WgHqfRwrArvhUCUF/O5l",
-	"h7B+ZVzCfU7fMhXZ2TLKiOCZi+wWRsjwQPe9SIxVo9dX0QPpe6d4jpvvDrgAzM78bpgPycRGiJ16OSGd",
-	"YnSQXnHoSG25yF0Ljnqc/Ea3s517CGFAb3DWIUS9sI0xIirhPKwwGvejSV7KOJYzLW40JW9kaKA3ILGK",
-	"fMk9vV/YjX5Eb4EAxF6/jgTEXVcLEYh0W4VCHfGAx/GOasBOWSiFYFoS1xIEPLNXXuBabBV/wceVkdv8",
-	"zS5tY5SmU9U9hr1yhJ82ZTI8BgiO406r0zpqd8ydGksMALURB5yT/7p495bgWwaGf9U8/TDJMO95iDLn",
-	"FuWBIhMq+ICp1JB7A+mNqqQcsMtq1nztohqL7/uSHnZJ/ePKAstuuKAsTFi62u24MNd8Q5jSGzTxm3jx",
-	"xat371+//O9Pl+9+efEWYonpz/NN0KaRw2vlIw4UV8T1WB9TNGsLcE9YLLH/GfEWoMT8m2MF9A2Ns0J0",
-	"xgpN2XkBfyk6TebD41v8YSU55McRTeGhKuVxbNDNeApmnwHjTbURJ0vgf/CeOLgvQOKIb2Mt0ToW4Dm8",
-	"AKHm1lvN+Dqaxp2npU6axnu3dbfblpWMTvDXb5GlEUf+QCFMFRSq8AlzOx9gt/Xu32Hzbx88sJOsncOs",
-	"xDfsvR4caWk8AnHskp96QOZoPT0pWED0NfDnHknYVPtFGFeFt7DHqW2HSRiNvK/AHcHQlwMICuAcwA3K",
-	"+vbVHrsKHpjHYYNtNuJFSpP9Qre4pt3GVdZqnYRufuDXLXom8e1/h5sdpLj+q6kL3xvegSNytbpAWZxR",
-	"ZUU02kt1dFrt71q4cB4LtjvpZvB1/PMLqO5w6nh7pVug6LRu+xrT31z05SESXf0KFXOjlJUpZIGSZfZ5",
-	"GgMVmMXe2qoYhAMN5VpZQu/VZDmsI0iThM7LiDiXUR3vJY7jBnsbG3jXBdYcgegNE6lM5q5Smn1OP2Qi",
-	"D7hNpYzB+Eb5h3JBib6tXzTtfjSOd7HexA/+LQKXbaOiT2t2xkBGNvHGbJKpRnfM25+5GjAfbZqvsp9q",
-	"3wt+utsgonP/nQRHn9m99YLFS7KqDCOtK+Kf0YSNZKbYUdTPY0ZTqdJhwtSfscfCkcqEDRKJjWR43YQm",
-	"nEZ9THD9tXfRljuk+kjGUOI36RlhyM1lUWN+w8p4Wzffk7t4RHlSvdQl+hX8Hy9E6DX9u3wWdMM3ybkb",
-	"PTo5is5V3gpsWoDhLaVgSxnNK7HG/bITJkU8f1r0w264sm7YCs9r2eO6Eu+Eq6DDJmb0LwLCPodsaij6",
-	"e0DHSVP2TsTzUgh6rXHmu2u3/Z21EnMiSuYkyUSXUCiBMdwppuTba7UtSS2XWR3+HJQBjveljBmgWQTL",
-	"5cfxnCh6wwDAzlbVJZlQttnXJRW8nji/XZHENBwr7JbBKqCqYUL8fMvxfRzNA9e1OOJaNc+r7i9kyqpM",
-	"r7My06uUcR2IHXPSHpBAj7XZ9tSHNEk4i4jMUoShwYIu23kJ9V4QxsTiREPdHkeG3YKrpwRSzzOuGDlt",
-	"d0gPaBIn8oZFvSa5SKmIoLtKv7zdK1VvblAMSt8cGXK5cL9XmKCFcEK55rSXcKaOn1ttWJen70w2y1Nh",
-	"W/CgfhOOYJFBcTWi1wHOp0o/JjxlHzkUUJm0s0E/gM0O3fb64H0mxYAPm7ZK6wNTMs5cVZ+QaY5SjEor",
-	"ys9Ze7aeBI0kEy7bbI2Pb97yPtnCZmiX2Axnd0FRBzlA5g2JJrWAsGgzg8IET2CJ4MTjDsPCnXFwvNFY",
-	"nzRzk5rnCrFfrO79KmEXuwxVIr607kaiaRQV5NkzDTaT3LaR3IOUj/hiXmf5iK3W27x+pF17/chfZo+3",
-	"N9/jlZG6L7fHv81A3vsMA3nFhD3hIpX6GA/Zlq6DAVj8fJTQ2VEfjmaIrVc6+MeuCLkL4eX5LkV6Bcej",
-	"HBA54dbzSBOasuGcIOGprbPttFot4sayUMkQGCgyAg1NWjtjuW5O++IjGJ0Lwj5P9faH8jxmHhzGlE/U",
-	"lbD91X2qWAD92lBJD8X4DxSaWPgg5YCYZ+hflBT56Sl7Zoe9T580PBE0iemX1bsPp0ovsMySEI2WLWin",
-	"9OCMgj5M+zLAokEEwfgdGFU086ENq0G8WrX5HWsLB0zJjMgpE4vap1OISjhV5gdvyIwL1UUjGuUKprO5",
-	"R/PaxS+/YfMaU7D9n+TK0hTzR4BYKwSCP/gBIvDafmaNbrtjfvnIF4eMuBVOsOBSM1dgfTlqNph9RNPV",
-	"ChtOiiebA+M64xb2foWOlVkKdMLo4GVTkkpy1jIlt+CCjrQ/2GdM5JxxtaM3Oc3hPRIgauSATKlKc/Xh",
-	"Kc18b27Y0FaiIv34YWlH7rmyaKKGn9sUGFsyb+oETysxB5wdYC9aKMUNS6D9xxSskJAKKXhIY/h6KSyL",
-	"0bnP8xDTgtYuzYLAYAp+n1uhBmzwoMFENtEzZ36d00ms524jT9gaDw+U4WB8WgwTQUU17SuDFl42RGd/",
-	"LDinCDraaZ8+On188vD0kYdEmvungBEBDULBFw5Df6W48ma7PPe874LCi8DiFtjvzHt0SfE1roR5i+6V",
-	"IOSI8KhL/NfQnxKiR9gl+YtcYRXwspwUQiMFCF/Tj44QKi4mqdUOyu63Fhz23xZjRJ6Af9mg8AoFl6FI",
-	"sCMV0hWdZ0OWPreXXoTVmF+rJ2rhFvvP8Ss5IwOaQAOXpf0DADN9D5rASWyn2j1cHQDWYau5XoXPthav",
-	"YcoSZXoIHESncSIA/SEBsCc2KYdz8CbhS2Tz6wNnyEWndmyGAsaCgxDaHGPhj9yEh1cMGjEfMwFBiFbz",
-	"iT6jRglTI6kvaTUfn+mxD2QmVibZ4BSIsukanAa0z7SjrsaNMnQGEzTSB7F1+o2/tOrpOX6EWbWChX63",
-	"jfXsDsHbRphMGt1GGw/pWob0S3OHUY2Ko1IjOW10G48eo1SpEALGuHI7A1CEyeTIyFIVBEWW3PCbPAB2",
-	"oEJxt3HWVydMKU9qIX58r2+k72h1MkLVJJh1nNA56ZuGS/DhK1tu75HKPr51P99tdErud0DWlJzWK5pn",
-	"pq1C+NITvAmliPfmW69HN+JKD3uvANa2g1zBnwQJaMSUt0z0QhbJk6BL2IOZH7E4QtoOg/1Q0rWAL+kL",
-	"2D3Cdnil3XSu0m3gRtyr1Mz3VecuujRsbCSdSdRWG++fapCHzSU7ppDsuTdyrW3InAERLVQYYwkKvFSp",
-	"fto9FdhLSfomIvPXkljLXKCtVVPWM/iSIgsuyL0QWcP8YZ3wB8oFErH6ySDpoChBHrhJIOhp2vxNXiCU",
-	"U84UGUrAcNBelo3nYXkUQEAsiT9Mw32VfVvMhc5kwRhdZ9Bvv1d+BYG4j1sFANqlsDkgR+I4k19yw2Qi",
-	"kvdiv5jmCCkiOyHaRVNorHgE7jwFe8UzX4z7ZicQ4TUBHqNqe+iXvq+7YybJlMlpDgcXx38xowa5oDBY",
-	"pK3OA4t7FyMnh0kwv6DhCB0drogJ0ZD+3LDTGNSeEBJHQqb60LcXcUVSGUe+g6SXrKxhWH9hj9jZIeTV",
-	"nu+5a9AIGn6M8Y914aProCj0/YSKcMTUDsL+3AxGHSTb7NKf7aCBuD5bkUUURqnvUxIF+YgUChPDCVZP",
-	"l7Z+mqnpVOyGJTTGGMuht9uA78aEvX6zoRcQ6TPT+ABafQwTmQnYdKZ0dcwSS0qR5PUfpsifOGExcwNz",
-	"Ak7WmE1LPF/9OofafF89hfEMMxWFFAYVbLapjJQj7yyLx2pimHcDQklE52AAz0koJ8xxOplQaaBNxinw",
-	"54mIzGgitDP8FEr0sUQH0xGKlacejHBZxphvBkakqgjS7A8st0Qcf/io8ajZbi+TLG+GqFVjsWehunKB",
-	"4BkffboQX88LMEuG90RfM6IKGMkGndCmKKbxdgWags0+5IwN7r0a3c5p6+RuoUZ1uZpTXxVYGB5Ic6iU",
-	"TfUZiISVDti5UVH22YJSGS3H/gTf+mwFnbu8btz/gx7emM29GiDzblgb2fDGpVIZjj/F7IbFqgg37af1",
-	"FyqKZiPILEESYkVRQV6JWrJM7X82/HokGs0X6hAK2a6FYUYsdX/S8t+nih2lCR8OgUBhwIfIjnPboJM+",
-	"H2YyUzChdEZ5ysXw3IKa6w+9EqaWlX2FFUwAX4Kf+wZLK2iwPzPzdUwT6q3VChojSK+1Aj0bNOb484Sm",
-	"4chcIKdMPCs80OPb6bZbXjasc9pq2XJW1eg+uvOWDXh/w+bCtOhpdAWzwKOL93CrulDWget4TszMYSGi",
-	"T8Zjjk6EkcSDEjukwPC41pp/zNSLwQBHBV1JVp53mP5H3vR3Th5utAInJ1stwenaNeicPCquwunJwirY",
-	"I8WIacQcVA/yBivkg2l08lQ/WPVg0evLIC6Z77Dmlhvy7voQTcH6vNsg9aZPxVpSb0C0BOUmroS2Irvm",
-	"LlVfqjOxAsnTdbiBlYi6CsxBMC2MVYkw9s6onBerhDHH4iqCbTFeKgE5wLBeSRvUwzAf9tOBraMsDCxU",
-	"rV0J25UFRYZLhm7gyF2MRiTDRM5ylG7I/9CoSc49ejbz4RyhRElPH6W9LoG9XWxI0XbXlei9/+2SlNty",
-	"/1vf9f95dX7xqmeH4jO3gju72CWWQ5piZxl8ShyIKXkJxSUOU1Uxpofw7qJqDIDx2jN9lVEy/5CJ0o5K",
-	"PYSdGyrL4FDraz2rCUv1ux343Q78bgd+twO/24F/HTtwBxtvFfOlswD6TBso2qqowIa+DxDQL7nAVnWI",
-	"nIPQAbC9Z6HAfEdyV2Ny+141sI/d7/phd5WxrAsbpkoYUSM5E5iylYqR2UhC+ZliNuenVrVYvMdW+e2j",
-	"hAW5qKeSK6Yi8HNwioyFfjckTP9qZn2w+cU4G9dbLfIehBB7DLHKVXlnc/6GzwGTmw6loYrN4X5JE7A7",
-	"TOgY97RBg9hJeNZFnBMpB5W79CMChDASYwOX3rOpLdznSgoyyH2tvKmqyNIBTLCqqTWTwucdycERHF08",
-	"nTcnUU6Bi6UeVFWTXevR7rI8+M16mhkm2l11aYCEEXgXQMCL4zwSTxVCj7LC2sE4vpIP761bnw31hFNF",
-	"lJQCGTZMTqgkHfQU8RYsuI3xw6E9KJIIZ0MSwKaHeh2txSOJuxAeZOIDE8XiG1aytEhFd7icUefLCUhZ",
-	"qkjI2TYisMmWPS44n1WNjymZSJUSYGnXwgh2rQm0UKgg0XvNZfWeGiZaKQcQAYEGcGgUVBWdKt4gvgbw",
-	"JCM8MnE0eKmqrkXbzgIXXZchFvmNkyvugBO2eUcMrLUrMjlQO8w0kVGG7TCu3SX3hMv7WB5ddhD45eSf",
-	"aM3GOcoIus3nbd8k957hyhGihAP807ZtJr4T5nnW5+1GrbFdmPtcQtfHd70tVVt39PrDUxu++GR7jM43",
-	"UBZforECFEEdxl3lkfTRVKqlUo7RH3T1ndi575jzC1Oo7Qu4NNDfrLLorLHwFQsR6jpU/sFvmI1CWOHJ",
-	"DaxsWuPpssAwXm0amsKDdMR44li6K/ipF+757RcWQEm61ainWqO22petx35sWIUJm1IRchsfzT+aPzN0",
-	"z0GDieg5xv/wRq2jk/Zla0Wkd+FhbdeGmIRrYrt5/KfdQR0aZbEH07Yt0NLCuFvFcduwpsrCkDEMfOeh",
-	"zcafGQ/HfSnHCpFU+JQBjIGMWaJ3b6PbarbaQSMTbth6Dt2vdgbr5YEuyOn6A2NhrzTrYrws3nazROHB",
-	"SfE31Oa4PgAfCUhjLHpKem7ZepD4A1YGYdOIhrcvckgi+nch04D0CruoB3Yq8tegb4HHpnYuJhJcT4ji",
-	"sSvhdRM4icJjBaue2545rG9qYrzo3wRgu4MNnyL1W3EYTaJ1n/fITgvs67yP0pbXXYmq+jrb+w4fTrpe",
-	"ow5XpIdwZT0gx0GjQP8dCOhIrygdPZKyOHaITExE5UBI+J37UcRdpvMqlcoGamPH/b099NIaXs/iDqzP",
-	"lZxZQ9Km3UcyjjC2RYmaGkxTxI7bWB1sYw+Y/F813bHrWf3SLmAO5J+XEDxQZMzmgd0SoHnMJ4nrHmGf",
-	"U0tZAD5Tjfj/qz3I3HO73vauxVf/4LdtQ4yNKAnvlJKYaXs5V7Hr/OLtYB7ecDG2CA9Lw9Lbh3ARxlnE",
-	"lMv1eHH8FeMwV1+vhhSu0YteD2iwKgO7CbY9vlEOT5EDJPg57KChxplLLt/ZBJ62ePhGjjUI+S+FdLdM",
-	"+HAZtywwWHULQ7ht0BWTUJqAuyumqvtshAXtS3n3NQlbORMvZTLBbzqrcS5CYzLqH1bmzysSuw6qAZP0",
-	"7teT2k3GJNrMVIQNsP+xYDd+0SzMvWTT5lVmIGol/XViCeYZx7f4w2rGdYwn7Q1D/Zfe3cX8vb5X1YaX",
-	"MwaNJt7mrZiQO187fLv7e7u9W0kUDX8Nii2VXBE9na62EICf8g6gugj/zaOxQQ5i3ODlLNo4X3Z3b5Ki",
-	"tVO6hSY4NiQAG1iYr8yV32D8qBFUVq+tOnnLKtvaWsJDmilWAOH+V7JZbR+qRVAhfjXcDkH8QjlOjWeq",
-	"Web1h6o+8/4ls0TQuLaA/YhOAcUWypLdTlwRdPlGd53WxJlafwxf4HXbvsGFOTr230qjrK+mEq7U9s3F",
-	"XIRegKDz6LLd6Z6cds8e2aijfit7wOj1pTFTCNa97hYPK27xbyYipsbF7+cI83A1wqaiRG1x+pjpLRVz",
-	"hNMGcnA/b2vxaZ8amG0XFljgF4dicgFdoEgJG9WzSVjC3M4wxR3a7fTG+JfYId1Bwti/Dw+S4oa2Mqxq",
-	"19gWpSqS0jET4O8rwm5Y0iTn0FJhqp9mVBEpwH6Y0TkW1CF9TZLwGwZB2YglH+m8Z4i5vQhTSXsvTIaz",
-	"zO8REsTPUK5pYs3NzdviX5o3ckHAvTvg7RF6n12PXKhXmh0leO8rJnyQyH8zYcsHjHfT+D/m4y/r5lT7",
-	"MNcLpHhW/reCKXgJ77SZ54DvX4vShX1te6cMTjHo30LzVEAykfLYIenTWQFcd70uLuWdXaUj9TO+voa8",
-	"9GLjae6pCZma0jzw4YbMVEsDggQXZMKogH6wZXWn3+sQyu6vr15QExgX4KsEOu6RBsCi46Fk+iyuQxG8",
-	"AWZpnGWrAoaSFODKa9vmXWhiOgzhjJsk23OJ7AraXMHFgxBLP5HZcJRaOLeUJkOWKgiFxLFv7D5Q2Hta",
-	"0jQKZjAqBMXSNDYkY67VMuUTZmvFlxWBnoJaFMF+1o7xX/CAxQmC4dldgh9dWM8cCEe0ROj5usjTpwkf",
-	"jlKos+ATJrP0AoDEFLbdbeW2wLRskT/dso8zh8x2kcItqGAORozma9hKYrSqQOZWVGk5DPByW2XbdUu2",
-	"7xaZgnciS6vM+yzV8NwVQLmR12bRqa6604JTjbK47tvt0m/f7SCuGwBKmT6d+9DfpUfsox4KOTPloZZl",
-	"IM2Zf2pW/jcGJWx1QNZe9S0FY7N0VKoS1u92Q83TRcKdAKlpIayLBfLb7b6aU5C4FJskIc2iBQ43ylZK",
-	"1Vi8Zp6xWdna1+ZWccPVPg3+uCY36ehh9iRn210WK3AHNiElqsQiQKX+R/7laxDSe8DNX+/Os6bSKi6l",
-	"xtZb7zlLKY+rvQG8KgDz1mORXCASwyLIRbIyVPsj7ELGpVc5FZk+IjBJVF/y0bA6OcTNr8WTv1lswOzH",
-	"lZs8W3OamUd+yMSXKWJbc+VLKIf6kAlTZbVT78GHzJwI9aj1bONCZD2JX6XB0bYkUAI8DtpFxNoED6jI",
-	"bhyekBDWA7rznqI7qLJwRChg63BFsAo3Z51ObdmyIQtEL7N5Ja4EFASbx6KrmcP0dD0C0zw8hSF3NyxA",
-	"bw5InykeMUvEyuhET7mlXgOHGKowCE+DUif4Shgv+LU2awXpA1dhyOLYclyYWIRp1tUmbyplZDGUSZhQ",
-	"NWqSCz+YpgcpZEroRIoh6RWcyh4ZMYp8rzY1Yd9wwAVQtF4JU50Jxd2meNqiEXmk/DhvBsxJpYxGT1EF",
-	"WQb+Bwqp/LlA0KSe+cr2xP1XosjcX1Yyjefwh0x8Vb8fp8nZiFgnaW4RcdOh88dtBRlrQtEDHsK7JJcj",
-	"aCOHCnrt8l/fbRs42PxgzMTKzEr7O6zTd1in77BO32GdvsM6fYd1Ogis00uZOCujmxsDXxbkqTb8wkPH",
-	"rL06wk0j1BMqtJSWHRCtCr2/c4A6r7Vi2DySbUMI9SGrBP5KMlGx/pAkSkeQgMIuQOi/U737EB3+kInc",
-	"E1uAF1nnf63p91pfF2g2nisM3LNKXwqgpAMrTXt0MZ3/Coz6raARw4Ib4xcUR6PbgHVA0ZvQz8/tF060",
-	"3FQdCHeu1WjpLF9QmW385Dmj0RuWos3fWuRs9QQakk1GPrcNQhnzB+jNsCs7lEIwowO8aNnizqU85mJ4",
-	"waFR2u7mGJq5Tx49ChqAOtbonjzRcwhJmtOzx4+DhsJvOPWw2LNtQ2MJGyJNYNCAihL3lc7iV8yxB+5E",
-	"vkNpmPIbtmT1VLxbjCTh9IYldMj0Wj4+Naqt0T1pwzLrT087LWcoqFUNXK0n3bMn3bPH/1ywp8Io9D/5",
-	"YNf0jRxCEC5hTlTBh9dqgUFroDN8WxssxRpTZjqiyrT2MToxts0qrW10qX66nmQsc2jjD+c4YbBbSm7s",
-	"jHxriiA9i6nS0N9hANwAHydMj9vYGibV1u2cPHl8V7mttj6uq+tdbcwBfH54FRVglRmGPmI6tAApUN4I",
-	"0M4e2zYEPdRIzhQRkhgFpGruvXolZ57ijSRT9yiXYTbb8S3+UN50dViEPpSSrau6tAm7rkgEKphtS8yY",
-	"zR2/pSl9wxYZ7Jdpkh4WLCFmQB6Ae6CInAkbfTON9YLNDKzAU6J3MGGTacr1BaY3+ErkFWYYpI9jDGeZ",
-	"EBk0ZFMSyinykNq6lWwK6D40ZTbu9Xpw9Kt+2x75QT/alCPhXeYyg2jgj/pdeuzzlIVpj/zgIR5cCXwt",
-	"MslUSkb0Bg7/H20gzBK8iXhO+MDy2c6oIgOq1XmXsFgxok8a9/LGpvdqgKcJU0ykdmylwTF40q51MQOY",
-	"gbwyLjh8ATGwqB2BnP29DJEA5rqkzaa87G3b8oP3IN+HIN36D+9grupRXFzG/RsW7Tl5iI7F01o7Fl1U",
-	"GxMbWiEaclTkdMcGRoh9YCRkztKAZCJmqghRMqLAxSrFEFyhhApFQ9x5xLPaF/yhF5doza3yheCa3Rzk",
-	"7029uzT1Yt1jjvS0WXnsvjL52ndSwazbQJywk51FPLW9RXDg2tPXwY3C4cdTLb1PSU9PRw+u7CmbmVIU",
-	"UkHhaC8J3RfDBfeYOba9yv1aa7b2ZqetRlMeYEI0wLGjqa0XEABV9KJysYBC0yQv8W2HDGFrfMimdMTm",
-	"ZEQjU7TwdBEhBFnt+jQcPy3mTGcsYVcC0oNDCQ1Pc8xh9gEE3UAPz+E6E9ezHXSIkCInDMwhMIGsqYT0",
-	"t1wB/CkaRcievpinXOateXol8izwA2XIYsiQ32BbFlqWn1PHXY3hZZUlJkfKPtMwBV4Z6ggbwYw9bXfK",
-	"jC69yChO94Tb1OQmTVA+E+uDhxsrld9EJLfHZ9oizqr/7GnEYlJtzNi0mFeF4NE2NcjleaXXRSZm5GxG",
-	"ch9YCy2FxhU3njv8rLUyZB0qkmWtVkW2rHO3e5t38Q0wIRab+EBnq4WsrLzlCkvxTQohMD2Nevc362JQ",
-	"ttUT+qbwtFjKMaGpRdWipUwJe6vkLk3CEb85EJ3yuykTWJKjvc2FEg/DpWyCbYrEbJAWnWWFTRdAL4Ud",
-	"EwaDwaKqGjApOGxBj9FJSZOUecWdmaMW/cDrPXD362Blg9Iha6/QGZ1vGdtZJxIRHwwOIw/nRWIyAiFK",
-	"ZYAUfVxjNJfgoDS4hz28tldCqM0Hg3xt6yT12rZ+u7wg46y1RTVrc8aghMVVZRiDt1Dq4AL4t5s4Cli+",
-	"ui7SX5V20KbBh0zkbsZUyhiyrSjEQWOacJmAGm8kjMYG4M/9aM/dqsTEUiwez4CVrlPB/DcpZnPebhXl",
-	"fa4lvcJL9VYTitj0mtUXmnX7oFApa9lYYpyJrQO229DgdKcIzXJIvGw5YwpD4E9NvWKOBm0r/NIRE03y",
-	"nmZK263pDFBHzWForNkSIgY99r+KQgcSlVyj+73RCVPZpNAcfbE3l0oXb1rXyi8iuOp7/1VWBttYXWhA",
-	"JmO0hWteDxnH2uw7FMu+V8vfZ4ahFJIJVg8/zd1GNL+smaVVkVQlLPp2yLUtdPBVXEPTo3FpkitJFjN4",
-	"YSITiML4R1V780iTXc+DRNLxwHceYVUVaExVCnAMHzk0C1i3K6+HKeBsFawSET6TYsCHTZuN/cCUjDMs",
-	"C1k0RmCGclKOfMJOy4sOvnmb5XQLm6VTYrM8tDYLTdk7Ec/NUm4sXucYE3A7f2276NeMK4KzIgijScxZ",
-	"kjftcJFKAt3iO2nUUhemy1TKJ7AytxXK8GfYBeZwZYL2bZs9bg+IeuIIuxZLUSE1lACKsyhStsnfph8n",
-	"UqQjz6PlqbsM6jjh766fQxApAhJzwbRNCf/C+6vUawQQODNN8lbaeLJBH3hKelSpbALvg7FjZQsNLNTS",
-	"QCaGzs82ZKUSwn2YCjZhTkcobdC43BHxw0qmZqDV6/0Ig1FFjm0RwWOVbYtYPjXs+lSeGuXI0Ra0K0+Y",
-	"VOEz593o+VZyfXlcpA9PsRiLT7IJxKPy/4LGhAv8PEe15iJlQ5ashbXOa3WplYfNBx26WGndg77+qu6w",
-	"J6iwuEtr5Ba/uHK2uAu+j7Yv+6znol3kL+ACupyKE2yaRmCW9PtjK4HXe3FrWy/OWs1WqwHtDjEVpjZS",
-	"H2h2SPow+eSVJQeNCZygbZz5aWJq6OYiPCpc5iKS0Bvv/yUTXD/a++wu7wWxA1puBolpOIbiJxielq94",
-	"Xv5Oe7zSId6o6oWAKLLbmLLEHtn6k0vzlPcsIbaBoaq3YePT0srzC3s2VLj7dAIlXJ4ih+hTwgCgvg7H",
-	"/wLyfJYiwfgUkK1a4MKF2dvoPMwUHbJNXf+uNTqqj8e3efZozKZpAaWGK9JptQiNlcxBafImYcx2wiOW",
-	"Fb998r0I07mwmuscMDPUVCxMWPopE1iXCin6bKJt/0dBQ5/Vje5jv7vgEpsTIXiJ3yUfzz+8ePXut4sX",
-	"n96fX1x8fPfhuZ6NqdRKWe9AV/zWOjahbz3KKVVqZrHEJywCcWFgS2DA5IKlKRdDFZALeI5qLhviJg62",
-	"nTH50hBiVW0LS5hl8KXRYBFaRvXM1LotIGUpxRCfRPdq516xG7K+944rqsf96/Y+CqPonVC28y+bSvuL",
-	"mzt0OAqKfsoSLiNDRFNd2QznQe522IaE6upp7eH8E+qEG79dPsvV8cIwi0pby/+Ep9hRFMcvGU2xvwsH",
-	"PnC/A0LZREZQAu8peHP6+yo/yWXXnPDv6TzHkfX7dF1dBXQ7eSeSd1Y4B0t76mnCabztZiiseZVfNZIx",
-	"UqV6R8WIai+BCUKHCUPUWxLTlCV1oZWYniBGUiYoqtsCltrPPI614CzvCy5upFfRW7ILugZpu/JUeKl9",
-	"FyFnxHSbOFAHKBtAMdVnJDm3a+bqLcwf1Qg4pHhKZJZ2yYAxFZA/M5kaRi27/5F+17hMUFN9JSyGkCXQ",
-	"yS/gAutmTLEGi6Mm+Wh9IW8lKGKnpflKDbFzXrAbltgs9//P3rU1t21j4b+C0XSm2w4tS7brJu5T6jqT",
-	"7NZONm7aB9u7gklI4ogEtAQYWZvRf9/BOQe8iKSutJPN+C1yeAEBnA/n/jXnj1agYEdvUyZe4Gg4sINy",
-	"ssCDT1z6IjhwHpeDJHe5WGHURsUHkIyEpgGpXwE3/EDIJPTHAJV3uW4VcWMvPcDypARi+8L+j1Szzk4i",
-	"gUkdj5Pn8AyQ3wJAQvp54ZpSjmcbWHg+VkoL143BsVvwIDggQ2UtHhaHt+RGKmLiNBEAmJuoyg5A2FuK",
-	"2QxTTdADqj6PM7Z4RmzVzmFgtIiGdTzj8PZn4Hl04KlIsT3cCtDQPy2znKZRdEl48lOPDHarFOuCcX6l",
-	"ZgVzHv70B87AMd6y0yS8px3ZIHYldySp0PZkzelvadN5lKg6G6vInaRoZLgaEyMSV99k/wRGZtZysCX6",
-	"CsehCXJca/bupdIkIhAibpbetwaBEtItXbfqYdWv+71m9DYqRLHoU1RCNLWkCQ100Y2s/YKgB3pil70b",
-	"MjOzFrNiOKicAUtJoO5U0hce/ICmsWFduA3uPIeD8avIqSTD+fdXH6/O3xwc9Y5+3nxT42d8EIGICwdJ",
-	"C8SW76iTTPmUaoHHDJaNM1RMGHx7i0eNFbQg4aWzprz87opnm/RZ5XpylQuyU++5P1lqnZVXti6ZgnvK",
-	"Blq4q1wzf+AV2+ccXCkpLrHG7a6lOPzqCp1YZXF6iGgbITeKaF/ge9jvBl2CI+qzk8WvdZSOOmduPAcR",
-	"XFeJShek6iJN1FQc/iqSCIKtO9DQ0bQ37EFctr1Czce9k/Wb9EqZSxWEwxA7a7TgWyGXiiv7gJpdlTAt",
-	"YK+ye2EPdc1MMe+a5qK6r2ka8vJpqhheKpGAdIGd93FxD7dQVVrdJn+GQkre2XJrPGL56P+lsNEs7lSt",
-	"tomwLUH9Fy8ey/2T32MZPBTQhbFg/8WGa5tKT+k8SDHYkh0H5dkYgPFFJXXQgCIrpU8EnU5WZ7f6N3BL",
-	"CeE0es3+NiiZEoMfqpr3SJiPMIA1uQqvcp9kaRqyz/+lZFxYbR+CaEjH1pQakB2o+aahXQjz6NQrbE1g",
-	"RGIf8a+b3sHLu88niwP8x9Hiu06VpruFZuVzF0Ozf3rA/mAZKz6JaMcrKYrQSLCo95U6rwGfeJ6Dhb+X",
-	"FUcr9nnNqIttV4fSHPIuVsdW37h4Ui034Uacc2TLqWqj6xTKrPrqBpvHn0dc62KsvFPpZbdN7x+89Ko2",
-	"yQ7qrEpNc/Kpry7qNBFxmMYZPlcWuaVRNZN+Um+azx2M83fOOi+6J3XJCZtXjAEsNAA0gJbHLESKvJkv",
-	"i0QwEu05UWZcM3A1FhOPiolomOxb0lyaVfJCMkEJew9d+9JaAKaWwkOVCJ9rY4FWC5bAgYChMihoAaeJ",
-	"kM5pEoUTi9EQxiJScBOCC4obtLTAEoNwTWJ/E5fxWM3YkBdMjlB7txLLavNtx2ZCGq8UWYpVAscRdQ/g",
-	"WekreGersSXqVV4TExoJc46eqv0ANEvIPUU/4X0ajIQrp3c5YfVmr5vsHIeP+l5nHI4sGvWPuz+hV3Ii",
-	"IntPv09uSnBLvsQfJRk9hcLMghtTgul745hTXr540VsJqZBwi9jf6/Z6x51VyUQV/M1v/GlFrtHiqd0P",
-	"LqN66YCrRdnmqcmbeCQqSH2z/gR6QjhEENzCc6cbVVIf6gRaAraKHxYer8kJ7bHZeO7Em9qDj8otrrZ1",
-	"HiPQiYepSpqhbuDrT6RpWnmOBtjcgbPEolLmIkLCSTbkvvEcykA9gWs84MLjmB5sd06XDYbKT/UAAM/Q",
-	"dGpv6dm3ElERksZSGRov99JjQg60bnj97vzjNet3j7B30+tQvptqBrW4dgXhC+D0YtdT4YdDAqkfzvJM",
-	"4nvo0geu6RwUc2f4rQw1C7VORYBkEX4CnTCkMkJTA/bQ1J9FtIhZY4XQueKXlPE67MUF+iYVcq9+t20w",
-	"JsoVLo1JWmXrpuPrTx2vA5sVjg0/hdSp/Y2BqHSYdT7fdri57Zzd1hZs3na8W0RIuGQJI+F/HSLeQtsq",
-	"WPn8aypTBa7ZQ/txpVFw48FbPPc0z3FAFFDSoz5siMteBuieA2GP8N4jpdWbiPmaAdV3OVKz1siKMAQH",
-	"Yo+7mmPTt6gxEBEpOXKO8A31vM3LJ/KSuLyKgkGiDaRbg60CkfBUdtnAQtnAkVHk5UoIpJDCTHUMpaqI",
-	"DNkRN6wKXUA7bcQ0IxLHpETko6EWDfamLhsgxgw8NoAoHYG3cxlQx71CINRb4zFoLmnIVMIdA2qZl8Nt",
-	"Q6v+aJfuj928sp+LrU7sf9oRbRdn2yqKVE5BP3n5Yp+8+vbS0L1sSEe9XktDKtSKubF8oD8xnSb+mCdw",
-	"MtVnxbvSvJ97p2h7ZiaAs0VxvKduCmviXTKLZ22+ATZMfW9NewNbCyEL5ZEHQW3V1F5m6ZkO4zRagqsl",
-	"UlS6AnqvP0b+jMv4QK6CpgSYjRfLjvMax/xY8uqGewM93NPcCKjZbTlW20170u+e1mW7lO0smnE7+z9j",
-	"BsxiZWpQqe6D/ptdbztx1+61l/h5DRsdP96rKH5warVqvEB+B/k6UAbAVLACTsk2xQSYPQyXmbgfKzU5",
-	"CEQUfhJJKHSj+fJbdgkcfRMxRYLO4x4L+LzmbItCbf7C5+f3PgnvWHXpwgDUH8mEDKCaolEbBiKKG3fZ",
-	"XUlxi/nD70KO7Kbt93q1SviKZ0LIp/zAVZuyPHVz4kirft4rZodhPw86xnuoSeVFp1QO8WOWaXSWmUrd",
-	"Hwerp8E+ebspaJHF1BgRT6lXvVuPzllnNp6s9mm4a8mpQSKBOQhCWmSCiUJQ6h30j9xfVrWMQbrHcbAm",
-	"JCgezCscd6F6nGQ9q2SHLpWbkOqQVIqgQA581CuWauIyTnkYtEu2urT51nOu5gDSqnsaUnTB7L8XTMP2",
-	"pjTDOk4+GnVdfQ8B3Vr4O/w8K3/6SprUpWnaP6mquOex+Mgax3oqfIrcgAnc7/ZuO4vOs1gsi0USkjXB",
-	"V7HDPPgimYKCPbGqup0I7Rji+ye9nHG1Xx1l/rrFXYMc7ihjb+XrNGokV6VvnrdFf+qeh8dD5rgDncYK",
-	"HTgXaTvuJGHb9/5fFqaMA2ATKT0DfSzYpQdO9b3NfakEKF3gMDYZbY5KmFTOXQmnbRSBW9MAHkIVrOs/",
-	"7xy0YZAxSI7reh3g51TxpcXc3RJQHe0BVM8otP5w3hEU1sGBx4JUtJWqeS1kAAZNBg7LvVU2Ef9S9o0T",
-	"Xbfsq/mJ6fEX2cWtKZMbZIDRJb+iAZus3kvZ4q8k068hzaGtOtkotaxGOlQUYAn3RyQswqe6TkNlArE8",
-	"t2w+xQBDpvd3ctY+u5ZpYg35sTFTfXZ4SBPY9VXsFlAf6rn0oYa9lERyt+3GdmvbqFFGUWaj6Zr4F1Aa",
-	"x3wCbf3aUDSpo7bLiZtxaZy+aVQUZHaV3vUUrD1JLvE4QFP6PFJpcAEvsR/89+t3Vx7T4UgKYDm4NlwG",
-	"PAmYey24u39hgfJ1tj7dOMjOFiJHHmBPgYGbRGrEYE/QYYgdb2NXdKbHaiZdRoVf0wQXpWNpEb8oZ3Cz",
-	"jLS63Tfe4Fditjw9G3ng+q3nsn5DSAYXwHu08P99m/Z6x/7xEUu4DFTM7udGgMjccy1OT+C/RedJAXBH",
-	"+PsrNGP8+qYT3oEgapRWm8TJ2DlR1/syHI6/LuMou58zmtRWNYvMJnBzvCCiRYE+/qWuz/D3vfFs2FgP",
-	"clJbNRhqNlJSdFupK4sVpI/QZ9fsmKDodt1+pr11fo/CvD16gv6zevZ06LQOk75kscA7KSo7/mkdFPks",
-	"NXP62VE6whMgc8HFBlULOnVhM5HpVEhdau74C/6X3ZvCsccwn0urj2LIqaqbYTlQu1jWRl1QdVvvbC58",
-	"0dqgZ+j5eqDnaytaqh6/HoPu8pDAGPMJJCGR9LfvTqkqPfs7Qsv41tSmPfdOfh00Tcucz+VCny134wec",
-	"w43wZkvPKYI45CluOSj9AW+tkZA3asZiLpHtBH34dqu15hREBqfiyYSMYtga69F3tDIuT6fFHd3gkPF5",
-	"ksyh54YORxJbALDZOIwEu1dmTFaYhuIUj2mFx3wifGFhX8NZTXXu6pNIyPkSJkDIC7xxNd3wTX5+k1X4",
-	"NYiUHX/Ep29UmkAB2NZSZL+L7Mjnc/rZ77Gj30OKGUmdRw376hyW+yPdxYOfFyJTP1bImd7T3Nga74xA",
-	"hHq889u+4VF8uc8xxW8hpojhj0ipiQgYtKqJFbRppqakJa37i3gVUSthdh+jW3F3mXSY1pzl8yddsu8R",
-	"NlL2earfPTrtvigRZfe7ve4WhXRuQA0L6Rjtd8dE4adIbwJ0cYVomUXfnMwfqrgKM38pDO/cLZYeYecl",
-	"BAbom7uF97lDnVHgJ7HR1ddgQeKm1IZHmNFMDLf2eo1vdz2e7ZbEo+wQ6xNxQNX8DRUjpy72bMt7s3Tz",
-	"I9u1zqgkWr4Xahpl7dswXohJH6H8FKKqowsPuhTxvf2w6pP+IebY+miaqFHC4+Jdr96/ZRMxr7utxBlh",
-	"NX0FXiZiOKP7f0txD4q6J0Be3Xefr15dXiyw6ttV4mSd2ImNeqiSwkOpa3hDcu0klEj67Lg8qBdOqMvL",
-	"B6oxdi0vT/l5xuLZ8Ias/C4K5QSrAPFV1Ydk1Ru1RKyYtiz+k/IIS4RwAe+JQptCp8UPp47hDU8sNN/H",
-	"tNs0mgBRnSNb9ZwPLzTAM1p49vuIY8Glbn7JxYPwUyxKB1XEtZrPn/IhlU2zFnDDKV085pKPRAwJlKBY",
-	"EUVX8UHU6aHuSyFIPstmnQWhhgbJ5eknQvfqA4jOmchOYGakMhBiB8qZUGLHJAkNnoubWfCARcKYejly",
-	"z414MsLqf8m4nAP/dSxAPHFZZzw01MsZqb0L73ijoqBxfd0HjyGEZe25Mgm4xyyY8gQj9fdKTSZC2Few",
-	"QC3NrfTDKKQTsPKyzIB37CRWvHGbWjGNIjcSVxSLna6hBgAvlqo4ce8TpYY173kdjsCgJRCzun0JsUwS",
-	"+nWTgfW+hHVZLVvZyGmawyniJhD8WOALkOLB4V0ahKbpVvKQe64nJv4s3I1ZEzW3X+OpYj90bu3XHDTL",
-	"0cjCszK9oQZ5U8ylN0sn0hnUX2iPejvaf2Als/3YxL4hJTeAXUJEseIrXcvJJgkuwWfe7TdfLt5Z3C3+",
-	"FwAA//8=",
+	"7L3/d9w2ki/6r+D0m3Oyey+lSLKdTKQf7lXseOM7ju21ncl5m/jGaBLdjYgNMASodo+P//d3UAWAIAmw",
+	"yZaSGZ+3+8NOrCYJoFAo1NdPfVzkcltJwYRWi8uPiw2jBavhP797S9fmfwum8ppXmkuxuFy83TByy2rF",
+	"pcjIStbk2erkB6rzDaGiMP94IQXDv5wuskXNfm94zYrFpa4bli1UvmFbaj6r9xVbXC6UrrlYLz59yhbP",
+	"ZU5xlP6gP21YzYjeMCLYjugNF2vC1bzvf8oWFa3plmm7vsdNrWQdX+F7wT5ofOA9kSsYuqJrRpZsJWuW",
+	"kR3XG/iroltGVrw0XzUT4uYTvzes3i+yhaBbM4ccRwpnt6UfnjOx1pvF5cXZ2VkWIcdT+OjrRrzRVLPY",
+	"PKVihAtCxd7OUTGizMMwE/ahKmXBFpcrWioWnxlO/Gd46V1nglyzLZDpLzVbLS4X/8+XLaN8iY+pL/3k",
+	"PvkF0Lqm+2D+b1h9y3MWJzMviKyJmYtZACUKH07R0c0Wn3o3QtAYPZ8VbFtJzUS+/xvbDyd0TW4YEHIv",
+	"m5rkG8lzBhyuN1wRw2hM6YyoxvC6IpTUVBRyS3788dmTU/KGCU3omnKBvMF1Bvxh3yMbqoiQRLFcioKw",
+	"1YrlGo7MmmnVchIVasdqTwA8ji0FgjWcmEWMHYCQIo8eZYstF+7f54fp8xLIQssj6fTPI8gdCLACsRVn",
+	"VSMNid5QTXbUrJIWmeHd9//jPax9t6Ga3bKacJh7zU7JT1xvZKMJ17AaXIj5/eHFXzNY6cPzC7LbMGEe",
+	"4YYamuRNXQPhxJ5sZc3SC7did6aMtWtM7+4xa726r5WMz9zcLIkduhbBpPeyIRt6y67Ig7OH4bSU5mXp",
+	"JjY2n/YOmz6pN5pGLpP3/+P9JZGi3OM8gFxIIcHInmkknTR/33HFjpgUE812cfnz4n8s3kWZWlwXvzVK",
+	"b5nQ8d2m/vcvFOGFn0JF9aadQPvUXI4T1xWPClwz+A3bj46Kr84d8dumWLPEcpfw29ig+MTsQR9LsSp5",
+	"nhg2t7+ODeyeOWZowfK47mQHt7/D8O7STU/Dfe3IiaTUqtz9/IUi5nUzESoILTlV5kbhenxKoETNnVFT",
+	"pclifhvfEXj7uEEfg/YVH7hgoyPCq7NHrVnBU+wHv40uFd8+btAXUrOxgc2NwA6PDp+ZO4MnjBbPmdYs",
+	"wXQFowUp4YGxGRTtZ2bPgKu8ZhUVeULKFe0Do1MIvjN7Dk1V8pymtqGifHz1/vW5A38vyyI+5kaWxdiY",
+	"5vfZwz0Tt1zTtKjj/vexodunjpmATBs0+OOBoeH9ueM+5yIxaMnF6Ijm99nD/cC2y9SJ2sJvY0PiE7MH",
+	"fW2MgZyXfGSD684zY5PoPnnUZOoiPYkamRtUY64VWEXWGld7pdl2ZFp1ccR0brkaoQr++oUiojG0Tw5u",
+	"v3LAcuRbo1VenD/8+uFfH3z18GuwnvCPre3EhWZrVrsJNiW7HlFCaH5ww9ovzKZOkyJMc2DI+WO9YXmd",
+	"0i4V/GZ2gW5Z6yx4/PqHX9++/Nt3LxLTwNeOmMmIc8W6SaZofPbRY8d/VdIE9auSjpJfBR+YPTgcssTa",
+	"4TdcOhfoTfDkKGTebEMLsDcn/O7c6bxlgqZMLA2/jRECn5g96E9suZHy5gkr+S2rU9qH/XVs/F3vQ0dO",
+	"5DtRVJKnyMDsrxMm4j8004XMtzEN+FqTrVSaKEm2VOxT/sUS3g5HKNiKNqVeXF48yhYrWW+pRrn34GKR",
+	"tXLy/OzsoIB8zW6ZaNgPUuiNGk7xe7mDuZEtPIC+sqpmiglNpDCqRV42BSuuiPO10KUKubi3GPzOIirX",
+	"zy8OzxePV2Smzwqw1fCYqIwoVtGaalaQ5Z7kcrul6orQsgwnCe4jWpbvpzqm7dfjLum+r3fUsQfb9Axf",
+	"PQ88w85R/Qk5jCn9rSw4gwGeWAlh/juXQtv/pBUqyVyKL39TeM+xD3RblSCCnRQFc1XTXMP0HRl//hga",
+	"1sbi2Z4US7N5Bf5rkS3k8jdmXrv8uf1E69WppNLrmqnfy8WnrPc1tZFV8Dnzz973GqXlltXhB7d7+Na7",
+	"TyGVx/z9ni6GaiE19nRbdqjhiHFJ3EJ+EZYUl78IQk7IR15ckrzeZuAJuCTt6rLAXwGPnBTLjNi1XJKf",
+	"3RfffQq+ZFbsPgXr6n7F0qfzGUcR853FgdBR3wVul+fvEnPL/J83L18YRv9/r394nhFqZc7Fo6/I3/i3",
+	"p+ZR9aV978TfQduC4LeXTIGP/P2Xt+ee4C4gYrjtPeEKFE38cRj9+pQtfqCCr5iaybhLqtiPdWlMMq0r",
+	"dfnll4Zcp/aJ01xuv6QVB4HnPn8eMNfHBa01z0s8Ozdsb/iNF4t3hnCq2W6puZkW1/YhIzxkU8OWmEVo",
+	"roFjXtq/LdojbP7VYU5aFBw9169qWbFaw4HFe8G+hNOawKFuMZfk/BeBjGMG/EXAhC6Jm8985gjdXG6U",
+	"qQzi31VfIoMe4BD//EQeAXGnKikUblfotZzHMYvL8wfZIpdl2UohLfObX0t2y0oj+wqW84IV38LuF5Q8",
+	"l7espKBnrjgrCxD71NB77+Xgqvz17Ktvdg9++8dqdV6fnZ2dnz08s/+3NiKtYoIV1+Yavji7+Ork/Pzk",
+	"4sHb87PLs7PLs/P/ggVTmPDisWyEvZY2VKDFhSad+Y/xYfDJt5Y13/ztx5Nz+KuS5W1k+HMY/gyHV6Ax",
+	"nF9kwY2gbg8MaB994Z0ETGhZ70/UXuTmZ14wvERofOkwdsFKps1W25tVMSbGSGVV3cvFjtZsIxvF8A65",
+	"pWVj9vfi07tsoTD87Bdv3tPmwl/v8RQ1tDTvYFLA4vIiW+y4EKzuf3fyNeN5MnK6Ql+6Ye9IwkLs0/ax",
+	"L+EZ+GzXRzud9enWsNXiUjRladjfvL94fv3ji8ffn1ycXXy9yBZ5zYw+dD2yU/YROBqNqsd5AyNW+d4N",
+	"ykSBX8d/bumHV6x29sc5/OE1K9gWaObUHqsPXj7IFhWrc1js4uJskS2MkQY6QlVSbZTcE6VprVltVAV/",
+	"msDTRBuRb0hOtxXlazTZCsa2huUetpL8OT4mVyvwAd3SkhdPa7lNkwMe+VFoXuIzX5+cfXXy4OztxYV7",
+	"Zgbz+H1Nsk/BTs0Hu77r+SzQ/tfi4vTRWWenFo0qFp+8DHR7ZZU9Mb7hzkd4uVjyA/IQvT3u8363Xjaa",
+	"rhmRaPvqDa/x3OJRLmq60uGZPc8Wu5przcS3YER2hMzZo7dn37R7tZzEs1aP74j9T9M3sd2Z1Ca2cQVC",
+	"lY877+4kE7qhhOkMYaUAXhqnXAA7j1+ABa/9tcnNSXKxm6qGnT+/+IR/G78/8Wnz71rpMYEDjFeUv4/v",
+	"Gihv/roraeSbwVW3ZUrRNXO+HjMVF/2ngRvSamRmsrJo0CySlWGiSrHa8GFF96WkRbD8xbbBOPdN4yf0",
+	"KeDv4DK3nN+A6AHt7F4vXn/7FTW/ZSK8NZWWNVvVEtwUugZd9Dy8CacbVi3jJfg9iGKB7OrFnGYIL6X4",
+	"WrDirUQydhQ4K3hAecN1X5xdPDw5Pzs5v3h71tE0gLPbSyhkdWBvI/yZMHtwcnZ6dt6yrJWZjiXVgf25",
+	"4QKeaz9oDH6luFg/E4vLn99lC0ifGIhAyyJhPGFR52KK3jdNQ1SybOx3Z7KcV+bwvJ0/OAvZ6veG5zdL",
+	"KW9Uq4p9883pN98Yqx/f4OLX8y4n1hwY32luZ2eh6maU5sDSevbi7yewr2dn551bYDq/BtyXYtj2EWTY",
+	"MEA5R7QG7Bn4VQIGTImnQ+YHboFjS7iwskXJb5hgSi0uz06/Oc8WelMzBZHKy7PTvz4yVF3JRhSHZW1T",
+	"HbBkGp1LzHJRN4uYbLMKf8lvmTNy8w0V63HV0q3tY/wOnsPjqvUB5rXhs3Nzh9/TlP52esSsNt1ZgYfg",
+	"cvH1XxefgN9zWTO3c0ffAXm9PbGc1r8FtqxeowXU1Lf8VtZTqHjMfeAPS+J0VZTXPb0nPGNvclDp5xy0",
+	"gmpqvZTxE2emScGRcA5e1xUXXG3COwAOBlgYaECM8MQcp2O4qOdcRc3C7+WOrGgNfmd7eMiO1UbZx1ln",
+	"6J12SwNyudSFGUS6k9TZgKRB6oGM2JTFtMsP7HqzCQKMlUVHq2qWJc9Pe76XUT/JWcdPYiZEYAgwF+Fq",
+	"03CQvBvh/rWpklGFJynhg9BS09JR64grCjY3cXqMPAcOCJI5ZmhQPhVSof5Bq6qWt5hN27WcHhxvOf1H",
+	"TXNGvpdVZZTCbJGXUvU29KyrkxkiNPrAMwPXxNnJ2Xn/ETA7Ovbt2elZwr5tOibx4qvUgysuaMn/0Z9e",
+	"l0Krkq5drARMqt+aLTiE2Qfz1l/M143A+8tXZkJkyUq5AwvXKq62PsOIxX/7y1fm6X8/XZibAY7bQWO6",
+	"5MJ52YYmfnJl+YbCrWDvQ/ahKqmwGufP4QeCcC8Hz4j3flo2r/F0mLU9ald9npkDKitWw0cVoZr8BZ/x",
+	"Syu5mCRJGjDYjOkGRu7CnMtf208vwDnEZdGyh/mTVFw7P4Ez0MybJ503+6tx6uabvciD6cOkndsCdFGY",
+	"5Hkw9scFE0XIJV0OBVdWZ4Zw36RZWvMt+y8pzGR+fPsYtA2q2WOK6T12TypWOzHVFTdM6zK85vAPGB+0",
+	"f+np2Si6pvCOH+nRZMHmZFZCtrmTcG9OkRdS/yALvuKsiFVmBQn3ZrQgu/7oEV8Cr8j6VUnF3x2BZoUn",
+	"Gl5qYx3aC6xo47lGEnlX5NcnZwPmqmwyCy2Kl8IK+N6+ZZgpgKGvsnzKqG5qIzjscCv/h5+NmrOVBSsN",
+	"g1n3aisGvMNVM2r+DGfLjmkP/1NZE0rM72Gs7JV9kbzFFzsMa7MG7HQm81WM6gkes8PBFepee9Msg8fm",
+	"3acBpcF7a//hsy9QsJY0v+Fijb/FRcXFuKg4H4iK88Oi4i4MgRNP8UMrcIYiKMIKr+ge6m8YzTcErS4s",
+	"eKE2GYNoegNaomcTVpOYSNM1NwJqHn90NjjBGD7RSQUPD+2UV7Vclpi7lWCTCp/4n2lnqwuN24X9qjQt",
+	"wbHKNIUwwhu5ZUtZ7C2pijALzGclkC2jYrfhJTslrxktzESxaI2KgtSsYijfavsVzLZRmoJnawGRWPwk",
+	"hGKdrWQzSp6hPXvA6Wpuj0YtLh+eX7Rb99hO2s+vDYt/CYFiVteybjMEumSYvKluJyL7CaJ9x4Qmu1qK",
+	"9Sl5eHbWqeDLqRBSkyWDErEr8vDsnAgJJOeKoJeRcGF+eIBO4bKUOwZPPgxLoTBNEsp6fxGQrseVZSXz",
+	"7KOMPDx/YP7fI7JleiOLjCj+D6ge2bKCU0j7ME9+g3tsbmNXtYvFwitZL3lh2BALrrj2XKG4yI3C+Itw",
+	"xW5X5OHFhdUqqwYYFyiQkfdI9PdE0b0iO1v7dvHXtgiaK2Kdk+aHb4iWmHLmiKauyKOzM0IJSDYiV78I",
+	"2dTw1wdESbM8M18svmOkYBUTBZGCFJJZzzoWREJWQnDDvma63p9cr6JlED9xvYHpGKZ+dPYgI9Q8SDYu",
+	"6QyrMBXRkuh6jyfgdDztAY+xXM31Pr9chSbp128vzrsWDESwu3arf+ghGNg1X2Gcs2jY4MGL9kH2e2Ok",
+	"3AOgUwmOi6xNgIZ/NELAjeIUu+l2roukgVt6mOgVuFCCqAc+DSOeh/NbUQ7zWyw6c93IHQyxNoyTCKTU",
+	"houVXRrFOCxa9pi6Z4n1KfApPowZ3YtssduA896o51aDfThHjshV0lllfrS3gBGdhYJbYJjtP4OPsMis",
+	"72Gh6qZlnofuev9r4J3xXmnuLL3/jof8dzwkFQ95F3LM/jFac+eQgfGkyw8Pumpk6ByN8OK5DxMc3IGt",
+	"uVcgwQIyisx/N2Unx2eO0Kp1b9499ddRSDV5zlgReOggQ6SzFZbIIC5KVqNKhLzdCD/twAMCm5b9SSfO",
+	"Ha+5B6udevdcBcv9/8H5Mms79sR4CrrzMvkW6d0IieukS2W8Sjq1R7OuEbtRmCX5q3flZqOJdkmWvZeo",
+	"ZHtizi/Ozs4+WQ6muT6UG2kTvj5+SjHp4w3Lb1jR4te4LOg7ZEcaZoDsSEzBWJV0fVLSes1OdE2FQhqr",
+	"u2RlrLgwNzYt+3EE3K5uHKGV/fPjbgEfJZgPVzM0aW0B2p01mNyI0fI1WguheMsNRwBzdAIlOCakQ6rF",
+	"5Zn38MN/+3xQ89/g1EDPrNU8z1xI6ixbGMMM/gO1SOuPZkbhtD9YnfDiofmlqQo7iiHThIRHsJx8oHAQ",
+	"OsS7sJnmxIZkJ/CRyHUNsfqPneUFM/3U0/jn3pbjqcY+nGXtiBl8lpZujRNpGOw8Loh7NHfdcTcjL1y0",
+	"us7E/fU5xcMNbnf3T9raVhEyV9uGqh/CyGgLE2avzBkMkAplXyPSmFwZVkBLKajznJE5E9/GMNyGtUKH",
+	"qCUSwVyz+NeNaJmokrKEaDW6bcGJKWuICBmxUmq+xRpT+5/WPdrVoNyOXrR7UNEGY8VW6oxx5hEBFUfd",
+	"xIF0LsN7C6j0qmbvfmVIFBO0gERjdKObPy2+PgWXdyRkefiItwamtZPRtTRkA3tocfQMyznbkmJzajrS",
+	"gn2oeM1Ud+iHvXShUYHyjXlmQ5UZ5tHqIneMXJXzrg/Bdq+dT+Rjuy64OB58glyL1gc/FEXmqcAnAzKD",
+	"VYb/JeAteIVkkZBZZ9lCwd52CPyxE0f9lC0wpN39wUyvm6vrrBc4IaGvqJcXkkhe7RW6BK6gVqzGsjkm",
+	"35CMFvsxL9mgdEj7n8yltqTKqJN8vQZVdcXXGFAxqvKSrxvZoPZDd5RrLtbXPiXDqEQRBQkrIVxiDShI",
+	"Ls8I/9nqSAg7aLUgrzC5LG/z397YPcPEm8edAYPQ9+X5WeCIC1Uptbj8+tPBrB5UzqzYlDv/jVQSDe7j",
+	"NbGUI4ox1Ykf2eL4XG63gFNHNdnSGyg0w8QJCCl9B+h8qG+Xe8fPR5D/64D8Fw++mrQDDx7M2oKHB/fg",
+	"4sHX3V14+KC3CztaG32uk4nS5mC1ae8Xba6ZbMqCLBmxKrchbHvCTmceyBnZceFlknK/ltSolP6TsG/X",
+	"ua02aMsoMXnpY1vnbihyYi/tQVX1cp/G9FwRakFiiKzJDYOK+8EXUK+IlfG3NYs/m3Eyl5xLdVC97Ao9",
+	"s8W1uXoe21uwr0yVXPhgEESDLZfLmhHIhrFHATBTu+TIo5+EuBjXhBY2YGIheK5sOtI/WC0xNgQYoZqR",
+	"FS1LBaFbWpakEVyrKEE6mUMTIVi/a995Y66fARKrz/UZ/84P8BBEp/GyCdEOvnq4GGIE+FSgj8OV2Psk",
+	"8otZ/eFNd2Ut+B23BPu2naPVcrpki7NHCIDY43if5zVKHCkYkJJjjQrVmtWGF/4vLX77dRHFHCgYllKN",
+	"ffcaJ+gU4BmE7NELqo0cseznsjayYGcTJY4HZ+zxfqshTpUIQU3j3QRDoCL2P2R0SDhJgt1iddHI3H52",
+	"38zgvcW72A7esH10B0uq9FPZJCCwzK9kZfMCapprVisnZVLLMu/8qBxNe99EObLlotHsiGUlZCmom/Jm",
+	"wj7GPqpyWSE3TBJFb8zjMQF02+ZwHZQqMcZ2pRluR/zMQp4LjZqQhTp0D+nRzit9LpwHpns20MsykSr2",
+	"gEXI4p0JftuWUpbMXORdz8L4AC/aJ/vUg4l2vtWOGl90VXJWBO6GqFAYxZsCC5ntghMQrKpjVE4k4JM2",
+	"0hkhojfSJn7NJrw8hehQ5HtgniWWiPkqFEDonRkXX2c9CtZW8tsWse0K8JSNQuF1SNAUSFHv0RkYu3rr",
+	"FN4ZGLfmPVRzuCaCsQL0DSnYyxWotAddk5lnSRAGqI+mwMa8TPZzRkFvyBQguk8b3jtjYlMAdZ9q9lKU",
+	"+9ix6bF/CGvmYe8632jd5e3Od7m05TAkevTYKNVsWfEjWgUplBKXizrYMtRC8W40CmpMEd1WJfvwZi9y",
+	"NaH+XcCsmKh5vtm6zg6T3gEO84bSgZV051jVbMub7eShIBHEZmBPeOFTn+7Z4sPJWp6YP564qjLch2fh",
+	"Ij61/sZ55Ktb19AMKvgcwKnD+FSeqS90Ymr3TjvnEDMbNINcn2Knoim4vnZg0F0yoRY2UFbQidVimnsY",
+	"0RvWOo8WzpqXdQTyfKpZCUNlgX7xLrWE74SuIwoy9eHmwQyoW/SoXtCS51M2y/J2Ga5z4JCCHV9cLn5T",
+	"Upy+prsfrCfjk/OnRhbDq+ifKyMuZaO+t+/1yvHYB1qwnG9peUXYttJ72yHCXVDMEDWqJQeps5FhFft9",
+	"ONp5Ri4y8oCcnp5CYFs2mqxppTp6dNqMVY11zRziGTM4bJXb4sxxQfsRvz3hSoCKPZpZkifZ7j5Uz5Z9",
+	"Pw/108z3NatkHVn5spY3iGaUVnsg7rQnVUlzNrL5P/vdD4wdw5GOyHFkRqgnrRktII0Wil3JbiNLNpHP",
+	"NsxBXITrSh48y+pzLSZk0jhvxeS+ofn3ZmafsgWsZkiBFxKzkndUubTpjBS1rCrzHxD4gVxsecuKmD7c",
+	"myGO0lI8a/fWEinGHN+ynDaKzbyPW9dKABp5ftZDjXyQHTj59jPRefleEynPUspRMse3MnBbLJvi1xlO",
+	"1QyDqPHDXjOKvvM4cnyt22YwWpYeUdehk4LSeknOMvLoLCNfPzK8cH52RizMVNyAuSefgHdx4fLatXTd",
+	"AWOWPm7gtd+ugMg/n5188+7jeXb+6NO//fLLqfvnxad//19/iREfP3UPktsyVayt1kDAptf0gu1mHpdp",
+	"7tAOxQKe6x6xg7isSY7srbK71enlvnK9gUYXvOUi/Ov5vywJIqssb67DUvPp++pTFEMGnPN+XBsbO8QH",
+	"4IUHBzp5RGOXlqXCM2MOdBB+H1miO8DfodoDShgejK6ww4orIuxlZ+54RffonUHXTC6xUR3XE245T/J3",
+	"ia186fBf+pLCAsN0N6vHpC7vcRjwsr+gjuJq7q+gMwGxa7+E+ifrbYo7sPJo75qfNntDn9NxD3uLqTAM",
+	"i7jQ6ceRD/jy6WkeIxecGfiL4huyyMKsURzLrred3xwmdPv4aZTXhiT2y5ywuEF4DL/bzt/zTIzbHsuC",
+	"Fd9hEs7ApWs3+vBWpXSjQ6SDCbQgsz2tniqWCLHqDdtjnIWua2ZUTEyMDNNGPsasY59fPQwGV6xW0IMC",
+	"o0+2T4MzURGwnNRNyYj9TNREtaUFUT+oa/NGtqBG2B55aCfYbIFLnySw3AO0u+IFy3xB4nIPb0D+9um8",
+	"WFa+KqNKYQsGM1XfHAlJ1r4vSjByzfJf498JMsUHSPJaEcjbSIbMQsDd2eErh8QbbWFLy8ZWT+fQfrTR",
+	"TrJ3Xd3BGtVtfI2dXPWYIYflFxNVP3dW3vAiKlOU6wY76SOuO2uL2DvzGh9q7g7cNy3CY9d764sPyZWF",
+	"3XBaTukccnfeMhQWjp6OEsHa/Nz83gfB8FYuBOehw2HjZoIj6RMacQYu969Askwk4XL/uimnZlkUNCLK",
+	"ngny49vHg0BxjD1tStYxlpYZuv2An3fWrneMUhBje+zNqt61MyrEc/fWBPqMSON7k7RQ/jRtOvcpO5Lx",
+	"rO4Zih6W3BrGMPWxbboHc7UF7P4c3Ixutq8ojypE01lPpXqkvN1J1yAFECPcU8P8nh61drGY8fdyR+RK",
+	"M4Gpm5hmsiU7jD77j0+Y8Kg3oe254nhnd+CEt0KvxzwO9HrSpJIuK3nLat3UYvKXjKRixRsEMzhG4FlX",
+	"g5t/Zwr9z48R5jWrytg9gZrscIdf2vbtGaGoL6KiGmqhE5ZvExmnt2+HWaLdG2PGIHF32k3VbntPnwdb",
+	"EyCiloz5ZfksSbvaDS2IltBQD1s1b8DjOHH1Lmo/9fCWbKUPT9U8RbT0k5waU7I8PZcBW5Lbb4TrsnMO",
+	"+dMyVLv3Y1wJKmUi6bdvgGHT7B1VxALDZ3hdUt02V8tLmd9ckdbu4R4URrOyPCKNzRcsppsuwpzctY6t",
+	"1qMeDNf7Yn7Wm+8rN1SUsTg6lRG8kSVAW0Tlqq+tthFEO792zaM755R+Fxm39di+J0csEB6+zJXmufrT",
+	"Fdf5Zs8TGg1WtqXRs74WqKCRjzqtLi6LrQyy2u/Ec4+WxUQCde+37iyesBwylpSF6tlteL6x8EtwDMBs",
+	"1RKYDp2UkIguFatBkCrKp94bFeX1fNqC+hRzejFp69XmfQ75MGbxcpGz6a4Law7yY2xua0kmOabBFiVT",
+	"pzLQR2K9dKkg5v3wkvlCwRXp8gtnh4A5wsLgbD1TZk5qDM24/lR7ig+cZH8IHcP4re7QfFyMhfS9o9o4",
+	"WzsMfSDdjcCCY0hRgZOE6xrxAfYJ3nogoqpjgiZBz/6eDYIoDUddX/m8FvynI5n8dwpQ51LMC1C3Lsdh",
+	"0MEV3mqyYbTUm30Gm4X7dBo3rPOa6TdMayzkGuQ00C22olP2EQulWDNywypNFMBwzTPe1IR2vGS3kSro",
+	"Gwg6g4UmxIlYhQoTatsehmRLC2Z0MK4VK1fj/goVrDse5ot6zrtzNvP0RDG0R5qekr98fHH9w3efLJaX",
+	"nan9cRFh9akuS7vS1mnZgxSlYj8hHhR8qINYOQgQ9Vf8sqk9tqGt67plopA1/IuVpWEXq2dfESnKvVs6",
+	"F+uSBXt1Sl5YnRgoB5CIJVea2Xr+oI596vlqVDym4fk4QLe0vNwoBoCHozOdxeD3lLTRiqiAUwdHtuMz",
+	"tq5e781tJWQ30aOl7EFvrqXAdaM3sub/oHFRTNVN4ubGGpT2hAD2nKHzPJpSO368LggMMZrnTCkwfNb8",
+	"lonQ5BLQG1gRLszQ+TG1Q+0MYgz200aSNYA766igtRhZwxffdATrtlEAFbriZYnlsVjXPo9YlY1IDogE",
+	"bgSEFTvhwjkUlmzNRbzWspJK8WXJDtyS5EbInXI7gCUVdhdcGtSyljsVOpC7qVXY6OvHmqfDnIRWFbH/",
+	"aSUOkMuIjERYbNUoDB4P70rtytN0vTeTa9YbTYS0a8ha6KeabVmx7wQ/uSYFL9Jj3rmQLEEAu2qEVW3Z",
+	"3M8MIf09Bqqi+8NKmd/h3hnrMXxQTAZnveXo7u5Z5muJH5JkXMR8DzrL/ap5bLTTOuK5EloUNe75hpcs",
+	"SL/uQPfmG1ZEs7TjxZlRUwZ2kglUZUTyxfH0XXPWBAHA25XRfWpWMKE5LS/NvwzdVgAPkBFKtLxhAruk",
+	"h4fT+xKNyDpCFq4oLx2yRHeaz6W8UZhGU0PTCQpnBfhxxQUgR1vlNJ7xCPEJs+NH7ffvjcSAzFwl6D/h",
+	"xcPaT/8sgghRlBdG4JVspXuOPijARWkxni+gKlaWs2xxp76ZF+8SAu/rk1rKmx94WXKVssi/lztSSgBg",
+	"tkK0lPKGmBcn+lKaCqGNpk7uR3x+aFGOKDwhJwUsG1mgn48/fvYAO4YKBInfqXFhdj/hQmf6fi4BQzvf",
+	"+0kxPTJZdIpRF3zyq0ePHnw1JlK29ENnmgCdN2iiPkKN/3QyaV5AYeCZHDV8XJimfVo2yxAO37aS+ZQt",
+	"EIx8woM1U0yr65F5cmVTtgAKvRV9NQtlZF8hmSXTe0xpQztytQjml4Q86UvJuG4RKtVh8fCIsGbxGptw",
+	"/xz2gSiIktM3crYb9xghn/CE+mBLXK4eknmD8EsjrDy2gO16g76/dU3R+Yf4A0ULOJCK0MRcFcPNpGW5",
+	"pPlNyvQJVWhQwjh0toCETHU6nt83NCCouuFibbcZkOlDb1vEXujmBHdGEWyXZKdg1lxZ8xmO2yWYVnzr",
+	"23mZJ5koMDIstw4nw8VG7IRxrkcofZ4zewYsdIbY9aaqzR1pBQI42A0RUH/FYOwxE3D81Z0ArusyHH1D",
+	"wy4QrCB7pq8AlPaWQVo3TK/jqDJkgc9YMvF2V6ko3HPgwsBDvdyD1mOebbujgKaAzI/fscWPt8yqIOZP",
+	"MR73IZO4QAF2bURpNHiUu8A0xiIBEgOaxDFQLwmFyh+lbBAmcdyajZV7DTS3qD1jZQIWT7lOJBDkgQC6",
+	"7/PBlTV65Kpzx7giBB5BpbL5gKlr7md3z4U3PXZBmvfSjrGbee/EswfNZ9wURigaS06nJaeqF8c76CPK",
+	"S6oSLjtsUQ4PgIkpSAB4ELK4ByfIPK7Bu2gltgWvi9kR9kc4WOb+OU3UcrO2ln844x3d2ygFM/xgD2tG",
+	"lkzp1kifTpx1Q2sqNEtlMVAzbX7L6j3JqSBVLbdcxSMschc2Z0s2CTOyvFEW36L1q2nXOA5fXDLosqRY",
+	"uboidAl1heiLkMrDtwEGp22EFsm7bLXjaXBF+ELUwGy2W1rvZ0Kb4R8OJXHaDvWOtVvYLjeo4+CObzzg",
+	"kyyAImy3c/Rk3Z/NJuvPymST9VtsdTaQLI3eMKHBnVTEKhOwlxqCY3o/lIo7eXHY6ZwHc3rp5zpIS4no",
+	"ed+ZIxn2hqKK6JqzguxkfRMvu4aLw/VZm1ZLFVQKRQF4RiuFbRM6p5pMqJGTN52K3e6mtNNvKXx4qy22",
+	"+cz6xi0VfMVUwjvpfoXkTPYBRG5gaF98dXH+8OGRBvuBKOy1dTm2Ebur0fArebthex+wvWFVLCLb2wW/",
+	"+FHqBrJ+eJRkfV+F7tjgOvIt1zH248EcXq+VSN06/ztxwvhCYzKyBV9OeEsRUtTaKS4nC37jioBjLXp5",
+	"LqF+WN25ILyT9NtjHWNKKZylMhMLldFw2pn1dtbruFKRosikFEBNHzt9LLLXu6m5PimElnuv1Uolf04s",
+	"xWghijwcjCeBh/LGlU+pMQVIsZEEbQ/sHlmKGSqnSh++2ZV+6p795JtgT8bT4zkrnnMRR+eDzqXJMuZ4",
+	"CvaPgmtlbWvDmeYjRIqpMCvz4G6hiQFNyJw0wG0LxT6Jf+uoff/SGYas9qFlextGhcZEMNgUeK6fs53P",
+	"FAZ8y1n9hNt+p9FkT9eGd5RJ8ClspjsHrRH4/xX0OYgM7iuoD9ADRw+OS1s37U+kPy3uAFjm9VNuJW0r",
+	"vVP3yHdK863d8t5lWdgEx2kATh7YOpY44voFDC8XL6IjhXUqgUkzJkruTyT0yx3aHbFgzkigFGGfBjJt",
+	"4BWJ3IFPm7Ik5iePhskVJtKtapkwJDd8vUlQ4YaVCQLJXbyCKYCd78/t273za3Yu5WMSfs3wfn52BT5r",
+	"N5hDiqz/aVRml2Q3XWtuHEDAKA+H4Jj9iTcjkAGpMrwt/WCBRc66/xdgjpzFNvYx9BZ/LKNFMD20pnhm",
+	"bQIq4a5Y2aOHMXpl4HRPD2WIHJlbsqUfXrH6LTRgHk7h7JJQsSeoZseP0JZ+eM0Ktq3SrE/L0rZ4VkTL",
+	"NdMbVl+RKd82h0RFpwXN0W9TL1o4qvE9rkoad8Wh9FhxrcJUGYpVTtP9b6O4CgVjW1bEY3ZptxMA2j6t",
+	"5XY698ErP06oZTjoVrfgH07VcDQOgLkCEW+3zlF5wCc9zguX1plzQKtu9meIBu4jfO4cJKSMFQn34iLz",
+	"8uVo4C78RkuU2fCzMdieZwJOVU7RkxvmCDw8kHUQ2+7ovO0u/EHdBMZbBPxRLQBuWKKVwQ3zafjkzUbu",
+	"bMt6KXJ2eqiXwIG2AP+N+//n4f7jDo+w8zNxy3UqMTzPWaWPLdKZfx7Y1oL+Hn0Wxqp1uLiNHgFuKHAf",
+	"PT1qiyw6Wo9ungG77iZWmDnlpDV1OeKss7mhsmKiCw7c1PykZm1D9QndVnA/7MJCQqUZMmAZt0iccYIF",
+	"Cz6KKzrwFK8hFhT3HYzadyMNV55pUhn7ycHZmf3GexxNKmO+eFeNTZS6xODq/ohMCLuEu1We1XFo1ETB",
+	"vyvetpkVFeWQVZGRoqYrbVael00BCQk2Km+4z1fHc70paroTpzNhtPyLRwiQGD96hcsmkgV6l1eFWup2",
+	"GTOcS5oX70NFQqY+Xj2C919Ize7cyikoNp0WG8NmTZGgWIQBRUqYyqGresnjoG1twKPLsP8BxSe7NlGR",
+	"K9WwIhtAn48ho6UTAPupbnAKjICDUQCPQuW0LmIpbREHYrtjPg17JtwYwk9MbKYVOxkt8KMPDblsIH9o",
+	"/BFphwtreUdLyfwK7+2AAIN/FnH2J4wWz5m2nshJxohW2OAYM9UA1BsS0bAcKZElE2A6Dn+FGh3LUY5t",
+	"uUBUzGjejrtZx4j0FIvd7dPp2rhc1jU0Sbd1M+YtwgUxb81Bj3zr3vahgF0txTqzGWG2zA+yxcYPNwTw",
+	"7nSBFuXvY/ZQ1IKZM2AaWnQ00ierTgpupVjd4qdE97mi+1LSYvpWT4K9THQ/MjvUqQpaM004bFYKKDMq",
+	"m5tUUSLgksoVUXuRP5ZixdentpkRl227p2XN6I3KiGryDaGQHrCl+lC5+L3GUKdkbreCoy33TgPv+NYM",
+	"9w8kn4rktlIlFtXFhjQevFJWQwzhlv3c/Nt7x51Rf3a6+JT+NmotVQfrVyNyB0iwQDSNy+b/qGVTzcD+",
+	"nYOBN1/6zhZQd5AvUe95STVLVDf+a2UTRHnQspnD6Iuw0hgUc48p7kFl6bPZZ6a33CsFPrfFT6tn65Km",
+	"heIaaz/VPXh/p2XDlANc9QBycieszmOsBeubDr/l4Px75XSzelv1iGWnP06XNN5aURvzq2MGYaJfmajx",
+	"cUBe99e4Jgow3XvyYko9YRIPyUiSn2qu2U9cqAxTwoJ/K9nUuf1vTes10/jfO8bXGw3lQobIr2oua673",
+	"Gdmyes0yQm9ZTc1/5I3SGH6fWQKZAOC7tnjecmW0MGSs0x5fGGWHLkt2+sL+x889TnnXMV/VDa9OZIW7",
+	"dQKJfMbGMcwdrYoMupQOPRMuU6M3a0xzB0u+ZrZ7Uid9I/08pEmcxnrmYQKFYdWt7XFg4Y4TGrLejPT9",
+	"sRAXORVS8BwhsratbmkRY39WG1m9Ow1QZTYyer/2E3PM4HYF0fOIR+wPafl0foeWT2ZeNauodaf2M3zC",
+	"buPd0tOIpHrhi1JTjt2XUKjSCEDKZ4XF/8taWIwNVS49bs5wCuFS3sqECjjeZSGa0AZFXR6L0AIV+oq0",
+	"Da0AiG56yajViY8KsRzyGYTHNQVIYQTrF8qmI5ASUSYcusYXyleq+MJgl3ptX1Ez9yThGviuzTcYMsLp",
+	"NJNexTXYvvTwX++0wZ3k6QtOxd/MV1tsoGdirGDABhIAcldIlC3t0qanVgCM+yhyrHXZO/oBEM5yT3zg",
+	"Z7apPlJEq+SWAe6X2gCiMOBIgIV+muqTIXJe8jbaGEwkFyPNNSZ34lCybJIHeqbhM6ulRcAZd+pqEX7H",
+	"Y3qk82Lu6BjobUnoKbDNY1vzH1ivB8TvcmKc5e7aVrSHInM9G9qqdL9HgRMgkNRdN0ErHsc91AHdnpZ0",
+	"PbcnHAyP10RfwxwJeM1SRo+6e+/Dcgtu8s/DdGsn/LpzoOdsaEdDiURDjZBcSmnh7Loia8o11hU1d2ME",
+	"/6UD1Ihjm6c81kdifLfGq8XttPoxHPEQtzN2TSdhwdGXiOMeWuUhHPBssSrpOqXtP7Goo/OM92uPXepR",
+	"S7no2QRXRDFG3n95e+653rX+N8zxfliFNm61TzXF2jWN5Nwr1QSpqIlalJHGqTX1NSVROwl/RjVmzW+Z",
+	"IlTAlYBm6QHfOxjTw28ryotLo57sZXNKtoyqpmYFpFZ4DdvvCy9OCcVE68sAPKANF/nCdgp3m/ucuUQc",
+	"T2QL+4Uo62hbyZM+L0f22nCg+JYOdqSQ7FPqVNzuX/u9jqPI19PqoTwzgfc5v4kCXD5lVDe1gwA1++HP",
+	"R6OACTAmWJUANID4nC1mkFF4rzCXptxjq4sN47Ux7U+kUCMleCscOJ5Wstkf9je7D+Djc+j7nOY3Mcra",
+	"ZcylrSFN4liFRIsjeJZUvE1qf4E+O9X3DpMJv+sYpl1e1hEmLW9ExXZTlVDKPLv71R9n9s5so+CXABHS",
+	"6ImSjbhbtlbRVPGehW171B4qTqPlJaElv2GECdmsN0RLsmToZSx8GgzC1PSAa7AeWEZF3MHg7xGEe40m",
+	"QsziyaNOvu/lDteWQYkSOTOLO++6TJK4Zv+MOK5baYDaXd/y2xj+/EtMFYVdqiivs46bCJBxNN2jg2iO",
+	"Hf5HhYA75pyz0Rxfuh0M2iI4Lglo0J6Qrrk2Gu0dlSZP2ry1u3RPQAioIyQBok0eTuHzuVN2pIOLUk5B",
+	"m2HKFEFwxZ1yYDAM0BhTG6R0V40IJK2bwAGMobbB9MXBBtPTIzd9krWTydqVjdLN7cb00H4R3krHN/1t",
+	"P5NNaQDcu0iGGo37c7ToUjClJiI76k3NlLHNJj0fCw0ugjHD740u6z5cEZ6in4cjwk33Bzhux4aQp6Vl",
+	"QVejFOr0kkHnayxEsMDXzuErsOsnWNpXrree19IRbhzCaeDHD3WFG8YqoyzU+QYx7kbSzGbFaoOgq5dY",
+	"UukTQwAYIcN/18xW0gX/OjG6zQn8wV86siwY6KhVzS1+FLaziU41fTm/jVzF6grNTDtnkm+kNJZNj2Zj",
+	"rtc0LpjHMSrR1YRJasNyX1fTex69zNOM+drvylHBw4FL/8qmWztQnQnSfWxy3nXfR7y7TRxzG8ado2zP",
+	"PWezAgpB89OjW8z0Y0CyLAjXtkcB1woq7fpN/hIwRt4b749G0NDU0y6zJB6VaW9yKo7oWbytaB0Dx3pF",
+	"eW1XuGM1I+7JiYAmKy642hxpD4L6OblBFq1nFd8MqkMDfdmTw80h/H5nUQe34j5vV9jao+tPetbO0BGL",
+	"qmaGSmjRaqHw32sp4hfId7dRZ/w1eVzKpoBfFTk/PSNM3LJSVtgn1jqfzWTN5QfOVwbPvo+hhtr2ASNu",
+	"38FyzUu5FJoJ7cANvS1dISW4FF/+1g3W9I39oeTwLs+pBXiATZ8H14qbxvnpWeKeS+eRO9jWaTLULTx0",
+	"WbDbX345VXuRl1ywX36Z0CAumH1mjU7v70RASDt+n+RZmhm/+1CVVFAEqGbV9FLB7z7QPH5xOyd4m8eL",
+	"tW8wP2ysjzp/RfMb9NOvWLfwf9uUmlfgK3NXd7bIaYUcaV/XgMqISXQOJ6C2Oc01u+VsB5WVKDaW0DII",
+	"9PItR2RADGElXNVHYjMlXd6RS0uzypxAo2+arYp6KOPubuvdDrCY7C7Fdhhu5jf+tMRg9ieCqft4V6K5",
+	"k49iwa0LPvkr8v5/Y8Hse4sxGPakPMDvLrZFRxZ2dA5pkDJKMOqIKLvM8DXMctvF6gwHFoWDZOySk9W1",
+	"rBMovN5iaPvmNIoFha+KwQS2gDXR8dyPAyUBvmXSuSqk5nkM2u8ZzCQjy0YPEk1uhNzd2wygviSmjvb2",
+	"G5/LHBHbqUc3v2bsHyzOjKta/oMFbsFY97rQSuEKXxHDG2/O+VjuD7SkHGd3aOi83I8jh+Oyj8MnHTFL",
+	"sgAneWcoaHsRtWQJDJVHE+2Up/ByykhpzYTx7vLO9d2IgtU/0Uii8ZtQ+wfdeAk417YKk2jZ4u8H7b/b",
+	"tU1ND0vZCn5qsR37npWFBV8cSl+wfiP9GLHbozaWjIX1As8Bl+KyvwybCWTN6bJECtSMJuB8fR7xNGtu",
+	"rA+Ly8UcpORDT/cjCvfbpOVpk5trmm5YOcv0TWK3IP2/QNOSC7jvcPVxlPPZRYcHCwVpX4IJtpsb8vBp",
+	"bxGHmO1enAPEll9xdHU2Wtz/CM83LukVksiJlpKsaH344sdcFiiHsyckSJPrZMR18FCRs3E+tj++3fDx",
+	"c3kPlmFwyD8Lx+v3XGlZ778Tuo5ln6c7P/vW4ojS8oUCDeqwapcl6xcUpjwvWU63rNO22Ik887lp6Ar+",
+	"pEcAFmbd5IniCejqiV4gV6RN7fyN1O02Xa4Zvb/ZQ4X7GHwOnNFGZMSc/22lzQbltmM6ygjXxZNrQpey",
+	"OVDNOwix/5bAo+gnfyN9ULpBD4h4HColHBH2xjfhbaUkAIjewG1r/2OFKmC20Bu6OyBFJ7siD+tpvJO1",
+	"C2LGpvKCxGqtFtucGLduIKdGjuV9CKTwgH8eIkmW6Xj0H5DFsolWSTy2jYw2YByiETTB/B+clk1ZjJ6W",
+	"7qi2F8cl2cq6VfVAowWdTkIrI7wLL+1VrFDRc+of5HlQsjICyCh/XKyvXKcX+13XpKn7VTDT1SWh3ct6",
+	"1dSQfBg+HIa22vYh/opuoY3xm9EjmYTmH8VsMFrmHMUtbeq4thdSIlh9opDCnB6WSD6p2W+I1SEFuwzT",
+	"ebnyQnZJ8xs0PGxWH6RyKghOxPXyf0LajTlyEeCEVHM4xz/QoKAHfRyYTA5PO36wWiMNjtguaAloz+vE",
+	"I/dH5etEYBq4Czx0u/5tMNDvUMA9l6aTdGwzCcde48k6Znfu4yaQca/Mv+YN8CbexM7Q9pLsqLGzUL1C",
+	"RfSK1KxkVLEi88fy0jFSZqGx1xxhb6Bw6orYOutOijPwIhV7EJRXhJashi8B0APfWgatqFKs8Cm53qEH",
+	"3qWdRSEmSwaGeygsfYI9zhX+Eycb1H1nCztsVG7+N4rkPwFF8v4hG2N8327tPRz3gE8+i0P/LICzSxQY",
+	"RXzXLwf+XIvPNtlpfd3WL8XaIlRVLW/xHrsjsF9eSo/LG3WjKdtHx0gYfNh3ceQlI4BuD+LLiL+jOoN2",
+	"cw5i17t7Ajt7Yk+oziwwa0WAX/ILEHP2lenmrd3px+1k4vSS26rRIxRDmSyY7yGMyilqwPAjK9YHe33e",
+	"GXkfQJOmA0U2bPKzKy5oyf9xbK5GSdcq2ZgR46Ks7lUUTz42dhOhAjRybgbCPIVL6ZuB3Pe5thNM9hKa",
+	"iofpN2EOJObcRjY11ewxnRAFcc998urCof7aFeVFRm6lUYTMZbiGBTbVMY2FYcR4qef3ctcdUdZkt9m7",
+	"v8XHn9DDeMIWt9XbzuKYdLruajf4RkDeHnCb05oCnXYCrTwLodh8CSye1+CeCG6friwI976zK4E8Qkkz",
+	"ctE+Hr0LHMQ13YNia6bBC4Ydo12vW/gMtn3e4O6vJYu1GObKLDxRnULsz/ayyVwikhvyC0V2nYBDtDvJ",
+	"ByNnaPksAYVpJ/uFMtqhW5sd4AD+JdQbHIemzz7oV0jA0TvMExdw/YIrFfuXH3FQzchv6/1Rs7ZbHtQC",
+	"DOEowAkAqEuwP3D9OlZx3cDj23hIbuJHEj2Q5UrHSFb0tJBIs5a2c+lwMbKpcQW63vvZW+nlzEuybZSG",
+	"O/IQFPKqEcUMdUAdYg5HZpLDNV3RveFf31bxflrDG4USmrrjlYdRc+fB0rJ7XEjNdL23reRpu+GKwUOG",
+	"0CATPBOaN1aNMmZ0hJ4EfZndtVJhVnrqmOpXHOOyz3hdnsNxDPkvsa+/K252l5JZG/zvkuY3p07wYF10",
+	"78tLKm5OrRZ+CbdX/+5yJr2lHZjySJcF8oGyRr3A+uNwIfAHGz6wDJM5MVn4KyBeOV3zmL70FkSHXBlu",
+	"VuG+QMkCBBpa72P8kGCc5ThRl2iU4B2GbmMruh+0SpjfdT+Q9ji0P0dhl1+HkuoleCgXA1EzEHl9yR3b",
+	"pUVIr5Fb1iGkTMGy/q3ZVhnAiWZWPc9II1SzxJbmxRXmrpMt3UOBqqzjTutEcX2i15J5eGQBoD/fFR0/",
+	"31BIYB4sGdKTLo0NshOIDiKQNbgU4E2Lu8hZm6s62R/Sz29NGi0pmDzLy6V1IoKvjwrCbAF6L+ei5ONR",
+	"0rGpGpp70KtZ/UdbuyPSdxqdC5Dahb4EvxzcHxUvjJeK96oUOjfrPfU0ndqN1M0mGzQmtd75YS5sy39d",
+	"zhnl+vvwv4E/63Nyvr1JtWuwfmt7aZnrEOLvzlu0LOPJS89pDOgCA5QYREJfvCKy5msOGXrmXzXLGa80",
+	"MYcuI/LWXl6gpZ0/IlsuGh2zNCwk6A9qItPNQabe0g8Tv9tP5/STch9xA8d2wp/9CIyqZpf25KIJxmhd",
+	"cgjUmpOtbfki3TJEarHXPte+3w5oQmhUdoO4jQrT72lRwAnrZ9zH8utL2/qi9aJGGYGLmwMJdLms9tid",
+	"vs2f6/cK30wQnm2SXwquaSzAvBNPZb2dPsYkP4VZfRBeFfmxndRGcKbGaiQ7CMlK0201I+e+B1LvdLDW",
+	"geEXlLkdaumY4PCbgaDBj4BXBVLq4Yxg0lI3SIbJulEm+4E5l14vFz8ZpRp4KRtVR2/t3ySfmXiQbqU3",
+	"o3XZXV1ULkRlq0VspMovZjzsjOS8h5vQ7stncRHiXI8BMj86mAgvxucSTZR8jw3T3kMoiKwYy8h71HTU",
+	"e5+aQYlqtldEMA7JO9zI10ZoFx0Bed9B8tqL/Negt3MIPwIs1v7ARM3zjbOdfBdWO4XEydQ1zyNlMvZu",
+	"fE51vEHxM0G2vCw5FuKrzGU3TVAeJoLcOCkzVWUwDPV3WTbbeGfUNV/T5V4zRf7t/Oz/fkPgv/994lxa",
+	"FJVIowmpWEYKRgtSAqi8mpgeo5o8Z0qtmnLsw1CAOTnlBtzbb/Yij3gisFDDMyJYT1r6ymxZO2/QMa3J",
+	"g4E7K/O0Czc067NXZ/eiJw4M1ulNEkW3SMyoL7uNLBlpBPDlyno/sHdez0I8+V8/n5188+5//tsvv5zi",
+	"f/37//rLoWaLwfs/05N/vPv44NNfDt7lw+7JscW/YLvrDpbnHBDQBIWeoROzdb+7GVyRJSvljvyD1ZJo",
+	"egPOq1WcQh/Ps/OLT55MH8+zi08JUk1Da38Qc5o4+zN88WImwKgntLNJRwq4DLl9f+MZpB7prglheln7",
+	"/FDh2pcf2QZ4ZjuFYxv9pvGPjI3Jf2+Y/dm1S4gUwtqxE4R+7HsJzO6ADS+iCjKTHMdSkWntakpTSBhh",
+	"z+1Hjx58lUUxpjptToJSvQTihXAwZW7JSWL6xuTHCokxtngJSoisr/HpT5n3lgarftil48MDUjPatwmn",
+	"0xM5I0K1109+8NnzEMjmipxdQh4h3u62cNJCzzh5hP88S3gbwl72g8G+3UOJn4a5KKLlmhlF74qchQJg",
+	"ZAJT5oCq3dCBI2sI+G4xT9I89IXv6JuhH8IVovg1YMjKzG8la+IEUzuli4PTcaAAE/nnlX3cYntG1vGC",
+	"WqAnB6uqoNKVa3WF9ZNdXCIv1Hod70fg3R6djQG6TVkFwg69ZR/04kCdHobPiezcuOq4rji8eFrLbawc",
+	"ddenyjRrGL75o9C8THnYL312DROTe3okQhr28vWmyfgt3O0CfJQ8CwXIn6SxpDSP8bV2k4fnaB3OhxLi",
+	"rz96eFCtOtoq7mTXJlbzE1tupLz5ThQA4z1zSUfez+YPXSVn5gda8RBeyl4+REOp19CjqcaWMeDmXXOB",
+	"7cLJRuuqf84vZjcosrd/qn/8i44zZngfGJnzPocH3juRKtgHDc15bQKpzbux5zutfr70/tkUzt8k/RI/",
+	"kwSjsN7h6R1hRjx6OxUTa0aY+XvSulN8Li0TpBEeUD1hB//s779USNxum6+Btp1EzYxi2xjSZOgnBV/Q",
+	"HJKsmTDXFCviHryAIWOxwyRBBdUWt+6ALxtKji23ma/EUYhsh7b4HGtGi5ei3Md/VTmNXbhP+NrY921a",
+	"BcifK3Jybhs2hGpXxH1iQaCmQfwgbpOlSbCcYO7hTqS3/R5cuS/9J//1Xbk41zea6ibieezgH8azZyHc",
+	"uKHel3WEJV0wncqx/F7uWm9tzYhiTCTaldtvvE4jihdSsJQrTkEZqMvHU4JWaiP1RE8fQPBML34wVmHx",
+	"HbwTzelfUV5ysX7DRc6OCICNRO6qDVXdiJJdKMSsaka3KbDVgxnUwAdAQ5sKd1hDjYJsxOshe/cEpvhQ",
+	"jyFwbzeFj+MhpSzPtKnKLasOWc7TqYt92dlNxyvRo+gCC3fDHUNQ2w9xGWPEw+OSKjW1VcHB220y8sHk",
+	"LvNJTIMEa5YOXDB2b81BNJhXUjwH/4DqbgntIGzc7ku/w3mAdG9X2m7xKBfdx0XmOfLzuMu6TjFwA1ND",
+	"KWW+dvHo7PQMkCvvYIi6IdC99ye59gZH7Gd68g8zU/u/J+8+nmVfpdxxx/qnGKlqprBgl32h/pmuqX9x",
+	"b1DsxM9xr3imwnShP8lfPDtelo1FVZ5BbYPPoQKPIa4dbXEmAuhGYa/twAkLuVr7IxSG43njYPxv0qa9",
+	"arm6I21SkuZBR9A8PCRoXtluTXOQ/qNeSUgoBD1Jgs6WU0GWjOQbqWA/jnVaunZSk450SYXvh3efe2fb",
+	"SE3ZrnAKM1vyQX8sqkghc/WltB9Up9uC4JNLprqNG+PD/0dN54eOi+JlzDt/DXhz6DMy5hGWqS7ZFdZ0",
+	"cEVKttLEeozVkR76BxfD69/te+8rB9x6d5Hkhj0jiT5C7t6nOkoIubMKxIlN+n53sEH6LFa6NyULP/d3",
+	"m2l2NFh6+LFXFtV56CK0AmJijp7cTTdtX9U8Z9dC7VjCtp0iLkDmQWMZdvjZcMD4VsJy7ddwOYco958N",
+	"U0c1eXWH9J7O2LyNuoskblwLolHQBuxV+SM8GyX2IcL+vU3V7GUtN7zUsZ7l16SitY+UVrVc13Qbr3cp",
+	"ArF+DA3un9qOka0iHdWauEJR3bmPHZbaAQjoLoO7UTJPzYAmYztzx64td7y7J0ja4O1YceopebthhDYF",
+	"16SUa3LDWOVu4rkZTm7INn+hd8bXNWOJwK+Rci1OElQRwNPHYJAcC7IxnNVzttIZWe47GXbTUpJdZVpf",
+	"LhVsK+N2/8BU1SzuDUqHNZIdAMCkCjMRXDsjB3PVhtPgrj89WP399PCJjzpYq5gi8kypxsJdCaktvsO9",
+	"kt2JnJltWauu4I0kv5bNehwWL1ZgS0ufqjCLfjFr2eWnmYm01RPAZl14iEi/2HB5WXg+O7O0jBXse1Ce",
+	"Axs6JoBQGjxh2sb3e1ES+M70mKu18xM7HO2H4FAAt7RgntcxrymDNBxbo6Amc9kktROaugQzOZCrGD4L",
+	"JbZOhk6ZiJW4g2Rm/HNvJpknuiPa4e27R13dzfVz8oq+hf4vf9Ylny2aCdIhZYQ19syO6QY78TjMO+2r",
+	"jT5Ds20VjqzUMdYVK1fDGrojbt9US3moKaaCr5iCFv6NYtBHCoNmtudCvEA9KdATkfHp4AThKyqOEdhJ",
+	"+8t9ZrD15plVcD2nGUSnTCsJTxrLP2Q7QzqP5TFNwrrNn2pQ+4ZQeKcEdXuuZZQlVDDV7s00DnRgcRJm",
+	"Hz/XneuumW/tl6Kz8wXx/VyXItbJKi8bxW/ZdB8hOIJTGkY9g1vN3//LRvHHF4xDugEyWErwfpQKZawD",
+	"YcSo73lTbGP/qOrlCv8HKP6jbayS6BSTEQDcpFqWtk2wcEaD5WeLDydreWL+eIKqOZDj2iw+dpjD6EEE",
+	"rW5r1aFDxvFzfBJYpGBlIs9pO0Lc6VoXusQSYAMj9MbqwhnieUTQxZOXWmmDVBhsWhCRsIvOHF96aqc4",
+	"+rnfjH7X0/IpMklE6H53y+o9mrEWRwV6b/k2/5BoedJpXRGoOavguzMSCcICygQ2h9KuRM7hu0dSySYk",
+	"7FRSlol+FSVVcO/tZH3DamKeTICeY+VnLFUFmrsBgKQFciqlvFEutTPAaJxb2ecpm3X2L7X3r+ooVmyi",
+	"RaRvPDgZ6gGDvdGe5nPwWHzYOHbIWf2sZYwIp9J8QwLWAew9ID4EtuUKa193CVYNYtLDHU4Zv7CAThrV",
+	"uqZFQ7H2/hYrJ+HbvzaC627rxhJyQdrejZ7q0ZaaPNa07UeBaBWGv/DDUytSk74VECsH2yuiOBy7DJM0",
+	"a6q3Mj40JI4ZOvkcVc5qf7xtQp556JgDA/OZdNsZArzl8Qr8iZduN/DPsL2SZZYRDClzUt/wbVPSf4WY",
+	"Qypf5G03IYTQrRRrszfbK/KgH3/zsuHi4Xg38ePiiFNDD2FwaIpid/COOqD2iDnqiJlbkQLeHVGHpGZq",
+	"pFUHxSDNPNvsSM9iIlkTMtCbrTvPQJdDPesPnGOnGEX8f6325FUiDyzb6k24OY58SWaJ+4i8W26yonnQ",
+	"4Ew7rWAed45A9oLkNaMlWFUnai/y9xl5T4tbKnJWnDgogJOaKVk25g3ze0E1PWlRLMyfEKDwRNdUKA9A",
+	"p+BhVkCL7uJENVUla3hclfTkm29OvvnG/GPDK0pPlMwvTiB7kZvBzQ+7DdfspKRLVr6/x/QEf4DcFV2x",
+	"GtaOl++JT7I0/wj0B2Quveri8gzDfoNi2ffutfeX5D12Xa/N+qparphSsH/viazJe3O/1lXNFXt/SuDN",
+	"7hTsB0RB6+I9+bdAtP47vL/kJwWv0R9Dy/cY/QLISgKrVmRDb5kR0r0AWJSMd4/8IqmTrFwcAkccgCGM",
+	"oEO4f1MQ6lGh8pnAKP7BEId/Dh5hm2EShc+31s8uxM4n2NiNqCbfBAjZgIpNOn32JhnboGCnobndehDY",
+	"Rx1G9DoMnegUO6va3w1J8VUKc/n108fkm4ePvvZgwQUEnyJwfnGY1DeaLkt2BapaBWDBjWKRMv6zk29+",
+	"ffc/f/nltP3HXxL1NZSXCUr7zrZUFLaHlySFjG5l2/P7Xrplc2FEZcrz7spBqbphhTnzfVjdk9YxGrXx",
+	"oXF0DC/9Bd1Cmw+QznvZmCFAqGxYWQ06y/4eLyHwVVcjSJ/DRRk+NHLQckb8wNgQQUSHR0xTqgnwJgeX",
+	"PiOGi+YQZ9x/blfm2SbYp8wVoLfEHTkYvgiz3/iCkRVtSr0nVUnRVo2fikh5TNlsRfTeob5HlYXQOo9X",
+	"JpZcsDt9YMuUu3Ujp4krsqutcZUAL65oTbdx4LO3IPVYvSf+oYxUVG/afxNgU1qYX8y+MGqbQUGBZuJa",
+	"tb/FJdVX35ydk//z5uUL9wnChS0Ds9tMlrJI9JdiW1bsUzJcQoyMuXkeFuCOtgmmkqu5KrV6uUpXvi3Z",
+	"moqjegxtq5IdCyRe1HylYwW3K3terQtMOEQxKNC0/dEn+oqKho1C7kOija2wX+6DUOrMtbDfm5gN6aoy",
+	"0Y9aMwLPES6g9GQfwJ9OWMuG0TRkHFMMy12k6DRc1PTG7LGYOIZRhdLgou5XyLyX24rW0Af+ipw5fcjM",
+	"wAc5I59vhDCUm5GJK+XqdZNoGzWz1i3eEMFCBIEDzzG0XR1XUlxCYoprv9rZQ/ODd+RDF4ICeNf+wzIt",
+	"NnMQ0vAZlJZmREnYoV9E0I1QUWxmx/UpeQ9oXu8HREVsR5zi6S8iTBE3LywcH2YLnAgiOro34r5ZnP8c",
+	"TUau3mDlX8zHGPeldM6BL3s9xhUalB+6DgF2yb64FcSKPy4Zyr6usAoY3cmIljlboiSlbyujZoOMhZ14",
+	"RkpX+2A8gllcemzbYVgCDcy2R/90R9lKNmJWfkUreoaWpQXX6AU0tpXeB0j6XoArI87bOc+pr52WxoMS",
+	"Ax/t1M6O4FHzIujibkitrQZjTq0rpkfGGyjFgayZieM80R8/LLMNmMijgDhHUA+NMKi89efB7f4E7naO",
+	"xBkcPisTrX+YPotUtJDDOvj5KHcCLOuC0eIEIVzRxq6NlS1gF2wj4RYD26Jdmx0rNavhISnYyc6CI26p",
+	"zjeJCJu/Jg/tVSRU7G86z/XezjQqdiMKVpMd3Ucg+M1z3yZPf+cwgYrZVbFmIlt4hUNJsqJTY+RKR02U",
+	"19gt3Rct2Ou54GumNCsyRxaxdld/Bq4f6LoO2XhSMa+e4iOAxK+sbjpsGaRyije25hq71dRMxSH00fEa",
+	"Bat40WnPGTZHxlD/Hw9Wccyt7TglXNoAlQK3Knni3nhJen/3LapJViNNa9Vmr7GZSqcNf21NuSnYKhPs",
+	"A/CWkx0rS6LljuLfjWY4x0hI4Ur/hP0ZB8roFWHuqhb+gdNxHWCKrSJ3USglprTC9G93rcLiMk9YwF4x",
+	"UmO5N/8D3dnMdI39VJbhycKz2oUvF92suGlqBeDyRPbGNr5v7RwrHiabUrQ4gNPTrnP6N5VNLErhxU4x",
+	"igfgRHDC8TCANNlteL4hOFq0EjiZN9SX1lPFdFpN2m32d1aSNlBBa74UcouzHBxVPS+EgsFuZKg/4RGL",
+	"CarXQW/XOALhn5GBF50Zy6XIecmPSs9w6emDOYJgn2NJFFzlNauoyPmMNIMn/q14JVf78+MZbX6YKJ5E",
+	"XQIQ+q+ogGpzZ4XzGXACKy642hzpFxtUn9V5vPrMaYTTVmtoWTTRy8Gs1/l8v1DEPenbQnJN6LIb1QqB",
+	"8+Z6YWrtyD6xKqHfQeb3hjXYcbHJc8aK+LH0lB2kSXUPQ9CuZ+gLOWhLa1myOh67eQHJnPZ2t9J1CT09",
+	"IQcULnfvUDoddIkIJr64XPxmRPEL3z+itQfu6Qz5D04/QbHEsaF/puW7cPPb09fSPSRmZoVOK2I6p6pl",
+	"/sHMI+IgJFdfBB0WlvdQcdWTvp+Fmdud82sMgMyFEk5J2GtS0H1m9QyuiMsfBX2PEiMJTg9Kj8gnbUBe",
+	"kYuzi4cn52cnZ+cHP9me+t4HNSkZNAveyStrBdjEDScsk7jhs4DCh61PB4cktUExVaMDdzkVbW/UTDqi",
+	"kgzB7o67AFsv6LTGbKuasX8czP55ik998p6WiJcVvfHghccAJhS2ES0hOb81xHpHNLxi1A2vTmSFB+TE",
+	"xxuhn4X1+gxRjWApbSG4tegLloOP+goaAIKZBii4FvDLFdCGfuCM/G/XSN5+pDYXuf2y0IpQsmcqI/8b",
+	"ieAeQgcGmqFyy5ay2BN4Yp5jmU9FKQRp/LdU076Kicdhr6Z+2Lzc23krLtZxH3gwh3xV/prOLmgnj62l",
+	"xqCIWxf8jloouTSWq9zh5XzQUDtwjjr5MLazko8nKs3BXUDWzKhpmaFIDqECcYVtaxOEGkgTxbSOKoff",
+	"BZFKG8CBHj5ck400bGu0Q4QLsIgR0FVhwuChDgkFiqOG7UFZ8AaLHAdEeyprgiLFgvAWlkraxwBgP7e0",
+	"YFdt52zUzeCfwBhfqDjdZgbQoD3meGHpUYpXx971xyvw/zsSe9ez5fduAWiI+drK8G4PyHRwDK+ke1KY",
+	"6uLzUZTq4pg+guxDZb1S0fvAnCrDf7e0bFgbPN1jR31Ij7UIO70OQI+GHYAixsRruvvBpplMv8BSEUo7",
+	"Zd8LBk6VXQCviWA7u4zMef589M2hu6vUSrZcdPobzVvboPoMV5DeyRZG/BhRhCK686VP6aH2Ih+eFNno",
+	"XMaaDmLn1EvCaL5xErkN1jhpfEVsUOnSFiJtsYn5LathR7i2aaoiM7cXbkYjrgCjitPyspO+UJhHhURh",
+	"D1cM14pgahxRdK/IbrO/Imh9X7qP2X9feWRM8PWCBHJBYNDUndYia6tymZHCnJWRprF2umFDQBwtAbF8",
+	"CEQ5isvZHAw4Y3ZKeA8cFmyOMfq43XbjcdwgqntY5hpOOs5GW0kP+QDJiIlY4XWppNV/hHRNObkC/ccy",
+	"Gq3XTKsvSC4rbpHuwc1N15SLrE2rtckp+DZoHWS5D4PsXyhQW9WYrvDsUFD/hu3b3MN5/VLcGG3Iqfv+",
+	"4cYxQIo3ScvS4V1C/9JbhmmWwRGZ0I7qIpDxkxvOGFkgG/0GW6x2Nv38LBYYKCGDU7ZWCehDyKadErkH",
+	"B4CT+zZuSN9gS+MMXtT8lkVQDergl0MllO7R+Ai/HdUysM1IGQTbrqw8u2HVQQS3OMSo0lbNGT+X30KQ",
+	"OsixWdL8BrbMVQ9YbdbI7wlofCNgNa9ZyWznhTm9l2y3rQEFhhGdyIhVSfePQdhEHB0u02KavWfM6cIl",
+	"LMRTr5Lm6DznR53u3jELyx8fTlcu1kwBY8QTsNFKtas2HLFkp5P72Dv72zvHd1yIEEQidltCicy3LNGt",
+	"FC+PXj0NaLFa2mnC/OCHn7gYG2vQDS7oH2/vzJB4bnuDzWwd1JaKfokhp7RrCuaVjR8Sw7LHXcUgp61X",
+	"5KCoh4cTkPhbVnd7fkNpC1IFSg2w8sclkCWyitiHqsaiv/goWEnZk24Pz6KzXaVKIMo98W2c0XzgCs31",
+	"4b2dReFTZG1LvRJm/yv7yL3epGpCW5uO37qmmq33Mbe1+w0QtUTHv3xFaNsFiyN0CTnZcdF6zO+K8+9n",
+	"FmfmWyaaiOhd7n9waEgT7Xn40Gu5i9n0y71DLbrzx3qrc/P0Y4ys8rXcJZBSsQF+HNAQzCJ70wLqwBeK",
+	"MFHYxJXdKQHEOmvMuxau4L4DjEcj+5znjIJurV37/ompE9bxE3PdvQL0zpIpi85r7gNEHGTxHB/3Y7QJ",
+	"Lf5IoPb89FDz8uHtW9OVjqY2Gz0JQEf3LF43abTjxwlcWLNEwCfFyaGPxJJ5Qwu0OpS0mbxQpBlf+tpo",
+	"hz9WMZwS51pblvEIkvtuAo8GW0kchFq9lXzqlqeRyGSjITpgU9omFn5jviZAsQDiAXgKyhIb5aZwg5o6",
+	"njgHB66ELoj4CKnxfF16lVRB2inc+zAoRjBgVQE6055AVXfmEjBy6FaTms+qEUXqDKBObG3MCkHsSFXL",
+	"W15E68QSKGwWtiHAYwikQ0iTYNcD7giPanenWu4LjmCwqM4R8EcpJcpqRSPwrtDAcHpMDWk+/XkZOTkI",
+	"Jnjp/JfY+U7DZlwRdC5fOm/UFUEvNPyh5Lfm+TXt+oBmttSaoWhPTMUfZNlDbytLqsySOLEtEMlLYe/S",
+	"Rm8SGVbHxF7bCrpEBxUdFnPh/CejUo6n60+Fr+9A1ttVtQk+v2Htwp5uy+jmOpsy0gAUEmTiANHz8pQS",
+	"UKjXE2BPkzVLPrPHbrhdiSdBNxbjaRkAeIZ7O8Zp9xKDwU+9abZbWu8/l2BMd9IjR23oOwx7zG6Z2Sqj",
+	"xd2wfUpZmnsy/wU5/V54NboTth24W6ncoXFNiy3Y0OYyg8+uuLApX7ec7ToStF3ua1mW5uK4u/PpUdTc",
+	"CwtfW9yv84dfP/zrg68efj2O/zW4Juy3omRpSnadJxpkJvrH9vIzdxAycZlOQmq+inMovb8UIOsSOa7Q",
+	"+7DjbUa2zyDHhOY63qqz8iicE3UYvUlhEYQJMuChkML8sWIU4VhmxZT+LO9gk8LeWDaKC2MVmke+UCD3",
+	"Tu+hmSg+/SKV6j7J8diej15ebszNKY0lYUNRcCkfAmi7a05rsMKkq7GTiQGbkLmTHTRNdd5Hn5/h2NXx",
+	"oe232h68rl/SF3iOZv17Yt6HPtBKrs9DFehxUliriZVn0DEjW2DGnDW5fnMGWkkrlXCMwpc9IONRAaOj",
+	"oiFN/M6IqTM/bWSQGsD1JaFwzMEv9d7lZL+PKzbmOi6tC/tImY9IVccmUbxuxGP8wCCb69tIHmZLoiN0",
+	"svtue36/pR9NvPTD4a51abNsyhvwJ3Wq6Tx2BYbhl0zxwlblQ7N0o/EGbe/dGYH0xl7+/pYKLJkyIwW1",
+	"VFGMwVqua6Yi8LquzncK1m+8NvVsaq/0pGDv1J6+i1a4tQrhnW3JsJ53JktMvDTdbTl+f1nwN3f3uBKL",
+	"AAwjtD/DWt1O7cVQQATb7c/+WJf49oAno7pTqxntjEdKEfEBwkW/hmusRBJSH6cWVI4WrsMhdOWuglZq",
+	"I/XdyoahNlkqlhGWbyRTnTPfYv8gUA0tzQT2k0GGYmE6jMC3KYhkWdMbRjY2Sjfhuy4bOk4in8a8ZKRg",
+	"Jb9lNYZG+N2qbd28YQsgyWbGB39LRFWemI8hqgNmMxrq2+q440Vaqtz+ihwh7Hwjl2N0Xlvv6qpj3flq",
+	"v9kejyw4rR3lyaYY9yr8gQkS4uBeFNTPRjOdXE+VSBxzgFGYCSzL4pT4ciVjmoJVgboe810w3mdk61L3",
+	"KQFloW7EENejqPdW1RxPPfrByACKTQxtzcwA3y6EoPUTieNxdIG2nPM/0pgD8FFmA0EIfDZaUEIY4qui",
+	"MZYRqO4wozz2r/VLvzr+8rH+24PdHysFG0+6iE6Ui649r6L5jqkuW294tHT1232QjmhztHeyLq5IzVbY",
+	"RcWVwlj0FM0QnmFin7QBVVqEhig8G87EWDEACWs4G8Gi8b1TYo4GbtE2guMfZKdMhsN+u4Fc5Y1FlbRc",
+	"Dt4fe2xm5V1YdIGZJ/5vbN+mzLfbURdm6Styw/bqiiyl3mCtOjV7EmSGxFtmH+YOLac892kOMsRbiPua",
+	"CbujZJNdMQBu0xRHknQOZulE83R6ibzJ0i4nVi0oCs03YbETtG/GxiLRDN2D6UQHMoLbiQTFXa78vqkg",
+	"Q45qRmiYhY1ZI7Zi5x6zmxK+hzfJMvwAOS8oyI/k56PhUCbcKm+oKJbyQ6Q5mbmEppdY2e88hasrVrJv",
+	"JMjsz701bx1uwYffztycY9e//eB3NqFlTq6+95WnvCo9v9LZwZLCty2SFXLSKQG0QVTxVFCqEynPuRgW",
+	"GqUQAX+ykDI53CLCDIHKCIXioCHOf+ocLUs2OyM/tkljW4OsM29vpkDhO1aqZWOZSYWp+NHse0pUKXe2",
+	"VwCKI1DsdohOXxuxAN3TsBrHJusbswGhk7D/GaNCkYtuV5sDKfvZQm1oHVEOXrGa5NBBx7Y1oGXp2lUx",
+	"qEONjm7xm/z47socmYBRHxK0ASsJR7aDEui3avPu5S2rsfK/ZqRkq/iUXLIRE0V/amfzChpg9w9xlJp7",
+	"3O8m91ohf3EIc+CwtEqhDRwWSanC64HAGD+0N2E568hE3zoJEQdgGmRzQANmDP1zfahJ3px9SNew6rm9",
+	"iDzDt04e7x5wcDIXZ2fI7Fx10zsPoEb5Lo3WSB/6dIcktvIr0AWMGDoBMQSp5fSW8hI2IlsY8bXIFqVU",
+	"+gSlGIx2w4Q6waT0jZQ36sQ84P9RwAgJOB8z6MktraFq1Iz+mmr23A7+Y2fwNzj4c6n0tRv7LYz9HQz9",
+	"vRntOY4M//3EDWyWm8tYA4L30raKfm8kTQsHudtIqH3E9ohK0xKboWESKhTEQ/luTgVZ81vHb56E6HcB",
+	"pHj0rLh2xZ0kCZc/4SYRV6VYXjMdbfI+Nz6SRC5TTMfAP40qi1DWhh6KocPQNV2DXMDoKTui7fMdAruu",
+	"Vz+sIdUDeTy4ijS+B7+V3azPwnWFc/272cWZl9mteyfs5fTo0YOv5ulu+Jn41NqYzF2Z/pg0xkHwLhUO",
+	"Sp4oswuvG3FUnMg1gx2tkGkzabnmuQM/LO3HXbsuF9+Lp9Xax6MsmS6IDDspQXNTSQqZIUAICLlf3SYn",
+	"ruCxvgQlbzuFRSGAD0fQLPP4nJM/VxpBmM6JJF+WZhM8guhcsFmw38HuhtxzrDwDEjyWQhkVwhZy9OQa",
+	"K+n+h4QDg6599qQsC6acRenaCFtPC1dd2BpEiaAhmrGQlldAhd8EplCLI79kDGEGuFj7IAnqRYAjMBlU",
+	"tUxiQMJqzdcqgAHbGJMVLIS4Y7pkt91ufeyWCd1YcONawoHNaaOwX0FNhaK2/130rG3phycpegfmoSWy",
+	"bXEtdxg587TyTSTQv3W4f8rPnjhRHPuDHrQl23CLXGJmyJTugAyD6c8nNDFDcnbIkHkGtNvmJzbC0E/4",
+	"ahXh5G6S/D2kvt9zTzAh9bzO8Ae+F6QsTMt0cfdpNM3llpY82hAimU+Mb3Qz2D3R2uWObOS9qFpuTZ+F",
+	"rgWTdbWRUzF5c6nGasKh7JoWICRCzRyqnGwfDA8wbxFZfAbB1Bwppb9Tmm/xMo2wz92rWu7rwN5f5hf7",
+	"UPGaqVn1AHdJFttQtYm39HPlnrDVS0YKaMOAkBB2h0Nfmd/dGYlpVTknMQ1yyS5DiBeP9QMX9p5pxABS",
+	"hBIob7vy9UmXQUM6wgW2ymu7MqPmdwXh7MteWLufyhZoUkkFV7Dd69bfc28o6y/YzjtvsKXGlgq6Zthm",
+	"b7knRjiQvKQqDjN337fBvWTnjaDqK82qaKxIVky0uOr4X77ZhksZSXeqmuM1u3uWIKwii6DLz0ofTBgs",
+	"vgDPZ1VBjNmcgaVsdEynDbsQRQwduq1mBbba++UNvHpAbYhofh6vKV1CcB+5jyMRRxBe02OMc+EaQxql",
+	"u57RG6a+W62iCQy0qsr9pW3itm5qWwmL4Rvzm8Pv8UKugHpYUBNAtb8kQZ84RNQSbJd5fED/IiZeggUF",
+	"AWxbtWIT3xR2O7TmgrGtonOyx3KYjWPvk0JeGfnaVnN7kQsT76GOlM4ytSA+CG32Lksc4jn78RRnDpAx",
+	"tDbscNS2/oTvHozsgvLaS6Bttdvgagm5oa/uOjHe5t5OSrhtVYtOoq0lWYig7mRAQJPOnWbVQ6s9jKXo",
+	"RigdaX++5OtGNupAa5vcaSKgAdAtI1QRxW5ZTcuJVjq1nZSuLbzx1OzgNI5wiLps0fnNiTIHwYEmLfeQ",
+	"UjUViQO28hAtvFZ2fF7yZBWkqUqeT5iTQ7p1W0OFTa5atX+e1YboQL8juJBdZjJQvRFBHsuUPkeuSdoh",
+	"xtsyJ/9gnLUkQu4cLOB9J0RbTCs5OS2aC29Ij6yiQPySiipFtrSqAKS8JvCqjTBJDDvtKOB4yHpGQnLQ",
+	"SGKsa2dTC/NRm6VtMR7lqm3x5pim9dFNzQ0fx/tOnFOkdQCXjh7D6WPWNJEP+lPNtdtbbzGvmb7CK48r",
+	"Ag2oJ/PqwWZJR6Sno1NXHZff7a8CK7Daz7USpkOiNhs8aKPRCpcsuAi6KeHdrW35vdPl0CaLDyT8gVvp",
+	"/txB4GH53FxCVmX/s4FebhKg/c7wPwjW0u2Q6Ziox0Mtn1jm8Owys7vbEf1XJ7Ycc6rgwDbERBWXVtFD",
+	"h8GPH9paP+l53QyZZgkEge/lDiwAW+dHdrwsjRhPdi9YtSrffHV8vIlv5KZ5plWnxXadLCKo5U4dLJ5x",
+	"n+La3ELekB5JVv+ndaazSR/t1vk2dWah7T4c4BhnxERYpuhY0KCnGHm+rSBoaAT0r6HE7oj19hi214KQ",
+	"+lcz614OZRC2ssDrUXyyI07qAOuzYNFz58YdIdWwELym0LSX5prfQliVNgqhxLtRafOXOt/w21TucjtA",
+	"Ey9qDIOqE45UGIYdyxkYKE8TFa4njBbPsYht4lujuBVjxbJ1k3CDYbIUqlS+zzBkabIPenq4Aeu+Ih75",
+	"YxCfVFw6lVLeNJVzeLUlGViJwYVtZQX5XUaCQe39ZEwtbF0yaBfQOuGOSWGY7eqC51OTSOMEHU5bCLm/",
+	"46zwLUn6emKfQ/tuo/Bkax1v4At2CTrXIP2gTagjgrFCDetj8o0cONkPtg3yNXIfo2lEk5QlzT5oELcu",
+	"7t52lsI5xUMVKZnQbtTHaL9GlxvYay4EDU4JuACV7enDbo1BtwFrPV2RNxE+r5dwaojjPWqBnLXzi242",
+	"3zYl1awAkMmInN36v7edoPphU+uZGIUvjdegudHBUX86HqSMDlFyMSuGw3NWPOci6phPg4D6eR7eEgdt",
+	"GWJa5i5lxX+msy63incjbVhco83ufkXjUDa4Ha3JezuNrywuZ/tG5vggykOhrI0qyrQn7bEHCrjplA+X",
+	"V6zmskg0xR9+9zl8EZtMTQb2BXmViPLfN2wJJlK9mQBrHW/ZV5ZjLiTIBjYXJBWukgVfIRRrWa8sLqy5",
+	"O/MNrad7AsGXmB6Za3Ij2G5qLhhb6fTmeW9fAMZmS28goY2Wpdwpl0Nha0vGE9HiyVbxotyfbDTQ8h5Z",
+	"sjUV05sSt4iWw9xroXk5MiAEjqBbOVtzoaaPaV06B3yL3GamGYsUQYt8u+HZEVsHlNmeHttCduFYxXNr",
+	"Oz278Y7yjiC9YzEaLWmWwfIGt05RvBQz9QoLd5zK5FG2TZJcreb1aAz0lXj7yx1VFpz8Cquduc0nwQZT",
+	"esNShfm2vHgaa5Q0v4myBqzPKdpG7EKHItIo5iOeECj3nang2F35TmMfdBtad34OW7XebRHZzehgVDd1",
+	"qtLB2xFHOgG8tuyGSfiBInfoc6TTU/ti7A4FcXBQm8Cngjt39GnrEu10Db87U89jkaRyoGcpBk7htBO2",
+	"s5ikv7jVd463mUDNO1pkqAybn350AnUiHEJk1n627sC6UVvR4Le+PU2HZFPbS2dOXxK/0wk4EkxRURsb",
+	"2mwDJUasElthmazt/+rhaIX6g4tocuw0XFfHQr3hDiA17Dax/sDvhdy971f+OxNOQJ2ZkT4ndlPeTdro",
+	"Qxv2ysgyFulMMdptYd45WzVl6ft59NuThOD86KRBjWBHNKu3WEMLfwK0fqIkWdE6ahx56ydqXXXyUNuv",
+	"2qL0qZ6UCTbTC+zzEbl0htPI5ZZhTbXV5rpTGnKteettlHveukB6ZGnjfAKb2bHR/DrCEcN9TBpphruG",
+	"HSoHzFVSpV1zyiOStmKWVacTpA0Rg0IhJMllhWkAXGEBgyvfGGn/2On55IGnbG/vkVaQ/SoDt1I/8zTN",
+	"Rry7raU29B2ar7kSCNsRuVsxgc1JurlcVOzJ1uLyR3Sn9cE+wzRwuE/3ObyE59OeyD8ax818/3rNRkte",
+	"ggIjj/hDuZ6ablBtbBO7XnNVC81nk98N/ZF4bcESxultF0Rs/22OwxWxdoSrtaFi36rSLpblWLm1OdyI",
+	"WB7E6LY1OEZaWozkESz30JiVRTybQau8Kdk1vkP+FHoy329mJq7epPCbyI+DsZsrMt4lm3vPCPKFVify",
+	"WXsEsyDzAo5RyO14pmNzeAvdjO6nqpVtZaRhDy2YYZ33hmLm2iAFu30fN/EGdQCaiXk1rjVbp+LXqmzW",
+	"0QZpG1lrRGgA8VkUNVMq0YRqkDPsQ3uqUYYVEgE8Q7P/iuJ4Prt+cY35zeRbXprTaR0wynaXskaCdWbA",
+	"PM39lYHJmsCUuK9iUUOyMPiytjmobjV207t5pmNVoMhu07qZDxtzxzE3ZuKkhVsxt7XdcD3GZnrpw84p",
+	"8JIZl2OypsKmxky3hreGnQIEoEmtv+p4Lj7CgQQoapGMpdSZrLBY5P68ycmb6tqClTzKQCsqCHYoLWk9",
+	"I1oKW5pGVwEAjZTfDH+0OX0KGvV1VPuaFUxoTks1bzqQM3gwampPbQfKJrwWtpgq1OGLdnv80t6l+DwF",
+	"0hPAGcfwNMcRfBIwlvcD2hMQb9hkUhZx63bDaGHzFo4HHdoyvZHxnn1NHY8Q3rJ6OSnH7aDVAV/yc8AR",
+	"23VluPQYvX4UhYy44qqq5Kn9dXWCwyg0Y1WilB+V2/Ozs8mnwEzsb6zSccFY6WRe7wC72ogx1zb7iGRa",
+	"/w3Xay71HeyUd28E8K33okVUqRadnURyQO0upYQIiJ4A4eT2PRghFCdAd1/q0a7YbX2Kwf5m9ytyWaaa",
+	"RzqryJYcca1YuRpB07pjY76JfvdBwz7XBjqVhGlWf2Tv5lQfDtcxyIKfYEMxUvBp/Y2nYjFDI2XDOvGr",
+	"P14r3HrebjnbdbB9RbCbimzlLSuIjILeTuw79FNbLRaAFXtEXdCad7XU02AgoyllMEQOQG7CWvEOrRcs",
+	"cVlh5GpCf4257Z0T6BjY3jo84jC9FfZg5Cooqjm45GZmSGHI2y4rs58wvx9LmDGSrmQfplYc0US7OiaK",
+	"6eTsFmdMS030qERTnAqa1vrI6Iy96PETuK5eqUQA0uOINyXW9ITucYci98e8vKFn2HE26QRnLunzXrYc",
+	"PndoSj/AQ5+yxe8NBQTzP2Jj+7lNDBPu/ZBHbw3MPrk5c8OvNdXsMa0PvvHaPZeAoBzWvTwuqVIjjeWm",
+	"Hqf7bPuWjIR3e6m10x9BoIxsDWp9yb2J5cDehdlnS6aqZlvebJNwabPE1v1245vq20zsWJuAf0D4tUSY",
+	"FHKHzyY31EM9jEobKdjQ+Paxcn8AvSwMk5Jb9Rluxnepm/RVSaNgg3Pvy5FTO0+0jtRW/JFS9458GTMm",
+	"vP4ZgMWsu/h+8/nYXQeH+dmDfAQyaeYl8ilb/L318HY5ZC1TzgUV94wPfQc2r34t4yNL7gIy99ObMHC6",
+	"PohadJU7C9EGMYLtENTH91aWQm9ihsqwE5FKuKl/YsuNlDfXWrNtzFid0/qWfchZHfNQQK9UtuaANeIm",
+	"j+mrXyiylIdQk47w7461dQ7ctFPC78kE075T0jd61kPfo/1c6IR05BrZlicY+42138YNU/EVMlFUktto",
+	"VytKdpubqChxjyfvOABgjO8r/PSFIrxogVRsBdkX6pLscCEnPI5HCm/PCb0NAme7TREPnLEP2nL1cTiw",
+	"LZP0rWPs6VNSpYndBoKoOeNcrJjW5R/ZvbDHNG0BUyKTxLotcCFwGjHl+tLmoe1oi/85kmWNPx2SthBt",
+	"+//YexPmtnFsbfivoFhzq5ehZEm2s8j11b3uLJPczvba7s53J/YbQSQkcUwBaoK0ovb1f38L5wAgKJFa",
+	"KcfpSdfUxJYpEgQODs76PFYu52TOSJi+WS4XDseiEfj5pXUntmSfrbG7XvOX6l023GMmql5eVGzK2ir3",
+	"2vet+X1r7n9rJjqbsVa8Y84WKPMaHvRW13vSvPYaO78G6Iv5k/qbgL8oFcdFtEnYOV3gWOAkm5zk0ONj",
+	"OiMjCtQLoOryrkaT08urhWwBW44uV1Y4osf0wtWPuxbq6K/8MqvAedADO00renakGDOsQIOdOASgTWAT",
+	"W9G6U9rbNdcaVnye3d1F7TUVyfVcC9eWFNhVJ0x1R3wcIkvBb+VdTfAxtLGYUwVBJ2Q05CzMy3OxDzXH",
+	"z44kgaqeVIgt3mu+e35XlWzkzapkdduyZKb6WPkuoK+kTyj5mehUDONYzkhNHT84O0QK5ADrwh/6ujRi",
+	"oDau2jI9qKiK0lkPTudekvGmAaXrbdaLtCTRXkd1FGbVcWJKOtTnBGWh28vdZ8UCqnx/Li+mmlur+tS2",
+	"1TarKk7g5msM7asWfFXX7Gk4jtKCPSPvZS0l6zx1KQeilc0FDsqNK9BKN+zCPg0jSftwbPVn5FxXYvpE",
+	"MkDD0cBmVfPj26+vc0R9jNJRjQRB3w+rf8/DqgJG4neWRINIM0eqYULfomySc4CR0EML2PLq3e8n4Ld3",
+	"Ai6F7tCLdsakLgXYIDRd0Q+vnU1c1g24pwvZLbj1sgGLlJqm7g2GLG5YEtPJK5ElslC90zmaL9156VLc",
+	"LO7loVDSy2ErRXxY5Kl89GQlS2XVi0lYipIjILGfb44sOddzZR6K6iJLonR2rjaxqVqMfi2jij3l5PTD",
+	"a3LNZj7pyfizksHPuNUOHwE6BA1SXeUMOgFcU0YTZBbER4/SdILpJlmNwx5SOeoLmoQ/SKIvbBIo2kmw",
+	"CEyaWh3duyeSSOkHwMul11hOFKm7BUJcRxYOqeuZXorP5vn51se3vrsD+NdBSUPGC0uU7yBOmJECGg9W",
+	"TYaCSaTQAuVDx7JJQhHIAzqJmuOQsC+TmEYcNXEguNonQGWv3oBM6JCdqB+hvaJ7yS95g/z882mmDps0",
+	"CkDqf/65S3rqI5FEf8InXfILzDQxC9NsNnt4DlFn3XQ5YMkEE5wqO7GXnLhz2yQvaDAiNqkMlWHSwF6M",
+	"I7xHZIi5f+x9aeSf9346wRkw0qamAWhxEX0kETGDuYOHBkIdDDoc0MTXfx3Kn3/GzyiZJGwQfcFF0HfB",
+	"5ZhhvdqPPXkTfO75cALgvyz43PupSU5t6lIkLvBUQDnpM/g2oEtHqVRDiUJ1Hf6OrSY4GuUwqPGodyU9",
+	"gBrpkR/bJBVE2ayExZKRzvFPeAwFEELpYdBUo6z0bpUH4JM8xOITHWG56+mnQCG/eowS6x7UlOLqH+gI",
+	"1d//JQXvdUkvECHrYT8csPCrB42AFl1Jk096SOfT04sGIPSg92ZI26Ef+Exw08yqBAzBJeA2+ijRo5dW",
+	"rnovLuiwd4K1dICEbwSg93rQeKuclx758ajzxFTz++So3bGwjxHMMhcpwefm7ZU/NeEO6rA3txlGN0yS",
+	"w9aRHu0ZmzCaRnyoxpoXO+h6PjgHHRsWlkqN+HXIxhMBoGeNX9msd5JrkWs200/JQbdxuZAoFPYEAwR5",
+	"2N6dIzJSB4mVinGkxKJLepb4VFsi9vfGBxFHwayn5LbQjX9C+mwmeAhomNDdfNR5ivPcO2NpMmucDlKW",
+	"oGxgibZPJjShWCoBjwEORqfSWk0s0s4S24hiakkjbnVpk7zOV1aTfksIydHJhNHEB3p72A+cKFfHTHWX",
+	"REMuDEHBTGQGEfuai2nzkkO7c8A4tnVG0MExiFiizpIJDUas0Wm2ct3sfKYOiGw8psnM63q/MjZxlsQU",
+	"vwL0sRoSYIvqQhEAAOyLdETCKNE0rbjx1BafJMLSu+oSZs/4dI7B1PXazRaOQkwYp5PI63qHzTYMdkI1",
+	"ktmBUrN/QuUA2ttWBl+HXtfDv6qDWE4El3i0dlot3faZ6rM8ZV/SAzgPwNH+otGDPXFtTlFaFiFfILJ5",
+	"nWqahyKUTJm9bkdk2GgKhoDX/XTlzv5zYdR8IgImJZCk/CfwKQyB5PctSylmrw8AN756SvSf1RwauYWW",
+	"JgCKgRITTWCKrS1lBEqguoIRC65x34LI55AzY3D57On/R8aSWS5gNyzpC+j9rJ7Yq/tcsYByWLDj1uGa",
+	"D/nUuAJKoj6VTKeiLrmlAttmAFykOJXqke6hDLNs0111i9Uzaq0Fq4gqpOqmrSynxjXDguiK3SbTU7Dg",
+	"5KJ8lY02v+QAGarv/JUXmmzJahlxD+t/aZfdLqIJLX4qhHW8TqvzqNFuNzqHF62n3Var22r9s+DRdb1M",
+	"Jp9bj55OD//152DQTlqtVrt11NL/DQuEJF2exTFGQrxrNlv+tZjK9KXIlGLufPmfP/Unv8nFkbVb+chM",
+	"gTSbxGI2xiRcwm7ENX4NB4DW3AKP9pWjbdtqQm1SS7ttbh5L3enOFe1lUQiUAgjplsj8KVhERAzUYT8P",
+	"F4uVRFFCxvRauXRE+SLqOgAzkCy+0VGeEvzNrfeH3RHaRpc+0ZOI53DEgzgLIZho9oa5Us2ia2bjUssm",
+	"ANMA93AZ42Dvms165sW1fROhilcGkG4RIq+x7qAYHIKT9JpNUpeto7gTUV5xFTbeio5xBs7YFTqyTKa/",
+	"6PKI9TdZmXhWSePa0vWOTU8dRzH3stWRdbegF9qbDfmBqANoIfWMI3mZtVqHwWGLJJSHYuw4+iANj7TB",
+	"DaeF2idwPVupVXBA9emQdVfwmZ5jZxUXAxDXDEoInYZW5ehU3VpfdgDX3PneGxHY2NSy6+11ehQ7qY+3",
+	"2sHRymEDdcHCCGNB7kl7cIsBkbu8T7k8VgM6Q5KpSNKRJUSz0RkN+wdbmAgOakWmysjQCkgd3D4Z0+Qa",
+	"u8714i/qFfzDtnplAE5k2dF9tPS17HB2X6AzuNUuS+SX2z5Dlm49LcrBrpya1jepvR6m2tmfvlF3PEQx",
+	"Xi6W70T6VoTKAw9rEOf3nOVhRRerITcitjFZNpNfbqb1yqivLIzSRppQTNpV+wrqugu4bO/ugl+mX6JQ",
+	"mZuUjNm4r0zPxMhAmeOKLDufoJf5quDkrWhPXXz2KSdIoUFkFoyUxu0Z8lJAZ2VhD6LE9tNeRSJu5VAj",
+	"wXccaz5PyJtMpRq77Xhe8niZQYZj4+cvu2XEA1a84Xp5rYU0wpcgzmR0w1a8AzQWb/HA+rxTGhgMNi0L",
+	"LgsLFhiCSl6pyZFXwUNZdwJ+ISVvxA2DLpU7aHSodDZDluo9bYm0dFLaFFsUSLPM33RFxp3ttfeeDp48",
+	"CltP2k+eHAWPw0fHT2lnwChtBcfHNGy1j+lhf3A0aPc7/Vb/SacThO3j8FHQPu63Bq0WbT1Rizbxul77",
+	"aafZanaabWyku4lEJl/hIzzrtWjL5Y/l0yPZH1633VHaVfeKefImWPadej1mpQtXO8yMp0m0U4TRnh1Q",
+	"1T5hYhIbj3ImSRiFPuFsqixFwwxujw81xJKzA9S9PjwWT4DuDUuiAXa7lLrC70TKSE8dpz0SKkeXxZKB",
+	"X4sx45nInLhxTFNAWaWptXN1LjhKNaSgshBSTD8WzxwcSeHU2W2T9hNxzXhurOjVQTkaaTav+kReiygA",
+	"fIiYWX93Awk7YxORlMqYxaDQIUeR8Vos7mfGJ1U+a8RNpxgi54KckFgMtxOzfhYOWbo8IPmLvqY+hTwW",
+	"mfqGd9xqNVutQu1Hrjlb7YuWozlBRfezcLkO0io5z3GbKjarXxJGkY/0uFUM3q0tBjgflZoGSnpgxoB5",
+	"H6nLa1I2VAMHayzsQECZGYCeOeuvcQRLJCBC7IZVsTXbJkN6+CpNPWs94LaT6pnHLZ88Pgb90m61yIQl",
+	"gfqCGJAo9THBgaE23Y9JPkISEBajh0E7ONRyLH6asEuOp6B6gHNXTMKVBehwLb5qgG5RmheFcEPZegc7",
+	"tP7A3IPceJtNTZXrqeX0G4t2nTO1p/tGiFdvYOlgtxcjXlrnHNziD3MBr+Lewc+33TsbBaEw/o7t9XUE",
+	"n8YCamd2m7LqCJSdk92Ouu8bbVmYp4aQzQbrv3jmbRicMfNxBVUT2MdQFBwEaKxlP61zCI1ZMmQNGMvf",
+	"lwnfExS+DRceezXWOn6+74ririBUarYpLqZfc4sg7mNdR4sBNm/IlKaRTKPAdRhKq6Yt5y/A4mGhFpQ+",
+	"TSg/IYctEtIZMF9wMcU6OuOLRpJICr3ZZMZoYszbRV90yFLD6Xmej2vT3fcSolSa3NT7HjwzfvnsA7S0",
+	"AiRLf3YGoItPNGiRmtYlF7jRr45Dg4YVEgYP+FORcNyTqQiuP8fshsVI8w+q4qkB1ey6GDlKpqA/ymID",
+	"rYo0zQEDqUOB8VQks4ac8QB0r70pSiyGIMQNS9Iswd+VbEWJGTuMD8JdBgXsk3qJhA0SAZmYKU3YSGSS",
+	"NcK+2m9T9Z6fDv0nV3CUQNwI7hWyIArVEw7LY4oLw1AzysJzA/1yfNRqqVvqRgY9+61G56gQe5RpQlM2",
+	"hPCK+9Qnxfu37JVqJWMqUwBQ/hhxqZMA+WjnxuV8b0x5RmOYWA0tWRUSLXuZtbPgiwqgQkHnqqsOO/SV",
+	"mBIxSBk3BZskjCSw2vlILgihfoy+TUcsHbGEqHmTUNo7ErFbB5MzEy8qZV0lWgzaBC4hd2XYxiU83n9q",
+	"aGM1W51LwndeoRnxoqulpYIrlHlK0zllvq6osZU3B6W1Wd6mvoRHHxho2of+Ug2r9zEksb1SNQumVzCI",
+	"lytWVJcVFXbtf+YNYTqjgPjM6ofl98UrL0x986+/Ndrol4n4xs1vJ0zCTtbZ7ppOBKVNQ60plyd0NPa9",
+	"NjMlw3B21VwYPLni6eB7N1gy3O4owdrLAwtnk37cUzg2dJIJDsAyJe7ay743jThnJjlTZwLH7LDVORyr",
+	"AGsJr5ubVaZttlfQB7fmx7tKXe3YsXupfFk+J/bRX6/8wuFN2nzGN3fn8ze+WrJcXa1osAN76ydURdj/",
+	"Ed0wwr7QII1nQH0sBqSnNE6P/OhQ2E1HQprugGnE5U8+6cFvPfKj/tZMZAkRU+4jL7Sps9VNW2Yz9y75",
+	"jzEEGwEXHXX/TyYonzc5QVedNlSwcMzBbKdEjVDDtYOxCalFpBQoi9HrOdxBvGFY7yfYFruOoVGM7Off",
+	"3CXCb8+vZ8rox9a6EQVobjUh88p8bYX3XE/0BsGW9TfzjhvzOUgIoZvuzlw1mw3kKEXdp7jSbrXXfY2i",
+	"JrXjIo4MfQPNGw9HJHQEsy+TWIT5abeZgbkWCEs+AQXsAReEpXzUhu3A0sT9gOyQK0xpe/nVji1Fa7eL",
+	"jFhwXV5h2TYVljnnJWjQYcLkH3FFxHCuOhPNVsHXihjOmWGuqYqN8ucsTSOOgj+hUk6V+XrlGJrG7jSX",
+	"4YuiDZ5blZ7vjeAk8MJ+U09KMxBjB5bCGzEap6OZZfxZ+pZ76jvJhW8tM4zb5sQaU91FDeBoHftpqd4x",
+	"f12R3H5tSVEBEO8EePR63ZTJtKeJZmjaJIhcQcy6as4fGrMQTtaS3pnyDHU+7K+apa7cUOX7YGtx9vNN",
+	"0vX+dvvx9OzFq/e/nb/4/OH0/Pzj+7Pnd0q8JXTPYuhtk6YVZzL30riSKybc1Q9SDdWofDZfrVxbZVxP",
+	"18b6anNdVBXVy3f9t9nn4rzAVppuPk1j/gCOjP5ljUqAXXTUxi0pDl5FjZUBz+FFCjNqahwtWEYmmdxh",
+	"mv1l/vv281dr78p3y2qFZeVmOc0T1tBeygn+ZYZ4woU44dXeNZvvwrDpUjmQbOT/RWL7VJJC/vYb7MLZ",
+	"URXuEA6yS+FWeMwbvVB0QeDP3dwqLICUjBEBiYXQG4h4IwZuS3AmEayaJFDEJAk1t2mSU03jFjqzcMkh",
+	"xygJlcSetWVRFhTf2nR4DRUo7pa1e7Mzb3mIRNtZd1vsm/1VqXwbRmBdGrNTpTLXMO/ctIRVgp29KMGH",
+	"V1lzH5bbAXWx0Sprbj4CLFKaTxhEfm4YD0UCIEaSvD/N0hHp+DlWOSJE0QDAcARW5+BXfpDg4SutpJHf",
+	"NMAKCQUqPE3HOu5e8p66FEC7pmYUM+yu8w2KaMRJKop4bYhJoUc4olAJpAZKeglDxKPfkqhXpuwK1lYB",
+	"Om73ok15XdomaxZh+U7Pr4KM6mlIge5GSih9+QRHy9BAB8ruwYEyH9zNV5CCEYsnIZPXVgIAjldIGfVj",
+	"iyzkzNW6981HCdM1yCSNTWIWIv2LfcMwH8hs7m2xt4trVLHRtRimGkks4krEAt2+NBJTJR9KYAH0qo5e",
+	"CizJkGLM+iKckaEG7dfj0MVq/URMJaI+fh1zZJV6QLO2Ui84owUbxXI/E3bDkhkZsCkZRzxLmWySj6Y3",
+	"FfqW1CoAQIra6k+xXM9XSlhOoAFEDCBrBYcFXKN+y5Gkl+zZVzjme/B0ck4ZD3+T+U+5mA9oFGeJGkVL",
+	"h03Vncvu+0jf949MIKQ6XfLwmA1Sr3v4pOV7YuB1j1oteGOWyrJbd+Bbd3NnPkx1HjGXXrfz5Mm8XbCY",
+	"/XeHUSwJazc6nYLSmveP3HKA3GdKhbh+WyAbe3KkjAJD4gc1f23fg0YfM69Txq69bqv59OmTbew7LSYV",
+	"+mIUSWXIFDP22lEycITqPOHY8al54GHh6ir/KkQawshWuAL0ty5wfbiaA6Fzq8t4T+W1xipECmmCNkaE",
+	"SJqgPQCvUN/HJ4LHyDKE1PadVgvwH3FJBjkXv4YHWJb2e6/HVlu+ySk5HTKuHuzUzxhE3esMDHHos+4C",
+	"cJ2GI6dw4uZV5OF7Hs/sBzpLBter3QOgQ5/gdlf25pOsH0dBc64AS50uXrejizdry+Dg9C1rT9SLZhpJ",
+	"DUt4TT2KGoRWmSEsRGKmh7sPJOVhX3xZYlrrnl5jqwpALEVMIFA9StINlqdSNjQYEYCvzdnFYE61dTOl",
+	"ER6qgMXLvqj5imMJIYC5yKWcMHoNpjFVR2usrBOR8dSCnPac8DcX6Wf9MizslZ7B5/pdd91X+DqwGBoR",
+	"Qe2oBuAHo6uKh0TH9+SIKpFu+Z46K6TXPVSiDtODN9AbRD2cmj2vuaSdjXvrsTHAJng0pP8157AizNdx",
+	"qw37z+ChPsvvqEl9N2nxNVNVba6qhahjy0BtcjTOYqWU7ApDHexDCIituX+64M5uVypViL6VZmxPZW6p",
+	"F7fjVGRxiFVMIksJYgKaCmJlBIxpyE4srk8PBQrLnJTFaiOrGidLF1cubh/1fu7+2TILu1ygRTIsCrTe",
+	"Ku4G2VSEX2CcYY0wWWXzpg5Nos9ucimSMYjIKFvLaDLlX9QDeKBjLHodzTk1v032GHgxcg0m+94E+3Uq",
+	"7dkxFPl5ASYUwGaCDdWnwTWKKmdTEqkDSAoIH+NamGyARN45+FcSEYf25jQXbfIST6OhsPQtC0V7S86K",
+	"SimhALpdx/JDarR0wfVD7mHd00Rk/ZjtbeXPkNRaLtgHaX68/OAaCGTMWHpCKCcMSMyVyUyUiyY1EHhx",
+	"EfMlxOXeSWktnPexkGkDrRDPHvKd1uYHrB7ctvrpYsRmuUVlgRrRoqpBEt+wdE4Q9bkzBhHVMrI3adyz",
+	"9oFmWYuHPhDJkKVSB74YvWaJT6CFVvoG0CT3ohHnQxpRPYFfUnHNIKnfF9lwpOxUNj3Jk5ZignQJ6mMk",
+	"kZDXWDt1ydFpB++ySd5E/Fr6BAknlLKzNVhaQbrhwjygTW8gIDWrqESeS9N/T7Q/pBLGB1USdFeP5ihE",
+	"iBBwkO719IIaxr2pi/cTxiWA+2A0Mj+vdLOCcUtha8exmGpGGznjAeGMhZrCwhgl00LEGVht8EZwY8xH",
+	"SEz5EWB+yQucaRyfkB4InSFJA6lHQhJZYtWoqfk32/9qN5jtDgm6RPBhk5wz0LS2aPXedQQC4j6MskEn",
+	"ZJxL4lfUGxfJbD+5ZZGs1XWhLqsP5y2OqEToYbMB1MiDmEoJnQWUhzQJbVOj+jAV475MBUd+wNQ2jHzy",
+	"gjBQn2mha6RJNERedwgtpXQ88TQ65pXvDTOaUJ4ykDegOopuGLRaBawLnuUENiHmNbWLKw0IRaEA+tOt",
+	"F4pAU7cQkRAahgkkzQe2KAvJWrR1bGLHuDtHiM1WtG5zfksTRtZhq1fq6rsCxcgFRMswJPQBp/H8/7yx",
+	"9CkuCVD+5xwTwlE9+2gUEMmySHMufNAggM0o9QTN1GTDrJgO/NQJPuvnsnBx/ygJ36V9QD17THk0YDIl",
+	"P/7P6ds3Sib++/z9O99glZDO8SPya/TLT8hDo/PXEM7FaK4+58QNS8iri4sPJ6SntqqZWjtrTWBGg4x4",
+	"Kgn+GfnlgIYun92DIJOpGAMfHRD46WeidAvODBGGPrcI0KEBgmS3lFZNU7OhekSu4EDE2ZjrE3zMwhkE",
+	"hC65HQVMPnDJ9qHWNsSSEPWSuldR8y+ZkpKmbbsA0E9C84nNEUl1IroaAtCu6879Ff5i9H/mW9dS5xyr",
+	"mqm4SFlVv/9xZb9/wSUv3wrmkojJg7d6frz74OiQIksgeWxWpUval1y9RldJ2QRWxKie9xl0w0wcMBr8",
+	"bY3asby4Vn2nEUc3RXj6jv1Z9+NDSckiSkrFOxXIfoTGWh4avmHAcu5i2/1m93XnSt/XueMm6Yb3U55L",
+	"8XKbRSSgZgyTYftb63s4DcPcwEGTPu9gxrfuY4dtrg22UeJgA6krEjpt9GGDQVhpwSqyHpRI1u+U2EbZ",
+	"zPcyf034xNL5t/0Sjnlc3jKx5vSv7piAedyxau+7kfmwjMyNDciVGq9G+ORc8CEgYSk1Q7GTpbhdvEWT",
+	"8E2yVbV7yuTKOI/40GkBoddMJ+CA7568oEkcscQcDcCiOzNVScZ4Iae5jTVHPIx1l5lcENTyeOpNJOvU",
+	"ht+07dX6bnv9e9heXzM09CFTCoyzqTX+3CqRuaM84qlQe/neTKcDa6wtxznCy9/mlt33rfR9K933Vjqt",
+	"2DUQ7YhSac9IPz9NwVJYBkxxP+bCwibMkz6l4apzPN+x38FJ1gC2EyAi+/bPlvUeWokSBkznNJa+Dirl",
+	"tSnzBY9YUUqoxP4fZGinoY/BKvU9Q46sqyCVQSyxfItIxkPdf1CSTarK/5RZJWkyKzoWW1Y85LpsqdJw",
+	"kyGQ+wYQhfNX7z98vnj/64t3d97d5tbwRRLR+AxHvh8U7iwdqYUNsAwaPQVbD15ZLo3XaYMrCt1i6Yin",
+	"DL2kJfXS+H2tVM03nIrpCNJN40KbwVHH98YQrS48nSZpFMTgmOo4ZY4FWVY8GiE6rdHxF4zmZXZYNYry",
+	"iOCZIC3e7SVef+l1L9U3Lr27osJ6hhPeuNDQTPOTfud7Y5aOhJLLD79dqPMhid02rZGYFNq06CQ6MG92",
+	"0MbUV9+296qtf+V74trMxcKba3jzjRiNilJXSWrkpMbqSnFZLwR0rtlJOQXjNWMT5e+IBJSF+pFyC+2+",
+	"ZTzCKM9E/dpQh92KpBhc+A6uu38osvfYUuEie2kugxWAXvqqrwU/a2D+HcD/TvMY4P6zJGE8QNpUjRug",
+	"waQdatQgWZH31u/ndb1+tAKc1pgxdpNgavx9lgKGFTrH6SiCAJFJUIcJHaTzqKdIifbLbKHxq3VcMKH6",
+	"a5HCllIH1pufs7K7BpAXXEtgQ9RSwOvcrxJVdW3GjpJde3Ab2NdbjqxqL/O2AlTMv14TyEU+M/dDXuK+",
+	"wdWqmeyGkQxoEm5VQ+Q+aAn22gJttrasAepiIBIbdVqw7vTgCku6JdDFjjiiX1WMADo2myjXPxcm01yE",
+	"wHaRlFkh972GgFWekEUJgVvvTT4+jgTki6eJeqcoNcAD8FQSpZDGtmWqUOyLGh4qo7HAFF/I9pLj4BGG",
+	"YAAIuZJMaFTS4wEP+XeXLoNL5ojWfK/FdsJU3Wv6OiUT1An4bZP8p3wGLT/QXHDNQtAOEwpE5z7GrDW3",
+	"uvZK4f+b5D2sqkgkGSaUp6X18bl1tw9ey86x4TcqGjwFMnhlQDxutB41DlsXnU5uQMCg5zmRjkvKA5MV",
+	"nEjYgu61n+jBFAoDhbaABuSQvBM3htJYmd9hQqeWknWD8A/O59LGUySHxDbp1BoFNZoctiY1ZVytvdKI",
+	"ekJ3MD1CRsNGzNKUJY1hIrLJcrfhOaPhG7j6H3jxjqRENSLvAnSxN57JP+ImAIl/1rgfOeXO4WPfQ1wR",
+	"nBKRpUAPkch0WUgypuV/P9Z/HzMpEQBFiZ+yf9XGToUgseBDm+nBKqOmVyuTQwkFQq229tyCL9sCKD5m",
+	"DyTDWjfBe3UAKmElKKyS9GckoMU8wHPn7+sSGjgbYF3Rf6C0M/URwuSvuh4lDEphnVz+ajd/LSd/qSaZ",
+	"o5ZZ1Ca6XfgOf1ogodHILKtUDhyDYbyClh7jfIY/pkpNtbZVU8Jw3U8SEWbYcS4mELeTLEHOg1kskMlc",
+	"Xmd2LHdbE+MA11rtdDdzLDCltDGGnH1v8OP5plodtXAVXT0Qsvn9KqMWu2rPg9vQvuLSyEU+E1tFLpyv",
+	"1xO5cGZ72+nYPHrhvkU1OOdLkTju35QmIZY8X0C+CqBnRvSGOdmlHyTk+6DgGWCtIk56ep/2TgjFr1kf",
+	"chjdMI2QB1Qs0KgYkkheco6KgSUkEEkCNecAlsN17XLCwsR8e4auFIm4TNW8iQF6MU7WS+OLUInqhrog",
+	"PESmURzjJZhUk3TswIzkmT3JONx1rEH5bGJPV/Ys8r78iKAKsKd/0houSXKYZpcHxiT0oDff4JauQwej",
+	"dH1BrOuooKwBrnQNmJEtFNimCKX3uJ+f4do6SBmc/IHFjBHfwFZUOsEoYC3oq5XeLkHGeX1Q2aFhmkKg",
+	"Bi6MBgOWQNRAcDLJkomQWj3gCWybDKpijrtI7T4JiU4JeNHadlhfSPUKPEjhhPgm1YqFZJN9i6O5cl/i",
+	"eMqJyFJzKln1DP2XRsHngDVcTJVGd84xXaoR6o5N3cgjWZrGhpgLzqmhgMqNRGTDER4KcCDic6b6RAoF",
+	"1nWWwX7ANOxL0gsi1blnkcKUs2PB4Kzck2SdxtE126O2swliNAhMibCfV9KERLlrKGyRVEKV96odt1oE",
+	"SqPTaMwqxQLfYc8SsYkCRKvK6x4+XlvrnZkvlXgVr8QUAQ1pwpAXyDRI1yR9cYzbsRCdcVcNwjS1ymUk",
+	"g4RNKA+iFWUOzwtXfoNswTyI4ogazIcVrMH5xffIHpxP8cxEi2osuJCItH0hMJRQYP01EW1sa9FYsEeN",
+	"dqvR7ly0CsSyELTJkXEXojhoRQXM6zZazVY75wzWiQ8TkZErIhG6hcW5oUXKfs0RK1uko5KyDR0myVdQ",
+	"KaiAr8MjvB7jsBRxpu+7YQTakgXrsrLDlhtE+SOLguu+ENfS4d592nz6VEkZfiPin9vFuEsSTZjDDKw5",
+	"3othGlPT9vrd7w1Y11arvT9yOEeKV4dnBhEPsaYr42PlCzEHj2ysvFvlodbW2xNGIeS+aRgWjcazosSs",
+	"G7NxdeLBbf7r7K47iLFWeePzPL9J4UAvamR195ciOWMwnofgbqB+Ae2i8Z4iPmykjI7drCIqgcY4kmOd",
+	"Bt9cql7GpsK7Dq/Ene4aEH0o+CWOJEBXvwam3ETgqjlSl0ndDoTEVYJX3LrvhBNC0vVuxks2ijGH4Ar/",
+	"lcl0DJ5MwhArHko5oZgemSAr6IDd0TwI8bavYg+2wkmQiAw0WcM5sLYR7rP8pg9TxM/pzGCquVKee5uW",
+	"j6EeaWc3aliVdSHn0PPaAG8ZL22SnjJ6ABGDkmexyMIX8AfSbrYI4zcsFhPm9pFHnABUhv7+GGCmEqji",
+	"1oAhYsxkjrB5yXtvqEwbcNvG6+c9rDYy8HTqrVh4ooeTS/4AI9AjkSVNgrh67WOi69ihSWsMW8X0UZig",
+	"b5owOr7kcXTDpMZXhY/0hTY6fM1mRCRkDGUaZExnRDId+QV0ezX0iJP8kehZRAmJhYTaaUDMKwvK4gNx",
+	"Ghe345zdPZswaUu0JwkbRF9gENre8InMgpHyM3tJxpuDiEdyxMKerwYPH/3c25BEWVnlFRzKE6ocH/XV",
+	"//uJNv78fPX3Hy8vm/rHn35Wv1xe/vzTf/7NW0iE+t6YfnmNNzpulfEr1+ahWE4AkJm8Ti9hAYtuEGsY",
+	"3h97C/IJKMhhYQbcF281nl7dtv1O667h/Fzyymv4Gyn7kuJOaaBUFBSlF4Vd8vgIHIdLDpd1ibvMl1xt",
+	"zi65vfTkhAVaJqCBot1sXXr+pReF8Ku5i/oI2/PgY8DA0f3NB8tNbviqekP4YshumnLGgzjirOkOqXnT",
+	"xiujMV5ZlvWFK9TQ9VTY286fG/bCS697e+klGb5ckvFVIwWrHS6WWRAwFrLw0ru7u+TYR1Tpg5a20OHa",
+	"1GY4j+hkwrhOg9lfHQ2vdcOiZjdrVbScIT+1GlC/n9BrRn7sSTpg6exilDCpvtn7CRNceNKwOGyiAsfL",
+	"GvCt5jgkSoXQiGP4FLCgyov8XsFo/uKlKOol6w8rrAoIjMD5b0OhCTj+ozhcz/HXQBxuv2leRlHKlaHc",
+	"3eUtsdYPUQNCtGvdp5kwqGGwp83+aybmEBkNAQHM1J5ccyUCq31y2Fr1MOBAnrqiSAI33UYK4+BW/bO0",
+	"IkLddataCPhiPVUQIxzDhi+6eeEDDvmqZIYOdA5/aUT3FYvDZ/q6veu+GgOZfQnf0JuBDlKWqAv+yChP",
+	"o3SG7JIltFvH6n/QfQWl48XvtFutO99J8jt38+crspROW6ZlisVkxTqv9QONJmpn7jMdzeAowHGRAYtj",
+	"MkjEmLRbLZIK0gH0xKdP/uOEHLf+A7yfOBZTFtZbxppLzRotY7qSpCY0RwM5Y/l01ULAW6sZX73hdi00",
+	"qt5v3YThyXS77U0rm12gBkefTr25Ep5+ghjq4JmmIncFITIuQRH5FeU9lvDEV3+6ZmySe7AAsL5O5QO+",
+	"tta5D6jkAYneASFuHEn13u4Rv1H38xm84trxmM69nTRAccfi0G4LOaJxDOHtPttgNxTacOaEOmYA3Vy7",
+	"VF/YcgZpcSBMsQMPQVA5sZUPOuE6Yhw4TXTvH5EpjRlWNAgdg2R8GGExBAqyLnxQvyNSxAkiRYk4XKiP",
+	"wFI8XRtRJuowGQ9G1rVVDL5eNh6zhCRQC8N4yDao8jnTa3ynpfsrCbMh0SgI9FCQArj1RpIc8ZsopRqz",
+	"b4kV9Nq57luygoKATdICA/lq5B5TuThMaMD+q8i0Ptd0Bl8/bC12lEX8ZmXjva3WX9ningiwcdTK6fmp",
+	"zVDJF3a1oeIIi2/ajkUSsiSPkY7pNTQc7y7rr92HQb0HNjQ7kv4WYrhlso7R3XXwp1Hj6UAJ9lHz6zys",
+	"rAlR1POlrRcbIcInlP8E7ARQd8ByEDoPW46unL/RzvDKu6jEZeI9J2jrCtE7NnVebi0LYEOM5b/kRvYt",
+	"1NHpP/9o//P6z074OHshWpNHSZv+chg8Zy+Hr6L/vn4zfic+/HEmL7Lfp///7J+tdufw6PjR4ydPaT8I",
+	"2WA4ihYhceaZy529e7Dz0zbpY1WLNC8cJQF+e0WOHKZ24hy02VfBWYbRM8uOtJECqjpsD27zX+awkhcn",
+	"B1RSJMlUJOnIGnbg1QJGvLLrHHVJODT+o32gbUFi+hOgMBai5mXG2424LqqptYjD3NWrEWL5AvrnuXt3",
+	"5cJtMf/V4MnLXrb1XUV5W9gRq7d4Dk2Vb/N6YoqRu5xbmAkb+m/uS1/lmxyLBKvSNmouABYpp3FgkJgH",
+	"znc3YJFNlEkR0pSZvma/3DQ3VYlfBVbLYk1E2iiCUP6K6tENszL6HZ3u4JKBwKRKMoUqbjuZQSwkC32N",
+	"/lUkjp4wobbbqkJXJR6lBa59IWJGeb0VqJNJIm5obJUIjN9RKmI8yVZgmpYpnla7UKJqsFwK2GLlUBtq",
+	"ayJQzeoLBxGncfSnO+BBjPvwSqurDYHGJiyJBAyTQcYL36cz/z6w3vnrYkYpWTIBaTRm/xRcLeNvF8+g",
+	"hZim7JnupjJs8ywxCaoiexaGRPKXxA+w8El/MoeApjNXziQ+aR6VT6J91GHdrp7aRGv5ebCjcz0dR7ye",
+	"APVre2ud78Ll3RnRzHwKdpX66a5S/55q7RsBJTDsJWtLkZiFQ5YgNXYkyVioJS2lgNdvskXr5TvBmYY3",
+	"2llt5AV3eot9Vx8gq1XoiY+qnhyMaDLMwVmhJoJrX8PFI3qUnw9pBDVGTnYMstIJ7nv1jsdKotkXgA7y",
+	"O60WsVIEode/4TV35tXiiK+V9M8AVgFAUZWe9JSG+pzf2suVpqMOJ0JGqYFgnCQ6az/jQaPwzfm3sfm1",
+	"GQ+c4cOg/10UdaXQOIp6QyW8xEg2qKRbI3ofopu2XD2/E+lbEUaDiIX12d6AFuf67wXGmz1CM9pZvao8",
+	"Dw4KqvJ2h0csCyfCdgFf3UQQkU6OJZC90WhFecJQWaFoYCo/hBjQPhyr1N4vTKuG70P9zkqR2PBb2x9M",
+	"izwi9xiWtLut0TmeA1krh5g1mukfQoTTKI410N5GUcvTvF59L1HL6tN5Hvn2cHvk238kNGDklZhMsMM3",
+	"P/Lz2xf700qNgPlrFoyAVr1GwKO1jICqGTJmgYVP+lcGhFL6uP2burvaYH97pAZE+iwWUxAfs59yWsQf",
+	"//ZIXf1TMz+JvxsZmxsZrf0aGdCXB4Nse1XGRnu5sdFaMDZaX8vYMD2HW9gaxzXbGnhgzzciSULhAP8m",
+	"SRE5wflEilgw7KBvwhB9icFgBxDW5bbFwW3+y9LIPsSswPHUQzSkgYDUqs/5sOlCC+WUIvrJP0iiZrss",
+	"lD8WN8w53rZG4N0KR9dKXm1JAEc255IAay/fDmblGqYQd22JJWboPGNC/Xbo69RggAseMNtWSVgsGcI/",
+	"y1LzUXMA74DavA9zUPMdLDUGNzH5XIjnfZh83xkbtmRs2JyNoZIYK0fc9o1y/dbOsY8J5pxd9HDdGomQ",
+	"9OYIqPcgC0WQjbWkr4qejmmi+c8FZ8tipM/NTVf0RJ72MQ/GKJdkEg4qEzMiGdO0kJBhPBsDb22oTvZA",
+	"3qhJ2A2yVd2q0LT3Hx+ev2y0m4ek2WwWHq7Ho3YkpzDQBQAUbAhU4yr2AeIE+WjO+sZ89pUN7oNV7MNs",
+	"+cZi9lGr+EaZXCaXPDeMfW3V+m0fzHd/zqD254x4H8xvZXL6mQzVvTZvoTMS0yzndHoeydwpKIuYDKJY",
+	"mTGmzX2Bd7d6NPUUBxsrmEry4flLZSU+O//94UStwNE8uFX/3B04rlHV/nxHx0g+jE0aPuECkTYlVIKA",
+	"iYlpTzIdCSIZpErZjPQz0DK24HhMZ4A/WZ50fhNx9r7gDH4zJaHLEh9CXf7FptrUl55p9mvbseblDTCf",
+	"ck/WuNf/WnV+LwE5BlAhOKhj5YeaLbB+M8wm7Xj7BnK30rE635iLdV09MDLiw5i5kRANxqD2kbaOd2dT",
+	"2rNDofbYMt3Q1T7ifryIl8ozhZ4YwfNwPqKAOg0H8zFrFjpcM3mw+oQctTvYQQAnEwkADpwvgt0uRrXx",
+	"JjuGte+dSqY+F9hiiUw1oAgYYAhrEUmSRMNRWqsV2DUR2L35p5Z3CLlF1PmfExBBc0skoegawjYTGoWG",
+	"nN00q0CzluVVJ6kgEzpbFB7zJv++0vMa+J4otxElYhOd9QnMMLphv032Iy6nQHBj2IqgAB/Au6H9qcTt",
+	"gKF87fXetTXvws0cAlsl4P3wDdJbvzCkK6kLIGkPCm2eaAzSeNiaB5u+XiGd0Nl+JPSXGelTfk3ShHI5",
+	"YIkPnrop5iUfUHJt1xwWfWpxVnsyCpXSSxh4+dCOmY7YWLL4hpVAcUzo7JuVbot66f3iTpgyAo8td5ZP",
+	"7IXk6HG7vb7I65l+4CJvpZ0ifR60cHJoRiZTOqtX6G9EFO7rGJfmwEYiSlTIxPRiT2IasB6hyswuFjzb",
+	"2twxDZkPhREAANhnphaixAxUL/Kta/WPieBDfH3w82CKNuy0/l1EoQ3HPCgZ/6gJ71wZtxhdOmhZaDWv",
+	"UcwN2d7+KnsWi0bzTuyAciW8xgNaFF4zvFNT//HvZ4faRJ6egq3TeHNCUPCCS1fvBcW2J51uIbQvstR4",
+	"tWKq21GIQ9uSiy06pYSm2BKvu0WlUndiQJi6M3hlfQYOLbAyogq85L0JarOe9VIigytRyulSdHTlg+if",
+	"z7tZPt2uWRpjE0dHsKFwDjZUcr9k8bXdK+truvXfS2QpwFU6LRd5zBkrinRSbv10m+U7w2+uXduxME2b",
+	"fHeTGX2PL10WjPtYFGIl2HMt3sAbW0d87lQHhZTiNO45keyGJTR2Wg9EAsFp2F1TkcUh4IviDttBbeiW",
+	"r6VgB6Zh7BuKalexLemo9MqU7L9ExJd3KpYlbW23oJhyKFPbEyIbLsjqQLJe3EVwAvV6SgGfG2TLGuT4",
+	"Q55F6TOgGMP+fx3T2qIBsSiiB7f4w6r24EhtFLihJIyH+WEGITWt+ZtEDwLzOgDA3Z8RKBOKNH68djjJ",
+	"r2ym47vKPgfj/gR/L3vPqtqjt4YHuba6o4rmYw3RAMFAA+tL+YyMRVJjG7K5M5gOg23XeVU78taTVmdP",
+	"0cPTJZvpiapMNS7Ct9haMTZisf+WZjOF1RSRULcIi6SUyTUe5BmHH/FjnyCJCtHuERca0J6SazZDDCrA",
+	"cYbLdfSgtIYEc6K1qJIayA23bI3H4W/KYfjN7FcLZmI3bKfWDavBlJHQbafdWw+bnj1iMGIHs7A1JMiY",
+	"pUkUyGVYrW/1JasA5UeMyAnlGjUAyO8shLzabY3O0ajn65/bx2P78+PQ/njYaoR0Jnsn5GmLqJ8Mt1nT",
+	"uQem4DiL4P2hT5aLhPQinrLkhsY9y/NaVcCVRmN2pvzgKix2eNanduPpFSKxt/yjux/H/zv63/B/G+OI",
+	"ZymT/9sYiSyR/wsD/qkMpb0USR4IwkxbszrFpyIJnZlqj3pVozbvVwkgXzbeqpGt0F3nSLq5BRr27i3F",
+	"yhMbsjc0RUezc3jk58wTXrfdwcKY30WcqXlpNzu+N6BRrBTa0bGPuOxSDrLY67aP20+ean9WGd/q+8ed",
+	"w6MNNARKfxWAezaupWjkZTTMEpbTyEHdHFQ14KZSn0fj4kbHga0LzSwmjNNJ1DQzXrXd3+N1O8PRRHwg",
+	"oGzO6a2JkZLWKmqv3Ww1W2r69Oi8rnfYbONH+frQMIwwmPQhUeNNgQVPRypQtHVVU8kqqfc5/fCaqPtu",
+	"v1AsyBJoGPp0Vaz1iaStQCwuDvWunKlPaCqSg0BkE8EbgQhXgD6/1994Bl94BtfX5KtfrV/obB9e6fnG",
+	"MdBRSh8BLZURJUnEgzgL6wnW4BjwIZrlRWelgY+bsbGvaTnSslIqM4+yND4jUxrHyDWIS8CqsfqezT1W",
+	"mQQZV+79OUtTJEf7EFMsGAFjs/fh/fkFASKMrG9v1cWv95rkFJk8I0mAjhuKS8BaddCzQp8IZe7C7FZ1",
+	"TCwKy4MI3eq+yDenv7179qrRaXUee8DV8oElF+i5dtvwwRlTT9dlpe1WS7fNSa97CI12AcM2BmjwiymH",
+	"lZ3ENB2IZNyAhjqWeFd+sXohphkPRiSg4wmNhi7B3hv8ixgM0M+jcRT+xlOwYdUwG61HjcPWRadjDNCN",
+	"2jvyRagrQ+becucN9RajCUG+r3baLss03MFtYEd+14U+yc2TY+7LV+bH8CKtIKYMoIrVLmMhOHeLG4fx",
+	"8IHummIFjhZeqEa7YRv4fObtzvB2D1IU3zDbbah1KuAVAL2xjp/VKpuxGC5pKxlROVJaN+IY44fUXJMY",
+	"kpsZsFIORAI83hh6w8IoDdZqCglpFkYpicWwCi0tH+obMfy2wIz1ZCkl3ARyFzlioeervwhgd1jP4dcd",
+	"3jaqVNqP5S+tlA9ZCkGHWxgMjgnPA81lWYjeqbX1ut7TwZNHYetJ+8mTo+Bx+Oj4Ke0MGKWt4PiYhq32",
+	"MT3sD44G7X6n3+o/6XSCsH0cPgrax/3WoNWirSfKL5soq/Vpp9lqdprQCJ6wm0hk8hU+wrNbX4ei/1hV",
+	"Mf8HHIMys2X5hRepNY1xqkRzdRaD8TSJ6oHbgt1jNqCELaSD9+6WrayE333Pa3uhYtf/MiMTsNkcE9Kk",
+	"4BHxkPSMdd9D3HnoghsT4OGPlM9uv+AwbZbufPMyH2BI927Nu4+vkoGLvAShtlYIQGEgagIgHBvHoFvN",
+	"U/ZiqyNMttLVU9MbMEwYk9jtrh6vfGmArT1VfzDVkcZ4gLTTNWOTuZoMNnP+Dsa/QbdNMg75Peyju+SG",
+	"UoWc4qNSZGeTpM+GGSd9hlyVECTDCLV9TJ8NIy4NPIg6bHToOhZTluiKt7LyDa2Q3XV+EBaNmnRrWS8g",
+	"ZKD6Bh//PTcoNXEsprAtBoymWcIM/hpP2dA2oB3f+V6ggTHmyhLskTJ/KoAw4kz0gTMDgwhYWKI+yPFG",
+	"tA9ioU6eQv0D7CaG1M6p41N80A8iF6C1fX0ULkKPGOcYPB313zKEEwdlpeM+fMKSzxmP3AGUQZdUDc4b",
+	"i5DFzvTkCC4vRUIoSYGU0Efwl66X6q8VbFNnX4sBAfduK11Um23q3vR3ffrXkGXHXeXoeTEgFI4NrLK+",
+	"YclM2bDg+GOx6QS3Xs2nWNfW6NxWsj4vlHlpyoCEDSDIoEacmig0LqckVBKtOyI+bJIeF9NeAUIMrsai",
+	"2UDIVOrAx0LBmi5DDEZCMm6yJXNKCt9hTkltrVvW1x4PWFnsYacieFL3FnSKtLrmbqsd+n/U2mxGdV3X",
+	"6cDF1MI7liz1wkrGyjuCgdA4fmmXXxvOc/JQMrerJOGqcvrL1m/OC0lHbJ034OZJZeND1Bb11wq/R318",
+	"UTEaXdWnpBOr+ZzhbSUZH7RGWm5K6gQqFtH1mTZhDAU5VUZabPSLzn+A/NbmgOS6244BqqZFzc5Gwm4Y",
+	"R5S5UncDWlppbnFCn6GpElSamlO0CnU0wXfiwTQMJckmGlgKEkWGwz4lWoqU00Z6+o4hUqvHUzqTpBeI",
+	"OGZBqj79O+mJLJUpBSb8Hvn7Je9BtvS3CfzRoOr1yoxMTBDp0BK+7aY2pv7eW1SZu8cn+rO3iLKmdkV/",
+	"BkfKJo6ReY8KIU7EVBYcRBRUDYi/u4TqxxvJL/rF/Zl+nBKE2s0KLa8H7MtEJGllQgr/fO/LXo5YAtPh",
+	"g9dudKefbyk/YerTiA99W8lr9oNv94DvyL8Pov85m/hG7n1lLPGQhb46mz7jxz6C+28KUHKqxAftRBqM",
+	"cC19NB5BA+k3qA12QBlqAJ03iOJ6g6eokapDKa9L6bgCMQab0lim9g8G5cPQWS0PmVzoh98/w8QpmdDE",
+	"VlxyKE9P1JCT1ELGlNVqSEaTYFQQljH98obxodJUCDq5EzrQ0kCt2g/hS2tZlZVUrcENo/FsC8igneMK",
+	"fNUrJcBjYW0tsJJTxtdC4nqBL0HepGCOg4WFVp/6GV8EfwfcylL7x+QBK0yg88Kff3fAxWScDUHLwRga",
+	"ceqikdEgjW5gJyURjXWWEIKu9WOVGDlfHaHVm7GWbog4NrfTfUhTm/FAOQIQSx4SMd2LRjm4xR/uVhSl",
+	"OBO0c/AUJdsxpKUp7Og7Ez5nqWOOEX+xk44uYUyDa7WJ8X73hkO/i0uEA6/yiHKA2UXI2RJn6AOd5Ycc",
+	"hh4M4I2mQQbkUNdRYgkpg7CFbaY3FKCWYaFAUaetzW5lNdhX007OtLlaKX/7mrTRlqrmOabRKkxf02BR",
+	"TxG58WksPr+723wDNIhmkUzFmEx0omSnBMGG5QZawVjUo0ptdWD1we32D6nEPtJhugIz1w8yx4rjoeaT",
+	"cjvaJQGWfRIh2LCJTjbJKSdRWCg0KoEtSSifKzt7GA2gYAtCxY6XFwY9WigMsrHpc1v6n+ZVQFPGrqsq",
+	"gDbeOnp26o5bn7uHT01tQ1KMmbG8B0XAoyhv893fmW52iSkF2roMyGwZf+2SoRXt9Aukdxob36EGPDHb",
+	"KofqX0AfW11Z9LCqik7RpLM9eqaa8qtXFu1pF7yACKOudhPFLbBnyTc25h7Oh9cpmdBZvoeNhFIOqSgI",
+	"/Mlrne/RSD+rVD6aSg9BWFc6mwvUpIslm3PJSqEhpwfk0ML8bKH4NcHLHtIg9bwzrOg8b8nxImNrkIQr",
+	"6EXYoDCY1ZPpW4wRbvgnNkTUXo6mXYcVCg1UuQYwhD33oQYObvGH3ZBiNjoF9aQ6SqQcE+YBagArbv9A",
+	"gSbpVIPA7O+MOqpWswY+pdaO7j4Nrg2ipvZ9RhSehaBcM7ZnybSlcbUfT6c23+b2Mkhf+y1u+azIoccE",
+	"Z9jsAJ0QEeLf2BBUc1W9EzZo/CWqnlYHaipLGcYRj8aZejJwPugIRjGa4NQ1VBQpraxIelyoRqLBNXI1",
+	"ScBsbWNZ0zqVSW5o5c6Gk07NujcLVUfPBE8TGqR/3WIj3Zxhi4uEEzax1UVOHZLg+w3JFjuXcBvvRWP8",
+	"MnPKkrKYQVFSNECdgNX4un0Zq4sQ5cqAZGklMcCSjJJ6y0gWu6rKUVsfXOVkdYqjYk/43hRqTCAw2dCB",
+	"6K02Chy8D925+6BbqPVxos6S+pPky/eEW5NX96bYvpwPPHsMw0epZPFgZSFeYWX2IrK7SKY7umeohfbh",
+	"hC2cpgM3hbqQwRlkcaxLT7xjU1JVqN/i6eidmMKf8a/w0QXOBH621RysqLsqxrawfJyHBdQBlI6yCqy8",
+	"tlMdNilLxjIPFyF2vhRkQJP6yrO0AQjHnoFak2k5xtEeNrTOOdWyg5dEWC7gMQ+rxzCZgYJJlU/v+V5W",
+	"6IKds1o3TzHBCz/wMwRMLijiRmU7SBizelUfLDAt2rSoQxSXNyUVi+tzpwm+Nd+lUhxpeRVNPQ1HNk2+",
+	"Phq2eollrUb4RpipiRKrtrSBW1sDUj5vgBVjgj+UK1tSSLYN9YpZySQKIPFfsZYvlGChYiupkO/PTMTW",
+	"yYqid+aTPzKRUqwRpWHYgI6skmrMD3oEdS2v45PaAnqv601HUcoaMe2z2MuZdf927Lfg4CPUokprH+43",
+	"OEZmIktsnZRx+j4697q735IF7fFahqNdm2802TNcA9UPzmue6YcQmSWYXELXt96SiW9hO1aCp7iKrmwX",
+	"zm2zbkDjIItpypb1wBAaAMESen0sVGYz2BlI14LIUOqXVpP0oD+iZ/hKaRy7bHU6xx5xZVvH6Fkabayp",
+	"uhDxhI4FH17ydMTGTdKDMnvbLiqzsUk8gW2ICh2WHciggIQ7UhOfSkMbLFM2UdpB/VtWhW3nAdZ0F3vd",
+	"bnbYEw31irhpyvsPtHmfW/W20aTYm3frQX0tRKmO7gyFmDRjowDkBBkHJR/Yo/JowxYVePe99qas1ajh",
+	"5G6sE7Auz/pxywnSDRgrUpNbFYSXGWVzXNS4Sqfohnq8w0JPUikpum5gKjwurS6aBIWn7wmP3Kw5Ze3i",
+	"TNOiclzSorKRYJwCUnqVqtP7DBowDLVY/QpON59oNyx3bNDF0nE+rRvWU4RqH/EgiiPcaAe3xQ+W1lCe",
+	"FS71trHB525RT11Y8RVyQwg6LMgggjJ9N1k/N4pFW01rm60xSOdf0xSDJVnMGoiCUW2+q1cC7Z4HIqku",
+	"d0fSuVSQMWPwaRazJrkwhwycFilNGZISTWmU6pjmjEkiEsJFuYF/lsXsNLgnJsyNAQH923ISXbjqE7zw",
+	"lbd2s4591fMUXao94JvoY+QzzdkylrN2Ql9J0U/wLL32qS0X1R/8MkOgEMPimR8I7Q6eiGCk0iBdweRp",
+	"MLNu73wPQigLVNveJuydeKVRzq/f/d5oq0+zWLewDhuxOtYawJpErbxtQvqJl74zEsApDyIaGzPdlLlC",
+	"GW2BIjSJJmx/8O65UK1Req9svLoiX/1MqpNH6pxHGIXVpKCFS1cqvRKNdXCb2Pfcibszn66lOWCt8zSV",
+	"SZSaDI3hXxkKpdW4r+FcdbCbxZJphpQIvyeb5DSWgkyElFE/ZrrKlZaqQ/1azhAfVMDt2YgF17vV38Gr",
+	"OcZNDaE1d0FrYRqbFcpKV4quBXdtJgxoBteQ34QhXtJXE99IEnCPuZgCGeh0FMVQtqAOd3T94HwvoSdQ",
+	"I3+oEnpK0tkENmKSiL+YWHJRl1Ty5fCtZ9lDssTOMmMs1QXmvGrd9DlaS/hWTTZgrsQxMcjGlackTPy6",
+	"iMjqzkqprHCbsi19paw2BynjbnhYDBMm5cYvvYUblBV8HzNZ3YDygMXbqd7lOvePjGUshBeOJMHnxMxy",
+	"L/tQD4Le85TO1MdqSoBnJhDjcZSeaL4mKvUHqYYAlU3yDG+ndBsw5+mSGvWwVIcHxQ1LfFOuZkySEthd",
+	"uNPXFYzzVExw9BtIgrp6Ufq7CZOApF7/gvaz+DqfYVgWu6giIYjaDnD9WP1nOlCZabcQIvSxo52zqbpT",
+	"k5zp4gdDxG20AtT7WFYEdhNBlRTwu5cdwuqVcQl3OX3LVGRnwygjgmfOs1toIcMD3fUiMVaNXl9FD6Tr",
+	"neI5rr87iDhgduZ3w3xIxtdC7FTLCekUrYPUikNHastG7lpw1OPke93OZu4hhAGdwRmHEPXCJsYIr4Tz",
+	"MMKo3Y8meSniWEyVuNGUvBGBht6AxCryJffUfmE36hG9OQIQc/0qEhB7XS1EIMJuFQp1xIMojrdUA2bK",
+	"AsE5U5K4kiDgmbnyHNdio/gLPq6M3OZvZmm9UZpOZPcA9koDP22KZHgAEBwHnVan1Wh39J28BQaA2ogD",
+	"Tsl/n79/R/Atfc2/qp++n2SY8zxEmbOL8oMkY8qjAZOpJvcG0htZSTlgllWv+cpF1Rbf9yXd75K6x5UB",
+	"ll1zQVmQsHS523Gur/mGMKXXaOLX8eLzV+8/vH75P58v3v/64h3EEtNfZuugTSOH19JH7CmuiOuxOqao",
+	"1xbgnrBYYvcz4h1Aibk3xwroGxpnheiMEZqy8wL+UnSa9IcHt/jDUnLIjyOawkNlGsWxRjeLUjD7NBhv",
+	"qow4UQL/g/fEwd0DiSO+jbFE61iA5/AChOpbbzTjq2gat56WOmkaH9zW3WxbVjI6wV+/RZZGHPkPEmGq",
+	"oFAlGjO78wF2W+3+LTb/5sEDM8nKOcxKfMPe60FDSWMDxLFLfu4BmaPx9ARnPlHXwJ97JGET5RdhXBXe",
+	"whynph0mYTR0vgJ3BENfDCAogHMANyjr25c77Cp4YB6H9TfZiOcpTXYL3eKadr3LrNU6DOz8wK8b9Ezi",
+	"2/8ON9tLcf1XUxeuN7wFR+RydYGyOKXSiGi4k+rotNrftXDhPOZse9JN/+v45+dQ3WHV8eZKt0DRadz2",
+	"Faa/vuj+IRJt/QrlM62UpS5kgZJl9mUSAxWYwd7aqBgkAhrKlbKE3qvOchhHkCYJnZURcS6iOj5IHMc1",
+	"9jY28K4KrFkC0RvGU5HMbKU0+5KeZTwPuE2EiMH4RvmHckGBvq1bNG1/1I53sd7EDf7NA5dtoqKPanbG",
+	"QEbW8cZMkqlGd8zZn7ka0B+tm68ynyrfC366WyOi8/CdBEuf2b11gsULsio1I60t4p/ShI1EJlkj7Ocx",
+	"o4mQ6TBh8o/YYeFIRcIGicBGMrxuTJOIhn1McP21d9GGO6T6SMZQ4jfpGWHIzWZR4+iGlfG2rr8nt/GI",
+	"8qR6qUv0FvwfJ0ToNP3bfBZ0wzfJqR09OjmSzmTeCqxbgOEtBWcLGc1LvsL9MhMmeDw7KfphN5E0btgS",
+	"z2vR47rk77mtoMMmZvQvfMK+BGyiKfp7QMdJU/aex7NSCHqlcWbba7fdnbUScyJMZiTJeJdQKIHR3Cm6",
+	"5NtptS1JLZdZHe4clAGO94WIGaBZ+Ivlx/GMSHrDAMDOVNUlGZem2dcmFZyeOLddkcQ0uJbYLYNVQFXD",
+	"hPj5huP7OJr5tmtxFCnVPKu6PxcpqzK9jstMr1LGdSB2zEl7QAId1mbTUx/QJIlYSESWIgwNFnSZzkuo",
+	"94IwJhYnaur2ONTsFpE8IZB6nkaSkaN2h/SAJnEsbljYa5LzlPIQuqvUy5u9UvXmGsWg9M2RITfi9vcK",
+	"E7QQTijXnOaSiMmD50Yb1uXpW5PN8FSYFjyo34QjmGdQXI3odYDzKdOPSZSyjxEUUOm0s0Y/gM0O3fbq",
+	"4H0m+CAaNk2V1hmTIs5sVR8XaY5SjEorzM9Zc7Ye+l6ScZttNsbHN295H25gM7RLbIbjO7+ogywg85pE",
+	"k0pAWLieQaGDJ7BEcOJFFsPCnnFwvNFYnTQznZqPJGK/GN37VcIuZhmqRHxh3bVE0zAsyLNjGqwnuW0t",
+	"uXspH3HFvM7yEVOtt379SLv2+pG/zB5vr7/HKyN197fHv81A3ocMA3nFhD2JeCrUMR6wDV0HDbD4pZHQ",
+	"aaMPRzPE1isd/ANbhNyF8PJsmyK9guNRDoicRMbzSBOasuGMIOGpqbPttFotYscyV8ngaygyAg1NSjtj",
+	"uW5O++IiGJ1ywr5M1PaH8jymHxzENBrLS276q/tUMh/6taGSHorxf5BoYuGDpAVinqJ/UVLkp6bsmRn2",
+	"Ln3S8ETQJLpfVu0+nCq1wCJLAjRaNqCdUoPTCno/7csAiwYRBO13YFRRz4cyrAbxctXmdqzNHTAlMyIm",
+	"jM9rn04hKmFVmRu8IdOIyy4a0ShXMJ3NHZrXzn/9DZvXmITt/zRXlrqYPwTEWs4R/MENEIHX9gvzuu2O",
+	"/uVjND9kxK2wggWX6rkC68tSs8HsI5quUthwUjxdHxjXGrew9yt0rMhSoBNGBy+bkFSQ45YuuQUXdKT8",
+	"wT5jPOeMqx29yWoO55EAUSMGZEJlmqsPR2nme3PNhrYSFenGD8u5/aVBE9X83LrA2JB5Uyt4SolZ4Gwf",
+	"e9ECwW9YAu0/umCFBJQLHgU0hq+XwrJonfs8DzHNae3SLAgMpuD32RXyYIP7HuPZWM2c/nVGx7Gau7U8",
+	"YWM8/CA1B+NJMUwEFdW0LzVaeNkQrf0x55wi6GinffT46Mnho6PHDhJp7p8CRgQ0CPn3HIb+SnHl9XZ5",
+	"7nnf+YUXgcUtsN/p9+iS4mtccv0W3UtOSINEYZe4r6E+JUSNsEvyF7nEKuBFOSmERgoQvrofHSFUbExS",
+	"qR2U3W8tOOy+LcaIHAG/36DwEgWXoUiwhgzoks6zIUufm0vPg2rMr+UTNXeL3ef4lZiSAU2ggcvQ/gGA",
+	"mboHTeAkNlNtHy73AOuw0Vwvw2dbidcwYYnUPQQWolM7EYD+kADYExuXwzk4k3Af2fz6wBly0akdm6GA",
+	"sWAhhNbHWPiUm/Dwir4XR9eMQxCi1XyqzqhRwuRIqEtazSfHauwDkfGlSTY4BcJssgKnAe0z5ajLa68M",
+	"nUEHjdRBbJx+7S8te3qOH6FXrWCh321iPdtD8NYLkrHX9dp4SNcypF+bW4xqVByVHImJ1/UeP0GpkgEE",
+	"jHHltgagCJJxQ8tSFQRFltxEN3kAbE+F4nbjrK5OmNAoqYX48YO6kbqj0ckIVZNg1nFMZ6SvGy7Bh69s",
+	"uX1AKvvg1v58t9YpudsBWVNyWq1onpk2CuG+J3gdShHnzTdej24YSTXsnQJYmw5yCX8SJKARU94w0XNR",
+	"JE+CLmEHZn7E4hBpOzT2Q0nXAr6kK2APCNvhlXLTI5luAjdiX6Vmvq86d9GFZmMj6VSgtlp7/1SDPKwv",
+	"2TGFZM+DkWtlQ+YMiGihwhhLUOCFTNXTHqjAXgjS1xGZv5bEGuYCZa3qsp7BfYosuCAPQmQ184dxwn+Q",
+	"NpCI1U8aSQdFCfLATQJBT93mr/MCgZhETJKhAAwH5WWZeB6WRwEExIL4wzQ8VNk3xVzoTBaM0VUG/eZ7",
+	"5S0IxEPcKgDQLrjJAVkSx6m4zw2T8VA8iP2imyMED82EKBdNorHiELhHKdgrjvmi3TczgQivCfAYVdtD",
+	"vfRD3R1TQSZMTHI4uDj+ixk1yAWFwSJlde5Z3LsYOdlPgvkFDUbo6ESS6BAN6c80O41G7QkgccRFqg59",
+	"c1EkSSri0HWQ1JKVNQyrL+wQO9uHvJrzPXcNPN9zY4yfVoWPrvyi0PcTyoMRk1sI+3M9GLmXbLNNf7Z9",
+	"D3F9NiKLKIxS3ackCvIRKRTGmhOsni5t9TRd0ynZDUtojDGWfW+3QbQdE/bqzYZeQKjOTO0DKPUxTETG",
+	"YdPp0tVrlhhSiiSv/9BF/sQKi54bmBNwsq7ZpMTzVa+zr8331VMYzzBTUUhhUM6m68pIOfLOongsJ4Z5",
+	"PyCUhHQGBvCMBGLMLKeTDpX6ymScAH8eD8mUJlw5wydQoo8lOpiOkKw89aCFyzDGfDMwIlVFkHp/YLkl",
+	"4vjDR97jZru9SLK8HqJWjcWeherKOYJnfPTRXHw9L8AsGd5Tdc2ISmAkG3QCk6KYxJsVaHI2PcsZG+x7",
+	"ed3OUevwbq5GdbGaU13lGxgeSHPIlE3UGYiElRbY2aso+2xBqYySY3eCb122gs5dXjfu/kEN75rNnBog",
+	"/W5YG+k545KpCK4/x+yGxbIIN+2m9ecqiqYjyCxBEmJJUUFeiVqyTO1/em49Eg1nc3UIhWzX3DBDlto/",
+	"KfnvU8kaaRINh0CgMIiGyI5z69FxPxpmIpMwoXRKozTiw1MDaq4+dEqYWkb2JVYwAXwJfu4aLC3fY39k",
+	"+uuYJlRbq+V7I0ivtXw1GzSO8OcxTYORvkBMGH9WeKDDt9Ntt5xsWOeo1TLlrNLrPr5zlg14f4Pm3LSo",
+	"abQFs8Cji/ewqzpX1oHreEr0zGEhokvGo49OhJHEgxI7pMDwuFKa/5rJF4MBjgq6kow8bzH9j53p7xw+",
+	"WmsFDg83WoKjlWvQOXxcXIWjw7lVMEeKFtOQWage5A2WyAfjdfJUP1j1YNGryyAume+w5oYb8u5qH03B",
+	"6rxbI/WmTsVaUm9AtATlJraEtiK7Zi+V99WZWIHkaTvcwEpEXQXmIJgW2qpEGHtrVM6KVcKYY7EVwaYY",
+	"LxWAHKBZr4QJ6mGYD/vpwNaRBgYWqtYuuenKgiLDBUPXt+QuWiOSYSKmOUo35H9o2CSnDj2b/nCGUKKk",
+	"p47SXpfA3i42pCi765L3Pvx2Qcptuf9Ud/3/Xp2ev+qZobjMreDOzneJ5ZCm2FkGnxILYkpeQnGJxVSV",
+	"jKkhvD+vGgNgvPZ0X2WYzM4yXtpRqYawdUNlGRxqfa1nNWGpfrcDv9uB3+3A73bgdzvwr2MHbmHjLWO+",
+	"tBZAnykDRVkVFdjQDwEC+mXEsVUdIucgdABs71goMN+h2NaY3LxXDexj+7t62F1lLOvchKkSRuRITDmm",
+	"bIVkZDoSUH4mmcn5yWUtFh+wVX7zKGFBLuqp5Iop990cnCTXXL0bEqZ/NbPeX/9inI2rjRZ5B0KIHYZY",
+	"5aq8Nzl/zeeAyU2L0lDF5vCwpAnYHcb0Gve0RoPYSnhWRZwTIQaVu/QjAoQwEmMDl9qzqSncj6TgZJD7",
+	"WnlTVZGlA5hgZVNpJonPa4hBA46uKJ01x2FOgYulHlRWk12r0W6zPPjNepoZxspdtWmAhBF4F0DAi+M8",
+	"Ek8lQo+ywtrBOL6SD++sW58N1YRTSaQQHBk2dE6oJB10gngLBtxG++HQHhQKhLMhCWDTQ72O0uKhwF0I",
+	"D9LxgbFk8Q0rWVqkottfzqhzfwJSliriYrqJCKyzZQ8KzmdV42NKxkKmBFjalTCCXasDLRQqSNRes1m9",
+	"E81EK8QAIiDQAA6NgrKiU8UZxNcAnmQkCnUcDV6qqmvRtLPARVdliEVu4+SSO+CErd8RA2tti0z21A4z",
+	"SUSYYTuMbXfJPeHyPpbHFx0Efjn8J1qzcY4ygm7zads1yZ1n2HKEMIkA/mnTNhPXCXM869O2V2tsF+Y+",
+	"l9DV8V1nS9XWHb368FSGLz7ZHKOzNZTFfTRWgCKow7irPJI+6kq1VIhr9AdtfSd27lvm/MIUKvsCLvXV",
+	"N6ssOmMsfMVChLoOlX9EN8xEIYzw5AZWNqnxdJljGK82DXXhQTpiUWJZuiv4qefu+e0XFkBJutGoR0qj",
+	"ttoXrSdubFgGCZtQHkQmPpp/NHum6Z59j/HwOcb/8EatxmH7orUk0jv3sLZtQ0yCFbHdPP7T7qAODbPY",
+	"gWnbFGhpbtyt4rhNWFNmQcAYBr7z0Kb3RxYF130hriUiqUQTBjAGImaJ2r1et9VstX0v43bYag7tr2YG",
+	"6+WBLsjp6gNjbq8062K8LN52vUTh3knx19TmuD4AHwlIYyw8IT27bD1I/AErAzdpRM3bF1okEfU7F6lP",
+	"eoVd1AM7Fflr0LfAY1M5F2MBridE8dgld7oJrEThsYJVz23HHFY31TFe9G98sN3Bhk+R+q04jCZRus95",
+	"ZKcF9nXeR2nK6y55VX2d6X2HD8ddp1EnkqSHcGU9IMdBo0D9HQjoSK8oHT2Ssji2iEyMh+VASPidh1HE",
+	"XabzKpXKGmpjy/29OfTSCl7P4g6sz5WcGkPSpN1HIg4xtkWJnGhMU8SOW1sdbGIP6PxfNd2x7Vm9bxcw",
+	"B/LPSwh+kOSazXyzJUDz6E8S2z3CvqSGsgB8phrx/5d7kLnndrXpXYuvfua2bUOMjUgB75SSmCl7OVex",
+	"q/zizWAe3kT82iA8LAxLbR8S8SDOQiZtrseJ4y8Zh776ajmkcI1e9GpAg2UZ2HWw7fGNcniKHCDBzWH7",
+	"nrzObHL5ziTwlMUTreVYg5D/Wkh3iyQaLuKW+Rqrbm4Itx5dMgmlCbi7Yqq6z0ZY0L6Qd1+RsBVT/lIk",
+	"Y/ymtRpnPNAmo/phaf68IrFroRowSW9/PazdZEzC9UxF2AC7Hwtm4xfNwtxL1m1eZQaiUtJfJ5agn3Fw",
+	"iz8sZ1zHeNLOMNR/6d1dzN+re1VteDFl0GjibN6KCblztcO3u78327uVRNHwV7/YUhlJoqbT1hYC8FPe",
+	"AVQX4b9+NDbIQYwbvJx5G+d+d/c6KVozpRtoggNNArCGhflKX/kNxo88v7J6bdnJW1bZ1lYSHtBMsgII",
+	"97+S9Wr7UC2CCnGr4bYI4hfKcWo8U/Uyrz5U1Zn3L5ElnMa1BexHdAIotlCWbHfikqDLN7rrlCbO5Opj",
+	"+Byv2/QNzvXRsftWGmV9ORFwpbJvzmc8cAIEnccX7U738Kh7/NhEHdVbmQNGrS+NmUSw7lW3eFRxiz8Z",
+	"D5m8Ln4/R5iHqxE2FSVqg9NHT2+pmCOcNpCDu3lbg097omG2bVhgjl8cisk5dIEiJWxYzyZhCbM7Qxd3",
+	"KLfTGeNfYod0Bwljf+4fJMUObWlY1ayxKUqVJKXXjIO/Lwm7YUmTnEJLha5+mlJJBAf7YUpnWFCH9DVJ",
+	"Et0wCMqGLPlIZz1NzO1EmErae2EyrGX+gJAgfoFyTR1rbq7fFv9Sv5ENAu7cAW+O0IfseuRCvdTsKMF7",
+	"XzLhg0T8ybgpH9Dejfdf+uP7dXOqfZirOVI8I/8bwRS8hHdaz3PA969F6cK+Nr1TGqcY9G+heconGU+j",
+	"2CLp02kBXHe1Li7lnV2mI9Uzvr6GvHBi42nuqXGR6tI88OGGTFdLA4JExMmYUQ79YIvqTr3XPpTdX1+9",
+	"oCbQLsBXCXQ8IA2ARcdDwdRZXIcieAPM0jjLRgUMBSnAlde2zbvQxLQfwhk7SabnEtkVlLmCiwchln4i",
+	"suEoNXBuKU2GLJUQColj19j9QWLvaUnTKJjBqBAkS9NYk4zZVss0GjNTK76oCNQU1KIIdrN2tP+CByxO",
+	"EAzP7BL86Nx45kA4oiRCzdd5nj5NouEohTqLaMxElp4DkJjEtruN3BaYlg3ypxv2ceaQ2TZSuAEVzN6I",
+	"0VwNW0mMVhXI3IgqLYcBXmyrbNtuyfbdPFPwVmRplXmfhRqeuwIoN/LazDvVVXeac6pRFld9u1367bst",
+	"xHUNQCndp/MQ+rvUiF3UQy6mujzUsAykOfNPzcr/RqOELQ/Imqu+pWBslo5KVcLq3a6pebpIuOMjNS2E",
+	"dbFAfrPdV3MKEpdinSSkXjTf4kaZSqkai9f0M9YrW/va3Cp2uMqnwR9X5CYtPcyO5Gzby2IF7sA6pESV",
+	"WASo1D/lX74CIX0A3Pz17jxjKi3jUvI23nrPWUqjuNobwKt8MG8dFsk5IjEsgpwnK0O1P8IuZFx6mVOR",
+	"qSMCk0T1JR81q5NF3PxaPPnrxQb0fly6ybMVp5l+5FnG76eIbcWVL6Ec6izjuspqq96Ds0yfCPWo9Wzt",
+	"QmQ1iV+lwdG0JFACPA7KRcTaBAeoyGycKCEBrAd0552gOyizYEQoYOtEkmAVbs46nZqyZU0WiF5m85Jf",
+	"cigI1o9FVzOH6ek6BKZ5eApD7nZYgN7skz6TUcgMESujYzXlhnoNHGKowiBR6pc6wZdce8GvlVnLSR+4",
+	"CgMWx4bjQscidLOuMnlTIUKDoUyChMpRk5y7wTQ1SC5SQseCD0mv4FT2yIhR5Hs1qQnzhoOIA0XrJdfV",
+	"mVDcrYunDRqRQ8qP86bBnGTKaHiCKsgw8P8gkco/4gia1NNf2Zy4/5IXmfvLSqbxHD7L+Ff1+3GarI2I",
+	"dZL6FmGkO3Q+3VaQsSYUPeAhvEtyMYI2cqigVy7/1d2mgYP1D8aML82stL/DOn2HdfoO6/Qd1uk7rNN3",
+	"WKe9wDq9FIm1Mrq5MXC/IE+14RfuO2bt1BGuG6EeU66ktOyAaFXo/a0D1HmtFcPmkWwTQqizrBL4K8l4",
+	"xfpDkigdQQIKuwCh/072HkJ0+CzjuSc2By+yyv9a0e+1ui5QbzxbGLhjlb7gQEkHVpry6GI6ewuM+i3f",
+	"i2HBtfELisPrerAOKHpj+uW5+cKhkpuqA+HOthotnOVzKrONnzxnNHzDUrT5W/OcrY5AQ7JJy+emQSht",
+	"/gC9GXZlB4JzpnWAEy2b37k0iiM+PI+gUdrs5hiauQ8fP/Y9QB3zuodP1RxCkubo+MkT35P4Dase5nu2",
+	"TWgsYUOkCfQ9qCixX+nMf0Ufe+BO5DuUBml0wxasnop3i5EknN6whA6ZWssnR1q1ed3DNiyz+vSo07KG",
+	"glzWwNV62j1+2j1+8s85eyoIA/eTM7Omb8QQgnAJs6IKPrxSCwxaA63h21pjKVaYMpMRlbq1j9Gxtm2W",
+	"aW2tS9XT1SRjmUMbfzjFCYPdUnJja+QbUwTpWXSVhvoOA+AG+Dhhatza1tCptm7n8OmTu8pttfFxXV3v",
+	"amIO4PPDq0gfq8ww9BHToQFIgfJGgHZ22LYh6CFHYioJF0QrIFlz79UrMXUUbyiYfEC5DL3ZDm7xh/Km",
+	"q/0i9KGUbFzVpUzYVUUiUMFsWmKu2czyW+rSN2yRwX6ZJulhwRJiBuQBuB8kEVNuom+6sZ6zqYYVOCFq",
+	"BxM2nqSRukD3Bl/yvMIMg/RxjOEsHSKDhmxKAjFBHlJTt5JNAN2HpszEvV4PGm/V2/bIj+rRuhwJ7zIT",
+	"GUQDf1Lv0mNfJixIe+RHB/HgkuNrkXEmUzKiN3D4/2QCYYbgjcczEg0Mn+2USjKgSp13CYslI+qksS+v",
+	"bXqnBniSMMl4asZWGhyDJ21bFzOAGcgr4/z9FxADi1oD5OzvZYgEMNclbTblZW+blh98APneB+nWv3kH",
+	"c1WP4vwy7t6waM7JfXQsHtXasWij2pjYUApRk6Mipzs2MELsAyMhM5b6JOMxk0WIkhEFLlbBh+AKJZRL",
+	"GuDOI47VPucPvbhAa26ZLwTXbOcgf2/q3aapF+sec6Sn9cpjd5XJ166TCmbdGuKEnewsjFLTWwQHrjl9",
+	"LdwoHH5RqqT3hPTUdPTgyp40mSlJIRUUjHaS0F0xXHCP6WPbqdyvtWZrZ3baajTlASZEfRw7mtpqAQFQ",
+	"RS1qxOdQaJrkJb7tkCFsjQvZlI7YjIxoqIsWTuYRQpDVrk+D65NiznTKEnbJIT04FNDwNMMcZh9A0DX0",
+	"8Ayu03E900GHCClizMAcAhPImEpIfxtJgD9FowjZ0+fzlIu8NSeXPM8C/yA1WQwZRjfYloWW5ZfUcldj",
+	"eFlmic6Rsi80SIFXhlrCRjBjj9qdMqNLLTKK0wPhNtW5SR2Uz/jq4OHaSuU3HorN8Zk2iLOqPzsasZhU",
+	"u2ZsUsyrQvBokxrk8rzS6yITM3I2I7kPrIWSQu2Ka88dflZaGbIOFcmyVqsiW9a5277Nu/gGmBCLdXyg",
+	"s9FCVlbeRhJL8XUKwdc9jWr3N+tiUDbVE+qm8LRYiGtCU4OqRUuZEnZWyV2aBKPoZk90yu8njGNJjvI2",
+	"50o8NJeyDrZJErNBWnSWJTZdAL0UdkxoDAaDqqrBpOCwBT1GxyVNUvoVt2aOmvcDr3bA3a+DlQ1Kh4y9",
+	"Qqd0tmFsZ5VIhNFgsB95OC0SkxEIUUoNpOjiGqO5BAelxj3s4bW9EkLtaDDI17ZOUq9N67fLCzKOWxtU",
+	"szanDEpYbFWGNngLpQ42gH+7jqOA5aurIv1VaQdlGpxlPHczJkLEkG1FIfa9SRKJBNS4lzAaa4A/+6M5",
+	"d6sSEwuxeDwDlrpOBfNfp5j1ebtRlPe5kvQKL9VZTShiU2tWX2jW7oNCpaxhY4lxJjYO2G5Cg9OdIDTL",
+	"PvGyxZRJDIGf6HrFHA3aVPilI8ab5APNpLJb0ymgjurDUFuzJUQMaux/FYUOJCq5Rnd7oxMms3GhOfp8",
+	"Zy6VLt60rpWfR3BV9/6rrAy2sdrQgEiu0RaueT1EHCuzb18s+04tf59phlJIJhg9fJK7jWh+GTNLqSIh",
+	"S1j0zZBrW2j/q7iGukfjQidXkixm8MJEJBCFcY+q9vqRJrOee4mk44FvPcKqKtCYyhTgGD5G0Cxg3K68",
+	"HqaAs1WwSnjwTPBBNGyabOwZkyLOsCxk3hiBGcpJOfIJOyovOvjmbZajDWyWTonN8sjYLDRl73k800u5",
+	"tnidYkzA7vyV7aJfM64IzgonjCZxxJK8aSfiqSDQLb6VRi11YbpMptEYVua2Qhn+ArtAH66M075ps8ft",
+	"AVFPHGHXYClKpIbiQHEWhtI0+Zv041jwdOR4tFFqL4M6Tvi77efgRHCfxBFnyqaEf+H9Zeo0AnCcmSZ5",
+	"J0w8WaMPnJAelTIbw/tg7FiaQgMDtTQQiabzMw1ZqYBwH6aCdZjTEkprNC57RPy4lKkZaPV6P8FgZJFj",
+	"m4fwWGnaIhZPDbM+ladGOXK0Ae3KEyZV+Mx5N3q+lWxfXsTTR0dYjBWNszHEo/L/fG8ccfw8R7WOeMqG",
+	"LFkJa53X6lIjD+sPOrCx0roHffVV3WFHUGFxF9bILn5x5UxxF3wfbV/2Rc1Fu8hfEHHocipOsG4agVlS",
+	"74+tBE7vxa1pvThuNVstD9odYsp1baQ60MyQ1GHy2SlL9r0xnKBtnPlJomvoZjxoFC6zEUnojXf/kvFI",
+	"Pdr57C7vBTEDWmwGiWlwDcVPMDwlX/Gs/J12eKV9vFHVCwFRZNebsMQc2eqTC/2UDywhpoGhqrdh7dPS",
+	"yPMLczZUuPt0DCVcjiKH6FPCAKC+Dsf/HPJ8hiJB+xSQrZrjwoXZW+s8zCQdsnVd/64xOqqPx3d59uia",
+	"TdICSk0kSafVIjSWIgelyZuEMdsJj1hU/ObJDyJMZ8NqtnNAz1BTsiBh6eeMY10qpOizsbL9H/ueOqu9",
+	"7hO3u+ACmxMheInfJR9Pz168ev/b+YvPH07Pzz++P3uuZmMilFJWO9AWv7UOdOhbjXJCpZwaLPExC0Fc",
+	"GNgSGDA5Z2ka8aH0yTk8RzYXDXEdB9vMmHypCbGqtoUhzNL40miwcCWjamZq3RaQshR8iE+iO7VzL9kN",
+	"Wd95xyXV4+51Ox+FYfieS9P5l02E+cXOHTocBUU/YUkkQk1EU13ZDOdB7naYhoTq6mnl4fwT6oS93y6e",
+	"5ep4bphFpa3kfxyl2FEUxy8ZTbG/Cwc+sL8DQtlYhFAC7yh4ffq7Kj/JZVef8B/oLMeRdft0bV0FdDs5",
+	"J5JzVlgHS3nqaRLReNPNUFjzKr9qJGKkSnWOihFVXgLjhA4Thqi3JKYpS+pCK9E9QYykjFNUtwUstV+i",
+	"OFaCs7gvIn4jnIrekl3Q1UjblafCS+W7cDElutvEgjpA2QCKqTojyalZM1tvof8oR8AhFaVEZGmXDBiT",
+	"PvkjE6lm1DL7H+l3tcsENdWX3GAIGQKd/IKIY92MLtZgcdgkH40v5KwERey0NF+pIXbOc3bDEpPlrq4f",
+	"XVAFW0ab7PaCQENDDcrsBRreUB6wsGEiLo0kD7mozShTMW5AMRK6Btr8CmlKG4wnUTACVXmV21YxTdWl",
+	"DWxPSiC3z9RfuJh6W20JLOrYT53DdwX5V1CQUH7uXFOo8axDFz4bCSGZQWMw7BY0DBvaUVmpD93hzYWR",
+	"XJ04SRgozHVMZaNAyGudsxlkUqseMPXp2LLFE81WbQIGqWTxoIxnHJ7+XfHsXfEs7GJ1uDmqof2oyHKa",
+	"xfFbrU+OW9phV0axdJzzd2LquPPw0QXOwCF+ZatJ+KAlsmLbFcKR2oRWJ2tOf6uFzteFqtORiM1Jik6G",
+	"6TFJWWL6m9RH4GRayMGa6CsMhybs41K3dyeTJmEhY+Pq3fs6RUUJ5ZYGrXqwGNf9QRL9NN2IorSPa4RI",
+	"DUkTpYCiGyv/BZUe2IlN8n5A0qnymAXBQeUMWIIDdafgAfPhFwCNjcrSbfDNZ3AwPoiaSu04vzn97d2z",
+	"V41Oq/N4faHG1zhjIRs7B0kNxJbvNZJM8ZSqgccMlo0SNEwIvHuNR43aaGFCC2dNcfnNFd990u8m172b",
+	"XFCd2qfB9Rx0Vt7ZOucK7rg30MNdFpq5wCs2rzl4Jzh7iz1uVzXl4Zd36IyFzdNDRjtlfK2M9gt8DnmT",
+	"YkhwqHF2bP5axtnQ65rxNGK4biEr7eyqF1kiJuzgF5bEkGzdgoZOT3uFDOKy7ZRqPmwdrRbSdyJ9K8Jo",
+	"ECGyRg2xFR1SMW0f0LMrEiIZyCrpM3WoS5K6ddd6LhblWk9D3j6tO4bnWiSgXGBrOXZluIau0kUx+T1i",
+	"nFNvQ9HYY/voN7nZ9Cxu1a22zmabU/VfvXksj0/+gG3w0EAXjRn5EwHX1t09hfMgw2SLPQ6Ks9ED50u3",
+	"1AEAhW2lT5g+nZTNruxv4JZizFj0kvzYK7gSvZ8WLe8hS3+DAayoVTjNY5KFabCvf1JwLpS1D0k0pGOr",
+	"Kg2wB2ouNFoKYR6NeYXQBClL1C3+76dW4+nV7dFdA3/o3P3NW6TprgGsfGZyaOqjL4gPZlnx9Rb1/IKh",
+	"CECCrt1XQF4DPvG8Bgt/nzcc1bbPe0ZNbntxKNUpb7c7dvGJd/dq5SY0Zc8osuUsWqOrDErbffUJweOf",
+	"xVRKN1fuLWDZbYL9g5e+Ky2ygz6rAmhOPvWLizpJ2DjKxlY/LyxyTaOqJv3U2DS3Hub5va73pHlUVpyw",
+	"fscYqIUKBQ1KyydKRbIczJfE/4+9q+1tG0fCf4Uw7ssttI6dZLPd7KduN0X37tL2Guzthzg40xJjE5ZJ",
+	"n0jFMQr/9wNnhnqxJL8qSVHkW91IFF8fDoczzyOisWjPibLghoGrsRh4VAxEw2DfkuXSbJIXgglK2Hvi",
+	"6UtrAZgohe91IkJurANaI1gCGwJelUFCCzhNhPJOk1hOHUbDNRaJglsJLihu8aQFJzG4rkncb9IynugF",
+	"u+eFI4c0wUBhWm0+7dhCKBuUbpZmOoHtiNgDeJb6Ct7Z6t0ScZXX3AmNhX2HnqrjADQLyL1AP+EojcbC",
+	"p9P7mLD6Y6/v7ByHT/tBZyLHDo36Z92f0Cs5FbF7p98nNyW4JX/BH6U1egGJmQU3poKj761XTvnlzZve",
+	"RkiFgFvE/l631zvrbAomquBv/uJPG2KNVs/tfvAR1WsbXC3KNndNTuKR6CgN7fYd6BnhEEFwD8+daTRJ",
+	"Q8gTaAnYKn5YKN6QEzpgi8nSL2+iBx+XKa72dR4j0InHuU6aoW4YmgeyNN16jodI7sBZ4lApcxGh4CS7",
+	"56ENPMpAPoEnHvDX4xge7GZOlw3vdZiaIQCepe40wVrZA4WoCEFjqZI2yL30GJAD1A3vP73784b1u6fI",
+	"3fReqk9zwyAX140gtAB2L3YzF6G8J5D6+2UeSTwClj5wTeegmDvDB0oaJo1JRYRiEWECTBhKW2GIgF3a",
+	"+r2IBjEjVpDeFb9mjNdhLw7Qd2mQB/WzbYc6UaxwqU7KGVu3ndA8dIIOTFbYNsIUQqeOPwzEpc2s83XQ",
+	"4XbQuRzUJmwOOsEAERIeWcNI+KtHxAHQVsHI562pdBW4Zk9c40q14DaArwS+tMBrQBRQMiAeNsTlIAP0",
+	"wINwQHgfkNEaTMVyS4XqWY70ojWxIryCg2WPs5oj6VvceBERazX2jvAd7bzd0yfylLg8i4JBoA2EW8NZ",
+	"BW7CU9VlQwdlQy9GkacrIZBCCDPlMZSyIjJkR9xwJnQB7YwV80xIHIMSUY+GKBrcS102RIwZBmwIt3QE",
+	"3t5lQIx7hYvQYIvHoDmlITMJD7xQy7wcfho688f4cH9k88p+rvbasf/tarTfPdtet0jlEPTzX94cE1ff",
+	"Xhh6kFXptNdrqUqFXDFfly/0X8ykSTjhCexM9VHxPjXv594Fnj2zI4A/i2J9L3wX1tx3qew+a/cJsGPo",
+	"e2vWG5y1ELJwPfIoqs2aOupYemnkLI3X4GpNFJWeAO71p4if8REfqFXQFACz82C5et5gnZ9qvfrq3gKH",
+	"e5ofAmpmW47VbtKe97sXddEu5XMW9bjr/Z8xAma1MTSolPdBf2Y3+3bcjf/sNTavYaJj44OK4Qe7VquH",
+	"F4jvIF8HrgE4KrgFTsE2xQCYIw4uCzGaaD39MRKxfBCJFKbx+PJ79ghsfVMxR4HOsx6L+LJmb4ulsX9h",
+	"+fm7z6I7Vh06GYH5o5hQEWRTNFrDIERx6x+7KxluM/74L6HGbtL2e71aI3xDmXDlUy5w06Qsd92SNNKq",
+	"zXvLXDVc84AxPkBLKk86pXSIH7JIo8vsqNT9Ybi5G1zJ+3VBiyqm1orZnLjq/Xh0LjuLyXSzT8M/S04N",
+	"WhIYgyCUQyboKASl3o/9U/8/myhjUO5xEm25EhSP9i3Wu5A9Tms9y2QHlspdRHVoVYqoIA582iumauIw",
+	"zrmM2hVbXZt82zVXcwBp1T0NIbpw7B8JZmB6U5hhnSYf1bouv4eAbiv8nXxdlJu+USZ1rZuOD6oqznlM",
+	"PnKHYzMXId3cwBG43+0NOqvO67JYXxaJpNME36QO8xiKZA4G9tSZ6q4jjFeI75/3csXVfrWW+edWdw3r",
+	"8MA19od6n8aN4qrU5mVb8qe+PNweMscd2DRu0YFzkabjQStsf+7/9cWUaQDsskovwR6LDuHAqX63mZdK",
+	"gNEFDmObyebohCnt3ZWw28YxuDUt4CFkwXr+ee+glVGmIDmp4zrA5lTxpcXY3RJQnR4BVK8otH1zPhAU",
+	"tsFBwKJUtBWqeSNUBAeaDBzWuVV2Wf6l6Bu/dP2wb9YnpuKvsodbMyZ3iACjR37DA2yyeS5lg79RTL9G",
+	"NIem6nSn0LKa1aHjCFO4/0TBIizVMw2VBcTy2LLlHC8YMru/k6v2ubFME3eQn1g7N5cnJ9SB3VDP/ACa",
+	"E7NUIeSwl4JI7vad2H5sGy3KOM7OaKbm/gskjWd8CrR+bRiaxKjtY+IWXFlvb1odR9m5yhy6C9buJNe4",
+	"HeBR+l2s0+gKPuIa/I+bTx8DZuRYCVA5uLFcRTyJmP8suLt/ZZEOTTY+3VmU7S0kjjxEToGh70QiYnA7",
+	"6L1ExtuZTzozE71QPqIirCHBxdWxNogvqhncvEZane47T/CPYrHePTt54Pqtx7J+R0gGD8B3jAj/O0h7",
+	"vbPw7JQlXEV6xkZLK2DJjLgRF+fwZ9F5VgA8EP7+knaCrW/a4T0IokXprEnsjIMDdYOX0XD8bR1H2WjJ",
+	"qFNbtSyyM4Hv4xUJLQr08a+xPsP/H41n9435IOe1WYPSsLFWottKXtlMQ/gINbtmxkRFt+v+PR1s83sU",
+	"+u3JA/RfzbPnQ6dtmPSSyQKflKjM+Od1UOS91Kzp52rpBU9AzAUHG0wtYOpCMpH5XChTInf8Ff/k5qbw",
+	"6jEs5MrZo3jlVLXNMB2oXSxrIy+oOq0PPi68aG7QK/R8O9DzrSUtVbffgAG7PAQwzvgUgpBo9bfvTqka",
+	"Pcc7Qsv41kTTnnsnvw2ZpnXN53Kiz56z8Qv24U54s6fnFEEc4hT3rJT5gq/WrJAPesFmXKHaCfrw3VRr",
+	"zSmICk7FnQkVxZAa68lntLY+TqfFGd3gkAl5kiyBc8PIsUIKALaYyFiwkbYTOoUZSE4JmNG4zSciFA72",
+	"DezVlOeuH0RCzheZgCAv6MbVsOHbfP+mU+G3sKRc/WM+/6DTBBLA9l5Frl10jnzdp1/9Hgf6PZRY0KoL",
+	"iLCvzmF5PNJdPYZ5IjLxsULM9JHHjb3xzgpEqKfbv90XnsSX+3qn+D3cKeL1R6z1VEQMqGpmGmiaiZS0",
+	"ZHW/iFcRrRLm5jG6FQ9fkx7TmqN8/kOPHLuFjbUrT/e7pxfdNyWh7H63190jkc5XqGEgvaL94ZgowhTl",
+	"TUAurnBb5tA3F/OHLK5Cz18Lyzt3q7UiXL9IUIC+vVsFXzvEjAI/SY2uPgcLAjeVsTzGiGZSuHXPG/y6",
+	"53h2UxK3shPMT8QKVeM39Aw1dZGzLedm6eZbtqfOqARafhZ6Hmf0bXhfiEEfUj1INHVMoaBrMRu5hlVL",
+	"+qdYIvXRPNHjhM+Kb739/AebimXdayXNCGfpa/AykcIZvf97inNQ1JUAcXV/+/rx7fXVCrO+fSZOxsRO",
+	"atT3OikUSqzhDcG1U6lQ9NlreRAXjjTl4QPTGFnLy13+LlPxbPhCln4XSzXFLED8VLWQLHujVogVw5bF",
+	"/1IeY4oQDuCIJLTp6rTYcGIMbyixQL6PYbdpPAWhOi+2GngfnrSgM1oo+3PMMeHSNH/k6lGEKSalgyni",
+	"qebzUr6kqqnXIm45hYvPuOJjMYMASjCsSKKrWBAxPdS1FC7JF1mvs0gaIEgudz8JulcLIDlnEjuBnlHa",
+	"whU7SM5IhYxJCgiei5NZ8IjFwtr6deTLjXkyxux/xbhagv71TMDyxGFdcGmJyxmlvQvf+KDjqHF8fYMn",
+	"cIXlznNlEfCAOTDlCd7Uj7SeToVwn2CRXutbFcpY0g5Y+Vh2gPfqJG554zR1yzSOfU18UiwyXUMOAD6s",
+	"dLHjPida39d8570cw4GWQMzZ9iXEsokM6zoD830J67JctvIhp6kP54ibIPDjgC9CiQePd2kkbdOr5CEP",
+	"PCcm/iy8jVETNa/f4K7iGrp059ccNMu3kYWyMruhBnlTjKW3azvSJeRfmIC4Hd0/MJPZNTZxX0jJDeCG",
+	"EFGs+ElPOdm0gkvwmbP95sPFO6u71f8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

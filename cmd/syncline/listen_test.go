@@ -73,6 +73,29 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 	until("the address after a reset", `SELECT jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks') = 1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`)
 	until("the subscription after a reset", subscribed)
 
+	// A service that is paused listens to nobody; when it goes on it does again.
+	address := func() (at string) {
+		t.Helper()
+		if err := db.QueryRow(t.Context(), `SELECT '/connections/' || translate(c.name, '/', '~') FROM connections c WHERE c.connector = 'zendesk'`).Scan(&at); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Replace(at, "~", "%2F", 1)
+	}()
+	if page := ada.get(address); !strings.Contains(page, "Told of changes") || !strings.Contains(page, "it tells") {
+		t.Errorf("the connection's page says %.2000s", page)
+	}
+	if page := ada.post("/services/crm-contact-sync:pause", url.Values{}); !strings.HasPrefix(page, "200") {
+		t.Fatalf("pausing gets %.300s", page)
+	}
+	until("the end while it is paused", `SELECT NOT EXISTS (SELECT FROM connection_subscriptions)`)
+	if page := ada.get(address); strings.Contains(page, "Told of changes") {
+		t.Error("the connection's page says that it is told of changes while nobody listens")
+	}
+	if page := ada.post("/services/crm-contact-sync:resume", url.Values{}); !strings.HasPrefix(page, "200") {
+		t.Fatalf("going on gets %.300s", page)
+	}
+	until("the subscriptions when it goes on", subscribed)
+
 	if page := ada.post("/services/crm-contact-sync:archive", url.Values{"confirm": {"crm-contact-sync"}}); !strings.HasPrefix(page, "200") {
 		t.Fatalf("archiving gets %.300s", page)
 	}

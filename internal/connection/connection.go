@@ -7,6 +7,7 @@ package connection
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,7 +120,7 @@ func checkSettings(spec connector.Spec, in connector.Settings) (connector.Settin
 func standIn(s connector.Setting) string {
 	switch s.Kind {
 	case connector.Integer:
-		return "1"
+		return strconv.Itoa(max(1, s.Min))
 	case connector.Boolean:
 		return "true"
 	case connector.Choice:

@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -34,7 +36,62 @@ type Listening struct {
 	Sealed    []byte   // a connector.Subscription
 	Offered   []byte   // a secret that came to the address while we asked
 	RenewAt   *time.Time
-	Claimed   bool // somebody asks the vendor just now
+	Claimed   bool       // somebody asks the vendor just now
+	Since     *time.Time // since when the vendor tells; nil until it first agreed
+	EndsAt    *time.Time // when that ends unless it is renewed; nil is never
+	Reason    string     // why asking last failed, for people
+}
+
+// Telling is how it stands with a subscription.
+type Telling string
+
+// The states of a subscription.
+const (
+	Asking  Telling = "asking"  // the vendor has not answered yet
+	Active  Telling = "active"  // the vendor tells of changes
+	Failing Telling = "failing" // asking, or asking to go on, failed; it is asked again
+)
+
+// State says how it stands.
+func (l Listening) State() Telling {
+	switch {
+	case l.Reason != "":
+		return Failing
+	case l.Since == nil:
+		return Asking
+	}
+	return Active
+}
+
+// Listening says how it stands with the connection's subscription; nil when there is none.
+func (m *Manager) Listening(ctx context.Context, who auth.Principal, ref string) (*Listening, error) {
+	if err := who.May(auth.ViewConnections); err != nil {
+		return nil, err
+	}
+	var l Listening
+	var there bool
+	err := m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		c, err := tx.Connection(ctx, ref)
+		if err != nil {
+			return err
+		}
+		l, there, err = tx.Subscription(ctx, c.ID)
+		return err
+	})
+	if err != nil || !there {
+		return nil, err
+	}
+	l.Sealed, l.Offered = nil, nil
+	return &l, nil
+}
+
+// noteListening writes what became of a subscription into the audit log. It is nobody's doing but ours.
+func noteListening(ctx context.Context, tx Tx, c Connection, action string, detail map[string]any) error {
+	if detail == nil {
+		detail = map[string]any{}
+	}
+	detail["name"] = c.Name
+	return tx.Audit(ctx, auth.System(tx.Tenant(), "subscriptions").Did("connection."+action, c.ID.Public(), detail))
 }
 
 // ListenTx is what keeping subscriptions needs of a transaction.
@@ -125,7 +182,8 @@ func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string
 	if err != nil || !claimed {
 		return false, err
 	}
-	if l.Callback != "" && l.Callback != callback { // this installation has another address now
+	moved := l.Callback != "" && l.Callback != callback
+	if moved { // this installation has another address now
 		err = m.unsubscribe(ctx, id, c, sub, sandboxed, had)
 		had = connector.Subscription{}
 	}
@@ -139,21 +197,22 @@ func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string
 	// What was answered is kept even when nobody waits for it any more.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return err == nil, errors.Join(err, m.keepSubscription(ctx, id, c.ID, l, callback, next, err != nil))
+	return err == nil, errors.Join(err, m.keepSubscription(ctx, id, c, l, callback, moved, had, next, err))
 }
 
-func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c ID, l Listening, callback string, next connector.Subscription, failed bool) error {
+// keepSubscription keeps what came of asking: had is what there was before, failed why it did not come about.
+func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c Connection, l Listening, callback string, moved bool, had, next connector.Subscription, failed error) error {
 	return m.inTx(ctx, id, func(tx Tx) error {
 		key, err := tx.TenantKeyToSeal(ctx)
 		if err != nil {
 			return err
 		}
-		now, _, err := tx.Subscription(ctx, c)
+		now, _, err := tx.Subscription(ctx, c.ID)
 		if err != nil {
 			return err
 		}
 		if now.Offered != nil {
-			secret, err := m.vault.Open(key, id, vault.ConnectionName(c)+offerSealed, now.Offered)
+			secret, err := m.vault.Open(key, id, vault.ConnectionName(c.ID)+offerSealed, now.Offered)
 			if err != nil {
 				return err
 			}
@@ -163,22 +222,50 @@ func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c ID, l Li
 		if err != nil {
 			return err
 		}
-		if l.Sealed, err = m.vault.Seal(key, id, vault.ConnectionName(c)+subscriptionSealed, plain); err != nil {
+		if l.Sealed, err = m.vault.Seal(key, id, vault.ConnectionName(c.ID)+subscriptionSealed, plain); err != nil {
 			return err
 		}
+		if moved && l.Since != nil {
+			if err := noteListening(ctx, tx, c, "unsubscribed", map[string]any{"callback": l.Callback}); err != nil {
+				return err
+			}
+			l.Since, l.EndsAt = nil, nil
+		}
 		l.Callback, l.RenewAt = callback, nil
-		switch {
-		case failed:
+		if failed != nil {
 			at := tx.Now().Add(listenAgain)
 			l.RenewAt = &at
-		case !next.RenewAt.IsZero():
-			l.RenewAt = &next.RenewAt
+			_, l.Reason = Health(failed)
+		} else if err := m.agreed(ctx, tx, c, &l, had, next); err != nil {
+			return err
 		}
 		if l.Consumers == nil {
 			l.Consumers = []string{}
 		}
-		return tx.SaveSubscription(ctx, c, l)
+		return tx.SaveSubscription(ctx, c.ID, l)
 	})
+}
+
+// agreed notes that the vendor tells, and until when. That another service listens to what there was is nothing new.
+func (m *Manager) agreed(ctx context.Context, tx Tx, c Connection, l *Listening, had, next connector.Subscription) error {
+	l.Reason, l.EndsAt = "", nil
+	detail := map[string]any{"callback": l.Callback}
+	if !next.RenewAt.IsZero() {
+		l.RenewAt = &next.RenewAt
+	}
+	if !next.EndsAt.IsZero() {
+		l.EndsAt = &next.EndsAt
+		detail["until"] = next.EndsAt.UTC()
+	}
+	if l.Since == nil {
+		at := tx.Now()
+		l.Since = &at
+		return noteListening(ctx, tx, c, "subscribed", detail)
+	}
+	if had.EndsAt.Equal(next.EndsAt) && maps.Equal(had.IDs, next.IDs) {
+		return nil
+	}
+	return noteListening(ctx, tx, c, "subscription_renewed", detail)
 }
 
 func (m *Manager) unsealSubscription(ctx context.Context, tx Tx, c ID, sealed []byte) (s connector.Subscription, err error) {
@@ -232,7 +319,7 @@ func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string,
 		return err
 	}
 	var had connector.Subscription
-	last := false
+	callback, last := "", false
 	err = m.inTx(ctx, id, func(tx Tx) error {
 		l, there, err := tx.Subscription(ctx, c.ID)
 		if err != nil || !there || !slices.Contains(l.Consumers, consumer) {
@@ -245,6 +332,7 @@ func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string,
 		if !claimed {
 			return &connector.Error{Class: connector.Retry, Code: "connection.busy", Message: "The connection's vendor is being asked to tell of changes just now. It is tried again."}
 		}
+		callback = l.Callback
 		l.Consumers = slices.DeleteFunc(l.Consumers, func(s string) bool { return s == consumer })
 		if last = len(l.Consumers) == 0; !last {
 			return tx.SaveSubscription(ctx, c.ID, l)
@@ -258,5 +346,36 @@ func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string,
 	if err := m.unsubscribe(ctx, id, c, sub, sandboxed, had); err != nil {
 		return err // the claim runs out, and it is tried again
 	}
-	return m.inTx(ctx, id, func(tx Tx) error { return tx.DropSubscription(ctx, c.ID) })
+	return m.inTx(ctx, id, func(tx Tx) error {
+		if err := tx.DropSubscription(ctx, c.ID); err != nil {
+			return err
+		}
+		return noteListening(ctx, tx, c, "unsubscribed", map[string]any{"callback": callback})
+	})
+}
+
+// Leave ends the listening of a service that rests: nothing else that a connector left there goes.
+func (m *Manager) Leave(ctx context.Context, id tenant.ID, ref, consumer string) error {
+	listens := false
+	err := m.inTx(ctx, id, func(tx Tx) error {
+		c, err := tx.Connection(ctx, ref)
+		if err != nil {
+			return err
+		}
+		l, _, err := tx.Subscription(ctx, c.ID)
+		listens = slices.Contains(l.Consumers, consumer)
+		return err
+	})
+	if err != nil || !listens {
+		return err
+	}
+	system, _, err := m.Open(ctx, id, ref, connector.Env{Consumer: consumer})
+	if err != nil {
+		return err
+	}
+	err = m.leave(ctx, id, ref, consumer, system)
+	if closing := system.Close(); err == nil && closing != nil {
+		err = fmt.Errorf("closing: %w", closing)
+	}
+	return err
 }

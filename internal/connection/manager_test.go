@@ -120,6 +120,7 @@ type bench struct {
 	id      tenant.ID
 	who     auth.Principal
 	probe   *probe
+	vault   *vault.Vault
 	secrets *vault.Secrets
 }
 
@@ -128,7 +129,7 @@ func setUp(t *testing.T, guard connection.GuardOptions) *bench {
 	url := storetest.URL(t)
 	db := storetest.Open(t, url, nil)
 	v := storetest.Vault(t)
-	b := &bench{t: t, db: db, url: url, id: storetest.Tenant(t, db), probe: &probe{}}
+	b := &bench{t: t, db: db, url: url, vault: v, id: storetest.Tenant(t, db), probe: &probe{}}
 	b.who = auth.System(b.id, "test")
 	b.secrets = vault.NewSecrets(v, db.Operator(), store.InTx(db, func(tx *store.Tx) vault.Tx { return tx }))
 	g, err := connection.NewGuard(guard)

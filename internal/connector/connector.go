@@ -65,6 +65,7 @@ type Setting struct {
 	Required bool     `json:"required,omitempty"`
 	Secret   bool     `json:"secret,omitempty"` // sealed at rest, never shown again
 	Lines    int      `json:"-"`                // the form has so many lines for it; 0 and 1 are one
+	Min, Max int      `json:"-"`                // of an Integer; Max 0 is no bound
 }
 
 // Settings are the values of a connection by setting name, secrets included, defaults filled in by Spec.Check.

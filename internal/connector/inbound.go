@@ -35,6 +35,7 @@ type Subscription struct {
 	IDs     map[string]string `json:"ids,omitempty"`    // the vendor's ids, by the vendor's name of an object; "" is all objects
 	Secret  string            `json:"secret,omitempty"` // what the vendor signs with
 	RenewAt time.Time         `json:"renewAt,omitzero"` // it ends some time after; zero is never
+	EndsAt  time.Time         `json:"endsAt,omitzero"`  // when it ends unless it is renewed; zero is never
 }
 
 // Subscriber is a system whose vendor can be asked to tell of changes.

@@ -110,8 +110,12 @@ func (d Setting) problem(v string) string {
 	}
 	switch d.Kind {
 	case Integer:
-		if _, err := strconv.Atoi(v); err != nil {
+		n, err := strconv.Atoi(v)
+		if err != nil {
 			return fmt.Sprintf("%s must be a whole number.", d.Name)
+		}
+		if d.Max > 0 && (n < d.Min || n > d.Max) {
+			return fmt.Sprintf("%s must be a number from %d to %d.", d.Name, d.Min, d.Max)
 		}
 	case Boolean:
 		if v != "true" && v != "false" {

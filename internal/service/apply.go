@@ -387,6 +387,46 @@ func (m *Manager) forgetSources(ctx context.Context, tx Tx, s Service, before, a
 	return nil
 }
 
+// quiet ends a paused service's part in a connection's subscription. A service that went on meanwhile opens its systems anew, which
+// listens again.
+func (m *Manager) quiet(ctx context.Context, a CleanArgs) (later bool, err error) {
+	name, paused := "", false
+	look := func(tx Tx) error {
+		s, err := tx.LockService(ctx, a.ServiceID.Public())
+		if err != nil {
+			return err
+		}
+		if paused = s.State == Paused; !paused {
+			return nil
+		}
+		if later, err = tx.Stopping(ctx, s.ID); err != nil {
+			return err
+		}
+		r, err := tx.Revision(ctx, s.ID, a.Revision)
+		if err != nil {
+			return err
+		}
+		name = r.Document.ConnectionName(string(a.System))
+		return nil
+	}
+	if err := m.inTx(ctx, a.TenantID, look); err != nil || later || !paused || name == "" {
+		return later, err
+	}
+	err = m.connections.Leave(ctx, a.TenantID, name, a.ServiceID.Consumer())
+	if fault.IsCode(err, "connection.not_found") {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, m.inTx(ctx, a.TenantID, func(tx Tx) error {
+		if err := look(tx); err != nil || paused {
+			return err
+		}
+		return tx.RestartServicesUsing(ctx, name)
+	})
+}
+
 // CleanArgs asks a worker to remove what a connector left in a system for a service: the objects of that revision that do
 // not take part any more.
 type CleanArgs struct {
@@ -394,6 +434,8 @@ type CleanArgs struct {
 	ServiceID ID            `json:"serviceId"`
 	Revision  int           `json:"revision"`
 	System    record.System `json:"system"`
+	// Paused asks for no more than that the vendor need not tell of changes while the service is paused.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // Kind names the job.
@@ -409,6 +451,9 @@ func (CleanArgs) Pool() string { return ChoresPool }
 // document holds it. later asks to be called again in a while: a worker is still about to stop. last says that it will not
 // be called again if it fails.
 func (m *Manager) Clean(ctx context.Context, a CleanArgs, last bool) (later bool, err error) {
+	if a.Paused {
+		return m.quiet(ctx, a)
+	}
 	var objects []record.Object
 	var name string
 	var owned bool

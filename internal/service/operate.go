@@ -10,12 +10,28 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
-// Pause stops a service until Resume. What it owes waits; a run under way goes on then.
+// Pause stops a service until Resume. What it owes waits; a run under way goes on then. Vendors need not tell of changes meanwhile:
+// when it works again they are asked again.
 func (m *Manager) Pause(ctx context.Context, who auth.Principal, ref string, ifMatch *int64) (Service, error) {
-	return m.move(ctx, who, auth.RunServices, ref, ifMatch, Paused, "service.paused", nil)
+	return m.move(ctx, who, auth.RunServices, ref, ifMatch, Paused, "service.paused", func(ctx context.Context, tx Tx, s Service, was State) (Service, error) {
+		if was == Draft {
+			return s, nil
+		}
+		r, err := tx.Revision(ctx, s.ID, s.Revision)
+		if err != nil {
+			return s, err
+		}
+		for _, system := range r.Document.Systems {
+			if err := tx.Enqueue(ctx, CleanArgs{TenantID: tx.Tenant(), ServiceID: s.ID, Revision: r.Number, System: record.System(system.ID), Paused: true}); err != nil {
+				return s, err
+			}
+		}
+		return s, nil
+	})
 }
 
 // Resume lets a paused or archived service, or one that waits for a person, work again.

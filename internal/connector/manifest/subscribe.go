@@ -37,7 +37,8 @@ func (s *system) Subscribe(ctx context.Context, callback string, had connector.S
 	sc := s.scope.with(scope{"callback": callback, "secret": secret})
 	if d := duration(sub.Lasts, 0); d > 0 {
 		now := s.client.Now()
-		sc["expires"] = now.Add(d).UTC().Format(time.RFC3339)
+		next.EndsAt = now.Add(d).UTC()
+		sc["expires"] = next.EndsAt.Format(time.RFC3339)
 		next.RenewAt = now.Add(d * 2 / 3)
 	}
 	for _, native := range s.subscribed() {

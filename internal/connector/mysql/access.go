@@ -17,6 +17,7 @@ import (
 	driverpkg "github.com/go-sql-driver/mysql"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/failover"
 )
 
 // Times that bound what a server that has stopped answering can cost.
@@ -26,7 +27,9 @@ const (
 	lockWaitSecs   = "10"            // how long a write waits for somebody else's lock before the batch is tried again later
 	readLockSecs   = "20"            // how long a locking read waits; above the 10 s that semi-synchronous replication may hold a commit
 	connectionLife = 10 * time.Minute
-	maxConnections = 6 // of each of the two pools
+	poolSize       = 6 // of each of the two pools, unless the settings say otherwise
+	leastPool      = 2
+	mostPool       = 50
 )
 
 // strictMode makes the server refuse what it cannot store, instead of storing something else.
@@ -38,6 +41,8 @@ type access struct {
 	port                           int
 	encryption                     string // the tls setting
 	tls                            *tls.Config
+	pool                           int              // connections of each of the two pools
+	second                         *failover.Dialer // nil where there is no second host
 	dial                           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -47,9 +52,18 @@ func newAccess(settings connector.Settings, env connector.Env) (access, error) {
 		return access{}, &connector.Error{Class: connector.Reconnect, Code: "mysql.port", Message: "The port must be a number from 1 to 65535; correct it in the connection."}
 	}
 	a := access{host: settings["host"], user: settings["user"], password: settings["password"], database: settings["database"],
-		port: port, encryption: settings["tls"], dial: env.Dial}
+		port: port, encryption: settings["tls"], pool: poolSize, dial: env.Dial}
 	if a.dial == nil {
 		a.dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	if n := settings["maxConnections"]; n != "" {
+		if a.pool, err = strconv.Atoi(n); err != nil {
+			return access{}, err // Spec.Check lets none through
+		}
+	}
+	if settings["secondHost"] != "" {
+		a.second = failover.New(a.host, settings["port"], settings["secondHost"], a.dial)
+		a.dial = a.second.Dial
 	}
 	if a.encryption == "" {
 		a.encryption = "preferred"
@@ -61,6 +75,9 @@ func newAccess(settings connector.Settings, env connector.Env) (access, error) {
 		}
 		a.tls.ServerName = a.host
 		a.tls.InsecureSkipVerify = a.encryption != "verify"
+		if a.second != nil {
+			a.second.Trust(a.tls)
+		}
 	}
 	return a, nil
 }
@@ -96,8 +113,8 @@ func (a access) newPool(variables map[string]string, statements ...string) (*poo
 		return nil, err
 	}
 	db := sql.OpenDB(prepared{dialer, statements})
-	db.SetMaxOpenConns(maxConnections)
-	db.SetMaxIdleConns(maxConnections)
+	db.SetMaxOpenConns(a.pool)
+	db.SetMaxIdleConns(a.pool)
 	db.SetConnMaxIdleTime(time.Minute)
 	db.SetConnMaxLifetime(connectionLife)
 	return &pool{db}, nil

@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/failover"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -41,6 +43,9 @@ func (mysqlConnector) Spec() connector.Spec {
 			{Name: "password", Title: "Password", Kind: connector.Text, Secret: true, Doc: "The password of the account."},
 			{Name: "tls", Title: "Encryption", Kind: connector.Choice, Default: "preferred", Choices: []string{"false", "preferred", "required", "verify"},
 				Doc: "false: never; preferred: when the server offers it; required: always, any certificate; verify: always, and the certificate must be valid for the host."},
+			failover.Setting(),
+			{Name: "maxConnections", Title: "Most connections", Kind: connector.Integer, Default: strconv.Itoa(poolSize), Min: leastPool, Max: mostPool,
+				Doc: "The most connections to read that each service keeps open, and as many again to write, from 2 to 50."},
 			{Name: "table", Title: "Table", Kind: connector.Text, Doc: "The table to sync when the service names no object."},
 		},
 		Detections: []string{byLog, byTimestamp, bySweep},
@@ -174,4 +179,15 @@ func (s *system) Close() error {
 		s.writes.Close()
 	}
 	return nil
+}
+
+// Account is what budgets are kept by: a database has none.
+func (s *system) Account() string { return "" }
+
+// Gauges says whether the second host is used.
+func (s *system) Gauges() (g connector.Gauges) {
+	if s.access.second != nil {
+		g.Endpoint = s.access.second.Endpoint()
+	}
+	return g
 }

@@ -96,7 +96,7 @@ func (s *system) stream(ctx context.Context, c *pgconn.PgConn) (*logStream, erro
 		}
 		st.queues[t.oid] = &queue{t: t}
 	}
-	config, err := dialConfig(s.settings, s.env, "syncline stream "+s.consumer())
+	config, err := dialConfig(s.settings, s.env, s.second, "syncline stream "+s.consumer())
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/failover"
 )
 
-// A system uses at most poolSize connections for statements and one for watching; a stream of cdc has one more.
-const poolSize = 3
+// A system uses at most so many connections for statements, unless its settings say otherwise, and one for watching; a stream of cdc has
+// one more.
+const (
+	poolSize  = 3
+	leastPool = 2
+	mostPool  = 50
+)
 
 // session is how our connections behave, whatever the role's or database's own settings say: text forms of values that
 // we can read; and plans that follow indexes, because whatever we ask is a range of one or a list of keys, while the
@@ -37,15 +43,22 @@ var session = map[string]string{
 	"jit":                "off",
 }
 
-func newPool(settings connector.Settings, env connector.Env) (*pgxpool.Pool, error) {
+func newPool(settings connector.Settings, env connector.Env, second *failover.Dialer) (*pgxpool.Pool, error) {
 	base, err := pgxpool.ParseConfig(placeholder)
 	if err != nil {
 		return nil, unclassified("opening", err)
 	}
-	if err := configure(&base.ConnConfig.Config, settings, env, "syncline "+env.Consumer); err != nil {
+	if err := configure(&base.ConnConfig.Config, settings, env, second, "syncline "+env.Consumer); err != nil {
 		return nil, err
 	}
 	base.MaxConns = poolSize
+	if settings["maxConnections"] != "" {
+		n, err := strconv.ParseInt(settings["maxConnections"], 10, 32)
+		if err != nil {
+			return nil, unclassified("opening", err) // Spec.Check lets none through
+		}
+		base.MaxConns = int32(n)
+	}
 	base.MinConns = 0
 	base.MaxConnIdleTime = 5 * time.Minute
 	base.MaxConnLifetime = time.Hour
@@ -60,24 +73,28 @@ func newPool(settings connector.Settings, env connector.Env) (*pgxpool.Pool, err
 const placeholder = "host=127.0.0.1 port=1 user=none password=none dbname=none sslmode=disable connect_timeout=10 target_session_attrs=any"
 
 // dialConfig is the configuration of one connection outside the pool, called name in the server's list.
-func dialConfig(settings connector.Settings, env connector.Env, name string) (*pgconn.Config, error) {
+func dialConfig(settings connector.Settings, env connector.Env, second *failover.Dialer, name string) (*pgconn.Config, error) {
 	c, err := pgconn.ParseConfig(placeholder)
 	if err != nil {
 		return nil, unclassified("opening", err)
 	}
-	if err := configure(c, settings, env, name); err != nil {
+	if err := configure(c, settings, env, second, name); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func configure(c *pgconn.Config, settings connector.Settings, env connector.Env, name string) error {
+func configure(c *pgconn.Config, settings connector.Settings, env connector.Env, second *failover.Dialer, name string) error {
 	host := settings["host"]
 	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
 		return &connector.Error{Class: connector.Reconnect, Code: "postgresql.host_invalid", Message: "The host must be a name or an address, not a socket's path."}
 	}
 	if env.Dial == nil {
 		return errors.New("postgres: Env.Dial is not set")
+	}
+	dial := env.Dial
+	if second != nil {
+		dial = second.Dial
 	}
 	port := uint64(5432)
 	if settings["port"] != "" {
@@ -93,7 +110,7 @@ func configure(c *pgconn.Config, settings connector.Settings, env connector.Env,
 	// The name is handed to Dial as it is, so that the guard there looks it up and judges the addresses it dials.
 	c.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := env.Dial(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, &dialError{err}
 		}
@@ -109,6 +126,9 @@ func configure(c *pgconn.Config, settings connector.Settings, env connector.Env,
 		}
 		t.ServerName = host
 		t.InsecureSkipVerify = mode != "verify-full"
+		if second != nil {
+			second.Trust(t)
+		}
 		c.TLSConfig = t
 		if mode == "prefer" || mode == "" {
 			c.Fallbacks = []*pgconn.FallbackConfig{{Host: host, Port: c.Port}}

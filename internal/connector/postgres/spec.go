@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/failover"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -42,6 +44,9 @@ func (Connector) Spec() connector.Spec {
 			{Name: "password", Title: "Password", Kind: connector.Text, Secret: true, Doc: "Password of the role; none where the server trusts us otherwise."},
 			{Name: "sslmode", Title: "Encryption", Kind: connector.Choice, Default: "prefer", Choices: []string{"disable", "prefer", "require", "verify-full"},
 				Doc: "disable: never; prefer: when the server offers it; require: always; verify-full: always, and the certificate must be valid for the host."},
+			failover.Setting(),
+			{Name: "maxConnections", Title: "Most connections", Kind: connector.Integer, Default: strconv.Itoa(poolSize), Min: leastPool, Max: mostPool,
+				Doc: "The most connections for statements that each service keeps open, from 2 to 50. Reading and writing share them."},
 			{Name: "schema", Title: "Schema", Kind: connector.Text, Default: "public", Doc: "Schema of the tables that are named without one."},
 			{Name: "table", Title: "Table", Kind: connector.Text, Doc: "The table to sync when the service names no objects; `table` or `schema.table`."},
 			{Name: "timestampColumn", Title: "Timestamp column", Kind: connector.Text,
@@ -61,7 +66,15 @@ func (c Connector) Open(_ context.Context, settings connector.Settings, env conn
 		return nil, &connector.Error{Class: connector.Reject, Code: "postgresql.detection_unknown",
 			Message: fmt.Sprintf("PostgreSQL cannot detect changes by %q; use one of auto, %s.", d, strings.Join(c.Spec().Detections, ", "))}
 	}
-	pool, err := newPool(settings, env)
+	var second *failover.Dialer
+	if settings["secondHost"] != "" && env.Dial != nil {
+		port := settings["port"]
+		if port == "" {
+			port = "5432"
+		}
+		second = failover.New(settings["host"], port, settings["secondHost"], env.Dial)
+	}
+	pool, err := newPool(settings, env, second)
 	if err != nil {
 		return nil, err
 	}
@@ -69,5 +82,5 @@ func (c Connector) Open(_ context.Context, settings connector.Settings, env conn
 	if schema == "" {
 		schema = "public"
 	}
-	return &system{pool: pool, settings: settings, schema: schema, env: env, mostHeld: maxHeld, margin: margin, tables: map[record.Object]*table{}}, nil
+	return &system{pool: pool, second: second, settings: settings, schema: schema, env: env, mostHeld: maxHeld, margin: margin, tables: map[record.Object]*table{}}, nil
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/failover"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // system is one open database.
 type system struct {
 	pool     *pgxpool.Pool
+	second   *failover.Dialer // nil where there is no second host
 	settings connector.Settings
 	schema   string // of tables named without one
 	env      connector.Env
@@ -75,4 +77,15 @@ func (s *system) Close() error {
 	s.stopStream()
 	s.pool.Close()
 	return nil
+}
+
+// Account is what budgets are kept by: a database has none.
+func (s *system) Account() string { return "" }
+
+// Gauges says whether the second host is used.
+func (s *system) Gauges() (g connector.Gauges) {
+	if s.second != nil {
+		g.Endpoint = s.second.Endpoint()
+	}
+	return g
 }

@@ -121,7 +121,7 @@ func (s *system) watched(ctx context.Context, objects []record.Object) (tables [
 }
 
 func (s *system) watchTables(ctx context.Context, tables []*watched, wake func(record.Object)) error {
-	config, err := dialConfig(s.settings, s.env, "syncline watch "+s.consumer())
+	config, err := dialConfig(s.settings, s.env, s.second, "syncline watch "+s.consumer())
 	if err != nil {
 		return err
 	}
