@@ -213,19 +213,19 @@ func (e DeadLetterState) Valid() bool {
 
 // Defines values for DifferenceKind.
 const (
-	Added   DifferenceKind = "added"
-	Changed DifferenceKind = "changed"
-	Removed DifferenceKind = "removed"
+	DifferenceKindAdded   DifferenceKind = "added"
+	DifferenceKindChanged DifferenceKind = "changed"
+	DifferenceKindRemoved DifferenceKind = "removed"
 )
 
 // Valid indicates whether the value is a known member of the DifferenceKind enum.
 func (e DifferenceKind) Valid() bool {
 	switch e {
-	case Added:
+	case DifferenceKindAdded:
 		return true
-	case Changed:
+	case DifferenceKindChanged:
 		return true
-	case Removed:
+	case DifferenceKindRemoved:
 		return true
 	default:
 		return false
@@ -1285,6 +1285,51 @@ func (e SandboxTrouble) Valid() bool {
 	case TokensEnd:
 		return true
 	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SchemaChangeKind.
+const (
+	SchemaChangeKindAdded   SchemaChangeKind = "added"
+	SchemaChangeKindRemoved SchemaChangeKind = "removed"
+	SchemaChangeKindRetyped SchemaChangeKind = "retyped"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeKind enum.
+func (e SchemaChangeKind) Valid() bool {
+	switch e {
+	case SchemaChangeKindAdded:
+		return true
+	case SchemaChangeKindRemoved:
+		return true
+	case SchemaChangeKindRetyped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SchemaChangeState.
+const (
+	SchemaChangeStateAccepted  SchemaChangeState = "accepted"
+	SchemaChangeStateDismissed SchemaChangeState = "dismissed"
+	SchemaChangeStateOpen      SchemaChangeState = "open"
+	SchemaChangeStateOver      SchemaChangeState = "over"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeState enum.
+func (e SchemaChangeState) Valid() bool {
+	switch e {
+	case SchemaChangeStateAccepted:
+		return true
+	case SchemaChangeStateDismissed:
+		return true
+	case SchemaChangeStateOpen:
+		return true
+	case SchemaChangeStateOver:
 		return true
 	default:
 		return false
@@ -4691,6 +4736,56 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
+// SchemaChange defines model for SchemaChange.
+type SchemaChange struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Field The system's name of it.
+	Field   string    `json:"field"`
+	FoundAt time.Time `json:"foundAt"`
+	ID      string    `json:"id"`
+
+	// Is The type it has; empty for one that is gone.
+	Is   string           `json:"is"`
+	Kind SchemaChangeKind `json:"kind"`
+
+	// Name The service's name of it; empty when no mapping names it.
+	Name   string `json:"name"`
+	Object string `json:"object"`
+
+	// Quarantined The field is neither read nor written because of it.
+	Quarantined bool   `json:"quarantined"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// Settled Nothing more will be done about it. An accepted one is not settled until the service took it up.
+	Settled bool `json:"settled"`
+
+	// State open: it waits for somebody; over: the system is again as it was.
+	State   SchemaChangeState `json:"state"`
+	System  string            `json:"system"`
+	Version int64             `json:"version"`
+
+	// Was The type it had in the system's own word; empty for a new one.
+	Was string `json:"was"`
+}
+
+// SchemaChangeKind defines model for SchemaChange.Kind.
+type SchemaChangeKind string
+
+// SchemaChangeList defines model for SchemaChangeList.
+type SchemaChangeList struct {
+	Data    []SchemaChange `json:"data"`
+	HasMore bool           `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// SchemaChangeState open: it waits for somebody; over: the system is again as it was.
+type SchemaChangeState string
+
 // Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
@@ -5599,6 +5694,9 @@ type InRuleAction = string
 // InRun defines model for InRun.
 type InRun = string
 
+// InSchemaChange defines model for InSchemaChange.
+type InSchemaChange = string
+
 // InSecret defines model for InSecret.
 type InSecret = string
 
@@ -6287,6 +6385,18 @@ type ResumeRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AcceptSchemaChangeParams defines parameters for AcceptSchemaChange.
+type AcceptSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DismissSchemaChangeParams defines parameters for DismissSchemaChange.
+type DismissSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -6557,6 +6667,16 @@ type ListServiceRunsParams struct {
 type CreateRunParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListSchemaChangesParams defines parameters for ListSchemaChanges.
+type ListSchemaChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor            `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *SchemaChangeState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
 // ChangeRecordParams defines parameters for ChangeRecord.
@@ -7252,6 +7372,12 @@ type ServerInterface interface {
 	// ResumeRun Go on with a backfill
 	// (POST /v1/runs/{run}:resume)
 	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
+	// AcceptSchemaChange Go by it from now on
+	// (POST /v1/schema-changes/{schemaChange}:accept)
+	AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams)
+	// DismissSchemaChange Leave the field alone
+	// (POST /v1/schema-changes/{schemaChange}:dismiss)
+	DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -7375,6 +7501,9 @@ type ServerInterface interface {
 	// CreateRun Run a service now
 	// (POST /v1/services/{service}/runs)
 	CreateRun(w http.ResponseWriter, r *http.Request, service InService, params CreateRunParams)
+	// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+	// (GET /v1/services/{service}/schema-changes)
+	ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams)
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService)
@@ -8161,6 +8290,18 @@ func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InR
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AcceptSchemaChange Go by it from now on
+// (POST /v1/schema-changes/{schemaChange}:accept)
+func (_ Unimplemented) AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DismissSchemaChange Leave the field alone
+// (POST /v1/schema-changes/{schemaChange}:dismiss)
+func (_ Unimplemented) DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 // (GET /v1/schemas/connector.json)
 func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
@@ -8404,6 +8545,12 @@ func (_ Unimplemented) ListServiceRuns(w http.ResponseWriter, r *http.Request, s
 // CreateRun Run a service now
 // (POST /v1/services/{service}/runs)
 func (_ Unimplemented) CreateRun(w http.ResponseWriter, r *http.Request, service InService, params CreateRunParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+// (GET /v1/services/{service}/schema-changes)
+func (_ Unimplemented) ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -13836,6 +13983,106 @@ func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// AcceptSchemaChange operation middleware
+func (siw *ServerInterfaceWrapper) AcceptSchemaChange(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schemaChange" -------------
+	var schemaChange InSchemaChange
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schemaChange", chi.URLParam(r, "schemaChange"), &schemaChange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schemaChange", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcceptSchemaChangeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcceptSchemaChange(w, r, schemaChange, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissSchemaChange operation middleware
+func (siw *ServerInterfaceWrapper) DismissSchemaChange(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schemaChange" -------------
+	var schemaChange InSchemaChange
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schemaChange", chi.URLParam(r, "schemaChange"), &schemaChange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schemaChange", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissSchemaChangeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissSchemaChange(w, r, schemaChange, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnectorSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -16025,6 +16272,74 @@ func (siw *ServerInterfaceWrapper) CreateRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ListSchemaChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListSchemaChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSchemaChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSchemaChanges(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceStatus operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *http.Request) {
 
@@ -17703,6 +18018,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/schema-changes/{schemaChange}:accept", wrapper.AcceptSchemaChange)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/schema-changes/{schemaChange}:dismiss", wrapper.DismissSchemaChange)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
 	})
 	r.Group(func(r chi.Router) {
@@ -18068,6 +18392,8 @@ type RuleActionJSONResponse RuleAction
 type RunJSONResponse Run
 
 type RunListJSONResponse RunList
+
+type SchemaChangeJSONResponse SchemaChange
 
 type ServiceResponseHeaders struct {
 	ETag string
@@ -23270,6 +23596,94 @@ func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRu
 	return err
 }
 
+type AcceptSchemaChangeRequestObject struct {
+	SchemaChange InSchemaChange `json:"schemaChange"`
+	Params       AcceptSchemaChangeParams
+}
+
+type AcceptSchemaChangeResponseObject interface {
+	VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error
+}
+
+type AcceptSchemaChange200JSONResponse struct{ SchemaChangeJSONResponse }
+
+func (response AcceptSchemaChange200JSONResponse) VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptSchemaChangedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AcceptSchemaChangedefaultApplicationProblemPlusJSONResponse) VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissSchemaChangeRequestObject struct {
+	SchemaChange InSchemaChange `json:"schemaChange"`
+	Params       DismissSchemaChangeParams
+}
+
+type DismissSchemaChangeResponseObject interface {
+	VisitDismissSchemaChangeResponse(w http.ResponseWriter) error
+}
+
+type DismissSchemaChange200JSONResponse struct{ SchemaChangeJSONResponse }
+
+func (response DismissSchemaChange200JSONResponse) VisitDismissSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissSchemaChangedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DismissSchemaChangedefaultApplicationProblemPlusJSONResponse) VisitDismissSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorSchemaRequestObject struct {
 }
 
@@ -25262,6 +25676,50 @@ func (response CreateRundefaultApplicationProblemPlusJSONResponse) VisitCreateRu
 	return err
 }
 
+type ListSchemaChangesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListSchemaChangesParams
+}
+
+type ListSchemaChangesResponseObject interface {
+	VisitListSchemaChangesResponse(w http.ResponseWriter) error
+}
+
+type ListSchemaChanges200JSONResponse SchemaChangeList
+
+func (response ListSchemaChanges200JSONResponse) VisitListSchemaChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSchemaChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListSchemaChangesdefaultApplicationProblemPlusJSONResponse) VisitListSchemaChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceStatusRequestObject struct {
 	Service InService `json:"service"`
 }
@@ -27232,6 +27690,12 @@ type StrictServerInterface interface {
 	// ResumeRun Go on with a backfill
 	// (POST /v1/runs/{run}:resume)
 	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
+	// AcceptSchemaChange Go by it from now on
+	// (POST /v1/schema-changes/{schemaChange}:accept)
+	AcceptSchemaChange(ctx context.Context, request AcceptSchemaChangeRequestObject) (AcceptSchemaChangeResponseObject, error)
+	// DismissSchemaChange Leave the field alone
+	// (POST /v1/schema-changes/{schemaChange}:dismiss)
+	DismissSchemaChange(ctx context.Context, request DismissSchemaChangeRequestObject) (DismissSchemaChangeResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -27355,6 +27819,9 @@ type StrictServerInterface interface {
 	// CreateRun Run a service now
 	// (POST /v1/services/{service}/runs)
 	CreateRun(ctx context.Context, request CreateRunRequestObject) (CreateRunResponseObject, error)
+	// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+	// (GET /v1/services/{service}/schema-changes)
+	ListSchemaChanges(ctx context.Context, request ListSchemaChangesRequestObject) (ListSchemaChangesResponseObject, error)
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
@@ -30757,6 +31224,60 @@ func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// AcceptSchemaChange operation middleware
+func (sh *strictHandler) AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams) {
+	var request AcceptSchemaChangeRequestObject
+
+	request.SchemaChange = schemaChange
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptSchemaChange(ctx, request.(AcceptSchemaChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptSchemaChange")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcceptSchemaChangeResponseObject); ok {
+		if err := validResponse.VisitAcceptSchemaChangeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissSchemaChange operation middleware
+func (sh *strictHandler) DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams) {
+	var request DismissSchemaChangeRequestObject
+
+	request.SchemaChange = schemaChange
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissSchemaChange(ctx, request.(DismissSchemaChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissSchemaChange")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissSchemaChangeResponseObject); ok {
+		if err := validResponse.VisitDismissSchemaChangeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnectorSchema operation middleware
 func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetConnectorSchemaRequestObject
@@ -31970,6 +32491,33 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 	}
 }
 
+// ListSchemaChanges operation middleware
+func (sh *strictHandler) ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams) {
+	var request ListSchemaChangesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSchemaChanges(ctx, request.(ListSchemaChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSchemaChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSchemaChangesResponseObject); ok {
+		if err := validResponse.VisitListSchemaChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceStatus operation middleware
 func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService) {
 	var request GetServiceStatusRequestObject
@@ -32987,935 +33535,947 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/d9w2ki/6r+D0m3Oyu5dSJNlOJtIPdxXH3viOY3ttZ3LeJr4xmkR3I2IDDAGq3ePj//0dVAEgSAJs",
-	"sqVkx+ft/rATq0kCKBQK9fVTHxe53FZSMKHV4vLjYsNowWr4zydv6dr8b8FUXvNKcykWl4u3G0ZuWa24",
-	"FBlZyZo8W538QHW+IVQU5h8vpGD4l9NFtqjZ7w2vWbG41HXDsoXKN2xLzWf1vmKLy4XSNRfrxadP2eK5",
-	"zCmO0h/0pw2rGdEbRgTbEb3hYk24mvf9T9miojXdMm3X97iplazjK3wv2AeND7wncgVDV3TNyJKtZM0y",
-	"suN6A39VdMvIipfmq2ZC3Hzi94bV+0W2EHRr5pDjSOHstvTDcybWerO4vDg7O8si5HgKH33diDeaahab",
-	"p1SMcEGo2Ns5KkaUeRhmwj5UpSzY4nJFS8XiM8OJ/wwvvetMkGu2BTL9pWarxeXi//myZZQv8TH1pZ/c",
-	"J78AWtd0H8z/Datvec7iZOYFkTUxczELoEThwyk6utniU+9GCBqj57OCbSupmcj3f2P74YSuyQ0DQu5l",
-	"U5N8I3nOgMP1hitiGI0pnRHVGF5XhJKaikJuyY8/PvvulLxhQhO6plwgb3CdAX/Y98iGKiIkUSyXoiBs",
-	"tWK5hiOzZlq1nESF2rHaEwCPY0uBYA0nZhFjByCkyKNH2WLLhfv3+WH6vASy0PJIOv33EeQOBFiB2Iqz",
-	"qpGGRG+oJjtqVkmLzPDu+397D2vfbahmt6wmHOZes1PyE9cb2WjCNawGF2J+f3jx1wxW+vD8guw2TJhH",
-	"uKGGJnlT10A4sSdbWbP0wq3YnSlj7RrTu3vMWq/uayXjMzc3S2KHrkUw6b1syIbesivy4OxhOC2leVm6",
-	"iY3Np73Dpk/qjaaRy+T9v72/JFKUe5wHkAspJBjZM42kk+bvO67YEZNiotkuLn9e/NviXZSpxXXxW6P0",
-	"lgkd323qf/9CEV74KVRUb9oJtE/N5ThxXfGowDWD37D96Kj46twRv22KNUssdwm/jQ2KT8we9LEUq5Ln",
-	"iWFz++vYwO6ZY4YWLI/rTnZw+zsM7y7d9DTc146cSEqtyt3PXyhiXjcToYLQklNlbhSux6cEStTcGTVV",
-	"mizmt/EdgbePG/QxaF/xgQs2OiK8OnvUmhU8xX7w2+hS8e3jBn0hNRsb2NwI7PDo8Jm5M/iO0eI505ol",
-	"mK5gtCAlPDA2g6L9zOwZcJXXrKIiT0i5on1gdArBd2bPoalKntPUNlSUj6/evz534O9lWcTH3MiyGBvT",
-	"/D57uGfilmuaFnXc/z42dPvUMROQaYMGfzwwNLw/d9znXCQGLbkYHdH8Pnu4H9h2mTpRW/htbEh8Yvag",
-	"r40xkPOSj2xw3XlmbBLdJ4+aTF2kJ1Ejc4NqzLUCq8ha42qvNNuOTKsujpjOLVcjVMFfv1BENIb2ycHt",
-	"Vw5YjnxrtMqL84dfP/zrg68efg3WE/6xtZ240GzNajfBpmTXI0oIzQ9uWPuF2dRpUoRpDgw5f6w3LK9T",
-	"2qWC38wu0C1rnQWPX//w69uXf3vyIjENfO2ImYw4V6ybZIrGZx89dvxXJU1QvyrpKPlV8IHZg8MhS6wd",
-	"fsOlc4HeBE+OQubNNrQAe3PC786dzlsmaMrE0vDbGCHwidmD/sSWGylvvmMlv2V1Svuwv46Nv+t96MiJ",
-	"PBFFJXmKDMz+OmEi/kMzXch8G9OArzXZSqWJkmRLxT7lXyzh7XCEgq1oU+rF5cWjbLGS9ZZqlHsPLhZZ",
-	"KyfPz84OCsjX7JaJhv0ghd6o4RS/lzuYG9nCA+grq2qmmNBECqNa5GVTsOKKOF8LXaqQi3uLwe8sonL9",
-	"/OLwfPF4RWb6rABbDY+JyohiFa2pZgVZ7kkut1uqrggty3CS4D6iZfl+qmPafj3uku77ekcde7BNz/DV",
-	"88Az7BzVn5DDmNLfyoIzGOA7KyHMf+dSaPuftEIlmUvx5W8K7zn2gW6rEkSwk6Jgrmqaa5i+I+PPH0PD",
-	"2lg825NiaTavwH8tsoVc/sbMa5c/t59ovTqVVHpdM/V7ufiU9b6mNrIKPmf+2fteo7Tcsjr84HYP33r3",
-	"KaTymL/f08VQLaTGnm7LDjUcMS6JW8gvwpLi8hdByAn5yItLktfbDDwBl6RdXRb4K+CRk2KZEbuWS/Kz",
-	"++K7T8GXzIrdp2Bd3a9Y+nQ+4yhivrM4EDrqu8Dt8vxdYm6Z//Pm5QvD6P/v9Q/PM0KtzLl49BX5G//2",
-	"1DyqvrTvnfg7aFsQ/PaSKfCRv//y9twT3AVEDLe9J1yBook/DqNfn7LFD1TwFVMzGXdJFfuxLo1JpnWl",
-	"Lr/80pDr1D5xmsvtl7TiIPDc588D5vq4oLXmeYln54btDb/xYvHOEE412y01N9Pi2j5khIdsatgSswjN",
-	"NXDMS/u3RXuEzb86zEmLgqPn+lUtK1ZrOLB4L9iXcFoTONQt5pKc/yKQccyAvwiY0CVx85nPHKGby40y",
-	"lUH8u+pLZNADHOKfn8gjIO5UJYXC7Qq9lvM4ZnF5/iBb5LIsWymkZX7za8luWWlkX8FyXrDiW9j9gpLn",
-	"8paVFPTMFWdlAWKfGnrvvRxclb+effXN7sFv/1itzuuzs7Pzs4dn9v/WRqRVTLDi2lzDF2cXX52cn59c",
-	"PHh7fnZ5dnZ5dv5fsGAKE148lo2w19KGCrS40KQz/zE+DD751rLmm7/9eHIOf1WyvI0Mfw7Dn+HwCjSG",
-	"84ssuBHU7YEB7aMvvJOACS3r/Ynai9z8zAuGlwiNLx3GLljJtNlqe7MqxsQYqayqe7nY0ZptZKMY3iG3",
-	"tGzM/l58epctFIaf/eLNe9pc+Os9nqKGluYdTApYXF5kix0XgtX9706+ZjxPRk5X6Es37B1JWIh92j72",
-	"JTwDn+36aKezPt0atlpciqYsDfub9xfPr3988fj7k4uzi68X2SKvmdGHrkd2yj4CR6NR9ThvYMQq37tB",
-	"mSjw6/jPLf3witXO/jiHP7xmBdsCzZzaY/XBywfZomJ1DotdXJwtsoUx0kBHqEqqjZJ7ojStNauNquBP",
-	"E3iaaCPyDcnptqJ8jSZbwdjWsNzDVpI/x8fkagU+oFta8uJpLbdpcsAjPwrNS3zm65Ozr04enL29uHDP",
-	"zGAev69J9inYqflg13c9nwXa/1pcnD466+zUolHF4pOXgW6vrLInxjfc+QgvF0t+QB6it8d93u/Wy0bT",
-	"NSMSbV+94TWeWzzKRU1XOjyz59liV3OtmfgWjMiOkDl79Pbsm3avlpN41urxHbH/afomtjuT2sQ2rkCo",
-	"8nHn3Z1kQjeUMJ0hrBTAS+OUC2Dn8Quw4LW/Nrk5SS52U9Ww8+cXn/Bv4/cnPm3+XSs9JnCA8Yry9/Fd",
-	"A+XNX3cljXwzuOq2TCm6Zs7XY6biov80cENajcxMVhYNmkWyMkxUKVYbPqzovpS0CJa/2DYY575p/IQ+",
-	"BfwdXOaW8xsQPaCd3evF62+/oua3TIS3ptKyZqtagptC16CLnoc34XTDqmW8BL8HUSyQXb2Y0wzhpRRf",
-	"C1a8lUjGjgJnBQ8ob7jui7OLhyfnZyfnF2/POpoGcHZ7CYWsDuxthD8TZg9Ozk7PzluWtTLTsaQ6sD83",
-	"XMBz7QeNwa8UF+tnYnH587tsAekTAxFoWSSMJyzqXEzR+6ZpiEqWjf3uTJbzyhyet/MHZyFb/d7w/GYp",
-	"5Y1qVbFvvjn95htj9eMbXPx63uXEmgPjO83t7CxU3YzSHFhaz178/QT29ezsvHMLTOfXgPtSDNs+ggwb",
-	"BijniNaAPQO/SsCAKfF0yPzALXBsCRdWtij5DRNMqcXl2ek359lCb2qmIFJ5eXb610eGqivZiOKwrG2q",
-	"A5ZMo3OJWS7qZhGTbVbhL/ktc0ZuvqFiPa5aurV9jN/Bc3hctT7AvDZ8dm7u8Hua0t9Oj5jVpjsr8BBc",
-	"Lr7+6+IT8Hsua+Z27ug7IK+3J5bT+rfAltVrtICa+pbfynoKFY+5D/xhSZyuivK6p/eEZ+xNDir9nINW",
-	"UE2tlzJ+4sw0KTgSzsHruuKCq014B8DBAAsDDYgRnpjjdAwX9ZyrqFn4vdyRFa3B72wPD9mx2ij7OOsM",
-	"vdNuaUAul7owg0h3kjobkDRIPZARm7KYdvmBXW82QYCxsuhoVc2y5Plpz/cy6ic56/hJzIQIDAHmIlxt",
-	"Gg6SdyPcvzZVMqrwJCV8EFpqWjpqHXFFweYmTo+R58ABQTLHDA3Kp0Iq1D9oVdXyFrNpu5bTg+Mtp/+o",
-	"ac7I97KqjFKYLfJSqt6GnnV1MkOERh94ZuCaODs5O+8/AmZHx749Oz1L2LdNxyRefJV6cMUFLfk/+tPr",
-	"UmhV0rWLlYBJ9VuzBYcw+2De+ov5uhF4f/nKTIgsWSl3YOFaxdXWZxix+C9/+co8/a+nC3MzwHE7aEyX",
-	"XDgv29DET64s31C4Fex9yD5UJRVW4/w5/EAQ7uXgGfHeT8vmNZ4Os7ZH7arPM3NAZcVq+KgiVJO/4DN+",
-	"aSUXkyRJAwabMd3AyF2Yc/lr++kFOIe4LFr2MH+SimvnJ3AGmnnzpPNmfzVO3XyzF3kwfZi0c1uALgqT",
-	"PA/G/rhgogi5pMuh4MrqzBDumzRLa75l/yWFmcyPbx+DtkE1e0wxvcfuScVqJ6a64oZpXYbXHP4B44P2",
-	"Lz09G0XXFN7xIz2aLNiczErINncS7s0p8kLqH2TBV5wVscqsIOHejBZk1x894kvgFVm/Kqn4uyPQrPBE",
-	"w0ttrEN7gRVtPNdIIu+K/PrkbMBclU1moUXxUlgB39u3DDMFMPRVlk8Z1U1tBIcdbuX/8LNRc7ayYKVh",
-	"MOtebcWAd7hqRs2f4WzZMe3hfyprQon5PYyVvbIvkrf4YodhbdaAnc5kvopRPcFjdji4Qt1rb5pl8Ni8",
-	"+zSgNHhv7T989gUK1pLmN1ys8be4qLgYFxXnA1FxflhU3IUhcOIpfmgFzlAERVjhFd1D/Q2j+Yag1YUF",
-	"L9QmYxBNb0BL9GzCahITabrmRkDN44/OBicYwyc6qeDhoZ3yqpbLEnO3EmxS4RP/K+1sdaFxu7BflaYl",
-	"OFaZphBGeCO3bCmLvSVVEWaB+awEsmVU7Da8ZKfkNaOFmSgWrVFRkJpVDOVbbb+C2TZKU/BsLSASi5+E",
-	"UKyzlWxGyTO0Zw84Xc3t0ajF5cPzi3brHttJ+/m1YfEvIVDM6lrWbYZAlwyTN9XtRGQ/QbTvmNBkV0ux",
-	"PiUPz846FXw5FUJqsmRQInZFHp6dEyGB5FwR9DISLswPD9ApXJZyx+DJh2EpFKZJQlnvLwLS9biyrGSe",
-	"fZSRh+cPzP97RLZMb2SREcX/AdUjW1ZwCmkf5slvcI/NbeyqdrFYeCXrJS8MG2LBFdeeKxQXuVEYfxGu",
-	"2O2KPLy4sFpl1QDjAgUy8h6J/p4ouldkZ2vfLv7aFkFzRaxz0vzwDdESU84c0dQVeXR2RigByUbk6hch",
-	"mxr++oAoaZZn5ovFd4wUrGKiIFKQQjLrWceCSMhKCG7Y10zX+5PrVbQM4ieuNzAdw9SPzh5khJoHycYl",
-	"nWEVpiJaEl3v8QScjqc94DGWq7ne55er0CT9+u3FedeCgQh21271Dz0EA7vmK4xzFg0bPHjRPsh+b4yU",
-	"ewB0KsFxkbUJ0PCPRgi4UZxiN93OdZE0cEsPE70CF0oQ9cCnYcTzcH4rymF+i0Vnrhu5gyHWhnESgZTa",
-	"cLGyS6MYh0XLHlP3LLE+BT7FhzGje5Etdhtw3hv13GqwD+fIEblKOqvMj/YWMKKzUHALDLP9Z/ARFpn1",
-	"PSxU3bTM89Bd738NvDPeK82dpfc/8ZD/iYek4iHvQo7ZP0Zr7hwyML7r8sODrhoZOkcjvHjuwwQHd2Br",
-	"7hVIsICMIvPfTdnJ8ZkjtGrdm3dP/XUUUk2eM1YEHjrIEOlshSUyiIuS1agSIW83wk878IDApmV/0olz",
-	"x2vuwWqn3j1XwXL/f3C+zNqOPTGegu68TL5FejdC4jrpUhmvkk7t0axrxG4UZkn+6l252WiiXZJl7yUq",
-	"2Z6Y84uzs7NPloNprg/lRtqEr4+fUkz6eMPyG1a0+DUuC/oO2ZGGGSA7ElMwViVdn5S0XrMTXVOhkMbq",
-	"LlkZKy7MjU3LfhwBt6sbR2hl//y4W8BHCebD1QxNWluAdmcNJjditHyN1kIo3nLDEcAcnUAJjgnpkGpx",
-	"eeY9/PDfPh/U/Dc4NdAzazXPMxeSOssWxjCD/0At0vqjmVE47Q9WJ7x4aH5pqsKOYsg0IeERLCcfKByE",
-	"DvEubKY5sSHZCXwkcl1DrP5jZ3nBTD/1NP65t+V4qrEPZ1k7YgafpaVb40QaBjuPC+IezV133M3ICxet",
-	"rjNxf31O8XCD2939k7a2VYTM1bah6ocwMtrChNkrcwYDpELZ14g0JleGFdBSCuo8Z2TOxLcxDLdhrdAh",
-	"aolEMNcs/nUjWiaqpCwhWo1uW3BiyhoiQkaslJpvscbU/qd1j3Y1KLejF+0eVLTBWLGVOmOceURAxVE3",
-	"cSCdy/DeAiq9qtm7XxkSxQQtINEY3ejmT4uvT8HlHQlZHj7irYFp7WR0LQ3ZwB5aHD3Dcs62pNicmo60",
-	"YB8qXjPVHfphL11oVKB8Y57ZUGWGebS6yB0jV+W860Ow3WvnE/nYrgsujgefINei9cEPRZF5KvDJgMxg",
-	"leF/CXgLXiFZJGTWWbZQsLcdAn/sxFE/ZQsMaXd/MNPr5uo66wVOSOgr6uWFJJJXe4UugSuoFauxbI7J",
-	"NySjxX7MSzYoHdL+J3OpLaky6iRfr0FVXfE1BlSMqrzk60Y2qP3QHeWai/W1T8kwKlFEQcJKCJdYAwqS",
-	"yzPCf7Y6EsIOWi3IK0wuy9v8tzd2zzDx5nFnwCD0fXl+FjjiQlVKLS6//nQwqweVMys25c5/I5VEg/t4",
-	"TSzliGJMdeJHtjg+l9st4NRRTbb0BgrNMHECQkpPAJ0P9e1y7/j5CPJ/HZD/4sFXk3bgwYNZW/Dw4B5c",
-	"PPi6uwsPH/R2YUdro891MlHaHKw27f2izTWTTVmQJSNW5TaEbU/Y6cwDOSM7LrxMUu7XkhqV0n8S9u06",
-	"t9UGbRklJi99bOvcDUVO7KU9qKpe7tOYnitCLUgMkTW5YVBxP/gC6hWxMv62ZvFnM07mknOpDqqXXaFn",
-	"trg2V89jewv2lamSCx8Mgmiw5XJZMwLZMPYoAGZqlxx59JMQF+Oa0MIGTCwEz5VNR/oHqyXGhgAjVDOy",
-	"omWpIHRLy5I0gmsVJUgnc2giBOuT9p035voZILH6XJ/x7/wAD0F0Gi+bEO3gq4eLIUaATwX6OFyJvU8i",
-	"v5jVH950V9aC33FLsG/bOVotp0u2OHuEAIg9jvd5XqPEkYIBKTnWqFCtWW144f/S4rdfF1HMgYJhKdXY",
-	"d69xgk4BnkHIHr2g2sgRy34uayMLdjZR4nhwxh7vtxriVIkQ1DTeTTAEKmL/Q0aHhJMk2C1WF43M7Wf3",
-	"zQzeW7yL7eAN20d3sKRKP5VNAgLL/EpWNi+gprlmtXJSJrUs886PytG0902UI1suGs2OWFZCloK6KW8m",
-	"7GPsoyqXFXLDJFH0xjweE0C3bQ7XQakSY2xXmuF2xM8s5LnQqAlZqEP3kB7tvNLnwnlgumcDvSwTqWIP",
-	"WIQs3pngt20pZcnMRd71LIwP8KJ9sk89mGjnW+2o8UVXJWdF4G6ICoVRvCmwkNkuOAHBqjpG5UQCftdG",
-	"OiNE9EbaxK/ZhJenEB2KfA/Ms8QSMV+FAgi9M+Pi66xHwdpKftsitl0BnrJRKLwOCZoCKeo9OgNjV2+d",
-	"wjsD49a8h2oO10QwVoC+IQV7uQKV9qBrMvMsCcIA9dEU2JiXyX7OKOgNmQJE92nDe2dMbAqg7lPNXopy",
-	"Hzs2PfYPYc087F3nG627vN35Lpe2HIZEjx4bpZotK35EqyCFUuJyUQdbhloo3o1GQY0potuqZB/e7EWu",
-	"JtS/C5gVEzXPN1vX2WHSO8Bh3lA6sJLuHKuabXmznTwUJILYDOwJL3zq0z1bfDhZyxPzxxNXVYb78Cxc",
-	"xKfW3ziPfHXrGppBBZ8DOHUYn8oz9YVOTO3eaeccYmaDZpDrU+xUNAXX1w4Muksm1MIGygo6sVpMcw8j",
-	"esNa59HCWfOyjkCeTzUrYags0C/epZbwROg6oiBTH24ezIC6RY/qBS15PmWzLG+X4ToHDinY8cXl4jcl",
-	"xelruvvBejI+OX9qZDG8iv65MuJSNup7+16vHI99oAXL+ZaWV4RtK723HSLcBcUMUaNacpA6GxlWsd+H",
-	"o51n5CIjD8jp6SkEtmWjyZpWqqNHp81Y1VjXzCGeMYPDVrktzhwXtB/x2xOuBKjYo5kleZLt7kP1bNn3",
-	"81A/zXxfs0rWkZUva3mDaEZptQfiTntSlTRnI5v/s9/9wNgxHOmIHEdmhHrSmtEC0mih2JXsNrJkE/ls",
-	"wxzERbiu5MGzrD7XYkImjfNWTO4bmn9vZvYpW8BqhhR4ITEreUeVS5vOSFHLqjL/AYEfyMWWt6yI6cO9",
-	"GeIoLcWzdm8tkWLM8S3LaaPYzPu4da0EoJHnZz3UyAfZgZNvPxOdl+81kfIspRwlc3wrA7fFsil+neFU",
-	"zTCIGj/sNaPoO48jx9e6bQajZekRdR06KSitl+QsI4/OMvL1I8ML52dnxMJMxQ2Ye/IJeBcXLq9dS9cd",
-	"MGbp4wZe++0KiPzz2ck37z6eZ+ePPv3LL7+cun9efPrX//2XGPHxU/cguS1TxdpqDQRsek0v2G7mcZnm",
-	"Du1QLOC57hE7iMua5MjeKrtbnV7uK9cbaHTBWy7Cv57/05Igssry5josNZ++rz5FMWTAOe/HtbGxQ3wA",
-	"XnhwoJNHNHZpWSo8M+ZAB+H3kSW6A/wdqj2ghOHB6Ao7rLgiwl525o5XdI/eGXTN5BIb1XE94ZbzJH+X",
-	"2MqXDv+lLyksMEx3s3pM6vIehwEv+wvqKK7m/go6ExC79kuof7LeprgDK4/2rvlpszf0OR33sLeYCsOw",
-	"iAudfhz5gC+fnuYxcsGZgb8oviGLLMwaxbHsetv5zWFCt4+fRnltSGK/zAmLG4TH8Lvt/D3PxLjtsSxY",
-	"8QSTcAYuXbvRh7cqpRsdIh1MoAWZ7Wn1VLFEiFVv2B7jLHRdM6NiYmJkmDbyMWYd+/zqYTC4YrWCHhQY",
-	"fbJ9GpyJioDlpG5KRuxnoiaqLS2I+kFdmzeyBTXC9shDO8FmC1z6JIHlHqDdFS9Y5gsSl3t4A/K3T+fF",
-	"svJVGVUKWzCYqfrmSEiy9n1RgpFrlv8a/06QKT5AkteKQN5GMmQWAu7ODl85JN5oC1taNrZ6Oof2o412",
-	"kr3r6g7WqG7ja+zkqscMOSy/mKj6ubPyhhdRmaJcN9hJH3HdWVvE3pnX+FBzd+C+aREeu95bX3xIrizs",
-	"htNySueQu/OWobBw9HSUCNbm5+b3PgiGt3IhOA8dDhs3ExxJv6MRZ+By/woky0QSLvevm3JqlkVBI6Ls",
-	"mSA/vn08CBTH2NOmZB1jaZmh2w/4eWftescoBTG2x96s6l07o0I8d29NoM+INL43SQvlT9Omc5+yIxnP",
-	"6p6h6GHJrWEMUx/bpnswV1vA7s/Bzehm+4ryqEI0nfVUqkfK2510DVIAMcI9Nczv6VFrF4sZfy93RK40",
-	"E5i6iWkmW7LD6LP/+IQJj3oT2p4rjnd2B054K/R6zONArydNKumykres1k0tJn/JSCpWvEEwg2MEnnU1",
-	"uPl3ptD//BhhXrOqjN0TqMkOd/ilbd+eEYr6IiqqoRY6Yfk2kXF6+3aYJdq9MWYMEnen3VTttvf0ebA1",
-	"ASJqyZhfls+StKvd0IJoCQ31sFXzBjyOE1fvovZTD2/JVvrwVM1TREs/yakxJcvTcxmwJbn9RrguO+eQ",
-	"Py1DtXs/xpWgUiaSfvsGGDbN3lFFLDB8htcl1W1ztbyU+c0Vae0e7kFhNCvLI9LYfMFiuukizMld69hq",
-	"PerBcL0v5me9+b5yQ0UZi6NTGcEbWQK0RVSu+tpqG0G082vXPLpzTul3kXFbj+17csQC4eHLXGmeqz9d",
-	"cZ1v9nxHo8HKtjR61tcCFTTyUafVxWWxlUFW+5147tGymEig7v3WncV3LIeMJWWhenYbnm8s/BIcAzBb",
-	"tQSmQyclJKJLxWoQpIryqfdGRXk9n7agPsWcXkzaerV5n0M+jFm8XORsuuvCmoP8GJvbWpJJjmmwRcnU",
-	"qQz0kVgvXSqIeT+8ZL5QcEW6/MLZIWCOsDA4W8+UmZMaQzOuP9We4gMn2R9CxzB+qzs0HxdjIX3vqDbO",
-	"1g5DH0h3I7DgGFJU4CThukZ8gH2Ctx6IqOqYoEnQs79ngyBKw1HXVz6vBf/pSCb/nQLUuRTzAtSty3EY",
-	"dHCFt5psGC31Zp/BZuE+ncYN67xm+g3TGgu5BjkNdIut6JR9xEIp1ozcsEoTBTBc84w3NaEdL9ltpAr6",
-	"BoLOYKEJcSJWocKE2raHIdnSghkdjGvFytW4v0IF646H+aKe8+6czTw9UQztkaan5C8fX1z/8OSTxfKy",
-	"M7U/LiKsPtVlaVfqnZZBufdUNmxU3PXvtzsAgbRb3igGuIBSlHu3Fi7WJQuIP48P7im3oT3JwYYOOLvj",
-	"WtWug791eraCpJsP0VL2oNPTUuC60RtZ83/QuMSi6iZxwWGpRstIANFm6DyPptSOHy+fAXuF5jlTCuyD",
-	"Nb9lIrRMBLTQVYQLM3R+TIlNO4MYg/20kWQNGMg6Ko8slNTwxTcd+bNtFCBqrnhZYhUpln/PI1ZlA3cD",
-	"IoG1jehbJ1w4u3vJ1lzESxIrqRRfluzAZUJuhNwptwNYeWB3wWULLWu5U6GftZuBhP2wfqx5OhpIaFUR",
-	"+5+3TBSyRnKVXOlE9GjVKIyxDq8U7aq4dL03k2vWG02EtGvIWoSkmm1Zse/ECLkmBS/SY9653ipBALtq",
-	"RB9t2dzPDJHvPVSoovvDuovf4d4Z6zF8UHMFZ73l6O7uWeZriR+SZFzEfA9X+/1qQ2y0ITnCnhJaFDXu",
-	"+YaXLMhS7iDc5htWRJOZ4zWMUY0fdpIJvPFF8sXxLFdz1gQBXNiVURFqVjChOS0vzb8M3VZQRZ8RSrS8",
-	"YQKbiYeH07vcjMg6QhauKC8dAEN3ms+lvFGYbVJDbwYKZwX4ccUFACxbHS6eGAhufLPjR+33743EuAUV",
-	"+wm5Iy3z/Se8OMwiyQ6cRRAhxtY2Aq9kK93zh0GdKkqL8bC6qlhZzjJZnbpkXrxLpLivdmkpb37gZclV",
-	"ynD9Xu5IKQGn2ArRUsobYl6c6HJoKkQAmjq5H/H5oeE1ovCEnBSwbGSBfj7++NkD7BgqECR+p8aF2f1E",
-	"1ZyF+LnE1ex87ycT88icyim2T/DJrx49evDVmEjZ0g+daQLC3KDX+Ag1/tPJpHl+94EDb9TwcdGM9mnZ",
-	"LEPUeNtx5VO2QMzuCQ/WTDGtrkfmyZXNbALE8Fb01SyUkX2FZJZM7zGljYDI1SKYXxIZpC8l47pFqFSH",
-	"NbYjwprFS1HC/XMQAaIgSk7fyNnezmOEfMJh6GMScbl6SOYNohSNsPLY4prrDbrI1jVFHxmW6RdtXX4q",
-	"kNG9BqLKkR0ACxYc+j84ViFo5bH1ubIalFx1GNYl/vIIEozNwUmdmZ/doQnFBnYemffSjrGbee/EM3bM",
-	"Z9wURvYslhBKS05Vz3d+0ODMS6oS9j+2BYYHQF81BqGvzz2FmxWZxRcEZ76W+F20+tECRsWUEvsjOBoM",
-	"M58m6idZWz87nPHOmFfgGWSGH2xkNSNLZg600/inE2fd0JoKzVKRQ2qmzW9ZvTcGB6lqueUq7tWUu7Ah",
-	"UrIxj9G/G2VrylsjXbtmTfjikkFnE8XK1RWhS6jlQcNGKg+ZBLh3tvlQJNepvWqnQYTgC1Fttdluab2f",
-	"CSeEfziUOGW7QjvWbqFy3KCOgzuOtoBPsgD+q93O0ZN1fwqgrD8r/U/Wb7G90ECyNMbo1WCbFrFsYOxf",
-	"hIB03qhVcY8RDjud82BOL/1cB6Hgm+GEnpgjGfZjoYromrOC7GR9Ey91hIvD9TaaVr8QZOdHQS9Gq/Ns",
-	"4ydsCjOp+lLedKrkupvSTr+l8OGttnjCM2uKtlTwFVMJV4f7FRKi2AcQuYHWfvHVxfnDh0dq/wciH9fW",
-	"f9G6/69GQx7k7YbtfZDkhlWxKEhvF/ziR6kbyPrhUZL1fRWXYlPZyLdcl8aPB/PmvFYidetJ7AQd4guN",
-	"ycgW8DThekEYP9vq0+VBwG9cEbDSo5fnEmr21J2LMDuJdj3WMWaQwlkqM7FQGQ2nnVnXSb2OKxUpikxK",
-	"u9H0sdPHInu9mxpfT6Ei3Ht9RCrhamL6cwsL4iEYPAk8fC6ufEpdF8D4jCRFejDlyFLMUDlV+vDNrvRT",
-	"9+wn33h2MoYVz1nxnIs4IhZ0C0yWDsbTHn8UXCsCCSPAmeYjRIqp0AbzICYBOJwmZE4aVLKFP57Ev7Ud",
-	"IZbdRTRntY9T2dswKjQmAjCmACv9nO18pjDgW87q77jtMRhNsHKtL0eZBJ/CBpZzENKA/1+5tvz9wX3V",
-	"4gF64OjBcWlrFf2J9KfFHQDLvH7KraRtpXfqHnmiNN/aLe9dloVNKpoGmuLBZGNRaIfRPbxcvIiOFLOo",
-	"BA7EmCi5P5HQTzFud8QCqCKBUoR9Gsi0gVckcgc+bcqSmJ88Ah1XmLyyqmXCkNzw9SZBhRtWJggkd/Gq",
-	"gQDquT+3bzHua2Nn/lI+JsnODO/nZ1fgM+WCOaTI+p9GZbbK3QytuXFFuaM8HALS9SfejJTppkpftvSD",
-	"LeY/6/5fUOd/FtvYx9DP97GMJp73EFLi2WyJ8uS74tOOHsbolYHTPT0Ubj4yUL2lH16x+i00PR1O4eyS",
-	"ULEnqGbHj9CWfnjNCrat0qxPy9K2VVVEyzXTG1ZfkSnfNodERacFDYlvUy9aCJjxPa5KGnfFofRYca3C",
-	"uDvFyoLp/rfRWuaCsS0r4gGAtNsJQCSfQh/xqdwHr/w4IX/4YAjEFtw7VcPROADDCUS83TpH5QGf9Dgv",
-	"XFpnzgGtuqlkIQKvDxe4c5CQMlYk3IuLzMuXo8Fy8BstUWZDPsagMp4JOFU5RU9uGHB8eCCEGdvu6Lzt",
-	"LvxBCN7jsNx/FOz2DUvAh98wn/pK3mzkzraJliJnp4fwuw9Acf8P1vafh7WNOzzCzs/ELdepLNM8Z5U+",
-	"NjF+/nlgWwu0efRZGMuQ5+I2egS4ocB94OjXFs1vtAZUljbp5yZWDDXlpDV1OeKss4lmsmKiC8jZ1Pyk",
-	"Zm0T4wkdDnA/7MJCQqUZMmAZt0iccYIFCz6K5TfwFK8hFhT3HYzadyNNDp5pUhn7yUFImf3GexxNKmO+",
-	"eFeNzbq4xODq/ohkPruEu1V71HE4wkSRrSuYpJgXUlFekD3TGSlqutJm5XnZFKy48lF5iV36sSKV601R",
-	"0504nQld4188QoDE+NErXDYrJdC7vCrUUrfLmOFc0rx4HyoSMvXx6hG8/0Jqduf2KUGB17TYGDZIiQTF",
-	"IgwoUsJUDl3VSx4HSmoDHl2G/Q/IZN+1WU9cqYYV2QBueAyNKJ1N1M+bgVNgBByMYtvW07qI5cdEHIjt",
-	"jvmczpkQP1jyPbGBTexktGBrPjTkcor8ofFHpB0urJ8brUvxK7y3AwIM/lnE2b9jtHjOtPVETjJGtMKm",
-	"opqVpSIApAsAgVjbkMiSCXDUhr9Cwr/lKMe2XCASXTRvx92sY0R6igWm9ul0oU0u6xoaE9skfPMW4YKY",
-	"t+Ygtr11b/tQwK6WYp3ZjDBbMwTZYuOHGwJ4d7pAi/L3MXsoasHMGTAN5zca6ZNVJ5+vUqxuMQui+1zR",
-	"fSlpMX2rJ0HNJTqOmB3qlBismSYcNisFTheVzU2qwgmwAOWKqL3IH0ux4utT20CEy7bFyrJm9EZlRDX5",
-	"hlBID9hSfahE815jqFPSQFvB0eLCpcEuPBz6/YM3pyK5rVSJRXWxCYQHjJPVELezZT83//becWfUn50u",
-	"Jpy/jVpL1UFp1VgtDxIsEE3jsvk/atlUM/A25+BOzZe+swXUHeRL1HteUs0SpVL/XNkEUR60bOZwsSKs",
-	"NAZ/2mOKe1BZ+mz2mekt90qBz23x04pjuqRp4W/GWr50D97fadkw5UAOPWiT3Amr8xhrwfqmw285CO1e",
-	"bc6sfjI9Ytnpj9MljXFU1Mb86phBmOhXJgoGHHjO/TWLiIK69p68mFKclMQgMZLkp5pr9hMXKsOUsODf",
-	"SjZ1bv9b03rNNP73jvH1RhtTFIj8ynbcz8iW1WuWEXrLamr+I2+UxvD7zHqqBOjVtcXQlSujhSFjnfb4",
-	"wig7dFmy0xf2P37uccq7jvmqbnh1IivcrRNI5DM2jmHuaIlV0Blw6JlwmRq9WWOaO1jyNbMdSzrpG+nn",
-	"IU3iNNanyvW+t1/0eStFQkPWm5FeG64lNxVS8BxhabatbmlRGn9WG1m9Ow0gKjYyer/2E3PM4HYF0fOI",
-	"R+wPabNyfoc2K2ZeNauodaf2M3zCDr/dOraIpHrhK9xSjt2XUKjSCNtV3GJuZW2N/YYqlx43ZziF2Atv",
-	"ZUIFHEc2jya0QcmZx/+y4GBo58sV2dAKwJ+m159ZnfioEMshn0F4XFPV7UawfqFsOgIpsWTdlep/oXyl",
-	"iq8ydKnX9hU1c08SroEnbb7BkBFOp5n0Kq7B9qWH/3qn9eQkT19wKv5mvtoCjTwTYwUDNpAAMJdComxp",
-	"lzY9tQKgk0fRGq3L3tEPUDWWe+IDP7NN9RGUKCW3bCmLPVEbQPGEonSw0E9T2PQi5yVvo43BRHIxAmg/",
-	"Gf1eybJJHuiZhs8sGPmAM+6EJB9+xwMEpPNi7ugY6G1J6CmwDRtb8x9Yrwd+7XJinOXuoOLbQ5E5nPS2",
-	"xNXvUdg6vZXUXTdBKx7HPdQB3Z6WdD23DxMMj9dEX8McCXjNUkaPunvvw3ILbvLPw3RrJ/y6c6DnbGhH",
-	"Q4lEQ42QXEppsbG6ImvKNdYVNXdjBP+lA9SI4wmnPNZH4uq2xqvFyrP6MRzxECsvdk0noXjRl4jjHlrl",
-	"IezdbLEq6Tql7X9nkf7mGe/XHi/QIwVy0bMJrohijLz/8vbcc71rt22Y4/2wCm3cap9qirVrGsm5V6oJ",
-	"UlETtSgjzQpr6mtKonYS/oxqzJrfMkWogCsBzdIDvncwpoffVpQXl0Y92cvmlGwZVU3NCkit8Bq23xde",
-	"nBKKidaXAXhAGy7yhe0U7jb3OXOJOJ7IFvYLUdbRtpInfV6OxLd3QNSWDnakkOxT6lTc7l/7vY4jN9fT",
-	"6qE8M4H3Ob+JouU9ZVQ3tcMTNPvhz0ejgAkwJliVADSAYH8tAIlReK8wl6bcI7z8hvHamPYnUqiRErwV",
-	"DhxPK9nsD/ub3Qfw8Tn0fU7zmxhl7TLm0taQJnGsQqLF4QBLKt4mtb9An53qe4fJhN91DNMuL+sIk5Y3",
-	"omK7qUooZZ7dceaPM3tnQpf7JUCENHqiZCPulq1VNFW8T1jbkrDLHbTR8pLQkt8wwoRs1huiJVky9DIW",
-	"Pg2GqhuLle5dY+oG64FlVMQdDP4eQTjsYR+1ePKok+97ucO1ZVCiRM7M4s67LpMkSNJ/RxzXrbQN4zb1",
-	"Lb+NYT6/xFRR2KWK8jrruIkAGUfTPTqI5tjhf1QIuGPOORvN8aXbwQCK3HFJQIP2hHTNtdFo76g0+a7N",
-	"W7sLYvmK8nJGJWIrCRC67nAKn8+dsiMdXJRyCtoMU6YIgivulAODYYDGmNogpbtqRCBp3QQOYAy1TV0v",
-	"DjZ1nR656ZOsnUzWrmyUbm43pof2i/BWOr7RZvuZbErTzd5FMtRo3J+jRZeCKTURJk5vaqaMbTbp+Vho",
-	"cBGMGX5vdFn34YrwFP08HBFuuj/AcTs2hDwtLQs6iaQgbJcMus1iIYJF0XUOX4Gd9sDSvnL9rLyWjtjF",
-	"EE4DP36oK9wwVhlloc43/JaNp5nNitUGQVcvsaTSJ4YAMEKG/66ZraQL/nVidJsT+IO/dGRZMNBRq5pb",
-	"/ChsIRGdavpyfhu5itUVmpl2ziTfSGksmx7NxlyvaVwwj2NUoqsJk9Tm9u5OM+ZrvytHBQ8HLv0rm27t",
-	"QHUmSPexyXnXfR/x7jZxzG0Yd46yPfeczQooBA0Hj27r0I8BybIgXFvAc64VVNr1G2slYIy8N94fjaCJ",
-	"oKddZkk8KtPe5FQc0Sd0W9E6Bo71ivLarnDHakbckxMBTVZccLU50h4E9XNyUxpazyq+GVSHBvqyJ4eb",
-	"Q/j9zqIObsV93q6wtUfXn/SsnaEjFlXNDJXQotVC4b/XUsQvkCe3UWf8NXlcyqaAXxU5Pz0jTNyyUlbY",
-	"m9E6n81kzeUHzlcGz76PoYZaLPIRt+9guealXArNhHbght6WrpASXIovf+sGa/rG/lByeJfn1AI8ALrO",
-	"g2vFTeP89Cxxz6XzyB1s6zQZ6hYeuizY7S+/nKq9yEsu2C+/TGjKFMw+s0an93ciIKQdv0/yLM2MTz5U",
-	"JRUU0W5ZNb1U8MkHmscvbucEb/N4sfYN5ofNrFHnr2h+g376FesW/m+bUvMKfGXu6s4WOa2QI+3rGlAZ",
-	"MYnO4QTUNqe5Zrec7aCyEsXGEvqPgF6+5YgMiCGshKv6SGympMs7cmlpVpkTaPRNs1VRD2Xc3W292wEW",
-	"k92l2A7DzfzGn5YYZvdEZGYf70p0ivFRLLh1wSd/Rd7/OxbMvrcYg2EfuAP87mJbdGRhR+eQBimjBKOO",
-	"iLLLDF/DLLddrM5wYFE4SMYuOVldyzqBwusthrYJR6NYUPiqGExgC1gTHc/9OFAS4FsmnatCap7HoP2e",
-	"wUwysmz0INHkRsjdvc0A6kti6mhvv/G5zBGxnXp082vG/sHizLiq5T9Y4BaMtcIKrRSu8BUxvPHmnI/l",
-	"/kAbuHF2hyaqy8CXl172cfikI2ZJFuAk7wwFbWOTliyBofJoop3yFF5OGSmtmTDe0dm5vhtRsPonGkk0",
-	"fhNq/6AbLwHn2lZhEi3R1tTdlrvt2qamh6VsBT+12I59z8rCgi8OpS9Yv5HmbhIOozaWjIX1As8Bl+Ky",
-	"vwybCWTN6bJECtSMJuB8fR7xNGturKmDy8UcpORDH+UjCvfbpOVpk5trmm5YOcv0TWK3IP2/QNOSC7jv",
-	"cPVxlPPZRYcHCwVpX4IJtpsb8vBpbxGHmO0YmgPEll9xdHU2Wtz/CM83LukVksiJlpKsaH344sdcFiiH",
-	"syckSJPrZMR18FCRs3E+tie13fDxc3kPlmFwyD8Lx+v3XGlZ758IXceyz9PdVn07X0Rp+UKBBnVYtcuS",
-	"9QsKU56XLKdb1mkV6kSe+dw0dAV/0iMAC7Nu8kTxBLQIRC+QK9Kmdv5G6nYbndaM3t/socJ9DD4Hzmgj",
-	"MmLO/7bSZoNc732UEa4lINeELmVzoJp3EGL/LYFH0U/+RvqgdIMeEPE4VEo4IuyN7+jZSkkAEL2B29b+",
-	"xwpVwGyhN3R3QIpOdkUe1tN4J2sXxIxN5QWJ1VotttMpbt1ATo0cy/sQSOEB/zxEkizT8eg/IItlE62S",
-	"QCGuyAaMQzSCJpj/g9OyKYvR09Id1fbiuCRbWbeqHmi0oNPJHStcncilvYoVKnpO/YM8D0pWRgAZ5Y+L",
-	"9ZXr9GK/a//V+yqY6eqS0O5lvWpqSD4MHw5DW237EH9Ft9DG+M3okUxC849iNhgtc47iljZ1XNsLKRGs",
-	"PlFIYU4PSySf1Ow3xOqQgl2G6bxceSG7pPkNGh42qw9SORUEJ+J6+X9D2o05chHghFiTXb1p+QcaFPSg",
-	"jwOTyeFpxw9Wa6TBEdsF/cWC7vQTjtwfla8TgWngLvDQbSG2wUC/QwH3XJpO0rHNJBx7jSfrmN25j5tA",
-	"xr0y/5w3gA+JdLnH0PaS7Kixs1C9QkX0itSsZFSxIvPH8tIxUmahsdccYW+gcOqK2DrrTooz8CIVexCU",
-	"V4SWrIYvAdAD31oGrahSrPApud6hB96lnUUhJksGhnsoLH2CPc4V/hMnG9R9Zws7bFRu/g+K5H8DiuT9",
-	"QzbG+L7d2ns47gGffBaH/lkAZ5coMIr4rl8O/LkWn22y0/q6rV+KtUWoqlre4j12R2C/vJRqpMe/kWjY",
-	"R8dIGHzYd3HkJSOAbg/iy4i/g4XPccz5MOcgdr27J4w01LYnVGcWmLUiwC/5BYg5+8p089bu9ON2MnF6",
-	"yW3V6BGKoUwWzDckReUUNWD4kRVrxG+fBRI9E1caQJOmA0U2bPKzKy5oaZvWH5GrUdK1SjZmxLgoq3sV",
-	"xZOPjd1EqACNnJuBME/hUvpmIPd9ru0Ek72EpuJh+k2YA4k5t5FNTTV7TCdEQdxzn7y6cKhZb0V5kZFb",
-	"aRQhcxmuYYFNdYT4wBHjpZ7fy113RFmT3Wbv/hYff2SoKWaL3eKgvbu1OCadrrvaDb4RkLcH3Oa0pkCn",
-	"nUArz0IoNl8Ci+c1uCeC26crC8K97+xKII9Q0oxctI9H7wIHcU33oNiaafCC1YgOYnvdwmcy0II3uPtr",
-	"yWIthrkyC09UpxD7s71sMpeI5Ib8QpFdJ+AQ7U7ywcgZWj5LQGHayX6hjHbo1mYHOIB/CfUGx6Hpsw/6",
-	"FRJw9A7zxAVcv+BKxd7jRxxUM/Lben/UrO2WB7UAQzgKcAIA6hLsD1y/jlWQYKltPCQ38SOJHshypWMk",
-	"K3paSKRZS9u5dLgY2dS4Al3v/eyt9HLmJdk2SsMdeQgKedWIYoY6oA4xhyMzyeGaruje8K9vqzhXgset",
-	"aqNQcrG+tFceRs2dB0vL7nEhNdP1Hh4HH44jmWLwkCE0yATPhOaNVaOMGR2hJ0FfZnetVJiVnjqm+hXH",
-	"uOwzXpfncBxD/kvIY/HFze5SMmuD/13S/ObUCR6si+59eUnFzanVwi/h9urfXc6kt7QDUx7pskA+UNao",
-	"F1h/HC4E/mDDB5ZhMicmC38FxCunax7Tl96C6JArw80q3BcoWYBAQ+t9jB8SjLMcJ+oSjRK8w9BtbEX3",
-	"g1YJ05Hp3UUbSHsc2p+jsMuvQ0n1EjyUi4GoGYi8vuSO7dIipNfILesQUqZgWf/WbKsM4EQzq55npBGq",
-	"WWJL8+IKc9fJlu6hQFXWcad1org+0WvJPDyyANCf74qOn28oJDAPlgzpSZfGBtkJRAcRyBpcCvCmxV3k",
-	"rM1VnewP6ee3Jo2WFEye5eXSOhHB10cFYbYAvZdzUfLxKOnYVA3NPejVrP6jrd0R6TuNzgVI7UJfgl8O",
-	"7o+KF8ZLxXtVCp2b9Z56mk7tRupmkw0ak1rv/DAXtuW/LueMcv19+N/An/U5Od/epNo1WL+1vbTMdQjx",
-	"d+ctWpbx5KXnNAZ0gQFKDCKhL14RWfM1hww986+a5YxXmphDlxF5ay8v0NLOH5EtF42OWRoWEvQHNZHp",
-	"5iBTb+mHid/tp3P6SbmPuIFjO+HPfgRGVbNLe3LRBGO0LjkEas3J1rZ8kW4ZIrXYa59r328HNCE0KrtB",
-	"3EaF6fe0KOCE9TPuY/n1pW190XpRo4zAxc2BBLpcVnvsTt/mz/V7hW8mCM82yS8F1zQWYN6Jp7LeTh9j",
-	"kp/CrD4Ir4r82E5qIzhTYzWSHYRkpem2mpFz3wOpdzpY68DwC8rcDrV0THD4zUDQ4EfAqwIp9XBGMGmp",
-	"GyTDZN0ok/3AnEuvl4ufjFINvJSNqqO39m+Sz0w8SLfSm9G67K4uKheistUiNlLlFzMedkZy3sNNaPfl",
-	"s7gIca7HAJkfHUyEF+NziSZKvseGae8hFERWjGXkPWo66r1PzaBENdsrIhiH5B1u5GsjtIuOgLzvIHnt",
-	"Rf5r0Ns5hB8BFmt/YKLm+cbZTr4Lq51C4mTqmueRMhl7Nz6nOt6g+JkgW16WHAvxVeaymyYoDxNBbpyU",
-	"maoyGIb6uyybbbwz6pqv6XKvmSL/cn72f78h8N//OnEuLYpKpNGEVCwjBaMFKQFUXk1Mj1FNnjOlVk05",
-	"9mEowJyccgPu7Td7kUc8EVio4RkRrCctfWW2rJ036JjW5MHAnZV52oUbmvXZq7N70RMHBuv0JomiWyRm",
-	"1JfdRpaMNAL4cmW9H9g7r2chnvzvn89Ovnn3v/7ll19O8b/+9X//5VCzxeD9n+nJP959fPDpLwfv8mH3",
-	"5NjiX7DddQfLcw4IaIJCz9CJ2brf3QyuyJKVckf+wWpJNL0B59UqTqGP59n5xSdPpo/n2cWnBKmmobU/",
-	"iDlNnP0ZvngxE2DUE9rZpCMFXIbcvr/xDFKPdNeEML2sfX6ocO3Lj2wDPLOdwrGNftP4R8bG5L83zP7s",
-	"2iVECmHt2AlCP/a9BGZ3wIYXUQWZSY5jqci0djWlKSSMsOf2o0cPvsqiGFOdNidBqV4C8UI4mDK35CQx",
-	"fWPyY4XEGFu8BCVE1tf49KfMe0uDVT/s0vHhAakZ7duE0+mJnBGh2usnP/jseQhkc0XOLiGPEG93Wzhp",
-	"oWecPMJ/niW8DWEv+8Fg3+6hxE/DXBTRcs2MondFzkIBMDKBKXNA1W7owJE1BHy3mCdpHvrCd/TN0A/h",
-	"ClH8GjBkZea3kjVxgqmd0sXB6ThQgIn888o+brE9I+t4QS3Qk4NVVVDpyrW6wvrJLi6RF2q9jvcj8G6P",
-	"zsYA3aasAmGH3rIPenGgTg/D50R2blx1XFccXjyt5TZWjrrrU2WaNQzf/FFoXqY87Jc+u4aJyT09EiEN",
-	"e/l602T8Fu52AT5KnoUC5E/SWFKax/hau8nDc7QO50MJ8dcfPTyoVh1tFXeyaxOr+YktN1LePBEFwHjP",
-	"XNKR97P5Q1fJmfmBVjyEl7KXD9FQ6jX0aKqxZQy4eddcYLtwstG66p/zi9kNiuztn+of/6LjjBneB0bm",
-	"vM/hgfdOpAr2QUNzXptAavNu7PlOq58vvX82hfM3Sb/EzyTBKKx3eHpHmBGP3k7FxJoRZv6etO4Un0vL",
-	"BGmEB1RP2ME/+/svFRK32+ZroG0nUTOj2DaGNBn6ScEXNIckaybMNcWKuAcvYMhY7DBJUEG1xa074MuG",
-	"kmPLbeYrcRQi26EtPsea0eKlKPfxX1VOYxfud3xt7Ps2rQLkzxU5ObcNG0K1K+I+sSBQ0yB+ELfJ0iRY",
-	"TjD3cCfS234PrtyX/pP//K5cnOsbTXUT8Tx28A/j2bMQbtxQ78s6wpIumE7lWH4vd623tmZEMSYS7crt",
-	"N16nEcULKVjKFaegDNTl4ylBK7WReqKnDyB4phc/GKuweALvRHP6V5SXXKzfcJGzIwJgI5G7akNVN6Jk",
-	"Fwoxq5rRbQps9WAGNfAB0NCmwh3WUKMgG/F6yN49gSk+1GMI3NtN4eN4SCnLM22qcsuqQ5bzdOpiX3Z2",
-	"0/FK9Ci6wMLdcMcQ1PZDXMYY8fC4pEpNbVVw8HabjHwwuct8EtMgwZqlAxeM3VtzEA3mlRTPwT+gultC",
-	"Owgbt/vS73AeIN3blbZbPMpF93GReY78PO6yrlMM3MDUUEqZr108Ojs9A+TKOxiibgh07/1Jrr3BEfuZ",
-	"nvzDzNT+78m7j2fZVyl33LH+KUaqmiks2GVfqP9O19Q/uTcoduLnuFc8U2G60J/kL54dL8vGoirPoLbB",
-	"51CBxxDXjrY4EwF0o7DXduCEhVyt/REKw/G8cTD+N2nTXrVc3ZE2KUnzoCNoHh4SNK9st6Y5SP9RryQk",
-	"FIKeJEFny6kgS0byjVSwH8c6LV07qUlHuqTC98O7z72zbaSmbFc4hZkt+aA/FlWkkLn6UtoPqtNtQfDJ",
-	"JVPdxo3x4f+jpvNDx0XxMuadvwa8OfQZGfMIy1SX7AprOrgiJVtpYj3G6kgP/YOL4fXv9r33lQNuvbtI",
-	"csOekUQfIXfvUx0lhNxZBeLEJn2/O9ggfRYr3ZuShZ/7u800OxosPfzYK4vqPHQRWgExMUdP7qabtq9q",
-	"nrNroXYsYdtOERcg86CxDDv8bDhgfCthufZruJxDlPvPhqmjmry6Q3pPZ2zeRt1FEjeuBdEoaAP2qvwR",
-	"no0S+xBh/96mavaylhte6ljP8mtS0dpHSqtarmu6jde7FIFYP4YG909tx8hWkY5qTVyhqO7cxw5L7QAE",
-	"dJfB3SiZp2ZAk7GduWPXljve3RMkbfB2rDj1lLzdMEKbgmtSyjW5YaxyN/HcDCc3ZJu/0Dvj65qxRODX",
-	"SLkWJwmqCODpYzBIjgXZGM7qOVvpjCz3nQy7aSnJrjKtL5cKtpVxu39gqmoW9walwxrJDgBgUoWZCK6d",
-	"kYO5asNpcNefHqz+fnr4xEcdrFVMEXmmVGPhroTUFt/hXsnuRM7MtqxVV/BGkl/LZj0OixcrsKWlT1WY",
-	"Rb+Ytezy08xE2uoJYLMuPESkX2y4vCw8n51ZWsYK9j0oz4ENHRNAKA2+Y9rG93tREvjO9JirtfMTOxzt",
-	"h+BQALe0YJ7XMa8pgzQcW6OgJnPZJLUTmroEMzmQqxg+CyW2ToZOmYiVuINkZvxzbyaZJ7oj2uHtu0dd",
-	"3c31c/KKvoX+L3/WJZ8tmgnSIWWENfbMjukGO/E4zDvtq40+Q7NtFY6s1DHWFStXwxq6I27fVEt5qCmm",
-	"gq+Yghb+jWLQRwqDZrbnQrxAPSnQE5Hx6eAE4SsqjhHYSfvLfWaw9eaZVXA9pxlEp0wrCU8ayz9kO0M6",
-	"j+UxTcK6zZ9qUPuGUHinBHV7rmWUJVQw1e7NNA50YHESZh8/153rrplv7Zeis/MF8f1clyLWySovG8Vv",
-	"2XQfITiCUxpGPYNbzd//y0bxxxeMQ7oBMlhK8H6UCmWsA2HEqO95U2xj/6jq5Qr/Byj+o22skugUkxEA",
-	"3KRalrZNsHBGg+Vniw8na3li/niCqjmQ49osPnaYw+hBBK1ua9WhQ8bxc3wSWKRgZSLPaTtC3OlaF7rE",
-	"EmADI/TG6sIZ4nlE0MWTl1ppg1QYbFoQkbCLzhxfemqnOPq534x+19PyKTJJROg+uWX1Hs1Yi6MCvbd8",
-	"m39ItDzptK4I1JxV8N0ZiQRhAWUCm0NpVyLn8N0jqWQTEnYqKctEv4qSKrj3drK+YTUxTyZAz7HyM5aq",
-	"As3dAEDSAjmVUt4ol9oZYDTOrezzlM06+5fa+1d1FCs20SLSNx6cDPWAwd5oT/M5eCw+bBw75Kx+1jJG",
-	"hFNpviEB6wD2HhAfAttyhbWvuwSrBjHp4Q6njF9YQCeNal3ToqFYe3+LlZPw7V8bwXW3dWMJuSBt70ZP",
-	"9WhLTR5r2vajQLQKw1/44akVqUnfCoiVg+0VURyOXYZJmjXVWxkfGhLHDJ18jipntT/eNiHPPHTMgYH5",
-	"TLrtDAHe8ngF/sRLtxv4Z9heyTLLCIaUOalv+LYp6T9DzCGVL/K2mxBC6FaKtdmb7RV50I+/edlw8XC8",
-	"m/hxccSpoYcwODRFsTt4Rx1Qe8QcdcTMrUgB746oQ1IzNdKqg2KQZp5tdqRnMZGsCRnozdadZ6DLoZ71",
-	"B86xU4wi/r9We/IqkQeWbfUm3BxHviSzxH1E3i03WdE8aHCmnVYwjztHIHtB8prREqyqE7UX+fuMvKfF",
-	"LRU5K04cFMBJzZQsG/OG+b2gmp60KBbmTwhQeKJrKpQHoFPwMCugRXdxopqqkjU8rkp68s03J998Y/6x",
-	"4RWlJ0rmFyeQvcjN4OaH3YZrdlLSJSvf32N6gj9A7oquWA1rx8v3xCdZmn8E+gMyl151cXmGYb9Bsex7",
-	"99r7S/Ieu67XZn1VLVdMKdi/90TW5L25X+uq5oq9PyXwZncK9gOioHXxnvxLIFr/Fd5f8pOC1+iPoeV7",
-	"jH4BZCWBVSuyobfMCOleACxKxrtHfpHUSVYuDoEjDsAQRtAh3L8pCPWoUPlMYBT/YIjDPwePsM0wicLn",
-	"W+tnF2LnE2zsRlSTbwKEbEDFJp0+e5OMbVCw09Dcbj0I7KMOI3odhk50ip1V7e+GpPgqhbn8+ulj8s3D",
-	"R197sOACgk8ROL84TOobTZcluwJVrQKw4EaxSBn/2ck3v777X7/8ctr+4y+J+hrKywSlfWdbKgrbw0uS",
-	"Qka3su35fS/dsrkwojLleXfloFTdsMKc+T6s7knrGI3a+NA4OoaX/oJuoc0HSOe9bMwQIFQ2rKwGnWV/",
-	"j5cQ+KqrEaTP4aIMHxo5aDkjfmBsiCCiwyOmKdUEeJODS58Rw0VziDPuP7cr82wT7FPmCtBb4o4cDF+E",
-	"2W98wciKNqXek6qkaKvGT0WkPKZstiJ671Dfo8pCaJ3HKxNLLtidPrBlyt26kdPEFdnV1rhKgBdXtKbb",
-	"OPDZW5B6rN4T/1BGKqo37b8JsCktzC9mXxi1zaCgQDNxrdrf4pLqq2/Ozsn/efPyhfsE4cKWgdltJktZ",
-	"JPpLsS0r9ikZLiFGxtw8DwtwR9sEU8nVXJVavVylK9+WbE3FUT2GtlXJjgUSL2q+0rGC25U9r9YFJhyi",
-	"GBRo2v7oE31FRcNGIfch0cZW2C/3QSh15lrY703MhnRVmehHrRmB5wgXUHqyD+BPJ6xlw2gaMo4phuUu",
-	"UnQaLmp6Y/ZYTBzDqEJpcFH3K2Tey21Fa+gDf0XOnD5kZuCDnJHPN0IYys3IxJVy9bpJtI2aWesWb4hg",
-	"IYLAgecY2q6OKykuITHFtV/t7KH5wTvyoQtBAbxr/2GZFps5CGn4DEpLM6Ik7NAvIuhGqCg2s+P6lLwH",
-	"NK/3A6IitiNO8fQXEaaImxcWjg+zBU4EER3dG3HfLM5/jiYjV2+w8i/mY4z7UjrnwJe9HuMKDcoPXYcA",
-	"u2Rf3ApixR+XDGVfV1gFjO5kRMucLVGS0reVUbNBxsJOPCOlq30wHsEsLj227TAsgQZm26N/uqNsJRsx",
-	"K7+iFT1Dy9KCa/QCGttK7wMkfS/AlRHn7Zzn1NdOS+NBiYGPdmpnR/CoeRF0cTek1laDMafWFdMj4w2U",
-	"4kDWzMRxnuiPH5bZBkzkUUCcI6iHRhhU3vrz4HZ/Anc7R+IMDp+VidY/TJ9FKlrIYR38fJQ7AZZ1wWhx",
-	"ghCuaGPXxsoWsAu2kXCLgW3Rrs2OlZrV8JAU7GRnwRG3VOebRITNX5OH9ioSKvY3ned6b2caFbsRBavJ",
-	"ju4jEPzmuW+Tp79zmEDF7KpYM5EtvMKhJFnRqTFypaMmymvslu6LFuz1XPA1U5oVmSOLWLurPwPXD3Rd",
-	"h2w8qZhXT/ERQOJXVjcdtgxSOcUbW3ON3WpqpuIQ+uh4jYJVvOi05wybI2Oo/48Hqzjm1nacEi5tgEqB",
-	"W5U8cW+8JL2/+xbVJKuRprVqs9fYTKXThr+2ptwUbJUJ9gF4y8mOlSXRckfx70YznGMkpHClf8L+jANl",
-	"9Iowd1UL/8DpuA4wxVaRuyiUElNaYfq3u1ZhcZknLGCvGKmx3Jv/ge5sZrrGfirL8GThWe3Cl4tuVtw0",
-	"tQJweSJ7Yxvft3aOFQ+TTSlaHMDpadc5/ZvKJhal8GKnGMUDcCI44XgYQJrsNjzfEBwtWgmczBvqS+up",
-	"YjqtJu02+zsrSRuooDVfCrnFWQ6Oqp4XQsFgNzLUn/CIxQTV66C3axyB8M/IwIvOjOVS5LzkR6VnuPT0",
-	"wRxBsM+xJAqu8ppVVOR8RprBd/6teCVX+/PjGW1+mCi+i7oEIPRfUQHV5s4K5zPgBFZccLU50i82qD6r",
-	"83j1mdMIp63W0LJoopeDWa/z+X6hiHvSt4XkmtBlN6oVAufN9cLU2pF9YlVCv4PM7w1rsONik+eMFfFj",
-	"6Sk7SJPqHoagXc/QF3LQltayZHU8dvMCkjnt7W6l6xJ6ekIOKFzu3qF0OugSEUx8cbn4zYjiF75/RGsP",
-	"3NMZ8h+cfoJiiWND/0zLd+Hmt6evpXtIzMwKnVbEdE5Vy/yDmUfEQUiuvgg6LCzvoeKqJ30/CzO3O+fX",
-	"GACZCyWckrDXpKD7zOoZXBGXPwr6HiVGEpwelB6RT9qAvCIXZxcPT87PTs7OD36yPfW9D2pSMmgWvJNX",
-	"1gqwiRtOWCZxw2cBhQ9bnw4OSWqDYqpGB+5yKtreqJl0RCUZgt0ddwG2XtBpjdlWNWP/OJj98xSf+uQ9",
-	"LREvK3rjwQuPAUwobCNaQnJ+a4j1jmh4xagbXp3ICg/IiY83Qj8L6/UZohrBUtpCcGvRFywHH/UVNAAE",
-	"Mw1QcC3glyugDf3AGfl310jefqQ2F7n9stCKULJnKiP/jkRwD6EDA81QuWVLWewJPDHPscynohSCNP5b",
-	"qmlfxcTjsFdTP2xe7u28FRfruA88mEO+Kn9NZxe0k8fWUmNQxK0LfkctlFway1Xu8HI+aKgdOEedfBjb",
-	"WcnHE5Xm4C4ga2bUtMxQJIdQgbjCtrUJQg2kiWJaR5XDJ0Gk0gZwoIcP12QjDdsa7RDhAixiBHRVmDB4",
-	"qENCgeKoYXtQFrzBIscB0Z7KmqBIsSC8haWS9jEA2M8tLdhV2zkbdTP4JzDGFypOt5kBNGiPOV5YepTi",
-	"1bF3/fEK/P+OxN71bPm9WwAaYr62MrzbAzIdHMMr6Z4Uprr4fBSlujimjyD7UFmvVPQ+MKfK8N8tLRvW",
-	"Bk/32FEf0mMtwk6vA9CjYQegiDHxmu5+sGkm0y+wVITSTtn3goFTZRfAayLYzi4jc54/H31z6O4qtZIt",
-	"F53+RvPWNqg+wxWkd7KFET9GFKGI7nzpU3qovciHJ0U2OpexpoPYOfWSMJpvnERugzVOGl8RG1S6tIVI",
-	"W2xifstq2BGubZqqyMzthZvRiCvAqOK0vOykLxTmUSFR2MMVw7UimBpHFN0rstvsrwha35fuY/bfVx4Z",
-	"E3y9IIFcEBg0dae1yNqqXGakMGdlpGmsnW7YEBBHS0AsHwJRjuJyNgcDzpidEt4DhwWbY4w+brfdeBw3",
-	"iOoelrmGk46z0VbSQz5AMmIiVnhdKmn1HyFdU06uQP+xjEbrNdPqC5LLiluke3Bz0zXlImvTam1yCr4N",
-	"WgdZ7sMg+xcK1FY1pis8OxTUv2H7NvdwXr8UN0Ybcuq+f7hxDJDiTdKydHiX0L/0lmGaZXBEJrSjughk",
-	"/OSGM0YWyEa/wRarnU0/P4sFBkrI4JStVQL6ELJpp0TuwQHg5L6NG9I32NI4gxc1v2URVIM6+OVQCaV7",
-	"ND7Cb0e1DGwzUgbBtisrz25YdRDBLQ4xqrRVc8bP5bcQpA5ybJY0v4Etc9UDVps18nsCGt8IWM1rVjLb",
-	"eWFO7yXbbWtAgWFEJzJiVdL9YxA2EUeHy7SYZu8Zc7pwCQvx1KukOTrP+VGnu3fMwvLHh9OVizVTwBjx",
-	"BGy0Uu2qDUcs2enkPvbO/vbO8R0XIgSRiN2WUCLzLUt0K8XLo1dPA1qslnaaMD/44ScuxsYadIML+sfb",
-	"OzMkntveYDNbB7Wlol9iyCntmoJ5ZeOHxLDscVcxyGnrFTko6uHhBCT+ltXdnt9Q2oJUgVIDrPxxCWSJ",
-	"rCL2oaqx6C8+ClZS9qTbw7PobFepEohyT3wbZzQfuEJzfXhvZ1H4FFnbUq+E2f/KPnKvN6ma0Nam47eu",
-	"qWbrfcxt7X4DRC3R8S9fEdp2weIIXUJOdly0HvO74vz7mcWZ+ZaJJiJ6l/sfHBrSRHsePvRa7mI2/XLv",
-	"UIvu/LHe6tw8/Rgjq3wtdwmkVGyAHwc0BLPI3rSAOvCFIkwUNnFld0oAsc4a866FK7jvAOPRyD7nOaOg",
-	"W2vXvn9i6oR1/MRcd68AvbNkyqLzmvsAEQdZPMfH/RhtQos/Eqg9Pz3UvHx4+9Z0paOpzUZPAtDRPYvX",
-	"TRrt+HECF9YsEfBJcXLoI7Fk3tACrQ4lbSYvFGnGl7422uGPVQynxLnWlmU8guS+m8CjwVYSB6FWbyWf",
-	"uuVpJDLZaIgO2JS2iYXfmK8JUCyAeACegrLERrkp3KCmjifOwYEroQsiPkJqPF+XXiVVkHYK9z4MihEM",
-	"WFWAzrQnUNWduQSMHLrVpOazakSROgOoE1sbs0IQO1LV8pYX0TqxBAqbhW0I8BgC6RDSJNj1gDvCo9rd",
-	"qZb7giMYLKpzBPxRSomyWtEIvCs0MJweU0OaT39eRk4OggleOv8ldr7TsBlXBJ3Ll84bdUXQCw1/KPmt",
-	"eX5Nuz6gmS21ZijaE1PxB1n20NvKkiqzJE5sC0TyUti7tNGbRIbVMbHXtoIu0UFFh8VcOP/JqJTj6fpT",
-	"4es7kPV2VW2Cz29Yu7Cn2zK6uc6mjDQAhQSZOED0vDylBBTq9QTY02TNks/ssRtuV+JJ0I3FeFoGAJ7h",
-	"3o5x2r3EYPBTb5rtltb7zyUY0530yFEb+g7DHrNbZrbKaHE3bJ9SluaezH9CTr8XXo3uhG0H7lYqd2hc",
-	"02ILNrS5zOCzKy5sytctZ7uOBG2X+1qWpbk47u58ehQ198LC1xb36/zh1w//+uCrh1+P438Nrgn7rShZ",
-	"mpJd54kGmYn+sb38zB2ETFymk5Car+IcSu8vBci6RI4r9D7seJuR7TPIMaG5jrfqrDwK50QdRm9SWARh",
-	"ggx4KKQwf6wYRTiWWTGlP8s72KSwN5aN4sJYheaRLxTIvdN7aCaKT79IpbpPcjy256OXlxtzc0pjSdhQ",
-	"FFzKhwDa7prTGqww6WrsZGLAJmTuZAdNU5330ednOHZ1fGj7rbYHr+uX9AWeo1n/npj3oQ+0kuvzUAV6",
-	"nBTWamLlGXTMyBaYMWdNrt+cgVbSSiUco/BlD8h4VMDoqGhIE78zYurMTxsZpAZwfUkoHHPwS713Odnv",
-	"44qNuY5L68I+UuYjUtWxSRSvG/EYPzDI5vo2kofZkugIney+257fb+lHEy/9cLhrXdosm/IG/EmdajqP",
-	"XYFh+CVTvLBV+dAs3Wi8Qdt7d0YgvbGXv7+lAkumzEhBLVUUY7CW65qpCLyuq/OdgvUbr009m9orPSnY",
-	"O7Wn76IVbq1CeGdbMqznnckSEy9Nd1uO318W/M3dPa7EIgDDCO3PsFa3U3sxFBDBdvuzP9Ylvj3gyaju",
-	"1GpGO+ORUkR8gHDRr+EaK5GE1MepBZWjhetwCF25q6CV2kh9t7JhqE2WimWE5RvJVOfMt9g/CFRDSzOB",
-	"/WSQoViYDiPwbQoiWdb0hpGNjdJN+K7Lho6TyKcxLxkpWMlvWY2hEX63als3b9gCSLKZ8cHfElGV78zH",
-	"ENUBsxkN9W113PEiLVVuf0WOEHa+kcsxOq+td3XVse58td9sj0cWnNaO8mRTjHsV/sAECXFwLwrqZ6OZ",
-	"Tq6nSiSOOcAozASWZXFKfLmSMU3BqkBdj/kuGO8zsnWp+5SAslA3YojrUdR7q2qOpx79YGQAxSaGtmZm",
-	"gG8XQtD6icTxOLpAW875H2nMAfgos4EgBD4bLSghDPFV0RjLCFR3mFEe+9f6pV8df/lY/+3B7o+Vgo0n",
-	"XUQnykXXnlfRfMdUl603PFq6+u0+SEe0Odo7WRdXpGYr7KLiSmEseopmCM8wsU/agCotQkMUng1nYqwY",
-	"gIQ1nI1g0fjeKTFHA7doG8HxD7JTJsNhv91ArvLGokpaLgfvjz02s/IuLLrAzBP/N7ZvU+bb7agLs/QV",
-	"uWF7dUWWUm+wVp2aPQkyQ+Itsw9zh5ZTnvs0BxniLcR9zYTdUbLJrhgAt2mKI0k6B7N0onk6vUTeZGmX",
-	"E6sWFIXmm7DYCdo3Y2ORaIbuwXSiAxnB7USC4i5Xft9UkCFHNSM0zMLGrBFbsXOP2U0J38ObZBl+gJwX",
-	"FORH8vPRcCgTbpU3VBRL+SHSnMxcQtNLrOx3nsLVFSvZNxJk9ufemrcOt+DDb2duzrHr337wiU1omZOr",
-	"733lKa9Kz690drCk8G2LZIWcdEoAbRBVPBWU6kTKcy6GhUYpRMCfLKRMDreIMEOgMkKhOGiI8586R8uS",
-	"zc7Ij23S2NYg68zbmylQ+I6VatlYZlJhKn40+54SVcqd7RWA4ggUux2i09dGLED3NKzGscn6xmxA6CTs",
-	"f8aoUOSi29XmQMp+tlAbWkeUg1esJjl00LFtDWhZunZVDOpQo6Nb/CY/vrsyRyZg1IcEbcBKwpHtoAT6",
-	"rdq8e3nLaqz8rxkp2So+JZdsxETRn9rZvIIG2P1DHKXmHve7yb1WyF8cwhw4LK1SaAOHRVKq8HogMMYP",
-	"7U1Yzjoy0bdOQsQBmAbZHNCAGUP/XB9qkjdnH9I1rHpuLyLP8K2Tx7sHHJzMxdkZMjtX3fTOA6hRvkuj",
-	"NdKHPt0hia38CnQBI4ZOQAxBajm9pbyEjcgWRnwtskUplT5BKQaj3TChTjApfSPljToxD/h/FDBCAs7H",
-	"DHpyS2uoGjWjv6aaPbeD/9gZ/A0O/lwqfe3GfgtjP4GhvzejPceR4b+/cwOb5eYy1oDgvbStot8bSdPC",
-	"Qe42EmofsT2i0rTEZmiYhAoF8VC+m1NB1vzW8ZsnIfpdACkePSuuXXEnScLlT7hJxFUpltdMR5u8z42P",
-	"JJHLFNMx8E+jyiKUtaGHYugwdE3XIBcwesqOaPt8h8Cu69UPa0j1QB4PriKN78FvZTfrs3Bd4Vz/bnZx",
-	"5mV2694Jezk9evTgq3m6G34mPrU2JnNXpj8mjXEQvEuFg5InyuzC60YcFSdyzWBHK2TaTFquee7AD0v7",
-	"cdeuy8X34mm19vEoS6YLIsNOStDcVJJCZggQAkLuV7fJiSt4rC9BydtOYVEI4MMRNMs8Pufkz5VGEKZz",
-	"IsmXpdkEjyA6F2wW7HewuyH3HCvPgASPpVBGhbCFHD25xkq6/yHhwKBrnz0py4IpZ1G6NsLW08JVF7YG",
-	"USJoiGYspOUVUOE3gSnU4sgvGUOYAS7WPkiCehHgCEwGVS2TGJCwWvO1CmDANsZkBQsh7pgu2W23Wx+7",
-	"ZUI3Fty4lnBgc9oo7FdQU6Go7X8XPWtb+uG7FL0D89AS2ba4ljuMnHla+SYS6N863D/lZ0+cKI79QQ/a",
-	"km24RS4xM2RKd0CGwfTnE5qYITk7ZMg8A9pt8xMbYejv+GoV4eRukvw9pL7fc08wIfW8zvAHvhekLEzL",
-	"dHH3aTTN5ZaWPNoQIplPjG90M9g90drljmzkvahabk2fha4Fk3W1kVMxeXOpxmrCoeyaFiAkQs0cqpxs",
-	"HwwPMG8RWXwGwdQcKaWfKM23eJlG2OfuVS33dWDvL/OLfah4zdSseoC7JIttqNrEW/q5ck/Y6iUjBbRh",
-	"QEgIu8Ohr8zv7ozEtKqck5gGuWSXIcSLx/qBC3vPNGIAKUIJlLdd+fqky6AhHeECW+W1XZlR87uCcPZl",
-	"L6zdT2ULNKmkgivY7nXr77k3lPUXbOedN9hSY0sFXTNss7fcEyMcSF5SFYeZu+/b4F6y80ZQ9ZVmVTRW",
-	"JCsmWlx1/C/fbMOljKQ7Vc3xmt09SxBWkUXQ5WelDyYMFl+A57OqIMZszsBSNjqm04ZdiCKGDt1WswJb",
-	"7f3yBl49oDZEND+P15QuIbiP3MeRiCMIr+kxxrlwjSGN0l3P6A1TT1araAIDrapyf2mbuK2b2lbCYvjG",
-	"/Obwe7yQK6AeFtQEUO0vSdAnDhG1BNtlHh/Qv4iJl2BBQQDbVq3YxDeF3Q6tuWBsq+ic7LEcZuPY+6SQ",
-	"V0a+ttXcXuTCxHuoI6WzTC2ID0KbvcsSh3jOfjzFmQNkDK0NOxy1rT/huwcju6C89hJoW+02uFpCbuir",
-	"u06Mt7m3kxJuW9Wik2hrSRYiqDsZENCkc6dZ9dBqD2MpuhFKR9qfL/m6kY060Nomd5oIaAB0ywhVRLFb",
-	"VtNyopVObSelawtvPDU7OI0jHKIuW3R+c6LMQXCgScs9pFRNReKArTxEC6+VHZ+XPFkFaaqS5xPm5JBu",
-	"3dZQYZOrVu2fZ7UhOtDvCC5kl5kMVG9EkMcypc+Ra5J2iPG2zMk/GGctiZA7Bwt43wnRFtNKTk6L5sIb",
-	"0iOrKBC/pKJKkS2tKgAprwm8aiNMEsNOOwo4HrKekZAcNJIY69rZ1MJ81GZpW4xHuWpbvDmmaX10U3PD",
-	"x/G+E+cUaR3ApaPHcPqYNU3kg/5Uc+321lvMa6av8MrjikAD6sm8erBZ0hHp6ejUVcfld/urwAqs9nOt",
-	"hOmQqM0GD9potMIlCy6Cbkp4d2tbfu90ObTJ4gMJf+BWuj93EHhYPjeXkFXZ/2ygl5sEaL8z/A+CtXQ7",
-	"ZDom6vFQyyeWOTy7zOzudkT/1Yktx5wqOLANMVHFpVX00GHw44e21k96XjdDplkCQeB7uQMLwNb5kR0v",
-	"SyPGk90LVq3KN18dH2/iG7lpnmnVabFdJ4sIarlTB4tn3Ke4NreQN6RHktX/2zrT2aSPdut8mzqz0HYf",
-	"DnCMM2IiLFN0LGjQU4w831YQNDQC+tdQYnfEensM22tBSP2rmXUvhzIIW1ng9Sg+2REndYD1WbDouXPj",
-	"jpBqWAheU2jaS3PNbyGsShuFUOLdqLT5S51v+G0qd7kdoIkXNYZB1QlHKgzDjuUMDJSniQrXd4wWz7GI",
-	"beJbo7gVY8WydZNwg2GyFKpUvs8wZGmyD3p6uAHrviIe+WMQn1RcOpVS3jSVc3i1JRlYicGFbWUF+V1G",
-	"gkHt/WRMLWxdMmgX0DrhjklhmO3qgudTk0jjBB1OWwi5v+Os8C1J+npin0P7bqPwZGsdb+ALdgk61yD9",
-	"oE2oI4KxQg3rY/KNHDjZD7YN8jVyH6NpRJOUJc0+aBC3Lu7edpbCOcVDFSmZ0G7Ux2i/Rpcb2GsuBA1O",
-	"CbgAle3pw26NQbcBaz1dkTcRPq+XcGqI4z1qgZy184tuNt82JdWsAJDJiJzd+r+3naD6YVPrmRiFL43X",
-	"oLnRwVF/Oh6kjA5RcjErhsNzVjznIuqYT4OA+nke3hIHbRliWuYuZcV/prMut4p3I21YXKPN7n5F41A2",
-	"uB2tyXs7ja8sLmf7Rub4IMpDoayNKsq0J+2xBwq46ZQPl1es5rJINMUffvc5fBGbTE0G9gV5lYjy3zds",
-	"CSZSvZkAax1v2VeWYy4kyAY2FyQVrpIFXyEUa1mvLC6suTvzDa2newLBl5gemWtyI9huai4YW+n05nlv",
-	"XwDGZktvIKGNlqXcKZdDYWtLxhPR4slW8aLcn2w00PIeWbI1FdObEreIlsPca6F5OTIgBI6gWzlbc6Gm",
-	"j2ldOgd8i9xmphmLFEGLfLvh2RFbB5TZnh7bQnbhWMVzazs9u/GO8o4gvWMxGi1plsHyBrdOUbwUM/UK",
-	"C3ecyuRRtk2SXK3m9WgM9JV4+8sdVRac/AqrnbnNJ8EGU3rDUoX5trx4GmuUNL+JsgaszynaRuxChyLS",
-	"KOYjnhAo952p4Nhd+U5jH3QbWnd+Dlu13m0R2c3oYFQ3darSwdsRRzoBvLbshkn4gSJ36HOk01P7YuwO",
-	"BXFwUJvAp4I7d/Rp6xLtdA2/O1PPY5GkcqBnKQZO4bQTtrOYpL+41XeOt5lAzTtaZKgMm59+dAJ1IhxC",
-	"ZNZ+tu7AulFb0eC3vj1Nh2RT20tnTl8Sv9MJOBJMUVEbG9psAyVGrBJbYZms7f/q4WiF+oOLaHLsNFxX",
-	"x0K94Q4gNew2sf7A74Xcve9X/jsTTkCdmZE+J3ZT3k3a6EMb9srIMhbpTDHabWHeOVs1Zen7efTbk4Tg",
-	"/OikQY1gRzSrt1hDC38CtH6iJFnROmoceesnal118lDbr9qi9KmelAk20wvs8xG5dIbTyOWWYU211ea6",
-	"UxpyrXnrbZR73rpAemRp43wCm9mx0fw6whHDfUwaaYa7hh0qB8xVUqVdc8ojkrZillWnE6QNEYNCISTJ",
-	"ZYVpAFxhAYMr3xhp/9jp+eSBp2xv75FWkP0qA7dSP/M0zUa8u62lNvQdmq+5EgjbEblbMYHNSbq5XFTs",
-	"ydbi8kd0p/XBPsM0cLhP9zm8hOfTnsg/GsfNfP96zUZLXoICI4/4Q7memm5QbWwTu15zVQvNZ5PfDf2R",
-	"eG3BEsbpbRdEbP9tjsMVsXaEq7WhYt+q0i6W5Vi5tTnciFgexOi2NThGWlqM5BEs99CYlUU8m0GrvCnZ",
-	"Nb5D/hR6Mt9vZiau3qTwm8iPg7GbKzLeJZt7zwjyhVYn8ll7BLMg8wKOUcjteKZjc3gL3Yzup6qVbWWk",
-	"YQ8tmGGd94Zi5togBbt9HzfxBnUAmol5Na41W6fi16ps1tEGaRtZa0RoAPFZFDVTKtGEapAz7EN7qlGG",
-	"FRIBPEOz/4rieD67fnGN+c3kW16a02kdMMp2l7JGgnVmwDzN/ZWByZrAlLivYlFDsjD4srY5qG41dtO7",
-	"eaZjVaDIbtO6mQ8bc8cxN2bipIVbMbe13XA9xmZ66cPOKfCSGZdjsqbCpsZMt4a3hp0CBKBJrb/qeC4+",
-	"woEEKGqRjKXUmaywWOT+vMnJm+ragpU8ykArKgh2KC1pPSNaCluaRlcBAI2U3wx/tDl9Chr1dVT7mhVM",
-	"aE5LNW86kDN4MGpqT20Hyia8FraYKtThi3Z7/NLepfg8BdITwBnH8DTHEXwSMJb3A9oTEG/YZFIWcet2",
-	"w2hh8xaOBx3aMr2R8Z59TR2PEN6yejkpx+2g1QFf8nPAEdt1Zbj0GL1+FIWMuOKqquSp/XV1gsMoNGNV",
-	"opQfldvzs7PJp8BM7G+s0nHBWOlkXu8Au9qIMdc2+4hkWv8N12su9R3slHdvBPCt96JFVKkWnZ1EckDt",
-	"LqWECIieAOHk9j0YIRQnQHdf6tGu2G19isH+Zvcrclmmmkc6q8iWHHGtWLkaQdO6Y2O+iX73QcM+1wY6",
-	"lYRpVn9k7+ZUHw7XMciCn2BDMVLwaf2Np2IxQyNlwzrxqz9eK9x63m4523WwfUWwm4ps5S0riIyC3k7s",
-	"O/RTWy0WgBV7RF3Qmne11NNgIKMpZTBEDkBuwlrxDq0XLHFZYeRqQn+Nue2dE+gY2N46POIwvRX2YOQq",
-	"KKo5uORmZkhhyNsuK7OfML8fS5gxkq5kH6ZWHNFEuzomiunk7BZnTEtN9KhEU5wKmtb6yOiMvejxE7iu",
-	"XqlEANLjiDcl1vQd3eMORe6PeXlDz7DjbNIJzlzS571sOXzu0JR+gIc+ZYvfGwoI5n/ExvZzmxgm3Psh",
-	"j94amH1yc+aGX2uq2WNaH3zjtXsuAUE5rHt5XFKlRhrLTT1O99n2LRkJ7/ZSa6c/gkAZ2RrU+pJ7E8uB",
-	"vQuzz5ZMVc22vNkm4dJmia377cY31beZ2LE2Af+A8GuJMCnkDp9NbqiHehiVNlKwofHtY+X+AHpZGCYl",
-	"t+oz3IzvUjfpq5JGwQbn3pcjp3aeaB2prfgjpe4d+TJmTHj9MwCLWXfx/ebzsbsODvOzB/kIZNLMS+RT",
-	"tvh76+HtcshappwLKu4ZH/oObF79WsZHltwFZO6nN2HgdH0QtegqdxaiDWIE2yGoj++tLIXexAyVYSci",
-	"lXBT/8SWGylvrrVm25ixOqf1LfuQszrmoYBeqWzNAWvETR7TV79QZCkPoSYd4d8da+scuGmnhN+TCaZ9",
-	"p6Rv9KyHvkf7udAJ6cg1si3fYew31n4bN0zFV8hEUUluo12tKNltbqKixD2evOMAgDG+r/DTF4rwogVS",
-	"sRVkX6hLssOFnPA4Him8PSf0Ngic7TZFPHDGPmjL1cfhwLZM0reOsadPSZUmdhsIouaMc7FiWpd/ZPfC",
-	"HtO0BUyJTBLrtsCFwGnElOtLm4e2oy3+50iWNf50SNpCtM3zZY/nHIfZj7V8EfRYdAzf39qQsJFzNuF0",
-	"PRNPzVpmnjHnVY8nFbu0tuRZ+5+j+T9H848/mrWNZkzyd/R0gZjV8E991O2ZdMuecPLvAfqif1N/FvAX",
-	"UXYcok3CybmEHguCNNVVCz2+pXuyodB6AURdW9XoYnpttpBPYGvR5WKJI3ZOT0L5eNdEHfvKt/sEzoOd",
-	"2LVO1OwouWWYgQYncQ1Am9BN7EDpTrS2q1ca1h3Pn+6u9NrJ+qZXwnVkC+zUDZOuiC8L7FLwY7yqCf4M",
-	"ZSzuVkHQCcXXghVtei7Wobb42VwRyOrRUh6xrn71/F1FsuM3L5LNZ2PBTPNnY7uAvFIZoeTfiA3F/H/s",
-	"vQtz2ziWNvxXUKrZ6u4ZSpZkOxelvtp15zLJTm5v7J58O7HfCCIhCWMKUBOkFY3X//0tnAOAoETqSiVO",
-	"T7qmJrZMkSBwcHCuz8MEljNSW8cPzg5REjnAevCHgSmNGOqNq7dMHyqqeDrvw+ncTzLRsqB0/e16kVYk",
-	"2uuojsKsOk5MSYf6gqAsdXv5+6xYQJXvz9XFVAtrVZ/adtpmXcUJ3HyDoX3Tgq/qmj0Dx1FasGflvayl",
-	"ZJOnruRAdLK5xEG5dQVa6YZd2qcRV3QAx9ZgTs5NJWZAFAM0HANsVjU/gfv6JkfUR56OayQI+nFY/Xse",
-	"VhUwEn9nCR9ywxyphwl9i6pFzgFGwgwtZKurd3+cgN/fCbgSusMs2gemTCnAFqHpin5442zism7BPV3I",
-	"bsGtVw1YptQ2dW8xZHnDkphOX8osUYXqne7JYunOC5/iZnkvj6SWXgFbiYtRkafywaO1LJVVL6ZgKUqO",
-	"gMR9vj2y5ELPlX0oqoss4en8XG9iW7XI/1ZGFXsmyNn7V+SazQPSV/FnLYOfcasdPwB0CBqmpsoZdAK4",
-	"powmyCyIjx6n6RTTTaoahz2iajyQNIl+UsRc2CJQtJNgEZiytTqmd08mXOsHwMul11hOxPXdQimvuYND",
-	"6jVsL8Vn+/x86+Nb390B/OuwpCHjuSPK9xAn7EgBjQerJiPJFFJogfKhE9UikQzVEZ3y1iQi7Ms0plyg",
-	"Jg6l0PsEqOz1G5ApHbEn+kdor+hdikvRJH/+81mmD5uUhyD1f/5zj/T1RzLh/4JPeuRXmGliF6bVavXx",
-	"HKLeuplywJIJJjhVbmIvBfHntkWe03BMXFIZKsOUhb2YcLwHt8TcP/e/NPPP+788wRmw0qanAWhxEX0k",
-	"kTGDuYOHhlIfDCYc0MLXfxWpP/8ZP6NkmrAh/4KLYO6CyzHHerWf++om/NwP4ATAf1n4uf9Li5y51KVM",
-	"fOCpkAoyYPBtQJfmqdJD4ZG+Dn/HVhMcjXYY9Hj0u5I+QI30yc8dkkqibVbCYsVI9/QXPIZCCKH0MWhq",
-	"UFb6t9oDCEgeYgmIibDc9c1ToJBfP0aLdR9qSnH1j0yE6i//VFL0e6Qfyoj1sR8OWPj1g8ZAi66lKSB9",
-	"pPPpm0UDEHrQe3Ok7TAPfCqFbWbVAobgEnAbc5SY0SsnV/3nF3TUf4K1dICEbwWg/2rYfKOdlz75+aT7",
-	"yFbzB+Sk03WwjxxmWciU4HPz9spfWnAHfdjb24z4DVPkuH1iRvuBTRlNuRjpsebFDqaeD85Bz4aFpdIj",
-	"fhWxyVQC6Fnzb2zef5JrkWs2N0/JQbdxuZAoFPYEAwR52N7dEzLWB4mTignXYtEjfUd8aiwR93vzvYx5",
-	"OO9ruS104z8hAzaXIgI0TOhuPuk+xnnuf2BpMm+eDVOWoGxgiXZApjShWCoBjwEORq/SWk8s0s4S14hi",
-	"a0m5cLq0RV7lK2tIvxWE5Oh0ymgSAL097AdBtKtjp7pH+EhIS1Awl5lFxL4Wcta6FNDuHDKBbZ0cOjiG",
-	"nCX6LJnScMya3VY7183eZ/qAyCYTmswbvcbfGJt6S2KLXwH6WA8JsEVNoQgAAA5kOiYRTwxNK248vcWn",
-	"iXT0rqaEuWF9Os9g6jU6rTaOQk6ZoFPe6DWOWx0Y7JQaJLMjrWb/BZUDaG87GXwVNXoN/Ks+iNVUCoVH",
-	"a7fdNm2fqTnLU/YlPYLzABztLwY9uCGv7SlKyyLkS0Q2r1JD81CEkimz192ILBtNwRBo9D5d+bP/TFo1",
-	"n8iQKQUkKf8JfAojIPl9w1KK2esjwI2vnhLzZz2HVm6hpQmAYqDExBCYYmtLGYESqK5wzMJr3Lcg8jnk",
-	"zARcPnf6/56xZJ4L2A1LBhJ6P6sn9uprrlhIBSzYaft4w4d8al4BJdGAKmZSUZfCUYHtMgAhU5xK/Uj/",
-	"UIZZdumuusXqKXXWglNEFVJ109GWU/OaYUF0xW5T6RlYcGpZvspGm19yhAzVd8HaC222ZL2M+If1P43L",
-	"7hbRhhY/FcI6jW67+6DZ6TS7xxftx712u9du/6Pg0fUamUo+tx88nh3/81/DYSdpt9ud9knb/DcqEJL0",
-	"RBbHGAlpXLP56q/FVKUvZKYVc/fL//zLfPKbWh5Zp52PzBZIs2ks5xNMwiXsRl7j13AAaM0t8Whfedq2",
-	"oyfUJbWM2+bnsfSd7nzRXhWFQCmAkG6JzJ+BRUTkUB/2i3CxWEnEEzKh19qlI9oX0dcBmIFi8Y2J8pTg",
-	"b+68P9yOMDa6CoiZRDyHuQjjLIJgot0b9ko9i76ZjUutWgBMA9zDZYyD/Ws279sXN/YNRxWvDSDTIkRe",
-	"Yd1BMTgEJ+k1m6Y+W0dxJ6K84ipsvRU94wycsSt0ZJlKfzXlEZtvsjLxrJLGjaXrLZudeY5i7mXrI+tu",
-	"SS90thvyPVEH0ELasI7kZdZuH4fHbZJQEcmJ5+iDNDwwBjecFnqfwPVsrVbBAdWnQzZdwadmjr1VXA5A",
-	"XDMoIfQaWrWjU3Vrc9kRXHMXNF7L0MWmVl3vrjOj2Et9vDEOjlEOW6gLFnGMBfkn7dEtBkTu8j7l8lgN",
-	"6AxFZjJJx44QzUVnDOwfbGEiBagVlWojwyggfXAHZEKTa+w6N4u/rFfwD7vqlSE4kWVH98nK13LD2X+B",
-	"PsCt9lmioNz2GbF052nRDnbl1LS/S+11P9XO4fSNvuMxivFqsXwr0zcy0h54VIM4vxMsDyv6WA25EbGL",
-	"ybKd/Ao7rVdWfWURT5tpQjFpV+0r6Osu4LKDuwtBmX7hkTY3KZmwyUCbnomVgTLHFVl2PkEv81XByVvT",
-	"nrr87DNBkEKDqCwca43bt+SlgM7Koj5Eid2n/YpE3Nqhcin2HGs+T8ibTJUeu+t4XvF4lUGGY+vnr7ol",
-	"FyEr3nCzvNZSGuFLGGeK37A17wCNxTs8sD7vlIYWg83Igs/CggWGoJLXanLkVWigrHsBv4iS1/KGQZfK",
-	"HTQ6VDqbEUvNnnZEWiYpbYstCqRZ9m+mIuPO9do3Hg8fPYjajzqPHp2ED6MHp49pd8gobYenpzRqd07p",
-	"8WB4MuwMuoP24FG3G0ad0+hB2DkdtIftNm0/0os2bfQancfdVrvVbXWwke6Gy0y9xEc0nNdiLJffV0+P",
-	"Yr83ep2u1q6mV6yhbsJV36nXY9a6cL3DzESa8L0ijO7sgKr2KZPT2HqUc0UiHgVEsJm2FC0zuDs+9BBL",
-	"zg5Q9+bwWD4Bejcs4UPsdil1hd/KlJG+Pk77JNKOLosVA78WY8ZzmXlx45imgLJKU2fnmlwwTw2koLYQ",
-	"Ukw/Fs8cHEnh1Nlvkw4Sec1EbqyY1UE5Ghs2r/pE3ogoAHzImDl/dwsJ+8CmMimVMYdBYUKOMhO1WNxP",
-	"rU+qfVYubKcYIueCnJBYjnYTs0EWjVi6OiD5q7mmPoU8kZn+RuO03W6124Xaj1xztjsXbU9zgooeZNFq",
-	"HWRUcp7jtlVsTr8kjCIf6Wm7GLzbWAxwPio1DZT0wIwB8z5Sl9ekbKgBDjZY2KGEMjMAPfPW3+AIlkgA",
-	"R+yGdbE11yZD+vgqLTNrfeC2U/qZp+2APDwF/dJpt8mUJaH+ghwSngaY4MBQm+nHJB8hCQiL0cegHRxq",
-	"ORY/TdilwFNQP8C7KybhygJ0uBbfNEC3LM3LQrilbL2FHVp/YO5ebrztpqbK9TRy+p1Fu86Z3tMDK8Tr",
-	"N7DysNuLES+jc45u8YeFgFdx7+Dnu+6drYJQGH/H9vo6gk8TCbUz+01ZdQTKzcl+R92PjbYqzFNDyGaL",
-	"9V8+87YMztj5uIKqCexjKAoOAjTWsp82OYQmLBmxJozlL6uE7xEK35YLj70aGx0/P3ZFcVcQqgzblJCz",
-	"b7lFEPexrqPFAps3VUpTrlIe+g5DadW04/wFWDws1ILSpykVT8hxm0R0DswXQs6wjs76olwRRaE3m8wZ",
-	"Tax5u+yLjlhqOT3P83Ftu/teQJTKkJs2fgTPrF8+fw8trQDJMph/ANDFRwa0SE/rigv86FfXo0HDCgmL",
-	"B/ypSDjeUKkMrz/H7IbFSPMPquKxBdXs+Rg5WqagP8phA62LNC0AA+lDgYlUJvOmmosQdK+7KUoshiDk",
-	"DUvSLMHftWzxxI4dxgfhLosC9km/RMKGiYRMzIwmbCwzxZrRQO+3mX7PT8fBoys4SiBuBPeKWMgj/YTj",
-	"8pji0jD0jLLo3EK/nJ602/qWppHBzH672T0pxB5VmtCUjSC84j/1UfH+bXelXsmYqhQAlD9yoUwSIB/t",
-	"wri8702oyGgME2ugJatComUvs3EWfFkBVCjoXHXVYYe+lDMihykTtmCTRFwBq12A5IIQ6sfo22zM0jFL",
-	"iJ43BaW9Yxn7dTA5M/GyUjZVosWgTegTcleGbXzC48OnhrZWs9W5JHznNZoRL7paWSq4RpmnNF1Q5puK",
-	"Glt7c1Ba2+Vt6kt4DICBpnMcrNSwZh9DErtRqmbB9AqH8WrFiuqyosKu84+8IcxkFBCfWf+w+r545YWt",
-	"b/7bb80O+mUyvvHz2wlTsJNNtrumE0Fr08hoytUJHYN9b8xMxTCcXTUXFk+ueDoEjRssGe50tWAd5IGF",
-	"s8k87jEcGybJBAdgmRL37eWgMeNCMJucqTOBY3fY+hyOU4C1hNftzSrTNrsr6KNb++Ndpa727NiDVL6s",
-	"nhP36G9XfuHxJm0/49u78/kbX61Yrp5RNNiBvfMTqiLsf+U3jLAvNEzjOVAfyyHpa43TJz97FHazsVS2",
-	"O2DGhfolIH34rU9+Nt+ayywhciYC5IW2dbamactu5v6l+DmGYCPgoqPu/8UG5fMmJ+iqM4YKFo55mO2U",
-	"6BEauHYwNiG1iJQCZTF6M4d7iDcM690U22I3MTSKkf38m/tE+N359VQb/dhaN6YAza0nZFGZb6zwnpmJ",
-	"3iLYsvlm3nNjPgMJIXTb3ZmrZruBPKVo+hTX2q3uum9R1KR3HBfI0Dc0vPFwREJHMPsyjWWUn3bbGZgb",
-	"gbDkE1DAHvBBWMpHbdkOHE3cT8gOucaUdpdf7dlStHG7yJiF1+UVlh1bYZlzXoIGHSVM/R5XRAwXqjPR",
-	"bJVio4jhghnmm6rYKH/O0pQLFPwpVWqmzdcrz9C0dqe9DF8UbfDcqmwEjTGcBI1o0DKT0grlxIOlaIwZ",
-	"jdPx3DH+rHzLA/Wd5MK3kRkmXHNijanuogbwtI77tFTv2L+uSW6/cqSoAIj3BHj0+r2UqbRviGZo2iKI",
-	"XEHsuhrOHxqzCE7Wkt6Z8gx1PuxvmqWu3FDl+2BncQ7yTdJr/On249mH5y/f/Xb+/PP7s/Pzj+8+PLvT",
-	"4q2gexZDb9s0rXiTeZDGlVwx4a6+l2qoRuWz/Wrl2ioTZrq21lfb66KqqF6+67/PPhfvBXbSdItpGvsH",
-	"cGTMLxtUAuyjo7ZuSfHwKmqsDHgGL1KYUVvj6MAyMsXUHtMcrPLfd5+/WntXflhW+1tW2uH9dY7YwYWY",
-	"4NXBtVjgQ66ZsjiQ4pzr93trrtlTw+0R5XGz7hduLNqyUEtB4M+93NgrYI9MENiIRdDyhzAiFkVLCqYQ",
-	"g5okUJukCLW3aZEzw84WebNwKSB1qAhVxB2hZcETlNTaVHMNhSX+TnRbrrtoUMjEmE93O2yRwxWffB+2",
-	"XV2KsFulCTew2vxsg9N33YPou/tXMPM1DLIj6kOeVZbSfAS0ozSfMAjo3DARyQSwiRR5d5alY9INcghy",
-	"BH6iIWDcSCy6wa/8pMBx11rJALoZ3BQSSVR4hmV10rsUfX0pYHHN7Cjm2DQXWHBQLkgqizBsCDVhRjim",
-	"UOCjB0r6CUMgo98S3i9TdgUjqoAIt38tprou7X61i7B6p+dXQaL0LKLAYqMUVLR8gqNlZBEBVe/oSFsK",
-	"/uYrSMGYxdOIqWsnAYCyK5Xig9gBBnlztel981HCdA0zRWObb4UA/nI7MMwHEpY3dtjbxTWq2OhGDFMD",
-	"EMaFFrHQdCWN5UzLhxZYMG3qaJHASgslJ2wgozkZGSx+Mw5TgzZI5EwhmOO3MUfWqQe0Viv1gjdasFEc",
-	"pTNhNyyZkyGbkQkXWcpUi3y0LafQjqRXAXBP9FZ/jFV4gVbCagp9HXIIySg4LOAa/VsOEL1iz77EMX8F",
-	"Byanimngbyr/KRfzIeVxluhRtE00VN+57L4PzH1/zyQipdMVD4/ZMG30jh+1g4YcNnon7Ta8MUtV2a27",
-	"8K27hTMfpjoPhKtGr/vo0aJdsJzU94dRrPTqNLvdgtJadHv8LH/uCqVSXr8pcIg9OtFGgeXmg1K+TtCA",
-	"/h07rzPGrhu9duvx40e72HdGTCr0xZgrbcgUE/HGJ7Iog/o8EdjIaejdYeHqquoqBBAi7gpXAdHb1K3e",
-	"X82BiLjV1bln6tpAECIzNEEbgyNAJmgPgCE09wmIFDGSByFjfbfdBlhHXJJhTrFvuv5XZfPembHVlkby",
-	"KklHTOgHe2UxFij3OgNDHNqne4BHZ1DGKZy4eXF49E7Ec/eBSX7B9Xr3AJbQJ7jdlbv5NBvEPGwt1FXp",
-	"06XR65qazNoSMzh9q7oOzaLZ/lBL/l1T66HBltVmCIuQb+n+7gNFRTSQX1aY1qZV19qqEoBIEeoHVI+W",
-	"dAvRqZUNDccEUGlz0jCYU2PdzCjHQxUgdtkXPV9xrCAEsBCQVFNGr8E0pvpojbV1IjOROuzSvhfVFjL9",
-	"bF6GRf3SM/jcvOu++wpfBxbDAB3oHdUEWGB0VfGQ6AYNNaZapNtBQ58VqtE71qIO04M3MBtEP5zaPW8o",
-	"or2Ne9tgE0BDaNCI/teCw4roXaftDuw/C3P6NL+j4erdpnPXTlW1uaoXoo4tAyXHfJLFWim5FYby1vsQ",
-	"ENtw//TAnd2tAqoQfStNxJ6p3FIvbseZzOIIi5NklhKE+rOFwdoImNCIPXFwPX0UKKxe0harC6Ia+CtT",
-	"M7m8ffT7+ftnx+TqaoGWyago0Gar+BtkWxF+jnGGDcJklT2ZJjSJPrtNkSjGICKjbS2rybR/UQ+OgYmx",
-	"mHW059TiNjlg4MXKNZjsBxPsV6lyZ8dI5ucFmFCAhgk21ICG1yiqgs0I1weQkhA+xrWwgX+FdHLwryIy",
-	"jtzNaS7a5AWeRiPpWFmWavFWnBWVUkIBS7uO5YeMZ+mCm4d8hXVPE5kNYnawlf+AXNVqyT5I8+PlJ99A",
-	"IBPG0ieECsKAm1ybzES7aMqke4qLmC8hLvdeSmvpvI+lSptohTTcId9tb3/AmsHtqp8uxmyeW1QOfxEt",
-	"qhok8TVLFwTRnDsTEFEjIweTxgNrH+iBdTDnQ5mMWKpM4IvRa5YEBDpjVWBxSnIvGuE7lBXVJ/BLKq8Z",
-	"5OoHMhuNtZ3KZk/y/KScIguC/hi5IdQ1lkRdCnTawbtskddcXKuAII+EVnautMooSD9cmAe06Q0EpOYV",
-	"BcYL2fcf+fP7VJl4ryp97urRHIUIEeII0oOeXlCaeDB18W7KhALMHoxG5ueV6UGwbils7TiWM0NUo+Yi",
-	"JIKxyDBTWKNkVog4A1kN3ghujPkIhSk/AoQued0yjeMnpA9CZ7nPQOqRZ0SVWDV6av7N9r/eDXa7Q4Iu",
-	"kWLUIucMNK2rRf3qOgJxbu9HNaAXMs4l8RvqjYtkfpjcskw2aqbQl9UH3xZzqhBR2G4APfIwpkpBwwAV",
-	"EU0i16uoP0zlZKBSKZD2L3V9IJ8aYRTqz4zQNdOEj5CuHUJLKZ1MGwb08ipojDKaUJEykDdgMOI3DDqo",
-	"QtYDz3IKmxDzmsbFVRZbolDX/Om2EcnQMLIQmRAaRQkkzYeu/go5WIx1bGPHuDvHCLlWtG5z2kobRjZh",
-	"q5f66rsCc8gFRMswJPQep/H8/7x2rCg+t0/+5xzqwVM9h6j/l8mqSHMufFD3jz0m9QTN9GTDrNjG+tQL",
-	"Ppvnsmh5/2gJ36crQD97QgUfMpWSn//n7M1rLRP/ff7ubWAhSEj39AH5G//1F6SXMflrCOdiNNecc/KG",
-	"JeTlxcX7J6Svt6qdWjdrLSA8g4x4qgj+GWnjgF0un92jMFOpnADNHPDymWeidEvBLL+FObcIsJwBMGSv",
-	"lC3NMK6hekQK4FDG2USYE3zCojkEhC6FGwVMPlDEDqCENsKSEP2SpgXR0CrZkpKW66YALE9C84nNgUZN",
-	"Iroa2c+t695tE8Fy9H8eONfS5ByreqSETFlVG/9pZRt/wSUv3wr2Es7U0RszP42vQb2hZJZA8tiuSo90",
-	"LoV+jZ6WsimsiFU97zJocpl6GDP42wa1Y3kdrf5OM+Y3RdT5rvvZtNlDScky+EnFOxU4fKSBUB5ZGmGA",
-	"aO5hN/129/XnytzXu+M26YZ3M5FL8WqbRSagZixBYed7a2c4i6LcwEGTPm9MxrceYONsrg12UeJgA+kr",
-	"EjprDmCDQVhpySpyHpRMNm+A2EXZLLYof0tUxNL5d20Qnnlc3gmx4fSvb4SAedyzau+HkXm/jMytDci1",
-	"Gq9GVORc8CEg4ZgyI7mXpbhbvMVw602zdbV72uTKhOBi5HV70GtmEnBAY0+e0yTmLLFHA5Djzm1VkjVe",
-	"yFluYy3wCWPdZaaWBLU8nnrDVZ3a8Lu2vdo/bK9/D9vrW4aG3mdagQk2c8afXyWycJRzkUq9l7+a6XTk",
-	"jLXV8EV4+ZvcsvuxlX5spa+9lc4qdg1EO3iq3BkZ5KcpWAqr8Ca+jrmwtAnzpE9puOocz3fsd/CSNQDZ",
-	"BEDHgfuzI7OHVqKEAYE5jVVggkp5bcpiwSNWlBKqsP8HiddpFGCwSn/Pch6bKkhtECss3yKKicj0H5Rk",
-	"k6ryP2VWSZrMi47FjhUPuS5bqTT8ZAjkvgEb4fzlu/efL9797fnbu8bd9tbwRcJp/AFHfhhw7Swd64UN",
-	"sQwaPQVXD15ZLo3XGYOLR36xNBcpQy9pRb00ft8oVfsNr2KaQ7ppUmgzOOkGjQlEqwtPp0nKwxgcUxOn",
-	"zCEey4pHOYLOWh1/wWheZodVoyiPiIkJ0tK4vcTrLxu9S/2Ny8ZdUWE9xQlvXhjEpcVJvwsaE5aOpZbL",
-	"979d6PMhif02rbGcFtq06JQf2Tc76mDqa+Dae/XWvwoa8trOxdKbG9TyrYiKilJXyVXkpcbqSnE5LwR0",
-	"rt1JObPiNWNT7e/IBJSF/pEKh9i+YzzCKs9E/9rUh92apBhc+Bau+/oIY++wpcIH7DIUBWtwusxV3wpV",
-	"1qL3ezj+3dYpoPhnScJEiGyoBjfAYER7jKdhsibvbd6v0WsM+BrMWWvGuE2CqfF3WQrQVOgcp2MOASKb",
-	"oI4SOkwXwUyR6ezX+VLjV/u0YEINNuJ6LWUErDc/52R3A3wuuJbAhqilgNe7XyVY6sZEHCW79ug2dK+3",
-	"GjDVXdbYCScx/3pNIBf5zHwdThL/Da7WzWQv4iqkSbRTDZH/oBWQakts2MayBqiLoUxc1GnJujODKyzp",
-	"jkAXe8KDflMxAkTYbKpd/1yYbHMR4tVxpbJC7nsDAas8IYsSArc+mHx8HEvIF88S/U48tcAD8FTCU0hj",
-	"uzJVKPZFDQ+V0Vhgii/keslx8AhDMATgW0WmlJf0eMBD/t2ly8KNeaK12GuxmzBV95q+SskUdQJ+2yb/",
-	"qZhDyw80F1yzCLTDlAJ/eYAxa0OZbrxS+P8WeQerKhNFRgkVaWl9fG7dHYKusntqaYuKBk+B410bEA+b",
-	"7QfN4/ZFt5sbEDDoRaqj05LywGQN1RG2oDc6j8xgCoWB0lhAQ3JM3soby1Ssze8ooTPHtLpF+Afnc2Xj",
-	"KXI+Ypt06oyCGk0OV5OaMqHXXmtEM6F7mB4Ro1EzZmnKkuYokdl0tdvwjNHoNVz9V7x4T66hGgF1AZG4",
-	"MZmr3+MW4IN/NrgfOZPO8cOggbgiOCUyS4H1IVHpqpBkTMv/fmr+PmFKIQCKFj9t/+qNnUpJYilGLtOD",
-	"VUatRq0EDSXMBrXa2gsLvmoLoPjYPZCMat0E7/QBqIWVoLAqMpiTkBbzAM+8v2/KU+BtgE1F/56yydTH",
-	"85K/6mZMLyiFdVL06938rZz8lZpkgTFmWZuYduE7/GmJW8Ygs6xTOXAMRvEatnmM81lamCo11d5VTUlL",
-	"YT9NZJRhx7mcQtxOsQSpDOaxRIJydZ25sdztzHcDFGq1s9gskLuUssFYzvWDoYrnm2p91MJXdPUgw+b3",
-	"q4xa7Ks9j24j94orIxf5TOwUufC+Xk/kwpvtXadj++iF/xbV4JwvZOK5fzOaRFjyfAH5KoCeGdMb5mWX",
-	"flKQ74OCZ4C14oL0zT7tPyEUv+Z8yBG/YQYhDxhWoFExIlxdCoGKgSUklEkCNecAliNM7XLCosR+e46u",
-	"FOFCpXre5BC9GC/rZfBFqEJ1Q30QHqJSHsd4CSbVFJ14MCN5Zk8xAXedGFA+l9gzlT3LdC4/I6gC7Olf",
-	"jIZLkhx92ad3sQk96M23uKWbsLxoXV8Q6zoqKGuAK90AZmQHBbYtQulX3M9PcW09pAxBfsdiRi62sBW1",
-	"TrAK2Aj6eqW3T5BxUR9UdmjYphCogYv4cMgSiBpIQaZZMpXKqAc8gV2TQVXMcR+pPSTP0BkBL9rYDpsL",
-	"qVmBeymcEN+kRrGQbHpocbRXHkoczwSRWWpPJaeeof/SKvgcsEbImdbo3jlmSjUi07FpGnkUS9PY8m3B",
-	"OTWSULmRyGw0xkMBDkR8zsycSJHEus4y2A+YhkNJekGkul9ZpDDl7FkwOCtfSbLOYn7NDqjtXIIYDQJb",
-	"IhzklTQR0e4aChtXWqjyXrXTdptAaXTKJ6xSLPAdDiwR2yhAtKoaveOHG2u9D/ZLJV7FSzlDQEOaMKT7",
-	"sQ3SNUlfHON2LERn/FWDME2tcslVmLApFSFfU+bwrHDld0gCLEIec2oxH9aQAecXf0VS4HyK5zZaVGPB",
-	"hUKk7QuJoYQCma+NaGNbi8GCPWl22s1O96Jd4IuFoE2OjLsUxUErKmSNXrPdandyKmCT+LARGbUmEmFa",
-	"WLwbOqTsVwKxsmU6LinbMGGSfAW1ggrFJvTAmxEJKxln5r5bRqAdB7ApKztu+0GU3zMeXg+kvFYepe7j",
-	"1uPHWsrwG1x87hTjLgmfMo/w11C3F8M0tqbt1du/N2Fd2+3O4TjfPCleH54ZchFhTVcmJtoXYh4e2UR7",
-	"t9pDra23J+IR5L5pFBWNxg9Fidk0ZuPrxKPb/Nf5XW8YY63y1ud5fpPCgV7UyPruL2TygcF47oO7gfoF",
-	"tIvBe+Ji1EwZnfhZRVQCzQlXE5MG316qXsS2wrsOr8Sf7hoQfSj4JZ4kQFe/AabcRuCqqU9XSd0ePMNV",
-	"glfcum+lF0Iy9W7WS7aKMYfgiv6ZqXQCnkzCECseSjmhmB4JHitYfv3R3Avxdq/iDrbCSZDIDDRZ0zuw",
-	"dhHuD/lN76eIn9O5xVTzpTz3Nh0fQz3Szm70sCrrQs6h57UJ3jJe2iJ9bfQAIgYlT2OZRc/hD6TTahMm",
-	"blgsp8zvI+eCAFSG+f4EYKYSqOI2gCFywlSOsHkp+q+pSptw2+arZ32sNrLwdPqtWPTEDCeX/CFGoMcy",
-	"S1oEcfU6p8TUsUOT1gS2iu2jsEHfNGF0cilifsOUwVeFj8yFLjp8zeZEJmQCZRpkQudEMRP5BXR7PXQu",
-	"SP5I9Cx4QmKpoHYaEPPKgrL4QJzG5e24YHfPp0y5Eu1pwob8CwzC2BsBUVk41n5mP8lEa8gFV2MW9QM9",
-	"ePjoz/0tuZG1VV5BjTyl2vHRX/2/n2jzX5+v/vLz5WXL/PjLn/Uvl5d//uU//9RYSoQGjQn98gpvdNou",
-	"o02uzUNxnAAgM3mdXsJCxm8QaxjeH3sL8gkoyGFhBvwXbzcfX912gm77run9XPLKG/gbKfuS4k5polQU",
-	"FGWDRz3y8AQch0sBl/WIv8yXQm/OHrm9bKgpC41MQANFp9W+bASXDR7Br/Yu+iNsz4OPAQPH9DcfrTa5",
-	"4av6DeGLEbtpqbkIYy5Yyx9S66aDV/IJXlmW9YUr9NDNVLjbLp4b7sLLRu/2spFk+HJJJtaNFKx2uFhl",
-	"YchYxKLLxt3dpcA+okoftLSFDtemNsN5TKdTJkwazP3qaXijG5Y1u12rouUM+an1gPqDhF4z8nNf0SFL",
-	"5xfjhCn9zf4vmODCk4bFUQsVOF7WhG+1JhHRKoRygeFTwIIqL/J7CaP5g5ei6JesP6ywLiAwBue/A4Um",
-	"4PiP42gzx98Acfj9pnkZRSlXhnZ3V7fEOj9EDwjRrk2fZsKghsGdNoevmVhAZLQEBDBTB3LNtQis98lh",
-	"a9XDgAN56ooiCdx0WymMo1v9z8qKCH3XnWoh4Iv1VEGMcQxbvuj2hQ845KuSGToyOfyVEd2XLI6emusO",
-	"rvtqDGQOFHzDbAY6TFmiL/g9oyLl6RzZJUtot071/6D7CkrHi9/ptNt3gZfk9+4WLFZkaZ22SssUi8mK",
-	"dV6bBxpt1M7eZzaew1GA4yJDFsdkmMgJ6bTbJJWkC+iJjx/9xxNy2v4P8H7iWM5YVG8Zay41G7SMmUqS",
-	"mtAcLeSM49PVCwFvrWd8/Ybbt9Coer/1EoYn0+2uN61sdoEaHHM69RdKeAYJYqiDZ5rK3BWEyLgCRRRU",
-	"lPc4wpNA/+masWnuwQLA+iaVD/jaRufeo5IH5G8HhLgJV/q9/SN+q+7nD/CKG8djul/tpAGKOxZHbluo",
-	"MY1jCG8P2Ba7odCGsyDUMQPo5tql+sKVMyiHA2GLHUQEgiqIq3wwCdcxE8BpYnr/iEppzLCiQZoYJBMj",
-	"jsUQKMim8EH/jkgRTxApSsbRUn0EluKZ2ogyUYfJuDeybqxi8PWyyYQlJIFaGCYitkWVzwezxndGur+R",
-	"MFsSjYJAjyQpgFtvJclc3PCUGsy+FVbQK++678kKCkM2TQsM5OuRe2zl4iihIfuvItP6QtMZfP24vdxR",
-	"xsXN2sZ7V62/tsU9kWDj6JUz81OboZIv7HpDxROWwLYdyyRiSR4jndBraDjeX9Zf+Q+Deg9saPYk/Q3E",
-	"cMtkHaO7m+BPo8YzgRLsoxbXeVjZEKLo5ytXLzZGhE8o/wnZE0DdActBmjxsObpy/kZ7wyvvoxJXifeC",
-	"oG0qRG/ZzHu5jSyALTGW/5AbOXBQR2f/+L3zj+t/daOH2XPZnj5IOvTX4/AZezF6yf/7+vXkrXz/+wd1",
-	"kf199v/P/9HudI9PTh88fPSYDsKIDUdjvgyJs8hc7u3do72ftk0fq16kReEoCfC7K3LkML0TF6DNvgnO",
-	"MoyeOXakrRRQ1WF7dJv/soCVvDw5oJK4IjOZpGNn2IFXCxjx2q7z1CUR0PiP9oGxBYntT4DCWIialxlv",
-	"N/K6qKY2Ig7zV69GiOUL6J8X/t21C7fD/FeDJ6962fYPFdXYwY5Yv8VzaKp8m9cTU+T+cu5gJmzpv/kv",
-	"fZVvciwSrErb6LkAWKScxoFBYh443/2ARTbVJkVEU2b7moNy09xWJX4TWC2HNcGNUQSh/DXVo1tmZcw7",
-	"et3BJQOBSVVkBlXcbjLDWCoWBQb9q0gcPWVSb7d1ha5aPEoLXAdSxoyKeitQp9NE3tDYKREYv6dU5GSa",
-	"rcE0LVM87U6hRNViuRSwxcqhNvTWRKCa9RcOuaAx/5c/4GGM+/DKqKstgcamLOEShskg44Xv0118H1jv",
-	"/HUxo5SsmICUT9g/pNDL+NvFU2ghpil7arqpLNs8S2yCqsiehSGR/CXxAyx8Mp8sIKCZzJU3iY9aJ+WT",
-	"6B51XLerpzfRRn4e7OhcT8dc1BOgfuVubfJduLx7I5rZT8Gu0j/dVerfM6N9OVACw15ythSJWTRiCVJj",
-	"c0UmUi9pKQW8eZMdWi/fSsEMvNHeaiMvuDNb7If6AFmtQk98UPXkcEyTUQ7OCjURwvgaPh7Rg/x8SDnU",
-	"GHnZMchKJ7jv9TueaolmXwA6KOi228RJEYRe/4TX3NlXi7nYKOmfAawCgKJqPdnQGupzfutGrjQ9dTiV",
-	"iqcWgnGamKz9XITNwjcX38bl1+Yi9IYPg/53UdSVQuMp6i2V8Aoj2aKS7ozofYxu2mr1/Famb2TEh5xF",
-	"9dnegBbn++8FxpsDQjO6Wb2qPA+OCqrydo9HrAonwnYBX91GEJFOjiWQvTFoRXnCUFuhaGBqP4RY0D4c",
-	"qzLeL0yrge9D/c5KkdjwW7sfTMs8Il8xLOl2W7N7ugCyVg4xazXTX6WMZjyODdDeVlHLs7xe/SBRy+rT",
-	"eRH59nh35Nu/JjRk5KWcTrHDNz/y89sX+9NKjYDFa5aMgHa9RsCDjYyAqhmyZoGDT/pnBoRS5rj9k767",
-	"3mB/eqAHRAYsljMQH7ufclrEn//0QF/9Sys/iX8YGdsbGe3DGhnQlweD7DSqjI3OamOjvWRstL+VsWF7",
-	"DnewNU5rtjXwwF5sRFKEwgH+XZIiCoLziRSxYNhB34Ql+pLD4R4grKtti6Pb/JeVkX2IWYHjaYZoSQMB",
-	"qdWc81HLhxbKKUXMk39SRM92WSh/Im+Yd7ztjMC7E46uk7zakgCebC4kATZevj3Myg1MIeHbEivM0EXG",
-	"hPrt0FepxQCXImSurZKwWDGEf1al5qPhAN4DtfkQ5qDhO1hpDG5j8vkQz4cw+X4wNuzI2LA9G0MlMVaO",
-	"uB1Y5fq9nWMfE8w5++jhpjUSIentEVDvQRbJMJsYSV8XPZ3QxPCfS8FWxUif2Zuu6Yk8G2AejFGhyDQa",
-	"ViZmZDKhaSEhw0Q2Ad7aSJ/sobrRk7AfZKu+VaFp7z/eP3vR7LSOSavVKjzcjEfvSEFhoEsAKNgQqMdV",
-	"7APECQrQnA2s+RxoGzwAqziA2QqsxRygVgmsMrlMLkVuGAfGqg06AZjvwYJBHSwY8QGY39rkDDIV6Xtt",
-	"30JnJaZVzun0jKvcKSiLmAx5rM0Y2+a+xLtbPZp6ioOtFUwVef/shbYSn57//f5ErcDRPLrV/9wdea5R",
-	"1f58SydIPoxNGgEREpE2FVSCgImJaU8yG0uiGKRK2ZwMMtAyruB4QueAP1medH7NBXtXcAa/m5LQVYkP",
-	"qS//4lJt+ktPDfu161hr5A0wn3JP1rrX/1x3fq8AOQZQITioY+2H2i2weTPMNu14hwZyd9KxPt+Yi3Vd",
-	"PTCKi1HM/EiIAWPQ+8hYx/uzKR3YodB7bJVu6Bkf8TBexAvtmUJPjBR5OB9RQL2Gg8WYNYs8rpk8WP2E",
-	"nHS62EEAJxMJAQ5cLIPdLke18SZ7hrW/OpVMfS6wwxKZGUARMMAQ1oIrkvDROK3VCuzZCOzB/FPHO4Tc",
-	"Ivr8zwmIoLmFKyi6hrDNlPLIkrPbZhVo1nK86iSVZErny8Jj3+TfV3peAd8TFS6iRFyisz6BGfEb9tv0",
-	"MOJyBgQ3lq0ICvABvBvan0rcDhjKt17vfVvzLvzMIbBVAt6P2CK99StDupK6AJIOoNAWicYgjYetebDp",
-	"6xXSKZ0fRkJ/nZMBFdckTahQQ5YE4KnbYl7yHiXXdc1h0acRZ70neaSVXsLAy4d2zHTMJorFN6wEimNK",
-	"59+tdDvUy8av/oRpI/DUcWcFxF1ITh52OpuLvJnpey7yTtop0udBC6eAZmQyo/N6hf5G8uhQx7iyBzYS",
-	"UaJCJrYXexrTkPUJ1WZ2seDZ1eZOaMQCKIwAAMABs7UQJWagfpHvXat/TKQY4euDnwdTtGWn9d8lj1w4",
-	"5l7J+EdDeOfLuMPoMkHLQqt5jWJuyfYOV9mzXDSad2KHVGjhtR7QsvDa4Z3Z+o9/PzvUJfLMFOycxlsQ",
-	"goIXXLp6zym2PZl0C6EDmaXWq5Uz045CPNqWXGzRKSU0xZZ40y2qtLqTQ8L0ncErGzBwaIGVEVXgpehP",
-	"UZv1nZfCLa5EKadL0dFV96J/Pu9m+XS7YWmMSxydwIbCOdhSyf2axddur2yu6TZ/L5mlAFfptVzkMWes",
-	"KDJJuc3TbY7vDL+5cW3H0jRt891tZvQdvnRZMO5jUYi1YC+0eANvbB3xuTMTFNKK07rnRLEbltDYaz2Q",
-	"CQSnYXfNZBZHgC+KO2wPtWFavlaCHdiGse8oql3FtmSi0mtTsv+UXKzuVCxL2rpuQTkTUKZ2IEQ2XJD1",
-	"gWSzuMvgBPr1tAI+t8iWNcjx+zyLMmBAMYb9/yamtUMDYlFEj27xh3XtwVxvFLihIkxE+WEGITWj+VvE",
-	"DALzOgDAPZgTKBPiBj/eOJzkb2xu4rvaPgfj/gn+XvaeVbVHbywPcm11RxXNxwaiAYKBFtaXijmZyKTG",
-	"NmR7ZzAdhruu87p25J0nrc6eovunS7bTE1WZalyE77G1YmLF4vAtzXYKqykioW4RFkkrk2s8yDMBP+LH",
-	"AUESFWLcIyENoD0l12yOGFSA4wyXm+hBaQ0J5kRrUSU1kBvu2BqPw9+Ww/C72a8OzMRt2G6tG9aAKSOh",
-	"2167tx42PXfEYMQOZmFnSJAJSxMeqlVYrW/MJesA5ceMqCkVBjUAyO8chLzebc3uybgfmJ87pxP388PI",
-	"/XjcbkZ0rvpPyOM20T9ZbrOWdw9MwQnG4f2hT1bIhPS5SFlyQ+O+43mtKuBK+YR90H5wFRY7POtTp/n4",
-	"CpHY28HJ3c+T/x3/b/S/zQkXWcrU/zbHMkvU/8KAfylDaS9FkgeCMNvWrE/xmUwib6Y6437VqO37VQLI",
-	"l423amRrdNc5km7ugIa9f0ux9sRG7DVN0dHsHp8EOfNEo9fpYmHM32Wc6XnptLpBY0h5rBXayWmAuOxK",
-	"DbO40eucdh49Nv6sNr7190+7xydbaAiU/ioA92xSS9HICz7KEpbTyEHdHFQ14KbSn/NJcaPjwDaFZpZT",
-	"JuiUt+yMV233d3jd3nA0XAwllM15vTUxUtI6Rd3otNqttp4+M7pGr3Hc6uBH+frQKOIYTHqf6PGmwIJn",
-	"IhUo2qaqqWSV9PucvX9F9H13XygWZgk0DH26Ktb6cOUqEIuLQxtX3tQnNJXJUSizqRTNUEZrQJ/fmW88",
-	"hS88hetr8tWvNi90dg+v9HzjGOgoVYCAltqIUoSLMM6ieoI1OAZ8iGF5MVlp4ONmbBIYWo60rJTKzqMq",
-	"jc+olMYxcg3iErBqrL6nC4/VJkEmtHt/ztIUydHexxQLRsDY7L9/d35BgAgjG7hb9fDr/RY5QyZPrgjQ",
-	"cUNxCVirHnpWFBCpzV2Y3aqOiWVhuRehW9MX+frst7dPXza77e7DBnC1vGfJBXquvQ588IHpp5uy0k67",
-	"bdrmVKN3DI12IcM2Bmjwi6mAlZ3GNB3KZNKEhjqWNK6CYvVCTDMRjklIJ1PKRz7B3mv8ixwO0c+jMY9+",
-	"EynYsHqYzfaD5nH7otu1BuhW7R35ItSVIfNvufeGeoPRhDDfV3ttl1Ua7ug2dCO/60Gf5PbJMf/lK/Nj",
-	"eJFREDMGUMV6l7EInLvljcNEdE93TbECxwgvVKPdsC18Pvt2H/B291IUXzPXbWh0KuAVAL2xiZ/VKpux",
-	"HK1oKxlTNdZalwuM8UNqrkUsyc0cWCmHMgEebwy9YWGUAWu1hYQ0i3hKYjmqQkvLh/pajr4vMGMzWVoJ",
-	"t4DcRY1Z1Aj0XySwO2zm8JsObxdVKu3HClZWykcshaDDLQwGx4TngeGyLETv9No2eo3Hw0cPovajzqNH",
-	"J+HD6MHpY9odMkrb4ekpjdqdU3o8GJ4MO4PuoD141O2GUec0ehB2TgftYbtN24+0XzbVVuvjbqvd6rag",
-	"ETxhN1xm6iU+ouG2vglF/76uYv53OAZV5sryCy9SaxrjTIvm+iwGE2nC64Hbgt1jN6CCLWSC9/6WrayE",
-	"33/PG3uhYtf/OidTsNk8E9Km4BHxkPStdd9H3HnogpsQ4OHn2md3X/CYNkt3vn2Z9zCkr27N+4+vkoGL",
-	"vAShtlYIQGEgegIgHBvHoFvtUw5iqyNMttbVM9sbMEoYU9jtrh+vfWmArT3Tf7DVkdZ4gLTTNWPThZoM",
-	"Nvf+Dsa/RbdNMgH5PeyjuxSWUoWc4aNSZGdTZMBGmSADhlyVECTDCLV7zICNuFAWHkQfNiZ0HcsZS0zF",
-	"W1n5hlHI/jrfC4tGT7qzrJcQMlB9g4//TliUmjiWM9gWQ0bTLGEWf02kbOQa0E7vgkZogDEWyhLckbJ4",
-	"KoAw4kwMgDMDgwhYWKI/yPFGjA/ioE4eQ/0D7CaG1M6p51O8Nw8iF6C1A3MULkOPWOcYPB393yqEEw9l",
-	"pes/fMqSz5ng/gDKoEuqBteYyIjF3vTkCC4vZEIoSYGUMEDwl14jNV8r2KbevpZDAu7dTrqoNtvUv+nf",
-	"zelfQ5Ydd5Wn5+WQUDg2sMr6hiVzbcOC44/FplPcejWfYj1Xo3Nbyfq8VOZlKAMSNoQggx5xaqPQuJyK",
-	"UEWM7uBi1CJ9IWf9AoQYXI1Fs6FUqTKBj6WCNVOGGI6lYsJmSxaUFL7DgpLaWbdsrj3usbI4wE5F8KTe",
-	"LegU5XTN3U479P/otdmO6rqu00HImYN3LFnqpZWMtXcEA6Fx/MItvzGcF+ShZG7XScJV5fSXrd+CF5KO",
-	"2SZvIOyTysaHqC36rxV+j/74omI0pqpPSydW83nD20ky3huNtNqUNAlULKIbMGPCWApyqo202OoXk/8A",
-	"+a3NAcl1txsDVE3Lmp2NhN0wgShzpe4GtLTS3OKEPkNbJag1taBoFZpoQuDFg2kUKZJNDbAUJIosh31K",
-	"jBRpp430zR0jpFaPZ3SuSD+UcczCVH/6F9KXWapSCkz4ffKXS9GHbOlvU/ijRdXrlxmZmCAyoSV8221t",
-	"TPO9N6gy949PDOZvEGVN74rBHI6UbRwj+x4VQpzImSo4iCioBhB/fwk1j7eSX/SLB3PzOC0ItZsVRl6P",
-	"2JepTNLKhBT++asvezliCUxHAF671Z1BvqWChOlPuRgFrpLX7ofA7YHAk/8ARP9zNg2s3AfaWBIRiwJ9",
-	"Nn3GjwME998WoORMiw/aiTQc41oGaDyCBjJvUBvsgDbUADpvyON6g6eokapDKa9K6bhCOQGb0lqm7g8W",
-	"5cPSWa0OmVyYh399hokzMqWJq7gUUJ6e6CEnqYOMKavVUIwm4bggLBP65TUTI62pEHRyL3SglYFavR+i",
-	"F86yKiup2oAbxuDZFpBBu6cV+KpXWoAn0tlaYCWnTGyExPUcX4K8TsEcBwsLrT79M74I/g64laX2j80D",
-	"VphA54U//90DF1NxNgItB2NoxqmPRkbDlN/ATko4jU2WEIKu9WOVWDlfH6E1m7GWbog4trczfUgzl/FA",
-	"OQIQSxEROTuIRjm6xR/u1hSleBO0d/AUJdszpJUt7Bh4E75gqWOOEX9xk44uYUzDa72J8X5fDYd+H5cI",
-	"B17lEeUAs8uQsyXO0Hs6zw85DD1YwBtDgwzIob6jxBJSBmEL28xsKEAtw0KBok7bmN3KabBvpp28afO1",
-	"Uv72NWmjHVXNM0yjVZi+tsGiniJy69M4fH5/twUWaBDNIpXKCZmaRMleCYItyw2MgnGoR5Xa6sjpg9vd",
-	"H1KJfWTCdAVmrp9UjhUnIsMn5Xe0KwIs+4Qj2LCNTrbImSA8KhQalcCWJFQslJ3djwZQsAWhYqeRFwY9",
-	"WCoMcrHpc1f6n+ZVQDPGrqsqgLbeOmZ26o5bn/uHT01tQ0pOmLW8h0XAI563+R7uTLe7xJYC7VwGZLdM",
-	"sHHJ0Jp2+iXSO4ON71EDPrHbKofqX0IfW19ZdL+qis7QpHM9eraa8ptXFh1oFzyHCKOpdpPFLXBgybc2",
-	"5gHOh1cpmdJ5voethFIBqSgI/Klrk+8xSD/rVD6aSvdBWNc6m0vUpMslmwvJSmkgp4fk2MH87KD4DcHL",
-	"AdIg9bwzrOgib8npMmNrmERr6EXYsDCY9ZMZOIwRYfkntkTUXo2mXYcVCg1UuQawhD1fQw0c3eIP+yHF",
-	"bHUKmkn1lEg5Jsw91ABO3P6KAk3SmQGBOdwZdVKtZi18Sq0d3QMaXltETeP7jCk8C0G55uzAkulK42o/",
-	"ns5cvs3vZVCB8Vv88lmZQ49JwbDZATohOOLfuBBUa129EzZo/CGqntYHaipLGSZc8EmmnwycDyaCUYwm",
-	"eHUNFUVKayuSHhaqkWh4jVxNCjBbO1jWtEllkh9auXPhpDO77q1C1dFTKdKEhukft9jINGe44iLphU1c",
-	"dZFXhyTFYUOyxc4l3MYH0Ri/zr2ypCxmUJTEh6gTsBrftC9jdRGiXFmQLKMkhliSUVJvyVWxq6octfXe",
-	"VU5Wpzgq9kTQmEGNCQQmmyYQvdNGgYP3vjt3700LtTlO9FlSf5J89Z7wa/Lq3hS7l/OBZ49heJ4qFg/X",
-	"FuIVVuYgIruPZPqje4pa6BBO2NJpOvRTqEsZnGEWx6b0pHFqS6oK9VsiHb+VM/gz/hU+usCZwM92moM1",
-	"dVfF2BaWj4uogDqA0lFWgZXXdurDJmXJROXhIsTOV5IMaVJfeZYxAOHYs1BrKi3HODrAhjY5p1p28IoI",
-	"ywU85n71GCZzUDCp9ukbQSMrdMEuWK3bp5jghe/5GQImFxRxo7IdJow5vWoOFpgWY1rUIYqrm5KKxfW5",
-	"0wTfWuxSKY60vIqmnoYjlybfHA1bv8SqViN8I8zU8MSpLWPg1taAlM8bYMXY4A8V2paUiu1CvWJXMuEh",
-	"JP4r1vK5FixUbCUV8oO5jdh6WVH0zgLyeyZTijWiNIqa0JFVUo353oygruX1fFJXQN/oNWZjnrJmTAcs",
-	"buTMun86Ddpw8BHqUKWND/cbHCNzmSWuTso6fR+9e9193ZIF4/E6hqN9m28M2TNcA9UP3mt+MA8hKksw",
-	"uYSub70lE9/DdqwET/EVXdkuXNhmvZDGYRbTlK3qgSE0BIIl9PpYpM1msDOQrgWRofQv7RbpQ39E3/KV",
-	"0jj22epMjp0LbVvH6FlabWyouhDxhE6kGF2KdMwmLdKHMnvXLqqyiU08gW2ICh2WHciggISb64lPlaUN",
-	"Vimbau2g/y2rwnbzAGu6j73uNjvsiaZ+Rdw05f0HxrzPrXrXaFLszbttQH0tRKlO7iyFmLJjowDkBBkH",
-	"LR/Yo/JgyxYVePeD9qZs1Kjh5W6cE7Apz/pp2wvSDRkrUpM7FYSXWWVzWtS4WqeYhnq8w1JPUikpumlg",
-	"KjwurS6aBIVn7gmP3K45ZePiTNuiclrSorKVYJwBUnqVqjP7DBowLLVY/QrONJ8YNyx3bNDFMnE+oxs2",
-	"U4R6H4mQxxw32tFt8YOVNZQfCpc2drHBF25RT11Y8RVyQwg6LMiQQ5m+n6xfGMWyrWa0zc4YpIuvaYvB",
-	"kixmTUTBqDbf9SuBds8DkdSUuyPpXCrJhDH4NItZi1zYQwZOi5SmDEmJZpSnJqY5Z4rIhAhZbuB/yGJ2",
-	"Fn4lJsytAQGD23ISXbjqE7zwVWPjZh33qucpulQHwDcxx8hnmrNlrGbthL6Sop/QcPTaZ65c1Hzw6xyB",
-	"QiyLZ34gdLp4IoKRSsN0DZOnxcy6vQsaEEJZotpubMPeiVda5fzq7d+bHf1pFpsW1lEz1sdaE1iTqJO3",
-	"bUg/8dK3VgIEFSGnsTXTbZkrlNEWKEITPmWHg3fPhWqD0ntt49UV+RpkSp88yuQ8Ih5Vk4IWLl2r9Eo0",
-	"1tFt4t5zL+7OfLpW5oCNzjNUJjy1GRrLvzKSWquJwMC5mmA3ixUzDCkcv6da5CxWkkylUnwQM1PlSkvV",
-	"oXktb4j3KuD2dMzC6/3q7+DVPOOmhtCav6C1MI3NC2Wla0XXgbu2EgY0gxvIb8IQL+mbiS9XBNxjIWdA",
-	"Bjob8xjKFvThjq4fnO8l9AR65PdVQs9IOp/CRkwS+QcTSyHrkkqxGr71Q3afLLEPmTWW6gJzXrdu5hyt",
-	"JXyrJxswV+KYWGTjylMSJn5TRGR9Z61U1rhN2Y6+Ulabg5QJPzwsRwlTauuX3sENygq+j52sXkhFyOLd",
-	"VO9qnft7xjIWwQtzRfA5MXPcywHUg6D3PKNz/bGeEuCZCeVkwtMnhq+JKvNBaiBAVYs8xdtp3QbMeaak",
-	"Rj8sNeFBecOSwJarWZOkBHYX7vRtBeM8lVMc/RaSoK9elv5ewhQgqde/oIMsvs5nGJbFLapMCKK2A1w/",
-	"Vv/ZDlRm2y2kjALsaBdspu/UIh9M8YMl4rZaAep9HCsCu+FQJQX87mWHsH5lXMJ9Tt8yFdndMsqI4JmL",
-	"7BZGyPBA971IjFWj11fRA+l7p3iOm+8OuQDMzvxumA/JxEaInXo5IZ1idJBecehIbbvIXRuOepz8Rq+7",
-	"nXsIYUBvcNYhRL2wjTEiKuE8rDAa96NFXsg4ljMtbjQlr2VooDcgsYp8yX29X9iNfkR/gQDEXr+OBMRd",
-	"VwsRiHRbhUId8ZDH8Y5qwE5ZKIVgWhLXEgQ8tVee41psFX/Bx5WR2/zJLm1jnKZT1TuCvdLET1syGR0B",
-	"BMdRt91tNztdc6fGEgNAbcQBZ+S/z9+9JfiWgeFfNU8/TDLMex6izLlF+UmRCRV8yFRqyL2B9EZVUg7Y",
-	"ZTVrvnZRjcX3Y0kPu6T+cWWBZTdcUBYmLF3tdpyba74jTOkNmvhNvPj85bv3r178z+eLd397/hZiiemv",
-	"803QppHDa+UjDhRXxPVYH1M0awtwT1gssf8Z8RagxPybYwX0DY2zQnTGCk3ZeQF/KTpN5sOjW/xhJTnk",
-	"xzFN4aEq5XFs0M14CmafAeNNtREnS+B/8J44uK9A4ohvYy3ROhbgGbwAoebWW834OprGnaelTprGe7d1",
-	"t9uWlYxO8NfvkaURR/6TQpgqKFThE+Z2PsBu692/w+bfPnhgJ1k7h1mJb9h/NWxqaWyCOPbIn/tA5mg9",
-	"PSlYQPQ18Oc+SdhU+0UYV4W3sMepbYdJGI28r8AdwdCXQwgK4BzADcr69tUeuwoemMdhg2024nlKk/1C",
-	"t7imvcZl1m4fh25+4Ncteibx7f8ONztIcf03Uxe+N7wDR+RqdYGyOKPKimi0l+rotjs/tHDhPBZsd9LN",
-	"4Nv45+dQ3eHU8fZKt0DRad32Naa/uejrQyS6+hUq5kYpK1PIAiXL7Ms0Biowi721VTEIBxrKtbKE3qvJ",
-	"clhHkCYJnZcRcS6jOt5LHMcN9jY28K4LrDkC0RsmUpnMXaU0+5J+yEQecJtKGYPxjfIP5YISfVu/aNr9",
-	"aBzvYr2JH/xbBC7bRkWf1OyMgYxs4o3ZJFON7pi3P3M1YD7aNF9lP9W+F/x0t0FE5/47CY4+s3frBYuX",
-	"ZFUZRlpXxD+jCRvLTLFmNMhjRlOp0lHC1O+xx8KRyoQNE4mNZHjdhCacRgNMcP2xd9GWO6T6SMZQ4nfp",
-	"GWHIzWVRY37DynhbN9+Tu3hEeVK91CV6A/6PFyL0mv5dPgu64VvkzI0enRxF5ypvBTYtwPCWUrCljOal",
-	"WON+2QmTIp4/KfphN1xZN2yF57XscV2Kd8JV0GETM/oXAWFfQjY1FP19oOOkKXsn4nkpBL3WOPPdtdv+",
-	"zlqJORElc5JkokcolMAY7hRT8u212paklsusDn8OygDHB1LGDNAsguXy43hOFL1hAGBnq+qSTCjb7OuS",
-	"Cl5PnN+uSGIaXivslsEqoKphQvx8y/F9HM8D17U45lo1z6vuL2TKqkyv0zLTq5RxHYgdc9IekECPtdn2",
-	"1Ic0STiLiMxShKHBgi7beQn1XhDGxOJEQ90eR4bdgqsnBFLPM64YOel0SR9oEifyhkX9FjlPqYigu0q/",
-	"vN0rVW9uUAxK3xwZcrlwv1eYoIVwQrnmtJdwpo6eWW1Yl6fvTDbLU2Fb8KB+E45gkUFxNaLXAc6nSj8m",
-	"PGUfORRQmbSzQT+AzQ7d9vrgfSrFkI9atkrrA1MyzlxVn5BpjlKMSivKz1l7th4HjSQTLttsjY/v3vI+",
-	"3sJm6JTYDKd3QVEHOUDmDYkmtYCwaDODwgRPYIngxOMOw8KdcXC80VifNHOTmucKsV+s7v0mYRe7DFUi",
-	"vrTuRqJpFBXk2TMNNpPcjpHcg5SP+GJeZ/mIrdbbvH6kU3v9yB9mj3c23+OVkbqvt8e/z0De+wwDecWE",
-	"PeEilfoYD9mWroMBWPzSTOisOYCjGWLrlQ7+kStC7kF4eb5LkV7B8SgHRE649TzShKZsNCdIeGrrbLvt",
-	"dpu4sSxUMgQGioxAQ5PWzlium9O++AhGZ4KwL1O9/aE8j5kHhzHlE3UpbH/1gCoWQL82VNJDMf5PCk0s",
-	"fJByQMwz9C9Kivz0lD21w96nTxqeCJrE9Mvq3YdTpRdYZkmIRssWtFN6cEZBH6Z9GWDRIIJg/A6MKpr5",
-	"0IbVMF6t2vyOtYUDpmRG5JSJRe3TLUQlnCrzgzdkxoXqoRGNcgXT2dqjee38b79h8xpTsP0f58rSFPNH",
-	"gFgrBII/+AEi8Np+ZY1ep2t++cgXh4y4FU6w4FIzV2B9OWo2mH1E09UKG06Kx5sD4zrjFvZ+hY6VWQp0",
-	"wujgZVOSSnLaNiW34IKOtT84YEzknHG1ozc5zeE9EiBq5JBMqUpz9eEpzXxvbtjQVqIi/fhhObe/smii",
-	"hp/bFBhbMm/qBE8rMQecHWAvWijFDUug/ccUrJCQCil4SGP4eiksi9G5z/IQ04LWLs2CwGAKfp9boQZs",
-	"8KDBRDbRM2d+ndNJrOduI0/YGg8/KcPB+KQYJoKKajpQBi28bIjO/lhwThF0tNs5eXjy6PjByUMPiTT3",
-	"TwEjAhqEgq8chv5GceXNdnnued8FhReBxS2w35n36JHia1wK8xa9S0FIk/CoR/zX0J8SokfYI/mLXGIV",
-	"8LKcFEIjBQhf04+OECouJqnVDsru9xYc9t8WY0SegH/doPAKBZehSLCmCumKzrMRS5/ZS8/Dasyv1RO1",
-	"cIv95/ilnJEhTaCBy9L+AYCZvgdN4CS2U+0erg4A67DVXK/CZ1uL1zBliTI9BA6i0zgRgP6QANgTm5TD",
-	"OXiT8DWy+fWBM+SiUzs2QwFjwUEIbY6x8Ck34eEVg0bMr5mAIES79VifUeOEqbHUl7Rbj0712IcyEyuT",
-	"bHAKRNl0DU4D2mfaUVfXjTJ0BhM00gexdfqNv7Tq6Tl+hFm1goV+t4317A7B20aYTBq9RgcP6VqG9LfW",
-	"DqMaF0elxnLa6DUePkKpUiEEjHHldgagCJNJ08hSFQRFltzwmzwAdqBCcbdx1lcnTClPaiF+fK9vpO9o",
-	"dTJC1SSYdZzQORmYhkvw4Stbbu+Ryj66dT/fbXRK7ndA1pSc1iuaZ6atQvjaE7wJpYj35luvRy/iSg97",
-	"rwDWtoNcwZ8ECWjElLdM9EIWyZOgS9iDmR+zOELaDoP9UNK1gC/pC9g9wnZ4qd10rtJt4Ebcq9TM91Xn",
-	"LrowbGwknUnUVhvvn2qQh80lO6aQ7Lk3cq1tyJwBES1UGGMJCrxUqX7aPRXYC0kGJiLzx5JYy1ygrVVT",
-	"1jP8miILLsi9EFnD/GGd8J+UCyRi9ZNB0kFRgjxwi0DQ07T5m7xAKKecKTKSgOGgvSwbz8PyKICAWBJ/",
-	"mIb7Kvu2mAudyYIxus6g336vvAGBuI9bBQDapbA5IEfiOJNfc8NkIpL3Yr+Y5ggpIjsh2kVTaKx4BO48",
-	"BXvFM1+M+2YnEOE1AR6janvol76vu2MmyZTJaQ4HF8d/MKMGuaAwWKStzgOLew8jJ4dJMD+n4RgdHa6I",
-	"CdGQwdyw0xjUnhASR0Km+tC3F3FFUhlHvoOkl6ysYVh/YY/Y2SHk1Z7vuWvQCBp+jPHTuvDRVVAU+kFC",
-	"RThmagdhf2YGow6SbXbpz07QQFyfrcgiCqPU9ymJgnxECoWJ4QSrp0tbP83UdCp2wxIaY4zl0NttyHdj",
-	"wl6/2dALiPSZaXwArT5GicwEbDpTunrNEktKkeT1H6bInzhhMXMDcwJO1jWblni++nUOtfm+eQrjKWYq",
-	"CikMKthsUxkpR95ZFo/VxDDvhoSSiM7BAJ6TUE6Y43QyodJAm4xT4M8TEZnRRGhn+AmU6GOJDqYjFCtP",
-	"PRjhsowx3w2MSFURpNkfWG6JOP7wUeNhq9NZJlneDFGrxmLPQnXlAsEzPvpkIb6eF2CWDO+xvmZMFTCS",
-	"DbuhTVFM4+0KNAWbfcgZG9x7NXrdk/bx3UKN6nI1p74qsDA8kOZQKZvqMxAJKx2wc6Oi7LMNpTJajv0J",
-	"vvXZCrp3ed24/wc9vGs292qAzLthbWTDG5dKZXj9OWY3LFZFuGk/rb9QUTQbQ2YJkhArigryStSSZer8",
-	"o+HXI9FovlCHUMh2LQwzYqn7k5b/AVWsmSZ8NAIChSEfITvObYNOBnyUyUzBhNIZ5SkXozMLaq4/9EqY",
-	"2lb2FVYwAXwJfu4bLO2gwX7PzNcxTai3VjtojCG91g70bNCY488TmoZjc4GcMvG08ECPb6fXaXvZsO5J",
-	"u23LWVWj9/DOWzbg/Q1bC9Oip9EVzAKPLt7DrepCWQeu4xkxM4eFiD4Zjzk6EUYSD0rskALD40pr/mum",
-	"ng+HOCroSrLyvMP0P/Smv3v8YKMVOD7eaglO1q5B9/hhcRVOjhdWwR4pRkwj5qB6kDdYIR9Mo5un+sGq",
-	"B4teXwZxyXyHtbbckHdXh2gK1ufdBqk3fSrWknoDoiUoN3EltBXZNXep+lqdiRVInq7DDaxE1FVgDoJp",
-	"YaxKhLF3RuW8WCWMORZXEWyL8VIJyAGG9UraoB6G+bCfDmwdZWFgoWrtUtiuLCgyXDJ0A0fuYjQiGSVy",
-	"lqN0Q/6HRi1y5tGzmQ/nCCVK+voo7fcI7O1iQ4q2uy5F//1vF6TclvtPfdf/7+XZ+cu+HYrP3Aru7GKX",
-	"WA5pip1l8ClxIKbkBRSXOExVxZgewrvzqjEAxmvf9FVGyfxDJko7KvUQdm6oLINDra/1rCYs1R924A87",
-	"8Icd+MMO/GEH/nHswB1svFXMl84CGDBtoGirogIb+j5AQL/gAlvVIXIOQgfA9p6FAvMdyV2Nye171cA+",
-	"dr/rh91VxrLObZgqYUSN5UxgylYqRmZjCeVnitmcn1rVYvEeW+W3jxIW5KKeSq6YisDPwSlyLfS7IWH6",
-	"NzPrg80vxtm42mqR9yCE2GOIVa7KO5vzN3wOmNx0KA1VbA73S5qA3WFCr3FPGzSInYRnXcQ5kXJYuUs/",
-	"IkAIIzE2cOk9m9rCfa6kIMPc18qbqoosHcAEq1paMyl8XlMOm3B08XTemkQ5BS6WelBVTXatR7vL8uA3",
-	"62lmmGh31aUBEkbgXQABL47zSDxVCD3KCmsH4/hGPry3bgM20hNOFVFSCmTYMDmhknTQE8RbsOA2xg+H",
-	"9qBIIpwNSQCbHup1tBaPJO5CeJCJD0wUi29YydIiFd3hckbdrycgZakiIWfbiMAmW/ao4HxWNT6mZCJV",
-	"SoClXQsj2LUm0EKhgkTvNZfVe2KYaKUcQgQEGsChUVBVdKp4g/gWwJOM8MjE0eClqroWbTsLXHRVhljk",
-	"N06uuANO2OYdMbDWrsjkQO0w00RGGbbDuHaX3BMu72N5eNFF4Jfjf6A1G+coI+g2n3V8k9x7hitHiBIO",
-	"8E/btpn4TpjnWZ91GrXGdmHucwldH9/1tlRt3dHrD09t+OKT7TE630BZfI3GClAEdRh3lUfSR1Oplkp5",
-	"jf6gq+/Ezn3HnF+YQm1fwKWB/maVRWeNhW9YiFDXofJXfsNsFMIKT25gZdMaT5cFhvFq09AUHqRjxhPH",
-	"0l3BT71wz++/sABK0q1GPdEatd25aD/yY8MqTNiUipDb+Gj+0fypoXsOGkxEzzD+hzdqN487F+0Vkd6F",
-	"h3VcG2ISront5vGfThd1aJTFHkzbtkBLC+NuF8dtw5oqC0PGMPCdhzYbv2c8vB5Iea0QSYVPGcAYyJgl",
-	"evc2eu1WuxM0MuGGrefQ/WpnsF4e6IKcrj8wFvZKqy7Gy+JtN0sUHpwUf0NtjusD8JGANMaiJ6Tvlq0P",
-	"iT9gZRA2jWh4+yKHJKJ/FzINSL+wi/pgpyJ/DfoWeGxq52IiwfWEKB67FF43gZMoPFaw6rnjmcP6pibG",
-	"i/5NALY72PApUr8Vh9EiWvd5j+y2wb7O+yhted2lqKqvs73v8OGk5zXqcEX6CFfWB3IcNAr034GAjvSL",
-	"0tEnKYtjh8jERFQOhITfuR9F3GU6r1KpbKA2dtzf20MvreH1LO7A+lzJmTUkbdp9LOMIY1uUqKnBNEXs",
-	"uI3VwTb2gMn/VdMdu57Vr+0C5kD+eQnBT4pcs3lgtwRoHvNJ4rpH2JfUUhaAz1Qj/v9qDzL33K62vWvx",
-	"1T/4bdsQYyNKwjulJGbaXs5V7Dq/eDuYh9dcXFuEh6Vh6e1DuAjjLGLK5Xq8OP6KcZirr1ZDCtfoRa8H",
-	"NFiVgd0E2x7fKIenyAES/Bx20FDXmUsu39kEnrZ4+EaONQj53wrpbpnw0TJuWWCw6haGcNugKyahNAF3",
-	"V0xVD9gYC9qX8u5rErZyJl7IZILfdFbjXITGZNQ/rMyfVyR2HVQDJundr8e1m4xJtJmpCBtg/2PBbvyi",
-	"WZh7yabNq8xA1Er628QSzDOObvGH1YzrGE/aG4b6D727i/l7fa+qDS9nDBpNvM1bMSF3vnb4fvf3dnu3",
-	"kiga/hoUWyq5Ino6XW0hAD/lHUB1Ef6bR2ODHMS4wctZtHG+7u7eJEVrp3QLTXBkSAA2sDBfmiu/w/hR",
-	"I6isXlt18pZVtnW0hIc0U6wAwv3PZLPaPlSLoEL8argdgviFcpwaz1SzzOsPVX3m/VNmiaBxbQH7MZ0C",
-	"ii2UJbuduCLo8p3uOq2JM7X+GD7H67Z9g3NzdOy/lcbZQE0lXKntm/O5CL0AQffhRafbOz7pnT60UUf9",
-	"VvaA0etLY6YQrHvdLR5U3OJfTERMXRe/nyPMw9UIm4oStcXpY6a3VMwRThvIwf28rcWnfWJgtl1YYIFf",
-	"HIrJBXSBIiVsVM8mYQlzO8MUd2i30xvjH2KH9IYJY/86PEiKG9rKsKpdY1uUqkhKr5kAf18RdsOSFjmD",
-	"lgpT/TSjikgB9sOMzrGgDulrkoTfMAjKRiz5SOd9Q8ztRZhK2nthMpxlfo+QIH6Fck0Ta25t3hb/wryR",
-	"CwLu3QFvj9D77HrkQr3S7CjBe18x4cNE/osJWz5gvJvGf5mPv66bU+3DXC2Q4ln53wqm4AW802aeA75/",
-	"LUoX9rXtnTI4xaB/C81TAclEymOHpE9nBXDd9bq4lHd2lY7Uz/j2GvLCi42nuacmZGpK88CHGzFTLQ0I",
-	"ElyQCaMC+sGW1Z1+r0Mouz++ekFNYFyAbxLouEcaAIuOR5Lps7gORfAamKVxlq0KGElSgCuvbZv3oInp",
-	"MIQzbpJszyWyK2hzBRcPQiyDRGajcWrh3FKajFiqIBQSx76x+5PC3tOSplEwg1EhKJamsSEZc62WKZ8w",
-	"Wyu+rAj0FNSiCPazdoz/ggcsThAMz+4S/OjceuZAOKIlQs/XeZ4+TfhonEKdBZ8wmaXnACSmsO1uK7cF",
-	"pmWL/OmWfZw5ZLaLFG5BBXMwYjRfw1YSo1UFMreiSsthgJfbKjuuW7Jzt8gUvBNZWmXeZ6mG564Ayo28",
-	"NotOddWdFpxqlMV13+6UfvtuB3HdAFDK9Onch/4uPWIf9VDImSkPtSwDac78U7PyvzEoYasDsvaq7ykY",
-	"m6XjUpWwfrcbap4eEu4ESE0LYV0skN9u99WcgsSl2CQJaRYtcLhRtlKqxuI184zNyta+NbeKG672afDH",
-	"NblJRw+zJznb7rJYgTuwCSlRJRYBKvVP+ZevQEjvATd/vTvPmkqruJQaW2+9ZyylPK72BvCqAMxbj0Vy",
-	"gUgMiyAXycpQ7Y+xCxmXXuVUZPqIwCRRfclHw+rkEDe/FU/+ZrEBsx9XbvJszWlmHvkhE1+niG3NlS+g",
-	"HOpDJkyV1U69Bx8ycyLUo9azjQuR9SR+kwZH25JACfA4aBcRaxM8oCK7cXhCQlgP6M57gu6gysIxoYCt",
-	"wxXBKtycdTq1ZcuGLBC9zNaluBRQEGwei65mDtPT8whM8/AUhtzdsAC9OSADpnjELBEroxM95ZZ6DRxi",
-	"qMIgPA1KneBLYbzgV9qsFWQAXIUhi2PLcWFiEaZZV5u8qZSRxVAmYULVuEXO/WCaHqSQKaETKUakX3Aq",
-	"+2TMKPK92tSEfcMhF0DReilMdSYUd5viaYtG5JHy47wZMCeVMho9QRVkGfh/UkjlzwWCJvXNV7Yn7r8U",
-	"Reb+spJpPIc/ZOKb+v04Tc5GxDpJc4uImw6dT7cVZKwJRQ94BO+SXIyhjRwq6LXLf3W3beBg84MxEysz",
-	"K50fsE4/YJ1+wDr9gHX6Aev0A9bpILBOL2TirIxebgx8XZCn2vALDx2z9uoIN41QT6jQUlp2QLQr9P7O",
-	"Aeq81oph80i2DSHUh6wS+CvJRMX6Q5IoHUMCCrsAof9O9e9DdPhDJnJPbAFeZJ3/tabfa31doNl4rjBw",
-	"zyp9KYCSDqw07dHFdP4GGPXbQSOGBTfGLyiORq8B64CiN6FfntkvHGu5qToQ7lyr0dJZvqAyO/jJM0aj",
-	"1yxFm7+9yNnqCTQkm4x8bhuEMuYP0JthV3YohWBGB3jRssWdS3nMxeicQ6O03c0xNHMfP3wYNAB1rNE7",
-	"fqznEJI0J6ePHgUNhd9w6mGxZ9uGxhI2QprAoAEVJe4r3cWvmGMP3Il8h9Iw5TdsyeqpeLcYScLpDUvo",
-	"iOm1fHRiVFujd9yBZdafnnTbzlBQqxq42o97p497p4/+sWBPhVHof/LBrulrOYIgXMKcqIIPr9UCg9ZA",
-	"Z/i2N1iKNabMdEyVae1jdGJsm1Va2+hS/XQ9yVjm0MEfznDCYLeU3NgZ+dYUQXoWU6Whv8MAuAE+Tpge",
-	"t7E1TKqt1z1+/OiuclttfVxX17vamAP4/PAqKsAqMwx9xHRkAVKgvBGgnT22bQh6qLGcKSIkMQpI1dx7",
-	"9VLOPMUbSabuUS7DbLajW/yhvOnqsAh9KCVbV3VpE3ZdkQhUMNuWmGs2d/yWpvQNW2SwX6ZF+liwhJgB",
-	"eQDuJ0XkTNjom2msF2xmYAWeEL2DCZtMU64vML3BlyKvMMMgfRxjOMuEyKAhm5JQTpGH1NatZFNA96Ep",
-	"s3GvV8PmG/22ffKzfrQpR8K7zGUG0cBf9Lv02ZcpC9M++dlDPLgU+FpkkqmUjOkNHP6/2ECYJXgT8Zzw",
-	"oeWznVFFhlSr8x5hsWJEnzTu5Y1N79UATxOmmEjt2EqDY/CkXetihjADeWVccPgCYmBRa4Kc/aUMkQDm",
-	"uqTNprzsbdvyg/cg34cg3fo372Cu6lFcXMb9GxbtOXmIjsWTWjsWXVQbExtaIRpyVOR0xwZGiH1gJGTO",
-	"0oBkImaqCFEypsDFKsUIXKGECkVD3HnEs9oX/KHnF2jNrfKF4JrdHOQfTb27NPVi3WOO9LRZeey+MvnK",
-	"d1LBrNtAnLCTnUU8tb1FcODa09fBjcLhx1MtvU9IX09HH67sK5uZUhRSQeF4LwndF8MF95g5tr3K/Vpr",
-	"tvZmp61GUx5iQjTAsaOprRcQAFX0onKxgELTIi/wbUcMYWt8yKZ0zOZkTCNTtPBkESEEWe0GNLx+UsyZ",
-	"zljCLgWkB0cSGp7mmMMcAAi6gR6ew3Umrmc76BAhRU4YmENgAllTCelvuQL4UzSKkD19MU+5zFvz5FLk",
-	"WeCflCGLISN+g21ZaFl+SR13NYaXVZaYHCn7QsMUeGWoI2wEM/ak0y0zuvQiozjdE25Tk5s0QflMrA8e",
-	"bqxUfhOR3B6faYs4q/6zpxGLSbVrxqbFvCoEj7apQS7PK70qMjEjZzOS+8BaaCk0rrjx3OFnrZUh61CR",
-	"LGu3K7Jl3bvd27yLb4AJsdjEB7pbLWRl5S1XWIpvUgiB6WnUu79VF4OyrZ7QN4WnxVJeE5paVC1aypSw",
-	"t0ru0SQc85sD0Sm/mzKBJTna21wo8TBcyibYpkjMhmnRWVbYdAH0UtgxYTAYLKqqAZOCwxb0GJ2UNEmZ",
-	"V9yZOWrRD7zaA3e/DlY2KB2y9gqd0fmWsZ11IhHx4fAw8nBWJCYjEKJUBkjRxzVGcwkOSoN72Mdr+yWE",
-	"2nw4zNe2TlKvbeu3ywsyTttbVLO2ZgxKWFxVhjF4C6UOLoB/u4mjgOWr6yL9VWkHbRp8yETuZkyljCHb",
-	"ikIcNKYJlwmo8UbCaGwA/tyP9tytSkwsxeLxDFjpOhXMf5NiNuftVlHeZ1rSK7xUbzWhiE2vWX2hWbcP",
-	"CpWylo0lxpnYOmC7DQ1Ob4rQLIfEy5YzpjAE/sTUK+Zo0LbCLx0z0SLvaaa03ZrOAHXUHIbGmi0hYtBj",
-	"/6ModCBRyTW63xudMJVNCs3R53tzqfTwpnWt/CKCq773H2VlsI3VhQZkco22cM3rIeNYm32HYtn3avkH",
-	"zDCUQjLB6uEnuduI5pc1s7QqkqqERd8OubaFDr6Ja2h6NC5MciXJYgYvTGQCURj/qOpsHmmy63mQSDoe",
-	"+M4jrKoCjalKAY7hI4dmAet25fUwBZytglUiwqdSDPmoZbOxH5iScYZlIYvGCMxQTsqRT9hJedHBd2+z",
-	"nGxhs3RLbJYH1mahKXsn4rlZyo3F6wxjAm7nr20X/ZZxRXBWBGE0iTlL8qYdLlJJoFt8J41a6sL0mEr5",
-	"BFbmtkIZ/gq7wByuTNCBbbPH7QFRTxxhz2IpKqSGEkBxFkXKNvnb9ONEinTsebQ8dZdBHSf83fVzCCJF",
-	"QGIumLYp4V94f5V6jQACZ6ZF3kobTzboA09InyqVTeB9MHasbKGBhVoaysTQ+dmGrFRCuA9TwSbM6Qil",
-	"DRqXOyJ+XsnUDLR6/V9gMKrIsS0ieKyybRHLp4Zdn8pToxw52oJ25QmTKnzmvBs930quL4+L9MEJFmPx",
-	"STaBeFT+X9CYcIGf56jWXKRsxJK1sNZ5rS618rD5oEMXK6170Fff1B32BBUWd2mN3OIXV84Wd8H30fZl",
-	"X/RcdIr8BVxAl1Nxgk3TCMySfn9sJfB6L25t68Vpu9VuN6DdIabC1EbqA80OSR8mn72y5KAxgRO0gzM/",
-	"TUwN3VyEzcJlLiIJvfH+XzLB9aO9z+7yXhA7oOVmkJiG11D8BMPT8hXPy99pj1c6xBtVvRAQRfYaU5bY",
-	"I1t/cmGe8p4lxDYwVPU2bHxaWnl+bs+GCnefTqCEy1PkEH1KGADU1+H4n0Oez1IkGJ8CslULXLgwexud",
-	"h5miI7ap69+zRkf18fg2zx5ds2laQKnhinTbbUJjJXNQmrxJGLOd8IhlxW+ffC/CdC6s5joHzAy1FAsT",
-	"ln7OBNalQoo+m2jb/2HQ0Gd1o/fI7y64wOZECF7id8nHsw/PX7777fz55/dn5+cf3314pmdjKrVS1jvQ",
-	"Fb+1j0zoW49ySpWaWSzxCYtAXBjYEhgwOWdpysVIBeQcnqNay4a4iYNtZ0y+MIRYVdvCEmYZfGk0WISW",
-	"UT0ztW4LSFlKMcIn0b3auVfshmzgveOK6nH/ur2Pwih6J5Tt/Mum0v7i5g4djoKin7KEy8gQ0VRXNsN5",
-	"kLsdtiGhunpaezj/gDrhxm8XT3N1vDDMotLW8j/hKXYUxfELRlPs78KBD93vgFA2kRGUwHsK3pz+vspP",
-	"ctk1J/x7Os9xZP0+XVdXAd1O3onknRXOwdKeeppwGm+7GQprXuVXjWWMVKneUTGm2ktggtBRwhD1lsQ0",
-	"ZUldaCWmJ4iRlAmK6raApfYrj2MtOMv7gosb6VX0luyCnkHarjwVXmjfRcgZMd0mDtQBygZQTPUZSc7s",
-	"mrl6C/NHNQYOKZ4SmaU9MmRMBeT3TKaGUcvuf6TfNS4T1FRfCoshZAl08gu4wLoZU6zB4qhFPlpfyFsJ",
-	"ithpab5SI+ycF+yGJTbLXV0/uqQKdow2ue0FgYamHpTdCzS6oSJkUdNGXJpJHnLRm1GlctKEYiR0DYz5",
-	"FdGUNplIeDgGVXmV21YxTfWlTWxPSiC3z/RfhJw1dtoSWNRxmDqHHwryj6Agofzcu6ZQ41mHLnw6llIx",
-	"i8Zg2S1oFDWNo7JWH/rDWwgj+TpxmjBQmJuYylaBkFcmZzPMlFE9YOrTiWOLJ4at2gYMUsXiYRnPODz9",
-	"h+I5uOJZ2sX6cPNUQ+dBkeU0i+M3Rp+cto3Dro1i5Tnnb+XMc+fhowucgWP8yk6T8N5IZMW2K4QjjQmt",
-	"T9ac/tYIXWAKVWdjGduTFJ0M22OSssT2N+mPwMl0kIM10VdYDk3Yx6Vu714mTcIixibVu/dViooSyi0t",
-	"WvVwOa77kyLmaaYRRWsf3whRBpKGp4CiG2v/BZUe2Ikt8m5I0pn2mCXBQeUMWFIAdacUIQvgFwCN5WXp",
-	"NvjmUzgY70VNpXGcX5/99vbpy2a33X24uVDja3xgEZt4B0kNxJbvDJJM8ZSqgccMlo0SNEwIvHuNR43e",
-	"aFFCC2dNcfntFT980h8m11c3uaA6dUDD6wXorLyzdcEV3HNvoIe7KjRzgVdsX3PwVgr2BnvcrmrKw6/u",
-	"0JlIl6eHjHbKxEYZ7ef4HPI6xZDgyODsuPy1irNRo2fH04zhuqWstLernmeJnLKjX1kSQ7J1Bxo6M+0V",
-	"MojLtleq+bh9sl5I38r0jYz4kCOyRg2xFRNSsW0f0LMrE6IYyCoZMH2oK5L6dddmLpbl2kxD3j5tOoYX",
-	"WiSgXGBnOfZluIau0mUx+TtnQtDGlqJxwPbR73KzmVncqVttk822oOq/efNYHp/8CdvgoYGOTxj5FwKu",
-	"bbp7CudBhskWdxwUZ6MPzpdpqQMACtdKnzBzOmmbXdvfwC3FmLXoFfm5X3Al+r8sW94jlv4GA1hTq3CW",
-	"xyQL0+Be/0nBudDWPiTRkI6tqjTAHai50BgphHm05hVCE6Qs0bf4v5/azcdXtyd3Tfyhe/enxjJNdw1g",
-	"5XObQ9MffUF8MMeKb7ZoIygYigAk6Nt9BeQ14BPPa7Dw90XDUW/7vGfU5raXh1Kd8va7Y5efePdVrdyE",
-	"puwpRbacZWt0nUHpuq8+IXj805gq5efKG0tYdttg/+Clb0uL7KDPqgCak0/98qJOEzbh2cTp56VFrmlU",
-	"1aSfBpvmtoF5/kav8ah1UlacsHnHGKiFCgUNSisgWkWyHMyXxCwasfqCKDOqCIQa/cIjvxANi30Llku1",
-	"Se4VExR075GFLy1VwAZSeCgTFlKVakWrGEngQMBUGTS0QNCECRs0ifm11tGQxjKk4CmHEBRN0dMCTwzS",
-	"NYn+3XAZj+WMDKnncnAVXApsq83FjsyYSINCZmkiEziODHoAda2vEJ1dzi0ZrPKSnNCIpU8xUrWfAnUF",
-	"uQ8wTjjIohGz7fS2Jqzc7bWTnevhbidojPlIa6POcesUo5LXLNbf6XRMmBLCko/xl8IefQCNmV4YU4Dr",
-	"+8kypzx+9Ki9UqVCwe3/Y+9qm9vGjfBfwWj6pTc8WXJS39X3KZdzJtfWSRrP9T5EnooiYQkjClAJ0LIm",
-	"o//ewe4CfNcrbWcy/pZYJIjXB4vF7vMg9g/6g8Gr3rZgohr+5i/+bUus0eap3Q8uorqywTWibHvX5CQe",
-	"qYqzyOzegZ4QDhEED/Dc6VaTNII8gY6AreaHheI1OaEDtpqt3fImevBpmeLqUOcxAh1/WKq0HerGkb4n",
-	"S9Ou52SM5A4hSy0qeRcRCk6yuzAygUMZyCdwxAPuehzDg+3M6bPxnYoyPQbAM9SdOqiUPZKIihA0lklh",
-	"gtxLjwE5QN3w7uPbP27YsH+O3E3vhPy41Axyce0IQgtg92I3Sx6JOwKpv17mkcQTYOkD13QOirkzfCSF",
-	"ZkLrjMcoFhGlwIQhleGaCNiFad6LaBA9sYJwrviKMd6EvThA36VBHjTPtj3qRLHCpTpJa2x96UX6vhf0",
-	"YLLCthFlEDp1+mEgKW1mva+jXmhGvctRY8LmqBeMECHhkQpGwq8OEUdAWwUjn7em1lXgmj2zjSvVIjQB",
-	"fCVwpQVOA6KAkgHxsCEuBx7QAwfCAeF9QEZrMOfrHRVqZjlSq87EivAKDpY9zuoQSd+S1ouIRMmpc4Tv",
-	"aeftnz6Rp8TlWRQMAm0g3BrOKnATnsk+G1soGzsxijxdCYEUQpgpj6GUFeGRHXHDmtAFtNOGL72QOAYl",
-	"oh4NUTTYl/psjBgzDtgYbukIvJ3LgBj3ChehwQ6PQXtKgzcJj7xQ814ONw2t+aNduD+yefn/bg7asf9t",
-	"a3TYPdtBt0jlEPTXf//5lLj67sLQA1+l88GgoyoVcsVcXT7Tn5jO0mgWprAzNUfFu9S8nwYXePb0RwB3",
-	"FsX6XrgubLjvkv4+a/8JsGfoe2fWG5y1ELJwPYZx3Jg1ddKx9FKLRZZU4KoiikpPAPf6Y8TPuIgP1Cpo",
-	"C4DZe7BsPW+wzo+1Xl11vwCHe5YfAhpmW47VdtK+HvYvmqJdyucs6nHb+z9hBMxma2hQKe+DfmY3h3bc",
-	"jfvsNTavZaJj44Oa4Qe7VqeHF4jvIF8HrgE4KtgFTsE2xQCYEw4uKz6ZKTX/MeaJuOep4Lr1+PKbfwS2",
-	"vjlfokDnqwGLw3XD3pYIbf7E8vN3n0R3rD50IgbzRzIuY8imaLWGQYjii3vstmS4LcKHf3E5tZN2OBg0",
-	"GuFbyoQrn3KB2yZluevWpJFWb94bZqthmweM8QFaUnnSKaVD/OAjjS79Uan/w3h7N9iSD+uCDlVMjeGL",
-	"JXHVu/HoXfZWs/l2n4Z7lpwatCQwBoFLi0zQUQhKgx+H5+4v2yhjUO5xFu+4EuQP5g3Wu5A9TmvdZ7ID",
-	"S+U+ojq0KnlcEAc+HxRTNXEYl6GIuxVbrUy+3ZqrOYB06p6GEF049k840zC9KcywSZOPat2U30NAtxP+",
-	"zr6uyk3fKpNa6abTg6qKcx6Tj+zhWC95RDc3cAQe9gej3qb3siyqyyIVdJoIt6nDPEQ8XYKBPbemuu0I",
-	"7RTih68HueLqsF7L/HOb25Z1eOQa+12+y5JWcVVq87or+VNXHm4P3nEHNo1ddOBcpOl41Ao7nPu/upi8",
-	"BsA+q/QS7LH4GA6c+nfbeak4GF3gMDZeNkelTCrnroTdNknArWkADyEL1vHPOwetiL2C5KyJ6wCbU8eX",
-	"DmN3S0B1fgJQvaDQ7s35SFDYBQcBizPeVajmDZcxHGg8OFS5VfZZ/qXoG7d03bBv1yem4q/8w50Zk3tE",
-	"gNEjv+IBNt0+l/zgbxXTbxDNoak63yu0rGF1qCTGFO4/ULAIS3VMQ2UBsTy2bL3ECwZv9/dy1T47lllq",
-	"D/IzY5b68uyMOrAfqYUbQH2m1zKCHPZSEMntoRPbjW2rRZkk/oymG+6/QNJ4Ec6B1q8LQ5MYtV1M3CqU",
-	"xtmbRiWxP1fpY3fBxp3kGrcDPEq/TVQWX8FHbIP/cfPxQ8C0mEoOKgc3JpRxmMbMfRbc3b+wWEXaj09/",
-	"Efu9hcSRx8gpMHadSEQMdge9E8h4u3BJZ3qmVtJFVEQNJLi4OiqD+Kyawe1rpNPpvvcE/8BX1e7ZywM3",
-	"7DyW9TtCMngAvqN59N9RNhi8il6dszSUsVqwydpwWDKTUPOL1/Az7z0pAB4Jf38KM8PWt+3wDgTRorTW",
-	"JHbG0YG6wfNoOP5axVE2WTPq1E4tC38mcH28IaFFjj7+Cusz/P1kPLtrzQd53Zg1KDSbKsn7neSVLRSE",
-	"j1CzG2ZMXHS7Ht7TwS6/R6HfHj1A/8U8ezp02oVJz5ks8FHy2ox/WgdF3kvtmn62lk7wBMRccLDB1AKm",
-	"LiQTWS651CVyx1/wJzs3uVOPYVEorT2KV0512wzTgbrFsi7ygurT+ujjwrPmBr1Az7cDPd9a0lJ9+w0Y",
-	"sMtDAOMinEMQEq3+7t0pdaPndEdoGd/aaNpz7+S3IdNU1XwuJ/ocOBs/Yx/uhTcHek4RxCFO8cBK6c/4",
-	"asMKea9WbBFKVDtBH76dap05BVHBqbgzoaIYUmM9+oxWxsXpdDijWxwyUZima+Dc0GIqkQKArWYi4Wyi",
-	"zIxOYRqSUwKmFW7zKY+4hX0NezXluat7npLzRaQgyAu6cQ1s+Cbfv+lU+C0sKVv/JFy+V1kKCWAHryLb",
-	"LjpHvuzTL36PI/0ekq9o1QVE2NfksDwd6a4eojwRmfhYIWb6xOPGwXhnOCLU4+3f9guP4st9uVP8Hu4U",
-	"8fojUWrOYwZUNQsFNM1ESlqyup/Fq4hWCbPzGN2Kx69Jh2ntUT7/oUdO3cKmypanhv3zi/7PJaHsYX/Q",
-	"PyCRzlWoZSCdov3xmMijDOVNQC6ucFtm0TcX84csrkLPX3MT9m43lSJsvwhQgP5yuwm+9ogZBf5LanTN",
-	"OVgQuCm1CROMaCaFW/u8xq87jmc7JXErO8P8RKxQPX5DLVBTFznbcm6Wfr5lO+qMWqDlJ66Wiadvw/tC",
-	"DPoQ8l6gqaMLBV3zxcQ2rF7SP/kaqY+WqZqm4aL41ptPv7M5Xze9VtKMsJa+Ai8TKZzR+79lOAd5UwkQ",
-	"V/eXrx/eXF9tMOvbZeJ4JnZSo75TaaFQYg1vCa6dC4miz07Lg7hwhC4PH5jGyFpe7vK3XsWz5Qs+/S4R",
-	"co5ZgPipeiE+e6NRiBXDlvn/sjDBFCEcwAlJaNPVabHhxBjeUmKBfB/DbrNkDkJ1Tmw1cD48YUBntFD2",
-	"pyTEhEvd/pGrBx5lmJQOpoijms9L+ZzJtl6LQxNSuPgilOGULyCAEgwrkugqFkRMD00thUvyle91FgsN",
-	"BMnl7idB93oBJOdMYifQM1IZuGIHyRkhkTFJAsFzcTLzMGYJN6Z5HblykzCdYva/ZKFcg/71gsPyxGFd",
-	"hcIQlzNKexe+8V4lcev4ugbP4ArLnufKIuABs2AapnhTP1FqPufcfoLFqtK3MhKJoB2w9jF/gHfqJHZ5",
-	"4zS1yzRJXE1cUiwyXUMOAD4sVbHjPqVK3TV8552YwoGWQMza9iXEMqmImjoD830J63wuW/mQ09aHS8RN",
-	"EPixwBejxIPDuywWpu1V8pAHjhMT/1t4G6MmGl6/wV3FNnRtz685aJZvIwtlebuhAXkzjKU3lR3pEvIv",
-	"dEDcjvYfmMlsG5vaL2TkBrBDiChW/KSjnGxbwSX4zNl+8+EKe5vbzf8DAAD//w==",
+	"7L1tk9w2ki76VxB1J8K751S3q1uSPe7+cI4s22udkSWtJI/jrq1joUhUFdwsgCbALtUo9N9vIBMAQRLg",
+	"S3XbM4q7+2HH6iIJIJFI5OuTHxaZ3JdSMKHV4urDYsdozir4z2/f0K3535yprOKl5lIsrhZvdozcskpx",
+	"KZZkIyvydHP2A9XZjlCRm388l4LhX84Xy0XFfq95xfLFla5qtlyobMf21HxWH0u2uFooXXGxXXz8uFw8",
+	"kxnFUbqD/rRjFSN6x4hgB6J3XGwJV/O+/3G5KGlF90zb9T2pKyWr+ArfCfZe4wPviNzA0CXdMrJmG1mx",
+	"JTlwvYO/KrpnZMML81UzIW4+8XvNquNiuRB0b+aQ4Ujh7Pb0/TMmtnq3uLpcrVbLCDm+g4++qsVrTTWL",
+	"zVMqRrggVBztHBUjyjwMM2Hvy0LmbHG1oYVi8ZnhxH+Gl962Jsg12wOZ/lKxzeJq8f983jDK5/iY+txP",
+	"7qNfAK0qegzm/5pVtzxjcTLznMiKmLmYBVCi8OEUHd1s8am3AwSN0fNpzval1Exkx7+xY39Cj8kNA0Ie",
+	"ZV2RbCd5xoDD9Y4rYhiNKb0kqja8rgglFRW53JMff3z6zTl5zYQmdEu5QN7gegn8Yd8jO6qIkESxTIqc",
+	"sM2GZRqOzJZp1XASFerAKk8API4NBYI1nJlFDB2AkCKPHi0Xey7cvy/G6fMCyEKLE+n0zyPIHQiwAbEV",
+	"Z1UjDYneUU0O1KyS5kvDu+/+xztY+2FHNbtlFeEw94qdk5+43slaE65hNbgQ8/vDy78uYaUPLy7JYceE",
+	"eYQbamiS1VUFhBNHspcVSy/cit2ZMtauMb27p6z1+r5WMjxzc7MkduixCCZ9lDXZ0Vt2TR6sHobTUpoX",
+	"hZvY0HyaO2z6pF5rGrlM3v2Pd1dEiuKI8wByIYUEI0emkXTS/P3AFTthUkzU+8XVz4v/sXgbZWrxOP+t",
+	"VnrPhI7vNvW/f6YIz/0USqp3zQSap+ZynHhc8qjANYPfsOPgqPjq3BG/rvMtSyx3Db8NDYpPzB70iRSb",
+	"gmeJYTP769DA7plThhYsi+tOdnD7OwzvLt30NNzXTpxISq3K3M+fKWJeNxOhgtCCU2VuFK6HpwRK1NwZ",
+	"1WWaLOa34R2Bt08b9AloX/GBczY4Irw6e9SK5TzFfvDb4FLx7dMGfS41GxrY3AhsfHT4zNwZfMNo/oxp",
+	"zRJMlzOakwIeGJpB3nxm9gy4yipWUpElpFzePDA4heA7s+dQlwXPaGobSsqHV+9fnzvw97LI42PuZJEP",
+	"jWl+nz3cU3HLNU2LOu5/Hxq6eeqUCci0QYM/jgwN788d9xkXiUELLgZHNL/PHu4Htl+nTtQefhsaEp+Y",
+	"PegrYwxkvOADG1y1nhmaRPvJkyZT5elJVMjcoBpzrcAqsta4OirN9gPTqvITpnPL1QBV8NfPFBG1oX1y",
+	"cPuVEcuR741WeXnx8MuHf33wxcMvwXrCPza2ExeabVnlJlgX7PGAEkKz0Q1rvjCbOnWKMPXIkPPHeg2/",
+	"PtlRsU2cSHyfZPDI0PAq/NTsebCsSmm5Cn4z3ED3rHFaPHn1w69vXvzt2+ep+eAn589kwMlj3TVTNE/7",
+	"6KnjvyxoggvKgg6ygQo+MHtwOOyJtcNvuHQu0KvhyZHLrN6HlmhnTvjdudN5wwRNmXoafhsiBD4xe9Cf",
+	"2Hon5c03rOC3rEppQfbXofEPnQ+dOJFvRV5KniIDs79OmIj/0ExXNt/HNPHHmuyl0kRJsqfimPJzFvB2",
+	"OELONrQu9OLq8tFysZHVnmqUvw8uF8tGXl+sVqOC+hW7ZaJmP0ihd6o/xe/lAeZG9vAA+uzKiikmNJHC",
+	"qDhZUecsvybO50PXKuTizmLwO4vo/XJxOT5fPF6RmT7NwWbEY6KWRLGSVlSznKyPJJP7PVXXhBZFOElw",
+	"Y9GieDfVQW6/HneNd33Ogw5G2Kan+OpF4KF2DvOPyGFM6a9lzhkM8I2VEOa/Mym0/U9aorLOpfj8N4X3",
+	"LXtP92UBIthJUTCbNc00TN+R8ecPoYFvLK/9Wb42m5fjvxbLhVz/xsxrVz83n2i8S6VUelsx9Xux+Ljs",
+	"fE3tZBl8zvyz871aablnVfjB/RG+9fZjSOWhuIOni6FaSI0j3RctajhiXBG3kF+EJcXVL4KQM/KB51ck",
+	"q/ZL8EhckWZ1y8BvAo+c5eslsWu5Ij+7L779GHzJrNh9CtbV/oqlT+szjiLmO4uREFbXFW+X5+8Sc8v8",
+	"n9cvnhtG/38f//BsSaiVOZePviB/41+fm0fV5/a9M38H7XOC314zBb76d5/fXniCu8CM4bZ3hCtQePHH",
+	"fhTu43LxAxV8w9RMxl1TxX6sCmMaal2qq88/N+Q6t0+cZ3L/OS05CDz3+YuAuT4saKV5VuDZuWFHw288",
+	"X7w1hFP1fk/NzbR4bB8ywkPWFWyJWYTmGjjmhf3bojnC5l8t5qR5ztGD/rKSJas0HFi8F+xLOK0JHOoW",
+	"c0UufhHIOGbAXwRM6Iq4+cxnjtDd5kaZyiD+XfU5MugIh/jnJ/IIiDtVSqFwu0Lv6TyOWVxdPFguMlkU",
+	"jRTSMrv5tWC3rDCyL2cZz1n+Nex+TskzecsKCnrmhrMiB7FPDb2PXg5uil9XX3x1ePDbPzabi2q1Wl2s",
+	"Hq7s/22NSCuZYPljcw1fri6/OLu4OLt88OZidbVaXa0u/gsWTGHCiyeyFvZa2lGBlh+aluY/hofBJ99Y",
+	"1nz9tx/PLuCvSha3keEvYPgVDq9AY7i4XAY3grodGdA++tw7K5jQsjqeqaPIzM88Z3iJ0PjSYeycFUyb",
+	"rbY3q2JMDJHKqrpXiwOt2E7WiuEdckuL2uzv5ce3y4XCMLhfvHlPmwt/e8RTVNPCvIPJCYury+XiwIVg",
+	"Vfe7k68Zz5OR0xX69A17RxInYp+2j30Oz8Bn277i6axP94atFleiLgrD/ub9xbPHPz5/8v3Z5eryy8Vy",
+	"kVXM6EOPB3bKPgJHo1bVMG9g5Cw7ukGZyPHr+M89ff+SVc7+uIA/vGI52wPNnNpj9cGrB8tFyaoMFru4",
+	"XC2WC2OkgY5QFlQbJfdMaVppVhlVwZ8m8HjRWmQ7ktF9SfkWTbacsb1huYeNJH+Gj8nNBnxRt7Tg+XeV",
+	"3KfJAY/8KDQv8Jkvz1ZfnD1Yvbm8dM/MYB6/r0n2ydm5+WDbhz6fBZr/WlyeP1q1dmpRq3zx0ctAt1dW",
+	"2RPDG+58lVeLNR+Rh+h1cp/3u/Wi1nTLiETbV+94hecWj3Je0Y0Oz+zFcnGouNZMfA1GZEvIrB69WX3V",
+	"7NV6Es9aPb4l9j9O38RmZ1Kb2MQ3CFU+/n24k0xohzSmM4SVAnhpnHMB7Dx8Aea88tcmNyfJxZDKCnb+",
+	"4vIj/m34/sSnzb8rpYcEDjBeXvw+vGugvPnrrqCRbwZX3Z4pRbfM+XrMVFwWAg3coVYjM5OVeY1mkSwN",
+	"E5WKVYYPS3osJM2D5S/2Ncbbb2o/oY8BfweXueX8GkQPaGf3evH62y+v+C0T4a2ptKzYppLgptAV6KIX",
+	"4U043bBqGC/B70E0DWRXJ/Y1Q3gpxbeC5W8kkrGlwFnBA8obrvtydfnw7GJ1dnH5ZtXSNICzm0soZHVg",
+	"byP8mTB7cLY6X100LGtlpmNJNbI/N1zAc80HjcGvFBfbp2Jx9fPb5QLSOHoi0LJIGNdYVJmYovdN0xCV",
+	"LGr73Zks55U5PG8XD1YhW/1e8+xmLeWNalSxr746/+orY/XjG1z8etHmxIoD4zvNbbUKVTejNAeW1tPn",
+	"fz+DfV2tLlq3wHR+DbgvxbDNI8iwYaB0jmgN2DPwqwQMmBJPY+YHboFjS7iwlouC3zDBlFpcrc6/ulgu",
+	"9K5iCiKmV6vzvz4yVN3IWuTjsrYuRyyZWmcSs23UzSIm26zCX/Bb5oxcDG0Mju7W9iF+B8/hcdX4ALPK",
+	"8NmFucPvaUp/Oz9hVrv2rMBDcLX48q+Lj8DvmayY27mT74Cs2p9ZTuveAntWbdECqqtbfiurKVQ85T7w",
+	"hyVxukrKq47eE56x1xmo9HMOWk41tV7K+Ikz06TgSLgAr+uGC6524R0ABwMsDDQgBnhijtMxXNQzrqJm",
+	"4ffyQDa0Ar+zPTzkwCqj7OOsl+iddksDcrkUihlEupPU2YGkQeqBjNgV+bTLD+x6swkCjJVFS6uq1wXP",
+	"zju+l0E/yarlJzETIjAEmItwtWk4SN6NcP/aVMGowpOU8EFoqWnhqHXCFQWbmzg9Rp4DBwRJJTM0KJ+S",
+	"qVD/oGVZyVvM6m1bTg9Ot5z+o6IZI9/LsjRK4XKRFVJ1NnTV1skMEWo98kzPNbE6W110HwGzo2Xfrs5X",
+	"Cfu2bpnEiy9SD264oAX/R3d6bQptCrp1sRIwqX6r9+AQZu/NW38xXzcC7y9fmAmRNSvkASxcq7jaOhEj",
+	"Fv/tL1+Yp//9fGFuBjhuo8Z0wYXzsvVN/OTKsh2FW8Heh+x9WVBhNc6fww8E4V4OnhHv/bRsXuHpMGt7",
+	"1Kz6YmkOqCxZBR9VhGryF3zGL63gYpIkqcFgM6YbGLkLcy5/bT69AOcQl3nDHuZPUnHt/ATOQDNvnrXe",
+	"7K7GqZuvjyILpg+Tdm4L0EVhkhfB2B8WTOQhl7Q5FFxZrRnCfZNmac337L+kMJP58c0T0DaoZk8ophnZ",
+	"PSlZ5cRUW9wwrYvwmsM/YHzQ/qWjZ6PomsI7fqRHkwWbk1kJ2eZOwr05RZ5L/YPM+YazPFYhFiT+m9GC",
+	"LP+TR3wBvCKrlwUVf3cEmhWeqHmhjXVoL7C8iecaSeRdkV+erXrMVdpkFprnL4QV8J19W2KmAIa+iuI7",
+	"RnVdGcFhh9v4P/xs1Jy9zFlhGMy6Vxsx4B2umlHzZzhbdkx7+L+TFaHE/B7Gyl7aF8kbfLHFsDZrwE5n",
+	"Ml/FqJ7gMTscXKHutdf1Onhs3n0aUBq8t/YfPvsCBWtBsxsutvhbXFRcDouKi56ouBgXFXdhCJx4ih8a",
+	"gdMXQRFWeEmPUAfEaLazOW5YeENtMgbR9Aa0RM8mrCIxkaYrbgTUPP5obXCCMXyikwoe7tspLyu5LjB3",
+	"K8EmJT7xP9POVhcatwv7VWlagGOVaQphhNdyz9YyP1pS5WEWmM9KIHtGxWHHC3ZOXjGam4li8RwVOalY",
+	"yVC+VfYrmG2jNAXP1gIisfhJCMU6W8lmlDxFe3bE6Wpuj1otrh5eXDZb98RO2s+vCYt/DoFiVlWyajIE",
+	"2mSYvKluJyL7CaL9wIQmh0qK7Tl5uFq1KgkzKoTUZM2gVO2aPFxdECGB5FwR9DISLswPD9ApXBTywODJ",
+	"h2FJFqZJQnnxLwLS9biyrGSefbQkDy8emP/3iOyZ3sl8SRT/B1Sx7FnOKaR9mCe/wj02t7GrHsai5Y2s",
+	"1jw3bIiFX1x7rlBcZEZh/EW4ortr8vDy0mqVZQ2MCxRYkndI9HdE0aMiB1uDd/nXphibK2Kdk+aHr4iW",
+	"mHLmiKauyaPVilACko3IzS9C1hX89QFR0izPzBeLABnJWclETqQguWTWs46FmZCVENywr5iujmePN9Fy",
+	"jJ+43sF0DFM/Wj1YEmoeJDuXdIbVoIpoSXR1xBNwPpz2gMdYbuZ6n19sQpP0yzeXF20LBiLYbbvVP/QQ",
+	"DOyKbzDOmdes9+Bl8yD7vTZS7gHQqQDHxbJJxIZ/1ELAjeIUu+l2roukgVu6n+gVuFCCqAc+DSNehPPb",
+	"UA7zWyxac93JAwyxNYyTCKRUhouVXRrFOCxa9pi6Z4n1MfApPowZ3Yvl4rAD571Rz60G+3COHJGbpLPK",
+	"/GhvASM6cwW3QL/qYAYfYbFb18NC1U3DPA/d9f7XwDvjvdLcWXr/HQ/573hIKh7yNuSY4xO05i4gA+Ob",
+	"Nj88aKuRoXM0wosXPkwwugN7c69AggVkFJn/rotWjs8coVXpzrw76q+jkKqzjLE88NBBhkhrKyyRQVwU",
+	"rEKVCHm7Fn7agQcENm35J504d7zmHqxm6u1zFSz3/wfny6zt1BPjKejOy+RbpHMjJK6TNpXxKmnVQM26",
+	"RuxGYZbkr96VuxxMtEuy7L1EJZsTc3G5Wq0+Wg6mmR7LjbQJXx8+ppj0yY5lNyxvcHRcFvQdsiMNM0B2",
+	"JKZgbAq6PStotWVnuqJCIY3VXbIyNlyYG5sW3TgCblc7jtDI/vlxt4CPEsyHq+mbtLYQ7s4aTGbEaPEK",
+	"rYVQvGWGI4A5WoESHBPSIdXiauU9/PDfPh/U/Dc4NdAzazXPlQtJrZYLY5jBf6AWaf3RzCic9gerE14+",
+	"NL/UZW5HMWSakPAIlpMPFPZCh3gX1tOc2JDsBD4Sua0gVv+htbxgph87Gv/c23I41diHs6wdMYPP0tKt",
+	"diINg52nBXFP5q477mbkhctG15m4vz6nuL/Bze7+SVvbKELmattR9UMYGW3gyuyVOYMBUqHsx4h4JjeG",
+	"FdBS6la+/lkBa6dDZbIACJBpmS8q242ktyqoeHyvmy2nOeqaHo0DB/QWL80sh0KYqaJCcxGUBJ56sUDQ",
+	"fOFjPI1S7e6XLGOlbt8vWKrVSnenCgznyZ7UcDsTYqBVyty/boLK3xm5VPGDHQZgcQPHiCgS4X1zHF7V",
+	"ohErpZQF5C+gIx/c2rKCGKG5aArN91h1bP/T7mdbp3Zn/LLZl5LWmD1g76EhnjwhxOaom9ob60S+txBb",
+	"p4767kqExIsDT5UNrJg/Lb48hyBIJIg9LvQbl4P1nKCzsc8GnTMNBb5NkbmRo637g70vecVUe+iHnQSy",
+	"wSvmK/PMjiozzKPNZeYYuSzmKRSCHV45L9mHZl2gSjz4CNk3TVSmfzmZpwKZBbcIKw3/S0AC8SJkkbjF",
+	"VsuFgr1tEfhDK7L+cbnAJIf2D2Z67extZ8/CCQllaSdTKJHO3Cl9CpyDjbSN5fdM1pkYzY9DftNeMZn2",
+	"Pxk1Z02VMTD4dgvGy4ZvMcRmjKc139ayRn2YHijXXGwf+yQdoyRHVGasjXGpVqAyu8wz/GejNSMgptWL",
+	"vQrt8v7Nf3v3xwpTsZ60BgySIa4uVoFrNlSu1eLqy4+jeV6orluxKQ/+G6m0KtzHx8RSjijGVCuiaOES",
+	"MrnfA4Ii1WRPb6D0EFNpIMj4LeBGogVWHB0/n0D+LwPyXz74YtIOPHgwawseju7B5YMv27vw8EFnFw60",
+	"Mhp+KzepycprCiEum+xDWRc5WTNijTBD2OaEnc88kDPyJcPLJOWQL6gxMvwnYd8eZ7b+pCmsxXS2Dw3y",
+	"gaHImb20e3X262MabXZDqIUvIrIiNwwwGHpfQL0iBuzQVLH+bMZZunRtqoN6dlf6u1w8NlfPE3sLdtXr",
+	"ggsfHoT8AMvlsmIE8qPsUQA03zY5sugnIVLKNaG5DaFZcKhrm6D2D1ZJjBYCeq1mZEOLQkEwnxYFqQXX",
+	"KkqQVi7ZRHDgb5t3Xpvrp4cR7LO/hr/zAzwE+Qp42YT4F188XPRRI3xy2If+Sux9EvnFrH58012hE37H",
+	"LcG+bedotZw22eLsEUJzdjjeZ/4NEkcKBqTkWLVEtWaV4YX/S/Pffl1EUShyhsV1Q999jBN0CvAMQnbo",
+	"BfVnjlj2c8sm1mRnEyWOhw3t8H6jIU6VCEGV690EQ6Aidj9kdEg4SYLdYr3ZwNx+dt9cwnuLt7EdvGHH",
+	"6A4WVOnvZJ0AZzO/ko3NFKloplmlnJRJLcu886NyNO18E+XInotasxOWlZCloG7Kmwn7GPuoymSJ3DBJ",
+	"FL02j8cE0G2T1TcqVWKM7Yp13I74mYU8Fxo1IQu16B7So5lX+lw4n1z7bKDfbSJV7AGLkMW7l/y2raUs",
+	"mLnI276m4QGeN092qQcTbX2rGTW+6LLgLA/cDVGhMIhABhYyOwQnIFhVy6icSMBvmth3hIjeSJv4NZsC",
+	"9R34uiLfA/MssUTMYKLQHsGZcfF1VoMwggW/bbAErwHp2ygUXocETYHk1RHdw7Grt0oh8YFxa95DNYdr",
+	"IhjLQd+Qgr3YgEo76qxeepYEYYD6aAp+zstkP2cU9IZMQa+BacN7Z0xsCqDuU81eiOIYOzYd9g+B7jwg",
+	"Y+sbTQCl2fk2lzYchkSPHhul6j3Lf0SrIIVb47KTe1uGWijejUZBjSmi+7Jg718fRaYmICIImBUTFc92",
+	"e9dzZNI7wGHeUBpZSXuOZcX2vN5PHgpSg2xO/oQXPnbpvly8P9vKM/PHM1dniPvwNFzEx8bfOI98VeMa",
+	"mkEFnxU6dRif3DX1hVaU9d5p5xxiZoNmkOtj7FTUOdePHUx5m0yohfWUFXRiNWj7HuD2hjXOo4Wz5mUV",
+	"AeOfalbCUMtAv3ibWsK3QlcRBZn6BITeDKhb9KBe0JDn43KW5e1ynucAZAU7vrha/KakOH9FDz9YT8ZH",
+	"50+NLIaX0T+XRlzKWn1v3+sUaLL3NGcZ39PimrB9qY+2d4m7oJghalRLDpKpI8Mq9nt/tIsluVySB+T8",
+	"/BxSHWStyZaWqqVHp81YVVvXzBjPmMFhq9wWLx0XNB/x2xOuBKjYoZkleZLt7kP1bNj301A/zXxfsVJW",
+	"kZWvK3mD+FZptQfiTkdSFjRjA5v/s9/9wNgxHOmIHMfqhArjitEcEqshOkoOO1mwiXy2Yw70JFxX8uBZ",
+	"Vp9rMSGTxnkrJvcNzb83M/u4XMBq+hR4LjFP/UCVS6RfkrySZWn+AwI/kJ0vb1ke04c7M8RRGoovm721",
+	"RIoxx9cso7ViM+/jxrUSwIherDo4og+WIyfffiY6L98FJeVZSjlK5vhWem6LdZ3/OsOpusQgavywV4yi",
+	"7zze06DSTZsiLQuPsezwakFpvSKrJXm0WpIvHxleuFitiAUeixsw9+QT8C4uXF6zlrY7YMjSxw187Lcr",
+	"IPLPq7Ov3n64WF48+vhvv/xy7v55+fHf/9dfYsTHT92D5LZMFWv41hOw6TU9Z4eZx2WaO7RFsYDn2kds",
+	"FKk3yZGdVba3Or3cl65r1eCC91yEf734lyVBZJXFzeMQfGD6vvqk1ZAB57wf18aGDvEI4HTvQCePaOzS",
+	"slR4asyBFubzI0t0BwHdV3tACcOD0RZ2mKFDhL3szB2v6BG9M+iaySS2UOR6wi3nSf42sZUvHCJQV1JY",
+	"qKD2ZnWY1GXC9gNe9hfUURwKwzX0zCB27VdQEWe9TXEHVhbtqvTT7mjocz7sYW9QNvphERc6/TDwAV9Q",
+	"P81j5IIzPX9RfEMWyzCPGMey623mN4cJ3T5+HOS1Pon9Micsrhcew+828/c8E+O2JzJn+beYhNNz6dqN",
+	"Ht+qlG40RjqYQAM73NHqqWKJEKvesSPGWei2YkbFxFTZMG3kQ8w69gmO/WBwySoF3VEw+mQ7dzgTFSHs",
+	"SVUXjNjPRE1UmygZ9YO6BoRkD2qE7d6IdoLNFrjySQLrI4D9K56zpS9RXR/hDcjoP58Xy8o2RVQpbOCB",
+	"puqbAyHJynfsCUauWPZr/DtB7UCvt4BWBPI2kiGzEIJ5dvjKYTNHmyvTorb19Bk0xq21k+xtV3ewRnUb",
+	"X2MryTRmyGFBzkTVz52V1zyPyhTl+hRP+ojrG9xgOM+8xvuau4N7Tovw2PXe+OJDci3DPk0Np7QOuTtv",
+	"SxQWjp6OEsHa/Nz83gfB8EYuBOehxWHDZoIj6Tc04gxcH1+CZJlIwvXxVV1MzbLIaUSUPRXkxzdPeoHi",
+	"GHvalKxTLC0zdPMBP+9ls94hSkGM7Yk3qzrXzqAQz9xbE+gzII3vTdJCQdy06dyn7EjGs9pnKHpYMmsY",
+	"w9SHtukezNUGwv1TcDO62b6kPKoQTWc9leqa8+YgXcscwBBxT/XzezrUOsRixt/LA5EbzQSmbmKayZ4c",
+	"MPrsPz5hwoPehKYLj+Odw8gJb4Reh3kcDPqkSSVdVvKWVbquxOQvGUnF8tcIb3GKwLOuBjf/1hS6nx8i",
+	"zCtWFrF7AjXZ/g6/gC1VbEko6ouoqIZa6ITl20TGyccWZ+kqU/rMGCTuTrupmm3v6PNgawJo2Joxvyyf",
+	"JWlXu6M50RJaPWIT8R14HCeu3kXtpx7egm30+FTNU0RLP8mpMSXL03MZsCG5/Ua4LjvnkD8tQzV7P8SV",
+	"oFImkn67Bhi2cz9QRWyrgCVel1Q37fayQmY316Sxe7iHCdKsKE5IY/MlrOl2oDAnd60DrFDcg+G6oczP",
+	"evOdBvuKMpbLpzKCd7IAsJOoXPXV9jaCaOfXrHlw55zS7yLjtkLfd2mJBcLDl7nSPFN/uuI63+z5hkaD",
+	"lU2x/KyvBSpo5KNOq4vLYiuDrPY78dyjZTGRQO37rT2Lb1gGGUvKgjcddjzbWUAuOAZgtmoJTIdOSkhE",
+	"l4pVIEgV5VPvjZLyaj5tQX2KOb2YtPVq8z6HfBizeLnI2HTXhTUH+Sk2t7UkkxxTY9OaqVPp6SOxLs9U",
+	"EPN+eMl8puCKdPmFs0PAHIGCcLaeKZdOavTNuO5UO4oPnGR/CB3D+K1u0XxYjIX0vaPaOFs7DH0g7Y3A",
+	"EnRIUYGThOsa8AF2Cd54IKKqY4ImorGAOzYI4nacdH35FnFxfgu71ZmPnA9k8t8pQJ1JMS9A3bgc+0EH",
+	"V3iryY7RQu+OS9gs3KfzuGGdVUy/ZlpjIVcvp4HusTmhso9YcM2KkRtWaqIAmG2e8aYmNGgmh51UQSdJ",
+	"0BksWCVOxCpUmFDbdLUke5ozo4NxrVixGfZXqGDd8TBf1HPenrOZpyeKoT3S9Jz85cPzxz98+9Giu9mZ",
+	"2h8XEVaf6rK0K/VOy6Dceyob1iru+vfbHcCC2i2vFQOkSCmKo1sLF9uCBcSfxwf3lNvQnORgQ3uc3XKt",
+	"Wo+od3o2gqSdD9FQdtTpaSnwuNY7WfF/0LjEoupGpbq0y5IFpwtA+wyd59GU2vHj5TNgr9AsY0qBfbDl",
+	"t0yElomApsqKcGGGzk4psWlmEGOwn3aSbAEVW0flkQUX67/4uiV/9rUCjNUNLwqsIsXy73nEKuk2aqag",
+	"tY14bGdcOLt7zbZcxEsSS6kUXxds5DIhN0IelNsBrDywu+CyhdaVPKjQz9rOQMIOaT9WPB0NJLQsif3P",
+	"WyZyWSG5Cq50Inq0qRXGWPtXinZVXLo6msnV250mQto1LBvMrIrtWX5sxQi5JjnP02Peud4qQQC7asSj",
+	"bdjczwx7IXjwWEWP47qL3+HOGeswfFBzBWe94ej27lnma4gfkmRYxHwPV/v9akNssEU9AuESmucV7vmO",
+	"FyzIUm5hHmc7lkeTmeM1jFGNH3aSCbzxRfLF4SxXc9YEAaTgjVERKpYzoTktrsy/DN02UEW/JJRoecME",
+	"tpcPD6d3uRmRdYIs3FBeOACG9jSfSXmjMNukgm4dFM4K8OOGC4DctjpcPDEQ3Phmx0/a799riXELKo4T",
+	"ckca5vtPeLGfRbIcOYsgQoytbQRewTa64w+DOlWUFsNhdVWyophlsjp1ybx4l0hxV+3SUt78wIuCq5Th",
+	"+r08kEICcrUVooWUN8S8ONHlUJeIADR1cj/i833Da0DhCTkpYNnIAv18/PGzB9gxVCBI/E4NC7P7iao5",
+	"C/FTiavZ+d5PJuaJOZVTbJ/gk188evTgiyGRsqfvW9MEzMFe9/kBavynk0nz/O49B96g4eOiGc3Tsl6H",
+	"fQRsD56PywWiuE94sGKKafV4YJ5c2cwmwJBvRF/FQhnZVUhmyfQOU9oIiNwsgvklkUG6UjKuW4RKdVhj",
+	"OyCsWbwUJdw/BxEgcqLk9I2c7e08RcgnHIY+JhGXq2MyrxelqIWVxxbpXu/QRbatKPrIsEw/b+ryU4GM",
+	"9jUQVY7sAFiw4PpBgGMVgla+2wJXVoOSmxbDusRfHkGCsTk4qTPzszs0odjAXjTzXjowdjPvnXjGjvmM",
+	"m8LAnsUSQmnBqer4zkcNzqygKmH/Y6NoeAD0VWMQ+vrcc7hZkVl8QfDS1xK/jVY/WsComFJifwRHg2Hm",
+	"80T9JGvqZ/szPhjzCjyDzPCDjawuyZqZA+00/unE2SKEJUtFDqmZNr9l1dEYHKSs5J6ruFdTHsIWWclW",
+	"TUb/rpWtKW+MdO3ad+GLawa9bhQrNteErqGWBw0bqTxkEuDe2XZUkVyn5qqdBhGCL0S11Xq/p9VxJpwQ",
+	"/mEsccr2CXes3UDluEEdB7ccbQGfLAP4r2Y7B0/W/SmAsvqk9D9ZvcGGUz3JUhujV4NtmseygbGjFQLS",
+	"eaNWxT1GOOx0zoM5vfBz7YWCb/oT+tYcybBDD1VEV5zl5CCrm3ipI1wcrtvVtPqFIDs/CnoxWJ1nW4Fh",
+	"m6BJ1ZfyplUl196UZvoNhce32iJMz6wp2lPBN0wlXB3uV0iIYu9B5AZa++UXlxcPH56o/Y9EPh5b/0Xj",
+	"/r8eDHmQNzt29EGSG1bGoiCdXfCLH6RuIOv7R0lW91Vcim2GI99yfTs/jObNea1E6saT2Ao6xBcak5EN",
+	"4GnC9YIwfrb5q8uDgN+4ImClRy/PNdTsqTsXYbYS7TqsY8wghbNUZmKhMhpOe2ldJ9U2rlSkKDIp7UbT",
+	"J04fi+z1YWp8PYWKcO/1EamEq4npzw0siIdg8CTw8Lm48il1XQDjM5AU6cGUI0sxQ2VU6fGbXenv3LMf",
+	"fSviyRhWPGP5My7iiFjQPzJZOhhPe/xRcK0IJIwAZ5qPECmmQhvMg5gE4HCakDlpUMkG/ngS/1Z2hFh2",
+	"F9GcVT5OZW/DqNCYCMCYAqz0c7bzmcKAbzirvuG262Q0wco1Qx1kEnwKW5rOQUgD/n8J2OKRwX3V4gg9",
+	"cPTguDS1iv5E+tPiDoBlXj/lRtI20jt1j3yrNN/bLe9clrlNKpoGmuLBZGNRaIfR3b9cvIiOFLOoBA7E",
+	"kCi5P5HQTTFudsQCqCKBUoT9LpBpPa9I5A78ri4KYn7yCHRcYfLKppIJQ3LHt7sEFW5YkSCQPMSrBgKo",
+	"5+7cvsa4r42d+Uv5lCQ7M7yfn12Bz5QL5pAi638aldkqdzO05toV5Q7ycAhI1514PVCmmyp92dP3tph/",
+	"1f6/oM5/FdvYJ9Dh+YmMJp53EFLi2WyJ8uS74tMOHsbolYHTPR8LN58YqN7T9y9Z9Qba4PansLoiVBwJ",
+	"qtnxI7Sn71+xnO3LNOvTorCNdhXRcsv0jlXXZMq3zSFR0WlBi+rb1IsWAmZ4j8uCxl1xKD02XKsw7k6x",
+	"smC6/22wljlnbM/yeAAg7XYCEMnvoLP8VO6DV36ckD88GgKxBfdO1XA0DsBwAhFvt85RuccnHc4Ll9aa",
+	"c0CrdipZiMDrwwXuHCSkjBUJ9+Ii8/LlZLAc/EZDlNmQjzGojKcCTlVG0ZMbBhwfjoQwY9sdnbfdhT8I",
+	"wXsYlvuPgt2+YQn48BvmU1/J65082MbhUmTsfAy/ewSK+7+xtv88rG3c4QF2fipuuU5lmdoGXaclxs8/",
+	"D2xvgTZPPgtDGfJc3EaPADcUuA8c/cqi+Q3WgJpnwK67iRVDTTlpdVUMOOtsopksmWgDctYVP6tY09Z6",
+	"QocD3A+7sJBQaYYMWMYtEmecYMGcD2L59TzFW4gFxX0Hg/bdQJODp5qUxn5yEFJmv/EeR5PKmC/eVWOz",
+	"Lq4wuHo8IZnPLuFu1R5VHI4wUWTrCiYp5oWUlOfkyPSS5BXdaLPyrKhzll/7qLzhPl+RyvUur+hBnM+E",
+	"rvEvniBAYvzoFS6blRLoXV4VaqjbZsxwLmlevA8VCZn6dPUI3n8uNbtz+5SgwGtabAwbpESCYhEGFClh",
+	"Kvuu6jWPAyU1AY82w/4HZLIfmqwnrlTN8mUPbngIjSidTdTNm4FTAK0zzSgLbEtPqzyWHxNxIDY75nM6",
+	"Z0L8YMn3xAY2sZPRgK350JDLKfKHxh+RZriwfm6wLsWv8N4OCDD4JxFn/4bR/BnT1hM5yRjRCtvMalYU",
+	"igCQLgAEYm1DIksmwFHr/woJ/5ajHNtygUh00bwdd7MOEek7LDC1T6cLbTJZVdCq2ibhm7cIF8S8NQex",
+	"7Y1724cCDpUU26XNCLM1Q5AtNny4IYB3pws0L34fsoeiFsycAdNwfoORPlm28vlKxaoGsyC6zyU9FpLm",
+	"07d6EtRcouOI2aFWicGWacJhs1LgdFHZXKcqnAALUG6IOorsiRQbvj23DUS4bFqsrCtGb9SSqDrbEQrp",
+	"AXuqx0o07zWGOiUNtBEcDS5cGuzCw6HfP3hzKpLbSJVYVBebQHjAOFn2cTsb9nPzb+4dd0b92Wljwvnb",
+	"qLFUHZRWhdXyIMEC0TQsm/+jknU5A29zDu7UfOk7W0DdQb5EvecF1SxRKvWvlU0Q5UHLZg4XK8JKQ/Cn",
+	"Haa4B5Wly2afmN5yrxT41BY/rTimTZoG/mao5Uv74P2dFjVTDuTQgzbJg7A6j7EWrG86/JaD0O7U5szq",
+	"J9Mhlp3+MF3SGEd5ZcyvlhnUNPGPSTsHnnN/zSKioK6dJy+nFCclMUiMJPmp4pr9xIVaYkpY8G8l6yqz",
+	"/61ptWUa//vA+HanjSkKRH5pO+4vyZ5VW7Yk9JZV1PxHViuN4feZ9VQJ0KvHFkNXbowWhox13uELo+zQ",
+	"dcHOn9v/+LnDKW9b5qu64eWZLHG3ziCRz9g4hrmjJVZBZ8C+Z8JlanRmjWnuYMlXzHYsaaVvpJ+HNInz",
+	"WJ8q1/veftHnreQJDVnvBnptuJbcVEjBM4Sl2Te6pUVp/FntZPn2PICo2Mno/dpNzDGD2xVEzyMesT+k",
+	"zcrFHdqsmHlVrKTWndrN8Ak7/Lbr2CKS6rmvcEs5dl9AoUotbFdxi7m1bGrsd1S59Lg5wynEXngjEyrg",
+	"MLJ5NKENSs48/pcFB0M7X27IjpYA/jS9/szqxCeFWMZ8BuFxTVW3G8H6mbLpCKTAknVXqv+Z8pUqvsrQ",
+	"pV7bV9TMPUm4Br5t8g36jHA+zaRXcQ22Kz3811utJyd5+oJT8Tfz1QZo5KkYKhiwgQSAuRQSZUuztOmp",
+	"FQCdPIjWaF32jn6AqrE+Eh/4mW2qD6BEKblna5kfidoBiicUpYOFfp7CphcZL3gTbQwmkokBQPvJ6PdK",
+	"FnXyQM80fGbByAeccSck+fA7HiAgnRdzR8dAZ0tCT4Ft2NiY/8B6HfBrlxPjLHcHFd8ciqXDSW9KXP0e",
+	"ha3TG0nddhM04nHYQx3Q7buCbuf2YYLh8ZroapgDAa9ZyuhJd+99WG7BTf5pmG7NhF+1DvScDW1pKJFo",
+	"qBGSayktNlZbZE25xtqi5m6M4L80Qo04nnDKY30irm5jvFqsPKsfwxEPsfJi13QSihd9iTju2CrHsHeX",
+	"i01Btylt/xuL9DfPeH/s8QI9UiAXHZvgmijGyLvPby8817t224Y53vWr0Iat9qmmWLOmgZx7peogFTVR",
+	"izLQrLCivqYkaifhz6jGbPktU4QKuBLQLB3xvYMx3f+2ojy/MurJUdbnZM+oqiuWQ2qF17D9vvD8nFBM",
+	"tL4KwAOacJEvbKdwt7nPmUvE8cRyYb8QZR1tK3nS5+VEfHsHRG3pYEcKyT6lTsXt/mO/13Hk5mpaPZRn",
+	"JvA+ZzdRtLzvGNV15fAEzX7481ErYAKMCZYFAA0g2F8DQGIU3mvMpSmOCC+/Y7wypv2ZFGqgBG+DA8fT",
+	"SnbHcX+z+wA+Poe+z2h2E6OsXcZc2hrSJI5VSLQ4HGBBxZuk9hfos1N97zCZ8LuOYZrlLVvCpOGNqNiu",
+	"ywJKmWd3nPnjzN6Z0OV+CRAhjZ4oWYu7ZWvldRnvE9a0JGxzB621vCK04DeMMCHr7Y5oSdYMvYy5T4Oh",
+	"6sZipXvXmLrBemAZFXGjwd8TCIc97KMWTxZ18n0vD7i2JZQokZVZ3EXbZZIESfpnxHHdSpswbl3d8tsY",
+	"5vMLTBWFXSopr5YtNxEg42h6RAfRHDv8jwoBt8w5Z6M5vnQ7GECROy4JaNCckLa5NhjtHZQm3zR5a3dB",
+	"LN9QXsyoRGwkAULXjafw+dwpO9LoopRT0GaYMnkQXHGnHBgMAzTG1AYp3VYjAknrJjCCMdQ0db0cbeo6",
+	"PXLTJVkzmWWzskG6ud2YHtrPw1vp9EabzWeWU5pudi6Svkbj/hwtuhRMqYkwcXpXMWVss0nPx0KDi2DM",
+	"8HuDy7oPV4Sn6KfhiHDT/QGO26kh5GlpWdBJJAVhu2bQbRYLESyKrnP4Cuy0B5b2tetn5bV0xC6GcBr4",
+	"8UNd4Yax0igLVbbjt2w4zWxWrDYIunqJJZU+MwSAEZb474rZSrrgX2dGtzmDP/hLRxY5Ax21rLjFj8IW",
+	"EtGppi/nN5GrWF2jmWnnTLKdlMay6dBsyPWaxgXzOEYFupowSW1u7+40Y77yu3JS8LDn0r+26dYOVGeC",
+	"dB+anHfddxHvbhPH3IZx5yjbc8/ZrIBC0HDw5LYO3RiQLHLCtQU851pBpV23sVYCxsh74/3RCJoIetot",
+	"LYkHZdrrjIoT+oTuS1rFwLFeUl7ZFR5YxYh7ciKgyYYLrnYn2oOgfk5uSkOrWcU3verQQF/25HBzCL/f",
+	"WtToVtzn7Qpbe3L9Scfa6TtiUdVcohKaN1oo/PdWivgF8u1t1Bn/mDwpZJ3Dr4pcnK8IE7eskCX2ZrTO",
+	"ZzNZc/mB85XBs+9iqKEWi3zA7dtbrnkpk0IzoR24obelS6QEl+Lz39rBmq6x35cc3uU5tQAPgK6z4Fpx",
+	"07g4XyXuuXQeuYNtnSZD3cJDlwW7/eWXc3UUWcEF++WXCU2ZgtkvrdHp/Z0ICGnH75J8mWbGb9+XBRUU",
+	"0W5ZOb1U8Nv3NItf3M4J3uTxYu0bzA+bWaPOX9LsBv30G9Yu/N/XheYl+Mrc1b1cZLREjrSva0BlxCQ6",
+	"hxNQ2Zzmit1ydoDKShQba+g/Anr5niMyIIawEq7qE7GZki7vyKWlWWlOoNE3zVZFPZRxd7f1bgdYTHaX",
+	"YjsMN/Nrf1pimN0TkZl9vCvRKcZHseDWBZ/8NXn3v7Fg9p3FGAz7wI3wu4tt0YGFnZxDGqSMEow6Isou",
+	"M3wNs9y3sTrDgUXuIBnb5GRVJasECq+3GJomHLViQeGrYjCBPWBNtDz3w0BJgG+ZdK4KqXkWg/Z7CjNZ",
+	"knWte4kmN0Ie7m0GUF8SU0c7+43PLR0Rm6lHN79i7B8szoybSv6DBW7BWCus0ErhCl8R/RtvzvlYH0fa",
+	"wA2zOzRRXQe+vPSyT8MnHTBLlgFO8sFQ0DY2acgSGCqPJtop38HLKSOlMROGOzo713ctclb9RCOJxq9D",
+	"7R904zXgXNsqTKIl2pq63XK3WdvU9LCUreCnFtux71mRW/DFvvQF6zfS3E3CYdTGkrGwXuA54FJcdZdh",
+	"M4GsOV0USIGK0QScr88jnmbNDTV1cLmYvZR86KN8QuF+k7Q8bXJzTdMdK2aZvknsFqT/Z2hacgH3Ha4+",
+	"jnI+u+hwtFCQdiWYYIe5IQ+f9hZxiNmOoRlAbPkVR1dno8Xdj/Bs55JeIYmcaCnJhlbjFz/mskA5nD0h",
+	"QZpcKyOuhYeKnI3zsT2p7YYPn8t7sAyDQ/5JOF6/50rL6vit0FUs+zzdbdW380WUls8UaFDjqt0yWb+g",
+	"MOV5zTK6Z61WoU7kmc9NQ1fwJz0CsDDrJk8UT0CLQPQCuSJtaudvpG670WnF6P3NHirch+Bz4IzWYknM",
+	"+d+X2myQ672PMsK1BOSa0LWsR6p5eyH23xJ4FN3kb6QPSjfoARGPQ6WEI8Le+I6ejZQEANEbuG3tf2xQ",
+	"BVwu9I4eRqToZFfkuJ7GW1m7IGZsKi9IrMZqsZ1Ocet6cmrgWN6HQAoP+KchkmSRjkf/AVksu2iVBApx",
+	"RXZgHKIRNMH8752WXZEPnpb2qLYXxxXZy6pR9UCjBZ1OHlju6kSu7FWsUNFz6h/keVCyMQLIKH9cbK9d",
+	"pxf7XfuvzlfBTFdXhLYv601dQfJh+HAY2mrah/gruoE2xm9Gj2QSmn8Qs8FomXMUt7Sp49peSIlg9YlC",
+	"CnN6WCL5pGK/IVaHFOwqTOflygvZNc1u0PCwWX2QyqkgOBHXy/8JaTfmyEWAE2JNdvWu4R9oUNCBPg5M",
+	"JoenHT9YjZEGR+wQ9BcLutNPOHJ/VL5OBKaBu8BDu4XYDgP9DgXcc2k6Scc2k3DsNZysY3bnPm4CGffK",
+	"/GveAD4k0uYeQ9srcqDGzkL1ChXRa1KxglHF8qU/lleOkZYWGnvLEfYGCqeuia2zbqU4Ay9ScQRBeU1o",
+	"wSr4EgA98L1l0JIqxXKfkusdeuBdOlgUYrJmYLiHwtIn2ONc4T9xskHd93Jhh43Kzf9GkfwnoEjeP2Rj",
+	"jO+brb2H4x7wySdx6J8GcHaJAqOI7/pFz59r8dkmO60fN/VLsbYIZVnJW7zH7gjslxVSDfT4NxIN++gY",
+	"CYMP+y6OvGAE0O1BfBnxN1r4HMecD3MOYte7e8JIQ217QrVmgVkrAvySn4GYs69MN2/tTj9pJhOnl9yX",
+	"tR6gGMpkwXxDUlROUQOGH1m+Rfz2WSDRM3GlATRpOlBkzSY/u+GCFrZp/Qm5GgXdqmRjRoyLsqpTUTz5",
+	"2NhNhArQyLnpCfMULqVvBnLf59pOMNlLaCoept+EOZCYcxvZVFSzJ3RCFMQ999GrC2PNekvK8yW5lUYR",
+	"MpfhFhZYlyeIDxwxXur5vTy0R5QVOeyO7m/x8QeGmmK22C0O2rtbi2PS6bqr3eAbAXl7wG1OYwq02gk0",
+	"8iyEYvMlsHheg3siuH3asiDc+9auBPIIJc3ARftk8C5wENf0CIqtmQbPWYXoILbXLXxmCVrwDnd/K1ms",
+	"xTBXZuGJ6hRif7aXzdIlIrkhP1Pk0Ao4RLuTvDdyhhZPE1CYdrKfKaMdurXZAUbwL6He4DQ0ffZev0QC",
+	"Dt5hnriA6xdcqdh7/ISDakZ+Ux1PmrXd8qAWoA9HAU4AQF2C/YHr17EKEiy1jWNyEz+S6IEsNzpGsryj",
+	"hUSatTSdS/uLkXWFK9DV0c/eSi9nXpJ9rTTckWNQyJta5DPUATXGHI7MJINruqRHw7++reJcCR63qo1C",
+	"ycX2yl55GDV3Hiwt28eFVExXR3gcfDiOZIrBQ4bQIBM8E5o3NrUyZnSEngR9me21UmFWeu6Y6lcc46rL",
+	"eG2ew3EM+a8gj8UXN7tLyawN/ndNs5tzJ3iwLrrz5TUVN+dWC7+C26t7dzmT3tIOTHmkywL5QFmjXmD9",
+	"cbgQ+IMNH1iGWToxmfsrIF45XfGYvvQGRIfcGG5W4b5AyQIEGhrvY/yQYJzlNFGXaJTgHYZuY0t67LVK",
+	"mI5M7y7aQNrj0P4chV1+HUqql+ChXAxETU/kdSV3bJcWIb0GblmHkDIFy/q3el8uAU50adXzJamFqtfY",
+	"0jy/xtx1sqdHKFCVVdxpnSiuT/RaMg8PLAD057ui42c7CgnMvSVDetKVsUEOAtFBBLIGlwK8aXEXOWty",
+	"VSf7Q7r5rUmjJQWTZ3m5sE5E8PVRQZgtQO/kXBR8OEo6NFVDcw96Nav/aGN3RPpOo3MBUrvQl+CXg/uj",
+	"4oXxUvFOlULrZr2nnqZTu5G62Sx7jUmtd76fC9vwX5tzBrn+Pvxv4M/6lJxvr1PtGqzf2l5a5jqE+Lvz",
+	"Fq2LePLSMxoDusAAJQaR0BeviKz4lkOGnvlXxTLGS03MoVsSeWsvL9DSLh6RPRe1jlkaFhL0BzWR6eYg",
+	"U+/p+4nf7aZz+km5j7iBYzvhz34ERlWzK3ty0QRjtCo4BGrNyda2fJHuGSK12Gufa99vBzQhNCrbQdxa",
+	"hen3NM/hhHUz7mP59YVtfdF4UaOMwMXNSAJdJssjdqdv8ue6vcJ3E4Rnk+SXgmsaCjAfxHey2k8fY5Kf",
+	"wqw+CK+K7NROagM4U0M1ki2EZKXpvpyRc98BqXc6WOPA8Atauh1q6Jjg8JueoMGPgFcFUurhjGDSUjtI",
+	"hsm6USb7gTmXXicXPxml6nkpa1VFb+3fJJ+ZeJBupTejddldXVQuRGWrRWykyi9mOOyM5LyHm9Duyydx",
+	"EeJcTwEyPzmYCC/G5xJNlHyHDdPeQSiIbBhbkneo6ah3PjWDElXvr4lgHJJ3uJGvtdAuOgLyvoXkdRTZ",
+	"r0Fv5xB+BFis+YGJimc7Zzv5Lqx2ComTqSueRcpk7N34jOp4g+Kngux5UXAsxFdLl900QXmYCHLjpMxU",
+	"lcEw1N9lUe/jnVG3fEvXR80U+beL1f/9isB///vEuTQoKpFGE1KxJckZzUkBoPJqYnqMqrOMKbWpi6EP",
+	"QwHm5JQbcG+/Poos4onAQg3PiGA9aekrs2XlvEGntCYPBm6tzNMu3NBll71auxc9cWCwTm+SKNpFYkZ9",
+	"OexkwUgtgC831vuBvfM6FuLZ//p5dfbV2//5b7/8co7/9e//6y9jzRaD93+mZ/94++HBx7+M3uX97smx",
+	"xT9nh8ctLM85IKAJCj1FJ2bjfnczuCZrVsgD+QerJNH0BpxXmziFPlwsLy4/ejJ9uFhefkyQahpa+4OY",
+	"08TZn+GLlzMBRj2hnU06UMBlyO37G88g9UB3TQjTy8rnhwrXvvzENsAz2ymc2ug3jX9kbEz+e83sz65d",
+	"QqQQ1o6dIPQT30tgdgdseBFVkJnkOJWKTGtXU5pCwgh7bj969OCLZRRjqtXmJCjVSyBeCAdT5pacJKZv",
+	"TH6qkBhiixeghMjqMT79cem9pcGqH7bp+HBEakb7NuF0OiJnQKh2+sn3PnsRAtlck9UV5BHi7W4LJy30",
+	"jJNH+M9VwtsQ9rLvDfb1EUr8NMxFES23zCh612QVCoCBCUyZA6p2fQeOrCDgu8c8SfPQZ76j7xL9EK4Q",
+	"xa8BQ1ZmfhtZESeYmildjk7HgQJM5J+X9nGL7RlZx3NqgZ4crKqCSleu1TXWT7ZxibxQ63S8H4B3e7Qa",
+	"AnSbsgqEHXrD3uvFSJ0ehs+JbN246rSuODz/rpL7WDnqoUuVadYwfPNHoXmR8rBf+ewaJib39EiENOzl",
+	"602T4Vu43QX4JHkWCpA/SWNJaR7Da20nD8/ROpwPJcRff/RwVK062SpuZdcmVvMTW++kvPlW5ADjPXNJ",
+	"J97P5g9tJWfmBxrxEF7KXj5EQ6mPoUdThS1jwM275QLbhZOd1mX3nF/OblBkb/9U//jnLWdM/z4wMudd",
+	"Bg+8cyJVsPcamvPaBFKbd2PPd1r9fOH9symcv0n6JX4mCUZhvcPTO8IMePQOKibWjDDz96R1p/hcWiZI",
+	"LTygesIO/tnff6mQuN02XwNtO4maGcW2MaRJ308KvqA5JNkyYa4plsc9eAFDxmKHSYIKqi1u3YgvG0qO",
+	"LbeZr8RRiGyHtvgcK0bzF6I4xn9VGY1duN/wrbHvm7QKkD/X5OzCNmwI1a6I+8SCQE2D+EHcJkuTYDnB",
+	"3MOdSG/7PbhyX/hP/uu7cnGurzXVdcTz2MI/jGfPQrhxR70v6wRLOmc6lWP5vTw03tqKEcWYSLQrt994",
+	"lUYUz6VgKVecgjJQl4+nBC3VTuqJnj6A4Jle/GCswvxbeCea07+hvOBi+5qLjJ0QABuI3JU7qtoRJbtQ",
+	"iFlVjO5TYKujGdTAB0BDmwo3rqFGQTbi9ZCdewJTfKjHELi3m8LH8ZBSlmeaVOWGVfss5+nUxr5s7abj",
+	"lehRdIGFu+GOIajt+7iMMeLhSUGVmtqqYPR2m4x8MLnLfBLTIMGahQMXjN1bcxAN5pUUz8E/oLpdQtsL",
+	"Gzf70u1wHiDd25U2WzzIRfdxkXmO/DTusrZTDNzA1FBKma9dPlqdrwC58g6GqBsC3Xt/kmuvd8R+pmf/",
+	"MDO1/3v29sNq+UXKHXeqf4qRsmIKC3bZZ+qf6Zr6F/cGxU78HPeKZypMF/qT/MWz42XLoajKU6ht8DlU",
+	"4DHEtaMtzkQA3SjstR04YSFX63iCwnA6b4zG/yZt2suGq1vSJiVpHrQEzcMxQfPSdmuag/Qf9UpCQiHo",
+	"SRJ0towKsmYk20kF+3Gq09K1k5p0pAsqfD+8+9w720ZqynaFU5jZkg/6Y1FFcpmpz6X9oDrf5wSfXDPV",
+	"btwYH/4/Kjo/dJznL2Le+ceAN4c+I2MeYZnqml1jTQdXpGAbTazHWJ3ooX9w2b/+3b53vjLi1ruLJDfs",
+	"GUn0EfLwLtVRQsiDVSDObNL329EG6bNY6d6ULPzc322m2clg6eHHXlpU576L0AqIiTl68jDdtH1Z8Yw9",
+	"FurAErbtFHEBMg8ay7DxZ8MB41sJy7Vfw+WMUe4/a6ZOavLqDuk9nbF5G3UXSVy7FkSDoA3Yq/JHeDZK",
+	"7DHC/r1J1exkLde80LGe5Y9JSSsfKS0rua3oPl7vkgdi/RQa3D+1HSNbRTqqNXGForp1HzsstREI6DaD",
+	"u1GWnpoBTYZ25o5dW+54d0+QtMHbseLUc/Jmxwitc65JIbfkhrHS3cRzM5zckE3+QueMbyvGEoFfI+Ua",
+	"nCSoIoCnT8EgORVkoz+rZ2yjl2R9bGXYTUtJdpVpXbmUs72M2/09U1WzuDcoHdZIdgAAkyrMRHDtjBzM",
+	"VRNOg7v+fLT6+7vxEx91sJYxReSpUrWFuxJSW3yHeyW7Ezkz27KWbcEbSX4t6u0wLF6swJYWPlVhFv1i",
+	"1rLLTzMTaaongM3a8BCRfrHh8pbh+WzN0jJWsO9BeQ5s6JAAQmnwDdM2vt+JksB3psdcrZ2f2OFoPwSH",
+	"ArinOfO8jnlNS0jDsTUKajKXTVI7oalLMJORXMXwWSixdTJ0ykSsxO0lM+OfOzNZeqI7oo1v3z3q6m6u",
+	"n5JX9A30f/mzLvnlop4gHVJGWG3P7JBucBBPwrzTrtroMzSbVuHISi1jXbFi06+hO+H2TbWUh5piKviG",
+	"KWjhXysGfaQwaGZ7LsQL1JMCPREZnw5OEL6i4hiBrbS/zGcGW2+eWQXXc5pBtMq0kvCksfxDdjCk81ge",
+	"0ySs2/ypBrVvCIV3SlC351pGWUIFU23fTMNABxYnYfbxc9257pr51nwpOjtfEN/Ndcljnayyolb8lk33",
+	"EYIjOKVhVDO41fz9v2wUf3jBOKQbYAlLCd6PUqGIdSCMGPUdb4pt7B9VvVzhfw/Ff7CNVRKdYjICgJtU",
+	"w9K2CRbOqLf85eL92VaemT+eoWoO5HhsFh87zGH0IIJWt7fq0Jhx/AyfBBbJWZHIc9oPEHe61oUusQTY",
+	"wAC9sbpwhngeEHTx5KVG2iAVepsWRCTsopeOLz21Uxz9zG9Gt+tp8R0ySUTofnvLqiOasRZHBXpv+Tb/",
+	"kGh51mpdEag5m+C7MxIJwgLKBDaH0q5EzuG7R1LJJiTslFIWiX4VBVVw7x1kdcMqYp5MgJ5j5WcsVQWa",
+	"uwGApAVyKqS8US61M8BonFvZ5ym7bO1fau9fVlGs2ESLSN94cDLUAwZ7oz3N5+Cx+LBx7JCz6mnDGBFO",
+	"pdmOBKwD2HtAfAhsyw3Wvh4SrBrEpPs7nDJ+YQGtNKptRfOaYu39LVZOwrd/rQXX7daNBeSCNL0bPdWj",
+	"LTV5rGnbjwLRKgx/4YenVqQmfSsgVkbbK6I4HLoMkzSryzcyPjQkjhk6+RxVzip/vG1CnnnolAMD85l0",
+	"2xkCvOHxCvyJl2478M+wvZJllgEMKXNSX/N9XdB/hZhDKl/kTTshhNC9FFuzN/tr8qAbf/Oy4fLhcDfx",
+	"0+KIU0MPYXBoimI3ekeNqD1ijjpi5pangHcH1CGpmRpo1UExSDPPNjvRs5hI1oQM9HrvzjPQZaxn/cg5",
+	"dopRxP/XaE9eJfLAso3ehJvjyJdklriPyLvlJiuaowZn2mkF87hzBLITJK8YLcCqOlNHkb1bknc0v6Ui",
+	"Y/mZgwI4q5iSRW3eML/nVNOzBsXC/AkBCs90RYXyAHQKHmY5tOjOz1RdlrKCx1VBz7766uyrr8w/dryk",
+	"9EzJ7PIMshe5Gdz8cNhxzc4KumbFu3tMT/AHyF3RJatg7Xj5nvkkS/OPQH9A5tKbNi5PP+zXK5Z95157",
+	"d0XeYdf1yqyvrOSGKQX7947Iirwz92tVVlyxd+cE3mxPwX5A5LTK35F/C0Trv8P7a36W8wr9MbR4h9Ev",
+	"gKwksGpFdvSWGSHdCYBFyXj3yC+SOsnK+Rg4Yg8MYQAdwv2bglCPCpVPBEbxD4Y4/HPwCJsMkyh8vrV+",
+	"DiF2PsHGbkTV2S5AyAZUbNLqszfJ2AYFOw3N7daDwD5qHNFrHDrRKXZWtb8bkuLLFObyq++ekK8ePvrS",
+	"gwXnEHyKwPnFYVJfa7ou2DWoaiWABdeKRcr4V2df/fr2f/7yy3nzj78k6msoLxKU9p1tqchtDy9Jchnd",
+	"yqbn9710y+bCiMqU592Vg1J1w3Jz5ruwumeNYzRq40Pj6Bhe+nO6hzYfIJ2PsjZDgFDZsaLsdZb9PV5C",
+	"4KuuBpA++4syfGjkoOWM+IGxIYKIDo+YplQT4E0OLn1GDBfNIc6w/9yuzLNNsE9LV4DeEHfgYPgizG7j",
+	"C0Y2tC70kZQFRVs1fioi5TFFvRfRe4f6HlUWQusiXplYcMHu9IE9U+7WjZwmrsihssZVAry4pBXdx4HP",
+	"3oDUY9WR+IeWpKR61/ybAJvS3Pxi9oVR2wwKCjQT16r9LS6pvvhqdUH+z+sXz90nCBe2DMxuM1nLPNFf",
+	"iu1ZfkzJcAkxMubmOS7AHW0TTCU3c1Vq9WKTrnxbsy0VJ/UY2pcFOxVIPK/4RscKbjf2vFoXmHCIYlCg",
+	"afujT/QV5TUbhNyHRBtbYb8+BqHUmWthv9cxG9JVZaIftWIEniNcQOnJMYA/nbCWHaNpyDimGJa7SNFq",
+	"uKjpjdljMXEMowqlwUXdr5B5L/clraAP/DVZOX3IzMAHOSOfr4UwlJuRiSvl5lWdaBs1s9Yt3hDBQgSB",
+	"A88xtF0dV1JcQWKKa7/a2kPzg3fkQxeCHHjX/sMyLTZzENLwGZSWLomSsEO/iKAboaLYzI7rc/IO0Lze",
+	"9YiK2I44xfNfRJgibl5YOD5cLnAiiOjo3oj7ZnH+czQZuXmNlX8xH2Pcl9I6B77s9RRXaFB+6DoE2CX7",
+	"4lYQK/64LFH2tYVVwOhORjTM2RAlKX0bGTUbZCzsxDNQutoF4xHM4tJj2w7DEmhgImfOc5RtZC1m5Vc0",
+	"oqdvWVpwjU5AY1/qY4Ck7wW4MuK8mfOc+tppaTwoMfDRVu3sAB41z4Mu7obU2mow5tS6YnpkvJ5SHMia",
+	"mTjOE/3x/TLbgIk8CohzBHXQCIPKW38e3O5P4G7nSJzB4bMy0bqH6ZNIRQs5rIWfj3InwLLOGc3PEMIV",
+	"bezKWNkCdsE2Em4wsC3atdmxQrMKHpKCnR0sOOKe6myXiLD5a3JsryKhYn/Tea73dqZRsWuRs4oc6DEC",
+	"wW+e+zp5+luHCVTMtoo1E9nCKxxKkg2dGiNXOmqivMJu6b5owV7POd8ypVm+dGQRW3f1L8H1A13XIRtP",
+	"KubVU3wEkPiV1U37LYNURvHG1lxjt5qKqTiEPjpeo2AVz1vtOcPmyBjq/+PBKk65tR2nhEvroVLgViVP",
+	"3GsvSe/vvkU1yWqkaa3a7DU2U2m14a+sKTcFW2WCfQDecnJgRUG0PFD8u9EM5xgJKVzpn7A/Y08ZvSbM",
+	"XdXCP3A+rANMsVXkIQqlxJRWmP7trlVY3NITFrBXjNRYH83/QHc2M11jPxVFeLLwrLbhy0U7K26aWgG4",
+	"PJG9sY3vGzvHiofJphTNR3B6mnVO/6ayiUUpvNgpRnEPnAhOOB4GkCaHHc92BEeLVgIn84a60nqqmE6r",
+	"SYfd8c5K0g4qaM2XQm5xloOjqueFUDDYjQz1JzxiMUH1KujtGkcg/DMy8KIzY5kUGS/4SekZLj29N0cQ",
+	"7HMsiZyrrGIlFRmfkWbwjX8rXsnV/PxkRpsfJvJvoi4BCP2XVEC1ubPC+Qw4gQ0XXO1O9Iv1qs+qLF59",
+	"5jTCaas1tMzr6OVg1ut8vp8p4p70bSG5JnTdjmqFwHlzvTCVdmSfWJXQ7SDze81q7LhYZxljefxYesr2",
+	"0qTahyFo19P3hYza0loWrIrHbp5DMqe93a10XUNPT8gBhcvdO5TOe10igokvrha/GVH83PePaOyBezpD",
+	"/oPTT1Ascazvn2n4Ltz85vQ1dA+JubRCpxExrVPVMH9v5hFxEJKrK4LGheU9VFx1pO8nYea25/wKAyBz",
+	"oYRTEvYxyelxafUMrojLHwV9jxIjCc5HpUfkkzYgr8jl6vLh2cXqbHUx+snm1Hc+qEnBoFnwQV5bK8Am",
+	"bjhhmcQNnwUU3m992jskqQ2KqRotuMupaHuDZtIJlWQIdnfaBdh4Qac1ZttUjP1jNPvnO3zqo/e0RLys",
+	"6I0HLzwGMKGwjWgJyfmNIdY5ouEVo254eSZLPCBnPt4I/Sys16ePagRLaQrBrUWfswx81NfQABDMNEDB",
+	"tYBfroA29AMvyf92jeTtRypzkdsvC60IJUemluR/IxHcQ+jAQDNU7tla5kcCT8xzLPOpKIUgjf+WatpX",
+	"MvEk7NXUDZsXRztvxcU27gMP5pBtil/T2QXN5LG11BAUceOCP1ALJZfGcpUHvJxHDbWRc9TKh7GdlXw8",
+	"UWkO7gKyZUZNWxqKZBAqENfYtjZBqJ40UUzrqHL4bRCptAEc6OHDNdlJw7ZGO0S4AIsYAV0VJgwe6pBQ",
+	"oDho2I7KgtdY5Ngj2neyIihSLAhvbqmkfQwA9nNPc3bddM5G3Qz+CYzxmYrTbWYADdpjDheWnqR4texd",
+	"f7wC/78jsXc9W35vF4CGmK+NDG/3gEwHx/BKuieFqco/HUWpyk/pI8jel9YrFb0PzKky/HdLi5o1wdMj",
+	"dtSH9FiLsNPpAPSo3wEoYky8oocfbJrJ9AssFaG0U/a9YOBU2QXwigh2sMtYOs+fj745dHeVWsmei1Z/",
+	"o3lr61Wf4QrSO9nAiJ8iilBEt770MT3UUWT9kyJrnclY00HsnHpFGM12TiI3wRonja+JDSpd2UKkPTYx",
+	"v2UV7AjXNk1VLM3thZtRi2vAqOK0uGqlL+TmUSFR2MMVw7UimBpHFD0qctgdrwla31fuY/bf1x4ZE3y9",
+	"IIFcEBg0dae1yMqqXGakMGdloGmsnW7YEBBHS0Asj4EoR3E569GAM2anhPfAuGBzjNHF7bYbj+MGUd1x",
+	"mWs46TQbbSM95AMkIyZihY8LJa3+I6RryskV6D+W0Wi1ZVp9RjJZcot0D25uuqVcLJu0Wpucgm+D1kHW",
+	"xzDI/pkCtVUN6QpPx4L6N+zY5B7O65fixmhCTu33xxvHACleJy1Lh3cJ/UtvGaZZBkdkQjuqy0DGT244",
+	"Y2SBrPVrbLHa2vSLVSwwUEAGp2ysEtCHkE1bJXIPRoCTuzZuSN9gS+MMnlf8lkVQDargl7ESSvdofITf",
+	"TmoZ2GSk9IJt11ae3bByFMEtDjGqtFVzhs/l1xCkDnJs1jS7gS1z1QNWmzXyewIa3wBYzStWMNt5YU7v",
+	"Jdttq0eBfkQnMmJZ0OMTEDYRR4fLtJhm7xlzOncJC/HUq6Q5Os/5UaW7d8zC8seH05WLFVPAGPEEbLRS",
+	"7aoNR6zZ+eQ+9s7+9s7xAxciBJGI3ZZQIvM1S3QrxcujU08DWqyWdpowP/jhJy6Gxup1gwv6x9s7MySe",
+	"295gMxsHtaWiX2LIKc2agnkthw+JYdnTrmKQ09YrMirq4eEEJP6eVe2e31DaglSBUgOs/HEJZImsIva+",
+	"rLDoLz4KVlJ2pNvDVXS2m1QJRHEkvo0zmg9cobnev7eXUfgUWdlSr4TZ/9I+cq83qZrQ1qblt66oZttj",
+	"zG3tfgNELdHyL18T2nTB4ghdQs4OXDQe87vi/PuZxZn5lok6InrXxx8cGtJEex4+9EoeYjb9+uhQi+78",
+	"sc7q3Dz9GAOrfCUPCaRUbIAfBzQEs8jetIA68JkiTOQ2ceVwTgCxzhrzroUruO8A49HIPuc5o6Bba9e+",
+	"f2LqhHX8xFx3LwG9s2DKovOa+wARB1k8x8f9GG1Ciz8SqD0/H2te3r99K7rR0dRmoycB6OiRxesmjXb8",
+	"JIELa5YI+KQ4OfSRWDLvaI5Wh5I2kxeKNONL3xrt8McyhlPiXGvrIh5Bct9N4NFgK4lRqNVbyadueRqJ",
+	"TNYaogM2pW1i4TfmawIUCyAegKegKLBRbgo3qK7iiXNw4ArogoiPkArP15VXSRWkncK9D4NiBANWFaAz",
+	"HQlUdS9dAkYG3WpS89nUIk+dAdSJrY1ZIogdKSt5y/NonVgChc3CNgR4DIF0CGkS7HrAHeFRbe9Uw33B",
+	"EQwW1ToC/iilRFmlaATeFRoYTo+pIc2nPy8jJwfBBK+c/xI732nYjGuCzuUr5426JuiFhj8U/NY8v6Vt",
+	"H9DMllozFO2Jqfi9LHvobWVJtbQkTmwLRPJS2Lu01rtEhtUpsdemgi7RQUWHxVw4/8molMPp+lPh61uQ",
+	"9XZVTYLPb1i7cKT7Irq5zqaMNACFBJk4QPS8PKUEFOrjCbCnyZoln9ljN9yuxJOgHYvxtAwAPMO9HeK0",
+	"e4nB4Kde1/s9rY6fSjCmPemBo9b3HYY9ZvfMbJXR4m7YMaUszT2Z/4Kcfi+8Gt0J2w7crVQe0Lim+R5s",
+	"aHOZwWc3XNiUr1vODi0J2iz3lSwKc3Hc3fn0KGruhYWvDe7XxcMvH/71wRcPvxzG/+pdE/ZbUbLUBXuc",
+	"JRpkJvrHdvIzDxAycZlOQmq+iXMovb8UIOsSOa3Qe9zxNiPbp5djQjMdb9VZehTOiTqM3qWwCMIEGfBQ",
+	"SGH+WDKKcCyzYkp/lnewTmFvrGvFhbEKzSOfKZB75/fQTBSffp5KdZ/keGzORycvN+bmlMaSsKEouJTH",
+	"ANrumtMarDDpamxlYsAmLN3JDpqmOu+jz89w7Or40PZbbQ5e2y/pCzwHs/49Me9DH2gk16ehCnQ4KazV",
+	"xMoz6JixXGDGnDW5fnMGWkFLlXCMwpc9IONJAaOToiF1/M6IqTM/7WSQGsD1FaFwzMEv9c7lZL+LKzbm",
+	"Oi6sC/tEmY9IVacmUbyqxRP8QC+b6+tIHmZDohN0svtue36/pR91vPTD4a61abOuixvwJ7Wq6Tx2BYbh",
+	"10zx3FblQ7N0o/EGbe/dGYH0xk7+/p4KLJkyIwW1VFGMwUpuK6Yi8LquzncK1m+8NnU1tVd6UrC3ak/f",
+	"RivcGoXwzrZkWM87kyUmXpruthy+vyz4m7t7XIlFAIYR2p9hrW6r9qIvIILt9md/qEt8c8CTUd2p1Yx2",
+	"xgOliPgA4aJbwzVUIgmpj1MLKgcL1+EQunJXQUu1k/puZcNQmywVWxKW7SRTrTPfYP8gUA0tzASOk0GG",
+	"YmE6jMA3KYhkXdEbRnY2Sjfhuy4bOk4in8a8ZiRnBb9lFYZG+N2qbd28YQsgyWbGB39LRFW+MR9DVAfM",
+	"ZjTUt9Vxp4u0VLn9NTlB2PlGLqfovLbe1VXHuvPVfLM5HsvgtLaUJ5ti3KnwByZIiIN7UVA/Gc10cj1V",
+	"InHMAUZhJrAs8nPiy5WMaQpWBep6zHfBeLcke5e6TwkoC1Ut+rgeeXW0quZw6tEPRgZQbGJoa2Z6+HYh",
+	"BK2fSByPow205Zz/kcYcgI8yGwhC4LPRghLCEF8VjbElgeoOM8oT/1q39KvlLx/qv93b/aFSsOGki+hE",
+	"uWjb8yqa75jqsvWaR0tXvz4G6Yg2R/sgq/yaVGyDXVRcKYxFT9EM4Rkm9knrUaVBaIjCs+FMjBUDkLCG",
+	"sxEsGt87J+Zo4BbtIzj+QXbKZDjsNzvIVd5ZVEnL5eD9scdmVt6FRReYeeL/xo5NynyzHVVulr4hN+yo",
+	"rsla6h3WqlOzJ0FmSLxl9jh3aDnluY9zkCHeQNzXTNgdJZvsigFwm6Y4kKQzmqUTzdPpJPImS7ucWLWg",
+	"KDTbhcVO0L4ZG4tEM3RH04lGMoKbiQTFXa78vi4hQ45qRmiYhY1ZI7Zi5x6zmxK+h9fJMvwAOS8oyI/k",
+	"56PhUCTcKq+pyNfyfaQ5mbmEppdY2e98B1dXrGTfSJDZn3tj3hpvwYffXro5x65/+8FvbULLnFx97ytP",
+	"eVU6fqXVaEnhmwbJCjnpnADaIKp4KijViZTnXPYLjVKIgD9ZSJkMbhFhhkBlhEJxUB/nP3WO1gWbnZEf",
+	"26ShrUHWmbc3U6DwHStVsrbMpMJU/Gj2PSWqkAfbKwDFESh2B0Snr4xYgO5pWI1jk/WN2YDQSdj/jFGh",
+	"yGW7q81Iyv5yoXa0iigHL1lFMuigY9sa0KJw7aoY1KFGR7f4TX58d2UOTMCoDwnagJWEI9tBCfRbtXn3",
+	"8pZVWPlfMVKwTXxKLtmIibw7tdW8ggbY/TGOUnOP+93kXiPkL8cwB8alVQptYFwkpQqvewJj+NDehOWs",
+	"AxN94yREHICpl80BDZgx9M/1WJO8OfuQrmHVc3sReYZvnDzePeDgZC5XK2R2rtrpnSOoUb5LozXS+z7d",
+	"Pomt/Ap0ASOGzkAMQWo5vaW8gI1YLoz4WiwXhVT6DKUYjHbDhDrDpPSdlDfqzDzg/5HDCAk4HzPo2S2t",
+	"oGrUjP6KavbMDv5ja/DXOPgzqfRjN/YbGPtbGPp7M9ozHBn++xs3sFkubGiq/OQPDokPKYk2ZmvxouOZ",
+	"JjMhflPtFBPKqnkQIACochCCXfDcrb3Tk8ELX5yQ5zb4tvdhOPNSXEuMH+Q3rerBhjgtfEMhyZ6WpZH/",
+	"wDop4g2gBYYgrtFJwN5BJSvjYKCC71GYC9uiiawZtDHpbV4cUmt+lD0F5ODgTfayYuTAiwK8rdAFD3yP",
+	"3FjRgtAsY6VmiE5oK3JdmSbesEGlJtFS3sDdWyZWMiV8EZ6zSNT/TgH95eJAR3k4b8NRthweDXO3NNUJ",
+	"TRRTeQN9sEJXnWRFsg3TmInDCWwiNm0MYbfVzXFP5wsMpQmE9L8HP2xLbH4SDtk+A/YYRpZMXLUxdx1S",
+	"zjVom1dhESa3HsymS34YWnV5B/akISbZniuFmeG3iRy415mM9cN5ZzaKalm9M8M26MSHnYRSfOzWqzQt",
+	"sDcn1kQAPgugSWRUkC2/deqPv9ExDACNS9DR77rnt3L2XDqfm0R85iyrWIStTgjXiwG5F8OiNgcdOysY",
+	"eiiG8SvXAxRS06N3QNMJf/LU7pBnZA8+riHVkn/kEAON7+P44mZ9GgcX5vp3s4szbatb907YWvDRowdf",
+	"zHMl4GfiU2tSBO7K9Kdk1fdySVLZCckTZXbhVS1OUnBdb/LBgs2msINrnjks3sJ+3HWPdOkm8SoP+3iU",
+	"JdP1+WFjP+i1LUkul3jLg5D71W1ywiIcapNT8KZxZRSRfoJGhMzjlaE/VxrxQBdpqqRtvmGQLBJsFux3",
+	"sLsh95wqz4AET6RQxqK1dYVdE6ygxx8S6h3d+mR+WeRMOQen62rfXNUtFDUELaLhRS+k5RXwKO0Cz1zT",
+	"1mTNGKLecLH1MXs000GJnozxXSQhiWG15msloFLuGLEOq7jqXbDbdvNYdsuEri3WfiXhwBpTBNvnVFQo",
+	"atuxRs/anr7/JkXvwFtpibynR2NfyAMmcnha+Z5GaCSOt/P62RMn2lZlNKCzZjtugbTMDJnq2oRg5oyr",
+	"9EjOFhmWngHttvmJDTD0N3yziXByu2brHiqx7rlFpZCaZ+z+vheYuNMSL919Gs26vKUFj/YnSpa34Bvt",
+	"gipPtGa5Axt5L6qWW9MnoWvBZF2p/lSI+EyqIYgSQAGhOQiJUDOHolvblsn3O7HuCJ/QNjVlV+lvleZ7",
+	"vEwj7HP3Isv7OrD3l4jM3pe8YmpWedpdcpd3VO3iHWYd+gBstfM5WYQiu8Nh6Mbv7ow86bKYkycNqc1X",
+	"LT+Wg56DC/vINELSKUIJVFtf+3LZq6A/KuECO7c6PcNpfteQXXXVybLqZlYHmlRSwRXs8KoJP9xb04/n",
+	"7OBjCdjhaU8F3TLs+ro+EiMcSFZQFUc9ve/b4F6SxQfctkqzMpq6IEsmmjYf+F++95PLYEw3TpwTxLl7",
+	"0jqsIuY/nJXNnjBYfD24T/KFlCdzBtay1jGdNmyKFzF06L6clWfR3C+v4dURtWEsAHD+h6XiDyTAgPCa",
+	"nvIyFz04pFG6CSe9YerbzSaaT0fLsjhe2Z6i27qywAyYTWB+c3ByXsjlAM8AagKo9lckaFuKAI+CHZYe",
+	"rta/iHUAYEFBPpUtorR52Aqb71pzwdhW0TnZY9lPDrX3SS6vjXxtwEW8yIWJd0CwCmeZWu80Im2+XSYO",
+	"8Zz9+A5njhGHyrDDSdv6E747mmgEymunnqPRboOrJeSGrrrrxHhTCjKp/qNRLVp1H5ZkYUMPJwMCmrTu",
+	"NKseWu1hqGIkQum+Erpf820tazXSaS1zmghoAHTPCFVEsVtW0WKilU5tY7/HFm1/arFKGtY+bAJgm8WY",
+	"E2UOgsPwWx8hw3cqMBRs5RgtvFZ2epnMZBWkLgueTZiTA153W0OFzfXdNH+e1RVvpP0eXMiuUAaoXosg",
+	"rXJK2z3Xs3OM8fbMyT8YZyuJkAeHUnvf9TkWYlFOrtLhwhvSA6vIEU6rpEr5eLqsCLxqI0wSw04HCrBS",
+	"sppRHxP0NRpqIl1XwnzUFg1ZyGG5aTIQHNM0PrqppUrD7ScS5xRpHXTvQI/h9DErmihP+Kni2u2tt5i3",
+	"TF/jlccV2TNgvsmVTSO9+06olkKnrjqt3MhfBVZgNZ9rJEyLRE1xUtDVqREuy+AiaFcotbe24fdW011b",
+	"u9ST8CO30v25g8DD8qm5hKzK/mfjjt0kesh0c4yS2GHths2OiTo81PCJZQ7PLjObjZ7QDnxiB0ynCvZs",
+	"Q8ybdFl+HbAy/PjY1vpJz2uuyzRLANp8Lw9gAdiyc5+NlGyms2lUvvnq+HBP+chN81SrxtYIGv1GIozy",
+	"oEZrOd2nXLrcqum2m6id+qc1SrVJH83W+a6pZqHNPoxwjDNiIiyTtyxo0FOMPN+XEDQ0AvrXUGK3xHpz",
+	"DJtrQUj9q5l1J6U/CFvZPiBRuMwTTmoPejqP53S5cQdI1cclqSj0kKeZ5rcQVqU1JgV1otLmL1W247ep",
+	"UppmgDpeYx8GVSccqTAMO5Qz0FOeJipc3zCaP8Oa6olvDcIoDWE3VHXCDYbJUqhS+bb3UDTA3uvp4QYs",
+	"Q4545E8BIFRx6VRIeVOXzuHVVAhiYSAXtrMi5HcZCQZQMJMhHrGTVq97TeOEOyWFYbarC55PTSINWzee",
+	"thByf8tZ4TtkdfXELod23UbhydY63k8e7BJ0rkH6QZNQRwRjueqXa2Y72XOyj3ax8yXbH6JpRJOUJc3e",
+	"axC3Lu7eNDrEOQ0mZkeOo9uoD9FcZ5cb2Ol1B/22CbgAlW0xx26NQbcDaz1dID4RzbVT/2CI4z1qgZy1",
+	"84tuNt/XBdUsB8zjiJzd+783jQm7YVPrmRhE046XRLvRwVF/PhykjA5RcDErhsMzlj/jIuqYT2NS+3mO",
+	"b4lDWg4hljOXsuI/01qXW8Xbga5gru9ze7+icSgb3I6WiL+ZxlcWJrp5Y+n4IMpDoayNKsq0I+2xJRe4",
+	"6ZQPl5es4jJS8g2Cv//dZ/BF7Hk4GWce5FUiyn/fKFqYSPV6QpeFeAfZohhyIUE2sLkgqXCFlfgKoVjA",
+	"cW1hys3dme1oNd0TCL7E9MhckxvBDlNzwdhGpzfPe/sCbFBbCQoJbbQo5EG5HApb6jiciBZPtopjRPxk",
+	"o4GW98iabamY3iO/AVju514LzYuBASFwJAUzQ3Khpo9pXTojvkVuM9OMRYoYer77/eyIrcNtbk6P7Wi+",
+	"cKziubWZnt14R3lHkM6xGIyW1Otgeb1bJ89fiJl6hUXfT2XyKNu1T24281oGB/pKvFzpQJXtlXGN4Bvc",
+	"5pNgv0O9YymcGIt2MY01CprdRFkD1ucUbSN2oWEeqRXzEU8IlPtGiXDsrn3jy/e6Ca07P4cFUWl3LG5n",
+	"dDCq62qwAuwOTgCvLbthEn6gyB36DOn0nX0xdoeCOBjVJvCp4M4dfNq6RBswwnth6nksklQO9CzFwCmc",
+	"dsJ2FpP0F7f61vE2E6h4S4sMlWHz049OoE5E54nM2s/WHVg3aiMa/NY3p2lMNjW1tXPaZPmdTqBjYYqK",
+	"2tnQZhMoMWKV2IL/JNTMFw8HAVMeXEaTY6fBjDsW6gw3Ahx02MXa1b8T8vCuC0TjTDgBZc9G+pzZTXk7",
+	"aaPHNuylkWUs0ihpsPnPvHO2qYvCt5fqdssKe8WgkwY1ggPRrNojpAP8CZrHECXJhlZR48hbP1HrqpWH",
+	"2nzVYqRM9aRMsJmeY9upyKXTn0Ym9wwhPqw2155Sn2vNW2+i3PPGBdIjSxvmE9jMlo3m1xGOGO5j0kgz",
+	"3NVvmNxjroIq7Xoln5C0FbOsWo2JbYgYFAohSSZLTAPgCgsYXPnGQDfiVgtCj4O4qeQ/sNYz1Zm4W2Xg",
+	"VupnnqbZgHe3sdT6vkPztXZZc6diAntltXO5qDhC4Xj8JNHtaNt7Gjjcp/scXsDzaU/kHw0rar7/eMsG",
+	"S16CAiMPQEe5nppuUO5sT9VOr2+LFGuT3w39kXhNwRLG6W1TXkgqhmbf18TaEa7Whopjo0q7WJZj5cbm",
+	"cCNieRCj+8bgGOiwNJBHsD5Cn3AW8WwGnVunZNfgKZr2sDuSU6MIDczrpPCbyE5DVZ0rMmLHfmpMygej",
+	"QqsT+aw5gssg8wKOUcjteKZjc3gDzfXup6qV7WWkfxzNmWGdd4Zi5togObt9FzfxenUAmol5Na4V26bi",
+	"16qot9F+nTtZaYQYAfGZ5xVTKtETsZcz7EN7qlaGFRIBPEOz/4rCSj99/Pwx5jeTr3lhTqd1wCjb7NAa",
+	"CdaZAfM099cSTNYE4sl9FYsakoXBl63NQXWrsZvezjMdqgJFdntJdbYbtRL2XIR/vVgmIKBmwnaGWzG3",
+	"02p/PcZmeuHDziksrRmXY7KmwqbGTLeG94adAkC6SZ0oq3guPqJTBaCekYyl1JkssVjk/rzJyZvqscXO",
+	"erQErSgn2DC7oNWMaClsaRrsCwA0Un4z/NHm9CnoG9tS7SuWM6E5LdS86UDO4GjU1MHNhMhq4bWwx1Sh",
+	"Fl802+OX9jbF5ynMuABdPwbvPAwol0BVvh8MuYB4/Z7HMo9btztGc5u3cDoG3p7pnYxjcNVVkYJBWk/K",
+	"cRu1OuBLfg44YrOuJS49Rq8fRS4jrriyLHhqf12dYD8KzVipUqBaRrm9WK0mnwIzsb+xUscFY6mTeb29",
+	"VgpGjJk3zk9LpvXfcK1PU9/Bxq33RgDfCTZaRJXqGN1KJIcmEoWUEAHRExAF3b4HI4TiBOjuSz2aFbut",
+	"TzHY3+x+RS7LVC9jZxXZkiOuFSs2A+COd+wTO9Hv3usf63C/UkmYZvVTOwVMbAvlGthZ8BPsb0lyPq3d",
+	"/tTWANDX37BO/OqP1wo3nrdbzg4tqHkR7KYiABNIZBSDfWIbvJ+aarEAO98DvIPWfKiknoZKHE0pgyEy",
+	"wBUV1op34PFgicsSI1cT2j2pCXHwaO5iZFey8IjD9DbYEpiroKhmdMn1zJBCn7ddVmY3Yf44lDBjJF3B",
+	"3k+tOKKJ7qlM5NPJ2S7OmJaa6FGJpjgVNK30idEZe9HjJ3BdnVKJAKTHEW9KrOkbesQditwf8/KGnmID",
+	"9KQTnLmkz3vZcvjc2JR+gIcQzhMaavwRG9vNbWKYcO+HPHlrYPbJzZkbfq2oZk9oNfrGK/dcAhG5X/fy",
+	"pKBKDfQ5nXqc7rMLaTIS3obobKY/AIgc2RrU+pJ7E8uBvQuzz5ZMZcX2vN4n4dJmia37bQ471bc5Cqo6",
+	"IvwaIkwKucNnkxvqoR4GpY0UrG98+1i5P4BeFoZJyY36DDfj29RN+rKgUbDBufflwKmdJ1qHQZT/MKl7",
+	"R76MGRNe/wzAYpLg1lP52F0H00GCQ5k08xL5uFz8vfHwtjlkK8cwlkd9BzavfivjI0vuAjL30yo3cLo+",
+	"iFp0pTsL0X5lgh0Q1Me3+pdC72KGSr8xnkq4qX9i652UN4+1ZvuYsTqnEzt7n7Eq5qGA1t1sywFrxE0e",
+	"01c/U2Qtx1CTTvDvinq/ZlW8jiZw004JvycTTLtOSRzStr/u+B7t50InpCPXwLZ8g7HfY2xfYMNUfIVM",
+	"5KXkNtrViJLD7ub/Y+9tmNu2sX/hr4LR7J22+6dlSbbzoswz97pps83dNsmN3c1zt85TQSQkcU0BKkFa",
+	"0ebv7/4MzjkAQYnUK5U43XR2NrZMkSBwcHBef79KVWIvrz3jAICxel3hT99oFkcFkAp1kH2j+2yOL3IS",
+	"V+ORwrd3R/svvVNUnTgTHzKS6v1wYAshWfaOkWIu4TpjtAwMUXPWSzGBnh+PTHdJaIoGpppKEgpb4IvA",
+	"bsSS6z7VoRlfX5aOi8oqa/zTx22A5Z1cLsmclTC6WSEXHuWvFfjlpfUntmKfbbG7XsoX5l123GM2ql5d",
+	"VGzL2mr32tet+XVrHn9rppTN2CresWQLVHkND3qr0560r73Fzm8A+mL5pP4i4C8qxXEVbRJ2Th84FiTL",
+	"Z88K6PEpX7AJB+oFUHVFV6PN6RXVQq6ArUCXqyocoTH96OvHQwt16Cs1bEVuYJdZTc+OVlOBFWiwE8cA",
+	"tAnklhtadyp7u5Zaw8rPc7u7rL3mKr1dauHa7mkV2vh2twojlUTIUvBrdVfTr5ZTR9pTBUEndDyWIirK",
+	"c7EPtcDPjjWDqp5MqT3ea7l7/lCVbOXNqWRz26pkpvnY+C6gr3TAOPsro1SMkFjOyG0dPzg7TCukpOzD",
+	"H4ZUGjEyG9dsmQFUVMXZYgCn8yDNZduC0g1260Vak2hvojoKs+o4MRUd6kuCstLt5e+zcgFVsT/XF1Mt",
+	"rVVzattpm00VJ3DzLYb2WQu+6mv2CI6jsmDPyntVS8k2T11Lyetkc4USeecKtMoNu7JPo1jzIRxbwwW7",
+	"okrMgGkBaDgEbFY3P4H7+jZH1Ls4mzRIEPT1sPrPPKxqYCT+IdJ4FBORsRkm9C3qNrsCGAkaWijWV+9+",
+	"PQG/vBNwLXQHLdpboakUYIfQdE0/PDmbuKzb9qQvZ7fg1usGrDJum7p3GLK6E2nCZz+pPNWl6p3e+XLp",
+	"zguf4mZ1L4+VkV4JWymW4zJt8qMnG0mT615Mw1JUHAGp+3x3ZMmlniv7UFQXeRpnC2D+s1WL8d+rmMsv",
+	"Jbt885LdikXABjr53cjg77jVzh4BOgQPM6pyBp0ArqngKRLd4qMnWTbDdJOux2GPuJ4MFU+jbzSjC9sM",
+	"inZSLALTtlaHevdUGhv9AHi5/BbLiWJzt1Cp29jBIfVbtpfid/v8YuvjW9/fA/zrqKIh40fj23rQRZk/",
+	"UkDjwarJSAmNFFqgfPhUt1mkQn3KZ3F7GjHxYZbwWKImDpU0+yRWEnrqOZvxsXhmfoT2iv6NvJEn7K9/",
+	"vczNYZPFIUj9X//aZwPzkUrjf8MnffY9zDSzC9Nutwd4DnFv3agcsGKCGU6Vm9gbyfy5bbMfeThhLqlM",
+	"xLEEezGN8R5xhsTs7NvBh5Pi88F3z3AGrLSZaQCWdkQfSVUiYO7goaEyBwOFA9r4+i8j/de/4meczVIx",
+	"ij/gItBdcDkWWK/27UDfhb8PAjgB8F8R/j74rs0uXepSpT7wVMglGwr4NqBLx5k2Q4kjcx3+jq0mOBrj",
+	"MJjxmHdlA4AaGbBvuyxTzNisTCRasN7Fd3gMhRBCGWDQlFBWBh+NBxCwIsQSMIqw3A/oKVDIbx5jxHoA",
+	"NaW4+qcUofqvf2klB302CFUkBtgPZ6xNeNCEa5KmgA2QzmdAiwYg9KD3FkjbQQ98rqRtZjUChuAScBs6",
+	"Smj02snV4MdrPh48w1o6QMK3AjB4OTr5xTgvA/btee+JreYP2Hm352AfY5hlqTKGzy3aK79rwx3MYW9v",
+	"M47vhGZnnXMa7VsxEzyL5diMtSh2oHo+OAc9GxaWyoz4ZSSmMwWgZyd/F4vBs0KL3IoFPaUA3cblQqJQ",
+	"2BMCEORhe/fO2cQcJE4qprERiz4bOB5uskTc7ydvVBKHi4GR21I3/jM2FAslI0DDhO7m895TnOfBW5Gl",
+	"i5PLUSZSlA0s0Q7YjKccSyXgMcDB6FVam4lFFnTmGlFsLWksnS5ts5fFyhKzr4aQHJ/NBE8DxhOtYD9I",
+	"ZlwdO9V9Fo+lsgQFC5VbROxbqebtGwntzqGQ2NYZQwfHKBapOUtmPJyIk167U+hm7zNzQOTTKU8XrX7r",
+	"70LMvCWxxa8AfWyGBNiiVCgCAIBDlU1YFKdE04obz2zxWaocvSuVMLesT+cZTP1Wt93BUaiZkHwWt/qt",
+	"s3YXBjvjhGR2atTsv6FyAO1tJ4Mvo1a/hX81B7GeKanxaO11OtT2mdFZnokP2SmcB+BofyD04Ja6taco",
+	"r4qQrxDZvMyI5qEMJVNlr7sRWTaakiHQ6v/23p/9H5RV86kKhdZAkvI/gU9hDJzzv4iMY/b6FHDj66eE",
+	"/mzm0MottDQBUAyUmBCBKba2VBEogeoKJyK8xX0LIl9AzkzB5XOn/x+5SBeFgN2JdKig97N+Yt9/yhUL",
+	"uYQFu+icbfmQ307eAyXRkGtBqagb6ajA9hmAVBlOpXmkfyjDLLt0V9Ni9Zw7a8Epohqpuusay+nkVmBB",
+	"dM1u09klWHB6Vb6qRltccgqKGRrmNlxosyWbZcQ/rP9FLrtbRBta/K0U1mn1Or1HJ93uSe/suvO03+n0",
+	"O51/ljy6fivX6e+dR0/nZ//692jUTTudTrdz3qH/xiVCkr7MkwQjIa1bsVj/tYTr7IXKjWLuffi//6ZP",
+	"ftWrI+t2ipHZAmkxS9Riikm4VNypW/waDgCtuRUe7feetu2aCXVJLXLb/DyWudO9L9rrohAoBRDSrZD5",
+	"S7CImBqZw34ZLhYrieKUTfmtcemY8UXMdQBmoEVyR1GeCvzNvfeH2xFko+uA0STiORzLMMkjCCbavWGv",
+	"NLPom9m41LoNwDTAPVzFODi4FYuBfXGyb2JU8cYAohYh9hLrDsrBIThJb8Us89k6yjsR5RVXYeet6Bln",
+	"4Iy9R0dW6Ox7Ko/YfpNViWedNG4tXa/E/NJzFAsv2xxZ9yt6obvbkB+IOoAW0pZ1JG/yTucsPOuwlMtI",
+	"TT1HH6ThERnccFqYfQLXi41aBQfUnA7ZdgWf0xx7q7gagLgVUELoNbQaR6fu1nTZKVxzH7R+VqGLTa27",
+	"3l1HozhIffxCDg4phx3UhYhijAX5J+3pRwyI3Bd9ytWxGtAZms1Vmk0cIZqLzhDsH2xhpiSoFZ0ZI4MU",
+	"kDm4Azbl6S12ndPir+oV/MO+emUETmTV0X2+9rXccA5foLdwq0OWKKi2fcYi23tajINdOzWdL1J7PUy1",
+	"czx9Y+54hmK8XixfqewXFRkPPGpAnF9LUYQVfayGwojYx2TZTX6lndb3Vn3lUZydZCnHpF29r2Cuu4bL",
+	"ju4uBFX6JY6MucnZVEyHxvRMrQxUOa7IsvMb9DK/Lzl5G9pTV599KRlSaDCdhxOjcQeWvBTQWUU0gCix",
+	"+3RQk4jbONRYyQPHWswT8iZzbcbuOp7XPF7nkOHY+fnrbhnLUJRvuF1eayWN8CFMch3fiQ3vAI3Fezyw",
+	"Oe+UhxaDjWTBZ2HBAkNQyRs1OfIqtFDWvYBfxNnP6k5Al8o9NDrUOpuRyGhPOyItSkrbYosSaZb9G1Vk",
+	"3Lte+9bT0ZNHUedJ98mT8/Bx9OjiKe+NBOed8OKCR53uBT8bjs5H3WFv2Bk+6fXCqHsRPQq7F8POqNPh",
+	"nSdm0Watfqv7tNfutHvtLjbS3cUq1z/hI1rOayHL5Y/106PFH61+t2e0K/WKtfRduO47zXrMRhdudpiF",
+	"zNL4oAijOzugqn0m1CyxHuVCsyiOAibF3FiKlhncHR9miBVnB6h7OjxWT4D+nUjjEXa7VLrCr1Qm2MAc",
+	"pwMWGUdXJFqAX4sx44XKvbhxwjNAWeWZs3MpFxxnBCloLIQM04/lMwdHUjp1Dtukw1TdClkYK7Q6KEcT",
+	"YvNqTuRJRAHgQyXC+bs7SNhbMVNppYw5DAoKOapcNmJxP7c+qfFZY2k7xRA5F+SEJWq8n5gN82gssvUB",
+	"ye/pmuYU8lTl5huti06n3emUaj8KzdnpXnc8zQkqephH63UQqeQix22r2Jx+SQVHPtKLTjl4t7UY4HzU",
+	"ahoo6YEZA+Z9pC5vSNlwAg4mLOxQQZkZgJ556084ghUSECN2w6bYmmuTYQN8lTbN2gC47bR55kUnYI8v",
+	"QL90Ox02E2lovqBGLM4CTHBgqI36Mdk7SALCYgwwaAeHWoHFz1NxI/EUNA/w7opJuKoAHa7FZw3QrUrz",
+	"qhDuKFuvYIc2H5h7kBtvt6mpcz1JTr+waNeVMHt6aIV48wbWHnZ7OeJFOuf0I/6wFPAq7x38fN+9s1MQ",
+	"CuPv2F7fRPBpqqB25rApq49AuTk57Kj7utHWhXkaCNnssP6rZ96OwRk7H++hagL7GMqCgwCNjeynbQ6h",
+	"qUjH4gTG8l/rhO8JCt+OC4+9GlsdP193RXlXMK6JbUqq+efcIoj72NTRYoHNT3TGs1hnceg7DJVV047z",
+	"F2DxsFALSp9mXD5jZx0W8QUwX0g1xzo664vGmmkOvdlsIXhqzdtVX3QsMsvpeVWMa9fd9wKiVERu2voa",
+	"PLN++eINtLQCJMtw8RZAF58QaJGZ1jUX+NGvnkeDhhUSFg/4tzLheEtnKrz9PRF3IkGaf1AVTy2oZt/H",
+	"yDEyBf1RDhtoU6RpCRjIHApCZipdnOiFDEH3upuixGIIQt2JNMtT/N3IVpzascP4INxlUcB+My+RilGq",
+	"IBMz56mYqFyLk2ho9tvcvOdvZ8GT93CUQNwI7hWJMI7ME86qY4orwzAzKqIrC/1ycd7pmFtSIwPNfuek",
+	"d16KPeos5ZkYQ3jFf+qT8v077kqzkgnXGQAov4ulpiRAMdqlcXnfm3KZ8wQmlqAl60KiVS+zdRZ8VQHU",
+	"KOhCdTVhh/6k5kyNMiFtwSaLYg2sdgGSC0KoH6Nv84nIJiJlZt40lPZOVOLXwRTMxKtKmapEy0Gb0Cfk",
+	"rg3b+ITHx08N7axm63NJ+M4bNCNe9H5tqeAGZZ7xbEmZbytqYuPNQWntlrdpLuExBAaa7lmwVsPSPoYk",
+	"dqtSzYLpFY6S9YoV1WVNhV33n0VDGGUUEJ/Z/LD+vnjlta1v/vuvJ130y1Ry5+e3U6FhJ1O2u6ETwWjT",
+	"iDTl+oQOYd+TmakFhrPr5sLiyZVPh6B1hyXD3Z4RrKM8sHQ20eOewrFBSSY4AKuUuG8vB615LKWwyZkm",
+	"Ezh2h23O4TgF2Eh43d6sNm2zv4I+/Wh/vK/V1Z4de5TKl/Vz4h79+covPN6k3Wd8d3e+eOP3a5arT4oG",
+	"O7D3fkJdhP1v8Z1g4gMPs2QB1MdqxAZG4wzYtx6F3XyitO0OmMdSfxewAfw2YN/StxYqT5maywB5oW2d",
+	"LTVt2c08uJHfJhBsBFx01P3f2aB80eQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFKiK0dMcHiDeMKzXM2yL",
+	"3cbQKEf2i28eEuF359dzY/Rja92EAzS3mZBlZb61wvuBJnqHYMv2m/nAjfkDSAjju+7OQjXbDeQpRepT",
+	"3Gi3uus+R1GT2XGxRIa+EfHGwxEJHcHiwyxRUXHa7WZgbgXCUkxACXvAB2GpHrVlO3A0cd8gO+QGU9pd",
+	"/v7AlqKt20UmIrytrrDs2grLgvMSNOg4FfqPpCZiuFSdiWarkltFDJfMMN9UxUb5K5FlsUTBn3Gt58Z8",
+	"fe8ZmtbutJfhi6INXliVraA1gZOgFQ3bNCntUE09WIrWRPAkmywc48/atzxS30khfFuZYdI1JzaY6i5r",
+	"AE/ruE8r9Y7964bk9ktHigqAeM+AR2/Qz4TOBkQ0w7M2Q+QKZteVOH94IiI4WSt6Z6oz1MWwP2uWunZD",
+	"Ve+DvcU5KDZJv/WXj+8u3/740+tfr378/c3l1dW7129/uDfiraF7FkNvuzSteJN5lMaVQjHhrn6QaqhB",
+	"5bP7ahXaKpc0XTvrq911UV1Ur9j1X2afi/cCe2m65TSN/QM4MvTLFpUAh+ionVtSPLyKBisDfoAXKc2o",
+	"rXF0YBm5FvqAaQ7W+e/7z1+jvStfLavDLSvj8H6/QOzgUkzw/dG1WOBDrlFZHEhxwfX7pTXXHKjhDojy",
+	"uFn3CzeWbVmopWDw535h7JWwR6YIbCQiaPlDGBGLoqWk0IhBzVKoTdKM29u02SWxs0XeLNxISB1qxjVz",
+	"R2hV8AQltTHV3EBhib8T3ZbrLRsUKiXz6X6PLXK84pMvw7ZrShH26jThFlabn21w+q53FH338ApmPoVB",
+	"dsp9yLPaUpp3gHaUFRMGAZ07ISOVAjaRZq8v82zCekEBQY7ATzwEjBuFRTf4lW80OO5GKxGgG+GmsEih",
+	"wiOW1Wn/Rg7MpYDFNbejWGDTXGDBQWPJMlWGYUOoCRrhhEOBjxkoG6QCgYx+TeNBlbIrGVElRLjDazH1",
+	"bWX3q12E9Tu9uAoSpZcRBxYbraGi5Tc4WsYWEVD3T0+NpeBvvpIUTEQyi4S+dRIAKLtK63iYOMAgb662",
+	"vW8xSpiuUa55YvOtEMBfbQeG+UDC8tYee7u8RjUbncQwI4CwWBoRC6kraaLmRj6MwIJp00SLBFZaaDUV",
+	"QxUt2Jiw+GkcVIM2TNVcI5jj5zFHNqkHtFZr9YI3WrBRHKUzE3ciXbCRmLNpLPNM6DZ7Z1tOoR3JrALg",
+	"npit/hSr8AKjhPUM+jrUCJJRcFjANea3AiB6zZ79Ccf8CRyYgiqmhb/p4qdCzEc8TvLUjKJD0VBz56r7",
+	"PqL7/pErRErnax6eiFHW6p896QQtNWr1zzsdeGOR6apb9+Bb90tnPkx1EQjXrX7vyZNlu2A1qe8Po1zp",
+	"1T3p9UpKa9nt8bP8hSuUKXX7S4lD7Mm5MQosNx+U8nWDFvTv2HmdC3Hb6nfaT58+2ce+IzGp0ReTWBtD",
+	"ppyIJ5/Iogya80RiIyfRu8PCNVXVVQogRLErXAVEb6pbfbiaAxFx66tzL/UtQRAiMzRDGyNGgEzQHgBD",
+	"SPcJmJIJkgchY32v0wFYR1ySUUGxT13/67J5r2lsjaWRvErSsZDmwV5ZjAXKvc3BEIf26T7g0RHKOIcT",
+	"tygOj17LZOE+oOQXXG92D2AJ/Qa3e+9uPsuHSRy2l+qqzOnS6veoJrOxxAxO37quQ1o02x9qyb8baj0k",
+	"bFljhogI+ZYe7j7QXEZD9WGNaU2tutZWVQBEilA/oHqMpFuITqNseDhhgEpbkIbBnJJ1M+cxHqoAsSs+",
+	"mPlKEg0hgKWApJ4JfgumMTdHa2KsE5XLzGGXDryotlTZ7/QyIhpUnsFX9K6H7it8HVgMAjowO+oEYIHR",
+	"VcVDohe09IQbke4ELXNW6Fb/zIg6TA/egDaIeTi3e54oor2N+7ElpoCG0OIR/19LDiuid110urD/LMzp",
+	"8+KOxNW7S+eunap6c9UsRBNbBkqO42meGKXkVhjKWx9CQGzL/dMHd3a/CqhS9K0yEXupC0u9vB3nKk8i",
+	"LE5SecYQ6s8WBhsjYMoj8czB9QxQoLB6yVisLohK8FdUM7m6fcz7+ftnz+TqeoFW6bgs0LRV/A2yqwj/",
+	"iHGGLcJktT2ZFJpEn92mSLQQEJExtpbVZMa/aAbHgGIstI72nFreJkcMvFi5BpP9aIL9MtPu7Bir4rwA",
+	"EwrQMMGGGvLwFkVVijmLzQGkFYSPcS1s4F8jnRz8q5lKIndzXog2e4Gn0Vg5VpaVWrw1Z0WtlHDA0m5i",
+	"+SHjWbng9JBPsO5ZqvJhIo628m+Rq1qv2AdZcbx84xsIbCpE9oxxyQRwkxuTmRkXTVO6p7yIxRLich+k",
+	"tFbO+0Tp7AStkJY75Hud3Q9YGty++ul6IhaFReXwF9GiakASfxbZkiDSuTMFESUZOZo0Hln7QA+sgzkf",
+	"qXQsMk2BL8FvRRow6IzVgcUpKbxohO/QVlSfwS+ZuhWQqx+qfDwxdqqYPyvyk2qGLAjmY+SG0LdYEnUj",
+	"0WkH77LNfo7lrQ4Y8kgYZedKq0hB+uHCIqDN7yAgtagpMF7Kvn/Nnz+kysQHVelz34zmKEWIEEeQH/X0",
+	"gtLEo6mL1zMhNWD2YDSyOK+oB8G6pbC1k0TNiahGL2TIpBARMVNYo2ReijgDWQ3eCG6M+QiNKT8GhC5F",
+	"3TJPkmdsAEJnuc9A6pFnRFdYNWZq/sP2v9kNdrtDgi5VctxmVwI0ratF/eQ6AnFuH0Y1oBcyLiTxM+qN",
+	"63RxnNyySrdqpjCXNQfflsRcI6Kw3QBm5GHCtYaGAS4jnkauV9F8mKnpUGdKIu1f5vpAfmuFUWg+I6E7",
+	"ydJ4jHTtEFrK+HTWItDL90FrnPOUy0yAvAGDUXwnoIMqFH3wLGewCTGvSS6uttgSpbrm3z62IhUSIwtT",
+	"KeNRlELSfOTqr5CDhaxjGzvG3TlByLWydVvQVtowMoWtfjJX35eYQ64hWoYhoTc4jVf/52fHiuJz+xR/",
+	"LqAePNVzjPp/la6LNBfCB3X/2GPSTNDMTDbMim2sz7zgMz1XRKv7x0j4IV0B5tlTLuOR0Bn79v9e/vKz",
+	"kYn/ffX6VWAhSFjv4hH7e/z9d0gvQ/lrCOdiNJfOOXUnUvbT9fWbZ2xgtqqdWjdrbSA8g4x4phn+GWnj",
+	"gF2umN3TMNeZmgLNHPDy0TNRupUUlt+Czi0GLGcADNmvZEsjxjVUj0gBHKokn0o6waciWkBA6Ea6UcDk",
+	"A0XsEEpoIywJMS9JLYhEq2RLStqumwKwPBkvJrYAGqVEdD2yn1vXg9smgtXo/yJwriXlHOt6pKTKRF0b",
+	"/0VtG3/JJa/eCvaSWOjTX2h+Wp+CekOrPIXksV2VPuveSPMafSNlM1gRq3pe59DkMvMwZvC3LWrHijpa",
+	"852TJL4ro8733M/UZg8lJavgJzXvVOLwUQShPLY0wgDR3Mdu+t3u688V3de74y7phtdzWUjxeptFpaBm",
+	"LEFh90trZ7iMosLAQZO+aEzGtx5i42yhDfZR4mADmStSPj8ZwgaDsNKKVeQ8KJVu3wCxj7JZblH+nKiI",
+	"lfPv2iA887i6E2LL6d/cCAHzeGDV3lcj82EZmTsbkBs1XoOoyIXgQ0DCMWVG6iBLcb94C3HrzfJNtXvG",
+	"5MqljOXY6/bgt4IScEBjz37kaRKL1B4NQI67sFVJ1nhhl4WNtcQnjHWXuV4R1Op46l2sm9SGX7Tt1flq",
+	"e/1n2F6fMzT0JjcKTIq5M/78KpGlozyWmTJ7+ZOZTqfOWFsPX4SX/1JYdl+30tet9Km30mXNroFoR5xp",
+	"d0YGxWkKlsI6vIlPYy6sbMIi6VMZrrrC8x37HbxkDUA2AdBx4P7syOyhlSgVQGDOEx1QUKmoTVkueMSK",
+	"UsY19v8g8TqPAgxWme9ZzmOqgjQGscbyLaaFjKj/oCKbVJf/qbJKsnRRdiz2rHgodNlapeEnQyD3DdgI",
+	"Vz+9fvP79eu///jqvnW/uzV8ncY8eYsjPw64dp5NzMKGWAaNnoKrB68tl8bryOCKI79YOpaZQC9pTb00",
+	"fp+Uqv2GVzEdQ7ppWmozOO8FrSlEq0tP52kWhwk4phSnLCAeq4pHYwSdtTr+WvCizA6rRlEeERMTpKX1",
+	"8Qavv2n1b8w3blr3ZYX1HCf85JoQl5Yn/T5oTUU2UUYu3/x6bc6HNPHbtCZqVmrT4rP41L7ZaRdTX0PX",
+	"3mu2/vugpW7tXKy8OaGW70RUVJa6Wq4iLzXWVIrLeSGgc+1OKpgVb4WYGX9HpaAszI9cOsT2PeMRVnmm",
+	"5tcTc9htSIrBha/guk+PMPYaWyp8wC6iKNiA00VXfS5UWYve7+H499oXgOKfp6mQIbKhEm4AYUR7jKdh",
+	"uiHvTe/X6reG8QbMWWvGuE2CqfHXeQbQVOgcZ5MYAkQ2QR2lfJQtg5ki09n3i5XGr85FyYQabsX1WskI",
+	"2Gx+zsnuFvhccC2DDdFIAa93v1qw1K2JOCp27enH0L3eesBUd1lrL5zE4usNgVwUM/NpOEn8N3i/aSb7",
+	"UaxDnkZ71RD5D1oDqbbChk2WNUBdjFTqok4r1h0NrrSkewJdHAgP+lnFCBBh85lx/Qthss1FiFcXa52X",
+	"ct9bCFjtCVmWELj10eTj3URBvniemneKMws8AE9lcQZpbFemCsW+qOGhMhoLTPGFXC85Dh5hCEYAfKvZ",
+	"jMcVPR7wkP906bJwY55oLfda7CdM9b2mLzM2Q52A37bJfy4X0PIDzQW3IgLtMOPAXx5gzJoo08krhf9v",
+	"s9ewqirVbJxymVXWxxfW3THoKnsXlraobPCUON6NAfH4pPPo5Kxz3esVBgQMepnq6KKiPDDdQHWELeit",
+	"7hMaTKkwUJEFNGJn7JW6s0zFxvyOUj53TKs7hH9wPtc2niLnI7ZJZ84oaNDkcDWpmZBm7Y1GpAk9wPSI",
+	"BI9OEpFlIj0ZpyqfrXcbfhA8+hmu/htefCDXUIOAuoBI3Jou9B9JG/DBfyfcj4JJ5+xx0EJcEZwSlWfA",
+	"+pDqbF1IMuHVf7+gv0+F1giAYsTP2L9mY2dKsUTJscv0YJVRu9UoQUMFs0GjtvbSgq/bAig+dg+k40Y3",
+	"wWtzABphZSismg0XLOTlPMAP3t+35SnwNsC2ov9A2WSa43kpXnU7pheUwiYp+s1u/lxO/lpNssQYs6pN",
+	"qF34Hn9a4ZYhZJZNKgeOwSjZwDaPcT5LC1Onpjr7qillKexnqYpy7DhXM4jbaZEilcEiUUhQrm9zN5b7",
+	"vflugEKtcRabJXKXSjYYy7l+NFTxYlNtjlr4iq4ZZNjifrVRi0O15+nHyL3i2shFMRN7RS68rzcTufBm",
+	"e9/p2D164b9FPTjnC5V67t+cpxGWPF9DvgqgZyb8TnjZpW805Pug4BlgrWLJBrRPB88Yx685H3Ic3wlC",
+	"yAOGFWhUjFisb6RExSBSFqo0hZpzAMuRVLuciii1316gK8ViqTMzb2qEXoyX9SJ8Ea5R3XAfhIfpLE4S",
+	"vASTappPPZiRIrOnhYS7TgmUzyX2qLJnlc7lWwRVgD39HWm4NC3Ql316F5vQg958i1u6DcuL0fUlsW6i",
+	"grIBuNItYEb2UGC7IpR+wv38HNfWQ8qQ7A8sZozlDrai0QlWAZOgb1Z6hwQZl/VBbYeGbQqBGrgoHo1E",
+	"ClEDJdksT2dKk3rAE9g1GdTFHA+R2mPyDF0y8KLJdtheSGkFHqRwQnyTk2Jh+ezY4mivPJY4Xkqm8sye",
+	"Sk49Q/+lVfAFYI1Uc6PRvXOMSjUi6tikRh4tsiyxfFtwTo0VVG6kKh9P8FCAAxGfM6cTKVJY11kF+wHT",
+	"cCxJL4lU7xOLFKacPQsGZ+UTSdZlEt+KI2o7lyBGg8CWCAdFJU3EjLuGwhZrI1RFr9pFp8OgNDqLp6JW",
+	"LPAdjiwRuyhAtKpa/bPHW2u9t/ZLFV7FT2qOgIY8FUj3YxukG5K+JMHtWIrO+KsGYZpG5TLWYSpmXIbx",
+	"hjKHH0pXfoEkwDKMk5hbzIcNZMDFxZ+QFLiY4oWNFjVYcKERaftaYSihROZrI9rY1kJYsOcn3c5Jt3fd",
+	"KfHFQtCmQMZdieKgFRWKVv+k0+50CypgSnzYiIzeEImgFhbvhg4p+6VErGyVTSrKNihMUqygUVCh3IYe",
+	"eDsiYa2SnO67YwTacQBTWdlZxw+i/JHH4e1QqVvtUeo+bT99aqQMvxHL37vluEsaz4RH+EvU7eUwja1p",
+	"e/nqHyewrp1O93icb54Ubw7PjGIZYU1XLqfGFxIeHtnUeLfGQ22styeKI8h98ygqG41vyxKzbczG14mn",
+	"H4tfF/f9UYK1yjuf58VNSgd6WSObu79Q6VsB43kI7gbqF9AuhPcUy/FJJvjUzyqiEjiZxnpKafDdpepF",
+	"Yiu8m/BK/OluANGHg1/iSQJ09RMw5S4CV099uk7qDuAZrhO88tZ9pbwQEtW7WS/ZKsYCgiv6V66zKXgy",
+	"qUCseCjlhGJ6JHisYfn1R/MgxNu9ijvYSidBqnLQZCfegbWPcL8tbvowRfyKLyymmi/lhbfp+BiakXZx",
+	"Z4ZVWxdyBT2vJ+At46VtNjBGDyBicPY8UXn0I/yBddsdJuSdSNRM+H3ksWQAlUHfnwLMVApV3AQYoqZC",
+	"FwibN3LwM9fZCdz25OUPA6w2svB05q1E9IyGU0j+CCPQE5WnbYa4et0LRnXs0KQ1ha1i+yhs0DdLBZ/e",
+	"yCS+E5rwVeEjutBFh2/FgqmUTaFMg035gmlBkV9AtzdDjyUrHomeRZyyRGmonQbEvKqgLD4Qp3F1Oy7Z",
+	"3YuZ0K5Ee5aKUfwBBkH2RsB0Hk6MnzlIc9kexTLWExENAjN4+Oivgx25kY1VXkONPOPG8TFf/f9+4yf/",
+	"/v39f317c9OmH7/7q/nl5uav3/3Pv7RWEqFBa8o/vMQbXXSqaJMb81AcJwDITFGnl4pQxHeINQzvj70F",
+	"xQSU5LA0A/6Ld06evv/YDXqd+xPv54pX3sLfyMSHDHfKCUpFSVG24qjPHp+D43Aj4bI+85f5RprN2Wcf",
+	"b1p6JkKSCWig6LY7N63gphVH8Ku9i/kI2/PgY8DAof7m0/UmN3zVvCF8MRJ3bb2QYRJL0faH1L7r4pXx",
+	"FK+syvrCFWboNBXutsvnhrvwptX/eNNKc3y5NJebRgpWO1ys8zAUIhLRTev+/kZiH1GtD1rZQodr05jh",
+	"POGzmZCUBnO/ehqedMOqZrdrVbacIT+1GVB/mPJbwb4daD4S2eJ6kgptvjn4DhNceNKIJGqjAsfLTuBb",
+	"7WnEjArhscTwKWBBVRf5/QSj+ZOXopiXbD6ssCkgMAHnvwuFJuD4T5JoO8efgDj8ftOijKKSK8O4u+tb",
+	"Yp0fYgaEaNfUp5kKqGFwp83xayaWEBktAQHM1JFccyMCm31y2FrNMOBAnrqmSAI33U4K4/Sj+WdtRYS5",
+	"6161EPDFZqogJjiGHV9098IHHPL7ihk6pRz+2ojuTyKJntN1R9d9DQYyhxq+QZuBjzKRmgv+yLnM4myB",
+	"7JIVtFsX5n/QfQWl4+XvdDud+8BL8nt3C5YrsoxOW6dlysVk5Tqv7QONNmpn7zOfLOAowHGxkUgSNkrV",
+	"lHU7HZYp1gP0xKdP/sczdtH5H+D9JImai6jZMtZCarZoGaNKkobQHC3kjOPTNQsBb21mfPOGO7TQqH6/",
+	"9VOBJ9PHfW9a2+wCNTh0Og2WSniGKWKog2eaqcIVhMi4BkUU1JT3OMKTwPzpVohZ4cECwPo2lQ/42qRz",
+	"H1DJA/K3A0LcNNbmvf0jfqfu57fwilvHY3qf7KQBijuRRG5b6AlPEghvD8UOu6HUhrMk1IkA6ObGpfra",
+	"lTNohwNhix1kBIIqmat8oITrREjgNKHeP6YzngisaFAUgxRyHGMxBAoyFT6Y3xEp4hkiRakkWqmPwFI8",
+	"qo2oEnWYjAcj62QVg6+XT6ciZSnUwggZiR2qfN7SGt+TdH8mYbYkGiWBHitWArfeSZJjeRdnnDD71lhB",
+	"L73rviQrKAzFLCsxkG9G7rGVi+OUh+J/lZnWl5rO4OtnndWOsljebWy8d9X6G1vcUwU2jlk5mp/GDJVi",
+	"YTcbKp6wBLbtWKWRSIsY6ZTfQsPx4bL+0n8Y1HtgQ7Mn6b9ADLdK1jG6uw3+NGo8CpRgH7W8LcLKRIhi",
+	"nq9dvdgEET6h/CcUzwB1BywHRXnYanTl4o0Ohlc+RCWuE+8lQdtWiF6JufdyW1kAO2Is/yk3cuCgji7/",
+	"+Uf3n7f/7kWP8x9VZ/Yo7fLvz8IfxIvxT/H/vv15+kq9+eOtvs7/Mf9/F//sdHtn5xePHj95yodhJEbj",
+	"SbwKibPMXO7t3dODn7ZLH6tZpGXhqAjwuysK5DCzE5egzT4LzjKMXjh2pJ0UUN1he/qx+GUJK3l1ckAl",
+	"xZrNVZpNnGEHXi1gxBu7zlOXTELjP9oHZAsy258AhbEQNa8y3u7UbVlNbUUc5q9egxDL19A/L/27Gxdu",
+	"j/mvB09e97KdryqqtYcdsXmLF9BUxTZvJqYY+8u5h5mwo//mv/T7YpNjkWBd2sbMBcAiFTQOAhLzwPnu",
+	"ByzymTEpIp4J29ccVJvmtirxs8BqOayJmIwiCOVvqB7dMStD7+h1B1cMBCZVszlUcbvJDBOlRRQQ+leZ",
+	"OHomlNlumwpdjXhUFrgOlUoEl81WoM5mqbrjiVMiMH5PqajpLN+AaVqleDrdUomqxXIpYYtVQ22YrYlA",
+	"NZsvHMWSJ/G//QGPEtyH70ld7Qg0NhNprGCYAjJe+D695feB9S5eFzNK6ZoJyOKp+KeSZhl/vX4OLcQ8",
+	"E8+pm8qyzYvUJqjK7FkYEileEj/Awif6ZAkBjTJX3iQ+aZ9XT6J71FnTrp7ZRFv5ebCjCz2dxLKZAPVL",
+	"d2vKd+HyHoxoZj8Fu8r8dF+rfy9J+8ZACQx7ydlSLBHRWKRIjR1rNlVmSSsp4OlN9mi9fKWkIHijg9VG",
+	"UXBHW+yr+gBZrUNPfFT35HDC03EBzgo1EZJ8DR+P6FFxPmQx1Bh52THISqe47807XhiJFh8AOijodTrM",
+	"SRGEXv+C19zbV0tiuVXSPwdYBQBFNXqyZTTU78WtW4XS9NThTOk4sxCMs5Sy9gsZnpS+ufw2Lr+2kKE3",
+	"fBj0f4qirhUaT1HvqITXGMkWlXRvRO8zdNPWq+dXKvtFRfEoFlFztjegxfn+e4nx5ojQjG5W39eeB6cl",
+	"VfnxgEesCyfCdgFf3UYQkU5OpJC9IbSiImForFA0MI0fwixoH45Vk/cL00rwfajfRSUSG35r/4NplUfk",
+	"E4Yl3W476V0sgaxVQ8xazfQ3paJ5nCQEtLdT1PKyqFc/StSy/nReRr492x/59m8pDwX7Sc1m2OFbHPnF",
+	"7cv9aZVGwPI1K0ZAp1kj4NFWRkDdDFmzwMEn/SsHQik6bv9i7m422F8emQGxoUjUHMTH7qeCFvHbvzwy",
+	"V3/XLk7ir0bG7kZG57hGBvTlwSC7rTpjo7ve2OisGBudz2Vs2J7DPWyNi4ZtDTywlxuRNONwgH+RpIiS",
+	"4XwiRSwYdtA3YYm+1Gh0AAjretvi9GPxy9rIPsSswPGkIVrSQEBqpXM+avvQQgWlCD35G83MbFeF8qfq",
+	"TnjH294IvHvh6DrJaywJ4MnmUhJg6+U7wKzcwhSSvi2xxgxdZkxo3g59mVkMcCVD4doqmUi0QPhnXWk+",
+	"EgfwAajNxzAHie9grTG4i8nnQzwfw+T7ytiwJ2PD7mwMtcRYBeJ2YJXrl3aOvUsx5+yjh1NrJELS2yOg",
+	"2YMsUmE+JUnfFD2d8pT4z5UU62KkP9ibbuiJvBxiHkxwqdksGtUmZlQ65VkpISNkPgXe2sic7KG+M5Nw",
+	"GGSruVWpae9/vPnhxUm3fcba7Xbp4TQesyMlh4GuAKBgQ6AZV7kPECcoQHM2sOZzYGzwAKziAGYrsBZz",
+	"gFolsMrkJr2RhWEckFUbdAMw34MlgzpYMuIDML+NyRnkOjL32r2FzkpMu5rT6YdYF05BVcRkFCfGjLFt",
+	"7iu8u/WjaaY42FrBXLM3P7wwVuLzq388nKgVOJqnH80/96eea1S3P1/xKZIPY5NGwKRCpE0NlSBgYmLa",
+	"k80nimkBqVKxYMMctIwrOJ7yBeBPViedf46leF1yBr+YktB1iQ9lLv/gUm3mS8+J/dp1rLWKBpjfCk/W",
+	"utf/2nR+rwE5BlAhOKgT44faLbB9M8wu7XjHBnJ30rE531iIdVM9MDqW40T4kRACYzD7iKzjw9mUjuxQ",
+	"mD22Tjf0yUc8jhfxwnim0BOjZBHORxRQr+FgOWYtIo9rpghWP2Pn3R52EMDJxEKAA5erYLerUW28yYFh",
+	"7U9OJdOcC+ywROYEKAIGGMJaxJql8XiSNWoF9m0E9mj+qeMdQm4Rc/4XBETQ3BJrKLqGsM2Mx5ElZ7fN",
+	"KtCs5XjVWabYjC9Whce+yX+u9LwEvicuXUSJuURncwIzju/Er7PjiMslENxYtiIowAfwbmh/qnA7YCif",
+	"e70Pbc279jOHwFYJeD9yh/TW9wLpSpoCSDqCQlsmGoM0HrbmwaZvVkhnfHEcCf1+wYZc3rIs5VKPRBqA",
+	"p26LedkblFzXNYdFnyTOZk/GkVF6qQAvH9oxs4mYapHciQoojhlffLHS7VAvW9/7E2aMwAvHnRUwdyE7",
+	"f9ztbi/yNNMPXOSdtHOkz4MWTgnNyGzOF80K/Z2Ko2Md49oe2EhEiQqZ2V7sWcJDMWDcmNnlgmdXmzvl",
+	"kQigMAIAAIfC1kJUmIHmRb50rf4uVXKMrw9+HkzRjp3W/1Bx5MIxD0rG3xHhnS/jDqOLgpalVvMGxdyS",
+	"7R2vsme1aLToxA65NMJrPaBV4bXDu7T1H/95dqhL5NEU7J3GWxKCkhdcuXo/cmx7onQL40OVZ9arVXNq",
+	"R2EebUshtuiUMp5hSzx1i2qj7tSICXNn8MqGAhxaYGVEFXgjBzPUZgPnpcQWV6KS06Xs6OoH0T9fdLP8",
+	"9nHL0hiXODqHDYVzsKOS+z5Pbt1e2V7Tbf9eKs8ArtJruShizlhRREm57dNtju8Mv7l1bcfKNO3y3V1m",
+	"9DW+dFUw7l1ZiI1gL7V4A29sE/G5SwoKGcVp3XOmxZ1IeeK1HqgUgtOwu+YqTyLAF8UddoDaoJavtWAH",
+	"tmHsC4pq17EtUVR6Y0r2XyqW6zsVq5K2rltQzSWUqR0JkQ0XZHMgmRZ3FZzAvJ5RwFcW2bIBOX5TZFGG",
+	"AijGsP+fYlp7NCCWRfT0I/6wqT04NhsFbqiZkFFxmEFIjTR/m9EgMK8DANzDBYMyoZjw48nhZH8XC4rv",
+	"GvscjPtn+HvVe9bVHv1ieZAbqzuqaT4miAYIBlpYXy4XbKrSBtuQ7Z3BdBjtu86b2pH3nrQme4oeni7Z",
+	"TU/UZapxEb7E1oqpFYvjtzTbKayniIS6RVgko0xu8SDPJfyIHwcMSVQYuUdSEaA9Z7digRhUgOMMl1P0",
+	"oLKGBHOijaiSBsgN92yNx+HvymH4xexXB2biNmyv0Q1LYMpI6HbQ7m2GTc8dMRixg1nYGxJkKrI0DvU6",
+	"rNZf6JJNgPITwfSMS0INAPI7ByFvdttJ73wyCOjn7sXU/fw4cj+edU4ivtCDZ+xph5mfLLdZ27sHpuCk",
+	"iOH9oU9WqpQNYpmJ9I4nA8fzWlfAlcVT8db4wXVY7PCs37onT98jEnsnOL//dvrfk/+O/vtkGss8E/q/",
+	"TyYqT/V/w4C/q0Jpr0SSB4Iw29ZsTvG5SiNvprqTQd2o7fvVAshXjbduZBt01xWSbu6Bhn14S7HxxMbi",
+	"Z56ho9k7Ow8K5olWv9vDwph/qCQ389Jt94LWiMeJUWjnFwHisms9ypNWv3vRffKU/FljfJvvX/TOznfQ",
+	"ECj9dQDu+bSRopEX8ThPRUEjB3VzUNWAm8p8Hk/LGx0Hti00s5oJyWdx28543XZ/jdcdDEcTy5GCsjmv",
+	"tyZBSlqnqFvddqfdMdNHo2v1W2ftLn5UrA+PohiDSW9SM94MWPAoUoGiTVVNFatk3ufyzUtm7rv/Qokw",
+	"T6Fh6Lf35VqfWLsKxPLi8NZ7b+pTnqn0NFT5TMmTUEUbQJ9f0zeewxeew/UN+ervty90dg+v9XyTBOgo",
+	"dYCAlsaI0iyWYZJHzQRrcAz4EGJ5oaw08HELMQ2IliOrKqWy86gr4zM640mCXIO4BKIeq+/50mONSZBL",
+	"495fiSxDcrQ3CceCETA2B29eX10zIMLIh+5Wffz6oM0ukckz1gzouKG4BKxVDz0rCpgy5i7Mbl3HxKqw",
+	"PIjQLfVF/nz566vnP530Or3HLeBqeSPSa/Rc+1344K0wT6ey0m6nQ21zutU/g0a7UGAbAzT4JVzCys4S",
+	"no1UOj2BhjqRtt4H5eqFhOcynLCQT2c8HvsEez/jX9RohH4eT+LoV5mBDWuGedJ5dHLWue71rAG6U3tH",
+	"sQhNZcj8Wx68oX7BaEJY7KuDtss6DXf6MXQjv+9Dn+TuyTH/5WvzY3gRKYi5AKhis8tEBM7d6sYRMnqg",
+	"u6ZcgUPCC9Vod2IHn8++3Vu83YMUxZ+F6zYknQp4BUBvTPGzRmUzUeM1bSUTridG68YSY/yQmmszS3Kz",
+	"AFbKkUqBxxtDb1gYRWCttpCQ51GcsUSN69DSiqH+rMZfFpgxTZZRwm0gd9ETEbUC8xcF7A7bOfzU4e2i",
+	"SpX9WMHaSvlIZBB0+AiDwTHheUBclqXonVnbVr/1dPTkUdR50n3y5Dx8HD26eMp7I8F5J7y44FGne8HP",
+	"hqPzUXfYG3aGT3q9MOpeRI/C7sWwM+p0eOeJ8ctmxmp92mt32r02NIKn4i5Wuf4JH9FyW59C0X9sqpj/",
+	"A45Bnbuy/NKLNJrGuDSiuTmLIWSWxs3AbcHusRtQwxai4L2/ZWsr4Q/f82Qv1Oz67xdsBjabZ0LaFDwi",
+	"HrKBte4HiDsPXXBTBjz8sfHZ3Rc8ps3KnW9f5g0M6ZNb8/7j62TguihBaKwVAlAYmJkACMcmCehW+5Sj",
+	"2OoIk2109dz2BoxTITR2u5vHG18aYGsvzR9sdaQ1HiDtdCvEbKkmQyy8v4Pxb9Ft01xCfg/76G6kpVRh",
+	"l/ioDNnZNBuKcS7ZUCBXJQTJMELtHjMU41hqCw9iDhsKXSdqLlKqeKsq3yCF7K/zg7BozKQ7y3oFIQPV",
+	"N/j4r6VFqUkSNYdtMRI8y1Nh8ddkJsauAe3iPmiFBIyxVJbgjpTlUwGEEWdiCJwZGETAwhLzQYE3Qj6I",
+	"gzp5CvUPsJsEUjtnnk/xhh7ErkFrB3QUrkKPWOcYPB3z3zqEEw9lpec/fCbS33MZ+wOogi6pG1xrqiKR",
+	"eNNTILi8UCnjLANSwgDBX/qtjL5Wsk29fa1GDNy7vXRRY7apf9N/0OnfQJYdd5Wn59WIcTg2sMr6TqQL",
+	"Y8OC44/FpjPceg2fYn1Xo/OxlvV5pcyLKANSMYIggxlxZqPQuJyacc1Id8Ry3GYDqeaDEoQYXI1Fs6HS",
+	"mabAx0rBGpUhhhOlhbTZkiUlhe+wpKT21i3ba48HrCyOsFMRPKn/EXSKdrrmfq8d+n/M2uxGdd3U6SDV",
+	"3ME7Viz1ykomxjuCgfAkeeGWnwznJXmomNtNkvC+dvqr1m/JC8kmYps3kPZJVeND1Bbz1xq/x3x8XTMa",
+	"quoz0onVfN7w9pKMN6SR1puSlEDFIrqhIBPGUpBzY6QlVr9Q/gPktzEHpNDdbgxQNa0adjZScSckosxV",
+	"uhvQ0soLixP6DG2VoNHUkqNVSNGEwIsH8yjSLJ8RsBQkiiyHfcZIiozTxgZ0xwip1ZM5X2g2CFWSiDAz",
+	"n/4XG6g80xkHJvwB+68bOYBs6a8z+KNF1RtUGZmYIKLQEr7trjYmfe8XVJmHxyeGi18QZc3siuECjpRd",
+	"HCP7HjVCnKq5LjmIKKgEiH+4hNLjreSX/eLhgh5nBKFxs4Lk9VR8mKk0q01I4Z8/+bJXI5bAdATgtVvd",
+	"GRRbKkiF+TSW48BV8tr9ELg9EHjyH4Do/57PAiv3gTGWZCSiwJxNv+PHAYL77wpQcmnEB+1EHk5wLQM0",
+	"HkED0Rs0BjtgDDWAzhvFSbPBU9RI9aGUl5V0XKGagk1pLVP3B4vyYems1odMrunhn55h4pLNeOoqLiWU",
+	"p6dmyGnmIGOqajW04Gk4KQnLlH/4Wcix0VQIOnkQOtDaQK3ZD9ELZ1lVlVRtwQ1DeLYlZNDeRQ2+6nsj",
+	"wFPlbC2wkjMht0Li+hFfgv2cgTkOFhZafeZnfBH8HXArK+0fmwesMYGuSn/+hwcuppN8DFoOxnCSZD4a",
+	"GQ+z+A52UhrzhLKEEHRtHqvEyvnmCC1txka6IZLE3o76kOYu44FyBCCWMmJqfhSNcvoRf7jfUJTiTdDB",
+	"wVOUbM+Q1rawY+hN+JKljjlG/MVNOrqECQ9vzSbG+30yHPpDXCIceJ1HVADMrkLOVjhDb/iiOOQw9GAB",
+	"b4gGGZBDfUdJpKwKwha2GW0oQC3DQoGyTtua3cppsM+mnbxp87VS8fYNaaM9Vc0PmEarMX1tg0UzReTW",
+	"p3H4/P5uCyzQIJpFOlNTNqNEyUEJgh3LDUjBONSjWm116vTBx/0fUot9RGG6EjPXN7rAipMR8Un5He2a",
+	"Acs+ixFs2EYn2+xSsjgqFRpVwJakXC6VnT2MBlCwBaFip1UUBj1aKQxysekrV/qfFVVAcyFu6yqAdt46",
+	"NDtNx62v/MOnobYhrabCWt6jMuBRXLT5Hu9Mt7vElgLtXQZkt0ywdcnQhnb6FdI7wsb3qAGf2W1VQPWv",
+	"oI9trix6WFVFl2jSuR49W0352SuLjrQLfoQII1W7qfIWOLLkWxvzCOfDy4zN+KLYw1ZCuYRUFAT+9C3l",
+	"ewjpZ5PKR1PpIQjrRmdzhZp0tWRzKVmpCHJ6xM4czM8eip8IXo6QBmnmnWFFl3lLLlYZW8M02kAvIkal",
+	"wWyezMBhjEjLP7EjovZ6NO0mrFBooCo0gCXs+RRq4PQj/nAYUsxOpyBNqqdEqjFhHqAGcOL2NxRols0J",
+	"BOZ4Z9R5vZq18CmNdnQPeXhrETXJ95lweBaCci3EkSXTlcY1fjxdunyb38ugA/Jb/PJZVUCPKSmw2QE6",
+	"IWLEv3EhqPameids0PhTVD1tDtTUljJMYxlPc/Nk4HygCEY5muDVNdQUKW2sSHpcqkbi4S1yNWnAbO1i",
+	"WdM2lUl+aOXehZMu7bq3S1VHz5XMUh5mf95iI2rOcMVFygubuOoirw5JyeOGZMudS7iNj6Ixvl94ZUl5",
+	"IqAoKR6hTsBqfGpfxuoiRLmyIFmkJEZYklFRbxnrcldVNWrrg6ucrE9x1OyJoDWHGhMITJ5QIHqvjQIH",
+	"70N37t5QCzUdJ+YsaT5Jvn5P+DV5TW+K/cv5wLPHMHycaZGMNhbilVbmKCJ7iGT6o3uOWugYTtjKaTry",
+	"U6grGZxRniRUetK6sCVVpfotmU1eqTn8Gf8KH13jTOBne83BhrqrcmwLy8dlVEIdQOmoqsAqajvNYZOJ",
+	"dKqLcBFi52vFRjxtrjyLDEA49izUms6qMY6OsKEp59TIDl4TYbmGxzysHsN0AQomMz59K2jlpS7YJat1",
+	"9xQTvPADP0PA5IIiblS2o1QIp1fpYIFpIdOiCVFc35RULq4vnCb41nKXSnmk1VU0zTQcuTT59mjY5iXW",
+	"tRrhG2GmJk6d2iIDt7EGpGLeACvGBn+4NLak0mIf6hW7kmkcQuK/Zi1/NIKFiq2iQn64sBFbLyuK3lnA",
+	"/shVxrFGlEfRCXRkVVRjvqERNLW8nk/qCuhb/dZ8EmfiJOFDkbQKZt2/XAQdOPgYd6jS5MP9CsfIQuWp",
+	"q5OyTt877173n7ZkgTxex3B0aPMNkT3DNVD94L3mW3oI03mKySV0fZstmfgStmMteIqv6Kp24dI264c8",
+	"CfOEZ2JdDwzjIRAsodcnImM2g52BdC2IDGV+6bTZAPojBpavlCeJz1ZHOfZYGts6Qc/SamOi6kLEEz5V",
+	"cnwjs4mYttkAyuxdu6jOpzbxBLYhKnRYdiCDAhLu2Ex8pi1tsM7EzGgH829VFbabB1jTQ+x1t9lhT5yY",
+	"V8RNU91/QOZ9YdW7RpNyb97HFtTXQpTq/N5SiGk7Ng5ATpBxMPKBPSqPdmxRgXc/am/KVo0aXu7GOQHb",
+	"8qxfdLwg3UiIMjW5U0F4mVU2F2WNa3QKNdTjHVZ6kipJ0amBqfS4rL5oEhQe3RMeuVtzytbFmbZF5aKi",
+	"RWUnwbgEpPQ6VUf7DBowLLVY8wqOmk/IDSscG3SxKM5HumE7RWj2kQzjJMaNdvqx/MHaGsq3pUtb+9jg",
+	"S7dopi6s/AqFIQQdFmwUQ5m+n6xfGsWqrUbaZm8M0uXXtMVgaZ6IE0TBqDffzSuBdi8CkZzK3ZF0LlNs",
+	"KgR8mieiza7tIQOnRcYzgaREcx5nFNNcCM1UyqSqNvDf5om4DD8RE+bOgIDBx2oSXbjqN3jh962tm3Xc",
+	"q15l6FIdAd+EjpHfecGWsZ61E/pKyn5Cy9FrX7pyUfrg+wUChVgWz+JA6PbwRAQjlYfZBiZPi5n18T5o",
+	"QQhlhWq7tQt7J15plfPLV/846ZpP84RaWMcniTnWToA1iTt524X0Ey99ZSVAchnGPLFmui1zhTLaEkVo",
+	"Gs/E8eDdC6HaovTe2HhNRb6GuTYnj6acRxRH9aSgpUs3Kr0KjXX6MXXveRB3ZzFda3PApPOIyiTObIbG",
+	"8q+MldFqMiA4Vwp2i0QLYkiJ8Xu6zS4TrdhMaR0PE0FVrrxSHdJreUN8UAG35xMR3h5Wfwev5hk3DYTW",
+	"/AVthGlsUSor3Si6Dty1nQqgGdxCflOBeEmfTXxjzcA9lmoOZKDzSZxA2YI53NH1g/O9gp7AjPyhSugl",
+	"yxYz2Ihpqv5kYilVU1Ip18O3vs0fkiX2NrfGUlNgzpvWjc7RRsK3ZrIBcyVJmEU2rj0lYeK3RUQ2dzZK",
+	"ZYPblO/pK+WNOUi59MPDapwKrXd+6T3coLzk+9jJ6odchiLZT/Wu17l/5CIXEbxwrBk+JxGOezmAehD0",
+	"nud8YT42UwI8M6GaTuPsGfE1cU0fZAQBqtvsOd7O6DZgzqOSGvOwjMKD6k6kgS1XsyZJBewu3OnzCsZV",
+	"pmY4+h0kwVy9Kv39VGhAUm9+QYd5clvMMCyLW1SVMkRtB7h+rP6zHajCtlsoFQXY0S7F3Nypzd5S8YMl",
+	"4rZaAep9HCuCuIuhSgr43asOYfPKuISHnL5VKrK3Y5QRwTOX2S1IyPBA971IjFWj11fTA+l7p3iO03dH",
+	"sQTMzuJumA/J5VaInWY5IZ1COsisOHSkdlzkrgNHPU5+q9/bzT2EMKA3OOsQol7YxRiRtXAeVhjJ/Wiz",
+	"FypJ1NyIG8/Yzyok6A1IrCJf8sDsF3FnHjFYIgCx128iAXHXNUIEotxW4VBHPIqTZE81gFN2Qjrv9CP+",
+	"jkU2930ehmK2l5V95d1nQysWxEHAnl7I0Gh7j2+lSH8jwv832kFHcIB55pYH1RjncVbnK0axNhPBkwqX",
+	"Ed6xNN5GLfJdz4fyzDUhLMOFmVAAv5RqzpR/ZODT7Jm3TmpKvDHrxYZm+5PIDbI3WZkJWC5RjCywZrkh",
+	"CmRlVQZowH9aIfgZCPcyN2k8KZcOHyQF+jRUUgpzjG1kF3lur8Qn7la2gI+rYsb6iz0XWpMsm+n+KRy0",
+	"J/hpW6XjU8DvOe11ep2Tbo/u1FqhD2mMdeSS/e+r168YvmVA5M309ONk0r3nIUSlW5RvNJtyGY+EzgKs",
+	"OQDGLF3LV2KXlRZ946KSu/h1SY+7pL6ta1Gpt1xQEaYiWx+zuKJrviBA+i0QQCjZdPXT6zcvX/zf369f",
+	"//3HV5CIyL5fbANVjwSAax9xpKQErsfmhAStLWDFYaXV4cfFK8Ah9G+O7RN3PMlLoV0rNFUHBvylHHGh",
+	"D08/4g9rmWXfTXgGD9VZnCQEjWjMGB4nhOSdGQ9QVR3ncE8c3CdggMW3sW5sEwvwA7wA43TrnWZ8E8fr",
+	"3tPSJMfrg9u6u23LWjo4+OuXSPGKI/9GI8YdOF3xVLidD5j9Zvfvsfl3jzzaSTbmf15h/Q9ejk6MNJ6A",
+	"OPbZXwfABGvDREqKgJlr4M8DlopZwkOBSRl4C3uc2l4640d6X4E7QpRAjSCiiHMAN6gC/dAH7Cp4YOEt",
+	"BLtsxKuMp4flfXBN+62bvNM5C938wK87NFzj2/8DbnaUzpzPpi78UNoeBLPr1QXK4pxrK6LRQaqj1+l+",
+	"1cKl81iK/Rl7g88T3LuC0jCnjndXumUPnfz2DaY/XfTp8VVd8RuXC1LKmqrgoN9BfJglwCNogft2qiSL",
+	"gcN2oyyh90opUusI8jTliyoW31VI2AcJArvF3sbu/01Recc+fCdkptKFa7MQH7K3uSyi9TOlEjC+Uf6h",
+	"1lihb+t3XLgfyfEuF6v5mYNl1MNdVPR5w84YyMg23pjNUDfojnn7s1AD9NG2yW77qfG94Kf7LSI6D99J",
+	"cNy7/Y9epmlFVjXRWbsOoDlPxUTlWpxEwyJmNFM6G6dC/5F4FD6ZSsUoVdiFitdNeRrzaIjZ8T/3Ltpx",
+	"h9QfyRhK/CI9Iwy5uRKMJL4TVaTP2+/JfTyioiKn0iX6BfwfL0ToIYa4ZDhAabTZpRs9OjmaL3SBI0D4",
+	"AfCWSoqVcogbucH9shOmZLJ4VvbD7mJt3bA1nteqx3UjX0tXfosICOhfBEx8CMUsI8pl4PLlmXgtk0Ul",
+	"f4XROIv9tdvhzlqFORGlC5bmss841M8R8RL1i3h9+hV1KVVWhz8HVWwFQ6USAVA4wWrvQrJgmt8JQL+0",
+	"JblpLrVFCnBJBa+h1u91ZgkPbzUmb7GEsG6YED/fcXzvJovAtTxPYqOaF3X3lyoTdabXRZXpFVSF9oAV",
+	"tmD8Agn0KN8tIEfI0zQWEVN5hhhWWA1q27YhuQ1hTKxsNp/PVZoUue5nDOpW5rEW7LzbYwPgWJ2qOxEN",
+	"2uwq4zKC1kzz8nav1L05QaBUvjnSa8fS/V5jgpbCCdWa014SC336g9WGTXn6zmSzJDe2fxcS+nAEyxw6",
+	"MxD6EkCCdfYujTPxLobqS6pZIegU2OwA1WEO3udKjuJx25Z4vhVaJbkrCZYqKyDOUWlFxTlrz9azoJXm",
+	"0pWqWOPji7e8z3awGboVNsPFfVDWQQ7NfUuWWiMgItrOoKDgCSwRnHixA8BxZxwcbzwxJ82C6npijcBR",
+	"Vvd+lrCLXYY6EV9Zd5JoHkUlefZMg+0kt0uSe5TaM1/Mm6w9s6W+2xefdRsvPvvT7PHu9nu8NlL36fb4",
+	"lxnIe5NjIK+csGexzJQ5xkOxo+tA6KwfTlI+PxnC0Qyx9VoH/9R1MPQhvLzYqx7LdzyqS7HS2HoeWcoz",
+	"MV4wZEu2Rfq9TqfD3FiWKhkCwjGkwiSVUq1/wRnlw59dSiY+zMz2h9peQQ8OEx5P9Y20tYJDrkUAYA/Q",
+	"hgMFg99oNLHwQdqhuM/Rv6ioEDZT9twO+xCQBXgiaBJqtje7D6fKLLDK0xCNlh0468zgSEEfB/sAMBUh",
+	"gmCrwiCqSPNhDKtRsl61+e2uSwdMxYyomZDL2qdXiko4VeYHb9g8lrpPBaMgVzCd7QM6X6/+/it2vgoN",
+	"2/9poSypEygCuGspETnGDxCB1/a9aPW7PfrlXbw8ZAS9cYIFl9JcgfXleB1h9hGK2yhsOCmebo+q7Yxb",
+	"2Ps1OlblGXCRo4OXz1im2EWH6vXBBZ0Yf3AohCwIJxuHfnOaw3sk4FupEZtxnRXqw1Oaxd7cshu2QkX6",
+	"8cPKdv5LbaGIidyfuhOgllKlU+4Ezygxh7ofYCNrqOSdSKF3kApWWMilknHIE/h6JaYT6dwfihDTktau",
+	"zILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJoB2DDzVRDVQN0dkfS84pIhb3uueP",
+	"z5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepMeo8+K7/GjaS36N9Ixk5YHPWZ/xrm",
+	"U8bMCPuseJEbbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG5An4pw0Kr1FwOYqEONEhX9O2OhbZ",
+	"D/bSq7AeMHD9RC3d4vA5/knN2Yin0P1pGz8A/dDcg6dwEtupdg/XR8CE2Wmu14E7bgR7mYlUUwOSw/cl",
+	"JwKgY1JAihPTaiwYbxI+RTa/OWSXQnQaB3YpAbQ4/LHtAVp+K0x4eMWglcS3QkIQotN+as6oSSr0RJlL",
+	"Ou0nF2bsI5XLtUk2OAWifLYB5AXtM+Oo69tWFbQLBY3MQWydfvKX1j29AJ+hVStZ6Pe7WM/uEPzYCtNp",
+	"q9/q4iHdyJD+3t5jVJPyqPREzVr91uMnKFU6hIAxrtze6DVhOj0hWarDr8nTu/iuCIAdqVDcbZzN1Qkz",
+	"HqeNsMa+MTcyd7Q6GXGuUsw6TvmCDalbG3z42n79B6SyTz+6n++3OiUPOyAbSk6bFS0y01YhfOoJ3oaP",
+	"yHvzndfjoIbCfQe5hnwNEtBISLG+0bDgqJiIJELOHwKOqW1C9AXsAQHD/GTc9Fhnu2AVuVdpmCywyV10",
+	"TVSOLJsr1FZb7596hJjtJTvhkOx5MHJtbMiCPhUtVBhjBYWE0pl52gMV2GvFhhSR+XNJrKU9MdYqlfWM",
+	"PqXIggvyIESWaIOsE/6NdoFErH4iGC4UJcgDtxkEPQkjhPICoZrFQrOxAgAY42XZeB6WRwF+zIr4wzQ8",
+	"VNm3xVzoTJaM0U0G/e575RcQiIe4VYDdQUmbA3IMsHP1KTdMLiP1IPYLNUcoGdkJMS6aJgQNwt4BVCWw",
+	"Vzzzhdw3O4GIzQvYOnXbw7z0Q90dc8VmQs0KfJAk+ZMZNUgkh8EiY3UeWdz7GDk5ToL5Rx5O0NGJNaMQ",
+	"DWKaaJGMCPIrhMSRVJk59O1FsWaZSiLfQTJLVtUwbL5wQOzsGPJqz/fCNWgFLT/G+Num8NH7oCz0w5TL",
+	"cCL0HsL+Aw1GHyXb7NKf3aCFoGA7Mc2URmnuUxEFeYf8K1MiFGymS9s8jWo6tbgTKU8wxnLs7TaK96PR",
+	"37zZ0AuIzJlJPoBRH+NU5RI2HZWu3orUMtqkRf0HFfkzJyw0NzAn4GTdilmF52te51ib77OnMJ5jpqKU",
+	"wuBSzLeVkWrYrlXxWM8q9XrEOIv4AgzgBQvVVDhCOAqVBsZknAH5pozYnKfSOMPPEGQLSnQwHaFFdeqB",
+	"hMvSTX0xMCJ1RZC0P7DcEklA4KPW43a3u8rQvh0cX4PFnqXqyiV2eHz0+VJ8vSjArBjeU3PNhGugMxz1",
+	"QpuimCW7FWhKMX9b0L2492r1e+eds/ulGtXVak5zVWBheCDNoTMxM2cgQlY5VPhWTdlnB0pljBz7E/zR",
+	"pzrp3Rd14/4fzPBuxcKrAaJ3w9rIljcunanw9vdE3IlEl7Hq/bT+UkXRfAKZJUhCrCkqKCpRK5ap+8+W",
+	"X4/Eo8VSHUIp27U0zEhk7k9G/odci5MsjcdjYF8ZxWOk1vrY4tNhPM5VrmFC+ZzHWSzHl5YRwXzolTB1",
+	"rOxrrGAC+BL83DdYOkFL/JHT1zFNaLZWJ2hNIL3WCcxs8CTGn6c8Cyd0gZoJ+bz0QI+sq9/teNmw3nmn",
+	"Y8tZdav/+N5bNiAND9tL02Km0RXMAgk33sOt6lJZB67jJaOZw0JEn8mLjk7EoMWDEjukwPB4bzT/rdA/",
+	"jkY4KuhKsvK8x/Q/9qa/d/ZoqxU4O9tpCc43rkHv7HF5Fc7PllbBHikkppFwUD1IOq6RTKrVK1L9YNWD",
+	"RW8ug7hkscPaO27I+/fHaAo2590WqTdzKjaSegOWNig3cSW0Ndk1d6n+VJ2JNTDArsMNrETUVQV+J1mV",
+	"yIHhjMpFuUoYcyyuItgW42UKkAOIMk/ZoB6G+bCfDmwdbTGkoWrtRtquLCgyXDF0A8cMRRqRjVM1LyD+",
+	"If/Doza79Lgd6cMF4hCzgTlKB30Ge7vckGLsrhs5ePPrNau25f6nuev/89Pl1U8DOxSf9hnc2eUusQIP",
+	"GTvL4FPmEJDZCygucYDMWggzhNdXdWMAgOgB9VVG6eJtLis7Ks0Q9m6orMJSbq71rCEg5q924Fc78Ksd",
+	"+NUO/GoH/nnswD1svHW0uc4CGApjoBirogZY/iHgx7+IJbaqQ+QchA5YMTwLBeY7Uvsak7v3qoF97H43",
+	"D7uvjWVd2TBVKpieqLnElK3Sgs0nCsrPtLA5P72uxeINtsrvgc/ty0UzlVwJl4Gfg9PsVpp304qNePrZ",
+	"zPpg+4txNt7vtMgHsMkcMMQ6V+W1zfkTGcwSunwdFczDkiaghpnyW9zThAaxl/BsijinSo1qd+k7BAgR",
+	"LMEGLrNnM1u4H2sl2ajwtYqmqjLFD9BI67bRTBqfd6JGJ3B0xdmiPY0K/mws9eC6ninfjHaf5cFvNtPM",
+	"MDXuqk9hAe8CCHhJUkTiuUboUVFaOxjHZ/LhvXUbirGZcK6ZVkoiPQ/lhCrSQc8Qb8GC25AfDu1BkUI4",
+	"G5YCNj3U6xgtHinchfAgig9MtUjuRMXSIo/l8XJGvU8nIFWpIqnmu4jANlv2tOR81jU+ZmyqdMYugk6n",
+	"Y4QR7FoKtHCoIDF7zWX1nhGNtVIjiIBAAzg0CuqaThVvEJ8DeFKwOKI4GrxUXdeibWeBi95XIRb5jZNr",
+	"7oATtn1HDKy1KzI5UjvMLFVRju0wrt2l8ISr+1geX/cQ+OXsn2jNJgXKCLrNl13fJPee4coRojQG+Kdd",
+	"20x8J8zzrC+7rUZjuzD3hYRuju96W6qx7ujNh6cxfPHJ9hhdbKEsPkVjBSiCJoy72iPpHVWqZUrdoj/o",
+	"6juxc98Wq5Wn0NgXcGlgvlln0Vlj4TMWIjR1qPwtJuofT3gKAyufNXi6lKn868+Wd1R4kE1EnDqK/xpy",
+	"+6V7fvmFBVCSbjXqudGone5154kfG9ZhKmZchrGNjxYfLZ4TV3zQEjL6AeN/eKPOyVn3urMm0rv0sK5r",
+	"Q0zDDbHdIv7T7aEOjfLEg2nbFWhpadyd8rhtWFPnYSgEBr6L0GbrjzwOb4dK3WpEUolnAmAMVCJSs3tb",
+	"/U670w1auXTDNnPofrUz2CyJfElONx8YS3ul3RRdbvm22yUKy2M/6omxVpvj+gB8JCCNiegZG7hlG0Di",
+	"D1gZpE0jEuln5JBEzO9SZQEblHbRAOxU5K9B3wKPTeNcTBW4nhDFEzfS6yZwEoXHClY9dz1z2NyUYrzo",
+	"3wRgu4MNnyFvZHkYbWZ0n/fIXgfs66KP0pbX3ci6+jrb+w4fTvteo06s2QDhygZAjlOwJwJ7JRuUpWPA",
+	"MpEkDpFJyKgaCAm/8zCKuKt0Xq1S2UJt7Lm/d4de2kAKXN6BzbmSc2tI2rT7RCURxrY40zPCNEXsuK3V",
+	"wS72AOX/6rnSXc/qp3YBCyD/ooTgG81uxSKwWwI0D32Suu4R8SGzlAXgMzWI/7/egyw8t/e73rX86m/9",
+	"tm2IsTGt4J0ylghjLxcqdpNfvBvMw8+xvLUIDyvDMtuHxTJM8khol+vx4vhrxkFXv18PKdygF70Z0GBd",
+	"BnYbbHt8owKeogBI8HPYQUvf5i65fG8TeMbiibdyrEHI/15Kd6s0Hq/ilgWEVbc0hI8tvmYSKhNw9+VU",
+	"9VBMsKB9Je++IWGr5vKFSqf4TWc1Av8rPNr8sDZ/XpPYdVANmKR3v541bjKm0XamImyAw48Fu/HLZmHh",
+	"JVObV5WBaJT054kl0DNOP+IPa+EZcKStg2Go/9S7u5y/N/eq2/BqLqDRxNu8NRNy72uHL3d/77Z3a1nm",
+	"4a9BuaUy1sxMp6stBOCnogOooTyyfTQ2yEGMG7ycZRvn0+7ubVK0dkp30ASnRAKwhYX5E135BcaPWkFt",
+	"9dq6k7eqsq1rJDzkuRYlEO5/pdvV9oWWGh0AlVw13B5B/FI5ToNnKi3z5kPVnHn/UnkqedJYwH7CZ4Bi",
+	"C2XJbieuCbp8obvOaOJcbz6Gr/C6Xd/gio6Ow7fSJB/qmYIrjX1ztZChFyDoPb7u9vpn5/2LxzbqaN7K",
+	"HjBmfXkiNIJ1b7rFo5pb/FvISOjb8vcLhHm4GmFTUaJ2OH1oeivFHOG0gRzcz9tafNpnBLPtwgJL/OJQ",
+	"TC6hCxQpYaNmNolIhdsZVNxh3E5vjH+KHdIfpUL8+/ggKW5oa8Oqdo1tUapmGb8VEvx9zcSdSNvsEloq",
+	"qPppzjVTEuyHOV9gQR3S16RpfCcgKBuJ9B1fDIiY24swVbT3wmQ4y/wBIUF8D+WaFGtub98W/4LeyAUB",
+	"D+6At0foQ3Y9CqFea3ZU4L2vmfBRqv4tpC0fIO+m9b/o40/r5tT7MO+XSPGs/O8EU/AC3mk7zwHfvxGl",
+	"C/va9k4RTjHo31LzVMBymcWJQ9Ln8xK47mZdXMk7u05Hmmd8fg157cXGs8JTkyqj0jzw4caCqqUBQSKW",
+	"bCq4hH6wVXVn3usYyu7Pr15QE5AL8FkCHQ9IA2DR8VgJcxY3oQh+BmZpnGWrAsaKleDKG9vmfWhiOg7h",
+	"jJsk23OJ7ArGXMHFgxDLMFX5eJJZOLeMp2ORaQiFJIlv7H6jsfe0omkUzGBUCFpkWUIkY67VMounwtaK",
+	"ryoCMwWNKILDrB3yX/CAxQmC4dldgh9dWc8cCEeMRJj5uirSp2k8nmRQZxFPhcqzKwAS09h2t5PbAtOy",
+	"Q/50xz7OAjLbRQp3oII5GjGar2FridHqApk7UaUVMMCrbZVd1y3ZvV9mCt6LLK0277NSw3NfAuVGXptl",
+	"p7ruTktONcripm93K799v4e4bgEoRX06D6G/y4zYRz2Uak7loZZlICuYfxpW/neEErY+IGuv+pKCsXk2",
+	"qVQJm3c7UfP0kXAnQGpaCOtigfxuu6/hFCQuxTZJSFq0wOFG2UqpBovX6Bnbla19bm4VN1zj0+CPG3KT",
+	"jh7mQHK2/WWxBndgG1KiWiwCVOq/FV9+D0L6ALj5m9151lRax6XU2nnr/SAyHif13gBeFYB567FILhGJ",
+	"YRHkMlkZqv0JdiHj0uuCiswcEZgkai75SKxODnHzc/HkbxcboP24dpPnG04zeuTbXH6aIrYNV76Acqi3",
+	"uaQqq716D97mdCI0o9bzrQuRzSR+lgZH25LAGfA4GBcRaxM8oCK7ceKUhbAe0J33DN1BnYcTxgFbJ9YM",
+	"q3AL1unMli0TWSB6me0beSOhIJgei65mAdPT9whMi/AUhtzdsAC9OWBDoeNIWCJWwadmyi31GjjEUIXB",
+	"4iyodIJvJHnBL41ZK9kQuApDkSSW44JiEdSsa0zeTKnIYiizMOV60mZXfjDNDFKqjPGpkmM2KDmVAzYR",
+	"HPlebWrCvuEolkDReiOpOhOKu6l42qIReaT8OG8E5qQzwaNnqIIsA/83Gqn8Y4mgSQP6yu7E/TeyzNxf",
+	"VTKN5/DbXH5Wvx+nydmIWCdJt4hi6tD57WMNGWvK0QMew7uk1xNoI4cKeuPyv7/fNXCw/cGYy7WZle5X",
+	"WKevsE5fYZ2+wjp9hXX6Cut0FFinFyp1Vka/MAY+LchTY/iFx45Ze3WE20aop1waKa06IDo1en/vAHVR",
+	"ayWweSTfhRDqbV4L/JXmsmb9IUmUTSABhV2A0H+nBw8hOvw2l4UntgQvssn/2tDvhZN2Qk7H/iS4Wk0F",
+	"+EOZIi6PZ4gAVH5AexoBqRNm5rH4Uq/LzIO7Drd4TkP8sjhy/bE3T5O7FR0ukFYkCsyJrRhudThZv1Vj",
+	"3eq3MvEhW7WKabLsA91hwEPSXYGx7lJj38kCgmRvSlc4Y+BTSPUWze1LvK727AnTqd9L0DVHoLYWYHMw",
+	"096ib1XWPG0imvcCajYsHPNUBGwONOep6xHCQEi2mBVb2eXTHY5VXeQe3slGJz5X/H5zGTPdxdUxH9hU",
+	"pCQwaIJTafZbwhe/GPO21wlaCcgYCQvYOa1+C44NPCmn/MMP9gtnRn7r7Nd7t29WXI8lC6+Ln/wgePSz",
+	"yHBuO8sU0975C7lxOk53jZmTtwZsjAgiESopBZksXnB/2dDgcRLL8VUMuA7W+Ehge549fhy0ACSx1T97",
+	"auYQcsrnF0+eBC2N33C6aRliwkbyUzFGVtOgBQVw7iu95a+QlQ7Rj0Ip8DCL78SKk1bzbgkfg6DciZSP",
+	"hVnLJ+dkibX6Z11YZvPpea/j/Bq9rt+087R/8bR/8eSfS+5fGIX+J2/tmv6sxpAzSIUTVQg5GitGQCez",
+	"89M7WyzFBs9rNuGaOpEFn5Irtu7IINPPPN1MMlZldfGHS5ww2C0VN3YxCes5IZsUFZWZ7wjAmYGPU2HG",
+	"Ta4RVQb0e2dPn9zXbqudvYv68nwbIoUQJbyKDrAoFiO1CR9bPCeoxgYkesBvRz5HiNHqiZprJhUjBaQb",
+	"bhX9Sc09OzFSQj+g1CttttOP+EN1j+hxAUVRSnYuQjUe96aaNmi4sB18t2LhDliq1MWOPmzva7MB1lci",
+	"xEmRL/hGMzWXNllAOCBSzAkF5RkzO5iJ6SyLzQUEZXAji4JYzCkmCUbfyRgA/AjOQjVD2mRbZpfPwFrn",
+	"mbBh+pejk1/M2w7Yt+bRZCfhXRYqh+TFd+ZdBuLDTITZgH3rAbTcSHwtNs21Me7vwFf5zsbtLR+lTBYs",
+	"Hln67TnXbMSNOu8zkWjBzEnjXp5CEF7LwiwV2pg1NLbKWD48ad8yvhHMQFHIGxy/3wFIH09Azv6rCkAF",
+	"5rqiK7C6SnfXaqk3IN/H4Aj8DwdcqGupXl7Gw/ur7Tl5jAbr80YbrF0SDvOwRiESl/OUL9hQYL81hGox",
+	"cLsQWcBymQhdRlSacKCOVnIMkZuUS81D3HnMs9qXwjc/XqM1ty50A9fsF8/7ikGwDwbBsu++XTX/oTL5",
+	"0o+pgVm3hTgh8IaI4sy2QsKBa09fh44Mh1+cGel9xgZmOgZw5UDbRLrmkLkOJwdJ6KGQU7jH6Nj2Go0a",
+	"LTE9mEy7Hvx9hPUbAY4dTW2zgID/ZBY1lkugWW1GcZKxQJQtH2Eum4gFm/CIaqyeLQMaIQnnkIe3z8ol",
+	"HnORihsJ1QxjBf2ZCyy5GAJnAyGlL+A6SkPYhl8EdLLhUzCBrKmEbN2xBrRmNIoSI4jRclnFKs3WsxtZ",
+	"FK18o4nbio3jO+wiRcvyQ+ao9jEbpvOUSjrEBx5mQIPFHb8smLHn3V6V0WUWed8Q7VGomKmUgnKIudyc",
+	"69haqfwqI7U7nNwOaSHzZ08jlmsAboWYlctAIHi0S8tEdRr8ZZk4HinmkYsM1sJIIbni5LnDz0YrQ5K0",
+	"Jrff6dQk93v3+6NSlN8A8/cJxQd6Oy1kbaNArLFziDKeAbVgm93fborw3RZ7mZvC0xKlbhnPLAggryR2",
+	"OVgl93kaTuK7I7G/v54JiRWExttcqkgj6ncKtmmWiFFWdpY19ogBGx42eBFkjAWBJuw7OGxBj/FpReaI",
+	"XnFvortlP/D9ATQhTZBIQqWjtVf4nC92jO1sEokoHo2OIw+XZR5FBiFKTbivPgw7mktwUBJM6wCvHVTw",
+	"/8ejUbG2TXIQ7pqMq64fu+jsUHzfnguouHNFZGTwliqzXAD/4zaOAmbyNkX669IOxjR4m8vCzZgplUBx",
+	"CApx0JqlsUpBjbdSwRPCI3U/2nO3LjGxEovHM2Ct61Qy/6kihs7bnaK8PxhJr/FSvdWEmluzZs2FZt0+",
+	"KBX2W/KoBGdi54DtLqxd/RkiSR0T3l/NhcYQ+DMqry7A621BcjYRss3e8FwbuzWbA0gyHYZkzVbwxpix",
+	"/1kUOnA+FRrdh3JIhc6nJSyHq4Opn/p406ZWfhlw2tz7z7Iy2HXvQgMqvUVbuOH1UElizL7j7MWXfuvR",
+	"UBChMiQTrB5+VriNaH5ZM8uoIqWz1f1nh9zYQgefxTWklrJrSq6keSLghZlKIQrjH1Xd7SNNdj2PEknH",
+	"A995hHVF6wnXGaDHvIuht8m6XUX5XgkWsGSVyPC5kqN43LbZ2LdCqyTHKrZlYwRmqCjgKSbsvLro4Iu3",
+	"Wc53sFl6FTbLI2uz8Ey8lsmClnJr8brEmIDb+Ru72z9nXBGcFckET5NYpEWPYSwzxQDcYi+NWunC9IXO",
+	"4imszMcaZfg97AI6XIXkQ4sKgtsDop44wr6FftXIZCeBkTGKtMUksenHqZLZxPNo48xdBmXn8HfXfiaZ",
+	"kgFLYimMTQn/wvvrzOtbkjgzbfZK2XgygaU8YwOudT6F98HYsbaFBhYZbqRSYh+1/aOZgnAfpoIpzOn4",
+	"7wk80B0R364llgcW0MF3MJgSchw8zDxW2y6u1VPDrk/tqVENdG8xBouESR2cfAGeUWwl10Ycy+zRORZj",
+	"xdN8CvGo4r+gNY0lfl6A8McyE2ORbkThL1oLuJWH7Qcdulhp04N+/1ndYU9QYXFX1sgtfnnlbHEXfB9t",
+	"X/HBzEW3TLcSS2jKLE8w9bjBLJn3x+JFr1Xso+0Uu+i0O50WdGclXFIptznQ7JDMYfK710URtKZwgnZx",
+	"5mcp1dAtZHhSusxFJAHKw/9LLuMMa1HtZ/dF65od0GrvWsLDWyh+guEZ+UoW1e90wCsd443qXgh4bfut",
+	"mUjtkW0+uaanvBEps/1Wda1YW5+WVp5/tGdDjbvPp1DC5SlyiD6lAvg0mnD8ryDPZxldyKeAbNUSdTfM",
+	"3lbnYa75WGzr+vet0VF/PL4qske3YpaVQLVizXqdDuOJVgWGVoFpgNlOeMSq4rdPfhBhOhdWc41ONENt",
+	"LcJUZL/nEutSIUWfT43t/zhombO61X/iN0NdYy81BC/xu+zd5dsff3r969WPv7+5vLp69/rtD2Y2Zsoo",
+	"ZbMDXfFb55RC32aUM6713FIfTEUE4iLAlsCAyZXIsliOdcCu4Dm6vWqIUxxsN2PyBfH31W0Ly+9HcPho",
+	"sEgjo2ZmGt0WkLJUcoxP4gehT6zZDfnQe8c11eP+dQcfhVH0WmrbqJzPlP3FzR06HCVFPxNprCLizaqv",
+	"bIbzoHA7bP9UffW08XD+CXXCrV+vnxfqeGmYZaVt5H8aZ9gAmSQvBM+wHRUHPnK/A6DiVEVQAu8peDr9",
+	"fZWfFrJLJ/wbvihgr31YAVdXAc2Z3onknRVFL8d90MrSmCe7bobSmtf5VROVILOzd1RMuPEShGR8nAoE",
+	"6WYJz0TaFLgStTAKlgnJUd2WoB+/j5PECM7qvojlnfIqeit2QZ+IAWpPhRfGd5Fqzqg5zmHQQNkAiqk5",
+	"I9mlXTNXb0F/1BOgvIszpvKsz0ZC6ID9kauMCADt/ke2cHKZoKb6RlrIM8v3VVwQS6yboWINkURt9s76",
+	"Qt5KcIR6zIqVGiPQhxR3wvXE1NePrqiCPaNNbntBoOHEDMruBR7dcRmK6MRGXE7SIuRiNqPO1PQEipHQ",
+	"NSDzK+IZPxEyjcMJqMr3hW2V8MxceoLdlCnk9oX5i1Tz1l5bAos6jlPn8FVB/hkUJJSfe9eUajyb0IXP",
+	"J0ppYcFjLBkPj6ITclQ26kN/eEthJF8nzlIBCnMbU9kqEPaScjajXJPqAVOfTwUR7mtG5Po2YJBpkYwq",
+	"0lv49K+K5+iKZ2UXm8PNUw3dR2VS5jxJfiF9ctEhh90Yxdpzzl+puefOw0fXOANn+JW9JuENSWTNtiuF",
+	"I8mENidrwdZNQhdQoep8ohJ7kqKTYXtMMpHa/ibzETiZDiG1IbYdS/kL+7jS7T3IpElFJMS0fve+zFBR",
+	"QrmlBdcfrcZ1v9GMnkaNKEb7+EaIJgStOAPQ78T4L6j0wE5ss9cjls2Nx6wYDqog7FMSmIaVDEUAvwDG",
+	"dVyVboNvPoeD8UHUVJLj/PPlr6+e/3TS6/Qeby/U+BpvRSSm3kHSAA/vawK+Kp9SDdAuwrJxhoYJg3dv",
+	"8KgxGy1KeemsKS+/veKrT/rV5PrkJhdUpw55eLuE9Fd0ti65ggfuDfRw14VmrvGK3WsOXikpfsEet/cN",
+	"5eHXd+hMlcvTQ0Y7E3KrjPaP+Bz28//P3rU1t21j4b+C4XRmtx1GlhzXTdyn1HWm3V0n2XjaPtjeFUTC",
+	"EkcUoCXAyFqP/vsOzjngnbrSdrbjtyiWQBCXDwfn8n0GXYJjogXL4tc6TsfemevPqxi+V4tKF3bVRZqo",
+	"uTj6SSQxBFv3UM2kYW9ZgzhtB4WaX/dPNi/SD8pcqjC6i5AIqAPfCrlUXNkH1OyqhGkBa5WNhD3UNTPF",
+	"vGsai/q6pmHIy6epYrhSIgHpAnuv4+Ia7qCqtL5Mfo+ElNzbcWk8Yvno/+Vmo1Hcq1ptm81WgfpnLx7L",
+	"/ZN/wTJ4KKCLZoL9F/kht909pfMgxWBLCx3VEC5fVFIHBBRZKX0i6HSyNru1v0EKTwhn0Wv212HpKjH8",
+	"tm55j4X5DTqwIVfhXe6TLA1D9vo/li4X1tqHIBqqR7alBmQHar5oaBXCODrzCqkJjEhsE/+67r96e/tw",
+	"snqF/zhefZMTrGuT2PO4E+appYuh2f+6RzpD3BP5FvX8kqEIvKdFu69EFHnc7xdzsPBz1XC02z6vGXWx",
+	"7XpX2kPexerY+hNXT2rlJtyIc47iXnVrdJNBmVVfXSMT2HnMtS7Gyr0a9ebe/FrV+PttlTQnH/r6pM4T",
+	"MYvSWYbPtUnuqFftGsXETfPgYZzfO/Pe9E6akhO2rxgDWGgBaAAtn1mIFDn3OItFOBbdOVEWXDNwNRYT",
+	"j4qJaJjsW7Jc2k3yQjJBCXuPHNtyIwATA/qdSkTAtbFAqwVL4EDAUBkUtIDTREjnNImjqcVoCGMJn+S4",
+	"wAXFDd604CYG4ZrEfibp9YlasDteuHJE2r+RWFabLzugO/NLkaWZSuA4IvYAnpW+gne2HlsiaYWGmNBY",
+	"mHP0VB0GoFlC7in6CUdpOBaunD5jYWy89rrBznH4eOB7k2hs0Wjwuvc9eiWnIra/GQzITQluybf4obRH",
+	"T6Ews+DGlHD1vXZCT2/fvOmvhVRIuEXs7/f6/dfeumSiGv7mP/x+Ta7R6qndDy6junLANaJs+9DkJB6J",
+	"CtPAbD6BnhAOEQR38NzpVpM0gDqBjoCt5oeF5jU5oX22mCzd9iY1g3GZ4mpX5zECnbifq6Qd6oaB/kKW",
+	"pt3P8RDJHThLLCplLiLUx2V3PDC+QxmoJ3DEAy48junBduX02PBOBakeAuAZGk7tV9q+kYiKkDSWysj4",
+	"uZceE3KAuuH9x/Pfrtigd4zcTe8j+XGuGdTi2hmEN4DTi13NRRDdEUh9e5ZnEo+ApQ9c0zko5s7wGxlp",
+	"FmmdihC1bYIEmDCkMkKTXkRkms8imsSMWCFyrviKMd6EvThBf0qD3G9ebVv0iXKFS32S1ti69gL9xfM9",
+	"WKxwbAQppE4dfhmIS4eZ93DjcXPjnd00FmzeeP4NIiR8pYKR8FeHiDdAWwUzn79NbajANXtkX67UC258",
+	"eIrvWvOdZE0BJX3iYUNc9jNA9x0I+4T3Phmt/lQsN3SomeVILTrTVsMQHGx7XNUcSd/i1kBErOTYOcK3",
+	"tPO2L5/IS+LyKgoGiTaQbg13FYiEp7LHhhbKhk47Jy9XQiCFFGaqYyhVRWTIjrhhTegC2mkj5tpZbJiU",
+	"iPJZRNFgf9RjQ8SYoc+GEKUj8HYuA2LcKwRC/Q0eg/aShswk3DOglnk53DK05o926f7I5pV9XO10Yv/T",
+	"9mi3ONtOUaRyCvrJ2zeH5NV3l4buZ1067vc76lKhVsz15TP9F9NpEkx4AidTc1a8K837oX+Kd8/sCuDu",
+	"otjfUzeEDfEumcWztl8AW6a+d2a9wV0LIQv3Iw/Dxqqpg66lZzqapXEFrioazvQNkIp4jPwZl/GB0ipt",
+	"CTBbT5bt5xX2+bH2q+vuNUhOpPkloGG15VhtF+3JoHfalO1SvmfRiNvR/wEzYFZrU4NKdR/0Z3a168Bd",
+	"ucde4uu1LHR8eb9m+MGp1enlBfI7yNeBewCuCnaDU7JNMQHmgIvLQowmSk1fhSKOvogkWqPc8HP2FTj6",
+	"pmKOgg2v+yzkS92suPAHtp//9klUF+pTF4Vg/kgmZAjVFK3WMIozuK+V9Rlm/P4fQo7toh30+41GeHeC",
+	"D+WhWzrNB79+UwEefnXHgDHeR0sqLzqlcojvskyjs+yq1PtuuH4YbMu7DUGHosvGiNmcuOrdfHhn3mIy",
+	"Xe/TcN8lpwZtCcxBENIiEwwUglL/1eDY/c9GPYvFJNwQEhT35h32u1A9Tns9q2QHlsptNMBoV4qwoGV+",
+	"3C+WauI0znkUdis8UVl8m7UncgDp1D0NKbpw7R8JpmF5U5phk7QE9bqpvoeAbiP8HT0syq++VtW5MkyH",
+	"J1UV1zwWH9nLsZ6LgCI3cAUe9Po33sp72RbVbZFEdJvg68Ss7gORzMHAnlpT3Q6EFoGSQER40s8Fogf1",
+	"XuaPW9227MM999iv8n0at2pB0zsvu1Jrdu3h8ZA57sCmsZsOnIu0HPfaYbtz/1c3U6YBsM0uPQN7LNyH",
+	"A6f+3HZeKgFGFziMTabypRImlXNXwmkbx+DWNICHUAXr+OedgzYKM8HbSRPXAb5OHV86zN0tAdXxAUD1",
+	"gkKbD+c9QWETHPgsTEVXqZpXQoZwocnAocqtss32L2XfuK3rpn29nDo1f5F9uTNjcosMMPrKT3iBTdav",
+	"pWzy1y3LJtEcWqrTrVLLGnaHikMs4f4NBYuwVcc0VNY7zHPLlnMMMGR2v5eLjNq5TBN7kZ8YM9dnR0c0",
+	"gL1AzdwE6iO9lAHUsJeSSG53XdhublstyjjO7mi6If4FwmMzPgVavy4MTWLUdjlxCy6NszeNisPsXqX3",
+	"PQUbT5JLPA7wKn0eqzS8gIfYF/7b1ccPPtPRWApQObgyXIY8CZl7LLi7SRUxe94szM4W0nIfIqfA0A0i",
+	"ETHYE/QuQsbbmSs60xO1kC6jImggwcXdUZnEZ5U4b98jnS73rRf4B7GoDs9WHrhB57msfyIkgy/Ac7QI",
+	"/n2T9vuvg9fHLOEyVDM2WhoBW2bEtTg9gT8L70kBcE/4+yMyE3z7thPegSBalNaaxMHYO1HXfx7J2Z+q",
+	"OMpGS0aD2qllkd0J3BivSGhRoI+/wvoM/38wnt211oOcNFYNRpqNlRS9TurKZgrSR+i1G1ZMWHS77j7S",
+	"/ia/R2HcHj1B/8U8ezp02oRJz1ks8FGK2op/WgdFPkrtmn62l07wBMRccLLB1AKmrqJqdZHc8Uf8k12b",
+	"wqnHsIBLa49iyKlum2E5ULdY1kVdUH1Z731deNbaoBfo+Xqg52srWqofvz4DdnlIYJzxKSQh0e7v3p1S",
+	"N3oOd4SW8a2Npj33Tn4dMk1Vzedyoc+Oq/EzjuFWeLOj5xRBHPIUd+yU/ow/bdghv6gFm3GJaifow7dL",
+	"rTOnICo4FU8mVBRDaqxHX9HKuDydDld0i0Mm4EmyBM4NHY0lUgCwxSSKBRspM6FbmIbiFJ9phcd8IgJh",
+	"YV/DWU117uqLSMj5EiUgyAu6cQ1s+CY/v+lW+DVsKdv/mM9/UWkCBWA77yL7XnSPfDmnX/wee/o9pFjQ",
+	"rvOJsK/JYXk40l3cB3khMvGxQs70gdeNnfHOCESoxzu/7RMexZf7ElP8M8QUMfwRKzUVIQOqmpkCmmYi",
+	"JS1Z3c/iVUSrhNl1jG7F/fekw7T2LJ/f6SuHHmFjZdtTg97xae9NSSh70Ov3diikcx1qmUinaL8/Joog",
+	"RXkTkIsrRMss+uZi/lDFVRj5S2G4d7uqNGHHJQIF6Ovblf/gETMKfCQ1uuYaLEjclNrwGDOaSeHWfl/j",
+	"0x3Hs12SeJQdYX0idqiev6FmqKmLnG05N0svP7IddUYt0fKTUPM4o2/DeCEmfUTyS4Smji40dClmI/ti",
+	"9Zb+LpZIfTRP1Djhs+Kv3n36lU3FsulnJc0Ia+kr8DKRwhn9/ucU16BoagHy6r55+PDu8mKFVd+uEidj",
+	"Yic16juVFBol1vCW5NppJFH02Wl5EBdOpMvTB6YxspaXh/w8U/FseUJWfhdHcopVgPioeiNZ9UajECum",
+	"LYv/pDzGEiGcwBFJaFPotPjixBje0mKBfB/TbtN4CkJ1TmzVdz68yIDOaKHtTzHHgkvd/pCLexGkWJQO",
+	"poijms9b+ZzKtlELueGULj7jko/FDBIowbAiia5iQ8T00PSmECRfZKPOwkgDQXJ5+EnQvd4AyTmT2AmM",
+	"jFQGQuwgORNJZEySQPBcXMyChywWxjTvI9duzJMxVv9LxuUS9K9nArYnTuuCR4a4nFHau/CMX1Qcts6v",
+	"e+EJhLDsfa4sAu4zC6Y8wUj9SKnpVAj7CBaqytjKIIojOgFrD8su8E6dxG5vXKZ2m8ax64krikWma6gB",
+	"wC9LVRy4T4lSdw3PeR+N4UJLIGZt+xJimSQKmgYD630J67JatvIlp20M54ibIPBjgS9EiQeHd2kYmbaf",
+	"kofcd5yY+LHwa8yaaPj5FZ4q9kWX9v6ag2Y5GlloK7MbGpA3xVx6UzmRzqD+QvvE7Wj/gZXM9mUT+4SU",
+	"3AB2ChHFio90lJNtO7gEnznbbz5d3Fvdrv4XAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
