@@ -220,3 +220,29 @@ func TestSchemaChangeUnknown(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Where the document names the fields, a new one is only offered: accepting it is naming it.
+func TestUnmappedColumn(t *testing.T) {
+	document := blocks(t, "schema-changes", "yaml")[0]
+	a := altered{newFamily(t, document+"fieldMapping: {number: number, name: name}\n")}
+	a.do("crm", `INSERT INTO accounts (number, name) VALUES ('A1', 'Acme')`)
+	a.carry()
+	a.sees("the first sync", "name", "A1 Acme", "shop")
+	a.do("crm", `ALTER TABLE accounts ADD COLUMN color text`)
+	c := a.change("crm", "color", engine.FieldAdded)
+	if c.Quarantined || c.Name != "" {
+		t.Errorf("the change is %+v", c)
+	}
+	d := engine.NewDecider(store.InTx(a.db, func(tx *store.Tx) engine.DecideTx { return tx }))
+	_, err := d.DecideShape(context.Background(), a.person(), c.ID, true)
+	if got := fault.As(err); got == nil || got.Code != "schema_change.unmapped" {
+		t.Errorf("accepting: %v", err)
+	}
+	a.do("crm", `UPDATE accounts SET color = 'red' WHERE number = 'A1'`)
+	a.do("shop", `ALTER TABLE accounts ADD COLUMN color text`)
+	a.change("shop", "color", engine.FieldAdded)
+	a.apply(document+"fieldMapping: {number: number, name: name, color: color}\n", 2)
+	a.engine.Nudge(a.service)
+	a.sees("the column is filled", "color", "A1 red", "crm", "shop")
+	a.one("both are accepted", `SELECT count(*) FROM schema_changes WHERE settled AND state = 'accepted'`, 2)
+}
