@@ -22,7 +22,7 @@ import (
 // its parameters name.
 
 // ownedByTenant are path parameters that name something of a tenant by an id that nobody else can use.
-var ownedByTenant = []string{"member", "invitation", "apiKey", "connector", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "duplicate", "hold", "servicePlan", "invoice", "line", "adjustment", "creditNote", "budget", "webhookEndpoint", "webhookDelivery", "reconciliation", "discrepancy"}
+var ownedByTenant = []string{"member", "invitation", "apiKey", "connector", "connection", "service", "run", "record", "conflict", "deadLetter", "ruleAction", "schemaChange", "duplicate", "hold", "servicePlan", "invoice", "line", "adjustment", "creditNote", "budget", "webhookEndpoint", "webhookDelivery", "reconciliation", "discrepancy"}
 
 // ofOperators are path parameters of operations that only people who run the installation reach: tenants are refused, whatever they name.
 var ofOperators = []string{"tenant", "coupon", "credit", "couponCode"}
@@ -102,7 +102,7 @@ func takes(o api.Operation, query string) bool {
 func nowhere() map[string]string {
 	ids := map[string]string{"tenant": "ten_06f3k8t2v0h7x1m9q4r5s6t7w8", "coupon": "nothing", "couponCode": "NOTHING", "credit": "crd_06f3k8t2v0h7x1m9q4r5s6t7w8", "connector": "nowhere", "revision": "1", "system": "left", "secret": "TOKEN_OF_NOBODY"}
 	for name, prefix := range map[string]string{"member": "usr", "invitation": "inv", "apiKey": "key", "connection": "con", "service": "svc", "run": "run",
-		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "duplicate": "dup", "hold": "hld", "reconciliation": "rcn", "discrepancy": "dsc", "servicePlan": "pln", "invoice": "bil", "line": "lin",
+		"record": "rec", "conflict": "cfl", "deadLetter": "dlq", "ruleAction": "act", "schemaChange": "sch", "duplicate": "dup", "hold": "hld", "reconciliation": "rcn", "discrepancy": "dsc", "servicePlan": "pln", "invoice": "bil", "line": "lin",
 		"adjustment": "adj", "creditNote": "crn", "budget": "bud", "webhookEndpoint": "whk", "webhookDelivery": "whd"} {
 		ids[name] = prefix + "_06f3k8t2v0h7x1m9q4r5s6t7w8"
 	}

@@ -515,6 +515,21 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	}
 	w.refused(404, "conflict.not_found", resolve("cfl_06f3k8t2v0h7x1m9q4r5s6t7w8", `{"side":"left"}`))
 
+	// Schema changes.
+	change := w.want(200, p.as("GET", "/v1/services/catalog-a/schema-changes?filter[state]=open", "")).json(t)["data"].([]any)[0].(map[string]any)
+	if change["field"] != p.canary || change["was"] != "integer" || change["is"] != "text" || change["quarantined"] != true {
+		t.Errorf("the schema change is %v", change)
+	}
+	shape := "/v1/schema-changes/" + change["id"].(string)
+	if v := w.want(200, p.as("POST", shape+":dismiss", "")).json(t); v["state"] != "dismissed" || v["decidedBy"] == "" {
+		t.Errorf("dismissed: %v", v)
+	}
+	w.refused(409, "schema_change.not_open", p.as("POST", shape+":dismiss", ""))
+	if v := w.want(200, p.as("POST", shape+":accept", "")).json(t); v["state"] != "accepted" || v["settled"] != false {
+		t.Errorf("accepted: %v", v)
+	}
+	w.refused(404, "schema_change.not_found", p.as("POST", "/v1/schema-changes/sch_06f3k8t2v0h7x1m9q4r5s6t7w8:accept", ""))
+
 	// Business rules.
 	acts := w.want(200, p.as("GET", "/v1/rule-actions?filter[state]=open&filter[service]=catalog-a", "")).json(t)["data"].([]any)
 	if len(acts) < 2 || acts[0].(map[string]any)["rule"] != "watch" || acts[0].(map[string]any)["options"].(map[string]any)["note"] != p.canary {

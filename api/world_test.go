@@ -409,6 +409,12 @@ func (p *party) furnish() {
 	acts, err := d.Records.Acts(ctx, owner, engine.ActQuery{State: engine.ActOpen, Limit: 10})
 	p.must(err)
 	p.ids["ruleAction"] = ident.Format(ident.RuleAction, acts[0].ID)
+	for _, field := range []string{p.canary + "_older", p.canary} {
+		change := engine.ShapeChange{ID: uuid.Must(uuid.NewV7()), Service: id, System: "left", Object: "products", Field: field, Name: field, Kind: engine.FieldRetyped,
+			Was: engine.FieldShape{Native: "integer"}, Is: engine.FieldShape{Native: "text"}, State: engine.ShapeOpen, Quarantined: true, FoundAt: time.Now(), Version: 1}
+		p.must(store.InTx(p.db, func(tx *store.Tx) engine.DecideTx { return tx })(ctx, p.tenant, func(tx engine.DecideTx) error { return tx.SaveShapeChange(ctx, change) }))
+		p.ids["schemaChange"] = ident.Format(ident.SchemaChange, change.ID)
+	}
 	present, err := d.Invoicer.Draft(ctx, p.tenant, billing.Month{})
 	p.must(err)
 	_, adjustment, err := d.Invoicer.Adjust(ctx, owner, present.ID, 0, "Credit for "+p.canary, "because of "+p.canary, decimal.New(5, 0))

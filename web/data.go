@@ -22,6 +22,7 @@ func (h *Handler) routesData(r chi.Router) {
 	h.routesConflicts(r)
 	h.routesDeadLetters(r)
 	h.routesHolds(r)
+	h.routesSchema(r)
 	h.routesProof(r)
 	h.routesReconcile(r)
 	h.routesUndo(r)

@@ -315,7 +315,11 @@ func (v *visit) atPresent(view *ServiceView, s subject) error {
 	if err != nil {
 		return err
 	}
-	view.Notices = append(held, p.notices(view)...)
+	schema, err := v.schemaNotices(s.Service)
+	if err != nil {
+		return err
+	}
+	view.Notices = append(append(held, schema...), p.notices(view)...)
 	view.Stats = p.stats()
 	view.Topology = p.topology()
 	view.Systems = p.systems()

@@ -1339,6 +1339,51 @@ func (e SandboxTrouble) Valid() bool {
 	}
 }
 
+// Defines values for SchemaChangeKind.
+const (
+	SchemaChangeKindAdded   SchemaChangeKind = "added"
+	SchemaChangeKindRemoved SchemaChangeKind = "removed"
+	SchemaChangeKindRetyped SchemaChangeKind = "retyped"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeKind enum.
+func (e SchemaChangeKind) Valid() bool {
+	switch e {
+	case SchemaChangeKindAdded:
+		return true
+	case SchemaChangeKindRemoved:
+		return true
+	case SchemaChangeKindRetyped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SchemaChangeState.
+const (
+	SchemaChangeStateAccepted  SchemaChangeState = "accepted"
+	SchemaChangeStateDismissed SchemaChangeState = "dismissed"
+	SchemaChangeStateOpen      SchemaChangeState = "open"
+	SchemaChangeStateOver      SchemaChangeState = "over"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeState enum.
+func (e SchemaChangeState) Valid() bool {
+	switch e {
+	case SchemaChangeStateAccepted:
+		return true
+	case SchemaChangeStateDismissed:
+		return true
+	case SchemaChangeStateOpen:
+		return true
+	case SchemaChangeStateOver:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -4855,6 +4900,56 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
+// SchemaChange defines model for SchemaChange.
+type SchemaChange struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Field The system's name of it.
+	Field   string    `json:"field"`
+	FoundAt time.Time `json:"foundAt"`
+	ID      string    `json:"id"`
+
+	// Is The type it has; empty for one that is gone.
+	Is   string           `json:"is"`
+	Kind SchemaChangeKind `json:"kind"`
+
+	// Name The service's name of it; empty when no mapping names it.
+	Name   string `json:"name"`
+	Object string `json:"object"`
+
+	// Quarantined The field is neither read nor written because of it.
+	Quarantined bool   `json:"quarantined"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// Settled Nothing more will be done about it. An accepted one is not settled until the service took it up.
+	Settled bool `json:"settled"`
+
+	// State open: it waits for somebody; over: the system is again as it was.
+	State   SchemaChangeState `json:"state"`
+	System  string            `json:"system"`
+	Version int64             `json:"version"`
+
+	// Was The type it had in the system's own word; empty for a new one.
+	Was string `json:"was"`
+}
+
+// SchemaChangeKind defines model for SchemaChange.Kind.
+type SchemaChangeKind string
+
+// SchemaChangeList defines model for SchemaChangeList.
+type SchemaChangeList struct {
+	Data    []SchemaChange `json:"data"`
+	HasMore bool           `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// SchemaChangeState open: it waits for somebody; over: the system is again as it was.
+type SchemaChangeState string
+
 // Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
@@ -5766,6 +5861,9 @@ type InRuleAction = string
 // InRun defines model for InRun.
 type InRun = string
 
+// InSchemaChange defines model for InSchemaChange.
+type InSchemaChange = string
+
 // InSecret defines model for InSecret.
 type InSecret = string
 
@@ -6478,6 +6576,18 @@ type ResumeRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AcceptSchemaChangeParams defines parameters for AcceptSchemaChange.
+type AcceptSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DismissSchemaChangeParams defines parameters for DismissSchemaChange.
+type DismissSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -6748,6 +6858,16 @@ type ListServiceRunsParams struct {
 type CreateRunParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListSchemaChangesParams defines parameters for ListSchemaChanges.
+type ListSchemaChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor            `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *SchemaChangeState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
 // ChangeRecordParams defines parameters for ChangeRecord.
@@ -8418,6 +8538,20 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
 	ResumeRun(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AcceptSchemaChange Go by it from now on
+	//
+	// The field is synced as it is now, and the object's records are read again for it. Also possible after a dismissal.
+	//
+	// Corresponds with POST /v1/schema-changes/{schemaChange}:accept (the `AcceptSchemaChange` operationId).
+	AcceptSchemaChange(ctx context.Context, schemaChange InSchemaChange, params *AcceptSchemaChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DismissSchemaChange Leave the field alone
+	//
+	// The field stays as it is, unsynced, and nobody is asked again.
+	//
+	// Corresponds with POST /v1/schema-changes/{schemaChange}:dismiss (the `DismissSchemaChange` operationId).
+	DismissSchemaChange(ctx context.Context, schemaChange InSchemaChange, params *DismissSchemaChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	//
 	// Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
@@ -8843,6 +8977,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
 	CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+	//
+	// Those in the state open wait for somebody to decide; docs/schema-changes.md says what happens meanwhile.
+	//
+	// Corresponds with GET /v1/services/{service}/schema-changes (the `ListSchemaChanges` operationId).
+	ListSchemaChanges(ctx context.Context, service InService, params *ListSchemaChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceStatus How a service does
 	//
@@ -12071,6 +12212,40 @@ func (c *Client) ResumeRun(ctx context.Context, run InRun, params *ResumeRunPara
 	return c.Client.Do(req)
 }
 
+// AcceptSchemaChange Go by it from now on
+//
+// The field is synced as it is now, and the object's records are read again for it. Also possible after a dismissal.
+//
+// Corresponds with POST /v1/schema-changes/{schemaChange}:accept (the `AcceptSchemaChange` operationId).
+func (c *Client) AcceptSchemaChange(ctx context.Context, schemaChange InSchemaChange, params *AcceptSchemaChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcceptSchemaChangeRequest(c.Server, schemaChange, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DismissSchemaChange Leave the field alone
+//
+// The field stays as it is, unsynced, and nobody is asked again.
+//
+// Corresponds with POST /v1/schema-changes/{schemaChange}:dismiss (the `DismissSchemaChange` operationId).
+func (c *Client) DismissSchemaChange(ctx context.Context, schemaChange InSchemaChange, params *DismissSchemaChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDismissSchemaChangeRequest(c.Server, schemaChange, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 //
 // Corresponds with GET /v1/schemas/connector.json (the `GetConnectorSchema` operationId).
@@ -13027,6 +13202,23 @@ func (c *Client) CreateRunWithBody(ctx context.Context, service InService, param
 // Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
 func (c *Client) CreateRun(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateRunRequest(c.Server, service, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+//
+// Those in the state open wait for somebody to decide; docs/schema-changes.md says what happens meanwhile.
+//
+// Corresponds with GET /v1/services/{service}/schema-changes (the `ListSchemaChanges` operationId).
+func (c *Client) ListSchemaChanges(ctx context.Context, service InService, params *ListSchemaChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSchemaChangesRequest(c.Server, service, params)
 	if err != nil {
 		return nil, err
 	}
@@ -20467,6 +20659,104 @@ func NewResumeRunRequest(server string, run InRun, params *ResumeRunParams) (*ht
 	return req, nil
 }
 
+// NewAcceptSchemaChangeRequest constructs an http.Request for the AcceptSchemaChange method
+func NewAcceptSchemaChangeRequest(server string, schemaChange InSchemaChange, params *AcceptSchemaChangeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "schemaChange", schemaChange, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schema-changes/%s:accept", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDismissSchemaChangeRequest constructs an http.Request for the DismissSchemaChange method
+func NewDismissSchemaChangeRequest(server string, schemaChange InSchemaChange, params *DismissSchemaChangeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "schemaChange", schemaChange, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schema-changes/%s:dismiss", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetConnectorSchemaRequest constructs an http.Request for the GetConnectorSchema method
 func NewGetConnectorSchemaRequest(server string) (*http.Request, error) {
 	var err error
@@ -23041,6 +23331,91 @@ func NewCreateRunRequestWithBody(server string, service InService, params *Creat
 
 		req.Header.Set("Idempotency-Key", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewListSchemaChangesRequest constructs an http.Request for the ListSchemaChanges method
+func NewListSchemaChangesRequest(server string, service InService, params *ListSchemaChangesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/schema-changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterState != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[state]", *params.FilterState, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -26155,6 +26530,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/runs/{run}:resume (the `ResumeRun` operationId).
 	ResumeRunWithResponse(ctx context.Context, run InRun, params *ResumeRunParams, reqEditors ...RequestEditorFn) (*ResumeRunResponse, error)
 
+	// AcceptSchemaChangeWithResponse Go by it from now on
+	//
+	// The field is synced as it is now, and the object's records are read again for it. Also possible after a dismissal.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schema-changes/{schemaChange}:accept (the `AcceptSchemaChange` operationId).
+	AcceptSchemaChangeWithResponse(ctx context.Context, schemaChange InSchemaChange, params *AcceptSchemaChangeParams, reqEditors ...RequestEditorFn) (*AcceptSchemaChangeResponse, error)
+
+	// DismissSchemaChangeWithResponse Leave the field alone
+	//
+	// The field stays as it is, unsynced, and nobody is asked again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schema-changes/{schemaChange}:dismiss (the `DismissSchemaChange` operationId).
+	DismissSchemaChangeWithResponse(ctx context.Context, schemaChange InSchemaChange, params *DismissSchemaChangeParams, reqEditors ...RequestEditorFn) (*DismissSchemaChangeResponse, error)
+
 	// GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -26636,6 +27029,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/services/{service}/runs (the `CreateRun` operationId).
 	CreateRunWithResponse(ctx context.Context, service InService, params *CreateRunParams, body CreateRunJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRunResponse, error)
+
+	// ListSchemaChangesWithResponse Fields that came, went or changed their type in the service's systems, newest first
+	//
+	// Those in the state open wait for somebody to decide; docs/schema-changes.md says what happens meanwhile.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/schema-changes (the `ListSchemaChanges` operationId).
+	ListSchemaChangesWithResponse(ctx context.Context, service InService, params *ListSchemaChangesParams, reqEditors ...RequestEditorFn) (*ListSchemaChangesResponse, error)
 
 	// GetServiceStatusWithResponse How a service does
 	//
@@ -33669,6 +34071,116 @@ func (r ResumeRunResponse) ContentType() string {
 	return ""
 }
 
+// AcceptSchemaChangeResponseDefaultHeaders the declared response headers of an HTTP default response for AcceptSchemaChange
+type AcceptSchemaChangeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type AcceptSchemaChangeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SchemaChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AcceptSchemaChangeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AcceptSchemaChangeResponse) GetJSON200() *SchemaChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AcceptSchemaChangeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AcceptSchemaChangeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AcceptSchemaChangeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcceptSchemaChangeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AcceptSchemaChangeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DismissSchemaChangeResponseDefaultHeaders the declared response headers of an HTTP default response for DismissSchemaChange
+type DismissSchemaChangeResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type DismissSchemaChangeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SchemaChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DismissSchemaChangeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DismissSchemaChangeResponse) GetJSON200() *SchemaChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DismissSchemaChangeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DismissSchemaChangeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DismissSchemaChangeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DismissSchemaChangeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DismissSchemaChangeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetConnectorSchemaResponseDefaultHeaders the declared response headers of an HTTP default response for GetConnectorSchema
 type GetConnectorSchemaResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -36032,6 +36544,61 @@ func (r CreateRunResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateRunResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSchemaChangesResponseDefaultHeaders the declared response headers of an HTTP default response for ListSchemaChanges
+type ListSchemaChangesResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ListSchemaChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SchemaChangeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSchemaChangesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSchemaChangesResponse) GetJSON200() *SchemaChangeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSchemaChangesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSchemaChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSchemaChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSchemaChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSchemaChangesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -40334,6 +40901,36 @@ func (c *ClientWithResponses) ResumeRunWithResponse(ctx context.Context, run InR
 	return ParseResumeRunResponse(rsp)
 }
 
+// AcceptSchemaChangeWithResponse Go by it from now on
+//
+// The field is synced as it is now, and the object's records are read again for it. Also possible after a dismissal.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schema-changes/{schemaChange}:accept (the `AcceptSchemaChange` operationId).
+func (c *ClientWithResponses) AcceptSchemaChangeWithResponse(ctx context.Context, schemaChange InSchemaChange, params *AcceptSchemaChangeParams, reqEditors ...RequestEditorFn) (*AcceptSchemaChangeResponse, error) {
+	rsp, err := c.AcceptSchemaChange(ctx, schemaChange, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcceptSchemaChangeResponse(rsp)
+}
+
+// DismissSchemaChangeWithResponse Leave the field alone
+//
+// The field stays as it is, unsynced, and nobody is asked again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schema-changes/{schemaChange}:dismiss (the `DismissSchemaChange` operationId).
+func (c *ClientWithResponses) DismissSchemaChangeWithResponse(ctx context.Context, schemaChange InSchemaChange, params *DismissSchemaChangeParams, reqEditors ...RequestEditorFn) (*DismissSchemaChangeResponse, error) {
+	rsp, err := c.DismissSchemaChange(ctx, schemaChange, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDismissSchemaChangeResponse(rsp)
+}
+
 // GetConnectorSchemaWithResponse The JSON Schema of a connector's manifest, for editors
 //
 // Returns a wrapper object for the known response body format(s).
@@ -41138,6 +41735,21 @@ func (c *ClientWithResponses) CreateRunWithResponse(ctx context.Context, service
 		return nil, err
 	}
 	return ParseCreateRunResponse(rsp)
+}
+
+// ListSchemaChangesWithResponse Fields that came, went or changed their type in the service's systems, newest first
+//
+// Those in the state open wait for somebody to decide; docs/schema-changes.md says what happens meanwhile.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/schema-changes (the `ListSchemaChanges` operationId).
+func (c *ClientWithResponses) ListSchemaChangesWithResponse(ctx context.Context, service InService, params *ListSchemaChangesParams, reqEditors ...RequestEditorFn) (*ListSchemaChangesResponse, error) {
+	rsp, err := c.ListSchemaChanges(ctx, service, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSchemaChangesResponse(rsp)
 }
 
 // GetServiceStatusWithResponse How a service does
@@ -47613,6 +48225,98 @@ func ParseResumeRunResponse(rsp *http.Response) (*ResumeRunResponse, error) {
 	return response, nil
 }
 
+// ParseAcceptSchemaChangeResponse parses an HTTP response from a AcceptSchemaChangeWithResponse call
+func ParseAcceptSchemaChangeResponse(rsp *http.Response) (*AcceptSchemaChangeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcceptSchemaChangeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SchemaChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers AcceptSchemaChangeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDismissSchemaChangeResponse parses an HTTP response from a DismissSchemaChangeWithResponse call
+func ParseDismissSchemaChangeResponse(rsp *http.Response) (*DismissSchemaChangeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DismissSchemaChangeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SchemaChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DismissSchemaChangeResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetConnectorSchemaResponse parses an HTTP response from a GetConnectorSchemaWithResponse call
 func ParseGetConnectorSchemaResponse(rsp *http.Response) (*GetConnectorSchemaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -49666,6 +50370,52 @@ func ParseCreateRunResponse(rsp *http.Response) (*CreateRunResponse, error) {
 		response.Headers202 = &headers
 	case true:
 		var headers CreateRunResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSchemaChangesResponse parses an HTTP response from a ListSchemaChangesWithResponse call
+func ParseListSchemaChangesResponse(rsp *http.Response) (*ListSchemaChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSchemaChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SchemaChangeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListSchemaChangesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

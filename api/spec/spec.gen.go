@@ -94,27 +94,6 @@ func (e ConnectionState) Valid() bool {
 	}
 }
 
-// Defines values for ConnectionSubscriptionState.
-const (
-	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
-	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
-	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
-)
-
-// Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
-func (e ConnectionSubscriptionState) Valid() bool {
-	switch e {
-	case ConnectionSubscriptionStateActive:
-		return true
-	case ConnectionSubscriptionStateAsking:
-		return true
-	case ConnectionSubscriptionStateFailing:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ConnectorClass.
 const (
 	ConnectorClassPremium  ConnectorClass = "premium"
@@ -234,19 +213,19 @@ func (e DeadLetterState) Valid() bool {
 
 // Defines values for DifferenceKind.
 const (
-	Added   DifferenceKind = "added"
-	Changed DifferenceKind = "changed"
-	Removed DifferenceKind = "removed"
+	DifferenceKindAdded   DifferenceKind = "added"
+	DifferenceKindChanged DifferenceKind = "changed"
+	DifferenceKindRemoved DifferenceKind = "removed"
 )
 
 // Valid indicates whether the value is a known member of the DifferenceKind enum.
 func (e DifferenceKind) Valid() bool {
 	switch e {
-	case Added:
+	case DifferenceKindAdded:
 		return true
-	case Changed:
+	case DifferenceKindChanged:
 		return true
-	case Removed:
+	case DifferenceKindRemoved:
 		return true
 	default:
 		return false
@@ -1312,6 +1291,51 @@ func (e SandboxTrouble) Valid() bool {
 	}
 }
 
+// Defines values for SchemaChangeKind.
+const (
+	SchemaChangeKindAdded   SchemaChangeKind = "added"
+	SchemaChangeKindRemoved SchemaChangeKind = "removed"
+	SchemaChangeKindRetyped SchemaChangeKind = "retyped"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeKind enum.
+func (e SchemaChangeKind) Valid() bool {
+	switch e {
+	case SchemaChangeKindAdded:
+		return true
+	case SchemaChangeKindRemoved:
+		return true
+	case SchemaChangeKindRetyped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SchemaChangeState.
+const (
+	SchemaChangeStateAccepted  SchemaChangeState = "accepted"
+	SchemaChangeStateDismissed SchemaChangeState = "dismissed"
+	SchemaChangeStateOpen      SchemaChangeState = "open"
+	SchemaChangeStateOver      SchemaChangeState = "over"
+)
+
+// Valid indicates whether the value is a known member of the SchemaChangeState enum.
+func (e SchemaChangeState) Valid() bool {
+	switch e {
+	case SchemaChangeStateAccepted:
+		return true
+	case SchemaChangeStateDismissed:
+		return true
+	case SchemaChangeStateOpen:
+		return true
+	case SchemaChangeStateOver:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	ScopeAdmin       Scope = "admin"
@@ -2290,12 +2314,9 @@ type Connection struct {
 	Service nullable.Nullable[string] `json:"service"`
 
 	// Settings Those that are not secret. ${NAME} stands for a secret.
-	Settings map[string]string `json:"settings"`
-	State    ConnectionState   `json:"state"`
-
-	// Subscription Our request to the vendor to tell of changes; only for a single connection. Null where nobody listens.
-	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription,omitempty"`
-	UpdatedAt    time.Time                                 `json:"updatedAt"`
+	Settings  map[string]string `json:"settings"`
+	State     ConnectionState   `json:"state"`
+	UpdatedAt time.Time         `json:"updatedAt"`
 
 	// UsedBy Names of the services that use it; only for a single connection.
 	UsedBy  *[]string `json:"usedBy,omitempty"`
@@ -2402,30 +2423,6 @@ type ConnectionSpell struct {
 
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
-
-// ConnectionSubscription defines model for ConnectionSubscription.
-type ConnectionSubscription struct {
-	// Callback Where the vendor sends its messages.
-	Callback string `json:"callback"`
-
-	// Reason Why asking last failed, for people; empty when it did not.
-	Reason string `json:"reason"`
-
-	// RenewAt When the vendor is asked again: in time before the end, or some minutes after asking failed.
-	RenewAt nullable.Nullable[time.Time] `json:"renewAt"`
-
-	// Since Since when the vendor tells; null until it first agreed.
-	Since nullable.Nullable[time.Time] `json:"since"`
-
-	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
-	State ConnectionSubscriptionState `json:"state"`
-
-	// Until When it ends unless it is renewed; null is never.
-	Until nullable.Nullable[time.Time] `json:"until"`
-}
-
-// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
-type ConnectionSubscriptionState string
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {
@@ -4739,6 +4736,56 @@ type SandboxTable struct {
 // SandboxTrouble defines model for SandboxTrouble.
 type SandboxTrouble string
 
+// SchemaChange defines model for SchemaChange.
+type SchemaChange struct {
+	DecidedAt nullable.Nullable[time.Time] `json:"decidedAt"`
+	DecidedBy string                       `json:"decidedBy"`
+
+	// Field The system's name of it.
+	Field   string    `json:"field"`
+	FoundAt time.Time `json:"foundAt"`
+	ID      string    `json:"id"`
+
+	// Is The type it has; empty for one that is gone.
+	Is   string           `json:"is"`
+	Kind SchemaChangeKind `json:"kind"`
+
+	// Name The service's name of it; empty when no mapping names it.
+	Name   string `json:"name"`
+	Object string `json:"object"`
+
+	// Quarantined The field is neither read nor written because of it.
+	Quarantined bool   `json:"quarantined"`
+	Service     string `json:"service"`
+	ServiceName string `json:"serviceName"`
+
+	// Settled Nothing more will be done about it. An accepted one is not settled until the service took it up.
+	Settled bool `json:"settled"`
+
+	// State open: it waits for somebody; over: the system is again as it was.
+	State   SchemaChangeState `json:"state"`
+	System  string            `json:"system"`
+	Version int64             `json:"version"`
+
+	// Was The type it had in the system's own word; empty for a new one.
+	Was string `json:"was"`
+}
+
+// SchemaChangeKind defines model for SchemaChange.Kind.
+type SchemaChangeKind string
+
+// SchemaChangeList defines model for SchemaChangeList.
+type SchemaChangeList struct {
+	Data    []SchemaChange `json:"data"`
+	HasMore bool           `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
+// SchemaChangeState open: it waits for somebody; over: the system is again as it was.
+type SchemaChangeState string
+
 // Scope `operator` is for those who run the installation, and only they can give it.
 type Scope string
 
@@ -5647,6 +5694,9 @@ type InRuleAction = string
 // InRun defines model for InRun.
 type InRun = string
 
+// InSchemaChange defines model for InSchemaChange.
+type InSchemaChange = string
+
 // InSecret defines model for InSecret.
 type InSecret = string
 
@@ -6335,6 +6385,18 @@ type ResumeRunParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AcceptSchemaChangeParams defines parameters for AcceptSchemaChange.
+type AcceptSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DismissSchemaChangeParams defines parameters for DismissSchemaChange.
+type DismissSchemaChangeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Limit At most so many.
@@ -6605,6 +6667,16 @@ type ListServiceRunsParams struct {
 type CreateRunParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListSchemaChangesParams defines parameters for ListSchemaChanges.
+type ListSchemaChangesParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor      *Cursor            `form:"cursor,omitempty" json:"cursor,omitempty"`
+	FilterState *SchemaChangeState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
 // ChangeRecordParams defines parameters for ChangeRecord.
@@ -7300,6 +7372,12 @@ type ServerInterface interface {
 	// ResumeRun Go on with a backfill
 	// (POST /v1/runs/{run}:resume)
 	ResumeRun(w http.ResponseWriter, r *http.Request, run InRun, params ResumeRunParams)
+	// AcceptSchemaChange Go by it from now on
+	// (POST /v1/schema-changes/{schemaChange}:accept)
+	AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams)
+	// DismissSchemaChange Leave the field alone
+	// (POST /v1/schema-changes/{schemaChange}:dismiss)
+	DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(w http.ResponseWriter, r *http.Request)
@@ -7423,6 +7501,9 @@ type ServerInterface interface {
 	// CreateRun Run a service now
 	// (POST /v1/services/{service}/runs)
 	CreateRun(w http.ResponseWriter, r *http.Request, service InService, params CreateRunParams)
+	// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+	// (GET /v1/services/{service}/schema-changes)
+	ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams)
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService)
@@ -8209,6 +8290,18 @@ func (_ Unimplemented) ResumeRun(w http.ResponseWriter, r *http.Request, run InR
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AcceptSchemaChange Go by it from now on
+// (POST /v1/schema-changes/{schemaChange}:accept)
+func (_ Unimplemented) AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DismissSchemaChange Leave the field alone
+// (POST /v1/schema-changes/{schemaChange}:dismiss)
+func (_ Unimplemented) DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 // (GET /v1/schemas/connector.json)
 func (_ Unimplemented) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
@@ -8452,6 +8545,12 @@ func (_ Unimplemented) ListServiceRuns(w http.ResponseWriter, r *http.Request, s
 // CreateRun Run a service now
 // (POST /v1/services/{service}/runs)
 func (_ Unimplemented) CreateRun(w http.ResponseWriter, r *http.Request, service InService, params CreateRunParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+// (GET /v1/services/{service}/schema-changes)
+func (_ Unimplemented) ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -13884,6 +13983,106 @@ func (siw *ServerInterfaceWrapper) ResumeRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// AcceptSchemaChange operation middleware
+func (siw *ServerInterfaceWrapper) AcceptSchemaChange(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schemaChange" -------------
+	var schemaChange InSchemaChange
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schemaChange", chi.URLParam(r, "schemaChange"), &schemaChange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schemaChange", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AcceptSchemaChangeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcceptSchemaChange(w, r, schemaChange, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissSchemaChange operation middleware
+func (siw *ServerInterfaceWrapper) DismissSchemaChange(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schemaChange" -------------
+	var schemaChange InSchemaChange
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schemaChange", chi.URLParam(r, "schemaChange"), &schemaChange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schemaChange", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissSchemaChangeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissSchemaChange(w, r, schemaChange, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConnectorSchema operation middleware
 func (siw *ServerInterfaceWrapper) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 
@@ -16073,6 +16272,74 @@ func (siw *ServerInterfaceWrapper) CreateRun(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ListSchemaChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListSchemaChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSchemaChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[state]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[state]", r.URL.Query(), &params.FilterState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[state]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[state]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSchemaChanges(w, r, service, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceStatus operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *http.Request) {
 
@@ -17751,6 +18018,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/schema-changes/{schemaChange}:accept", wrapper.AcceptSchemaChange)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/schema-changes/{schemaChange}:dismiss", wrapper.DismissSchemaChange)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates", wrapper.ListDuplicates)
 	})
 	r.Group(func(r chi.Router) {
@@ -18116,6 +18392,8 @@ type RuleActionJSONResponse RuleAction
 type RunJSONResponse Run
 
 type RunListJSONResponse RunList
+
+type SchemaChangeJSONResponse SchemaChange
 
 type ServiceResponseHeaders struct {
 	ETag string
@@ -23318,6 +23596,94 @@ func (response ResumeRundefaultApplicationProblemPlusJSONResponse) VisitResumeRu
 	return err
 }
 
+type AcceptSchemaChangeRequestObject struct {
+	SchemaChange InSchemaChange `json:"schemaChange"`
+	Params       AcceptSchemaChangeParams
+}
+
+type AcceptSchemaChangeResponseObject interface {
+	VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error
+}
+
+type AcceptSchemaChange200JSONResponse struct{ SchemaChangeJSONResponse }
+
+func (response AcceptSchemaChange200JSONResponse) VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptSchemaChangedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response AcceptSchemaChangedefaultApplicationProblemPlusJSONResponse) VisitAcceptSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissSchemaChangeRequestObject struct {
+	SchemaChange InSchemaChange `json:"schemaChange"`
+	Params       DismissSchemaChangeParams
+}
+
+type DismissSchemaChangeResponseObject interface {
+	VisitDismissSchemaChangeResponse(w http.ResponseWriter) error
+}
+
+type DismissSchemaChange200JSONResponse struct{ SchemaChangeJSONResponse }
+
+func (response DismissSchemaChange200JSONResponse) VisitDismissSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissSchemaChangedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DismissSchemaChangedefaultApplicationProblemPlusJSONResponse) VisitDismissSchemaChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConnectorSchemaRequestObject struct {
 }
 
@@ -25310,6 +25676,50 @@ func (response CreateRundefaultApplicationProblemPlusJSONResponse) VisitCreateRu
 	return err
 }
 
+type ListSchemaChangesRequestObject struct {
+	Service InService `json:"service"`
+	Params  ListSchemaChangesParams
+}
+
+type ListSchemaChangesResponseObject interface {
+	VisitListSchemaChangesResponse(w http.ResponseWriter) error
+}
+
+type ListSchemaChanges200JSONResponse SchemaChangeList
+
+func (response ListSchemaChanges200JSONResponse) VisitListSchemaChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSchemaChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListSchemaChangesdefaultApplicationProblemPlusJSONResponse) VisitListSchemaChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceStatusRequestObject struct {
 	Service InService `json:"service"`
 }
@@ -27280,6 +27690,12 @@ type StrictServerInterface interface {
 	// ResumeRun Go on with a backfill
 	// (POST /v1/runs/{run}:resume)
 	ResumeRun(ctx context.Context, request ResumeRunRequestObject) (ResumeRunResponseObject, error)
+	// AcceptSchemaChange Go by it from now on
+	// (POST /v1/schema-changes/{schemaChange}:accept)
+	AcceptSchemaChange(ctx context.Context, request AcceptSchemaChangeRequestObject) (AcceptSchemaChangeResponseObject, error)
+	// DismissSchemaChange Leave the field alone
+	// (POST /v1/schema-changes/{schemaChange}:dismiss)
+	DismissSchemaChange(ctx context.Context, request DismissSchemaChangeRequestObject) (DismissSchemaChangeResponseObject, error)
 	// GetConnectorSchema The JSON Schema of a connector's manifest, for editors
 	// (GET /v1/schemas/connector.json)
 	GetConnectorSchema(ctx context.Context, request GetConnectorSchemaRequestObject) (GetConnectorSchemaResponseObject, error)
@@ -27403,6 +27819,9 @@ type StrictServerInterface interface {
 	// CreateRun Run a service now
 	// (POST /v1/services/{service}/runs)
 	CreateRun(ctx context.Context, request CreateRunRequestObject) (CreateRunResponseObject, error)
+	// ListSchemaChanges Fields that came, went or changed their type in the service's systems, newest first
+	// (GET /v1/services/{service}/schema-changes)
+	ListSchemaChanges(ctx context.Context, request ListSchemaChangesRequestObject) (ListSchemaChangesResponseObject, error)
 	// GetServiceStatus How a service does
 	// (GET /v1/services/{service}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
@@ -30805,6 +31224,60 @@ func (sh *strictHandler) ResumeRun(w http.ResponseWriter, r *http.Request, run I
 	}
 }
 
+// AcceptSchemaChange operation middleware
+func (sh *strictHandler) AcceptSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params AcceptSchemaChangeParams) {
+	var request AcceptSchemaChangeRequestObject
+
+	request.SchemaChange = schemaChange
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptSchemaChange(ctx, request.(AcceptSchemaChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptSchemaChange")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcceptSchemaChangeResponseObject); ok {
+		if err := validResponse.VisitAcceptSchemaChangeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissSchemaChange operation middleware
+func (sh *strictHandler) DismissSchemaChange(w http.ResponseWriter, r *http.Request, schemaChange InSchemaChange, params DismissSchemaChangeParams) {
+	var request DismissSchemaChangeRequestObject
+
+	request.SchemaChange = schemaChange
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissSchemaChange(ctx, request.(DismissSchemaChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissSchemaChange")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissSchemaChangeResponseObject); ok {
+		if err := validResponse.VisitDismissSchemaChangeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConnectorSchema operation middleware
 func (sh *strictHandler) GetConnectorSchema(w http.ResponseWriter, r *http.Request) {
 	var request GetConnectorSchemaRequestObject
@@ -32018,6 +32491,33 @@ func (sh *strictHandler) CreateRun(w http.ResponseWriter, r *http.Request, servi
 	}
 }
 
+// ListSchemaChanges operation middleware
+func (sh *strictHandler) ListSchemaChanges(w http.ResponseWriter, r *http.Request, service InService, params ListSchemaChangesParams) {
+	var request ListSchemaChangesRequestObject
+
+	request.Service = service
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSchemaChanges(ctx, request.(ListSchemaChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSchemaChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSchemaChangesResponseObject); ok {
+		if err := validResponse.VisitListSchemaChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetServiceStatus operation middleware
 func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request, service InService) {
 	var request GetServiceStatusRequestObject
@@ -33035,940 +33535,947 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/d9w2ki/6r+D0m3Oyey+lSLKdTKQf7lXseOM7ju21ncl5m/jGaBLdjYgNMASodo+P//d3UAWAIAmw",
-	"yZaSGZ+3+8NOrCYJoFAo1NdPfVzkcltJwYRWi8uPiw2jBavhP797S9fmfwum8ppXmkuxuFy83TByy2rF",
-	"pcjIStbk2erkB6rzDaGiMP94IQXDv5wuskXNfm94zYrFpa4bli1UvmFbaj6r9xVbXC6UrrlYLz59yhbP",
-	"ZU5xlP6gP21YzYjeMCLYjugNF2vC1bzvf8oWFa3plmm7vsdNrWQdX+F7wT5ofOA9kSsYuqJrRpZsJWuW",
-	"kR3XG/iroltGVrw0XzUT4uYTvzes3i+yhaBbM4ccRwpnt6UfnjOx1pvF5cXZ2VkWIcdT+OjrRrzRVLPY",
-	"PKVihAtCxd7OUTGizMMwE/ahKmXBFpcrWioWnxlO/Gd46V1nglyzLZDpLzVbLS4X/8+XLaN8iY+pL/3k",
-	"PvkF0Lqm+2D+b1h9y3MWJzMviKyJmYtZACUKH07R0c0Wn3o3QtAYPZ8VbFtJzUS+/xvbDyd0TW4YEHIv",
-	"m5rkG8lzBhyuN1wRw2hM6YyoxvC6IpTUVBRyS3788dmTU/KGCU3omnKBvMF1Bvxh3yMbqoiQRLFcioKw",
-	"1YrlGo7MmmnVchIVasdqTwA8ji0FgjWcmEWMHYCQIo8eZYstF+7f54fp8xLIQssj6fTPI8gdCLACsRVn",
-	"VSMNid5QTXbUrJIWmeHd9//jPax9t6Ga3bKacJh7zU7JT1xvZKMJ17AaXIj5/eHFXzNY6cPzC7LbMGEe",
-	"4YYamuRNXQPhxJ5sZc3SC7did6aMtWtM7+4xa726r5WMz9zcLIkduhbBpPeyIRt6y67Ig7OH4bSU5mXp",
-	"JjY2n/YOmz6pN5pGLpP3/+P9JZGi3OM8gFxIIcHInmkknTR/33HFjpgUE812cfnz4n8s3kWZWlwXvzVK",
-	"b5nQ8d2m/vcvFOGFn0JF9aadQPvUXI4T1xWPClwz+A3bj46Kr84d8dumWLPEcpfw29ig+MTsQR9LsSp5",
-	"nhg2t7+ODeyeOWZowfK47mQHt7/D8O7STU/Dfe3IiaTUqtz9/IUi5nUzESoILTlV5kbhenxKoETNnVFT",
-	"pclifhvfEXj7uEEfg/YVH7hgoyPCq7NHrVnBU+wHv40uFd8+btAXUrOxgc2NwA6PDp+ZO4MnjBbPmdYs",
-	"wXQFowUp4YGxGRTtZ2bPgKu8ZhUVeULKFe0Do1MIvjN7Dk1V8pymtqGifHz1/vW5A38vyyI+5kaWxdiY",
-	"5vfZwz0Tt1zTtKjj/vexodunjpmATBs0+OOBoeH9ueM+5yIxaMnF6Ijm99nD/cC2y9SJ2sJvY0PiE7MH",
-	"fW2MgZyXfGSD684zY5PoPnnUZOoiPYkamRtUY64VWEXWGld7pdl2ZFp1ccR0brkaoQr++oUiojG0Tw5u",
-	"v3LAcuRbo1VenD/8+uFfH3z18GuwnvCPre3EhWZrVrsJNiW7HlFCaH5ww9ovzKZOkyJMc2DI+WO9YXmd",
-	"0i4V/GZ2gW5Z6yx4/PqHX9++/Nt3LxLTwNeOmMmIc8W6SaZofPbRY8d/VdIE9auSjpJfBR+YPTgcssTa",
-	"4TdcOhfoTfDkKGTebEMLsDcn/O7c6bxlgqZMLA2/jRECn5g96E9suZHy5gkr+S2rU9qH/XVs/F3vQ0dO",
-	"5DtRVJKnyMDsrxMm4j8004XMtzEN+FqTrVSaKEm2VOxT/sUS3g5HKNiKNqVeXF48yhYrWW+pRrn34GKR",
-	"tXLy/OzsoIB8zW6ZaNgPUuiNGk7xe7mDuZEtPIC+sqpmiglNpDCqRV42BSuuiPO10KUKubi3GPzOIirX",
-	"zy8OzxePV2Smzwqw1fCYqIwoVtGaalaQ5Z7kcrul6orQsgwnCe4jWpbvpzqm7dfjLum+r3fUsQfb9Axf",
-	"PQ88w85R/Qk5jCn9rSw4gwGeWAlh/juXQtv/pBUqyVyKL39TeM+xD3RblSCCnRQFc1XTXMP0HRl//hga",
-	"1sbi2Z4US7N5Bf5rkS3k8jdmXrv8uf1E69WppNLrmqnfy8WnrPc1tZFV8Dnzz973GqXlltXhB7d7+Na7",
-	"TyGVx/z9ni6GaiE19nRbdqjhiHFJ3EJ+EZYUl78IQk7IR15ckrzeZuAJuCTt6rLAXwGPnBTLjNi1XJKf",
-	"3RfffQq+ZFbsPgXr6n7F0qfzGUcR853FgdBR3wVul+fvEnPL/J83L18YRv9/r394nhFqZc7Fo6/I3/i3",
-	"p+ZR9aV978TfQduC4LeXTIGP/P2Xt+ee4C4gYrjtPeEKFE38cRj9+pQtfqCCr5iaybhLqtiPdWlMMq0r",
-	"dfnll4Zcp/aJ01xuv6QVB4HnPn8eMNfHBa01z0s8Ozdsb/iNF4t3hnCq2W6puZkW1/YhIzxkU8OWmEVo",
-	"roFjXtq/LdojbP7VYU5aFBw9169qWbFaw4HFe8G+hNOawKFuMZfk/BeBjGMG/EXAhC6Jm8985gjdXG6U",
-	"qQzi31VfIoMe4BD//EQeAXGnKikUblfotZzHMYvL8wfZIpdl2UohLfObX0t2y0oj+wqW84IV38LuF5Q8",
-	"l7espKBnrjgrCxD71NB77+Xgqvz17Ktvdg9++8dqdV6fnZ2dnz08s/+3NiKtYoIV1+Yavji7+Ork/Pzk",
-	"4sHb87PLs7PLs/P/ggVTmPDisWyEvZY2VKDFhSad+Y/xYfDJt5Y13/ztx5Nz+KuS5W1k+HMY/gyHV6Ax",
-	"nF9kwY2gbg8MaB994Z0ETGhZ70/UXuTmZ14wvERofOkwdsFKps1W25tVMSbGSGVV3cvFjtZsIxvF8A65",
-	"pWVj9vfi07tsoTD87Bdv3tPmwl/v8RQ1tDTvYFLA4vIiW+y4EKzuf3fyNeN5MnK6Ql+6Ye9IwkLs0/ax",
-	"L+EZ+GzXRzud9enWsNXiUjRladjfvL94fv3ji8ffn1ycXXy9yBZ5zYw+dD2yU/YROBqNqsd5AyNW+d4N",
-	"ykSBX8d/bumHV6x29sc5/OE1K9gWaObUHqsPXj7IFhWrc1js4uJskS2MkQY6QlVSbZTcE6VprVltVAV/",
-	"msDTRBuRb0hOtxXlazTZCsa2huUetpL8OT4mVyvwAd3SkhdPa7lNkwMe+VFoXuIzX5+cfXXy4OztxYV7",
-	"Zgbz+H1Nsk/BTs0Hu77r+SzQ/tfi4vTRWWenFo0qFp+8DHR7ZZU9Mb7hzkd4uVjyA/IQvT3u8363Xjaa",
-	"rhmRaPvqDa/x3OJRLmq60uGZPc8Wu5przcS3YER2hMzZo7dn37R7tZzEs1aP74j9T9M3sd2Z1Ca2cQVC",
-	"lY877+4kE7qhhOkMYaUAXhqnXAA7j1+ABa/9tcnNSXKxm6qGnT+/+IR/G78/8Wnz71rpMYEDjFeUv4/v",
-	"Gihv/roraeSbwVW3ZUrRNXO+HjMVF/2ngRvSamRmsrJo0CySlWGiSrHa8GFF96WkRbD8xbbBOPdN4yf0",
-	"KeDv4DK3nN+A6AHt7F4vXn/7FTW/ZSK8NZWWNVvVEtwUugZd9Dy8CacbVi3jJfg9iGKB7OrFnGYIL6X4",
-	"WrDirUQydhQ4K3hAecN1X5xdPDw5Pzs5v3h71tE0gLPbSyhkdWBvI/yZMHtwcnZ6dt6yrJWZjiXVgf25",
-	"4QKeaz9oDH6luFg/E4vLn99lC0ifGIhAyyJhPGFR52KK3jdNQ1SybOx3Z7KcV+bwvJ0/OAvZ6veG5zdL",
-	"KW9Uq4p9883pN98Yqx/f4OLX8y4n1hwY32luZ2eh6maU5sDSevbi7yewr2dn551bYDq/BtyXYtj2EWTY",
-	"MEA5R7QG7Bn4VQIGTImnQ+YHboFjS7iwskXJb5hgSi0uz06/Oc8WelMzBZHKy7PTvz4yVF3JRhSHZW1T",
-	"HbBkGp1LzHJRN4uYbLMKf8lvmTNy8w0V63HV0q3tY/wOnsPjqvUB5rXhs3Nzh9/TlP52esSsNt1ZgYfg",
-	"cvH1XxefgN9zWTO3c0ffAXm9PbGc1r8FtqxeowXU1Lf8VtZTqHjMfeAPS+J0VZTXPb0nPGNvclDp5xy0",
-	"gmpqvZTxE2emScGRcA5e1xUXXG3COwAOBlgYaECM8MQcp2O4qOdcRc3C7+WOrGgNfmd7eMiO1UbZx1ln",
-	"6J12SwNyudSFGUS6k9TZgKRB6oGM2JTFtMsP7HqzCQKMlUVHq2qWJc9Pe76XUT/JWcdPYiZEYAgwF+Fq",
-	"03CQvBvh/rWpklGFJynhg9BS09JR64grCjY3cXqMPAcOCJI5ZmhQPhVSof5Bq6qWt5hN27WcHhxvOf1H",
-	"TXNGvpdVZZTCbJGXUvU29KyrkxkiNPrAMwPXxNnJ2Xn/ETA7Ovbt2elZwr5tOibx4qvUgysuaMn/0Z9e",
-	"l0Krkq5drARMqt+aLTiE2Qfz1l/M143A+8tXZkJkyUq5AwvXKq62PsOIxX/7y1fm6X8/XZibAY7bQWO6",
-	"5MJ52YYmfnJl+YbCrWDvQ/ahKqmwGufP4QeCcC8Hz4j3flo2r/F0mLU9ald9npkDKitWw0cVoZr8BZ/x",
-	"Syu5mCRJGjDYjOkGRu7CnMtf208vwDnEZdGyh/mTVFw7P4Ez0MybJ503+6tx6uabvciD6cOkndsCdFGY",
-	"5Hkw9scFE0XIJV0OBVdWZ4Zw36RZWvMt+y8pzGR+fPsYtA2q2WOK6T12TypWOzHVFTdM6zK85vAPGB+0",
-	"f+np2Si6pvCOH+nRZMHmZFZCtrmTcG9OkRdS/yALvuKsiFVmBQn3ZrQgu/7oEV8Cr8j6VUnF3x2BZoUn",
-	"Gl5qYx3aC6xo47lGEnlX5NcnZwPmqmwyCy2Kl8IK+N6+ZZgpgKGvsnzKqG5qIzjscCv/h5+NmrOVBSsN",
-	"g1n3aisGvMNVM2r+DGfLjmkP/1NZE0rM72Gs7JV9kbzFFzsMa7MG7HQm81WM6gkes8PBFepee9Msg8fm",
-	"3acBpcF7a//hsy9QsJY0v+Fijb/FRcXFuKg4H4iK88Oi4i4MgRNP8UMrcIYiKMIKr+ge6m8YzTcErS4s",
-	"eKE2GYNoegNaomcTVpOYSNM1NwJqHn90NjjBGD7RSQUPD+2UV7Vclpi7lWCTCp/4n2lnqwuN24X9qjQt",
-	"wbHKNIUwwhu5ZUtZ7C2pijALzGclkC2jYrfhJTslrxktzESxaI2KgtSsYijfavsVzLZRmoJnawGRWPwk",
-	"hGKdrWQzSp6hPXvA6Wpuj0YtLh+eX7Rb99hO2s+vDYt/CYFiVteybjMEumSYvKluJyL7CaJ9x4Qmu1qK",
-	"9Sl5eHbWqeDLqRBSkyWDErEr8vDsnAgJJOeKoJeRcGF+eIBO4bKUOwZPPgxLoTBNEsp6fxGQrseVZSXz",
-	"7KOMPDx/YP7fI7JleiOLjCj+D6ge2bKCU0j7ME9+g3tsbmNXtYvFwitZL3lh2BALrrj2XKG4yI3C+Itw",
-	"xW5X5OHFhdUqqwYYFyiQkfdI9PdE0b0iO1v7dvHXtgiaK2Kdk+aHb4iWmHLmiKauyKOzM0IJSDYiV78I",
-	"2dTw1wdESbM8M18svmOkYBUTBZGCFJJZzzoWREJWQnDDvma63p9cr6JlED9xvYHpGKZ+dPYgI9Q8SDYu",
-	"6QyrMBXRkuh6jyfgdDztAY+xXM31Pr9chSbp128vzrsWDESwu3arf+ghGNg1X2Gcs2jY4MGL9kH2e2Ok",
-	"3AOgUwmOi6xNgIZ/NELAjeIUu+l2roukgVt6mOgVuFCCqAc+DSOeh/NbUQ7zWyw6c93IHQyxNoyTCKTU",
-	"houVXRrFOCxa9pi6Z4n1KfApPowZ3YtssduA896o51aDfThHjshV0lllfrS3gBGdhYJbYJjtP4OPsMis",
-	"72Gh6qZlnofuev9r4J3xXmnuLL3/jof8dzwkFQ95F3LM/jFac+eQgfGkyw8Pumpk6ByN8OK5DxMc3IGt",
-	"uVcgwQIyisx/N2Unx2eO0Kp1b9499ddRSDV5zlgReOggQ6SzFZbIIC5KVqNKhLzdCD/twAMCm5b9SSfO",
-	"Ha+5B6udevdcBcv9/8H5Mms79sR4CrrzMvkW6d0IieukS2W8Sjq1R7OuEbtRmCX5q3flZqOJdkmWvZeo",
-	"ZHtizi/Ozs4+WQ6muT6UG2kTvj5+SjHp4w3Lb1jR4te4LOg7ZEcaZoDsSEzBWJV0fVLSes1OdE2FQhqr",
-	"u2RlrLgwNzYt+3EE3K5uHKGV/fPjbgEfJZgPVzM0aW0B2p01mNyI0fI1WguheMsNRwBzdAIlOCakQ6rF",
-	"5Zn38MN/+3xQ89/g1EDPrNU8z1xI6ixbGMMM/gO1SOuPZkbhtD9YnfDiofmlqQo7iiHThIRHsJx8oHAQ",
-	"OsS7sJnmxIZkJ/CRyHUNsfqPneUFM/3U0/jn3pbjqcY+nGXtiBl8lpZujRNpGOw8Loh7NHfdcTcjL1y0",
-	"us7E/fU5xcMNbnf3T9raVhEyV9uGqh/CyGgLE2avzBkMkAplXyPSmFwZVkBLKajznJE5E9/GMNyGtUKH",
-	"qCUSwVyz+NeNaJmokrKEaDW6bcGJKWuICBmxUmq+xRpT+5/WPdrVoNyOXrR7UNEGY8VW6oxx5hEBFUfd",
-	"xIF0LsN7C6j0qmbvfmVIFBO0gERjdKObPy2+PgWXdyRkefiItwamtZPRtTRkA3tocfQMyznbkmJzajrS",
-	"gn2oeM1Ud+iHvXShUYHyjXlmQ5UZ5tHqIneMXJXzrg/Bdq+dT+Rjuy64OB58glyL1gc/FEXmqcAnAzKD",
-	"VYb/JeAteIVkkZBZZ9lCwd52CPyxE0f9lC0wpN39wUyvm6vrrBc4IaGvqJcXkkhe7RW6BK6gVqzGsjkm",
-	"35CMFvsxL9mgdEj7n8yltqTKqJN8vQZVdcXXGFAxqvKSrxvZoPZDd5RrLtbXPiXDqEQRBQkrIVxiDShI",
-	"Ls8I/9nqSAg7aLUgrzC5LG/z397YPcPEm8edAYPQ9+X5WeCIC1Uptbj8+tPBrB5UzqzYlDv/jVQSDe7j",
-	"NbGUI4ox1Ykf2eL4XG63gFNHNdnSGyg0w8QJCCl9B+h8qG+Xe8fPR5D/64D8Fw++mrQDDx7M2oKHB/fg",
-	"4sHX3V14+KC3CztaG32uk4nS5mC1ae8Xba6ZbMqCLBmxKrchbHvCTmceyBnZceFlknK/ltSolP6TsG/X",
-	"ua02aMsoMXnpY1vnbihyYi/tQVX1cp/G9FwRakFiiKzJDYOK+8EXUK+IlfG3NYs/m3Eyl5xLdVC97Ao9",
-	"s8W1uXoe21uwr0yVXPhgEESDLZfLmhHIhrFHATBTu+TIo5+EuBjXhBY2YGIheK5sOtI/WC0xNgQYoZqR",
-	"FS1LBaFbWpakEVyrKEE6mUMTIVi/a995Y66fARKrz/UZ/84P8BBEp/GyCdEOvnq4GGIE+FSgj8OV2Psk",
-	"8otZ/eFNd2Ut+B23BPu2naPVcrpki7NHCIDY43if5zVKHCkYkJJjjQrVmtWGF/4vLX77dRHFHCgYllKN",
-	"ffcaJ+gU4BmE7NELqo0cseznsjayYGcTJY4HZ+zxfqshTpUIQU3j3QRDoCL2P2R0SDhJgt1iddHI3H52",
-	"38zgvcW72A7esH10B0uq9FPZJCCwzK9kZfMCapprVisnZVLLMu/8qBxNe99EObLlotHsiGUlZCmom/Jm",
-	"wj7GPqpyWSE3TBJFb8zjMQF02+ZwHZQqMcZ2pRluR/zMQp4LjZqQhTp0D+nRzit9LpwHpns20MsykSr2",
-	"gEXI4p0JftuWUpbMXORdz8L4AC/aJ/vUg4l2vtWOGl90VXJWBO6GqFAYxZsCC5ntghMQrKpjVE4k4JM2",
-	"0hkhojfSJn7NJrw8hehQ5HtgniWWiPkqFEDonRkXX2c9CtZW8tsWse0K8JSNQuF1SNAUSFHv0RkYu3rr",
-	"FN4ZGLfmPVRzuCaCsQL0DSnYyxWotAddk5lnSRAGqI+mwMa8TPZzRkFvyBQguk8b3jtjYlMAdZ9q9lKU",
-	"+9ix6bF/CGvmYe8632jd5e3Od7m05TAkevTYKNVsWfEjWgUplBKXizrYMtRC8W40CmpMEd1WJfvwZi9y",
-	"NaH+XcCsmKh5vtm6zg6T3gEO84bSgZV051jVbMub7eShIBHEZmBPeOFTn+7Z4sPJWp6YP564qjLch2fh",
-	"Ij61/sZ55Ktb19AMKvgcwKnD+FSeqS90Ymr3TjvnEDMbNINcn2Knoim4vnZg0F0yoRY2UFbQidVimnsY",
-	"0RvWOo8WzpqXdQTyfKpZCUNlgX7xLrWE74SuIwoy9eHmwQyoW/SoXtCS51M2y/J2Ga5z4JCCHV9cLn5T",
-	"Upy+prsfrCfjk/OnRhbDq+ifKyMuZaO+t+/1yvHYB1qwnG9peUXYttJ72yHCXVDMEDWqJQeps5FhFft9",
-	"ONp5Ri4y8oCcnp5CYFs2mqxppTp6dNqMVY11zRziGTM4bJXb4sxxQfsRvz3hSoCKPZpZkifZ7j5Uz5Z9",
-	"Pw/108z3NatkHVn5spY3iGaUVnsg7rQnVUlzNrL5P/vdD4wdw5GOyHFkRqgnrRktII0Wil3JbiNLNpHP",
-	"NsxBXITrSh48y+pzLSZk0jhvxeS+ofn3ZmafsgWsZkiBFxKzkndUubTpjBS1rCrzHxD4gVxsecuKmD7c",
-	"myGO0lI8a/fWEinGHN+ynDaKzbyPW9dKABp5ftZDjXyQHTj59jPRefleEynPUspRMse3MnBbLJvi1xlO",
-	"1QyDqPHDXjOKvvM4cnyt22YwWpYeUdehk4LSeknOMvLoLCNfPzK8cH52RizMVNyAuSefgHdx4fLatXTd",
-	"AWOWPm7gtd+ugMg/n5188+7jeXb+6NO//fLLqfvnxad//19/iREfP3UPktsyVayt1kDAptf0gu1mHpdp",
-	"7tAOxQKe6x6xg7isSY7srbK71enlvnK9gUYXvOUi/Ov5vywJIqssb67DUvPp++pTFEMGnPN+XBsbO8QH",
-	"4IUHBzp5RGOXlqXCM2MOdBB+H1miO8DfodoDShgejK6ww4orIuxlZ+54RffonUHXTC6xUR3XE245T/J3",
-	"ia186fBf+pLCAsN0N6vHpC7vcRjwsr+gjuJq7q+gMwGxa7+E+ifrbYo7sPJo75qfNntDn9NxD3uLqTAM",
-	"i7jQ6ceRD/jy6WkeIxecGfiL4huyyMKsURzLrred3xwmdPv4aZTXhiT2y5ywuEF4DL/bzt/zTIzbHsuC",
-	"Fd9hEs7ApWs3+vBWpXSjQ6SDCbQgsz2tniqWCLHqDdtjnIWua2ZUTEyMDNNGPsasY59fPQwGV6xW0IMC",
-	"o0+2T4MzURGwnNRNyYj9TNREtaUFUT+oa/NGtqBG2B55aCfYbIFLnySw3AO0u+IFy3xB4nIPb0D+9um8",
-	"WFa+KqNKYQsGM1XfHAlJ1r4vSjByzfJf498JMsUHSPJaEcjbSIbMQsDd2eErh8QbbWFLy8ZWT+fQfrTR",
-	"TrJ3Xd3BGtVtfI2dXPWYIYflFxNVP3dW3vAiKlOU6wY76SOuO2uL2DvzGh9q7g7cNy3CY9d764sPyZWF",
-	"3XBaTukccnfeMhQWjp6OEsHa/Nz83gfB8FYuBOehw2HjZoIj6RMacQYu969Askwk4XL/uimnZlkUNCLK",
-	"ngny49vHg0BxjD1tStYxlpYZuv2An3fWrneMUhBje+zNqt61MyrEc/fWBPqMSON7k7RQ/jRtOvcpO5Lx",
-	"rO4Zih6W3BrGMPWxbboHc7UF7P4c3Ixutq8ojypE01lPpXqkvN1J1yAFECPcU8P8nh61drGY8fdyR+RK",
-	"M4Gpm5hmsiU7jD77j0+Y8Kg3oe254nhnd+CEt0KvxzwO9HrSpJIuK3nLat3UYvKXjKRixRsEMzhG4FlX",
-	"g5t/Zwr9z48R5jWrytg9gZrscIdf2vbtGaGoL6KiGmqhE5ZvExmnt2+HWaLdG2PGIHF32k3VbntPnwdb",
-	"EyCiloz5ZfksSbvaDS2IltBQD1s1b8DjOHH1Lmo/9fCWbKUPT9U8RbT0k5waU7I8PZcBW5Lbb4TrsnMO",
-	"+dMyVLv3Y1wJKmUi6bdvgGHT7B1VxALDZ3hdUt02V8tLmd9ckdbu4R4URrOyPCKNzRcsppsuwpzctY6t",
-	"1qMeDNf7Yn7Wm+8rN1SUsTg6lRG8kSVAW0Tlqq+tthFEO792zaM755R+Fxm39di+J0csEB6+zJXmufrT",
-	"Fdf5Zs8TGg1WtqXRs74WqKCRjzqtLi6LrQyy2u/Ec4+WxUQCde+37iyesBwylpSF6tlteL6x8EtwDMBs",
-	"1RKYDp2UkIguFatBkCrKp94bFeX1fNqC+hRzejFp69XmfQ75MGbxcpGz6a4Law7yY2xua0kmOabBFiVT",
-	"pzLQR2K9dKkg5v3wkvlCwRXp8gtnh4A5wsLgbD1TZk5qDM24/lR7ig+cZH8IHcP4re7QfFyMhfS9o9o4",
-	"WzsMfSDdjcCCY0hRgZOE6xrxAfYJ3nogoqpjgiZBz/6eDYIoDUddX/m8FvynI5n8dwpQ51LMC1C3Lsdh",
-	"0MEV3mqyYbTUm30Gm4X7dBo3rPOa6TdMayzkGuQ00C22olP2EQulWDNywypNFMBwzTPe1IR2vGS3kSro",
-	"Gwg6g4UmxIlYhQoTatsehmRLC2Z0MK4VK1fj/goVrDse5ot6zrtzNvP0RDG0R5qekr98fHH9w3efLJaX",
-	"nan9cRFh9akuS7vS1mnZgxSlYj8hHhR8qINYOQgQ9Vf8sqk9tqGt67plopA1/IuVpWEXq2dfESnKvVs6",
-	"F+uSBXt1Sl5YnRgoB5CIJVea2Xr+oI596vlqVDym4fk4QLe0vNwoBoCHozOdxeD3lLTRiqiAUwdHtuMz",
-	"tq5e781tJWQ30aOl7EFvrqXAdaM3sub/oHFRTNVN4ubGGpT2hAD2nKHzPJpSO368LggMMZrnTCkwfNb8",
-	"lonQ5BLQG1gRLszQ+TG1Q+0MYgz200aSNYA766igtRhZwxffdATrtlEAFbriZYnlsVjXPo9YlY1IDogE",
-	"bgSEFTvhwjkUlmzNRbzWspJK8WXJDtyS5EbInXI7gCUVdhdcGtSyljsVOpC7qVXY6OvHmqfDnIRWFbH/",
-	"aSUOkMuIjERYbNUoDB4P70rtytN0vTeTa9YbTYS0a8ha6KeabVmx7wQ/uSYFL9Jj3rmQLEEAu2qEVW3Z",
-	"3M8MIf09Bqqi+8NKmd/h3hnrMXxQTAZnveXo7u5Z5muJH5JkXMR8DzrL/ap5bLTTOuK5EloUNe75hpcs",
-	"SL/uQPfmG1ZEs7TjxZlRUwZ2kglUZUTyxfH0XXPWBAHA25XRfWpWMKE5LS/NvwzdVgAPkBFKtLxhAruk",
-	"h4fT+xKNyDpCFq4oLx2yRHeaz6W8UZhGU0PTCQpnBfhxxQUgR1vlNJ7xCPEJs+NH7ffvjcSAzFwl6D/h",
-	"xcPaT/8sgghRlBdG4JVspXuOPijARWkxni+gKlaWs2xxp76ZF+8SAu/rk1rKmx94WXKVssi/lztSSgBg",
-	"tkK0lPKGmBcn+lKaCqGNpk7uR3x+aFGOKDwhJwUsG1mgn48/fvYAO4YKBInfqXFhdj/hQmf6fi4BQzvf",
-	"+0kxPTJZdIpRF3zyq0ePHnw1JlK29ENnmgCdN2iiPkKN/3QyaV5AYeCZHDV8XJimfVo2yxAO37aS+ZQt",
-	"EIx8woM1U0yr65F5cmVTtgAKvRV9NQtlZF8hmSXTe0xpQztytQjml4Q86UvJuG4RKtVh8fCIsGbxGptw",
-	"/xz2gSiIktM3crYb9xghn/CE+mBLXK4eknmD8EsjrDy2gO16g76/dU3R+Yf4A0ULOJCK0MRcFcPNpGW5",
-	"pPlNyvQJVWhQwjh0toCETHU6nt83NCCouuFibbcZkOlDb1vEXujmBHdGEWyXZKdg1lxZ8xmO2yWYVnzr",
-	"23mZJ5koMDIstw4nw8VG7IRxrkcofZ4zewYsdIbY9aaqzR1pBQI42A0RUH/FYOwxE3D81Z0ArusyHH1D",
-	"wy4QrCB7pq8AlPaWQVo3TK/jqDJkgc9YMvF2V6ko3HPgwsBDvdyD1mOebbujgKaAzI/fscWPt8yqIOZP",
-	"MR73IZO4QAF2bURpNHiUu8A0xiIBEgOaxDFQLwmFyh+lbBAmcdyajZV7DTS3qD1jZQIWT7lOJBDkgQC6",
-	"7/PBlTV65Kpzx7giBB5BpbL5gKlr7md3z4U3PXZBmvfSjrGbee/EswfNZ9wURigaS06nJaeqF8c76CPK",
-	"S6oSLjtsUQ4PgIkpSAB4ELK4ByfIPK7Bu2gltgWvi9kR9kc4WOb+OU3UcrO2ln844x3d2ygFM/xgD2tG",
-	"lkzp1kifTpx1Q2sqNEtlMVAzbX7L6j3JqSBVLbdcxSMschc2Z0s2CTOyvFEW36L1q2nXOA5fXDLosqRY",
-	"uboidAl1heiLkMrDtwEGp22EFsm7bLXjaXBF+ELUwGy2W1rvZ0Kb4R8OJXHaDvWOtVvYLjeo4+CObzzg",
-	"kyyAImy3c/Rk3Z/NJuvPymST9VtsdTaQLI3eMKHBnVTEKhOwlxqCY3o/lIo7eXHY6ZwHc3rp5zpIS4no",
-	"ed+ZIxn2hqKK6JqzguxkfRMvu4aLw/VZm1ZLFVQKRQF4RiuFbRM6p5pMqJGTN52K3e6mtNNvKXx4qy22",
-	"+cz6xi0VfMVUwjvpfoXkTPYBRG5gaF98dXH+8OGRBvuBKOy1dTm2Ebur0fArebthex+wvWFVLCLb2wW/",
-	"+FHqBrJ+eJRkfV+F7tjgOvIt1zH248EcXq+VSN06/ztxwvhCYzKyBV9OeEsRUtTaKS4nC37jioBjLXp5",
-	"LqF+WN25ILyT9NtjHWNKKZylMhMLldFw2pn1dtbruFKRosikFEBNHzt9LLLXu6m5PimElnuv1Uolf04s",
-	"xWghijwcjCeBh/LGlU+pMQVIsZEEbQ/sHlmKGSqnSh++2ZV+6p795JtgT8bT4zkrnnMRR+eDzqXJMuZ4",
-	"CvaPgmtlbWvDmeYjRIqpMCvz4G6hiQFNyJw0wG0LxT6Jf+uoff/SGYas9qFlextGhcZEMNgUeK6fs53P",
-	"FAZ8y1n9hNt+p9FkT9eGd5RJ8ClspjsHrRH4/xX0OYgM7iuoD9ADRw+OS1s37U+kPy3uAFjm9VNuJW0r",
-	"vVP3yHdK863d8t5lWdgEx2kATh7YOpY44voFDC8XL6IjhXUqgUkzJkruTyT0yx3aHbFgzkigFGGfBjJt",
-	"4BWJ3IFPm7Ik5iePhskVJtKtapkwJDd8vUlQ4YaVCQLJXbyCKYCd78/t273za3Yu5WMSfs3wfn52BT5r",
-	"N5hDiqz/aVRml2Q3XWtuHEDAKA+H4Jj9iTcjkAGpMrwt/WCBRc66/xdgjpzFNvYx9BZ/LKNFMD20pnhm",
-	"bQIq4a5Y2aOHMXpl4HRPD2WIHJlbsqUfXrH6LTRgHk7h7JJQsSeoZseP0JZ+eM0Ktq3SrE/L0rZ4VkTL",
-	"NdMbVl+RKd82h0RFpwXN0W9TL1o4qvE9rkoad8Wh9FhxrcJUGYpVTtP9b6O4CgVjW1bEY3ZptxMA2j6t",
-	"5XY698ErP06oZTjoVrfgH07VcDQOgLkCEW+3zlF5wCc9zguX1plzQKtu9meIBu4jfO4cJKSMFQn34iLz",
-	"8uVo4C78RkuU2fCzMdieZwJOVU7RkxvmCDw8kHUQ2+7ovO0u/EHdBMZbBPxRLQBuWKKVwQ3zafjkzUbu",
-	"bMt6KXJ2eqiXwIG2AP+N+//n4f7jDo+w8zNxy3UqMTzPWaWPLdKZfx7Y1oL+Hn0Wxqp1uLiNHgFuKHAf",
-	"PT1qiyw6Wo9ungG77iZWmDnlpDV1OeKss7mhsmKiCw7c1PykZm1D9QndVnA/7MJCQqUZMmAZt0iccYIF",
-	"Cz6KKzrwFK8hFhT3HYzadyMNV55pUhn7ycHZmf3GexxNKmO+eFeNTZS6xODq/ohMCLuEu1We1XFo1ETB",
-	"vyvetpkVFeWQVZGRoqYrbVael00BCQk2Km+4z1fHc70paroTpzNhtPyLRwiQGD96hcsmkgV6l1eFWup2",
-	"GTOcS5oX70NFQqY+Xj2C919Ize7cyikoNp0WG8NmTZGgWIQBRUqYyqGresnjoG1twKPLsP8BxSe7NlGR",
-	"K9WwIhtAn48ho6UTAPupbnAKjICDUQCPQuW0LmIpbREHYrtjPg17JtwYwk9MbKYVOxkt8KMPDblsIH9o",
-	"/BFphwtreUdLyfwK7+2AAIN/FnH2J4wWz5m2nshJxohW2OAYM9UA1BsS0bAcKZElE2A6Dn+FGh3LUY5t",
-	"uUBUzGjejrtZx4j0FIvd7dPp2rhc1jU0Sbd1M+YtwgUxb81Bj3zr3vahgF0txTqzGWG2zA+yxcYPNwTw",
-	"7nSBFuXvY/ZQ1IKZM2AaWnQ00ierTgpupVjd4qdE97mi+1LSYvpWT4K9THQ/MjvUqQpaM004bFYKKDMq",
-	"m5tUUSLgksoVUXuRP5ZixdentpkRl227p2XN6I3KiGryDaGQHrCl+lC5+L3GUKdkbreCoy33TgPv+NYM",
-	"9w8kn4rktlIlFtXFhjQevFJWQwzhlv3c/Nt7x51Rf3a6+JT+NmotVQfrVyNyB0iwQDSNy+b/qGVTzcD+",
-	"nYOBN1/6zhZQd5AvUe95STVLVDf+a2UTRHnQspnD6Iuw0hgUc48p7kFl6bPZZ6a33CsFPrfFT6tn65Km",
-	"heIaaz/VPXh/p2XDlANc9QBycieszmOsBeubDr/l4Px75XSzelv1iGWnP06XNN5aURvzq2MGYaJfmajx",
-	"cUBe99e4Jgow3XvyYko9YRIPyUiSn2qu2U9cqAxTwoJ/K9nUuf1vTes10/jfO8bXGw3lQobIr2oua673",
-	"Gdmyes0yQm9ZTc1/5I3SGH6fWQKZAOC7tnjecmW0MGSs0x5fGGWHLkt2+sL+x889TnnXMV/VDa9OZIW7",
-	"dQKJfMbGMcwdrYoMupQOPRMuU6M3a0xzB0u+ZrZ7Uid9I/08pEmcxnrmYQKFYdWt7XFg4Y4TGrLejPT9",
-	"sRAXORVS8BwhsratbmkRY39WG1m9Ow1QZTYyer/2E3PM4HYF0fOIR+wPafl0foeWT2ZeNauodaf2M3zC",
-	"buPd0tOIpHrhi1JTjt2XUKjSCEDKZ4XF/8taWIwNVS49bs5wCuFS3sqECjjeZSGa0AZFXR6L0AIV+oq0",
-	"Da0AiG56yajViY8KsRzyGYTHNQVIYQTrF8qmI5ASUSYcusYXyleq+MJgl3ptX1Ez9yThGviuzTcYMsLp",
-	"NJNexTXYvvTwX++0wZ3k6QtOxd/MV1tsoGdirGDABhIAcldIlC3t0qanVgCM+yhyrHXZO/oBEM5yT3zg",
-	"Z7apPlJEq+SWAe6X2gCiMOBIgIV+muqTIXJe8jbaGEwkFyPNNSZ34lCybJIHeqbhM6ulRcAZd+pqEX7H",
-	"Y3qk82Lu6BjobUnoKbDNY1vzH1ivB8TvcmKc5e7aVrSHInM9G9qqdL9HgRMgkNRdN0ErHsc91AHdnpZ0",
-	"PbcnHAyP10RfwxwJeM1SRo+6e+/Dcgtu8s/DdGsn/LpzoOdsaEdDiURDjZBcSmnh7Loia8o11hU1d2ME",
-	"/6UD1Ihjm6c81kdifLfGq8XttPoxHPEQtzN2TSdhwdGXiOMeWuUhHPBssSrpOqXtP7Goo/OM92uPXepR",
-	"S7no2QRXRDFG3n95e+653rX+N8zxfliFNm61TzXF2jWN5Nwr1QSpqIlalJHGqTX1NSVROwl/RjVmzW+Z",
-	"IlTAlYBm6QHfOxjTw28ryotLo57sZXNKtoyqpmYFpFZ4DdvvCy9OCcVE68sAPKANF/nCdgp3m/ucuUQc",
-	"T2QL+4Uo62hbyZM+L0f22nCg+JYOdqSQ7FPqVNzuX/u9jqPI19PqoTwzgfc5v4kCXD5lVDe1gwA1++HP",
-	"R6OACTAmWJUANID4nC1mkFF4rzCXptxjq4sN47Ux7U+kUCMleCscOJ5Wstkf9je7D+Djc+j7nOY3Mcra",
-	"ZcylrSFN4liFRIsjeJZUvE1qf4E+O9X3DpMJv+sYpl1e1hEmLW9ExXZTlVDKPLv71R9n9s5so+CXABHS",
-	"6ImSjbhbtlbRVPGehW171B4qTqPlJaElv2GECdmsN0RLsmToZSx8GgzC1PSAa7AeWEZF3MHg7xGEe40m",
-	"QsziyaNOvu/lDteWQYkSOTOLO++6TJK4Zv+MOK5baYDaXd/y2xj+/EtMFYVdqiivs46bCJBxNN2jg2iO",
-	"Hf5HhYA75pyz0Rxfuh0M2iI4Lglo0J6Qrrk2Gu0dlSZP2ry1u3RPQAioIyQBok0eTuHzuVN2pIOLUk5B",
-	"m2HKFEFwxZ1yYDAM0BhTG6R0V40IJK2bwAGMobbB9MXBBtPTIzd9krWTydqVjdLN7cb00H4R3krHN/1t",
-	"P5NNaQDcu0iGGo37c7ToUjClJiI76k3NlLHNJj0fCw0ugjHD740u6z5cEZ6in4cjwk33Bzhux4aQp6Vl",
-	"QVejFOr0kkHnayxEsMDXzuErsOsnWNpXrree19IRbhzCaeDHD3WFG8YqoyzU+QYx7kbSzGbFaoOgq5dY",
-	"UukTQwAYIcN/18xW0gX/OjG6zQn8wV86siwY6KhVzS1+FLaziU41fTm/jVzF6grNTDtnkm+kNJZNj2Zj",
-	"rtc0LpjHMSrR1YRJasNyX1fTex69zNOM+drvylHBw4FL/8qmWztQnQnSfWxy3nXfR7y7TRxzG8ado2zP",
-	"PWezAgpB89OjW8z0Y0CyLAjXtkcB1woq7fpN/hIwRt4b749G0NDU0y6zJB6VaW9yKo7oWbytaB0Dx3pF",
-	"eW1XuGM1I+7JiYAmKy642hxpD4L6OblBFq1nFd8MqkMDfdmTw80h/H5nUQe34j5vV9jao+tPetbO0BGL",
-	"qmaGSmjRaqHw32sp4hfId7dRZ/w1eVzKpoBfFTk/PSNM3LJSVtgn1jqfzWTN5QfOVwbPvo+hhtr2ASNu",
-	"38FyzUu5FJoJ7cANvS1dISW4FF/+1g3W9I39oeTwLs+pBXiATZ8H14qbxvnpWeKeS+eRO9jWaTLULTx0",
-	"WbDbX345VXuRl1ywX36Z0CAumH1mjU7v70RASDt+n+RZmhm/+1CVVFAEqGbV9FLB7z7QPH5xOyd4m8eL",
-	"tW8wP2ysjzp/RfMb9NOvWLfwf9uUmlfgK3NXd7bIaYUcaV/XgMqISXQOJ6C2Oc01u+VsB5WVKDaW0DII",
-	"9PItR2RADGElXNVHYjMlXd6RS0uzypxAo2+arYp6KOPubuvdDrCY7C7Fdhhu5jf+tMRg9ieCqft4V6K5",
-	"k49iwa0LPvkr8v5/Y8Hse4sxGPakPMDvLrZFRxZ2dA5pkDJKMOqIKLvM8DXMctvF6gwHFoWDZOySk9W1",
-	"rBMovN5iaPvmNIoFha+KwQS2gDXR8dyPAyUBvmXSuSqk5nkM2u8ZzCQjy0YPEk1uhNzd2wygviSmjvb2",
-	"G5/LHBHbqUc3v2bsHyzOjKta/oMFbsFY97rQSuEKXxHDG2/O+VjuD7SkHGd3aOi83I8jh+Oyj8MnHTFL",
-	"sgAneWcoaHsRtWQJDJVHE+2Up/ByykhpzYTx7vLO9d2IgtU/0Uii8ZtQ+wfdeAk417YKk2jZ4u8H7b/b",
-	"tU1ND0vZCn5qsR37npWFBV8cSl+wfiP9GLHbozaWjIX1As8Bl+KyvwybCWTN6bJECtSMJuB8fR7xNGtu",
-	"rA+Ly8UcpORDT/cjCvfbpOVpk5trmm5YOcv0TWK3IP2/QNOSC7jvcPVxlPPZRYcHCwVpX4IJtpsb8vBp",
-	"bxGHmO1enAPEll9xdHU2Wtz/CM83LukVksiJlpKsaH344sdcFiiHsyckSJPrZMR18FCRs3E+tj++3fDx",
-	"c3kPlmFwyD8Lx+v3XGlZ778Tuo5ln6c7P/vW4ojS8oUCDeqwapcl6xcUpjwvWU63rNO22Ik887lp6Ar+",
-	"pEcAFmbd5IniCejqiV4gV6RN7fyN1O02Xa4Zvb/ZQ4X7GHwOnNFGZMSc/22lzQbltmM6ygjXxZNrQpey",
-	"OVDNOwix/5bAo+gnfyN9ULpBD4h4HColHBH2xjfhbaUkAIjewG1r/2OFKmC20Bu6OyBFJ7siD+tpvJO1",
-	"C2LGpvKCxGqtFtucGLduIKdGjuV9CKTwgH8eIkmW6Xj0H5DFsolWSTy2jYw2YByiETTB/B+clk1ZjJ6W",
-	"7qi2F8cl2cq6VfVAowWdTkIrI7wLL+1VrFDRc+of5HlQsjICyCh/XKyvXKcX+13XpKn7VTDT1SWh3ct6",
-	"1dSQfBg+HIa22vYh/opuoY3xm9EjmYTmH8VsMFrmHMUtbeq4thdSIlh9opDCnB6WSD6p2W+I1SEFuwzT",
-	"ebnyQnZJ8xs0PGxWH6RyKghOxPXyf0LajTlyEeCEVHM4xz/QoKAHfRyYTA5PO36wWiMNjtguaAloz+vE",
-	"I/dH5etEYBq4Czx0u/5tMNDvUMA9l6aTdGwzCcde48k6Znfu4yaQca/Mv+YN8CbexM7Q9pLsqLGzUL1C",
-	"RfSK1KxkVLEi88fy0jFSZqGx1xxhb6Bw6orYOutOijPwIhV7EJRXhJashi8B0APfWgatqFKs8Cm53qEH",
-	"3qWdRSEmSwaGeygsfYI9zhX+Eycb1H1nCztsVG7+N4rkPwFF8v4hG2N8327tPRz3gE8+i0P/LICzSxQY",
-	"RXzXLwf+XIvPNtlpfd3WL8XaIlRVLW/xHrsjsF9eSo/LG3WjKdtHx0gYfNh3ceQlI4BuD+LLiL+jOoN2",
-	"cw5i17t7Ajt7Yk+oziwwa0WAX/ILEHP2lenmrd3px+1k4vSS26rRIxRDmSyY7yGMyilqwPAjK9YHe33e",
-	"GXkfQJOmA0U2bPKzKy5oyf9xbK5GSdcq2ZgR46Ks7lUUTz42dhOhAjRybgbCPIVL6ZuB3Pe5thNM9hKa",
-	"iofpN2EOJObcRjY11ewxnRAFcc998urCof7aFeVFRm6lUYTMZbiGBTbVMY2FYcR4qef3ctcdUdZkt9m7",
-	"v8XHn9DDeMIWt9XbzuKYdLruajf4RkDeHnCb05oCnXYCrTwLodh8CSye1+CeCG6friwI976zK4E8Qkkz",
-	"ctE+Hr0LHMQ13YNia6bBC4Ydo12vW/gMtn3e4O6vJYu1GObKLDxRnULsz/ayyVwikhvyC0V2nYBDtDvJ",
-	"ByNnaPksAYVpJ/uFMtqhW5sd4AD+JdQbHIemzz7oV0jA0TvMExdw/YIrFfuXH3FQzchv6/1Rs7ZbHtQC",
-	"DOEowAkAqEuwP3D9OlZx3cDj23hIbuJHEj2Q5UrHSFb0tJBIs5a2c+lwMbKpcQW63vvZW+nlzEuybZSG",
-	"O/IQFPKqEcUMdUAdYg5HZpLDNV3RveFf31bxflrDG4USmrrjlYdRc+fB0rJ7XEjNdL23reRpu+GKwUOG",
-	"0CATPBOaN1aNMmZ0hJ4EfZndtVJhVnrqmOpXHOOyz3hdnsNxDPkvsa+/K252l5JZG/zvkuY3p07wYF10",
-	"78tLKm5OrRZ+CbdX/+5yJr2lHZjySJcF8oGyRr3A+uNwIfAHGz6wDJM5MVn4KyBeOV3zmL70FkSHXBlu",
-	"VuG+QMkCBBpa72P8kGCc5ThRl2iU4B2GbmMruh+0SpjfdT+Q9ji0P0dhl1+HkuoleCgXA1EzEHl9yR3b",
-	"pUVIr5Fb1iGkTMGy/q3ZVhnAiWZWPc9II1SzxJbmxRXmrpMt3UOBqqzjTutEcX2i15J5eGQBoD/fFR0/",
-	"31BIYB4sGdKTLo0NshOIDiKQNbgU4E2Lu8hZm6s62R/Sz29NGi0pmDzLy6V1IoKvjwrCbAF6L+ei5ONR",
-	"0rGpGpp70KtZ/UdbuyPSdxqdC5Dahb4EvxzcHxUvjJeK96oUOjfrPfU0ndqN1M0mGzQmtd75YS5sy39d",
-	"zhnl+vvwv4E/63Nyvr1JtWuwfmt7aZnrEOLvzlu0LOPJS89pDOgCA5QYREJfvCKy5msOGXrmXzXLGa80",
-	"MYcuI/LWXl6gpZ0/IlsuGh2zNCwk6A9qItPNQabe0g8Tv9tP5/STch9xA8d2wp/9CIyqZpf25KIJxmhd",
-	"cgjUmpOtbfki3TJEarHXPte+3w5oQmhUdoO4jQrT72lRwAnrZ9zH8utL2/qi9aJGGYGLmwMJdLms9tid",
-	"vs2f6/cK30wQnm2SXwquaSzAvBNPZb2dPsYkP4VZfRBeFfmxndRGcKbGaiQ7CMlK0201I+e+B1LvdLDW",
-	"geEXlLkdaumY4PCbgaDBj4BXBVLq4Yxg0lI3SIbJulEm+4E5l14vFz8ZpRp4KRtVR2/t3ySfmXiQbqU3",
-	"o3XZXV1ULkRlq0VspMovZjzsjOS8h5vQ7stncRHiXI8BMj86mAgvxucSTZR8jw3T3kMoiKwYy8h71HTU",
-	"e5+aQYlqtldEMA7JO9zI10ZoFx0Bed9B8tqL/Negt3MIPwIs1v7ARM3zjbOdfBdWO4XEydQ1zyNlMvZu",
-	"fE51vEHxM0G2vCw5FuKrzGU3TVAeJoLcOCkzVWUwDPV3WTbbeGfUNV/T5V4zRf7t/Oz/fkPgv/994lxa",
-	"FJVIowmpWEYKRgtSAqi8mpgeo5o8Z0qtmnLsw1CAOTnlBtzbb/Yij3gisFDDMyJYT1r6ymxZO2/QMa3J",
-	"g4E7K/O0Czc067NXZ/eiJw4M1ulNEkW3SMyoL7uNLBlpBPDlyno/sHdez0I8+V8/n5188+5//tsvv5zi",
-	"f/37//rLoWaLwfs/05N/vPv44NNfDt7lw+7JscW/YLvrDpbnHBDQBIWeoROzdb+7GVyRJSvljvyD1ZJo",
-	"egPOq1WcQh/Ps/OLT55MH8+zi08JUk1Da38Qc5o4+zN88WImwKgntLNJRwq4DLl9f+MZpB7prglheln7",
-	"/FDh2pcf2QZ4ZjuFYxv9pvGPjI3Jf2+Y/dm1S4gUwtqxE4R+7HsJzO6ADS+iCjKTHMdSkWntakpTSBhh",
-	"z+1Hjx58lUUxpjptToJSvQTihXAwZW7JSWL6xuTHCokxtngJSoisr/HpT5n3lgarftil48MDUjPatwmn",
-	"0xM5I0K1109+8NnzEMjmipxdQh4h3u62cNJCzzh5hP88S3gbwl72g8G+3UOJn4a5KKLlmhlF74qchQJg",
-	"ZAJT5oCq3dCBI2sI+G4xT9I89IXv6JuhH8IVovg1YMjKzG8la+IEUzuli4PTcaAAE/nnlX3cYntG1vGC",
-	"WqAnB6uqoNKVa3WF9ZNdXCIv1Hod70fg3R6djQG6TVkFwg69ZR/04kCdHobPiezcuOq4rji8eFrLbawc",
-	"ddenyjRrGL75o9C8THnYL312DROTe3okQhr28vWmyfgt3O0CfJQ8CwXIn6SxpDSP8bV2k4fnaB3OhxLi",
-	"rz96eFCtOtoq7mTXJlbzE1tupLz5ThQA4z1zSUfez+YPXSVn5gda8RBeyl4+REOp19CjqcaWMeDmXXOB",
-	"7cLJRuuqf84vZjcosrd/qn/8i44zZngfGJnzPocH3juRKtgHDc15bQKpzbux5zutfr70/tkUzt8k/RI/",
-	"kwSjsN7h6R1hRjx6OxUTa0aY+XvSulN8Li0TpBEeUD1hB//s779USNxum6+Btp1EzYxi2xjSZOgnBV/Q",
-	"HJKsmTDXFCviHryAIWOxwyRBBdUWt+6ALxtKji23ma/EUYhsh7b4HGtGi5ei3Md/VTmNXbhP+NrY921a",
-	"BcifK3Jybhs2hGpXxH1iQaCmQfwgbpOlSbCcYO7hTqS3/R5cuS/9J//1Xbk41zea6ibieezgH8azZyHc",
-	"uKHel3WEJV0wncqx/F7uWm9tzYhiTCTaldtvvE4jihdSsJQrTkEZqMvHU4JWaiP1RE8fQPBML34wVmHx",
-	"HbwTzelfUV5ysX7DRc6OCICNRO6qDVXdiJJdKMSsaka3KbDVgxnUwAdAQ5sKd1hDjYJsxOshe/cEpvhQ",
-	"jyFwbzeFj+MhpSzPtKnKLasOWc7TqYt92dlNxyvRo+gCC3fDHUNQ2w9xGWPEw+OSKjW1VcHB220y8sHk",
-	"LvNJTIMEa5YOXDB2b81BNJhXUjwH/4DqbgntIGzc7ku/w3mAdG9X2m7xKBfdx0XmOfLzuMu6TjFwA1ND",
-	"KWW+dvHo7PQMkCvvYIi6IdC99ye59gZH7Gd68g8zU/u/J+8+nmVfpdxxx/qnGKlqprBgl32h/pmuqX9x",
-	"b1DsxM9xr3imwnShP8lfPDtelo1FVZ5BbYPPoQKPIa4dbXEmAuhGYa/twAkLuVr7IxSG43njYPxv0qa9",
-	"arm6I21SkuZBR9A8PCRoXtluTXOQ/qNeSUgoBD1Jgs6WU0GWjOQbqWA/jnVaunZSk450SYXvh3efe2fb",
-	"SE3ZrnAKM1vyQX8sqkghc/WltB9Up9uC4JNLprqNG+PD/0dN54eOi+JlzDt/DXhz6DMy5hGWqS7ZFdZ0",
-	"cEVKttLEeozVkR76BxfD69/te+8rB9x6d5Hkhj0jiT5C7t6nOkoIubMKxIlN+n53sEH6LFa6NyULP/d3",
-	"m2l2NFh6+LFXFtV56CK0AmJijp7cTTdtX9U8Z9dC7VjCtp0iLkDmQWMZdvjZcMD4VsJy7ddwOYco958N",
-	"U0c1eXWH9J7O2LyNuoskblwLolHQBuxV+SM8GyX2IcL+vU3V7GUtN7zUsZ7l16SitY+UVrVc13Qbr3cp",
-	"ArF+DA3un9qOka0iHdWauEJR3bmPHZbaAQjoLoO7UTJPzYAmYztzx64td7y7J0ja4O1YceopebthhDYF",
-	"16SUa3LDWOVu4rkZTm7INn+hd8bXNWOJwK+Rci1OElQRwNPHYJAcC7IxnNVzttIZWe47GXbTUpJdZVpf",
-	"LhVsK+N2/8BU1SzuDUqHNZIdAMCkCjMRXDsjB3PVhtPgrj89WP399PCJjzpYq5gi8kypxsJdCaktvsO9",
-	"kt2JnJltWauu4I0kv5bNehwWL1ZgS0ufqjCLfjFr2eWnmYm01RPAZl14iEi/2HB5WXg+O7O0jBXse1Ce",
-	"Axs6JoBQGjxh2sb3e1ES+M70mKu18xM7HO2H4FAAt7RgntcxrymDNBxbo6Amc9kktROaugQzOZCrGD4L",
-	"JbZOhk6ZiJW4g2Rm/HNvJpknuiPa4e27R13dzfVz8oq+hf4vf9Ylny2aCdIhZYQ19syO6QY78TjMO+2r",
-	"jT5Ds20VjqzUMdYVK1fDGrojbt9US3moKaaCr5iCFv6NYtBHCoNmtudCvEA9KdATkfHp4AThKyqOEdhJ",
-	"+8t9ZrD15plVcD2nGUSnTCsJTxrLP2Q7QzqP5TFNwrrNn2pQ+4ZQeKcEdXuuZZQlVDDV7s00DnRgcRJm",
-	"Hz/XneuumW/tl6Kz8wXx/VyXItbJKi8bxW/ZdB8hOIJTGkY9g1vN3//LRvHHF4xDugEyWErwfpQKZawD",
-	"YcSo73lTbGP/qOrlCv8HKP6jbayS6BSTEQDcpFqWtk2wcEaD5WeLDydreWL+eIKqOZDj2iw+dpjD6EEE",
-	"rW5r1aFDxvFzfBJYpGBlIs9pO0Lc6VoXusQSYAMj9MbqwhnieUTQxZOXWmmDVBhsWhCRsIvOHF96aqc4",
-	"+rnfjH7X0/IpMklE6H53y+o9mrEWRwV6b/k2/5BoedJpXRGoOavguzMSCcICygQ2h9KuRM7hu0dSySYk",
-	"7FRSlol+FSVVcO/tZH3DamKeTICeY+VnLFUFmrsBgKQFciqlvFEutTPAaJxb2ecpm3X2L7X3r+ooVmyi",
-	"RaRvPDgZ6gGDvdGe5nPwWHzYOHbIWf2sZYwIp9J8QwLWAew9ID4EtuUKa193CVYNYtLDHU4Zv7CAThrV",
-	"uqZFQ7H2/hYrJ+HbvzaC627rxhJyQdrejZ7q0ZaaPNa07UeBaBWGv/DDUytSk74VECsH2yuiOBy7DJM0",
-	"a6q3Mj40JI4ZOvkcVc5qf7xtQp556JgDA/OZdNsZArzl8Qr8iZduN/DPsL2SZZYRDClzUt/wbVPSf4WY",
-	"Qypf5G03IYTQrRRrszfbK/KgH3/zsuHi4Xg38ePiiFNDD2FwaIpid/COOqD2iDnqiJlbkQLeHVGHpGZq",
-	"pFUHxSDNPNvsSM9iIlkTMtCbrTvPQJdDPesPnGOnGEX8f6325FUiDyzb6k24OY58SWaJ+4i8W26yonnQ",
-	"4Ew7rWAed45A9oLkNaMlWFUnai/y9xl5T4tbKnJWnDgogJOaKVk25g3ze0E1PWlRLMyfEKDwRNdUKA9A",
-	"p+BhVkCL7uJENVUla3hclfTkm29OvvnG/GPDK0pPlMwvTiB7kZvBzQ+7DdfspKRLVr6/x/QEf4DcFV2x",
-	"GtaOl++JT7I0/wj0B2Quveri8gzDfoNi2ffutfeX5D12Xa/N+qparphSsH/viazJe3O/1lXNFXt/SuDN",
-	"7hTsB0RB6+I9+bdAtP47vL/kJwWv0R9Dy/cY/QLISgKrVmRDb5kR0r0AWJSMd4/8IqmTrFwcAkccgCGM",
-	"oEO4f1MQ6lGh8pnAKP7BEId/Dh5hm2EShc+31s8uxM4n2NiNqCbfBAjZgIpNOn32JhnboGCnobndehDY",
-	"Rx1G9DoMnegUO6va3w1J8VUKc/n108fkm4ePvvZgwQUEnyJwfnGY1DeaLkt2BapaBWDBjWKRMv6zk29+",
-	"ffc/f/nltP3HXxL1NZSXCUr7zrZUFLaHlySFjG5l2/P7Xrplc2FEZcrz7spBqbphhTnzfVjdk9YxGrXx",
-	"oXF0DC/9Bd1Cmw+QznvZmCFAqGxYWQ06y/4eLyHwVVcjSJ/DRRk+NHLQckb8wNgQQUSHR0xTqgnwJgeX",
-	"PiOGi+YQZ9x/blfm2SbYp8wVoLfEHTkYvgiz3/iCkRVtSr0nVUnRVo2fikh5TNlsRfTeob5HlYXQOo9X",
-	"JpZcsDt9YMuUu3Ujp4krsqutcZUAL65oTbdx4LO3IPVYvSf+oYxUVG/afxNgU1qYX8y+MGqbQUGBZuJa",
-	"tb/FJdVX35ydk//z5uUL9wnChS0Ds9tMlrJI9JdiW1bsUzJcQoyMuXkeFuCOtgmmkqu5KrV6uUpXvi3Z",
-	"moqjegxtq5IdCyRe1HylYwW3K3terQtMOEQxKNC0/dEn+oqKho1C7kOija2wX+6DUOrMtbDfm5gN6aoy",
-	"0Y9aMwLPES6g9GQfwJ9OWMuG0TRkHFMMy12k6DRc1PTG7LGYOIZRhdLgou5XyLyX24rW0Af+ipw5fcjM",
-	"wAc5I59vhDCUm5GJK+XqdZNoGzWz1i3eEMFCBIEDzzG0XR1XUlxCYoprv9rZQ/ODd+RDF4ICeNf+wzIt",
-	"NnMQ0vAZlJZmREnYoV9E0I1QUWxmx/UpeQ9oXu8HREVsR5zi6S8iTBE3LywcH2YLnAgiOro34r5ZnP8c",
-	"TUau3mDlX8zHGPeldM6BL3s9xhUalB+6DgF2yb64FcSKPy4Zyr6usAoY3cmIljlboiSlbyujZoOMhZ14",
-	"RkpX+2A8gllcemzbYVgCDcy2R/90R9lKNmJWfkUreoaWpQXX6AU0tpXeB0j6XoArI87bOc+pr52WxoMS",
-	"Ax/t1M6O4FHzIujibkitrQZjTq0rpkfGGyjFgayZieM80R8/LLMNmMijgDhHUA+NMKi89efB7f4E7naO",
-	"xBkcPisTrX+YPotUtJDDOvj5KHcCLOuC0eIEIVzRxq6NlS1gF2wj4RYD26Jdmx0rNavhISnYyc6CI26p",
-	"zjeJCJu/Jg/tVSRU7G86z/XezjQqdiMKVpMd3Ucg+M1z3yZPf+cwgYrZVbFmIlt4hUNJsqJTY+RKR02U",
-	"19gt3Rct2Ou54GumNCsyRxaxdld/Bq4f6LoO2XhSMa+e4iOAxK+sbjpsGaRyije25hq71dRMxSH00fEa",
-	"Bat40WnPGTZHxlD/Hw9Wccyt7TglXNoAlQK3Knni3nhJen/3LapJViNNa9Vmr7GZSqcNf21NuSnYKhPs",
-	"A/CWkx0rS6LljuLfjWY4x0hI4Ur/hP0ZB8roFWHuqhb+gdNxHWCKrSJ3USglprTC9G93rcLiMk9YwF4x",
-	"UmO5N/8D3dnMdI39VJbhycKz2oUvF92suGlqBeDyRPbGNr5v7RwrHiabUrQ4gNPTrnP6N5VNLErhxU4x",
-	"igfgRHDC8TCANNlteL4hOFq0EjiZN9SX1lPFdFpN2m32d1aSNlBBa74UcouzHBxVPS+EgsFuZKg/4RGL",
-	"CarXQW/XOALhn5GBF50Zy6XIecmPSs9w6emDOYJgn2NJFFzlNauoyPmMNIMn/q14JVf78+MZbX6YKJ5E",
-	"XQIQ+q+ogGpzZ4XzGXACKy642hzpFxtUn9V5vPrMaYTTVmtoWTTRy8Gs1/l8v1DEPenbQnJN6LIb1QqB",
-	"8+Z6YWrtyD6xKqHfQeb3hjXYcbHJc8aK+LH0lB2kSXUPQ9CuZ+gLOWhLa1myOh67eQHJnPZ2t9J1CT09",
-	"IQcULnfvUDoddIkIJr64XPxmRPEL3z+itQfu6Qz5D04/QbHEsaF/puW7cPPb09fSPSRmZoVOK2I6p6pl",
-	"/sHMI+IgJFdfBB0WlvdQcdWTvp+Fmdud82sMgMyFEk5J2GtS0H1m9QyuiMsfBX2PEiMJTg9Kj8gnbUBe",
-	"kYuzi4cn52cnZ+cHP9me+t4HNSkZNAveyStrBdjEDScsk7jhs4DCh61PB4cktUExVaMDdzkVbW/UTDqi",
-	"kgzB7o67AFsv6LTGbKuasX8czP55ik998p6WiJcVvfHghccAJhS2ES0hOb81xHpHNLxi1A2vTmSFB+TE",
-	"xxuhn4X1+gxRjWApbSG4tegLloOP+goaAIKZBii4FvDLFdCGfuCM/G/XSN5+pDYXuf2y0IpQsmcqI/8b",
-	"ieAeQgcGmqFyy5ay2BN4Yp5jmU9FKQRp/LdU076Kicdhr6Z+2Lzc23krLtZxH3gwh3xV/prOLmgnj62l",
-	"xqCIWxf8jloouTSWq9zh5XzQUDtwjjr5MLazko8nKs3BXUDWzKhpmaFIDqECcYVtaxOEGkgTxbSOKoff",
-	"BZFKG8CBHj5ck400bGu0Q4QLsIgR0FVhwuChDgkFiqOG7UFZ8AaLHAdEeyprgiLFgvAWlkraxwBgP7e0",
-	"YFdt52zUzeCfwBhfqDjdZgbQoD3meGHpUYpXx971xyvw/zsSe9ez5fduAWiI+drK8G4PyHRwDK+ke1KY",
-	"6uLzUZTq4pg+guxDZb1S0fvAnCrDf7e0bFgbPN1jR31Ij7UIO70OQI+GHYAixsRruvvBpplMv8BSEUo7",
-	"Zd8LBk6VXQCviWA7u4zMef589M2hu6vUSrZcdPobzVvboPoMV5DeyRZG/BhRhCK686VP6aH2Ih+eFNno",
-	"XMaaDmLn1EvCaL5xErkN1jhpfEVsUOnSFiJtsYn5LathR7i2aaoiM7cXbkYjrgCjitPyspO+UJhHhURh",
-	"D1cM14pgahxRdK/IbrO/Imh9X7qP2X9feWRM8PWCBHJBYNDUndYia6tymZHCnJWRprF2umFDQBwtAbF8",
-	"CEQ5isvZHAw4Y3ZKeA8cFmyOMfq43XbjcdwgqntY5hpOOs5GW0kP+QDJiIlY4XWppNV/hHRNObkC/ccy",
-	"Gq3XTKsvSC4rbpHuwc1N15SLrE2rtckp+DZoHWS5D4PsXyhQW9WYrvDsUFD/hu3b3MN5/VLcGG3Iqfv+",
-	"4cYxQIo3ScvS4V1C/9JbhmmWwRGZ0I7qIpDxkxvOGFkgG/0GW6x2Nv38LBYYKCGDU7ZWCehDyKadErkH",
-	"B4CT+zZuSN9gS+MMXtT8lkVQDergl0MllO7R+Ai/HdUysM1IGQTbrqw8u2HVQQS3OMSo0lbNGT+X30KQ",
-	"OsixWdL8BrbMVQ9YbdbI7wlofCNgNa9ZyWznhTm9l2y3rQEFhhGdyIhVSfePQdhEHB0u02KavWfM6cIl",
-	"LMRTr5Lm6DznR53u3jELyx8fTlcu1kwBY8QTsNFKtas2HLFkp5P72Dv72zvHd1yIEEQidltCicy3LNGt",
-	"FC+PXj0NaLFa2mnC/OCHn7gYG2vQDS7oH2/vzJB4bnuDzWwd1JaKfokhp7RrCuaVjR8Sw7LHXcUgp61X",
-	"5KCoh4cTkPhbVnd7fkNpC1IFSg2w8sclkCWyitiHqsaiv/goWEnZk24Pz6KzXaVKIMo98W2c0XzgCs31",
-	"4b2dReFTZG1LvRJm/yv7yL3epGpCW5uO37qmmq33Mbe1+w0QtUTHv3xFaNsFiyN0CTnZcdF6zO+K8+9n",
-	"FmfmWyaaiOhd7n9waEgT7Xn40Gu5i9n0y71DLbrzx3qrc/P0Y4ys8rXcJZBSsQF+HNAQzCJ70wLqwBeK",
-	"MFHYxJXdKQHEOmvMuxau4L4DjEcj+5znjIJurV37/ompE9bxE3PdvQL0zpIpi85r7gNEHGTxHB/3Y7QJ",
-	"Lf5IoPb89FDz8uHtW9OVjqY2Gz0JQEf3LF43abTjxwlcWLNEwCfFyaGPxJJ5Qwu0OpS0mbxQpBlf+tpo",
-	"hz9WMZwS51pblvEIkvtuAo8GW0kchFq9lXzqlqeRyGSjITpgU9omFn5jviZAsQDiAXgKyhIb5aZwg5o6",
-	"njgHB66ELoj4CKnxfF16lVRB2inc+zAoRjBgVQE6055AVXfmEjBy6FaTms+qEUXqDKBObG3MCkHsSFXL",
-	"W15E68QSKGwWtiHAYwikQ0iTYNcD7giPanenWu4LjmCwqM4R8EcpJcpqRSPwrtDAcHpMDWk+/XkZOTkI",
-	"Jnjp/JfY+U7DZlwRdC5fOm/UFUEvNPyh5Lfm+TXt+oBmttSaoWhPTMUfZNlDbytLqsySOLEtEMlLYe/S",
-	"Rm8SGVbHxF7bCrpEBxUdFnPh/CejUo6n60+Fr+9A1ttVtQk+v2Htwp5uy+jmOpsy0gAUEmTiANHz8pQS",
-	"UKjXE2BPkzVLPrPHbrhdiSdBNxbjaRkAeIZ7O8Zp9xKDwU+9abZbWu8/l2BMd9IjR23oOwx7zG6Z2Sqj",
-	"xd2wfUpZmnsy/wU5/V54NboTth24W6ncoXFNiy3Y0OYyg8+uuLApX7ec7ToStF3ua1mW5uK4u/PpUdTc",
-	"CwtfW9yv84dfP/zrg68efj2O/zW4Juy3omRpSnadJxpkJvrH9vIzdxAycZlOQmq+inMovb8UIOsSOa7Q",
-	"+7DjbUa2zyDHhOY63qqz8iicE3UYvUlhEYQJMuChkML8sWIU4VhmxZT+LO9gk8LeWDaKC2MVmke+UCD3",
-	"Tu+hmSg+/SKV6j7J8diej15ebszNKY0lYUNRcCkfAmi7a05rsMKkq7GTiQGbkLmTHTRNdd5Hn5/h2NXx",
-	"oe232h68rl/SF3iOZv17Yt6HPtBKrs9DFehxUliriZVn0DEjW2DGnDW5fnMGWkkrlXCMwpc9IONRAaOj",
-	"oiFN/M6IqTM/bWSQGsD1JaFwzMEv9d7lZL+PKzbmOi6tC/tImY9IVccmUbxuxGP8wCCb69tIHmZLoiN0",
-	"svtue36/pR9NvPTD4a51abNsyhvwJ3Wq6Tx2BYbhl0zxwlblQ7N0o/EGbe/dGYH0xl7+/pYKLJkyIwW1",
-	"VFGMwVqua6Yi8LquzncK1m+8NvVsaq/0pGDv1J6+i1a4tQrhnW3JsJ53JktMvDTdbTl+f1nwN3f3uBKL",
-	"AAwjtD/DWt1O7cVQQATb7c/+WJf49oAno7pTqxntjEdKEfEBwkW/hmusRBJSH6cWVI4WrsMhdOWuglZq",
-	"I/XdyoahNlkqlhGWbyRTnTPfYv8gUA0tzQT2k0GGYmE6jMC3KYhkWdMbRjY2Sjfhuy4bOk4in8a8ZKRg",
-	"Jb9lNYZG+N2qbd28YQsgyWbGB39LRFWemI8hqgNmMxrq2+q440Vaqtz+ihwh7Hwjl2N0Xlvv6qpj3flq",
-	"v9kejyw4rR3lyaYY9yr8gQkS4uBeFNTPRjOdXE+VSBxzgFGYCSzL4pT4ciVjmoJVgboe810w3mdk61L3",
-	"KQFloW7EENejqPdW1RxPPfrByACKTQxtzcwA3y6EoPUTieNxdIG2nPM/0pgD8FFmA0EIfDZaUEIY4qui",
-	"MZYRqO4wozz2r/VLvzr+8rH+24PdHysFG0+6iE6Ui649r6L5jqkuW294tHT1232QjmhztHeyLq5IzVbY",
-	"RcWVwlj0FM0QnmFin7QBVVqEhig8G87EWDEACWs4G8Gi8b1TYo4GbtE2guMfZKdMhsN+u4Fc5Y1FlbRc",
-	"Dt4fe2xm5V1YdIGZJ/5vbN+mzLfbURdm6Styw/bqiiyl3mCtOjV7EmSGxFtmH+YOLac892kOMsRbiPua",
-	"CbujZJNdMQBu0xRHknQOZulE83R6ibzJ0i4nVi0oCs03YbETtG/GxiLRDN2D6UQHMoLbiQTFXa78vqkg",
-	"Q45qRmiYhY1ZI7Zi5x6zmxK+hzfJMvwAOS8oyI/k56PhUCbcKm+oKJbyQ6Q5mbmEppdY2e88hasrVrJv",
-	"JMjsz701bx1uwYffztycY9e//eB3NqFlTq6+95WnvCo9v9LZwZLCty2SFXLSKQG0QVTxVFCqEynPuRgW",
-	"GqUQAX+ykDI53CLCDIHKCIXioCHOf+ocLUs2OyM/tkljW4OsM29vpkDhO1aqZWOZSYWp+NHse0pUKXe2",
-	"VwCKI1DsdohOXxuxAN3TsBrHJusbswGhk7D/GaNCkYtuV5sDKfvZQm1oHVEOXrGa5NBBx7Y1oGXp2lUx",
-	"qEONjm7xm/z47socmYBRHxK0ASsJR7aDEui3avPu5S2rsfK/ZqRkq/iUXLIRE0V/amfzChpg9w9xlJp7",
-	"3O8m91ohf3EIc+CwtEqhDRwWSanC64HAGD+0N2E568hE3zoJEQdgGmRzQANmDP1zfahJ3px9SNew6rm9",
-	"iDzDt04e7x5wcDIXZ2fI7Fx10zsPoEb5Lo3WSB/6dIcktvIr0AWMGDoBMQSp5fSW8hI2IlsY8bXIFqVU",
-	"+gSlGIx2w4Q6waT0jZQ36sQ84P9RwAgJOB8z6MktraFq1Iz+mmr23A7+Y2fwNzj4c6n0tRv7LYz9HQz9",
-	"vRntOY4M//3EDWyWm8tYA4L30raKfm8kTQsHudtIqH3E9ohK0xKboWESKhTEQ/luTgVZ81vHb56E6HcB",
-	"pHj0rLh2xZ0kCZc/4SYRV6VYXjMdbfI+Nz6SRC5TTMfAP40qi1DWhh6KocPQNV2DXMDoKTui7fMdAruu",
-	"Vz+sIdUDeTy4ijS+B7+V3azPwnWFc/272cWZl9mteyfs5fTo0YOv5ulu+Jn41NqYzF2Z/pg0xkHwLhUO",
-	"Sp4oswuvG3FUnMg1gx2tkGkzabnmuQM/LO3HXbsuF9+Lp9Xax6MsmS6IDDspQXNTSQqZIUAICLlf3SYn",
-	"ruCxvgQlbzuFRSGAD0fQLPP4nJM/VxpBmM6JJF+WZhM8guhcsFmw38HuhtxzrDwDEjyWQhkVwhZy9OQa",
-	"K+n+h4QDg6599qQsC6acRenaCFtPC1dd2BpEiaAhmrGQlldAhd8EplCLI79kDGEGuFj7IAnqRYAjMBlU",
-	"tUxiQMJqzdcqgAHbGJMVLIS4Y7pkt91ufeyWCd1YcONawoHNaaOwX0FNhaK2/130rG3phycpegfmoSWy",
-	"bXEtdxg587TyTSTQv3W4f8rPnjhRHPuDHrQl23CLXGJmyJTugAyD6c8nNDFDcnbIkHkGtNvmJzbC0E/4",
-	"ahXh5G6S/D2kvt9zTzAh9bzO8Ae+F6QsTMt0cfdpNM3llpY82hAimU+Mb3Qz2D3R2uWObOS9qFpuTZ+F",
-	"rgWTdbWRUzF5c6nGasKh7JoWICRCzRyqnGwfDA8wbxFZfAbB1Bwppb9Tmm/xMo2wz92rWu7rwN5f5hf7",
-	"UPGaqVn1AHdJFttQtYm39HPlnrDVS0YKaMOAkBB2h0Nfmd/dGYlpVTknMQ1yyS5DiBeP9QMX9p5pxABS",
-	"hBIob7vy9UmXQUM6wgW2ymu7MqPmdwXh7MteWLufyhZoUkkFV7Dd69bfc28o6y/YzjtvsKXGlgq6Zthm",
-	"b7knRjiQvKQqDjN337fBvWTnjaDqK82qaKxIVky0uOr4X77ZhksZSXeqmuM1u3uWIKwii6DLz0ofTBgs",
-	"vgDPZ1VBjNmcgaVsdEynDbsQRQwduq1mBbba++UNvHpAbYhofh6vKV1CcB+5jyMRRxBe02OMc+EaQxql",
-	"u57RG6a+W62iCQy0qsr9pW3itm5qWwmL4Rvzm8Pv8UKugHpYUBNAtb8kQZ84RNQSbJd5fED/IiZeggUF",
-	"AWxbtWIT3xR2O7TmgrGtonOyx3KYjWPvk0JeGfnaVnN7kQsT76GOlM4ytSA+CG32Lksc4jn78RRnDpAx",
-	"tDbscNS2/oTvHozsgvLaS6Bttdvgagm5oa/uOjHe5t5OSrhtVYtOoq0lWYig7mRAQJPOnWbVQ6s9jKXo",
-	"RigdaX++5OtGNupAa5vcaSKgAdAtI1QRxW5ZTcuJVjq1nZSuLbzx1OzgNI5wiLps0fnNiTIHwYEmLfeQ",
-	"UjUViQO28hAtvFZ2fF7yZBWkqUqeT5iTQ7p1W0OFTa5atX+e1YboQL8juJBdZjJQvRFBHsuUPkeuSdoh",
-	"xtsyJ/9gnLUkQu4cLOB9J0RbTCs5OS2aC29Ij6yiQPySiipFtrSqAKS8JvCqjTBJDDvtKOB4yHpGQnLQ",
-	"SGKsa2dTC/NRm6VtMR7lqm3x5pim9dFNzQ0fx/tOnFOkdQCXjh7D6WPWNJEP+lPNtdtbbzGvmb7CK48r",
-	"Ag2oJ/PqwWZJR6Sno1NXHZff7a8CK7Daz7USpkOiNhs8aKPRCpcsuAi6KeHdrW35vdPl0CaLDyT8gVvp",
-	"/txB4GH53FxCVmX/s4FebhKg/c7wPwjW0u2Q6Ziox0Mtn1jm8Owys7vbEf1XJ7Ycc6rgwDbERBWXVtFD",
-	"h8GPH9paP+l53QyZZgkEge/lDiwAW+dHdrwsjRhPdi9YtSrffHV8vIlv5KZ5plWnxXadLCKo5U4dLJ5x",
-	"n+La3ELekB5JVv+ndaazSR/t1vk2dWah7T4c4BhnxERYpuhY0KCnGHm+rSBoaAT0r6HE7oj19hi214KQ",
-	"+lcz614OZRC2ssDrUXyyI07qAOuzYNFz58YdIdWwELym0LSX5prfQliVNgqhxLtRafOXOt/w21TucjtA",
-	"Ey9qDIOqE45UGIYdyxkYKE8TFa4njBbPsYht4lujuBVjxbJ1k3CDYbIUqlS+zzBkabIPenq4Aeu+Ih75",
-	"YxCfVFw6lVLeNJVzeLUlGViJwYVtZQX5XUaCQe39ZEwtbF0yaBfQOuGOSWGY7eqC51OTSOMEHU5bCLm/",
-	"46zwLUn6emKfQ/tuo/Bkax1v4At2CTrXIP2gTagjgrFCDetj8o0cONkPtg3yNXIfo2lEk5QlzT5oELcu",
-	"7t52lsI5xUMVKZnQbtTHaL9GlxvYay4EDU4JuACV7enDbo1BtwFrPV2RNxE+r5dwaojjPWqBnLXzi242",
-	"3zYl1awAkMmInN36v7edoPphU+uZGIUvjdegudHBUX86HqSMDlFyMSuGw3NWPOci6phPg4D6eR7eEgdt",
-	"GWJa5i5lxX+msy63incjbVhco83ufkXjUDa4Ha3JezuNrywuZ/tG5vggykOhrI0qyrQn7bEHCrjplA+X",
-	"V6zmskg0xR9+9zl8EZtMTQb2BXmViPLfN2wJJlK9mQBrHW/ZV5ZjLiTIBjYXJBWukgVfIRRrWa8sLqy5",
-	"O/MNrad7AsGXmB6Za3Ij2G5qLhhb6fTmeW9fAMZmS28goY2Wpdwpl0Nha0vGE9HiyVbxotyfbDTQ8h5Z",
-	"sjUV05sSt4iWw9xroXk5MiAEjqBbOVtzoaaPaV06B3yL3GamGYsUQYt8u+HZEVsHlNmeHttCduFYxXNr",
-	"Oz278Y7yjiC9YzEaLWmWwfIGt05RvBQz9QoLd5zK5FG2TZJcreb1aAz0lXj7yx1VFpz8Cquduc0nwQZT",
-	"esNShfm2vHgaa5Q0v4myBqzPKdpG7EKHItIo5iOeECj3nang2F35TmMfdBtad34OW7XebRHZzehgVDd1",
-	"qtLB2xFHOgG8tuyGSfiBInfoc6TTU/ti7A4FcXBQm8Cngjt39GnrEu10Db87U89jkaRyoGcpBk7htBO2",
-	"s5ikv7jVd463mUDNO1pkqAybn350AnUiHEJk1n627sC6UVvR4Le+PU2HZFPbS2dOXxK/0wk4EkxRURsb",
-	"2mwDJUasElthmazt/+rhaIX6g4tocuw0XFfHQr3hDiA17Dax/sDvhdy971f+OxNOQJ2ZkT4ndlPeTdro",
-	"Qxv2ysgyFulMMdptYd45WzVl6ft59NuThOD86KRBjWBHNKu3WEMLfwK0fqIkWdE6ahx56ydqXXXyUNuv",
-	"2qL0qZ6UCTbTC+zzEbl0htPI5ZZhTbXV5rpTGnKteettlHveukB6ZGnjfAKb2bHR/DrCEcN9TBpphruG",
-	"HSoHzFVSpV1zyiOStmKWVacTpA0Rg0IhJMllhWkAXGEBgyvfGGn/2On55IGnbG/vkVaQ/SoDt1I/8zTN",
-	"Rry7raU29B2ar7kSCNsRuVsxgc1JurlcVOzJ1uLyR3Sn9cE+wzRwuE/3ObyE59OeyD8ax818/3rNRkte",
-	"ggIjj/hDuZ6ablBtbBO7XnNVC81nk98N/ZF4bcESxultF0Rs/22OwxWxdoSrtaFi36rSLpblWLm1OdyI",
-	"WB7E6LY1OEZaWozkESz30JiVRTybQau8Kdk1vkP+FHoy329mJq7epPCbyI+DsZsrMt4lm3vPCPKFVify",
-	"WXsEsyDzAo5RyO14pmNzeAvdjO6nqpVtZaRhDy2YYZ33hmLm2iAFu30fN/EGdQCaiXk1rjVbp+LXqmzW",
-	"0QZpG1lrRGgA8VkUNVMq0YRqkDPsQ3uqUYYVEgE8Q7P/iuJ4Prt+cY35zeRbXprTaR0wynaXskaCdWbA",
-	"PM39lYHJmsCUuK9iUUOyMPiytjmobjV207t5pmNVoMhu07qZDxtzxzE3ZuKkhVsxt7XdcD3GZnrpw84p",
-	"8JIZl2OypsKmxky3hreGnQIEoEmtv+p4Lj7CgQQoapGMpdSZrLBY5P68ycmb6tqClTzKQCsqCHYoLWk9",
-	"I1oKW5pGVwEAjZTfDH+0OX0KGvV1VPuaFUxoTks1bzqQM3gwampPbQfKJrwWtpgq1OGLdnv80t6l+DwF",
-	"0hPAGcfwNMcRfBIwlvcD2hMQb9hkUhZx63bDaGHzFo4HHdoyvZHxnn1NHY8Q3rJ6OSnH7aDVAV/yc8AR",
-	"23VluPQYvX4UhYy44qqq5Kn9dXWCwyg0Y1WilB+V2/Ozs8mnwEzsb6zSccFY6WRe7wC72ogx1zb7iGRa",
-	"/w3Xay71HeyUd28E8K33okVUqRadnURyQO0upYQIiJ4A4eT2PRghFCdAd1/q0a7YbX2Kwf5m9ytyWaaa",
-	"RzqryJYcca1YuRpB07pjY76JfvdBwz7XBjqVhGlWf2Tv5lQfDtcxyIKfYEMxUvBp/Y2nYjFDI2XDOvGr",
-	"P14r3HrebjnbdbB9RbCbimzlLSuIjILeTuw79FNbLRaAFXtEXdCad7XU02AgoyllMEQOQG7CWvEOrRcs",
-	"cVlh5GpCf4257Z0T6BjY3jo84jC9FfZg5Cooqjm45GZmSGHI2y4rs58wvx9LmDGSrmQfplYc0US7OiaK",
-	"6eTsFmdMS030qERTnAqa1vrI6Iy96PETuK5eqUQA0uOINyXW9ITucYci98e8vKFn2HE26QRnLunzXrYc",
-	"PndoSj/AQ5+yxe8NBQTzP2Jj+7lNDBPu/ZBHbw3MPrk5c8OvNdXsMa0PvvHaPZeAoBzWvTwuqVIjjeWm",
-	"Hqf7bPuWjIR3e6m10x9BoIxsDWp9yb2J5cDehdlnS6aqZlvebJNwabPE1v1245vq20zsWJuAf0D4tUSY",
-	"FHKHzyY31EM9jEobKdjQ+Paxcn8AvSwMk5Jb9Rluxnepm/RVSaNgg3Pvy5FTO0+0jtRW/JFS9458GTMm",
-	"vP4ZgMWsu/h+8/nYXQeH+dmDfAQyaeYl8ilb/L318HY5ZC1TzgUV94wPfQc2r34t4yNL7gIy99ObMHC6",
-	"PohadJU7C9EGMYLtENTH91aWQm9ihsqwE5FKuKl/YsuNlDfXWrNtzFid0/qWfchZHfNQQK9UtuaANeIm",
-	"j+mrXyiylIdQk47w7461dQ7ctFPC78kE075T0jd61kPfo/1c6IR05BrZlicY+42138YNU/EVMlFUktto",
-	"VytKdpubqChxjyfvOABgjO8r/PSFIrxogVRsBdkX6pLscCEnPI5HCm/PCb0NAme7TREPnLEP2nL1cTiw",
-	"LZP0rWPs6VNSpYndBoKoOeNcrJjW5R/ZvbDHNG0BUyKTxLotcCFwGjHl+tLmoe1oi/85kmWNPx2SthBt",
-	"+//YexPmtnFsbfivoFhzq5ehZEm2s8j11b3uLJPczvba7s53J/YbQSQkcUwBaoK0ovb1f38L5wAgKJFa",
-	"KcfpSdfUxJYpEgQODs76PFYu52TOSJi+WS4XDseiEfj5pXUntmSfrbG7XvOX6l023GMmql5eVGzK2ir3",
-	"2vet+X1r7n9rJjqbsVa8Y84WKPMaHvRW13vSvPYaO78G6Iv5k/qbgL8oFcdFtEnYOV3gWOAkm5zk0ONj",
-	"OiMjCtQLoOryrkaT08urhWwBW44uV1Y4osf0wtWPuxbq6K/8MqvAedADO00renakGDOsQIOdOASgTWAT",
-	"W9G6U9rbNdcaVnye3d1F7TUVyfVcC9eWFNhVJ0x1R3wcIkvBb+VdTfAxtLGYUwVBJ2Q05CzMy3OxDzXH",
-	"z44kgaqeVIgt3mu+e35XlWzkzapkdduyZKb6WPkuoK+kTyj5mehUDONYzkhNHT84O0QK5ADrwh/6ujRi",
-	"oDau2jI9qKiK0lkPTudekvGmAaXrbdaLtCTRXkd1FGbVcWJKOtTnBGWh28vdZ8UCqnx/Li+mmlur+tS2",
-	"1TarKk7g5msM7asWfFXX7Gk4jtKCPSPvZS0l6zx1KQeilc0FDsqNK9BKN+zCPg0jSftwbPVn5FxXYvpE",
-	"MkDD0cBmVfPj26+vc0R9jNJRjQRB3w+rf8/DqgJG4neWRINIM0eqYULfomySc4CR0EML2PLq3e8n4Ld3",
-	"Ai6F7tCLdsakLgXYIDRd0Q+vnU1c1g24pwvZLbj1sgGLlJqm7g2GLG5YEtPJK5ElslC90zmaL9156VLc",
-	"LO7loVDSy2ErRXxY5Kl89GQlS2XVi0lYipIjILGfb44sOddzZR6K6iJLonR2rjaxqVqMfi2jij3l5PTD",
-	"a3LNZj7pyfizksHPuNUOHwE6BA1SXeUMOgFcU0YTZBbER4/SdILpJlmNwx5SOeoLmoQ/SKIvbBIo2kmw",
-	"CEyaWh3duyeSSOkHwMul11hOFKm7BUJcRxYOqeuZXorP5vn51se3vrsD+NdBSUPGC0uU7yBOmJECGg9W",
-	"TYaCSaTQAuVDx7JJQhHIAzqJmuOQsC+TmEYcNXEguNonQGWv3oBM6JCdqB+hvaJ7yS95g/z882mmDps0",
-	"CkDqf/65S3rqI5FEf8InXfILzDQxC9NsNnt4DlFn3XQ5YMkEE5wqO7GXnLhz2yQvaDAiNqkMlWHSwF6M",
-	"I7xHZIi5f+x9aeSf9346wRkw0qamAWhxEX0kETGDuYOHBkIdDDoc0MTXfx3Kn3/GzyiZJGwQfcFF0HfB",
-	"5ZhhvdqPPXkTfO75cALgvyz43PupSU5t6lIkLvBUQDnpM/g2oEtHqVRDiUJ1Hf6OrSY4GuUwqPGodyU9",
-	"gBrpkR/bJBVE2ayExZKRzvFPeAwFEELpYdBUo6z0bpUH4JM8xOITHWG56+mnQCG/eowS6x7UlOLqH+gI",
-	"1d//JQXvdUkvECHrYT8csPCrB42AFl1Jk096SOfT04sGIPSg92ZI26Ef+Exw08yqBAzBJeA2+ijRo5dW",
-	"rnovLuiwd4K1dICEbwSg93rQeKuclx758ajzxFTz++So3bGwjxHMMhcpwefm7ZU/NeEO6rA3txlGN0yS",
-	"w9aRHu0ZmzCaRnyoxpoXO+h6PjgHHRsWlkqN+HXIxhMBoGeNX9msd5JrkWs200/JQbdxuZAoFPYEAwR5",
-	"2N6dIzJSB4mVinGkxKJLepb4VFsi9vfGBxFHwayn5LbQjX9C+mwmeAhomNDdfNR5ivPcO2NpMmucDlKW",
-	"oGxgibZPJjShWCoBjwEORqfSWk0s0s4S24hiakkjbnVpk7zOV1aTfksIydHJhNHEB3p72A+cKFfHTHWX",
-	"REMuDEHBTGQGEfuai2nzkkO7c8A4tnVG0MExiFiizpIJDUas0Wm2ct3sfKYOiGw8psnM63q/MjZxlsQU",
-	"vwL0sRoSYIvqQhEAAOyLdETCKNE0rbjx1BafJMLSu+oSZs/4dI7B1PXazRaOQkwYp5PI63qHzTYMdkI1",
-	"ktmBUrN/QuUA2ttWBl+HXtfDv6qDWE4El3i0dlot3faZ6rM8ZV/SAzgPwNH+otGDPXFtTlFaFiFfILJ5",
-	"nWqahyKUTJm9bkdk2GgKhoDX/XTlzv5zYdR8IgImJZCk/CfwKQyB5PctSylmrw8AN756SvSf1RwauYWW",
-	"JgCKgRITTWCKrS1lBEqguoIRC65x34LI55AzY3D57On/R8aSWS5gNyzpC+j9rJ7Yq/tcsYByWLDj1uGa",
-	"D/nUuAJKoj6VTKeiLrmlAttmAFykOJXqke6hDLNs0111i9Uzaq0Fq4gqpOqmrSynxjXDguiK3SbTU7Dg",
-	"5KJ8lY02v+QAGarv/JUXmmzJahlxD+t/aZfdLqIJLX4qhHW8TqvzqNFuNzqHF62n3Var22r9s+DRdb1M",
-	"Jp9bj55OD//152DQTlqtVrt11NL/DQuEJF2exTFGQrxrNlv+tZjK9KXIlGLufPmfP/Unv8nFkbVb+chM",
-	"gTSbxGI2xiRcwm7ENX4NB4DW3AKP9pWjbdtqQm1SS7ttbh5L3enOFe1lUQiUAgjplsj8KVhERAzUYT8P",
-	"F4uVRFFCxvRauXRE+SLqOgAzkCy+0VGeEvzNrfeH3RHaRpc+0ZOI53DEgzgLIZho9oa5Us2ia2bjUssm",
-	"ANMA93AZ42Dvms165sW1fROhilcGkG4RIq+x7qAYHIKT9JpNUpeto7gTUV5xFTbeio5xBs7YFTqyTKa/",
-	"6PKI9TdZmXhWSePa0vWOTU8dRzH3stWRdbegF9qbDfmBqANoIfWMI3mZtVqHwWGLJJSHYuw4+iANj7TB",
-	"DaeF2idwPVupVXBA9emQdVfwmZ5jZxUXAxDXDEoInYZW5ehU3VpfdgDX3PneGxHY2NSy6+11ehQ7qY+3",
-	"2sHRymEDdcHCCGNB7kl7cIsBkbu8T7k8VgM6Q5KpSNKRJUSz0RkN+wdbmAgOakWmysjQCkgd3D4Z0+Qa",
-	"u8714i/qFfzDtnplAE5k2dF9tPS17HB2X6AzuNUuS+SX2z5Dlm49LcrBrpya1jepvR6m2tmfvlF3PEQx",
-	"Xi6W70T6VoTKAw9rEOf3nOVhRRerITcitjFZNpNfbqb1yqivLIzSRppQTNpV+wrqugu4bO/ugl+mX6JQ",
-	"mZuUjNm4r0zPxMhAmeOKLDufoJf5quDkrWhPXXz2KSdIoUFkFoyUxu0Z8lJAZ2VhD6LE9tNeRSJu5VAj",
-	"wXccaz5PyJtMpRq77Xhe8niZQYZj4+cvu2XEA1a84Xp5rYU0wpcgzmR0w1a8AzQWb/HA+rxTGhgMNi0L",
-	"LgsLFhiCSl6pyZFXwUNZdwJ+ISVvxA2DLpU7aHSodDZDluo9bYm0dFLaFFsUSLPM33RFxp3ttfeeDp48",
-	"CltP2k+eHAWPw0fHT2lnwChtBcfHNGy1j+lhf3A0aPc7/Vb/SacThO3j8FHQPu63Bq0WbT1Rizbxul77",
-	"aafZanaabWyku4lEJl/hIzzrtWjL5Y/l0yPZH1633VHaVfeKefImWPadej1mpQtXO8yMp0m0U4TRnh1Q",
-	"1T5hYhIbj3ImSRiFPuFsqixFwwxujw81xJKzA9S9PjwWT4DuDUuiAXa7lLrC70TKSE8dpz0SKkeXxZKB",
-	"X4sx45nInLhxTFNAWaWptXN1LjhKNaSgshBSTD8WzxwcSeHU2W2T9hNxzXhurOjVQTkaaTav+kReiygA",
-	"fIiYWX93Awk7YxORlMqYxaDQIUeR8Vos7mfGJ1U+a8RNpxgi54KckFgMtxOzfhYOWbo8IPmLvqY+hTwW",
-	"mfqGd9xqNVutQu1Hrjlb7YuWozlBRfezcLkO0io5z3GbKjarXxJGkY/0uFUM3q0tBjgflZoGSnpgxoB5",
-	"H6nLa1I2VAMHayzsQECZGYCeOeuvcQRLJCBC7IZVsTXbJkN6+CpNPWs94LaT6pnHLZ88Pgb90m61yIQl",
-	"gfqCGJAo9THBgaE23Y9JPkISEBajh0E7ONRyLH6asEuOp6B6gHNXTMKVBehwLb5qgG5RmheFcEPZegc7",
-	"tP7A3IPceJtNTZXrqeX0G4t2nTO1p/tGiFdvYOlgtxcjXlrnHNziD3MBr+Lewc+33TsbBaEw/o7t9XUE",
-	"n8YCamd2m7LqCJSdk92Ouu8bbVmYp4aQzQbrv3jmbRicMfNxBVUT2MdQFBwEaKxlP61zCI1ZMmQNGMvf",
-	"lwnfExS+DRceezXWOn6+74ririBUarYpLqZfc4sg7mNdR4sBNm/IlKaRTKPAdRhKq6Yt5y/A4mGhFpQ+",
-	"TSg/IYctEtIZMF9wMcU6OuOLRpJICr3ZZMZoYszbRV90yFLD6Xmej2vT3fcSolSa3NT7HjwzfvnsA7S0",
-	"AiRLf3YGoItPNGiRmtYlF7jRr45Dg4YVEgYP+FORcNyTqQiuP8fshsVI8w+q4qkB1ey6GDlKpqA/ymID",
-	"rYo0zQEDqUOB8VQks4ac8QB0r70pSiyGIMQNS9Iswd+VbEWJGTuMD8JdBgXsk3qJhA0SAZmYKU3YSGSS",
-	"NcK+2m9T9Z6fDv0nV3CUQNwI7hWyIArVEw7LY4oLw1AzysJzA/1yfNRqqVvqRgY9+61G56gQe5RpQlM2",
-	"hPCK+9Qnxfu37JVqJWMqUwBQ/hhxqZMA+WjnxuV8b0x5RmOYWA0tWRUSLXuZtbPgiwqgQkHnqqsOO/SV",
-	"mBIxSBk3BZskjCSw2vlILgihfoy+TUcsHbGEqHmTUNo7ErFbB5MzEy8qZV0lWgzaBC4hd2XYxiU83n9q",
-	"aGM1W51LwndeoRnxoqulpYIrlHlK0zllvq6osZU3B6W1Wd6mvoRHHxho2of+Ug2r9zEksb1SNQumVzCI",
-	"lytWVJcVFXbtf+YNYTqjgPjM6ofl98UrL0x986+/Ndrol4n4xs1vJ0zCTtbZ7ppOBKVNQ60plyd0NPa9",
-	"NjMlw3B21VwYPLni6eB7N1gy3O4owdrLAwtnk37cUzg2dJIJDsAyJe7ay743jThnJjlTZwLH7LDVORyr",
-	"AGsJr5ubVaZttlfQB7fmx7tKXe3YsXupfFk+J/bRX6/8wuFN2nzGN3fn8ze+WrJcXa1osAN76ydURdj/",
-	"Ed0wwr7QII1nQH0sBqSnNE6P/OhQ2E1HQprugGnE5U8+6cFvPfKj/tZMZAkRU+4jL7Sps9VNW2Yz9y75",
-	"jzEEGwEXHXX/TyYonzc5QVedNlSwcMzBbKdEjVDDtYOxCalFpBQoi9HrOdxBvGFY7yfYFruOoVGM7Off",
-	"3CXCb8+vZ8rox9a6EQVobjUh88p8bYX3XE/0BsGW9TfzjhvzOUgIoZvuzlw1mw3kKEXdp7jSbrXXfY2i",
-	"JrXjIo4MfQPNGw9HJHQEsy+TWIT5abeZgbkWCEs+AQXsAReEpXzUhu3A0sT9gOyQK0xpe/nVji1Fa7eL",
-	"jFhwXV5h2TYVljnnJWjQYcLkH3FFxHCuOhPNVsHXihjOmWGuqYqN8ucsTSOOgj+hUk6V+XrlGJrG7jSX",
-	"4YuiDZ5blZ7vjeAk8MJ+U09KMxBjB5bCGzEap6OZZfxZ+pZ76jvJhW8tM4zb5sQaU91FDeBoHftpqd4x",
-	"f12R3H5tSVEBEO8EePR63ZTJtKeJZmjaJIhcQcy6as4fGrMQTtaS3pnyDHU+7K+apa7cUOX7YGtx9vNN",
-	"0vX+dvvx9OzFq/e/nb/4/OH0/Pzj+7Pnd0q8JXTPYuhtk6YVZzL30riSKybc1Q9SDdWofDZfrVxbZVxP",
-	"18b6anNdVBXVy3f9t9nn4rzAVppuPk1j/gCOjP5ljUqAXXTUxi0pDl5FjZUBz+FFCjNqahwtWEYmmdxh",
-	"mv1l/vv281dr78p3y2qFZeVmOc0T1tBeygn+ZYZ4woU44dXeNZvvwrDpUjmQbOT/RWL7VJJC/vYb7MLZ",
-	"URXuEA6yS+FWeMwbvVB0QeDP3dwqLICUjBEBiYXQG4h4IwZuS3AmEayaJFDEJAk1t2mSU03jFjqzcMkh",
-	"xygJlcSetWVRFhTf2nR4DRUo7pa1e7Mzb3mIRNtZd1vsm/1VqXwbRmBdGrNTpTLXMO/ctIRVgp29KMGH",
-	"V1lzH5bbAXWx0Sprbj4CLFKaTxhEfm4YD0UCIEaSvD/N0hHp+DlWOSJE0QDAcARW5+BXfpDg4SutpJHf",
-	"NMAKCQUqPE3HOu5e8p66FEC7pmYUM+yu8w2KaMRJKop4bYhJoUc4olAJpAZKeglDxKPfkqhXpuwK1lYB",
-	"Om73ok15XdomaxZh+U7Pr4KM6mlIge5GSih9+QRHy9BAB8ruwYEyH9zNV5CCEYsnIZPXVgIAjldIGfVj",
-	"iyzkzNW6981HCdM1yCSNTWIWIv2LfcMwH8hs7m2xt4trVLHRtRimGkks4krEAt2+NBJTJR9KYAH0qo5e",
-	"CizJkGLM+iKckaEG7dfj0MVq/URMJaI+fh1zZJV6QLO2Ui84owUbxXI/E3bDkhkZsCkZRzxLmWySj6Y3",
-	"FfqW1CoAQIra6k+xXM9XSlhOoAFEDCBrBYcFXKN+y5Gkl+zZVzjme/B0ck4ZD3+T+U+5mA9oFGeJGkVL",
-	"h03Vncvu+0jf949MIKQ6XfLwmA1Sr3v4pOV7YuB1j1oteGOWyrJbd+Bbd3NnPkx1HjGXXrfz5Mm8XbCY",
-	"/XeHUSwJazc6nYLSmveP3HKA3GdKhbh+WyAbe3KkjAJD4gc1f23fg0YfM69Txq69bqv59OmTbew7LSYV",
-	"+mIUSWXIFDP22lEycITqPOHY8al54GHh6ir/KkQawshWuAL0ty5wfbiaA6Fzq8t4T+W1xipECmmCNkaE",
-	"SJqgPQCvUN/HJ4LHyDKE1PadVgvwH3FJBjkXv4YHWJb2e6/HVlu+ySk5HTKuHuzUzxhE3esMDHHos+4C",
-	"cJ2GI6dw4uZV5OF7Hs/sBzpLBter3QOgQ5/gdlf25pOsH0dBc64AS50uXrejizdry+Dg9C1rT9SLZhpJ",
-	"DUt4TT2KGoRWmSEsRGKmh7sPJOVhX3xZYlrrnl5jqwpALEVMIFA9StINlqdSNjQYEYCvzdnFYE61dTOl",
-	"ER6qgMXLvqj5imMJIYC5yKWcMHoNpjFVR2usrBOR8dSCnPac8DcX6Wf9MizslZ7B5/pdd91X+DqwGBoR",
-	"Qe2oBuAHo6uKh0TH9+SIKpFu+Z46K6TXPVSiDtODN9AbRD2cmj2vuaSdjXvrsTHAJng0pP8157AizNdx",
-	"qw37z+ChPsvvqEl9N2nxNVNVba6qhahjy0BtcjTOYqWU7ApDHexDCIituX+64M5uVypViL6VZmxPZW6p",
-	"F7fjVGRxiFVMIksJYgKaCmJlBIxpyE4srk8PBQrLnJTFaiOrGidLF1cubh/1fu7+2TILu1ygRTIsCrTe",
-	"Ku4G2VSEX2CcYY0wWWXzpg5Nos9ucimSMYjIKFvLaDLlX9QDeKBjLHodzTk1v032GHgxcg0m+94E+3Uq",
-	"7dkxFPl5ASYUwGaCDdWnwTWKKmdTEqkDSAoIH+NamGyARN45+FcSEYf25jQXbfIST6OhsPQtC0V7S86K",
-	"SimhALpdx/JDarR0wfVD7mHd00Rk/ZjtbeXPkNRaLtgHaX68/OAaCGTMWHpCKCcMSMyVyUyUiyY1EHhx",
-	"EfMlxOXeSWktnPexkGkDrRDPHvKd1uYHrB7ctvrpYsRmuUVlgRrRoqpBEt+wdE4Q9bkzBhHVMrI3adyz",
-	"9oFmWYuHPhDJkKVSB74YvWaJT6CFVvoG0CT3ohHnQxpRPYFfUnHNIKnfF9lwpOxUNj3Jk5ZignQJ6mMk",
-	"kZDXWDt1ydFpB++ySd5E/Fr6BAknlLKzNVhaQbrhwjygTW8gIDWrqESeS9N/T7Q/pBLGB1USdFeP5ihE",
-	"iBBwkO719IIaxr2pi/cTxiWA+2A0Mj+vdLOCcUtha8exmGpGGznjAeGMhZrCwhgl00LEGVht8EZwY8xH",
-	"SEz5EWB+yQucaRyfkB4InSFJA6lHQhJZYtWoqfk32/9qN5jtDgm6RPBhk5wz0LS2aPXedQQC4j6MskEn",
-	"ZJxL4lfUGxfJbD+5ZZGs1XWhLqsP5y2OqEToYbMB1MiDmEoJnQWUhzQJbVOj+jAV475MBUd+wNQ2jHzy",
-	"gjBQn2mha6RJNERedwgtpXQ88TQ65pXvDTOaUJ4ykDegOopuGLRaBawLnuUENiHmNbWLKw0IRaEA+tOt",
-	"F4pAU7cQkRAahgkkzQe2KAvJWrR1bGLHuDtHiM1WtG5zfksTRtZhq1fq6rsCxcgFRMswJPQBp/H8/7yx",
-	"9CkuCVD+5xwTwlE9+2gUEMmySHMufNAggM0o9QTN1GTDrJgO/NQJPuvnsnBx/ygJ36V9QD17THk0YDIl",
-	"P/7P6ds3Sib++/z9O99glZDO8SPya/TLT8hDo/PXEM7FaK4+58QNS8iri4sPJ6SntqqZWjtrTWBGg4x4",
-	"Kgn+GfnlgIYun92DIJOpGAMfHRD46WeidAvODBGGPrcI0KEBgmS3lFZNU7OhekSu4EDE2ZjrE3zMwhkE",
-	"hC65HQVMPnDJ9qHWNsSSEPWSuldR8y+ZkpKmbbsA0E9C84nNEUl1IroaAtCu6879Ff5i9H/mW9dS5xyr",
-	"mqm4SFlVv/9xZb9/wSUv3wrmkojJg7d6frz74OiQIksgeWxWpUval1y9RldJ2QRWxKie9xl0w0wcMBr8",
-	"bY3asby4Vn2nEUc3RXj6jv1Z9+NDSckiSkrFOxXIfoTGWh4avmHAcu5i2/1m93XnSt/XueMm6Yb3U55L",
-	"8XKbRSSgZgyTYftb63s4DcPcwEGTPu9gxrfuY4dtrg22UeJgA6krEjpt9GGDQVhpwSqyHpRI1u+U2EbZ",
-	"zPcyf034xNL5t/0Sjnlc3jKx5vSv7piAedyxau+7kfmwjMyNDciVGq9G+ORc8CEgYSk1Q7GTpbhdvEWT",
-	"8E2yVbV7yuTKOI/40GkBoddMJ+CA7568oEkcscQcDcCiOzNVScZ4Iae5jTVHPIx1l5lcENTyeOpNJOvU",
-	"ht+07dX6bnv9e9heXzM09CFTCoyzqTX+3CqRuaM84qlQe/neTKcDa6wtxznCy9/mlt33rfR9K933Vjqt",
-	"2DUQ7YhSac9IPz9NwVJYBkxxP+bCwibMkz6l4apzPN+x38FJ1gC2EyAi+/bPlvUeWokSBkznNJa+Dirl",
-	"tSnzBY9YUUqoxP4fZGinoY/BKvU9Q46sqyCVQSyxfItIxkPdf1CSTarK/5RZJWkyKzoWW1Y85LpsqdJw",
-	"kyGQ+wYQhfNX7z98vnj/64t3d97d5tbwRRLR+AxHvh8U7iwdqYUNsAwaPQVbD15ZLo3XaYMrCt1i6Yin",
-	"DL2kJfXS+H2tVM03nIrpCNJN40KbwVHH98YQrS48nSZpFMTgmOo4ZY4FWVY8GiE6rdHxF4zmZXZYNYry",
-	"iOCZIC3e7SVef+l1L9U3Lr27osJ6hhPeuNDQTPOTfud7Y5aOhJLLD79dqPMhid02rZGYFNq06CQ6MG92",
-	"0MbUV9+296qtf+V74trMxcKba3jzjRiNilJXSWrkpMbqSnFZLwR0rtlJOQXjNWMT5e+IBJSF+pFyC+2+",
-	"ZTzCKM9E/dpQh92KpBhc+A6uu38osvfYUuEie2kugxWAXvqqrwU/a2D+HcD/TvMY4P6zJGE8QNpUjRug",
-	"waQdatQgWZH31u/ndb1+tAKc1pgxdpNgavx9lgKGFTrH6SiCAJFJUIcJHaTzqKdIifbLbKHxq3VcMKH6",
-	"a5HCllIH1pufs7K7BpAXXEtgQ9RSwOvcrxJVdW3GjpJde3Ab2NdbjqxqL/O2AlTMv14TyEU+M/dDXuK+",
-	"wdWqmeyGkQxoEm5VQ+Q+aAn22gJttrasAepiIBIbdVqw7vTgCku6JdDFjjiiX1WMADo2myjXPxcm01yE",
-	"wHaRlFkh972GgFWekEUJgVvvTT4+jgTki6eJeqcoNcAD8FQSpZDGtmWqUOyLGh4qo7HAFF/I9pLj4BGG",
-	"YAAIuZJMaFTS4wEP+XeXLoNL5ojWfK/FdsJU3Wv6OiUT1An4bZP8p3wGLT/QXHDNQtAOEwpE5z7GrDW3",
-	"uvZK4f+b5D2sqkgkGSaUp6X18bl1tw9ey86x4TcqGjwFMnhlQDxutB41DlsXnU5uQMCg5zmRjkvKA5MV",
-	"nEjYgu61n+jBFAoDhbaABuSQvBM3htJYmd9hQqeWknWD8A/O59LGUySHxDbp1BoFNZoctiY1ZVytvdKI",
-	"ekJ3MD1CRsNGzNKUJY1hIrLJcrfhOaPhG7j6H3jxjqRENSLvAnSxN57JP+ImAIl/1rgfOeXO4WPfQ1wR",
-	"nBKRpUAPkch0WUgypuV/P9Z/HzMpEQBFiZ+yf9XGToUgseBDm+nBKqOmVyuTQwkFQq229tyCL9sCKD5m",
-	"DyTDWjfBe3UAKmElKKyS9GckoMU8wHPn7+sSGjgbYF3Rf6C0M/URwuSvuh4lDEphnVz+ajd/LSd/qSaZ",
-	"o5ZZ1Ca6XfgOf1ogodHILKtUDhyDYbyClh7jfIY/pkpNtbZVU8Jw3U8SEWbYcS4mELeTLEHOg1kskMlc",
-	"Xmd2LHdbE+MA11rtdDdzLDCltDGGnH1v8OP5plodtXAVXT0Qsvn9KqMWu2rPg9vQvuLSyEU+E1tFLpyv",
-	"1xO5cGZ72+nYPHrhvkU1OOdLkTju35QmIZY8X0C+CqBnRvSGOdmlHyTk+6DgGWCtIk56ep/2TgjFr1kf",
-	"chjdMI2QB1Qs0KgYkkheco6KgSUkEEkCNecAlsN17XLCwsR8e4auFIm4TNW8iQF6MU7WS+OLUInqhrog",
-	"PESmURzjJZhUk3TswIzkmT3JONx1rEH5bGJPV/Ys8r78iKAKsKd/0houSXKYZpcHxiT0oDff4JauQwej",
-	"dH1BrOuooKwBrnQNmJEtFNimCKX3uJ+f4do6SBmc/IHFjBHfwFZUOsEoYC3oq5XeLkHGeX1Q2aFhmkKg",
-	"Bi6MBgOWQNRAcDLJkomQWj3gCWybDKpijrtI7T4JiU4JeNHadlhfSPUKPEjhhPgm1YqFZJN9i6O5cl/i",
-	"eMqJyFJzKln1DP2XRsHngDVcTJVGd84xXaoR6o5N3cgjWZrGhpgLzqmhgMqNRGTDER4KcCDic6b6RAoF",
-	"1nWWwX7ANOxL0gsi1blnkcKUs2PB4Kzck2SdxtE126O2swliNAhMibCfV9KERLlrKGyRVEKV96odt1oE",
-	"SqPTaMwqxQLfYc8SsYkCRKvK6x4+XlvrnZkvlXgVr8QUAQ1pwpAXyDRI1yR9cYzbsRCdcVcNwjS1ymUk",
-	"g4RNKA+iFWUOzwtXfoNswTyI4ogazIcVrMH5xffIHpxP8cxEi2osuJCItH0hMJRQYP01EW1sa9FYsEeN",
-	"dqvR7ly0CsSyELTJkXEXojhoRQXM6zZazVY75wzWiQ8TkZErIhG6hcW5oUXKfs0RK1uko5KyDR0myVdQ",
-	"KaiAr8MjvB7jsBRxpu+7YQTakgXrsrLDlhtE+SOLguu+ENfS4d592nz6VEkZfiPin9vFuEsSTZjDDKw5",
-	"3othGlPT9vrd7w1Y11arvT9yOEeKV4dnBhEPsaYr42PlCzEHj2ysvFvlodbW2xNGIeS+aRgWjcazosSs",
-	"G7NxdeLBbf7r7K47iLFWeePzPL9J4UAvamR195ciOWMwnofgbqB+Ae2i8Z4iPmykjI7drCIqgcY4kmOd",
-	"Bt9cql7GpsK7Dq/Ene4aEH0o+CWOJEBXvwam3ETgqjlSl0ndDoTEVYJX3LrvhBNC0vVuxks2ijGH4Ar/",
-	"lcl0DJ5MwhArHko5oZgemSAr6IDd0TwI8bavYg+2wkmQiAw0WcM5sLYR7rP8pg9TxM/pzGCquVKee5uW",
-	"j6EeaWc3aliVdSHn0PPaAG8ZL22SnjJ6ABGDkmexyMIX8AfSbrYI4zcsFhPm9pFHnABUhv7+GGCmEqji",
-	"1oAhYsxkjrB5yXtvqEwbcNvG6+c9rDYy8HTqrVh4ooeTS/4AI9AjkSVNgrh67WOi69ihSWsMW8X0UZig",
-	"b5owOr7kcXTDpMZXhY/0hTY6fM1mRCRkDGUaZExnRDId+QV0ezX0iJP8kehZRAmJhYTaaUDMKwvK4gNx",
-	"Ghe345zdPZswaUu0JwkbRF9gENre8InMgpHyM3tJxpuDiEdyxMKerwYPH/3c25BEWVnlFRzKE6ocH/XV",
-	"//uJNv78fPX3Hy8vm/rHn35Wv1xe/vzTf/7NW0iE+t6YfnmNNzpulfEr1+ahWE4AkJm8Ti9hAYtuEGsY",
-	"3h97C/IJKMhhYQbcF281nl7dtv1O667h/Fzyymv4Gyn7kuJOaaBUFBSlF4Vd8vgIHIdLDpd1ibvMl1xt",
-	"zi65vfTkhAVaJqCBot1sXXr+pReF8Ku5i/oI2/PgY8DA0f3NB8tNbviqekP4YshumnLGgzjirOkOqXnT",
-	"xiujMV5ZlvWFK9TQ9VTY286fG/bCS697e+klGb5ckvFVIwWrHS6WWRAwFrLw0ru7u+TYR1Tpg5a20OHa",
-	"1GY4j+hkwrhOg9lfHQ2vdcOiZjdrVbScIT+1GlC/n9BrRn7sSTpg6exilDCpvtn7CRNceNKwOGyiAsfL",
-	"GvCt5jgkSoXQiGP4FLCgyov8XsFo/uKlKOol6w8rrAoIjMD5b0OhCTj+ozhcz/HXQBxuv2leRlHKlaHc",
-	"3eUtsdYPUQNCtGvdp5kwqGGwp83+aybmEBkNAQHM1J5ccyUCq31y2Fr1MOBAnrqiSAI33UYK4+BW/bO0",
-	"IkLddataCPhiPVUQIxzDhi+6eeEDDvmqZIYOdA5/aUT3FYvDZ/q6veu+GgOZfQnf0JuBDlKWqAv+yChP",
-	"o3SG7JIltFvH6n/QfQWl48XvtFutO99J8jt38+crspROW6ZlisVkxTqv9QONJmpn7jMdzeAowHGRAYtj",
-	"MkjEmLRbLZIK0gH0xKdP/uOEHLf+A7yfOBZTFtZbxppLzRotY7qSpCY0RwM5Y/l01ULAW6sZX73hdi00",
-	"qt5v3YThyXS77U0rm12gBkefTr25Ep5+ghjq4JmmIncFITIuQRH5FeU9lvDEV3+6ZmySe7AAsL5O5QO+",
-	"tta5D6jkAYneASFuHEn13u4Rv1H38xm84trxmM69nTRAccfi0G4LOaJxDOHtPttgNxTacOaEOmYA3Vy7",
-	"VF/YcgZpcSBMsQMPQVA5sZUPOuE6Yhw4TXTvH5EpjRlWNAgdg2R8GGExBAqyLnxQvyNSxAkiRYk4XKiP",
-	"wFI8XRtRJuowGQ9G1rVVDL5eNh6zhCRQC8N4yDao8jnTa3ynpfsrCbMh0SgI9FCQArj1RpIc8ZsopRqz",
-	"b4kV9Nq57luygoKATdICA/lq5B5TuThMaMD+q8i0Ptd0Bl8/bC12lEX8ZmXjva3WX9ningiwcdTK6fmp",
-	"zVDJF3a1oeIIi2/ajkUSsiSPkY7pNTQc7y7rr92HQb0HNjQ7kv4WYrhlso7R3XXwp1Hj6UAJ9lHz6zys",
-	"rAlR1POlrRcbIcInlP8E7ARQd8ByEDoPW46unL/RzvDKu6jEZeI9J2jrCtE7NnVebi0LYEOM5b/kRvYt",
-	"1NHpP/9o//P6z074OHshWpNHSZv+chg8Zy+Hr6L/vn4zfic+/HEmL7Lfp///7J+tdufw6PjR4ydPaT8I",
-	"2WA4ihYhceaZy529e7Dz0zbpY1WLNC8cJQF+e0WOHKZ24hy02VfBWYbRM8uOtJECqjpsD27zX+awkhcn",
-	"B1RSJMlUJOnIGnbg1QJGvLLrHHVJODT+o32gbUFi+hOgMBai5mXG2424LqqptYjD3NWrEWL5AvrnuXt3",
-	"5cJtMf/V4MnLXrb1XUV5W9gRq7d4Dk2Vb/N6YoqRu5xbmAkb+m/uS1/lmxyLBKvSNmouABYpp3FgkJgH",
-	"znc3YJFNlEkR0pSZvma/3DQ3VYlfBVbLYk1E2iiCUP6K6tENszL6HZ3u4JKBwKRKMoUqbjuZQSwkC32N",
-	"/lUkjp4wobbbqkJXJR6lBa59IWJGeb0VqJNJIm5obJUIjN9RKmI8yVZgmpYpnla7UKJqsFwK2GLlUBtq",
-	"ayJQzeoLBxGncfSnO+BBjPvwSqurDYHGJiyJBAyTQcYL36cz/z6w3vnrYkYpWTIBaTRm/xRcLeNvF8+g",
-	"hZim7JnupjJs8ywxCaoiexaGRPKXxA+w8El/MoeApjNXziQ+aR6VT6J91GHdrp7aRGv5ebCjcz0dR7ye",
-	"APVre2ud78Ll3RnRzHwKdpX66a5S/55q7RsBJTDsJWtLkZiFQ5YgNXYkyVioJS2lgNdvskXr5TvBmYY3",
-	"2llt5AV3eot9Vx8gq1XoiY+qnhyMaDLMwVmhJoJrX8PFI3qUnw9pBDVGTnYMstIJ7nv1jsdKotkXgA7y",
-	"O60WsVIEode/4TV35tXiiK+V9M8AVgFAUZWe9JSG+pzf2suVpqMOJ0JGqYFgnCQ6az/jQaPwzfm3sfm1",
-	"GQ+c4cOg/10UdaXQOIp6QyW8xEg2qKRbI3ofopu2XD2/E+lbEUaDiIX12d6AFuf67wXGmz1CM9pZvao8",
-	"Dw4KqvJ2h0csCyfCdgFf3UQQkU6OJZC90WhFecJQWaFoYCo/hBjQPhyr1N4vTKuG70P9zkqR2PBb2x9M",
-	"izwi9xiWtLut0TmeA1krh5g1mukfQoTTKI410N5GUcvTvF59L1HL6tN5Hvn2cHvk238kNGDklZhMsMM3",
-	"P/Lz2xf700qNgPlrFoyAVr1GwKO1jICqGTJmgYVP+lcGhFL6uP2burvaYH97pAZE+iwWUxAfs59yWsQf",
-	"//ZIXf1TMz+JvxsZmxsZrf0aGdCXB4Nse1XGRnu5sdFaMDZaX8vYMD2HW9gaxzXbGnhgzzciSULhAP8m",
-	"SRE5wflEilgw7KBvwhB9icFgBxDW5bbFwW3+y9LIPsSswPHUQzSkgYDUqs/5sOlCC+WUIvrJP0iiZrss",
-	"lD8WN8w53rZG4N0KR9dKXm1JAEc255IAay/fDmblGqYQd22JJWboPGNC/Xbo69RggAseMNtWSVgsGcI/",
-	"y1LzUXMA74DavA9zUPMdLDUGNzH5XIjnfZh83xkbtmRs2JyNoZIYK0fc9o1y/dbOsY8J5pxd9HDdGomQ",
-	"9OYIqPcgC0WQjbWkr4qejmmi+c8FZ8tipM/NTVf0RJ72MQ/GKJdkEg4qEzMiGdO0kJBhPBsDb22oTvZA",
-	"3qhJ2A2yVd2q0LT3Hx+ev2y0m4ek2WwWHq7Ho3YkpzDQBQAUbAhU4yr2AeIE+WjO+sZ89pUN7oNV7MNs",
-	"+cZi9lGr+EaZXCaXPDeMfW3V+m0fzHd/zqD254x4H8xvZXL6mQzVvTZvoTMS0yzndHoeydwpKIuYDKJY",
-	"mTGmzX2Bd7d6NPUUBxsrmEry4flLZSU+O//94UStwNE8uFX/3B04rlHV/nxHx0g+jE0aPuECkTYlVIKA",
-	"iYlpTzIdCSIZpErZjPQz0DK24HhMZ4A/WZ50fhNx9r7gDH4zJaHLEh9CXf7FptrUl55p9mvbseblDTCf",
-	"ck/WuNf/WnV+LwE5BlAhOKhj5YeaLbB+M8wm7Xj7BnK30rE635iLdV09MDLiw5i5kRANxqD2kbaOd2dT",
-	"2rNDofbYMt3Q1T7ifryIl8ozhZ4YwfNwPqKAOg0H8zFrFjpcM3mw+oQctTvYQQAnEwkADpwvgt0uRrXx",
-	"JjuGte+dSqY+F9hiiUw1oAgYYAhrEUmSRMNRWqsV2DUR2L35p5Z3CLlF1PmfExBBc0skoegawjYTGoWG",
-	"nN00q0CzluVVJ6kgEzpbFB7zJv++0vMa+J4otxElYhOd9QnMMLphv032Iy6nQHBj2IqgAB/Au6H9qcTt",
-	"gKF87fXetTXvws0cAlsl4P3wDdJbvzCkK6kLIGkPCm2eaAzSeNiaB5u+XiGd0Nl+JPSXGelTfk3ShHI5",
-	"YIkPnrop5iUfUHJt1xwWfWpxVnsyCpXSSxh4+dCOmY7YWLL4hpVAcUzo7JuVbot66f3iTpgyAo8td5ZP",
-	"7IXk6HG7vb7I65l+4CJvpZ0ifR60cHJoRiZTOqtX6G9EFO7rGJfmwEYiSlTIxPRiT2IasB6hyswuFjzb",
-	"2twxDZkPhREAANhnphaixAxUL/Kta/WPieBDfH3w82CKNuy0/l1EoQ3HPCgZ/6gJ71wZtxhdOmhZaDWv",
-	"UcwN2d7+KnsWi0bzTuyAciW8xgNaFF4zvFNT//HvZ4faRJ6egq3TeHNCUPCCS1fvBcW2J51uIbQvstR4",
-	"tWKq21GIQ9uSiy06pYSm2BKvu0WlUndiQJi6M3hlfQYOLbAyogq85L0JarOe9VIigytRyulSdHTlg+if",
-	"z7tZPt2uWRpjE0dHsKFwDjZUcr9k8bXdK+truvXfS2QpwFU6LRd5zBkrinRSbv10m+U7w2+uXduxME2b",
-	"fHeTGX2PL10WjPtYFGIl2HMt3sAbW0d87lQHhZTiNO45keyGJTR2Wg9EAsFp2F1TkcUh4IviDttBbeiW",
-	"r6VgB6Zh7BuKalexLemo9MqU7L9ExJd3KpYlbW23oJhyKFPbEyIbLsjqQLJe3EVwAvV6SgGfG2TLGuT4",
-	"Q55F6TOgGMP+fx3T2qIBsSiiB7f4w6r24EhtFLihJIyH+WEGITWt+ZtEDwLzOgDA3Z8RKBOKNH68djjJ",
-	"r2ym47vKPgfj/gR/L3vPqtqjt4YHuba6o4rmYw3RAMFAA+tL+YyMRVJjG7K5M5gOg23XeVU78taTVmdP",
-	"0cPTJZvpiapMNS7Ct9haMTZisf+WZjOF1RSRULcIi6SUyTUe5BmHH/FjnyCJCtHuERca0J6SazZDDCrA",
-	"cYbLdfSgtIYEc6K1qJIayA23bI3H4W/KYfjN7FcLZmI3bKfWDavBlJHQbafdWw+bnj1iMGIHs7A1JMiY",
-	"pUkUyGVYrW/1JasA5UeMyAnlGjUAyO8shLzabY3O0ajn65/bx2P78+PQ/njYaoR0Jnsn5GmLqJ8Mt1nT",
-	"uQem4DiL4P2hT5aLhPQinrLkhsY9y/NaVcCVRmN2pvzgKix2eNanduPpFSKxt/yjux/H/zv63/B/G+OI",
-	"ZymT/9sYiSyR/wsD/qkMpb0USR4IwkxbszrFpyIJnZlqj3pVozbvVwkgXzbeqpGt0F3nSLq5BRr27i3F",
-	"yhMbsjc0RUezc3jk58wTXrfdwcKY30WcqXlpNzu+N6BRrBTa0bGPuOxSDrLY67aP20+ean9WGd/q+8ed",
-	"w6MNNARKfxWAezaupWjkZTTMEpbTyEHdHFQ14KZSn0fj4kbHga0LzSwmjNNJ1DQzXrXd3+N1O8PRRHwg",
-	"oGzO6a2JkZLWKmqv3Ww1W2r69Oi8rnfYbONH+frQMIwwmPQhUeNNgQVPRypQtHVVU8kqqfc5/fCaqPtu",
-	"v1AsyBJoGPp0Vaz1iaStQCwuDvWunKlPaCqSg0BkE8EbgQhXgD6/1994Bl94BtfX5KtfrV/obB9e6fnG",
-	"MdBRSh8BLZURJUnEgzgL6wnW4BjwIZrlRWelgY+bsbGvaTnSslIqM4+yND4jUxrHyDWIS8CqsfqezT1W",
-	"mQQZV+79OUtTJEf7EFMsGAFjs/fh/fkFASKMrG9v1cWv95rkFJk8I0mAjhuKS8BaddCzQp8IZe7C7FZ1",
-	"TCwKy4MI3eq+yDenv7179qrRaXUee8DV8oElF+i5dtvwwRlTT9dlpe1WS7fNSa97CI12AcM2BmjwiymH",
-	"lZ3ENB2IZNyAhjqWeFd+sXohphkPRiSg4wmNhi7B3hv8ixgM0M+jcRT+xlOwYdUwG61HjcPWRadjDNCN",
-	"2jvyRagrQ+becucN9RajCUG+r3baLss03MFtYEd+14U+yc2TY+7LV+bH8CKtIKYMoIrVLmMhOHeLG4fx",
-	"8IHummIFjhZeqEa7YRv4fObtzvB2D1IU3zDbbah1KuAVAL2xjp/VKpuxGC5pKxlROVJaN+IY44fUXJMY",
-	"kpsZsFIORAI83hh6w8IoDdZqCglpFkYpicWwCi0tH+obMfy2wIz1ZCkl3ARyFzlioeervwhgd1jP4dcd",
-	"3jaqVNqP5S+tlA9ZCkGHWxgMjgnPA81lWYjeqbX1ut7TwZNHYetJ+8mTo+Bx+Oj4Ke0MGKWt4PiYhq32",
-	"MT3sD44G7X6n3+o/6XSCsH0cPgrax/3WoNWirSfKL5soq/Vpp9lqdprQCJ6wm0hk8hU+wrNbX4ei/1hV",
-	"Mf8HHIMys2X5hRepNY1xqkRzdRaD8TSJ6oHbgt1jNqCELaSD9+6WrayE333Pa3uhYtf/MiMTsNkcE9Kk",
-	"4BHxkPSMdd9D3HnoghsT4OGPlM9uv+AwbZbufPMyH2BI927Nu4+vkoGLvAShtlYIQGEgagIgHBvHoFvN",
-	"U/ZiqyNMttLVU9MbMEwYk9jtrh6vfGmArT1VfzDVkcZ4gLTTNWOTuZoMNnP+Dsa/QbdNMg75Peyju+SG",
-	"UoWc4qNSZGeTpM+GGSd9hlyVECTDCLV9TJ8NIy4NPIg6bHToOhZTluiKt7LyDa2Q3XV+EBaNmnRrWS8g",
-	"ZKD6Bh//PTcoNXEsprAtBoymWcIM/hpP2dA2oB3f+V6ggTHmyhLskTJ/KoAw4kz0gTMDgwhYWKI+yPFG",
-	"tA9ioU6eQv0D7CaG1M6p41N80A8iF6C1fX0ULkKPGOcYPB313zKEEwdlpeM+fMKSzxmP3AGUQZdUDc4b",
-	"i5DFzvTkCC4vRUIoSYGU0Efwl66X6q8VbFNnX4sBAfduK11Um23q3vR3ffrXkGXHXeXoeTEgFI4NrLK+",
-	"YclM2bDg+GOx6QS3Xs2nWNfW6NxWsj4vlHlpyoCEDSDIoEacmig0LqckVBKtOyI+bJIeF9NeAUIMrsai",
-	"2UDIVOrAx0LBmi5DDEZCMm6yJXNKCt9hTkltrVvW1x4PWFnsYacieFL3FnSKtLrmbqsd+n/U2mxGdV3X",
-	"6cDF1MI7liz1wkrGyjuCgdA4fmmXXxvOc/JQMrerJOGqcvrL1m/OC0lHbJ034OZJZeND1Bb11wq/R318",
-	"UTEaXdWnpBOr+ZzhbSUZH7RGWm5K6gQqFtH1mTZhDAU5VUZabPSLzn+A/NbmgOS6244BqqZFzc5Gwm4Y",
-	"R5S5UncDWlppbnFCn6GpElSamlO0CnU0wXfiwTQMJckmGlgKEkWGwz4lWoqU00Z6+o4hUqvHUzqTpBeI",
-	"OGZBqj79O+mJLJUpBSb8Hvn7Je9BtvS3CfzRoOr1yoxMTBDp0BK+7aY2pv7eW1SZu8cn+rO3iLKmdkV/",
-	"BkfKJo6ReY8KIU7EVBYcRBRUDYi/u4TqxxvJL/rF/Zl+nBKE2s0KLa8H7MtEJGllQgr/fO/LXo5YAtPh",
-	"g9dudKefbyk/YerTiA99W8lr9oNv94DvyL8Pov85m/hG7n1lLPGQhb46mz7jxz6C+28KUHKqxAftRBqM",
-	"cC19NB5BA+k3qA12QBlqAJ03iOJ6g6eokapDKa9L6bgCMQab0lim9g8G5cPQWS0PmVzoh98/w8QpmdDE",
-	"VlxyKE9P1JCT1ELGlNVqSEaTYFQQljH98obxodJUCDq5EzrQ0kCt2g/hS2tZlZVUrcENo/FsC8igneMK",
-	"fNUrJcBjYW0tsJJTxtdC4nqBL0HepGCOg4WFVp/6GV8EfwfcylL7x+QBK0yg88Kff3fAxWScDUHLwRga",
-	"ceqikdEgjW5gJyURjXWWEIKu9WOVGDlfHaHVm7GWbog4NrfTfUhTm/FAOQIQSx4SMd2LRjm4xR/uVhSl",
-	"OBO0c/AUJdsxpKUp7Og7Ez5nqWOOEX+xk44uYUyDa7WJ8X73hkO/i0uEA6/yiHKA2UXI2RJn6AOd5Ycc",
-	"hh4M4I2mQQbkUNdRYgkpg7CFbaY3FKCWYaFAUaetzW5lNdhX007OtLlaKX/7mrTRlqrmOabRKkxf02BR",
-	"TxG58WksPr+723wDNIhmkUzFmEx0omSnBMGG5QZawVjUo0ptdWD1we32D6nEPtJhugIz1w8yx4rjoeaT",
-	"cjvaJQGWfRIh2LCJTjbJKSdRWCg0KoEtSSifKzt7GA2gYAtCxY6XFwY9WigMsrHpc1v6n+ZVQFPGrqsq",
-	"gDbeOnp26o5bn7uHT01tQ1KMmbG8B0XAoyhv893fmW52iSkF2roMyGwZf+2SoRXt9Aukdxob36EGPDHb",
-	"KofqX0AfW11Z9LCqik7RpLM9eqaa8qtXFu1pF7yACKOudhPFLbBnyTc25h7Oh9cpmdBZvoeNhFIOqSgI",
-	"/Mlrne/RSD+rVD6aSg9BWFc6mwvUpIslm3PJSqEhpwfk0ML8bKH4NcHLHtIg9bwzrOg8b8nxImNrkIQr",
-	"6EXYoDCY1ZPpW4wRbvgnNkTUXo6mXYcVCg1UuQYwhD33oQYObvGH3ZBiNjoF9aQ6SqQcE+YBagArbv9A",
-	"gSbpVIPA7O+MOqpWswY+pdaO7j4Nrg2ipvZ9RhSehaBcM7ZnybSlcbUfT6c23+b2Mkhf+y1u+azIoccE",
-	"Z9jsAJ0QEeLf2BBUc1W9EzZo/CWqnlYHaipLGcYRj8aZejJwPugIRjGa4NQ1VBQpraxIelyoRqLBNXI1",
-	"ScBsbWNZ0zqVSW5o5c6Gk07NujcLVUfPBE8TGqR/3WIj3Zxhi4uEEzax1UVOHZLg+w3JFjuXcBvvRWP8",
-	"MnPKkrKYQVFSNECdgNX4un0Zq4sQ5cqAZGklMcCSjJJ6y0gWu6rKUVsfXOVkdYqjYk/43hRqTCAw2dCB",
-	"6K02Chy8D925+6BbqPVxos6S+pPky/eEW5NX96bYvpwPPHsMw0epZPFgZSFeYWX2IrK7SKY7umeohfbh",
-	"hC2cpgM3hbqQwRlkcaxLT7xjU1JVqN/i6eidmMKf8a/w0QXOBH621RysqLsqxrawfJyHBdQBlI6yCqy8",
-	"tlMdNilLxjIPFyF2vhRkQJP6yrO0AQjHnoFak2k5xtEeNrTOOdWyg5dEWC7gMQ+rxzCZgYJJlU/v+V5W",
-	"6IKds1o3TzHBCz/wMwRMLijiRmU7SBizelUfLDAt2rSoQxSXNyUVi+tzpwm+Nd+lUhxpeRVNPQ1HNk2+",
-	"Phq2eollrUb4RpipiRKrtrSBW1sDUj5vgBVjgj+UK1tSSLYN9YpZySQKIPFfsZYvlGChYiupkO/PTMTW",
-	"yYqid+aTPzKRUqwRpWHYgI6skmrMD3oEdS2v45PaAnqv601HUcoaMe2z2MuZdf927Lfg4CPUokprH+43",
-	"OEZmIktsnZRx+j4697q735IF7fFahqNdm2802TNcA9UPzmue6YcQmSWYXELXt96SiW9hO1aCp7iKrmwX",
-	"zm2zbkDjIItpypb1wBAaAMESen0sVGYz2BlI14LIUOqXVpP0oD+iZ/hKaRy7bHU6xx5xZVvH6Fkabayp",
-	"uhDxhI4FH17ydMTGTdKDMnvbLiqzsUk8gW2ICh2WHciggIQ7UhOfSkMbLFM2UdpB/VtWhW3nAdZ0F3vd",
-	"bnbYEw31irhpyvsPtHmfW/W20aTYm3frQX0tRKmO7gyFmDRjowDkBBkHJR/Yo/JowxYVePe99qas1ajh",
-	"5G6sE7Auz/pxywnSDRgrUpNbFYSXGWVzXNS4Sqfohnq8w0JPUikpum5gKjwurS6aBIWn7wmP3Kw5Ze3i",
-	"TNOiclzSorKRYJwCUnqVqtP7DBowDLVY/QpON59oNyx3bNDF0nE+rRvWU4RqH/EgiiPcaAe3xQ+W1lCe",
-	"FS71trHB525RT11Y8RVyQwg6LMgggjJ9N1k/N4pFW01rm60xSOdf0xSDJVnMGoiCUW2+q1cC7Z4HIqku",
-	"d0fSuVSQMWPwaRazJrkwhwycFilNGZISTWmU6pjmjEkiEsJFuYF/lsXsNLgnJsyNAQH923ISXbjqE7zw",
-	"lbd2s4591fMUXao94JvoY+QzzdkylrN2Ql9J0U/wLL32qS0X1R/8MkOgEMPimR8I7Q6eiGCk0iBdweRp",
-	"MLNu73wPQigLVNveJuydeKVRzq/f/d5oq0+zWLewDhuxOtYawJpErbxtQvqJl74zEsApDyIaGzPdlLlC",
-	"GW2BIjSJJmx/8O65UK1Req9svLoiX/1MqpNH6pxHGIXVpKCFS1cqvRKNdXCb2Pfcibszn66lOWCt8zSV",
-	"SZSaDI3hXxkKpdW4r+FcdbCbxZJphpQIvyeb5DSWgkyElFE/ZrrKlZaqQ/1azhAfVMDt2YgF17vV38Gr",
-	"OcZNDaE1d0FrYRqbFcpKV4quBXdtJgxoBteQ34QhXtJXE99IEnCPuZgCGeh0FMVQtqAOd3T94HwvoSdQ",
-	"I3+oEnpK0tkENmKSiL+YWHJRl1Ty5fCtZ9lDssTOMmMs1QXmvGrd9DlaS/hWTTZgrsQxMcjGlackTPy6",
-	"iMjqzkqprHCbsi19paw2BynjbnhYDBMm5cYvvYUblBV8HzNZ3YDygMXbqd7lOvePjGUshBeOJMHnxMxy",
-	"L/tQD4Le85TO1MdqSoBnJhDjcZSeaL4mKvUHqYYAlU3yDG+ndBsw5+mSGvWwVIcHxQ1LfFOuZkySEthd",
-	"uNPXFYzzVExw9BtIgrp6Ufq7CZOApF7/gvaz+DqfYVgWu6giIYjaDnD9WP1nOlCZabcQIvSxo52zqbpT",
-	"k5zp4gdDxG20AtT7WFYEdhNBlRTwu5cdwuqVcQl3OX3LVGRnwygjgmfOs1toIcMD3fUiMVaNXl9FD6Tr",
-	"neI5rr87iDhgduZ3w3xIxtdC7FTLCekUrYPUikNHastG7lpw1OPke93OZu4hhAGdwRmHEPXCJsYIr4Tz",
-	"MMKo3Y8meSniWEyVuNGUvBGBht6AxCryJffUfmE36hG9OQIQc/0qEhB7XS1EIMJuFQp1xIMojrdUA2bK",
-	"AsE5U5K4kiDgmbnyHNdio/gLPq6M3OZvZmm9UZpOZPcA9koDP22KZHgAEBwHnVan1Wh39J28BQaA2ogD",
-	"Tsl/n79/R/Atfc2/qp++n2SY8zxEmbOL8oMkY8qjAZOpJvcG0htZSTlgllWv+cpF1Rbf9yXd75K6x5UB",
-	"ll1zQVmQsHS523Gur/mGMKXXaOLX8eLzV+8/vH75P58v3v/64h3EEtNfZuugTSOH19JH7CmuiOuxOqao",
-	"1xbgnrBYYvcz4h1Aibk3xwroGxpnheiMEZqy8wL+UnSa9IcHt/jDUnLIjyOawkNlGsWxRjeLUjD7NBhv",
-	"qow4UQL/g/fEwd0DiSO+jbFE61iA5/AChOpbbzTjq2gat56WOmkaH9zW3WxbVjI6wV+/RZZGHPkPEmGq",
-	"oFAlGjO78wF2W+3+LTb/5sEDM8nKOcxKfMPe60FDSWMDxLFLfu4BmaPx9ARnPlHXwJ97JGET5RdhXBXe",
-	"whynph0mYTR0vgJ3BENfDCAogHMANyjr25c77Cp4YB6H9TfZiOcpTXYL3eKadr3LrNU6DOz8wK8b9Ezi",
-	"2/8ON9tLcf1XUxeuN7wFR+RydYGyOKXSiGi4k+rotNrftXDhPOZse9JN/+v45+dQ3WHV8eZKt0DRadz2",
-	"Faa/vuj+IRJt/QrlM62UpS5kgZJl9mUSAxWYwd7aqBgkAhrKlbKE3qvOchhHkCYJnZURcS6iOj5IHMc1",
-	"9jY28K4KrFkC0RvGU5HMbKU0+5KeZTwPuE2EiMH4RvmHckGBvq1bNG1/1I53sd7EDf7NA5dtoqKPanbG",
-	"QEbW8cZMkqlGd8zZn7ka0B+tm68ynyrfC366WyOi8/CdBEuf2b11gsULsio1I60t4p/ShI1EJlkj7Ocx",
-	"o4mQ6TBh8o/YYeFIRcIGicBGMrxuTJOIhn1McP21d9GGO6T6SMZQ4jfpGWHIzWZR4+iGlfG2rr8nt/GI",
-	"8qR6qUv0FvwfJ0ToNP3bfBZ0wzfJqR09OjmSzmTeCqxbgOEtBWcLGc1LvsL9MhMmeDw7KfphN5E0btgS",
-	"z2vR47rk77mtoMMmZvQvfMK+BGyiKfp7QMdJU/aex7NSCHqlcWbba7fdnbUScyJMZiTJeJdQKIHR3Cm6",
-	"5NtptS1JLZdZHe4clAGO94WIGaBZ+Ivlx/GMSHrDAMDOVNUlGZem2dcmFZyeOLddkcQ0uJbYLYNVQFXD",
-	"hPj5huP7OJr5tmtxFCnVPKu6PxcpqzK9jstMr1LGdSB2zEl7QAId1mbTUx/QJIlYSESWIgwNFnSZzkuo",
-	"94IwJhYnaur2ONTsFpE8IZB6nkaSkaN2h/SAJnEsbljYa5LzlPIQuqvUy5u9UvXmGsWg9M2RITfi9vcK",
-	"E7QQTijXnOaSiMmD50Yb1uXpW5PN8FSYFjyo34QjmGdQXI3odYDzKdOPSZSyjxEUUOm0s0Y/gM0O3fbq",
-	"4H0m+CAaNk2V1hmTIs5sVR8XaY5SjEorzM9Zc7Ye+l6ScZttNsbHN295H25gM7RLbIbjO7+ogywg85pE",
-	"k0pAWLieQaGDJ7BEcOJFFsPCnnFwvNFYnTQznZqPJGK/GN37VcIuZhmqRHxh3bVE0zAsyLNjGqwnuW0t",
-	"uXspH3HFvM7yEVOtt379SLv2+pG/zB5vr7/HKyN197fHv81A3ocMA3nFhD2JeCrUMR6wDV0HDbD4pZHQ",
-	"aaMPRzPE1isd/ANbhNyF8PJsmyK9guNRDoicRMbzSBOasuGMIOGpqbPttFotYscyV8ngaygyAg1NSjtj",
-	"uW5O++IiGJ1ywr5M1PaH8jymHxzENBrLS276q/tUMh/6taGSHorxf5BoYuGDpAVinqJ/UVLkp6bsmRn2",
-	"Ln3S8ETQJLpfVu0+nCq1wCJLAjRaNqCdUoPTCno/7csAiwYRBO13YFRRz4cyrAbxctXmdqzNHTAlMyIm",
-	"jM9rn04hKmFVmRu8IdOIyy4a0ShXMJ3NHZrXzn/9DZvXmITt/zRXlrqYPwTEWs4R/MENEIHX9gvzuu2O",
-	"/uVjND9kxK2wggWX6rkC68tSs8HsI5quUthwUjxdHxjXGrew9yt0rMhSoBNGBy+bkFSQ45YuuQUXdKT8",
-	"wT5jPOeMqx29yWoO55EAUSMGZEJlmqsPR2nme3PNhrYSFenGD8u5/aVBE9X83LrA2JB5Uyt4SolZ4Gwf",
-	"e9ECwW9YAu0/umCFBJQLHgU0hq+XwrJonfs8DzHNae3SLAgMpuD32RXyYIP7HuPZWM2c/nVGx7Gau7U8",
-	"YWM8/CA1B+NJMUwEFdW0LzVaeNkQrf0x55wi6GinffT46Mnho6PHDhJp7p8CRgQ0CPn3HIb+SnHl9XZ5",
-	"7nnf+YUXgcUtsN/p9+iS4mtccv0W3UtOSINEYZe4r6E+JUSNsEvyF7nEKuBFOSmERgoQvrofHSFUbExS",
-	"qR2U3W8tOOy+LcaIHAG/36DwEgWXoUiwhgzoks6zIUufm0vPg2rMr+UTNXeL3ef4lZiSAU2ggcvQ/gGA",
-	"mboHTeAkNlNtHy73AOuw0Vwvw2dbidcwYYnUPQQWolM7EYD+kADYExuXwzk4k3Af2fz6wBly0akdm6GA",
-	"sWAhhNbHWPiUm/Dwir4XR9eMQxCi1XyqzqhRwuRIqEtazSfHauwDkfGlSTY4BcJssgKnAe0z5ajLa68M",
-	"nUEHjdRBbJx+7S8te3qOH6FXrWCh321iPdtD8NYLkrHX9dp4SNcypF+bW4xqVByVHImJ1/UeP0GpkgEE",
-	"jHHltgagCJJxQ8tSFQRFltxEN3kAbE+F4nbjrK5OmNAoqYX48YO6kbqj0ckIVZNg1nFMZ6SvGy7Bh69s",
-	"uX1AKvvg1v58t9YpudsBWVNyWq1onpk2CuG+J3gdShHnzTdej24YSTXsnQJYmw5yCX8SJKARU94w0XNR",
-	"JE+CLmEHZn7E4hBpOzT2Q0nXAr6kK2APCNvhlXLTI5luAjdiX6Vmvq86d9GFZmMj6VSgtlp7/1SDPKwv",
-	"2TGFZM+DkWtlQ+YMiGihwhhLUOCFTNXTHqjAXgjS1xGZv5bEGuYCZa3qsp7BfYosuCAPQmQ184dxwn+Q",
-	"NpCI1U8aSQdFCfLATQJBT93mr/MCgZhETJKhAAwH5WWZeB6WRwEExIL4wzQ8VNk3xVzoTBaM0VUG/eZ7",
-	"5S0IxEPcKgDQLrjJAVkSx6m4zw2T8VA8iP2imyMED82EKBdNorHiELhHKdgrjvmi3TczgQivCfAYVdtD",
-	"vfRD3R1TQSZMTHI4uDj+ixk1yAWFwSJlde5Z3LsYOdlPgvkFDUbo6ESS6BAN6c80O41G7QkgccRFqg59",
-	"c1EkSSri0HWQ1JKVNQyrL+wQO9uHvJrzPXcNPN9zY4yfVoWPrvyi0PcTyoMRk1sI+3M9GLmXbLNNf7Z9",
-	"D3F9NiKLKIxS3ackCvIRKRTGmhOsni5t9TRd0ynZDUtojDGWfW+3QbQdE/bqzYZeQKjOTO0DKPUxTETG",
-	"YdPp0tVrlhhSiiSv/9BF/sQKi54bmBNwsq7ZpMTzVa+zr8331VMYzzBTUUhhUM6m68pIOfLOongsJ4Z5",
-	"PyCUhHQGBvCMBGLMLKeTDpX6ymScAH8eD8mUJlw5wydQoo8lOpiOkKw89aCFyzDGfDMwIlVFkHp/YLkl",
-	"4vjDR97jZru9SLK8HqJWjcWeherKOYJnfPTRXHw9L8AsGd5Tdc2ISmAkG3QCk6KYxJsVaHI2PcsZG+x7",
-	"ed3OUevwbq5GdbGaU13lGxgeSHPIlE3UGYiElRbY2aso+2xBqYySY3eCb122gs5dXjfu/kEN75rNnBog",
-	"/W5YG+k545KpCK4/x+yGxbIIN+2m9ecqiqYjyCxBEmJJUUFeiVqyTO1/em49Eg1nc3UIhWzX3DBDlto/",
-	"KfnvU8kaaRINh0CgMIiGyI5z69FxPxpmIpMwoXRKozTiw1MDaq4+dEqYWkb2JVYwAXwJfu4aLC3fY39k",
-	"+uuYJlRbq+V7I0ivtXw1GzSO8OcxTYORvkBMGH9WeKDDt9Ntt5xsWOeo1TLlrNLrPr5zlg14f4Pm3LSo",
-	"abQFs8Cji/ewqzpX1oHreEr0zGEhokvGo49OhJHEgxI7pMDwuFKa/5rJF4MBjgq6kow8bzH9j53p7xw+",
-	"WmsFDg83WoKjlWvQOXxcXIWjw7lVMEeKFtOQWage5A2WyAfjdfJUP1j1YNGryyAume+w5oYb8u5qH03B",
-	"6rxbI/WmTsVaUm9AtATlJraEtiK7Zi+V99WZWIHkaTvcwEpEXQXmIJgW2qpEGHtrVM6KVcKYY7EVwaYY",
-	"LxWAHKBZr4QJ6mGYD/vpwNaRBgYWqtYuuenKgiLDBUPXt+QuWiOSYSKmOUo35H9o2CSnDj2b/nCGUKKk",
-	"p47SXpfA3i42pCi765L3Pvx2Qcptuf9Ud/3/Xp2ev+qZobjMreDOzneJ5ZCm2FkGnxILYkpeQnGJxVSV",
-	"jKkhvD+vGgNgvPZ0X2WYzM4yXtpRqYawdUNlGRxqfa1nNWGpfrcDv9uB3+3A73bgdzvwr2MHbmHjLWO+",
-	"tBZAnykDRVkVFdjQDwEC+mXEsVUdIucgdABs71goMN+h2NaY3LxXDexj+7t62F1lLOvchKkSRuRITDmm",
-	"bIVkZDoSUH4mmcn5yWUtFh+wVX7zKGFBLuqp5Iop990cnCTXXL0bEqZ/NbPeX/9inI2rjRZ5B0KIHYZY",
-	"5aq8Nzl/zeeAyU2L0lDF5vCwpAnYHcb0Gve0RoPYSnhWRZwTIQaVu/QjAoQwEmMDl9qzqSncj6TgZJD7",
-	"WnlTVZGlA5hgZVNpJonPa4hBA46uKJ01x2FOgYulHlRWk12r0W6zPPjNepoZxspdtWmAhBF4F0DAi+M8",
-	"Ek8lQo+ywtrBOL6SD++sW58N1YRTSaQQHBk2dE6oJB10gngLBtxG++HQHhQKhLMhCWDTQ72O0uKhwF0I",
-	"D9LxgbFk8Q0rWVqkottfzqhzfwJSliriYrqJCKyzZQ8KzmdV42NKxkKmBFjalTCCXasDLRQqSNRes1m9",
-	"E81EK8QAIiDQAA6NgrKiU8UZxNcAnmQkCnUcDV6qqmvRtLPARVdliEVu4+SSO+CErd8RA2tti0z21A4z",
-	"SUSYYTuMbXfJPeHyPpbHFx0Efjn8J1qzcY4ygm7zads1yZ1n2HKEMIkA/mnTNhPXCXM869O2V2tsF+Y+",
-	"l9DV8V1nS9XWHb368FSGLz7ZHKOzNZTFfTRWgCKow7irPJI+6kq1VIhr9AdtfSd27lvm/MIUKvsCLvXV",
-	"N6ssOmMsfMVChLoOlX9EN8xEIYzw5AZWNqnxdJljGK82DXXhQTpiUWJZuiv4qefu+e0XFkBJutGoR0qj",
-	"ttoXrSdubFgGCZtQHkQmPpp/NHum6Z59j/HwOcb/8EatxmH7orUk0jv3sLZtQ0yCFbHdPP7T7qAODbPY",
-	"gWnbFGhpbtyt4rhNWFNmQcAYBr7z0Kb3RxYF130hriUiqUQTBjAGImaJ2r1et9VstX0v43bYag7tr2YG",
-	"6+WBLsjp6gNjbq8062K8LN52vUTh3knx19TmuD4AHwlIYyw8IT27bD1I/AErAzdpRM3bF1okEfU7F6lP",
-	"eoVd1AM7Fflr0LfAY1M5F2MBridE8dgld7oJrEThsYJVz23HHFY31TFe9G98sN3Bhk+R+q04jCZRus95",
-	"ZKcF9nXeR2nK6y55VX2d6X2HD8ddp1EnkqSHcGU9IMdBo0D9HQjoSK8oHT2Ssji2iEyMh+VASPidh1HE",
-	"XabzKpXKGmpjy/29OfTSCl7P4g6sz5WcGkPSpN1HIg4xtkWJnGhMU8SOW1sdbGIP6PxfNd2x7Vm9bxcw",
-	"B/LPSwh+kOSazXyzJUDz6E8S2z3CvqSGsgB8phrx/5d7kLnndrXpXYuvfua2bUOMjUgB75SSmCl7OVex",
-	"q/zizWAe3kT82iA8LAxLbR8S8SDOQiZtrseJ4y8Zh776ajmkcI1e9GpAg2UZ2HWw7fGNcniKHCDBzWH7",
-	"nrzObHL5ziTwlMUTreVYg5D/Wkh3iyQaLuKW+Rqrbm4Itx5dMgmlCbi7Yqq6z0ZY0L6Qd1+RsBVT/lIk",
-	"Y/ymtRpnPNAmo/phaf68IrFroRowSW9/PazdZEzC9UxF2AC7Hwtm4xfNwtxL1m1eZQaiUtJfJ5agn3Fw",
-	"iz8sZ1zHeNLOMNR/6d1dzN+re1VteDFl0GjibN6KCblztcO3u78327uVRNHwV7/YUhlJoqbT1hYC8FPe",
-	"AVQX4b9+NDbIQYwbvJx5G+d+d/c6KVozpRtoggNNArCGhflKX/kNxo88v7J6bdnJW1bZ1lYSHtBMsgII",
-	"97+S9Wr7UC2CCnGr4bYI4hfKcWo8U/Uyrz5U1Zn3L5ElnMa1BexHdAIotlCWbHfikqDLN7rrlCbO5Opj",
-	"+Byv2/QNzvXRsftWGmV9ORFwpbJvzmc8cAIEnccX7U738Kh7/NhEHdVbmQNGrS+NmUSw7lW3eFRxiz8Z",
-	"D5m8Ln4/R5iHqxE2FSVqg9NHT2+pmCOcNpCDu3lbg097omG2bVhgjl8cisk5dIEiJWxYzyZhCbM7Qxd3",
-	"KLfTGeNfYod0Bwljf+4fJMUObWlY1ayxKUqVJKXXjIO/Lwm7YUmTnEJLha5+mlJJBAf7YUpnWFCH9DVJ",
-	"Et0wCMqGLPlIZz1NzO1EmErae2EyrGX+gJAgfoFyTR1rbq7fFv9Sv5ENAu7cAW+O0IfseuRCvdTsKMF7",
-	"XzLhg0T8ybgpH9Dejfdf+uP7dXOqfZirOVI8I/8bwRS8hHdaz3PA969F6cK+Nr1TGqcY9G+heconGU+j",
-	"2CLp02kBXHe1Li7lnV2mI9Uzvr6GvHBi42nuqXGR6tI88OGGTFdLA4JExMmYUQ79YIvqTr3XPpTdX1+9",
-	"oCbQLsBXCXQ8IA2ARcdDwdRZXIcieAPM0jjLRgUMBSnAlde2zbvQxLQfwhk7SabnEtkVlLmCiwchln4i",
-	"suEoNXBuKU2GLJUQColj19j9QWLvaUnTKJjBqBAkS9NYk4zZVss0GjNTK76oCNQU1KIIdrN2tP+CByxO",
-	"EAzP7BL86Nx45kA4oiRCzdd5nj5NouEohTqLaMxElp4DkJjEtruN3BaYlg3ypxv2ceaQ2TZSuAEVzN6I",
-	"0VwNW0mMVhXI3IgqLYcBXmyrbNtuyfbdPFPwVmRplXmfhRqeuwIoN/LazDvVVXeac6pRFld9u1367bst",
-	"xHUNQCndp/MQ+rvUiF3UQy6mujzUsAykOfNPzcr/RqOELQ/Imqu+pWBslo5KVcLq3a6pebpIuOMjNS2E",
-	"dbFAfrPdV3MKEpdinSSkXjTf4kaZSqkai9f0M9YrW/va3Cp2uMqnwR9X5CYtPcyO5Gzby2IF7sA6pESV",
-	"WASo1D/lX74CIX0A3Pz17jxjKi3jUvI23nrPWUqjuNobwKt8MG8dFsk5IjEsgpwnK0O1P8IuZFx6mVOR",
-	"qSMCk0T1JR81q5NF3PxaPPnrxQb0fly6ybMVp5l+5FnG76eIbcWVL6Ec6izjuspqq96Ds0yfCPWo9Wzt",
-	"QmQ1iV+lwdG0JFACPA7KRcTaBAeoyGycKCEBrAd0552gOyizYEQoYOtEkmAVbs46nZqyZU0WiF5m85Jf",
-	"cigI1o9FVzOH6ek6BKZ5eApD7nZYgN7skz6TUcgMESujYzXlhnoNHGKowiBR6pc6wZdce8GvlVnLSR+4",
-	"CgMWx4bjQscidLOuMnlTIUKDoUyChMpRk5y7wTQ1SC5SQseCD0mv4FT2yIhR5Hs1qQnzhoOIA0XrJdfV",
-	"mVDcrYunDRqRQ8qP86bBnGTKaHiCKsgw8P8gkco/4gia1NNf2Zy4/5IXmfvLSqbxHD7L+Ff1+3GarI2I",
-	"dZL6FmGkO3Q+3VaQsSYUPeAhvEtyMYI2cqigVy7/1d2mgYP1D8aML82stL/DOn2HdfoO6/Qd1uk7rNN3",
-	"WKe9wDq9FIm1Mrq5MXC/IE+14RfuO2bt1BGuG6EeU66ktOyAaFXo/a0D1HmtFcPmkWwTQqizrBL4K8l4",
-	"xfpDkigdQQIKuwCh/072HkJ0+CzjuSc2By+yyv9a0e+1ui5QbzxbGLhjlb7gQEkHVpry6GI6ewuM+i3f",
-	"i2HBtfELisPrerAOKHpj+uW5+cKhkpuqA+HOthotnOVzKrONnzxnNHzDUrT5W/OcrY5AQ7JJy+emQSht",
-	"/gC9GXZlB4JzpnWAEy2b37k0iiM+PI+gUdrs5hiauQ8fP/Y9QB3zuodP1RxCkubo+MkT35P4Dase5nu2",
-	"TWgsYUOkCfQ9qCixX+nMf0Ufe+BO5DuUBml0wxasnop3i5EknN6whA6ZWssnR1q1ed3DNiyz+vSo07KG",
-	"glzWwNV62j1+2j1+8s85eyoIA/eTM7Omb8QQgnAJs6IKPrxSCwxaA63h21pjKVaYMpMRlbq1j9Gxtm2W",
-	"aW2tS9XT1SRjmUMbfzjFCYPdUnJja+QbUwTpWXSVhvoOA+AG+Dhhatza1tCptm7n8OmTu8pttfFxXV3v",
-	"amIO4PPDq0gfq8ww9BHToQFIgfJGgHZ22LYh6CFHYioJF0QrIFlz79UrMXUUbyiYfEC5DL3ZDm7xh/Km",
-	"q/0i9KGUbFzVpUzYVUUiUMFsWmKu2czyW+rSN2yRwX6ZJulhwRJiBuQBuB8kEVNuom+6sZ6zqYYVOCFq",
-	"BxM2nqSRukD3Bl/yvMIMg/RxjOEsHSKDhmxKAjFBHlJTt5JNAN2HpszEvV4PGm/V2/bIj+rRuhwJ7zIT",
-	"GUQDf1Lv0mNfJixIe+RHB/HgkuNrkXEmUzKiN3D4/2QCYYbgjcczEg0Mn+2USjKgSp13CYslI+qksS+v",
-	"bXqnBniSMMl4asZWGhyDJ21bFzOAGcgr4/z9FxADi1oD5OzvZYgEMNclbTblZW+blh98APneB+nWv3kH",
-	"c1WP4vwy7t6waM7JfXQsHtXasWij2pjYUApRk6Mipzs2MELsAyMhM5b6JOMxk0WIkhEFLlbBh+AKJZRL",
-	"GuDOI47VPucPvbhAa26ZLwTXbOcgf2/q3aapF+sec6Sn9cpjd5XJ166TCmbdGuKEnewsjFLTWwQHrjl9",
-	"LdwoHH5RqqT3hPTUdPTgyp40mSlJIRUUjHaS0F0xXHCP6WPbqdyvtWZrZ3baajTlASZEfRw7mtpqAQFQ",
-	"RS1qxOdQaJrkJb7tkCFsjQvZlI7YjIxoqIsWTuYRQpDVrk+D65NiznTKEnbJIT04FNDwNMMcZh9A0DX0",
-	"8Ayu03E900GHCClizMAcAhPImEpIfxtJgD9FowjZ0+fzlIu8NSeXPM8C/yA1WQwZRjfYloWW5ZfUcldj",
-	"eFlmic6Rsi80SIFXhlrCRjBjj9qdMqNLLTKK0wPhNtW5SR2Uz/jq4OHaSuU3HorN8Zk2iLOqPzsasZhU",
-	"u2ZsUsyrQvBokxrk8rzS6yITM3I2I7kPrIWSQu2Ka88dflZaGbIOFcmyVqsiW9a5277Nu/gGmBCLdXyg",
-	"s9FCVlbeRhJL8XUKwdc9jWr3N+tiUDbVE+qm8LRYiGtCU4OqRUuZEnZWyV2aBKPoZk90yu8njGNJjvI2",
-	"50o8NJeyDrZJErNBWnSWJTZdAL0UdkxoDAaDqqrBpOCwBT1GxyVNUvoVt2aOmvcDr3bA3a+DlQ1Kh4y9",
-	"Qqd0tmFsZ5VIhNFgsB95OC0SkxEIUUoNpOjiGqO5BAelxj3s4bW9EkLtaDDI17ZOUq9N67fLCzKOWxtU",
-	"szanDEpYbFWGNngLpQ42gH+7jqOA5aurIv1VaQdlGpxlPHczJkLEkG1FIfa9SRKJBNS4lzAaa4A/+6M5",
-	"d6sSEwuxeDwDlrpOBfNfp5j1ebtRlPe5kvQKL9VZTShiU2tWX2jW7oNCpaxhY4lxJjYO2G5Cg9OdIDTL",
-	"PvGyxZRJDIGf6HrFHA3aVPilI8ab5APNpLJb0ymgjurDUFuzJUQMaux/FYUOJCq5Rnd7oxMms3GhOfp8",
-	"Zy6VLt60rpWfR3BV9/6rrAy2sdrQgEiu0RaueT1EHCuzb18s+04tf59phlJIJhg9fJK7jWh+GTNLqSIh",
-	"S1j0zZBrW2j/q7iGukfjQidXkixm8MJEJBCFcY+q9vqRJrOee4mk44FvPcKqKtCYyhTgGD5G0Cxg3K68",
-	"HqaAs1WwSnjwTPBBNGyabOwZkyLOsCxk3hiBGcpJOfIJOyovOvjmbZajDWyWTonN8sjYLDRl73k800u5",
-	"tnidYkzA7vyV7aJfM64IzgonjCZxxJK8aSfiqSDQLb6VRi11YbpMptEYVua2Qhn+ArtAH66M075ps8ft",
-	"AVFPHGHXYClKpIbiQHEWhtI0+Zv041jwdOR4tFFqL4M6Tvi77efgRHCfxBFnyqaEf+H9Zeo0AnCcmSZ5",
-	"J0w8WaMPnJAelTIbw/tg7FiaQgMDtTQQiabzMw1ZqYBwH6aCdZjTEkprNC57RPy4lKkZaPV6P8FgZJFj",
-	"m4fwWGnaIhZPDbM+ladGOXK0Ae3KEyZV+Mx5N3q+lWxfXsTTR0dYjBWNszHEo/L/fG8ccfw8R7WOeMqG",
-	"LFkJa53X6lIjD+sPOrCx0roHffVV3WFHUGFxF9bILn5x5UxxF3wfbV/2Rc1Fu8hfEHHocipOsG4agVlS",
-	"74+tBE7vxa1pvThuNVstD9odYsp1baQ60MyQ1GHy2SlL9r0xnKBtnPlJomvoZjxoFC6zEUnojXf/kvFI",
-	"Pdr57C7vBTEDWmwGiWlwDcVPMDwlX/Gs/J12eKV9vFHVCwFRZNebsMQc2eqTC/2UDywhpoGhqrdh7dPS",
-	"yPMLczZUuPt0DCVcjiKH6FPCAKC+Dsf/HPJ8hiJB+xSQrZrjwoXZW+s8zCQdsnVd/64xOqqPx3d59uia",
-	"TdICSk0kSafVIjSWIgelyZuEMdsJj1hU/ObJDyJMZ8NqtnNAz1BTsiBh6eeMY10qpOizsbL9H/ueOqu9",
-	"7hO3u+ACmxMheInfJR9Pz168ev/b+YvPH07Pzz++P3uuZmMilFJWO9AWv7UOdOhbjXJCpZwaLPExC0Fc",
-	"GNgSGDA5Z2ka8aH0yTk8RzYXDXEdB9vMmHypCbGqtoUhzNL40miwcCWjamZq3RaQshR8iE+iO7VzL9kN",
-	"Wd95xyXV4+51Ox+FYfieS9P5l02E+cXOHTocBUU/YUkkQk1EU13ZDOdB7naYhoTq6mnl4fwT6oS93y6e",
-	"5ep4bphFpa3kfxyl2FEUxy8ZTbG/Cwc+sL8DQtlYhFAC7yh4ffq7Kj/JZVef8B/oLMeRdft0bV0FdDs5",
-	"J5JzVlgHS3nqaRLReNPNUFjzKr9qJGKkSnWOihFVXgLjhA4Thqi3JKYpS+pCK9E9QYykjFNUtwUstV+i",
-	"OFaCs7gvIn4jnIrekl3Q1UjblafCS+W7cDElutvEgjpA2QCKqTojyalZM1tvof8oR8AhFaVEZGmXDBiT",
-	"PvkjE6lm1DL7H+l3tcsENdWX3GAIGQKd/IKIY92MLtZgcdgkH40v5KwERey0NF+pIXbOc3bDEpPlrq4f",
-	"XVAFW0ab7PaCQENDDcrsBRreUB6wsGEiLo0kD7mozShTMW5AMRK6Btr8CmlKG4wnUTACVXmV21YxTdWl",
-	"DWxPSiC3z9RfuJh6W20JLOrYT53DdwX5V1CQUH7uXFOo8axDFz4bCSGZQWMw7BY0DBvaUVmpD93hzYWR",
-	"XJ04SRgozHVMZaNAyGudsxlkUqseMPXp2LLFE81WbQIGqWTxoIxnHJ7+XfHsXfEs7GJ1uDmqof2oyHKa",
-	"xfFbrU+OW9phV0axdJzzd2LquPPw0QXOwCF+ZatJ+KAlsmLbFcKR2oRWJ2tOf6uFzteFqtORiM1Jik6G",
-	"6TFJWWL6m9RH4GRayMGa6CsMhybs41K3dyeTJmEhY+Pq3fs6RUUJ5ZYGrXqwGNf9QRL9NN2IorSPa4RI",
-	"DUkTpYCiGyv/BZUe2IlN8n5A0qnymAXBQeUMWIIDdafgAfPhFwCNjcrSbfDNZ3AwPoiaSu04vzn97d2z",
-	"V41Oq/N4faHG1zhjIRs7B0kNxJbvNZJM8ZSqgccMlo0SNEwIvHuNR43aaGFCC2dNcfnNFd990u8m172b",
-	"XFCd2qfB9Rx0Vt7ZOucK7rg30MNdFpq5wCs2rzl4Jzh7iz1uVzXl4Zd36IyFzdNDRjtlfK2M9gt8DnmT",
-	"YkhwqHF2bP5axtnQ65rxNGK4biEr7eyqF1kiJuzgF5bEkGzdgoZOT3uFDOKy7ZRqPmwdrRbSdyJ9K8Jo",
-	"ECGyRg2xFR1SMW0f0LMrEiIZyCrpM3WoS5K6ddd6LhblWk9D3j6tO4bnWiSgXGBrOXZluIau0kUx+T1i",
-	"nFNvQ9HYY/voN7nZ9Cxu1a22zmabU/VfvXksj0/+gG3w0EAXjRn5EwHX1t09hfMgw2SLPQ6Ks9ED50u3",
-	"1AEAhW2lT5g+nZTNruxv4JZizFj0kvzYK7gSvZ8WLe8hS3+DAayoVTjNY5KFabCvf1JwLpS1D0k0pGOr",
-	"Kg2wB2ouNFoKYR6NeYXQBClL1C3+76dW4+nV7dFdA3/o3P3NW6TprgGsfGZyaOqjL4gPZlnx9Rb1/IKh",
-	"CECCrt1XQF4DPvG8Bgt/nzcc1bbPe0ZNbntxKNUpb7c7dvGJd/dq5SY0Zc8osuUsWqOrDErbffUJweOf",
-	"xVRKN1fuLWDZbYL9g5e+Ky2ygz6rAmhOPvWLizpJ2DjKxlY/LyxyTaOqJv3U2DS3Hub5va73pHlUVpyw",
-	"fscYqIUKBQ1KyydKRbIczJfE/4+9q+1tG0fCf4Uw7ssttI6dZLPd7KduN0X37tL2Guzthzg40xJjE5ZJ",
-	"n0jFMQr/9wNnhnqxJL8qSVHkW91IFF8fDoczzyOisWjPibLghoGrsRh4VAxEw2DfkuXSbJIXgglK2Hvi",
-	"6UtrAZgohe91IkJurANaI1gCGwJelUFCCzhNhPJOk1hOHUbDNRaJglsJLihu8aQFJzG4rkncb9IynugF",
-	"u+eFI4c0wUBhWm0+7dhCKBuUbpZmOoHtiNgDeJb6Ct7Z6t0ScZXX3AmNhX2HnqrjADQLyL1AP+EojcbC",
-	"p9P7mLD6Y6/v7ByHT/tBZyLHDo36Z92f0Cs5FbF7p98nNyW4JX/BH6U1egGJmQU3poKj761XTvnlzZve",
-	"RkiFgFvE/l631zvrbAomquBv/uJPG2KNVs/tfvAR1WsbXC3KNndNTuKR6CgN7fYd6BnhEEFwD8+daTRJ",
-	"Q8gTaAnYKn5YKN6QEzpgi8nSL2+iBx+XKa72dR4j0InHuU6aoW4YmgeyNN16jodI7sBZ4lApcxGh4CS7",
-	"56ENPMpAPoEnHvDX4xge7GZOlw3vdZiaIQCepe40wVrZA4WoCEFjqZI2yL30GJAD1A3vP73784b1u6fI",
-	"3fReqk9zwyAX140gtAB2L3YzF6G8J5D6+2UeSTwClj5wTeegmDvDB0oaJo1JRYRiEWECTBhKW2GIgF3a",
-	"+r2IBjEjVpDeFb9mjNdhLw7Qd2mQB/WzbYc6UaxwqU7KGVu3ndA8dIIOTFbYNsIUQqeOPwzEpc2s83XQ",
-	"4XbQuRzUJmwOOsEAERIeWcNI+KtHxAHQVsHI562pdBW4Zk9c40q14DaArwS+tMBrQBRQMiAeNsTlIAP0",
-	"wINwQHgfkNEaTMVyS4XqWY70ojWxIryCg2WPs5oj6VvceBERazX2jvAd7bzd0yfylLg8i4JBoA2EW8NZ",
-	"BW7CU9VlQwdlQy9GkacrIZBCCDPlMZSyIjJkR9xwJnQB7YwV80xIHIMSUY+GKBrcS102RIwZBmwIt3QE",
-	"3t5lQIx7hYvQYIvHoDmlITMJD7xQy7wcfho688f4cH9k88p+rvbasf/tarTfPdtet0jlEPTzX94cE1ff",
-	"Xhh6kFXptNdrqUqFXDFfly/0X8ykSTjhCexM9VHxPjXv594Fnj2zI4A/i2J9L3wX1tx3qew+a/cJsGPo",
-	"e2vWG5y1ELJwPfIoqs2aOupYemnkLI3X4GpNFJWeAO71p4if8REfqFXQFACz82C5et5gnZ9qvfrq3gKH",
-	"e5ofAmpmW47VbtKe97sXddEu5XMW9bjr/Z8xAma1MTSolPdBf2Y3+3bcjf/sNTavYaJj44OK4Qe7VquH",
-	"F4jvIF8HrgE4KrgFTsE2xQCYIw4uCzGaaD39MRKxfBCJFKbx+PJ79ghsfVMxR4HOsx6L+LJmb4ulsX9h",
-	"+fm7z6I7Vh06GYH5o5hQEWRTNFrDIERx6x+7KxluM/74L6HGbtL2e71aI3xDmXDlUy5w06Qsd92SNNKq",
-	"zXvLXDVc84AxPkBLKk86pXSIH7JIo8vsqNT9Ybi5G1zJ+3VBiyqm1orZnLjq/Xh0LjuLyXSzT8M/S04N",
-	"WhIYgyCUQyboKASl3o/9U/8/myhjUO5xEm25EhSP9i3Wu5A9Tms9y2QHlspdRHVoVYqoIA582iumauIw",
-	"zrmM2hVbXZt82zVXcwBp1T0NIbpw7B8JZmB6U5hhnSYf1bouv4eAbiv8nXxdlJu+USZ1rZuOD6oqznlM",
-	"PnKHYzMXId3cwBG43+0NOqvO67JYXxaJpNME36QO8xiKZA4G9tSZ6q4jjFeI75/3csXVfrWW+edWdw3r",
-	"8MA19od6n8aN4qrU5mVb8qe+PNweMscd2DRu0YFzkabjQStsf+7/9cWUaQDsskovwR6LDuHAqX63mZdK",
-	"gNEFDmObyebohCnt3ZWw28YxuDUt4CFkwXr+ee+glVGmIDmp4zrA5lTxpcXY3RJQnR4BVK8otH1zPhAU",
-	"tsFBwKJUtBWqeSNUBAeaDBzWuVV2Wf6l6Bu/dP2wb9YnpuKvsodbMyZ3iACjR37DA2yyeS5lg79RTL9G",
-	"NIem6nSn0LKa1aHjCFO4/0TBIizVMw2VBcTy2LLlHC8YMru/k6v2ubFME3eQn1g7N5cnJ9SB3VDP/ACa",
-	"E7NUIeSwl4JI7vad2H5sGy3KOM7OaKbm/gskjWd8CrR+bRiaxKjtY+IWXFlvb1odR9m5yhy6C9buJNe4",
-	"HeBR+l2s0+gKPuIa/I+bTx8DZuRYCVA5uLFcRTyJmP8suLt/ZZEOTTY+3VmU7S0kjjxEToGh70QiYnA7",
-	"6L1ExtuZTzozE71QPqIirCHBxdWxNogvqhncvEZane47T/CPYrHePTt54Pqtx7J+R0gGD8B3jAj/O0h7",
-	"vbPw7JQlXEV6xkZLK2DJjLgRF+fwZ9F5VgA8EP7+knaCrW/a4T0IokXprEnsjIMDdYOX0XD8bR1H2WjJ",
-	"qFNbtSyyM4Hv4xUJLQr08a+xPsP/H41n9435IOe1WYPSsLFWottKXtlMQ/gINbtmxkRFt+v+PR1s83sU",
-	"+u3JA/RfzbPnQ6dtmPSSyQKflKjM+Od1UOS91Kzp52rpBU9AzAUHG0wtYOpCMpH5XChTInf8Ff/k5qbw",
-	"6jEs5MrZo3jlVLXNMB2oXSxrIy+oOq0PPi68aG7QK/R8O9DzrSUtVbffgAG7PAQwzvgUgpBo9bfvTqka",
-	"Pcc7Qsv41kTTnnsnvw2ZpnXN53Kiz56z8Qv24U54s6fnFEEc4hT3rJT5gq/WrJAPesFmXKHaCfrw3VRr",
-	"zSmICk7FnQkVxZAa68lntLY+TqfFGd3gkAl5kiyBc8PIsUIKALaYyFiwkbYTOoUZSE4JmNG4zSciFA72",
-	"DezVlOeuH0RCzheZgCAv6MbVsOHbfP+mU+G3sKRc/WM+/6DTBBLA9l5Frl10jnzdp1/9Hgf6PZRY0KoL",
-	"iLCvzmF5PNJdPYZ5IjLxsULM9JHHjb3xzgpEqKfbv90XnsSX+3qn+D3cKeL1R6z1VEQMqGpmGmiaiZS0",
-	"ZHW/iFcRrRLm5jG6FQ9fkx7TmqN8/kOPHLuFjbUrT/e7pxfdNyWh7H63190jkc5XqGEgvaL94ZgowhTl",
-	"TUAurnBb5tA3F/OHLK5Cz18Lyzt3q7UiXL9IUIC+vVsFXzvEjAI/SY2uPgcLAjeVsTzGiGZSuHXPG/y6",
-	"53h2UxK3shPMT8QKVeM39Aw1dZGzLedm6eZbtqfOqARafhZ6Hmf0bXhfiEEfUj1INHVMoaBrMRu5hlVL",
-	"+qdYIvXRPNHjhM+Kb739/AebimXdayXNCGfpa/AykcIZvf97inNQ1JUAcXV/+/rx7fXVCrO+fSZOxsRO",
-	"atT3OikUSqzhDcG1U6lQ9NlreRAXjjTl4QPTGFnLy13+LlPxbPhCln4XSzXFLED8VLWQLHujVogVw5bF",
-	"/1IeY4oQDuCIJLTp6rTYcGIMbyixQL6PYbdpPAWhOi+2GngfnrSgM1oo+3PMMeHSNH/k6lGEKSalgyni",
-	"qebzUr6kqqnXIm45hYvPuOJjMYMASjCsSKKrWBAxPdS1FC7JF1mvs0gaIEgudz8JulcLIDlnEjuBnlHa",
-	"whU7SM5IhYxJCgiei5NZ8IjFwtr6deTLjXkyxux/xbhagv71TMDyxGFdcGmJyxmlvQvf+KDjqHF8fYMn",
-	"cIXlznNlEfCAOTDlCd7Uj7SeToVwn2CRXutbFcpY0g5Y+Vh2gPfqJG554zR1yzSOfU18UiwyXUMOAD6s",
-	"dLHjPida39d8570cw4GWQMzZ9iXEsokM6zoD830J67JctvIhp6kP54ibIPDjgC9CiQePd2kkbdOr5CEP",
-	"PCcm/iy8jVETNa/f4K7iGrp059ccNMu3kYWyMruhBnlTjKW3azvSJeRfmIC4Hd0/MJPZNTZxX0jJDeCG",
-	"EFGs+ElPOdm0gkvwmbP95sPFO6u71f8DAAD//w==",
+	"7L1tk9w2ki76VxB1J8K751S3q1uSPe7+cI4s22udkSWtJI/jrq1joUhUFdwsgCbALtUo9N9vIBMAQRLg",
+	"S3XbM4q7+2HH6iIJIJFI5OuTHxaZ3JdSMKHV4urDYsdozir4z2/f0K3535yprOKl5lIsrhZvdozcskpx",
+	"KZZkIyvydHP2A9XZjlCRm388l4LhX84Xy0XFfq95xfLFla5qtlyobMf21HxWH0u2uFooXXGxXXz8uFw8",
+	"kxnFUbqD/rRjFSN6x4hgB6J3XGwJV/O+/3G5KGlF90zb9T2pKyWr+ArfCfZe4wPviNzA0CXdMrJmG1mx",
+	"JTlwvYO/KrpnZMML81UzIW4+8XvNquNiuRB0b+aQ4Ujh7Pb0/TMmtnq3uLpcrVbLCDm+g4++qsVrTTWL",
+	"zVMqRrggVBztHBUjyjwMM2Hvy0LmbHG1oYVi8ZnhxH+Gl962Jsg12wOZ/lKxzeJq8f983jDK5/iY+txP",
+	"7qNfAK0qegzm/5pVtzxjcTLznMiKmLmYBVCi8OEUHd1s8am3AwSN0fNpzval1Exkx7+xY39Cj8kNA0Ie",
+	"ZV2RbCd5xoDD9Y4rYhiNKb0kqja8rgglFRW53JMff3z6zTl5zYQmdEu5QN7gegn8Yd8jO6qIkESxTIqc",
+	"sM2GZRqOzJZp1XASFerAKk8API4NBYI1nJlFDB2AkCKPHi0Xey7cvy/G6fMCyEKLE+n0zyPIHQiwAbEV",
+	"Z1UjDYneUU0O1KyS5kvDu+/+xztY+2FHNbtlFeEw94qdk5+43slaE65hNbgQ8/vDy78uYaUPLy7JYceE",
+	"eYQbamiS1VUFhBNHspcVSy/cit2ZMtauMb27p6z1+r5WMjxzc7MkduixCCZ9lDXZ0Vt2TR6sHobTUpoX",
+	"hZvY0HyaO2z6pF5rGrlM3v2Pd1dEiuKI8wByIYUEI0emkXTS/P3AFTthUkzU+8XVz4v/sXgbZWrxOP+t",
+	"VnrPhI7vNvW/f6YIz/0USqp3zQSap+ZynHhc8qjANYPfsOPgqPjq3BG/rvMtSyx3Db8NDYpPzB70iRSb",
+	"gmeJYTP769DA7plThhYsi+tOdnD7OwzvLt30NNzXTpxISq3K3M+fKWJeNxOhgtCCU2VuFK6HpwRK1NwZ",
+	"1WWaLOa34R2Bt08b9AloX/GBczY4Irw6e9SK5TzFfvDb4FLx7dMGfS41GxrY3AhsfHT4zNwZfMNo/oxp",
+	"zRJMlzOakwIeGJpB3nxm9gy4yipWUpElpFzePDA4heA7s+dQlwXPaGobSsqHV+9fnzvw97LI42PuZJEP",
+	"jWl+nz3cU3HLNU2LOu5/Hxq6eeqUCci0QYM/jgwN788d9xkXiUELLgZHNL/PHu4Htl+nTtQefhsaEp+Y",
+	"PegrYwxkvOADG1y1nhmaRPvJkyZT5elJVMjcoBpzrcAqsta4OirN9gPTqvITpnPL1QBV8NfPFBG1oX1y",
+	"cPuVEcuR741WeXnx8MuHf33wxcMvwXrCPza2ExeabVnlJlgX7PGAEkKz0Q1rvjCbOnWKMPXIkPPHeg2/",
+	"PtlRsU2cSHyfZPDI0PAq/NTsebCsSmm5Cn4z3ED3rHFaPHn1w69vXvzt2+ep+eAn589kwMlj3TVTNE/7",
+	"6KnjvyxoggvKgg6ygQo+MHtwOOyJtcNvuHQu0KvhyZHLrN6HlmhnTvjdudN5wwRNmXoafhsiBD4xe9Cf",
+	"2Hon5c03rOC3rEppQfbXofEPnQ+dOJFvRV5KniIDs79OmIj/0ExXNt/HNPHHmuyl0kRJsqfimPJzFvB2",
+	"OELONrQu9OLq8tFysZHVnmqUvw8uF8tGXl+sVqOC+hW7ZaJmP0ihd6o/xe/lAeZG9vAA+uzKiikmNJHC",
+	"qDhZUecsvybO50PXKuTizmLwO4vo/XJxOT5fPF6RmT7NwWbEY6KWRLGSVlSznKyPJJP7PVXXhBZFOElw",
+	"Y9GieDfVQW6/HneNd33Ogw5G2Kan+OpF4KF2DvOPyGFM6a9lzhkM8I2VEOa/Mym0/U9aorLOpfj8N4X3",
+	"LXtP92UBIthJUTCbNc00TN+R8ecPoYFvLK/9Wb42m5fjvxbLhVz/xsxrVz83n2i8S6VUelsx9Xux+Ljs",
+	"fE3tZBl8zvyz871aablnVfjB/RG+9fZjSOWhuIOni6FaSI0j3RctajhiXBG3kF+EJcXVL4KQM/KB51ck",
+	"q/ZL8EhckWZ1y8BvAo+c5eslsWu5Ij+7L779GHzJrNh9CtbV/oqlT+szjiLmO4uREFbXFW+X5+8Sc8v8",
+	"n9cvnhtG/38f//BsSaiVOZePviB/41+fm0fV5/a9M38H7XOC314zBb76d5/fXniCu8CM4bZ3hCtQePHH",
+	"fhTu43LxAxV8w9RMxl1TxX6sCmMaal2qq88/N+Q6t0+cZ3L/OS05CDz3+YuAuT4saKV5VuDZuWFHw288",
+	"X7w1hFP1fk/NzbR4bB8ywkPWFWyJWYTmGjjmhf3bojnC5l8t5qR5ztGD/rKSJas0HFi8F+xLOK0JHOoW",
+	"c0UufhHIOGbAXwRM6Iq4+cxnjtDd5kaZyiD+XfU5MugIh/jnJ/IIiDtVSqFwu0Lv6TyOWVxdPFguMlkU",
+	"jRTSMrv5tWC3rDCyL2cZz1n+Nex+TskzecsKCnrmhrMiB7FPDb2PXg5uil9XX3x1ePDbPzabi2q1Wl2s",
+	"Hq7s/22NSCuZYPljcw1fri6/OLu4OLt88OZidbVaXa0u/gsWTGHCiyeyFvZa2lGBlh+aluY/hofBJ99Y",
+	"1nz9tx/PLuCvSha3keEvYPgVDq9AY7i4XAY3grodGdA++tw7K5jQsjqeqaPIzM88Z3iJ0PjSYeycFUyb",
+	"rbY3q2JMDJHKqrpXiwOt2E7WiuEdckuL2uzv5ce3y4XCMLhfvHlPmwt/e8RTVNPCvIPJCYury+XiwIVg",
+	"Vfe7k68Zz5OR0xX69A17RxInYp+2j30Oz8Bn277i6axP94atFleiLgrD/ub9xbPHPz5/8v3Z5eryy8Vy",
+	"kVXM6EOPB3bKPgJHo1bVMG9g5Cw7ukGZyPHr+M89ff+SVc7+uIA/vGI52wPNnNpj9cGrB8tFyaoMFru4",
+	"XC2WC2OkgY5QFlQbJfdMaVppVhlVwZ8m8HjRWmQ7ktF9SfkWTbacsb1huYeNJH+Gj8nNBnxRt7Tg+XeV",
+	"3KfJAY/8KDQv8Jkvz1ZfnD1Yvbm8dM/MYB6/r0n2ydm5+WDbhz6fBZr/WlyeP1q1dmpRq3zx0ctAt1dW",
+	"2RPDG+58lVeLNR+Rh+h1cp/3u/Wi1nTLiETbV+94hecWj3Je0Y0Oz+zFcnGouNZMfA1GZEvIrB69WX3V",
+	"7NV6Es9aPb4l9j9O38RmZ1Kb2MQ3CFU+/n24k0xohzSmM4SVAnhpnHMB7Dx8Aea88tcmNyfJxZDKCnb+",
+	"4vIj/m34/sSnzb8rpYcEDjBeXvw+vGugvPnrrqCRbwZX3Z4pRbfM+XrMVFwWAg3coVYjM5OVeY1mkSwN",
+	"E5WKVYYPS3osJM2D5S/2Ncbbb2o/oY8BfweXueX8GkQPaGf3evH62y+v+C0T4a2ptKzYppLgptAV6KIX",
+	"4U043bBqGC/B70E0DWRXJ/Y1Q3gpxbeC5W8kkrGlwFnBA8obrvtydfnw7GJ1dnH5ZtXSNICzm0soZHVg",
+	"byP8mTB7cLY6X100LGtlpmNJNbI/N1zAc80HjcGvFBfbp2Jx9fPb5QLSOHoi0LJIGNdYVJmYovdN0xCV",
+	"LGr73Zks55U5PG8XD1YhW/1e8+xmLeWNalSxr746/+orY/XjG1z8etHmxIoD4zvNbbUKVTejNAeW1tPn",
+	"fz+DfV2tLlq3wHR+DbgvxbDNI8iwYaB0jmgN2DPwqwQMmBJPY+YHboFjS7iwlouC3zDBlFpcrc6/ulgu",
+	"9K5iCiKmV6vzvz4yVN3IWuTjsrYuRyyZWmcSs23UzSIm26zCX/Bb5oxcDG0Mju7W9iF+B8/hcdX4ALPK",
+	"8NmFucPvaUp/Oz9hVrv2rMBDcLX48q+Lj8DvmayY27mT74Cs2p9ZTuveAntWbdECqqtbfiurKVQ85T7w",
+	"hyVxukrKq47eE56x1xmo9HMOWk41tV7K+Ikz06TgSLgAr+uGC6524R0ABwMsDDQgBnhijtMxXNQzrqJm",
+	"4ffyQDa0Ar+zPTzkwCqj7OOsl+iddksDcrkUihlEupPU2YGkQeqBjNgV+bTLD+x6swkCjJVFS6uq1wXP",
+	"zju+l0E/yarlJzETIjAEmItwtWk4SN6NcP/aVMGowpOU8EFoqWnhqHXCFQWbmzg9Rp4DBwRJJTM0KJ+S",
+	"qVD/oGVZyVvM6m1bTg9Ot5z+o6IZI9/LsjRK4XKRFVJ1NnTV1skMEWo98kzPNbE6W110HwGzo2Xfrs5X",
+	"Cfu2bpnEiy9SD264oAX/R3d6bQptCrp1sRIwqX6r9+AQZu/NW38xXzcC7y9fmAmRNSvkASxcq7jaOhEj",
+	"Fv/tL1+Yp//9fGFuBjhuo8Z0wYXzsvVN/OTKsh2FW8Heh+x9WVBhNc6fww8E4V4OnhHv/bRsXuHpMGt7",
+	"1Kz6YmkOqCxZBR9VhGryF3zGL63gYpIkqcFgM6YbGLkLcy5/bT69AOcQl3nDHuZPUnHt/ATOQDNvnrXe",
+	"7K7GqZuvjyILpg+Tdm4L0EVhkhfB2B8WTOQhl7Q5FFxZrRnCfZNmac337L+kMJP58c0T0DaoZk8ophnZ",
+	"PSlZ5cRUW9wwrYvwmsM/YHzQ/qWjZ6PomsI7fqRHkwWbk1kJ2eZOwr05RZ5L/YPM+YazPFYhFiT+m9GC",
+	"LP+TR3wBvCKrlwUVf3cEmhWeqHmhjXVoL7C8iecaSeRdkV+erXrMVdpkFprnL4QV8J19W2KmAIa+iuI7",
+	"RnVdGcFhh9v4P/xs1Jy9zFlhGMy6Vxsx4B2umlHzZzhbdkx7+L+TFaHE/B7Gyl7aF8kbfLHFsDZrwE5n",
+	"Ml/FqJ7gMTscXKHutdf1Onhs3n0aUBq8t/YfPvsCBWtBsxsutvhbXFRcDouKi56ouBgXFXdhCJx4ih8a",
+	"gdMXQRFWeEmPUAfEaLazOW5YeENtMgbR9Aa0RM8mrCIxkaYrbgTUPP5obXCCMXyikwoe7tspLyu5LjB3",
+	"K8EmJT7xP9POVhcatwv7VWlagGOVaQphhNdyz9YyP1pS5WEWmM9KIHtGxWHHC3ZOXjGam4li8RwVOalY",
+	"yVC+VfYrmG2jNAXP1gIisfhJCMU6W8lmlDxFe3bE6Wpuj1otrh5eXDZb98RO2s+vCYt/DoFiVlWyajIE",
+	"2mSYvKluJyL7CaL9wIQmh0qK7Tl5uFq1KgkzKoTUZM2gVO2aPFxdECGB5FwR9DISLswPD9ApXBTywODJ",
+	"h2FJFqZJQnnxLwLS9biyrGSefbQkDy8emP/3iOyZ3sl8SRT/B1Sx7FnOKaR9mCe/wj02t7GrHsai5Y2s",
+	"1jw3bIiFX1x7rlBcZEZh/EW4ortr8vDy0mqVZQ2MCxRYkndI9HdE0aMiB1uDd/nXphibK2Kdk+aHr4iW",
+	"mHLmiKauyaPVilACko3IzS9C1hX89QFR0izPzBeLABnJWclETqQguWTWs46FmZCVENywr5iujmePN9Fy",
+	"jJ+43sF0DFM/Wj1YEmoeJDuXdIbVoIpoSXR1xBNwPpz2gMdYbuZ6n19sQpP0yzeXF20LBiLYbbvVP/QQ",
+	"DOyKbzDOmdes9+Bl8yD7vTZS7gHQqQDHxbJJxIZ/1ELAjeIUu+l2roukgVu6n+gVuFCCqAc+DSNehPPb",
+	"UA7zWyxac93JAwyxNYyTCKRUhouVXRrFOCxa9pi6Z4n1MfApPowZ3Yvl4rAD571Rz60G+3COHJGbpLPK",
+	"/GhvASM6cwW3QL/qYAYfYbFb18NC1U3DPA/d9f7XwDvjvdLcWXr/HQ/573hIKh7yNuSY4xO05i4gA+Ob",
+	"Nj88aKuRoXM0wosXPkwwugN7c69AggVkFJn/rotWjs8coVXpzrw76q+jkKqzjLE88NBBhkhrKyyRQVwU",
+	"rEKVCHm7Fn7agQcENm35J504d7zmHqxm6u1zFSz3/wfny6zt1BPjKejOy+RbpHMjJK6TNpXxKmnVQM26",
+	"RuxGYZbkr96VuxxMtEuy7L1EJZsTc3G5Wq0+Wg6mmR7LjbQJXx8+ppj0yY5lNyxvcHRcFvQdsiMNM0B2",
+	"JKZgbAq6PStotWVnuqJCIY3VXbIyNlyYG5sW3TgCblc7jtDI/vlxt4CPEsyHq+mbtLYQ7s4aTGbEaPEK",
+	"rYVQvGWGI4A5WoESHBPSIdXiauU9/PDfPh/U/Dc4NdAzazXPlQtJrZYLY5jBf6AWaf3RzCic9gerE14+",
+	"NL/UZW5HMWSakPAIlpMPFPZCh3gX1tOc2JDsBD4Sua0gVv+htbxgph87Gv/c23I41diHs6wdMYPP0tKt",
+	"diINg52nBXFP5q477mbkhctG15m4vz6nuL/Bze7+SVvbKELmattR9UMYGW3gyuyVOYMBUqHsx4h4JjeG",
+	"FdBS6la+/lkBa6dDZbIACJBpmS8q242ktyqoeHyvmy2nOeqaHo0DB/QWL80sh0KYqaJCcxGUBJ56sUDQ",
+	"fOFjPI1S7e6XLGOlbt8vWKrVSnenCgznyZ7UcDsTYqBVyty/boLK3xm5VPGDHQZgcQPHiCgS4X1zHF7V",
+	"ohErpZQF5C+gIx/c2rKCGKG5aArN91h1bP/T7mdbp3Zn/LLZl5LWmD1g76EhnjwhxOaom9ob60S+txBb",
+	"p4767kqExIsDT5UNrJg/Lb48hyBIJIg9LvQbl4P1nKCzsc8GnTMNBb5NkbmRo637g70vecVUe+iHnQSy",
+	"wSvmK/PMjiozzKPNZeYYuSzmKRSCHV45L9mHZl2gSjz4CNk3TVSmfzmZpwKZBbcIKw3/S0AC8SJkkbjF",
+	"VsuFgr1tEfhDK7L+cbnAJIf2D2Z67extZ8/CCQllaSdTKJHO3Cl9CpyDjbSN5fdM1pkYzY9DftNeMZn2",
+	"Pxk1Z02VMTD4dgvGy4ZvMcRmjKc139ayRn2YHijXXGwf+yQdoyRHVGasjXGpVqAyu8wz/GejNSMgptWL",
+	"vQrt8v7Nf3v3xwpTsZ60BgySIa4uVoFrNlSu1eLqy4+jeV6orluxKQ/+G6m0KtzHx8RSjijGVCuiaOES",
+	"MrnfA4Ii1WRPb6D0EFNpIMj4LeBGogVWHB0/n0D+LwPyXz74YtIOPHgwawseju7B5YMv27vw8EFnFw60",
+	"Mhp+KzepycprCiEum+xDWRc5WTNijTBD2OaEnc88kDPyJcPLJOWQL6gxMvwnYd8eZ7b+pCmsxXS2Dw3y",
+	"gaHImb20e3X262MabXZDqIUvIrIiNwwwGHpfQL0iBuzQVLH+bMZZunRtqoN6dlf6u1w8NlfPE3sLdtXr",
+	"ggsfHoT8AMvlsmIE8qPsUQA03zY5sugnIVLKNaG5DaFZcKhrm6D2D1ZJjBYCeq1mZEOLQkEwnxYFqQXX",
+	"KkqQVi7ZRHDgb5t3Xpvrp4cR7LO/hr/zAzwE+Qp42YT4F188XPRRI3xy2If+Sux9EvnFrH58012hE37H",
+	"LcG+bedotZw22eLsEUJzdjjeZ/4NEkcKBqTkWLVEtWaV4YX/S/Pffl1EUShyhsV1Q999jBN0CvAMQnbo",
+	"BfVnjlj2c8sm1mRnEyWOhw3t8H6jIU6VCEGV690EQ6Aidj9kdEg4SYLdYr3ZwNx+dt9cwnuLt7EdvGHH",
+	"6A4WVOnvZJ0AZzO/ko3NFKloplmlnJRJLcu886NyNO18E+XInotasxOWlZCloG7Kmwn7GPuoymSJ3DBJ",
+	"FL02j8cE0G2T1TcqVWKM7Yp13I74mYU8Fxo1IQu16B7So5lX+lw4n1z7bKDfbSJV7AGLkMW7l/y2raUs",
+	"mLnI276m4QGeN092qQcTbX2rGTW+6LLgLA/cDVGhMIhABhYyOwQnIFhVy6icSMBvmth3hIjeSJv4NZsC",
+	"9R34uiLfA/MssUTMYKLQHsGZcfF1VoMwggW/bbAErwHp2ygUXocETYHk1RHdw7Grt0oh8YFxa95DNYdr",
+	"IhjLQd+Qgr3YgEo76qxeepYEYYD6aAp+zstkP2cU9IZMQa+BacN7Z0xsCqDuU81eiOIYOzYd9g+B7jwg",
+	"Y+sbTQCl2fk2lzYchkSPHhul6j3Lf0SrIIVb47KTe1uGWijejUZBjSmi+7Jg718fRaYmICIImBUTFc92",
+	"e9dzZNI7wGHeUBpZSXuOZcX2vN5PHgpSg2xO/oQXPnbpvly8P9vKM/PHM1dniPvwNFzEx8bfOI98VeMa",
+	"mkEFnxU6dRif3DX1hVaU9d5p5xxiZoNmkOtj7FTUOdePHUx5m0yohfWUFXRiNWj7HuD2hjXOo4Wz5mUV",
+	"AeOfalbCUMtAv3ibWsK3QlcRBZn6BITeDKhb9KBe0JDn43KW5e1ynucAZAU7vrha/KakOH9FDz9YT8ZH",
+	"50+NLIaX0T+XRlzKWn1v3+sUaLL3NGcZ39PimrB9qY+2d4m7oJghalRLDpKpI8Mq9nt/tIsluVySB+T8",
+	"/BxSHWStyZaWqqVHp81YVVvXzBjPmMFhq9wWLx0XNB/x2xOuBKjYoZkleZLt7kP1bNj301A/zXxfsVJW",
+	"kZWvK3mD+FZptQfiTkdSFjRjA5v/s9/9wNgxHOmIHMfqhArjitEcEqshOkoOO1mwiXy2Yw70JFxX8uBZ",
+	"Vp9rMSGTxnkrJvcNzb83M/u4XMBq+hR4LjFP/UCVS6RfkrySZWn+AwI/kJ0vb1ke04c7M8RRGoovm721",
+	"RIoxx9cso7ViM+/jxrUSwIherDo4og+WIyfffiY6L98FJeVZSjlK5vhWem6LdZ3/OsOpusQgavywV4yi",
+	"7zze06DSTZsiLQuPsezwakFpvSKrJXm0WpIvHxleuFitiAUeixsw9+QT8C4uXF6zlrY7YMjSxw187Lcr",
+	"IPLPq7Ov3n64WF48+vhvv/xy7v55+fHf/9dfYsTHT92D5LZMFWv41hOw6TU9Z4eZx2WaO7RFsYDn2kds",
+	"FKk3yZGdVba3Or3cl65r1eCC91yEf734lyVBZJXFzeMQfGD6vvqk1ZAB57wf18aGDvEI4HTvQCePaOzS",
+	"slR4asyBFubzI0t0BwHdV3tACcOD0RZ2mKFDhL3szB2v6BG9M+iaySS2UOR6wi3nSf42sZUvHCJQV1JY",
+	"qKD2ZnWY1GXC9gNe9hfUURwKwzX0zCB27VdQEWe9TXEHVhbtqvTT7mjocz7sYW9QNvphERc6/TDwAV9Q",
+	"P81j5IIzPX9RfEMWyzCPGMey623mN4cJ3T5+HOS1Pon9Micsrhcew+828/c8E+O2JzJn+beYhNNz6dqN",
+	"Ht+qlG40RjqYQAM73NHqqWKJEKvesSPGWei2YkbFxFTZMG3kQ8w69gmO/WBwySoF3VEw+mQ7dzgTFSHs",
+	"SVUXjNjPRE1UmygZ9YO6BoRkD2qE7d6IdoLNFrjySQLrI4D9K56zpS9RXR/hDcjoP58Xy8o2RVQpbOCB",
+	"puqbAyHJynfsCUauWPZr/DtB7UCvt4BWBPI2kiGzEIJ5dvjKYTNHmyvTorb19Bk0xq21k+xtV3ewRnUb",
+	"X2MryTRmyGFBzkTVz52V1zyPyhTl+hRP+ojrG9xgOM+8xvuau4N7Tovw2PXe+OJDci3DPk0Np7QOuTtv",
+	"SxQWjp6OEsHa/Nz83gfB8EYuBOehxWHDZoIj6Tc04gxcH1+CZJlIwvXxVV1MzbLIaUSUPRXkxzdPeoHi",
+	"GHvalKxTLC0zdPMBP+9ls94hSkGM7Yk3qzrXzqAQz9xbE+gzII3vTdJCQdy06dyn7EjGs9pnKHpYMmsY",
+	"w9SHtukezNUGwv1TcDO62b6kPKoQTWc9leqa8+YgXcscwBBxT/XzezrUOsRixt/LA5EbzQSmbmKayZ4c",
+	"MPrsPz5hwoPehKYLj+Odw8gJb4Reh3kcDPqkSSVdVvKWVbquxOQvGUnF8tcIb3GKwLOuBjf/1hS6nx8i",
+	"zCtWFrF7AjXZ/g6/gC1VbEko6ouoqIZa6ITl20TGyccWZ+kqU/rMGCTuTrupmm3v6PNgawJo2Joxvyyf",
+	"JWlXu6M50RJaPWIT8R14HCeu3kXtpx7egm30+FTNU0RLP8mpMSXL03MZsCG5/Ua4LjvnkD8tQzV7P8SV",
+	"oFImkn67Bhi2cz9QRWyrgCVel1Q37fayQmY316Sxe7iHCdKsKE5IY/MlrOl2oDAnd60DrFDcg+G6oczP",
+	"evOdBvuKMpbLpzKCd7IAsJOoXPXV9jaCaOfXrHlw55zS7yLjtkLfd2mJBcLDl7nSPFN/uuI63+z5hkaD",
+	"lU2x/KyvBSpo5KNOq4vLYiuDrPY78dyjZTGRQO37rT2Lb1gGGUvKgjcddjzbWUAuOAZgtmoJTIdOSkhE",
+	"l4pVIEgV5VPvjZLyaj5tQX2KOb2YtPVq8z6HfBizeLnI2HTXhTUH+Sk2t7UkkxxTY9OaqVPp6SOxLs9U",
+	"EPN+eMl8puCKdPmFs0PAHIGCcLaeKZdOavTNuO5UO4oPnGR/CB3D+K1u0XxYjIX0vaPaOFs7DH0g7Y3A",
+	"EnRIUYGThOsa8AF2Cd54IKKqY4ImorGAOzYI4nacdH35FnFxfgu71ZmPnA9k8t8pQJ1JMS9A3bgc+0EH",
+	"V3iryY7RQu+OS9gs3KfzuGGdVUy/ZlpjIVcvp4HusTmhso9YcM2KkRtWaqIAmG2e8aYmNGgmh51UQSdJ",
+	"0BksWCVOxCpUmFDbdLUke5ozo4NxrVixGfZXqGDd8TBf1HPenrOZpyeKoT3S9Jz85cPzxz98+9Giu9mZ",
+	"2h8XEVaf6rK0K/VOy6Dceyob1iru+vfbHcCC2i2vFQOkSCmKo1sLF9uCBcSfxwf3lNvQnORgQ3uc3XKt",
+	"Wo+od3o2gqSdD9FQdtTpaSnwuNY7WfF/0LjEoupGpbq0y5IFpwtA+wyd59GU2vHj5TNgr9AsY0qBfbDl",
+	"t0yElomApsqKcGGGzk4psWlmEGOwn3aSbAEVW0flkQUX67/4uiV/9rUCjNUNLwqsIsXy73nEKuk2aqag",
+	"tY14bGdcOLt7zbZcxEsSS6kUXxds5DIhN0IelNsBrDywu+CyhdaVPKjQz9rOQMIOaT9WPB0NJLQsif3P",
+	"WyZyWSG5Cq50Inq0qRXGWPtXinZVXLo6msnV250mQto1LBvMrIrtWX5sxQi5JjnP02Peud4qQQC7asSj",
+	"bdjczwx7IXjwWEWP47qL3+HOGeswfFBzBWe94ej27lnma4gfkmRYxHwPV/v9akNssEU9AuESmucV7vmO",
+	"FyzIUm5hHmc7lkeTmeM1jFGNH3aSCbzxRfLF4SxXc9YEAaTgjVERKpYzoTktrsy/DN02UEW/JJRoecME",
+	"tpcPD6d3uRmRdYIs3FBeOACG9jSfSXmjMNukgm4dFM4K8OOGC4DctjpcPDEQ3Phmx0/a799riXELKo4T",
+	"ckca5vtPeLGfRbIcOYsgQoytbQRewTa64w+DOlWUFsNhdVWyophlsjp1ybx4l0hxV+3SUt78wIuCq5Th",
+	"+r08kEICcrUVooWUN8S8ONHlUJeIADR1cj/i833Da0DhCTkpYNnIAv18/PGzB9gxVCBI/E4NC7P7iao5",
+	"C/FTiavZ+d5PJuaJOZVTbJ/gk188evTgiyGRsqfvW9MEzMFe9/kBavynk0nz/O49B96g4eOiGc3Tsl6H",
+	"fQRsD56PywWiuE94sGKKafV4YJ5c2cwmwJBvRF/FQhnZVUhmyfQOU9oIiNwsgvklkUG6UjKuW4RKdVhj",
+	"OyCsWbwUJdw/BxEgcqLk9I2c7e08RcgnHIY+JhGXq2MyrxelqIWVxxbpXu/QRbatKPrIsEw/b+ryU4GM",
+	"9jUQVY7sAFiw4PpBgGMVgla+2wJXVoOSmxbDusRfHkGCsTk4qTPzszs0odjAXjTzXjowdjPvnXjGjvmM",
+	"m8LAnsUSQmnBqer4zkcNzqygKmH/Y6NoeAD0VWMQ+vrcc7hZkVl8QfDS1xK/jVY/WsComFJifwRHg2Hm",
+	"80T9JGvqZ/szPhjzCjyDzPCDjawuyZqZA+00/unE2SKEJUtFDqmZNr9l1dEYHKSs5J6ruFdTHsIWWclW",
+	"TUb/rpWtKW+MdO3ad+GLawa9bhQrNteErqGWBw0bqTxkEuDe2XZUkVyn5qqdBhGCL0S11Xq/p9VxJpwQ",
+	"/mEsccr2CXes3UDluEEdB7ccbQGfLAP4r2Y7B0/W/SmAsvqk9D9ZvcGGUz3JUhujV4NtmseygbGjFQLS",
+	"eaNWxT1GOOx0zoM5vfBz7YWCb/oT+tYcybBDD1VEV5zl5CCrm3ipI1wcrtvVtPqFIDs/CnoxWJ1nW4Fh",
+	"m6BJ1ZfyplUl196UZvoNhce32iJMz6wp2lPBN0wlXB3uV0iIYu9B5AZa++UXlxcPH56o/Y9EPh5b/0Xj",
+	"/r8eDHmQNzt29EGSG1bGoiCdXfCLH6RuIOv7R0lW91Vcim2GI99yfTs/jObNea1E6saT2Ao6xBcak5EN",
+	"4GnC9YIwfrb5q8uDgN+4ImClRy/PNdTsqTsXYbYS7TqsY8wghbNUZmKhMhpOe2ldJ9U2rlSkKDIp7UbT",
+	"J04fi+z1YWp8PYWKcO/1EamEq4npzw0siIdg8CTw8Lm48il1XQDjM5AU6cGUI0sxQ2VU6fGbXenv3LMf",
+	"fSviyRhWPGP5My7iiFjQPzJZOhhPe/xRcK0IJIwAZ5qPECmmQhvMg5gE4HCakDlpUMkG/ngS/1Z2hFh2",
+	"F9GcVT5OZW/DqNCYCMCYAqz0c7bzmcKAbzirvuG262Q0wco1Qx1kEnwKW5rOQUgD/n8J2OKRwX3V4gg9",
+	"cPTguDS1iv5E+tPiDoBlXj/lRtI20jt1j3yrNN/bLe9clrlNKpoGmuLBZGNRaIfR3b9cvIiOFLOoBA7E",
+	"kCi5P5HQTTFudsQCqCKBUoT9LpBpPa9I5A78ri4KYn7yCHRcYfLKppIJQ3LHt7sEFW5YkSCQPMSrBgKo",
+	"5+7cvsa4r42d+Uv5lCQ7M7yfn12Bz5QL5pAi638aldkqdzO05toV5Q7ycAhI1514PVCmmyp92dP3tph/",
+	"1f6/oM5/FdvYJ9Dh+YmMJp53EFLi2WyJ8uS74tMOHsbolYHTPR8LN58YqN7T9y9Z9Qba4PansLoiVBwJ",
+	"qtnxI7Sn71+xnO3LNOvTorCNdhXRcsv0jlXXZMq3zSFR0WlBi+rb1IsWAmZ4j8uCxl1xKD02XKsw7k6x",
+	"smC6/22wljlnbM/yeAAg7XYCEMnvoLP8VO6DV36ckD88GgKxBfdO1XA0DsBwAhFvt85RuccnHc4Ll9aa",
+	"c0CrdipZiMDrwwXuHCSkjBUJ9+Ii8/LlZLAc/EZDlNmQjzGojKcCTlVG0ZMbBhwfjoQwY9sdnbfdhT8I",
+	"wXsYlvuPgt2+YQn48BvmU1/J65082MbhUmTsfAy/ewSK+7+xtv88rG3c4QF2fipuuU5lmdoGXaclxs8/",
+	"D2xvgTZPPgtDGfJc3EaPADcUuA8c/cqi+Q3WgJpnwK67iRVDTTlpdVUMOOtsopksmWgDctYVP6tY09Z6",
+	"QocD3A+7sJBQaYYMWMYtEmecYMGcD2L59TzFW4gFxX0Hg/bdQJODp5qUxn5yEFJmv/EeR5PKmC/eVWOz",
+	"Lq4wuHo8IZnPLuFu1R5VHI4wUWTrCiYp5oWUlOfkyPSS5BXdaLPyrKhzll/7qLzhPl+RyvUur+hBnM+E",
+	"rvEvniBAYvzoFS6blRLoXV4VaqjbZsxwLmlevA8VCZn6dPUI3n8uNbtz+5SgwGtabAwbpESCYhEGFClh",
+	"Kvuu6jWPAyU1AY82w/4HZLIfmqwnrlTN8mUPbngIjSidTdTNm4FTAK0zzSgLbEtPqzyWHxNxIDY75nM6",
+	"Z0L8YMn3xAY2sZPRgK350JDLKfKHxh+RZriwfm6wLsWv8N4OCDD4JxFn/4bR/BnT1hM5yRjRCtvMalYU",
+	"igCQLgAEYm1DIksmwFHr/woJ/5ajHNtygUh00bwdd7MOEek7LDC1T6cLbTJZVdCq2ibhm7cIF8S8NQex",
+	"7Y1724cCDpUU26XNCLM1Q5AtNny4IYB3pws0L34fsoeiFsycAdNwfoORPlm28vlKxaoGsyC6zyU9FpLm",
+	"07d6EtRcouOI2aFWicGWacJhs1LgdFHZXKcqnAALUG6IOorsiRQbvj23DUS4bFqsrCtGb9SSqDrbEQrp",
+	"AXuqx0o07zWGOiUNtBEcDS5cGuzCw6HfP3hzKpLbSJVYVBebQHjAOFn2cTsb9nPzb+4dd0b92Wljwvnb",
+	"qLFUHZRWhdXyIMEC0TQsm/+jknU5A29zDu7UfOk7W0DdQb5EvecF1SxRKvWvlU0Q5UHLZg4XK8JKQ/Cn",
+	"Haa4B5Wly2afmN5yrxT41BY/rTimTZoG/mao5Uv74P2dFjVTDuTQgzbJg7A6j7EWrG86/JaD0O7U5szq",
+	"J9Mhlp3+MF3SGEd5ZcyvlhnUNPGPSTsHnnN/zSKioK6dJy+nFCclMUiMJPmp4pr9xIVaYkpY8G8l6yqz",
+	"/61ptWUa//vA+HanjSkKRH5pO+4vyZ5VW7Yk9JZV1PxHViuN4feZ9VQJ0KvHFkNXbowWhox13uELo+zQ",
+	"dcHOn9v/+LnDKW9b5qu64eWZLHG3ziCRz9g4hrmjJVZBZ8C+Z8JlanRmjWnuYMlXzHYsaaVvpJ+HNInz",
+	"WJ8q1/veftHnreQJDVnvBnptuJbcVEjBM4Sl2Te6pUVp/FntZPn2PICo2Mno/dpNzDGD2xVEzyMesT+k",
+	"zcrFHdqsmHlVrKTWndrN8Ak7/Lbr2CKS6rmvcEs5dl9AoUotbFdxi7m1bGrsd1S59Lg5wynEXngjEyrg",
+	"MLJ5NKENSs48/pcFB0M7X27IjpYA/jS9/szqxCeFWMZ8BuFxTVW3G8H6mbLpCKTAknVXqv+Z8pUqvsrQ",
+	"pV7bV9TMPUm4Br5t8g36jHA+zaRXcQ22Kz3811utJyd5+oJT8Tfz1QZo5KkYKhiwgQSAuRQSZUuztOmp",
+	"FQCdPIjWaF32jn6AqrE+Eh/4mW2qD6BEKblna5kfidoBiicUpYOFfp7CphcZL3gTbQwmkokBQPvJ6PdK",
+	"FnXyQM80fGbByAeccSck+fA7HiAgnRdzR8dAZ0tCT4Ft2NiY/8B6HfBrlxPjLHcHFd8ciqXDSW9KXP0e",
+	"ha3TG0nddhM04nHYQx3Q7buCbuf2YYLh8ZroapgDAa9ZyuhJd+99WG7BTf5pmG7NhF+1DvScDW1pKJFo",
+	"qBGSayktNlZbZE25xtqi5m6M4L80Qo04nnDKY30irm5jvFqsPKsfwxEPsfJi13QSihd9iTju2CrHsHeX",
+	"i01Btylt/xuL9DfPeH/s8QI9UiAXHZvgmijGyLvPby8817t224Y53vWr0Iat9qmmWLOmgZx7peogFTVR",
+	"izLQrLCivqYkaifhz6jGbPktU4QKuBLQLB3xvYMx3f+2ojy/MurJUdbnZM+oqiuWQ2qF17D9vvD8nFBM",
+	"tL4KwAOacJEvbKdwt7nPmUvE8cRyYb8QZR1tK3nS5+VEfHsHRG3pYEcKyT6lTsXt/mO/13Hk5mpaPZRn",
+	"JvA+ZzdRtLzvGNV15fAEzX7481ErYAKMCZYFAA0g2F8DQGIU3mvMpSmOCC+/Y7wypv2ZFGqgBG+DA8fT",
+	"SnbHcX+z+wA+Poe+z2h2E6OsXcZc2hrSJI5VSLQ4HGBBxZuk9hfos1N97zCZ8LuOYZrlLVvCpOGNqNiu",
+	"ywJKmWd3nPnjzN6Z0OV+CRAhjZ4oWYu7ZWvldRnvE9a0JGxzB621vCK04DeMMCHr7Y5oSdYMvYy5T4Oh",
+	"6sZipXvXmLrBemAZFXGjwd8TCIc97KMWTxZ18n0vD7i2JZQokZVZ3EXbZZIESfpnxHHdSpswbl3d8tsY",
+	"5vMLTBWFXSopr5YtNxEg42h6RAfRHDv8jwoBt8w5Z6M5vnQ7GECROy4JaNCckLa5NhjtHZQm3zR5a3dB",
+	"LN9QXsyoRGwkAULXjafw+dwpO9LoopRT0GaYMnkQXHGnHBgMAzTG1AYp3VYjAknrJjCCMdQ0db0cbeo6",
+	"PXLTJVkzmWWzskG6ud2YHtrPw1vp9EabzWeWU5pudi6Svkbj/hwtuhRMqYkwcXpXMWVss0nPx0KDi2DM",
+	"8HuDy7oPV4Sn6KfhiHDT/QGO26kh5GlpWdBJJAVhu2bQbRYLESyKrnP4Cuy0B5b2tetn5bV0xC6GcBr4",
+	"8UNd4Yax0igLVbbjt2w4zWxWrDYIunqJJZU+MwSAEZb474rZSrrgX2dGtzmDP/hLRxY5Ax21rLjFj8IW",
+	"EtGppi/nN5GrWF2jmWnnTLKdlMay6dBsyPWaxgXzOEYFupowSW1u7+40Y77yu3JS8LDn0r+26dYOVGeC",
+	"dB+anHfddxHvbhPH3IZx5yjbc8/ZrIBC0HDw5LYO3RiQLHLCtQU851pBpV23sVYCxsh74/3RCJoIetot",
+	"LYkHZdrrjIoT+oTuS1rFwLFeUl7ZFR5YxYh7ciKgyYYLrnYn2oOgfk5uSkOrWcU3verQQF/25HBzCL/f",
+	"WtToVtzn7Qpbe3L9Scfa6TtiUdVcohKaN1oo/PdWivgF8u1t1Bn/mDwpZJ3Dr4pcnK8IE7eskCX2ZrTO",
+	"ZzNZc/mB85XBs+9iqKEWi3zA7dtbrnkpk0IzoR24obelS6QEl+Lz39rBmq6x35cc3uU5tQAPgK6z4Fpx",
+	"07g4XyXuuXQeuYNtnSZD3cJDlwW7/eWXc3UUWcEF++WXCU2ZgtkvrdHp/Z0ICGnH75J8mWbGb9+XBRUU",
+	"0W5ZOb1U8Nv3NItf3M4J3uTxYu0bzA+bWaPOX9LsBv30G9Yu/N/XheYl+Mrc1b1cZLREjrSva0BlxCQ6",
+	"hxNQ2Zzmit1ydoDKShQba+g/Anr5niMyIIawEq7qE7GZki7vyKWlWWlOoNE3zVZFPZRxd7f1bgdYTHaX",
+	"YjsMN/Nrf1pimN0TkZl9vCvRKcZHseDWBZ/8NXn3v7Fg9p3FGAz7wI3wu4tt0YGFnZxDGqSMEow6Isou",
+	"M3wNs9y3sTrDgUXuIBnb5GRVJasECq+3GJomHLViQeGrYjCBPWBNtDz3w0BJgG+ZdK4KqXkWg/Z7CjNZ",
+	"knWte4kmN0Ie7m0GUF8SU0c7+43PLR0Rm6lHN79i7B8szoybSv6DBW7BWCus0ErhCl8R/RtvzvlYH0fa",
+	"wA2zOzRRXQe+vPSyT8MnHTBLlgFO8sFQ0DY2acgSGCqPJtop38HLKSOlMROGOzo713ctclb9RCOJxq9D",
+	"7R904zXgXNsqTKIl2pq63XK3WdvU9LCUreCnFtux71mRW/DFvvQF6zfS3E3CYdTGkrGwXuA54FJcdZdh",
+	"M4GsOV0USIGK0QScr88jnmbNDTV1cLmYvZR86KN8QuF+k7Q8bXJzTdMdK2aZvknsFqT/Z2hacgH3Ha4+",
+	"jnI+u+hwtFCQdiWYYIe5IQ+f9hZxiNmOoRlAbPkVR1dno8Xdj/Bs55JeIYmcaCnJhlbjFz/mskA5nD0h",
+	"QZpcKyOuhYeKnI3zsT2p7YYPn8t7sAyDQ/5JOF6/50rL6vit0FUs+zzdbdW380WUls8UaFDjqt0yWb+g",
+	"MOV5zTK6Z61WoU7kmc9NQ1fwJz0CsDDrJk8UT0CLQPQCuSJtaudvpG670WnF6P3NHirch+Bz4IzWYknM",
+	"+d+X2myQ672PMsK1BOSa0LWsR6p5eyH23xJ4FN3kb6QPSjfoARGPQ6WEI8Le+I6ejZQEANEbuG3tf2xQ",
+	"BVwu9I4eRqToZFfkuJ7GW1m7IGZsKi9IrMZqsZ1Ocet6cmrgWN6HQAoP+KchkmSRjkf/AVksu2iVBApx",
+	"RXZgHKIRNMH8752WXZEPnpb2qLYXxxXZy6pR9UCjBZ1OHlju6kSu7FWsUNFz6h/keVCyMQLIKH9cbK9d",
+	"pxf7XfuvzlfBTFdXhLYv601dQfJh+HAY2mrah/gruoE2xm9Gj2QSmn8Qs8FomXMUt7Sp49peSIlg9YlC",
+	"CnN6WCL5pGK/IVaHFOwqTOflygvZNc1u0PCwWX2QyqkgOBHXy/8JaTfmyEWAE2JNdvWu4R9oUNCBPg5M",
+	"JoenHT9YjZEGR+wQ9BcLutNPOHJ/VL5OBKaBu8BDu4XYDgP9DgXcc2k6Scc2k3DsNZysY3bnPm4CGffK",
+	"/GveAD4k0uYeQ9srcqDGzkL1ChXRa1KxglHF8qU/lleOkZYWGnvLEfYGCqeuia2zbqU4Ay9ScQRBeU1o",
+	"wSr4EgA98L1l0JIqxXKfkusdeuBdOlgUYrJmYLiHwtIn2ONc4T9xskHd93Jhh43Kzf9GkfwnoEjeP2Rj",
+	"jO+brb2H4x7wySdx6J8GcHaJAqOI7/pFz59r8dkmO60fN/VLsbYIZVnJW7zH7gjslxVSDfT4NxIN++gY",
+	"CYMP+y6OvGAE0O1BfBnxN1r4HMecD3MOYte7e8JIQ217QrVmgVkrAvySn4GYs69MN2/tTj9pJhOnl9yX",
+	"tR6gGMpkwXxDUlROUQOGH1m+Rfz2WSDRM3GlATRpOlBkzSY/u+GCFrZp/Qm5GgXdqmRjRoyLsqpTUTz5",
+	"2NhNhArQyLnpCfMULqVvBnLf59pOMNlLaCoept+EOZCYcxvZVFSzJ3RCFMQ999GrC2PNekvK8yW5lUYR",
+	"MpfhFhZYlyeIDxwxXur5vTy0R5QVOeyO7m/x8QeGmmK22C0O2rtbi2PS6bqr3eAbAXl7wG1OYwq02gk0",
+	"8iyEYvMlsHheg3siuH3asiDc+9auBPIIJc3ARftk8C5wENf0CIqtmQbPWYXoILbXLXxmCVrwDnd/K1ms",
+	"xTBXZuGJ6hRif7aXzdIlIrkhP1Pk0Ao4RLuTvDdyhhZPE1CYdrKfKaMdurXZAUbwL6He4DQ0ffZev0QC",
+	"Dt5hnriA6xdcqdh7/ISDakZ+Ux1PmrXd8qAWoA9HAU4AQF2C/YHr17EKEiy1jWNyEz+S6IEsNzpGsryj",
+	"hUSatTSdS/uLkXWFK9DV0c/eSi9nXpJ9rTTckWNQyJta5DPUATXGHI7MJINruqRHw7++reJcCR63qo1C",
+	"ycX2yl55GDV3Hiwt28eFVExXR3gcfDiOZIrBQ4bQIBM8E5o3NrUyZnSEngR9me21UmFWeu6Y6lcc46rL",
+	"eG2ew3EM+a8gj8UXN7tLyawN/ndNs5tzJ3iwLrrz5TUVN+dWC7+C26t7dzmT3tIOTHmkywL5QFmjXmD9",
+	"cbgQ+IMNH1iGWToxmfsrIF45XfGYvvQGRIfcGG5W4b5AyQIEGhrvY/yQYJzlNFGXaJTgHYZuY0t67LVK",
+	"mI5M7y7aQNrj0P4chV1+HUqql+ChXAxETU/kdSV3bJcWIb0GblmHkDIFy/q3el8uAU50adXzJamFqtfY",
+	"0jy/xtx1sqdHKFCVVdxpnSiuT/RaMg8PLAD057ui42c7CgnMvSVDetKVsUEOAtFBBLIGlwK8aXEXOWty",
+	"VSf7Q7r5rUmjJQWTZ3m5sE5E8PVRQZgtQO/kXBR8OEo6NFVDcw96Nav/aGN3RPpOo3MBUrvQl+CXg/uj",
+	"4oXxUvFOlULrZr2nnqZTu5G62Sx7jUmtd76fC9vwX5tzBrn+Pvxv4M/6lJxvr1PtGqzf2l5a5jqE+Lvz",
+	"Fq2LePLSMxoDusAAJQaR0BeviKz4lkOGnvlXxTLGS03MoVsSeWsvL9DSLh6RPRe1jlkaFhL0BzWR6eYg",
+	"U+/p+4nf7aZz+km5j7iBYzvhz34ERlWzK3ty0QRjtCo4BGrNyda2fJHuGSK12Gufa99vBzQhNCrbQdxa",
+	"hen3NM/hhHUz7mP59YVtfdF4UaOMwMXNSAJdJssjdqdv8ue6vcJ3E4Rnk+SXgmsaCjAfxHey2k8fY5Kf",
+	"wqw+CK+K7NROagM4U0M1ki2EZKXpvpyRc98BqXc6WOPA8Atauh1q6Jjg8JueoMGPgFcFUurhjGDSUjtI",
+	"hsm6USb7gTmXXicXPxml6nkpa1VFb+3fJJ+ZeJBupTejddldXVQuRGWrRWykyi9mOOyM5LyHm9Duyydx",
+	"EeJcTwEyPzmYCC/G5xJNlHyHDdPeQSiIbBhbkneo6ah3PjWDElXvr4lgHJJ3uJGvtdAuOgLyvoXkdRTZ",
+	"r0Fv5xB+BFis+YGJimc7Zzv5Lqx2ComTqSueRcpk7N34jOp4g+Kngux5UXAsxFdLl900QXmYCHLjpMxU",
+	"lcEw1N9lUe/jnVG3fEvXR80U+beL1f/9isB///vEuTQoKpFGE1KxJckZzUkBoPJqYnqMqrOMKbWpi6EP",
+	"QwHm5JQbcG+/Poos4onAQg3PiGA9aekrs2XlvEGntCYPBm6tzNMu3NBll71auxc9cWCwTm+SKNpFYkZ9",
+	"OexkwUgtgC831vuBvfM6FuLZ//p5dfbV2//5b7/8co7/9e//6y9jzRaD93+mZ/94++HBx7+M3uX97smx",
+	"xT9nh8ctLM85IKAJCj1FJ2bjfnczuCZrVsgD+QerJNH0BpxXmziFPlwsLy4/ejJ9uFhefkyQahpa+4OY",
+	"08TZn+GLlzMBRj2hnU06UMBlyO37G88g9UB3TQjTy8rnhwrXvvzENsAz2ymc2ug3jX9kbEz+e83sz65d",
+	"QqQQ1o6dIPQT30tgdgdseBFVkJnkOJWKTGtXU5pCwgh7bj969OCLZRRjqtXmJCjVSyBeCAdT5pacJKZv",
+	"TH6qkBhiixeghMjqMT79cem9pcGqH7bp+HBEakb7NuF0OiJnQKh2+sn3PnsRAtlck9UV5BHi7W4LJy30",
+	"jJNH+M9VwtsQ9rLvDfb1EUr8NMxFES23zCh612QVCoCBCUyZA6p2fQeOrCDgu8c8SfPQZ76j7xL9EK4Q",
+	"xa8BQ1ZmfhtZESeYmildjk7HgQJM5J+X9nGL7RlZx3NqgZ4crKqCSleu1TXWT7ZxibxQ63S8H4B3e7Qa",
+	"AnSbsgqEHXrD3uvFSJ0ehs+JbN246rSuODz/rpL7WDnqoUuVadYwfPNHoXmR8rBf+ewaJib39EiENOzl",
+	"602T4Vu43QX4JHkWCpA/SWNJaR7Da20nD8/ROpwPJcRff/RwVK062SpuZdcmVvMTW++kvPlW5ADjPXNJ",
+	"J97P5g9tJWfmBxrxEF7KXj5EQ6mPoUdThS1jwM275QLbhZOd1mX3nF/OblBkb/9U//jnLWdM/z4wMudd",
+	"Bg+8cyJVsPcamvPaBFKbd2PPd1r9fOH9symcv0n6JX4mCUZhvcPTO8IMePQOKibWjDDz96R1p/hcWiZI",
+	"LTygesIO/tnff6mQuN02XwNtO4maGcW2MaRJ308KvqA5JNkyYa4plsc9eAFDxmKHSYIKqi1u3YgvG0qO",
+	"LbeZr8RRiGyHtvgcK0bzF6I4xn9VGY1duN/wrbHvm7QKkD/X5OzCNmwI1a6I+8SCQE2D+EHcJkuTYDnB",
+	"3MOdSG/7PbhyX/hP/uu7cnGurzXVdcTz2MI/jGfPQrhxR70v6wRLOmc6lWP5vTw03tqKEcWYSLQrt994",
+	"lUYUz6VgKVecgjJQl4+nBC3VTuqJnj6A4Jle/GCswvxbeCea07+hvOBi+5qLjJ0QABuI3JU7qtoRJbtQ",
+	"iFlVjO5TYKujGdTAB0BDmwo3rqFGQTbi9ZCdewJTfKjHELi3m8LH8ZBSlmeaVOWGVfss5+nUxr5s7abj",
+	"lehRdIGFu+GOIajt+7iMMeLhSUGVmtqqYPR2m4x8MLnLfBLTIMGahQMXjN1bcxAN5pUUz8E/oLpdQtsL",
+	"Gzf70u1wHiDd25U2WzzIRfdxkXmO/DTusrZTDNzA1FBKma9dPlqdrwC58g6GqBsC3Xt/kmuvd8R+pmf/",
+	"MDO1/3v29sNq+UXKHXeqf4qRsmIKC3bZZ+qf6Zr6F/cGxU78HPeKZypMF/qT/MWz42XLoajKU6ht8DlU",
+	"4DHEtaMtzkQA3SjstR04YSFX63iCwnA6b4zG/yZt2suGq1vSJiVpHrQEzcMxQfPSdmuag/Qf9UpCQiHo",
+	"SRJ0towKsmYk20kF+3Gq09K1k5p0pAsqfD+8+9w720ZqynaFU5jZkg/6Y1FFcpmpz6X9oDrf5wSfXDPV",
+	"btwYH/4/Kjo/dJznL2Le+ceAN4c+I2MeYZnqml1jTQdXpGAbTazHWJ3ooX9w2b/+3b53vjLi1ruLJDfs",
+	"GUn0EfLwLtVRQsiDVSDObNL329EG6bNY6d6ULPzc322m2clg6eHHXlpU576L0AqIiTl68jDdtH1Z8Yw9",
+	"FurAErbtFHEBMg8ay7DxZ8MB41sJy7Vfw+WMUe4/a6ZOavLqDuk9nbF5G3UXSVy7FkSDoA3Yq/JHeDZK",
+	"7DHC/r1J1exkLde80LGe5Y9JSSsfKS0rua3oPl7vkgdi/RQa3D+1HSNbRTqqNXGForp1HzsstREI6DaD",
+	"u1GWnpoBTYZ25o5dW+54d0+QtMHbseLUc/Jmxwitc65JIbfkhrHS3cRzM5zckE3+QueMbyvGEoFfI+Ua",
+	"nCSoIoCnT8EgORVkoz+rZ2yjl2R9bGXYTUtJdpVpXbmUs72M2/09U1WzuDcoHdZIdgAAkyrMRHDtjBzM",
+	"VRNOg7v+fLT6+7vxEx91sJYxReSpUrWFuxJSW3yHeyW7Ezkz27KWbcEbSX4t6u0wLF6swJYWPlVhFv1i",
+	"1rLLTzMTaaongM3a8BCRfrHh8pbh+WzN0jJWsO9BeQ5s6JAAQmnwDdM2vt+JksB3psdcrZ2f2OFoPwSH",
+	"ArinOfO8jnlNS0jDsTUKajKXTVI7oalLMJORXMXwWSixdTJ0ykSsxO0lM+OfOzNZeqI7oo1v3z3q6m6u",
+	"n5JX9A30f/mzLvnlop4gHVJGWG3P7JBucBBPwrzTrtroMzSbVuHISi1jXbFi06+hO+H2TbWUh5piKviG",
+	"KWjhXysGfaQwaGZ7LsQL1JMCPREZnw5OEL6i4hiBrbS/zGcGW2+eWQXXc5pBtMq0kvCksfxDdjCk81ge",
+	"0ySs2/ypBrVvCIV3SlC351pGWUIFU23fTMNABxYnYfbxc9257pr51nwpOjtfEN/Ndcljnayyolb8lk33",
+	"EYIjOKVhVDO41fz9v2wUf3jBOKQbYAlLCd6PUqGIdSCMGPUdb4pt7B9VvVzhfw/Ff7CNVRKdYjICgJtU",
+	"w9K2CRbOqLf85eL92VaemT+eoWoO5HhsFh87zGH0IIJWt7fq0Jhx/AyfBBbJWZHIc9oPEHe61oUusQTY",
+	"wAC9sbpwhngeEHTx5KVG2iAVepsWRCTsopeOLz21Uxz9zG9Gt+tp8R0ySUTofnvLqiOasRZHBXpv+Tb/",
+	"kGh51mpdEag5m+C7MxIJwgLKBDaH0q5EzuG7R1LJJiTslFIWiX4VBVVw7x1kdcMqYp5MgJ5j5WcsVQWa",
+	"uwGApAVyKqS8US61M8BonFvZ5ym7bO1fau9fVlGs2ESLSN94cDLUAwZ7oz3N5+Cx+LBx7JCz6mnDGBFO",
+	"pdmOBKwD2HtAfAhsyw3Wvh4SrBrEpPs7nDJ+YQGtNKptRfOaYu39LVZOwrd/rQXX7daNBeSCNL0bPdWj",
+	"LTV5rGnbjwLRKgx/4YenVqQmfSsgVkbbK6I4HLoMkzSryzcyPjQkjhk6+RxVzip/vG1CnnnolAMD85l0",
+	"2xkCvOHxCvyJl2478M+wvZJllgEMKXNSX/N9XdB/hZhDKl/kTTshhNC9FFuzN/tr8qAbf/Oy4fLhcDfx",
+	"0+KIU0MPYXBoimI3ekeNqD1ijjpi5pangHcH1CGpmRpo1UExSDPPNjvRs5hI1oQM9HrvzjPQZaxn/cg5",
+	"dopRxP/XaE9eJfLAso3ehJvjyJdklriPyLvlJiuaowZn2mkF87hzBLITJK8YLcCqOlNHkb1bknc0v6Ui",
+	"Y/mZgwI4q5iSRW3eML/nVNOzBsXC/AkBCs90RYXyAHQKHmY5tOjOz1RdlrKCx1VBz7766uyrr8w/dryk",
+	"9EzJ7PIMshe5Gdz8cNhxzc4KumbFu3tMT/AHyF3RJatg7Xj5nvkkS/OPQH9A5tKbNi5PP+zXK5Z95157",
+	"d0XeYdf1yqyvrOSGKQX7947Iirwz92tVVlyxd+cE3mxPwX5A5LTK35F/C0Trv8P7a36W8wr9MbR4h9Ev",
+	"gKwksGpFdvSWGSHdCYBFyXj3yC+SOsnK+Rg4Yg8MYQAdwv2bglCPCpVPBEbxD4Y4/HPwCJsMkyh8vrV+",
+	"DiF2PsHGbkTV2S5AyAZUbNLqszfJ2AYFOw3N7daDwD5qHNFrHDrRKXZWtb8bkuLLFObyq++ekK8ePvrS",
+	"gwXnEHyKwPnFYVJfa7ou2DWoaiWABdeKRcr4V2df/fr2f/7yy3nzj78k6msoLxKU9p1tqchtDy9Jchnd",
+	"yqbn9710y+bCiMqU592Vg1J1w3Jz5ruwumeNYzRq40Pj6Bhe+nO6hzYfIJ2PsjZDgFDZsaLsdZb9PV5C",
+	"4KuuBpA++4syfGjkoOWM+IGxIYKIDo+YplQT4E0OLn1GDBfNIc6w/9yuzLNNsE9LV4DeEHfgYPgizG7j",
+	"C0Y2tC70kZQFRVs1fioi5TFFvRfRe4f6HlUWQusiXplYcMHu9IE9U+7WjZwmrsihssZVAry4pBXdx4HP",
+	"3oDUY9WR+IeWpKR61/ybAJvS3Pxi9oVR2wwKCjQT16r9LS6pvvhqdUH+z+sXz90nCBe2DMxuM1nLPNFf",
+	"iu1ZfkzJcAkxMubmOS7AHW0TTCU3c1Vq9WKTrnxbsy0VJ/UY2pcFOxVIPK/4RscKbjf2vFoXmHCIYlCg",
+	"afujT/QV5TUbhNyHRBtbYb8+BqHUmWthv9cxG9JVZaIftWIEniNcQOnJMYA/nbCWHaNpyDimGJa7SNFq",
+	"uKjpjdljMXEMowqlwUXdr5B5L/clraAP/DVZOX3IzMAHOSOfr4UwlJuRiSvl5lWdaBs1s9Yt3hDBQgSB",
+	"A88xtF0dV1JcQWKKa7/a2kPzg3fkQxeCHHjX/sMyLTZzENLwGZSWLomSsEO/iKAboaLYzI7rc/IO0Lze",
+	"9YiK2I44xfNfRJgibl5YOD5cLnAiiOjo3oj7ZnH+czQZuXmNlX8xH2Pcl9I6B77s9RRXaFB+6DoE2CX7",
+	"4lYQK/64LFH2tYVVwOhORjTM2RAlKX0bGTUbZCzsxDNQutoF4xHM4tJj2w7DEmhgImfOc5RtZC1m5Vc0",
+	"oqdvWVpwjU5AY1/qY4Ck7wW4MuK8mfOc+tppaTwoMfDRVu3sAB41z4Mu7obU2mow5tS6YnpkvJ5SHMia",
+	"mTjOE/3x/TLbgIk8CohzBHXQCIPKW38e3O5P4G7nSJzB4bMy0bqH6ZNIRQs5rIWfj3InwLLOGc3PEMIV",
+	"bezKWNkCdsE2Em4wsC3atdmxQrMKHpKCnR0sOOKe6myXiLD5a3JsryKhYn/Tea73dqZRsWuRs4oc6DEC",
+	"wW+e+zp5+luHCVTMtoo1E9nCKxxKkg2dGiNXOmqivMJu6b5owV7POd8ypVm+dGQRW3f1L8H1A13XIRtP",
+	"KubVU3wEkPiV1U37LYNURvHG1lxjt5qKqTiEPjpeo2AVz1vtOcPmyBjq/+PBKk65tR2nhEvroVLgViVP",
+	"3GsvSe/vvkU1yWqkaa3a7DU2U2m14a+sKTcFW2WCfQDecnJgRUG0PFD8u9EM5xgJKVzpn7A/Y08ZvSbM",
+	"XdXCP3A+rANMsVXkIQqlxJRWmP7trlVY3NITFrBXjNRYH83/QHc2M11jPxVFeLLwrLbhy0U7K26aWgG4",
+	"PJG9sY3vGzvHiofJphTNR3B6mnVO/6ayiUUpvNgpRnEPnAhOOB4GkCaHHc92BEeLVgIn84a60nqqmE6r",
+	"SYfd8c5K0g4qaM2XQm5xloOjqueFUDDYjQz1JzxiMUH1KujtGkcg/DMy8KIzY5kUGS/4SekZLj29N0cQ",
+	"7HMsiZyrrGIlFRmfkWbwjX8rXsnV/PxkRpsfJvJvoi4BCP2XVEC1ubPC+Qw4gQ0XXO1O9Iv1qs+qLF59",
+	"5jTCaas1tMzr6OVg1ut8vp8p4p70bSG5JnTdjmqFwHlzvTCVdmSfWJXQ7SDze81q7LhYZxljefxYesr2",
+	"0qTahyFo19P3hYza0loWrIrHbp5DMqe93a10XUNPT8gBhcvdO5TOe10igokvrha/GVH83PePaOyBezpD",
+	"/oPTT1Ascazvn2n4Ltz85vQ1dA+JubRCpxExrVPVMH9v5hFxEJKrK4LGheU9VFx1pO8nYea25/wKAyBz",
+	"oYRTEvYxyelxafUMrojLHwV9jxIjCc5HpUfkkzYgr8jl6vLh2cXqbHUx+snm1Hc+qEnBoFnwQV5bK8Am",
+	"bjhhmcQNnwUU3m992jskqQ2KqRotuMupaHuDZtIJlWQIdnfaBdh4Qac1ZttUjP1jNPvnO3zqo/e0RLys",
+	"6I0HLzwGMKGwjWgJyfmNIdY5ouEVo254eSZLPCBnPt4I/Sys16ePagRLaQrBrUWfswx81NfQABDMNEDB",
+	"tYBfroA29AMvyf92jeTtRypzkdsvC60IJUemluR/IxHcQ+jAQDNU7tla5kcCT8xzLPOpKIUgjf+WatpX",
+	"MvEk7NXUDZsXRztvxcU27gMP5pBtil/T2QXN5LG11BAUceOCP1ALJZfGcpUHvJxHDbWRc9TKh7GdlXw8",
+	"UWkO7gKyZUZNWxqKZBAqENfYtjZBqJ40UUzrqHL4bRCptAEc6OHDNdlJw7ZGO0S4AIsYAV0VJgwe6pBQ",
+	"oDho2I7KgtdY5Ngj2neyIihSLAhvbqmkfQwA9nNPc3bddM5G3Qz+CYzxmYrTbWYADdpjDheWnqR4texd",
+	"f7wC/78jsXc9W35vF4CGmK+NDG/3gEwHx/BKuieFqco/HUWpyk/pI8jel9YrFb0PzKky/HdLi5o1wdMj",
+	"dtSH9FiLsNPpAPSo3wEoYky8oocfbJrJ9AssFaG0U/a9YOBU2QXwigh2sMtYOs+fj745dHeVWsmei1Z/",
+	"o3lr61Wf4QrSO9nAiJ8iilBEt770MT3UUWT9kyJrnclY00HsnHpFGM12TiI3wRonja+JDSpd2UKkPTYx",
+	"v2UV7AjXNk1VLM3thZtRi2vAqOK0uGqlL+TmUSFR2MMVw7UimBpHFD0qctgdrwla31fuY/bf1x4ZE3y9",
+	"IIFcEBg0dae1yMqqXGakMGdloGmsnW7YEBBHS0Asj4EoR3E569GAM2anhPfAuGBzjNHF7bYbj+MGUd1x",
+	"mWs46TQbbSM95AMkIyZihY8LJa3+I6RryskV6D+W0Wi1ZVp9RjJZcot0D25uuqVcLJu0Wpucgm+D1kHW",
+	"xzDI/pkCtVUN6QpPx4L6N+zY5B7O65fixmhCTu33xxvHACleJy1Lh3cJ/UtvGaZZBkdkQjuqy0DGT244",
+	"Y2SBrPVrbLHa2vSLVSwwUEAGp2ysEtCHkE1bJXIPRoCTuzZuSN9gS+MMnlf8lkVQDargl7ESSvdofITf",
+	"TmoZ2GSk9IJt11ae3bByFMEtDjGqtFVzhs/l1xCkDnJs1jS7gS1z1QNWmzXyewIa3wBYzStWMNt5YU7v",
+	"Jdttq0eBfkQnMmJZ0OMTEDYRR4fLtJhm7xlzOncJC/HUq6Q5Os/5UaW7d8zC8seH05WLFVPAGPEEbLRS",
+	"7aoNR6zZ+eQ+9s7+9s7xAxciBJGI3ZZQIvM1S3QrxcujU08DWqyWdpowP/jhJy6Gxup1gwv6x9s7MySe",
+	"295gMxsHtaWiX2LIKc2agnkthw+JYdnTrmKQ09YrMirq4eEEJP6eVe2e31DaglSBUgOs/HEJZImsIva+",
+	"rLDoLz4KVlJ2pNvDVXS2m1QJRHEkvo0zmg9cobnev7eXUfgUWdlSr4TZ/9I+cq83qZrQ1qblt66oZttj",
+	"zG3tfgNELdHyL18T2nTB4ghdQs4OXDQe87vi/PuZxZn5lok6InrXxx8cGtJEex4+9EoeYjb9+uhQi+78",
+	"sc7q3Dz9GAOrfCUPCaRUbIAfBzQEs8jetIA68JkiTOQ2ceVwTgCxzhrzroUruO8A49HIPuc5o6Bba9e+",
+	"f2LqhHX8xFx3LwG9s2DKovOa+wARB1k8x8f9GG1Ciz8SqD0/H2te3r99K7rR0dRmoycB6OiRxesmjXb8",
+	"JIELa5YI+KQ4OfSRWDLvaI5Wh5I2kxeKNONL3xrt8McyhlPiXGvrIh5Bct9N4NFgK4lRqNVbyadueRqJ",
+	"TNYaogM2pW1i4TfmawIUCyAegKegKLBRbgo3qK7iiXNw4ArogoiPkArP15VXSRWkncK9D4NiBANWFaAz",
+	"HQlUdS9dAkYG3WpS89nUIk+dAdSJrY1ZIogdKSt5y/NonVgChc3CNgR4DIF0CGkS7HrAHeFRbe9Uw33B",
+	"EQwW1ToC/iilRFmlaATeFRoYTo+pIc2nPy8jJwfBBK+c/xI732nYjGuCzuUr5426JuiFhj8U/NY8v6Vt",
+	"H9DMllozFO2Jqfi9LHvobWVJtbQkTmwLRPJS2Lu01rtEhtUpsdemgi7RQUWHxVw4/8molMPp+lPh61uQ",
+	"9XZVTYLPb1i7cKT7Irq5zqaMNACFBJk4QPS8PKUEFOrjCbCnyZoln9ljN9yuxJOgHYvxtAwAPMO9HeK0",
+	"e4nB4Kde1/s9rY6fSjCmPemBo9b3HYY9ZvfMbJXR4m7YMaUszT2Z/4Kcfi+8Gt0J2w7crVQe0Lim+R5s",
+	"aHOZwWc3XNiUr1vODi0J2iz3lSwKc3Hc3fn0KGruhYWvDe7XxcMvH/71wRcPvxzG/+pdE/ZbUbLUBXuc",
+	"JRpkJvrHdvIzDxAycZlOQmq+iXMovb8UIOsSOa3Qe9zxNiPbp5djQjMdb9VZehTOiTqM3qWwCMIEGfBQ",
+	"SGH+WDKKcCyzYkp/lnewTmFvrGvFhbEKzSOfKZB75/fQTBSffp5KdZ/keGzORycvN+bmlMaSsKEouJTH",
+	"ANrumtMarDDpamxlYsAmLN3JDpqmOu+jz89w7Or40PZbbQ5e2y/pCzwHs/49Me9DH2gk16ehCnQ4KazV",
+	"xMoz6JixXGDGnDW5fnMGWkFLlXCMwpc9IONJAaOToiF1/M6IqTM/7WSQGsD1FaFwzMEv9c7lZL+LKzbm",
+	"Oi6sC/tEmY9IVacmUbyqxRP8QC+b6+tIHmZDohN0svtue36/pR91vPTD4a61abOuixvwJ7Wq6Tx2BYbh",
+	"10zx3FblQ7N0o/EGbe/dGYH0xk7+/p4KLJkyIwW1VFGMwUpuK6Yi8LquzncK1m+8NnU1tVd6UrC3ak/f",
+	"RivcGoXwzrZkWM87kyUmXpruthy+vyz4m7t7XIlFAIYR2p9hrW6r9qIvIILt9md/qEt8c8CTUd2p1Yx2",
+	"xgOliPgA4aJbwzVUIgmpj1MLKgcL1+EQunJXQUu1k/puZcNQmywVWxKW7SRTrTPfYP8gUA0tzASOk0GG",
+	"YmE6jMA3KYhkXdEbRnY2Sjfhuy4bOk4in8a8ZiRnBb9lFYZG+N2qbd28YQsgyWbGB39LRFW+MR9DVAfM",
+	"ZjTUt9Vxp4u0VLn9NTlB2PlGLqfovLbe1VXHuvPVfLM5HsvgtLaUJ5ti3KnwByZIiIN7UVA/Gc10cj1V",
+	"InHMAUZhJrAs8nPiy5WMaQpWBep6zHfBeLcke5e6TwkoC1Ut+rgeeXW0quZw6tEPRgZQbGJoa2Z6+HYh",
+	"BK2fSByPow205Zz/kcYcgI8yGwhC4LPRghLCEF8VjbElgeoOM8oT/1q39KvlLx/qv93b/aFSsOGki+hE",
+	"uWjb8yqa75jqsvWaR0tXvz4G6Yg2R/sgq/yaVGyDXVRcKYxFT9EM4Rkm9knrUaVBaIjCs+FMjBUDkLCG",
+	"sxEsGt87J+Zo4BbtIzj+QXbKZDjsNzvIVd5ZVEnL5eD9scdmVt6FRReYeeL/xo5NynyzHVVulr4hN+yo",
+	"rsla6h3WqlOzJ0FmSLxl9jh3aDnluY9zkCHeQNzXTNgdJZvsigFwm6Y4kKQzmqUTzdPpJPImS7ucWLWg",
+	"KDTbhcVO0L4ZG4tEM3RH04lGMoKbiQTFXa78vi4hQ45qRmiYhY1ZI7Zi5x6zmxK+h9fJMvwAOS8oyI/k",
+	"56PhUCTcKq+pyNfyfaQ5mbmEppdY2e98B1dXrGTfSJDZn3tj3hpvwYffXro5x65/+8FvbULLnFx97ytP",
+	"eVU6fqXVaEnhmwbJCjnpnADaIKp4KijViZTnXPYLjVKIgD9ZSJkMbhFhhkBlhEJxUB/nP3WO1gWbnZEf",
+	"26ShrUHWmbc3U6DwHStVsrbMpMJU/Gj2PSWqkAfbKwDFESh2B0Snr4xYgO5pWI1jk/WN2YDQSdj/jFGh",
+	"yGW7q81Iyv5yoXa0iigHL1lFMuigY9sa0KJw7aoY1KFGR7f4TX58d2UOTMCoDwnagJWEI9tBCfRbtXn3",
+	"8pZVWPlfMVKwTXxKLtmIibw7tdW8ggbY/TGOUnOP+93kXiPkL8cwB8alVQptYFwkpQqvewJj+NDehOWs",
+	"AxN94yREHICpl80BDZgx9M/1WJO8OfuQrmHVc3sReYZvnDzePeDgZC5XK2R2rtrpnSOoUb5LozXS+z7d",
+	"Pomt/Ap0ASOGzkAMQWo5vaW8gI1YLoz4WiwXhVT6DKUYjHbDhDrDpPSdlDfqzDzg/5HDCAk4HzPo2S2t",
+	"oGrUjP6KavbMDv5ja/DXOPgzqfRjN/YbGPtbGPp7M9ozHBn++xs3sFkubGiq/OQPDokPKYk2ZmvxouOZ",
+	"JjMhflPtFBPKqnkQIACochCCXfDcrb3Tk8ELX5yQ5zb4tvdhOPNSXEuMH+Q3rerBhjgtfEMhyZ6WpZH/",
+	"wDop4g2gBYYgrtFJwN5BJSvjYKCC71GYC9uiiawZtDHpbV4cUmt+lD0F5ODgTfayYuTAiwK8rdAFD3yP",
+	"3FjRgtAsY6VmiE5oK3JdmSbesEGlJtFS3sDdWyZWMiV8EZ6zSNT/TgH95eJAR3k4b8NRthweDXO3NNUJ",
+	"TRRTeQN9sEJXnWRFsg3TmInDCWwiNm0MYbfVzXFP5wsMpQmE9L8HP2xLbH4SDtk+A/YYRpZMXLUxdx1S",
+	"zjVom1dhESa3HsymS34YWnV5B/akISbZniuFmeG3iRy415mM9cN5ZzaKalm9M8M26MSHnYRSfOzWqzQt",
+	"sDcn1kQAPgugSWRUkC2/deqPv9ExDACNS9DR77rnt3L2XDqfm0R85iyrWIStTgjXiwG5F8OiNgcdOysY",
+	"eiiG8SvXAxRS06N3QNMJf/LU7pBnZA8+riHVkn/kEAON7+P44mZ9GgcX5vp3s4szbatb907YWvDRowdf",
+	"zHMl4GfiU2tSBO7K9Kdk1fdySVLZCckTZXbhVS1OUnBdb/LBgs2msINrnjks3sJ+3HWPdOkm8SoP+3iU",
+	"JdP1+WFjP+i1LUkul3jLg5D71W1ywiIcapNT8KZxZRSRfoJGhMzjlaE/VxrxQBdpqqRtvmGQLBJsFux3",
+	"sLsh95wqz4AET6RQxqK1dYVdE6ygxx8S6h3d+mR+WeRMOQen62rfXNUtFDUELaLhRS+k5RXwKO0Cz1zT",
+	"1mTNGKLecLH1MXs000GJnozxXSQhiWG15msloFLuGLEOq7jqXbDbdvNYdsuEri3WfiXhwBpTBNvnVFQo",
+	"atuxRs/anr7/JkXvwFtpibynR2NfyAMmcnha+Z5GaCSOt/P62RMn2lZlNKCzZjtugbTMDJnq2oRg5oyr",
+	"9EjOFhmWngHttvmJDTD0N3yziXByu2brHiqx7rlFpZCaZ+z+vheYuNMSL919Gs26vKUFj/YnSpa34Bvt",
+	"gipPtGa5Axt5L6qWW9MnoWvBZF2p/lSI+EyqIYgSQAGhOQiJUDOHolvblsn3O7HuCJ/QNjVlV+lvleZ7",
+	"vEwj7HP3Isv7OrD3l4jM3pe8YmpWedpdcpd3VO3iHWYd+gBstfM5WYQiu8Nh6Mbv7ow86bKYkycNqc1X",
+	"LT+Wg56DC/vINELSKUIJVFtf+3LZq6A/KuECO7c6PcNpfteQXXXVybLqZlYHmlRSwRXs8KoJP9xb04/n",
+	"7OBjCdjhaU8F3TLs+ro+EiMcSFZQFUc9ve/b4F6SxQfctkqzMpq6IEsmmjYf+F++95PLYEw3TpwTxLl7",
+	"0jqsIuY/nJXNnjBYfD24T/KFlCdzBtay1jGdNmyKFzF06L6clWfR3C+v4dURtWEsAHD+h6XiDyTAgPCa",
+	"nvIyFz04pFG6CSe9YerbzSaaT0fLsjhe2Z6i27qywAyYTWB+c3ByXsjlAM8AagKo9lckaFuKAI+CHZYe",
+	"rta/iHUAYEFBPpUtorR52Aqb71pzwdhW0TnZY9lPDrX3SS6vjXxtwEW8yIWJd0CwCmeZWu80Im2+XSYO",
+	"8Zz9+A5njhGHyrDDSdv6E747mmgEymunnqPRboOrJeSGrrrrxHhTCjKp/qNRLVp1H5ZkYUMPJwMCmrTu",
+	"NKseWu1hqGIkQum+Erpf820tazXSaS1zmghoAHTPCFVEsVtW0WKilU5tY7/HFm1/arFKGtY+bAJgm8WY",
+	"E2UOgsPwWx8hw3cqMBRs5RgtvFZ2epnMZBWkLgueTZiTA153W0OFzfXdNH+e1RVvpP0eXMiuUAaoXosg",
+	"rXJK2z3Xs3OM8fbMyT8YZyuJkAeHUnvf9TkWYlFOrtLhwhvSA6vIEU6rpEr5eLqsCLxqI0wSw04HCrBS",
+	"sppRHxP0NRpqIl1XwnzUFg1ZyGG5aTIQHNM0PrqppUrD7ScS5xRpHXTvQI/h9DErmihP+Kni2u2tt5i3",
+	"TF/jlccV2TNgvsmVTSO9+06olkKnrjqt3MhfBVZgNZ9rJEyLRE1xUtDVqREuy+AiaFcotbe24fdW011b",
+	"u9ST8CO30v25g8DD8qm5hKzK/mfjjt0kesh0c4yS2GHths2OiTo81PCJZQ7PLjObjZ7QDnxiB0ynCvZs",
+	"Q8ybdFl+HbAy/PjY1vpJz2uuyzRLANp8Lw9gAdiyc5+NlGyms2lUvvnq+HBP+chN81SrxtYIGv1GIozy",
+	"oEZrOd2nXLrcqum2m6id+qc1SrVJH83W+a6pZqHNPoxwjDNiIiyTtyxo0FOMPN+XEDQ0AvrXUGK3xHpz",
+	"DJtrQUj9q5l1J6U/CFvZPiBRuMwTTmoPejqP53S5cQdI1cclqSj0kKeZ5rcQVqU1JgV1otLmL1W247ep",
+	"UppmgDpeYx8GVSccqTAMO5Qz0FOeJipc3zCaP8Oa6olvDcIoDWE3VHXCDYbJUqhS+bb3UDTA3uvp4QYs",
+	"Q4545E8BIFRx6VRIeVOXzuHVVAhiYSAXtrMi5HcZCQZQMJMhHrGTVq97TeOEOyWFYbarC55PTSINWzee",
+	"thByf8tZ4TtkdfXELod23UbhydY63k8e7BJ0rkH6QZNQRwRjueqXa2Y72XOyj3ax8yXbH6JpRJOUJc3e",
+	"axC3Lu7eNDrEOQ0mZkeOo9uoD9FcZ5cb2Ol1B/22CbgAlW0xx26NQbcDaz1dID4RzbVT/2CI4z1qgZy1",
+	"84tuNt/XBdUsB8zjiJzd+783jQm7YVPrmRhE046XRLvRwVF/PhykjA5RcDErhsMzlj/jIuqYT2NS+3mO",
+	"b4lDWg4hljOXsuI/01qXW8Xbga5gru9ze7+icSgb3I6WiL+ZxlcWJrp5Y+n4IMpDoayNKsq0I+2xJRe4",
+	"6ZQPl5es4jJS8g2Cv//dZ/BF7Hk4GWce5FUiyn/fKFqYSPV6QpeFeAfZohhyIUE2sLkgqXCFlfgKoVjA",
+	"cW1hys3dme1oNd0TCL7E9MhckxvBDlNzwdhGpzfPe/sCbFBbCQoJbbQo5EG5HApb6jiciBZPtopjRPxk",
+	"o4GW98iabamY3iO/AVju514LzYuBASFwJAUzQ3Khpo9pXTojvkVuM9OMRYoYer77/eyIrcNtbk6P7Wi+",
+	"cKziubWZnt14R3lHkM6xGIyW1Otgeb1bJ89fiJl6hUXfT2XyKNu1T24281oGB/pKvFzpQJXtlXGN4Bvc",
+	"5pNgv0O9YymcGIt2MY01CprdRFkD1ucUbSN2oWEeqRXzEU8IlPtGiXDsrn3jy/e6Ca07P4cFUWl3LG5n",
+	"dDCq62qwAuwOTgCvLbthEn6gyB36DOn0nX0xdoeCOBjVJvCp4M4dfNq6RBswwnth6nksklQO9CzFwCmc",
+	"dsJ2FpP0F7f61vE2E6h4S4sMlWHz049OoE5E54nM2s/WHVg3aiMa/NY3p2lMNjW1tXPaZPmdTqBjYYqK",
+	"2tnQZhMoMWKV2IL/JNTMFw8HAVMeXEaTY6fBjDsW6gw3Ahx02MXa1b8T8vCuC0TjTDgBZc9G+pzZTXk7",
+	"aaPHNuylkWUs0ihpsPnPvHO2qYvCt5fqdssKe8WgkwY1ggPRrNojpAP8CZrHECXJhlZR48hbP1HrqpWH",
+	"2nzVYqRM9aRMsJmeY9upyKXTn0Ym9wwhPqw2155Sn2vNW2+i3PPGBdIjSxvmE9jMlo3m1xGOGO5j0kgz",
+	"3NVvmNxjroIq7Xoln5C0FbOsWo2JbYgYFAohSSZLTAPgCgsYXPnGQDfiVgtCj4O4qeQ/sNYz1Zm4W2Xg",
+	"VupnnqbZgHe3sdT6vkPztXZZc6diAntltXO5qDhC4Xj8JNHtaNt7Gjjcp/scXsDzaU/kHw0rar7/eMsG",
+	"S16CAiMPQEe5nppuUO5sT9VOr2+LFGuT3w39kXhNwRLG6W1TXkgqhmbf18TaEa7Whopjo0q7WJZj5cbm",
+	"cCNieRCj+8bgGOiwNJBHsD5Cn3AW8WwGnVunZNfgKZr2sDuSU6MIDczrpPCbyE5DVZ0rMmLHfmpMygej",
+	"QqsT+aw5gssg8wKOUcjteKZjc3gDzfXup6qV7WWkfxzNmWGdd4Zi5togObt9FzfxenUAmol5Na4V26bi",
+	"16qot9F+nTtZaYQYAfGZ5xVTKtETsZcz7EN7qlaGFRIBPEOz/4rCSj99/Pwx5jeTr3lhTqd1wCjb7NAa",
+	"CdaZAfM099cSTNYE4sl9FYsakoXBl63NQXWrsZvezjMdqgJFdntJdbYbtRL2XIR/vVgmIKBmwnaGWzG3",
+	"02p/PcZmeuHDziksrRmXY7KmwqbGTLeG94adAkC6SZ0oq3guPqJTBaCekYyl1JkssVjk/rzJyZvqscXO",
+	"erQErSgn2DC7oNWMaClsaRrsCwA0Un4z/NHm9CnoG9tS7SuWM6E5LdS86UDO4GjU1MHNhMhq4bWwx1Sh",
+	"Fl802+OX9jbF5ynMuABdPwbvPAwol0BVvh8MuYB4/Z7HMo9btztGc5u3cDoG3p7pnYxjcNVVkYJBWk/K",
+	"cRu1OuBLfg44YrOuJS49Rq8fRS4jrriyLHhqf12dYD8KzVipUqBaRrm9WK0mnwIzsb+xUscFY6mTeb29",
+	"VgpGjJk3zk9LpvXfcK1PU9/Bxq33RgDfCTZaRJXqGN1KJIcmEoWUEAHRExAF3b4HI4TiBOjuSz2aFbut",
+	"TzHY3+x+RS7LVC9jZxXZkiOuFSs2A+COd+wTO9Hv3usf63C/UkmYZvVTOwVMbAvlGthZ8BPsb0lyPq3d",
+	"/tTWANDX37BO/OqP1wo3nrdbzg4tqHkR7KYiABNIZBSDfWIbvJ+aarEAO98DvIPWfKiknoZKHE0pgyEy",
+	"wBUV1op34PFgicsSI1cT2j2pCXHwaO5iZFey8IjD9DbYEpiroKhmdMn1zJBCn7ddVmY3Yf44lDBjJF3B",
+	"3k+tOKKJ7qlM5NPJ2S7OmJaa6FGJpjgVNK30idEZe9HjJ3BdnVKJAKTHEW9KrOkbesQditwf8/KGnmID",
+	"9KQTnLmkz3vZcvjc2JR+gIcQzhMaavwRG9vNbWKYcO+HPHlrYPbJzZkbfq2oZk9oNfrGK/dcAhG5X/fy",
+	"pKBKDfQ5nXqc7rMLaTIS3obobKY/AIgc2RrU+pJ7E8uBvQuzz5ZMZcX2vN4n4dJmia37bQ471bc5Cqo6",
+	"IvwaIkwKucNnkxvqoR4GpY0UrG98+1i5P4BeFoZJyY36DDfj29RN+rKgUbDBufflwKmdJ1qHQZT/MKl7",
+	"R76MGRNe/wzAYpLg1lP52F0H00GCQ5k08xL5uFz8vfHwtjlkK8cwlkd9BzavfivjI0vuAjL30yo3cLo+",
+	"iFp0pTsL0X5lgh0Q1Me3+pdC72KGSr8xnkq4qX9i652UN4+1ZvuYsTqnEzt7n7Eq5qGA1t1sywFrxE0e",
+	"01c/U2Qtx1CTTvDvinq/ZlW8jiZw004JvycTTLtOSRzStr/u+B7t50InpCPXwLZ8g7HfY2xfYMNUfIVM",
+	"5KXkNtrViJLD7ub/Y+9tmNu2sX/hr4LR7J22+6dlSbbzoswz97pps83dNsmN3c1zt85TQSQkcU0BKkFa",
+	"0ebv7/4MzjkAQYnUK5U43XR2NrZMkSBwcHBef79KVWIvrz3jAICxel3hT99oFkcFkAp1kH2j+2yOL3IS",
+	"V+ORwrd3R/svvVNUnTgTHzKS6v1wYAshWfaOkWIu4TpjtAwMUXPWSzGBnh+PTHdJaIoGpppKEgpb4IvA",
+	"bsSS6z7VoRlfX5aOi8oqa/zTx22A5Z1cLsmclTC6WSEXHuWvFfjlpfUntmKfbbG7XsoX5l123GM2ql5d",
+	"VGzL2mr32tet+XVrHn9rppTN2CresWQLVHkND3qr0560r73Fzm8A+mL5pP4i4C8qxXEVbRJ2Th84FiTL",
+	"Z88K6PEpX7AJB+oFUHVFV6PN6RXVQq6ArUCXqyocoTH96OvHQwt16Cs1bEVuYJdZTc+OVlOBFWiwE8cA",
+	"tAnklhtadyp7u5Zaw8rPc7u7rL3mKr1dauHa7mkV2vh2twojlUTIUvBrdVfTr5ZTR9pTBUEndDyWIirK",
+	"c7EPtcDPjjWDqp5MqT3ea7l7/lCVbOXNqWRz26pkpvnY+C6gr3TAOPsro1SMkFjOyG0dPzg7TCukpOzD",
+	"H4ZUGjEyG9dsmQFUVMXZYgCn8yDNZduC0g1260Vak2hvojoKs+o4MRUd6kuCstLt5e+zcgFVsT/XF1Mt",
+	"rVVzattpm00VJ3DzLYb2WQu+6mv2CI6jsmDPyntVS8k2T11Lyetkc4USeecKtMoNu7JPo1jzIRxbwwW7",
+	"okrMgGkBaDgEbFY3P4H7+jZH1Ls4mzRIEPT1sPrPPKxqYCT+IdJ4FBORsRkm9C3qNrsCGAkaWijWV+9+",
+	"PQG/vBNwLXQHLdpboakUYIfQdE0/PDmbuKzb9qQvZ7fg1usGrDJum7p3GLK6E2nCZz+pPNWl6p3e+XLp",
+	"zguf4mZ1L4+VkV4JWymW4zJt8qMnG0mT615Mw1JUHAGp+3x3ZMmlniv7UFQXeRpnC2D+s1WL8d+rmMsv",
+	"Jbt885LdikXABjr53cjg77jVzh4BOgQPM6pyBp0ArqngKRLd4qMnWTbDdJOux2GPuJ4MFU+jbzSjC9sM",
+	"inZSLALTtlaHevdUGhv9AHi5/BbLiWJzt1Cp29jBIfVbtpfid/v8YuvjW9/fA/zrqKIh40fj23rQRZk/",
+	"UkDjwarJSAmNFFqgfPhUt1mkQn3KZ3F7GjHxYZbwWKImDpU0+yRWEnrqOZvxsXhmfoT2iv6NvJEn7K9/",
+	"vczNYZPFIUj9X//aZwPzkUrjf8MnffY9zDSzC9Nutwd4DnFv3agcsGKCGU6Vm9gbyfy5bbMfeThhLqlM",
+	"xLEEezGN8R5xhsTs7NvBh5Pi88F3z3AGrLSZaQCWdkQfSVUiYO7goaEyBwOFA9r4+i8j/de/4meczVIx",
+	"ij/gItBdcDkWWK/27UDfhb8PAjgB8F8R/j74rs0uXepSpT7wVMglGwr4NqBLx5k2Q4kjcx3+jq0mOBrj",
+	"MJjxmHdlA4AaGbBvuyxTzNisTCRasN7Fd3gMhRBCGWDQlFBWBh+NBxCwIsQSMIqw3A/oKVDIbx5jxHoA",
+	"NaW4+qcUofqvf2klB302CFUkBtgPZ6xNeNCEa5KmgA2QzmdAiwYg9KD3FkjbQQ98rqRtZjUChuAScBs6",
+	"Smj02snV4MdrPh48w1o6QMK3AjB4OTr5xTgvA/btee+JreYP2Hm352AfY5hlqTKGzy3aK79rwx3MYW9v",
+	"M47vhGZnnXMa7VsxEzyL5diMtSh2oHo+OAc9GxaWyoz4ZSSmMwWgZyd/F4vBs0KL3IoFPaUA3cblQqJQ",
+	"2BMCEORhe/fO2cQcJE4qprERiz4bOB5uskTc7ydvVBKHi4GR21I3/jM2FAslI0DDhO7m895TnOfBW5Gl",
+	"i5PLUSZSlA0s0Q7YjKccSyXgMcDB6FVam4lFFnTmGlFsLWksnS5ts5fFyhKzr4aQHJ/NBE8DxhOtYD9I",
+	"ZlwdO9V9Fo+lsgQFC5VbROxbqebtGwntzqGQ2NYZQwfHKBapOUtmPJyIk167U+hm7zNzQOTTKU8XrX7r",
+	"70LMvCWxxa8AfWyGBNiiVCgCAIBDlU1YFKdE04obz2zxWaocvSuVMLesT+cZTP1Wt93BUaiZkHwWt/qt",
+	"s3YXBjvjhGR2atTsv6FyAO1tJ4Mvo1a/hX81B7GeKanxaO11OtT2mdFZnokP2SmcB+BofyD04Ja6taco",
+	"r4qQrxDZvMyI5qEMJVNlr7sRWTaakiHQ6v/23p/9H5RV86kKhdZAkvI/gU9hDJzzv4iMY/b6FHDj66eE",
+	"/mzm0MottDQBUAyUmBCBKba2VBEogeoKJyK8xX0LIl9AzkzB5XOn/x+5SBeFgN2JdKig97N+Yt9/yhUL",
+	"uYQFu+icbfmQ307eAyXRkGtBqagb6ajA9hmAVBlOpXmkfyjDLLt0V9Ni9Zw7a8Epohqpuusay+nkVmBB",
+	"dM1u09klWHB6Vb6qRltccgqKGRrmNlxosyWbZcQ/rP9FLrtbRBta/K0U1mn1Or1HJ93uSe/suvO03+n0",
+	"O51/ljy6fivX6e+dR0/nZ//692jUTTudTrdz3qH/xiVCkr7MkwQjIa1bsVj/tYTr7IXKjWLuffi//6ZP",
+	"ftWrI+t2ipHZAmkxS9Riikm4VNypW/waDgCtuRUe7feetu2aCXVJLXLb/DyWudO9L9rrohAoBRDSrZD5",
+	"S7CImBqZw34ZLhYrieKUTfmtcemY8UXMdQBmoEVyR1GeCvzNvfeH2xFko+uA0STiORzLMMkjCCbavWGv",
+	"NLPom9m41LoNwDTAPVzFODi4FYuBfXGyb2JU8cYAohYh9hLrDsrBIThJb8Us89k6yjsR5RVXYeet6Bln",
+	"4Iy9R0dW6Ox7Ko/YfpNViWedNG4tXa/E/NJzFAsv2xxZ9yt6obvbkB+IOoAW0pZ1JG/yTucsPOuwlMtI",
+	"TT1HH6ThERnccFqYfQLXi41aBQfUnA7ZdgWf0xx7q7gagLgVUELoNbQaR6fu1nTZKVxzH7R+VqGLTa27",
+	"3l1HozhIffxCDg4phx3UhYhijAX5J+3pRwyI3Bd9ytWxGtAZms1Vmk0cIZqLzhDsH2xhpiSoFZ0ZI4MU",
+	"kDm4Azbl6S12ndPir+oV/MO+emUETmTV0X2+9rXccA5foLdwq0OWKKi2fcYi23tajINdOzWdL1J7PUy1",
+	"czx9Y+54hmK8XixfqewXFRkPPGpAnF9LUYQVfayGwojYx2TZTX6lndb3Vn3lUZydZCnHpF29r2Cuu4bL",
+	"ju4uBFX6JY6MucnZVEyHxvRMrQxUOa7IsvMb9DK/Lzl5G9pTV599KRlSaDCdhxOjcQeWvBTQWUU0gCix",
+	"+3RQk4jbONRYyQPHWswT8iZzbcbuOp7XPF7nkOHY+fnrbhnLUJRvuF1eayWN8CFMch3fiQ3vAI3Fezyw",
+	"Oe+UhxaDjWTBZ2HBAkNQyRs1OfIqtFDWvYBfxNnP6k5Al8o9NDrUOpuRyGhPOyItSkrbYosSaZb9G1Vk",
+	"3Lte+9bT0ZNHUedJ98mT8/Bx9OjiKe+NBOed8OKCR53uBT8bjs5H3WFv2Bk+6fXCqHsRPQq7F8POqNPh",
+	"nSdm0Watfqv7tNfutHvtLjbS3cUq1z/hI1rOayHL5Y/106PFH61+t2e0K/WKtfRduO47zXrMRhdudpiF",
+	"zNL4oAijOzugqn0m1CyxHuVCsyiOAibF3FiKlhncHR9miBVnB6h7OjxWT4D+nUjjEXa7VLrCr1Qm2MAc",
+	"pwMWGUdXJFqAX4sx44XKvbhxwjNAWeWZs3MpFxxnBCloLIQM04/lMwdHUjp1Dtukw1TdClkYK7Q6KEcT",
+	"YvNqTuRJRAHgQyXC+bs7SNhbMVNppYw5DAoKOapcNmJxP7c+qfFZY2k7xRA5F+SEJWq8n5gN82gssvUB",
+	"ye/pmuYU8lTl5huti06n3emUaj8KzdnpXnc8zQkqephH63UQqeQix22r2Jx+SQVHPtKLTjl4t7UY4HzU",
+	"ahoo6YEZA+Z9pC5vSNlwAg4mLOxQQZkZgJ556084ghUSECN2w6bYmmuTYQN8lTbN2gC47bR55kUnYI8v",
+	"QL90Ox02E2lovqBGLM4CTHBgqI36Mdk7SALCYgwwaAeHWoHFz1NxI/EUNA/w7opJuKoAHa7FZw3QrUrz",
+	"qhDuKFuvYIc2H5h7kBtvt6mpcz1JTr+waNeVMHt6aIV48wbWHnZ7OeJFOuf0I/6wFPAq7x38fN+9s1MQ",
+	"CuPv2F7fRPBpqqB25rApq49AuTk57Kj7utHWhXkaCNnssP6rZ96OwRk7H++hagL7GMqCgwCNjeynbQ6h",
+	"qUjH4gTG8l/rhO8JCt+OC4+9GlsdP193RXlXMK6JbUqq+efcIoj72NTRYoHNT3TGs1hnceg7DJVV047z",
+	"F2DxsFALSp9mXD5jZx0W8QUwX0g1xzo664vGmmkOvdlsIXhqzdtVX3QsMsvpeVWMa9fd9wKiVERu2voa",
+	"PLN++eINtLQCJMtw8RZAF58QaJGZ1jUX+NGvnkeDhhUSFg/4tzLheEtnKrz9PRF3IkGaf1AVTy2oZt/H",
+	"yDEyBf1RDhtoU6RpCRjIHApCZipdnOiFDEH3upuixGIIQt2JNMtT/N3IVpzascP4INxlUcB+My+RilGq",
+	"IBMz56mYqFyLk2ho9tvcvOdvZ8GT93CUQNwI7hWJMI7ME86qY4orwzAzKqIrC/1ycd7pmFtSIwPNfuek",
+	"d16KPeos5ZkYQ3jFf+qT8v077kqzkgnXGQAov4ulpiRAMdqlcXnfm3KZ8wQmlqAl60KiVS+zdRZ8VQHU",
+	"KOhCdTVhh/6k5kyNMiFtwSaLYg2sdgGSC0KoH6Nv84nIJiJlZt40lPZOVOLXwRTMxKtKmapEy0Gb0Cfk",
+	"rg3b+ITHx08N7axm63NJ+M4bNCNe9H5tqeAGZZ7xbEmZbytqYuPNQWntlrdpLuExBAaa7lmwVsPSPoYk",
+	"dqtSzYLpFY6S9YoV1WVNhV33n0VDGGUUEJ/Z/LD+vnjlta1v/vuvJ130y1Ry5+e3U6FhJ1O2u6ETwWjT",
+	"iDTl+oQOYd+TmakFhrPr5sLiyZVPh6B1hyXD3Z4RrKM8sHQ20eOewrFBSSY4AKuUuG8vB615LKWwyZkm",
+	"Ezh2h23O4TgF2Eh43d6sNm2zv4I+/Wh/vK/V1Z4de5TKl/Vz4h79+covPN6k3Wd8d3e+eOP3a5arT4oG",
+	"O7D3fkJdhP1v8Z1g4gMPs2QB1MdqxAZG4wzYtx6F3XyitO0OmMdSfxewAfw2YN/StxYqT5maywB5oW2d",
+	"LTVt2c08uJHfJhBsBFx01P3f2aB80eQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFKiK0dMcHiDeMKzXM2yL",
+	"3cbQKEf2i28eEuF359dzY/Rja92EAzS3mZBlZb61wvuBJnqHYMv2m/nAjfkDSAjju+7OQjXbDeQpRepT",
+	"3Gi3uus+R1GT2XGxRIa+EfHGwxEJHcHiwyxRUXHa7WZgbgXCUkxACXvAB2GpHrVlO3A0cd8gO+QGU9pd",
+	"/v7AlqKt20UmIrytrrDs2grLgvMSNOg4FfqPpCZiuFSdiWarkltFDJfMMN9UxUb5K5FlsUTBn3Gt58Z8",
+	"fe8ZmtbutJfhi6INXliVraA1gZOgFQ3bNCntUE09WIrWRPAkmywc48/atzxS30khfFuZYdI1JzaY6i5r",
+	"AE/ruE8r9Y7964bk9ktHigqAeM+AR2/Qz4TOBkQ0w7M2Q+QKZteVOH94IiI4WSt6Z6oz1MWwP2uWunZD",
+	"Ve+DvcU5KDZJv/WXj+8u3/740+tfr378/c3l1dW7129/uDfiraF7FkNvuzSteJN5lMaVQjHhrn6QaqhB",
+	"5bP7ahXaKpc0XTvrq911UV1Ur9j1X2afi/cCe2m65TSN/QM4MvTLFpUAh+ionVtSPLyKBisDfoAXKc2o",
+	"rXF0YBm5FvqAaQ7W+e/7z1+jvStfLavDLSvj8H6/QOzgUkzw/dG1WOBDrlFZHEhxwfX7pTXXHKjhDojy",
+	"uFn3CzeWbVmopWDw535h7JWwR6YIbCQiaPlDGBGLoqWk0IhBzVKoTdKM29u02SWxs0XeLNxISB1qxjVz",
+	"R2hV8AQltTHV3EBhib8T3ZbrLRsUKiXz6X6PLXK84pMvw7ZrShH26jThFlabn21w+q53FH338ApmPoVB",
+	"dsp9yLPaUpp3gHaUFRMGAZ07ISOVAjaRZq8v82zCekEBQY7ATzwEjBuFRTf4lW80OO5GKxGgG+GmsEih",
+	"wiOW1Wn/Rg7MpYDFNbejWGDTXGDBQWPJMlWGYUOoCRrhhEOBjxkoG6QCgYx+TeNBlbIrGVElRLjDazH1",
+	"bWX3q12E9Tu9uAoSpZcRBxYbraGi5Tc4WsYWEVD3T0+NpeBvvpIUTEQyi4S+dRIAKLtK63iYOMAgb662",
+	"vW8xSpiuUa55YvOtEMBfbQeG+UDC8tYee7u8RjUbncQwI4CwWBoRC6kraaLmRj6MwIJp00SLBFZaaDUV",
+	"QxUt2Jiw+GkcVIM2TNVcI5jj5zFHNqkHtFZr9YI3WrBRHKUzE3ciXbCRmLNpLPNM6DZ7Z1tOoR3JrALg",
+	"npit/hSr8AKjhPUM+jrUCJJRcFjANea3AiB6zZ79Ccf8CRyYgiqmhb/p4qdCzEc8TvLUjKJD0VBz56r7",
+	"PqL7/pErRErnax6eiFHW6p896QQtNWr1zzsdeGOR6apb9+Bb90tnPkx1EQjXrX7vyZNlu2A1qe8Po1zp",
+	"1T3p9UpKa9nt8bP8hSuUKXX7S4lD7Mm5MQosNx+U8nWDFvTv2HmdC3Hb6nfaT58+2ce+IzGp0ReTWBtD",
+	"ppyIJ5/Iogya80RiIyfRu8PCNVXVVQogRLErXAVEb6pbfbiaAxFx66tzL/UtQRAiMzRDGyNGgEzQHgBD",
+	"SPcJmJIJkgchY32v0wFYR1ySUUGxT13/67J5r2lsjaWRvErSsZDmwV5ZjAXKvc3BEIf26T7g0RHKOIcT",
+	"tygOj17LZOE+oOQXXG92D2AJ/Qa3e+9uPsuHSRy2l+qqzOnS6veoJrOxxAxO37quQ1o02x9qyb8baj0k",
+	"bFljhogI+ZYe7j7QXEZD9WGNaU2tutZWVQBEilA/oHqMpFuITqNseDhhgEpbkIbBnJJ1M+cxHqoAsSs+",
+	"mPlKEg0hgKWApJ4JfgumMTdHa2KsE5XLzGGXDryotlTZ7/QyIhpUnsFX9K6H7it8HVgMAjowO+oEYIHR",
+	"VcVDohe09IQbke4ELXNW6Fb/zIg6TA/egDaIeTi3e54oor2N+7ElpoCG0OIR/19LDiuid110urD/LMzp",
+	"8+KOxNW7S+eunap6c9UsRBNbBkqO42meGKXkVhjKWx9CQGzL/dMHd3a/CqhS9K0yEXupC0u9vB3nKk8i",
+	"LE5SecYQ6s8WBhsjYMoj8czB9QxQoLB6yVisLohK8FdUM7m6fcz7+ftnz+TqeoFW6bgs0LRV/A2yqwj/",
+	"iHGGLcJktT2ZFJpEn92mSLQQEJExtpbVZMa/aAbHgGIstI72nFreJkcMvFi5BpP9aIL9MtPu7Bir4rwA",
+	"EwrQMMGGGvLwFkVVijmLzQGkFYSPcS1s4F8jnRz8q5lKIndzXog2e4Gn0Vg5VpaVWrw1Z0WtlHDA0m5i",
+	"+SHjWbng9JBPsO5ZqvJhIo628m+Rq1qv2AdZcbx84xsIbCpE9oxxyQRwkxuTmRkXTVO6p7yIxRLich+k",
+	"tFbO+0Tp7AStkJY75Hud3Q9YGty++ul6IhaFReXwF9GiakASfxbZkiDSuTMFESUZOZo0Hln7QA+sgzkf",
+	"qXQsMk2BL8FvRRow6IzVgcUpKbxohO/QVlSfwS+ZuhWQqx+qfDwxdqqYPyvyk2qGLAjmY+SG0LdYEnUj",
+	"0WkH77LNfo7lrQ4Y8kgYZedKq0hB+uHCIqDN7yAgtagpMF7Kvn/Nnz+kysQHVelz34zmKEWIEEeQH/X0",
+	"gtLEo6mL1zMhNWD2YDSyOK+oB8G6pbC1k0TNiahGL2TIpBARMVNYo2ReijgDWQ3eCG6M+QiNKT8GhC5F",
+	"3TJPkmdsAEJnuc9A6pFnRFdYNWZq/sP2v9kNdrtDgi5VctxmVwI0ratF/eQ6AnFuH0Y1oBcyLiTxM+qN",
+	"63RxnNyySrdqpjCXNQfflsRcI6Kw3QBm5GHCtYaGAS4jnkauV9F8mKnpUGdKIu1f5vpAfmuFUWg+I6E7",
+	"ydJ4jHTtEFrK+HTWItDL90FrnPOUy0yAvAGDUXwnoIMqFH3wLGewCTGvSS6uttgSpbrm3z62IhUSIwtT",
+	"KeNRlELSfOTqr5CDhaxjGzvG3TlByLWydVvQVtowMoWtfjJX35eYQ64hWoYhoTc4jVf/52fHiuJz+xR/",
+	"LqAePNVzjPp/la6LNBfCB3X/2GPSTNDMTDbMim2sz7zgMz1XRKv7x0j4IV0B5tlTLuOR0Bn79v9e/vKz",
+	"kYn/ffX6VWAhSFjv4hH7e/z9d0gvQ/lrCOdiNJfOOXUnUvbT9fWbZ2xgtqqdWjdrbSA8g4x4phn+GWnj",
+	"gF2umN3TMNeZmgLNHPDy0TNRupUUlt+Czi0GLGcADNmvZEsjxjVUj0gBHKokn0o6waciWkBA6Ea6UcDk",
+	"A0XsEEpoIywJMS9JLYhEq2RLStqumwKwPBkvJrYAGqVEdD2yn1vXg9smgtXo/yJwriXlHOt6pKTKRF0b",
+	"/0VtG3/JJa/eCvaSWOjTX2h+Wp+CekOrPIXksV2VPuveSPMafSNlM1gRq3pe59DkMvMwZvC3LWrHijpa",
+	"852TJL4ro8733M/UZg8lJavgJzXvVOLwUQShPLY0wgDR3Mdu+t3u688V3de74y7phtdzWUjxeptFpaBm",
+	"LEFh90trZ7iMosLAQZO+aEzGtx5i42yhDfZR4mADmStSPj8ZwgaDsNKKVeQ8KJVu3wCxj7JZblH+nKiI",
+	"lfPv2iA887i6E2LL6d/cCAHzeGDV3lcj82EZmTsbkBs1XoOoyIXgQ0DCMWVG6iBLcb94C3HrzfJNtXvG",
+	"5MqljOXY6/bgt4IScEBjz37kaRKL1B4NQI67sFVJ1nhhl4WNtcQnjHWXuV4R1Op46l2sm9SGX7Tt1flq",
+	"e/1n2F6fMzT0JjcKTIq5M/78KpGlozyWmTJ7+ZOZTqfOWFsPX4SX/1JYdl+30tet9Km30mXNroFoR5xp",
+	"d0YGxWkKlsI6vIlPYy6sbMIi6VMZrrrC8x37HbxkDUA2AdBx4P7syOyhlSgVQGDOEx1QUKmoTVkueMSK",
+	"UsY19v8g8TqPAgxWme9ZzmOqgjQGscbyLaaFjKj/oCKbVJf/qbJKsnRRdiz2rHgodNlapeEnQyD3DdgI",
+	"Vz+9fvP79eu///jqvnW/uzV8ncY8eYsjPw64dp5NzMKGWAaNnoKrB68tl8bryOCKI79YOpaZQC9pTb00",
+	"fp+Uqv2GVzEdQ7ppWmozOO8FrSlEq0tP52kWhwk4phSnLCAeq4pHYwSdtTr+WvCizA6rRlEeERMTpKX1",
+	"8Qavv2n1b8w3blr3ZYX1HCf85JoQl5Yn/T5oTUU2UUYu3/x6bc6HNPHbtCZqVmrT4rP41L7ZaRdTX0PX",
+	"3mu2/vugpW7tXKy8OaGW70RUVJa6Wq4iLzXWVIrLeSGgc+1OKpgVb4WYGX9HpaAszI9cOsT2PeMRVnmm",
+	"5tcTc9htSIrBha/guk+PMPYaWyp8wC6iKNiA00VXfS5UWYve7+H499oXgOKfp6mQIbKhEm4AYUR7jKdh",
+	"uiHvTe/X6reG8QbMWWvGuE2CqfHXeQbQVOgcZ5MYAkQ2QR2lfJQtg5ki09n3i5XGr85FyYQabsX1WskI",
+	"2Gx+zsnuFvhccC2DDdFIAa93v1qw1K2JOCp27enH0L3eesBUd1lrL5zE4usNgVwUM/NpOEn8N3i/aSb7",
+	"UaxDnkZ71RD5D1oDqbbChk2WNUBdjFTqok4r1h0NrrSkewJdHAgP+lnFCBBh85lx/Qthss1FiFcXa52X",
+	"ct9bCFjtCVmWELj10eTj3URBvniemneKMws8AE9lcQZpbFemCsW+qOGhMhoLTPGFXC85Dh5hCEYAfKvZ",
+	"jMcVPR7wkP906bJwY55oLfda7CdM9b2mLzM2Q52A37bJfy4X0PIDzQW3IgLtMOPAXx5gzJoo08krhf9v",
+	"s9ewqirVbJxymVXWxxfW3THoKnsXlraobPCUON6NAfH4pPPo5Kxz3esVBgQMepnq6KKiPDDdQHWELeit",
+	"7hMaTKkwUJEFNGJn7JW6s0zFxvyOUj53TKs7hH9wPtc2niLnI7ZJZ84oaNDkcDWpmZBm7Y1GpAk9wPSI",
+	"BI9OEpFlIj0ZpyqfrXcbfhA8+hmu/htefCDXUIOAuoBI3Jou9B9JG/DBfyfcj4JJ5+xx0EJcEZwSlWfA",
+	"+pDqbF1IMuHVf7+gv0+F1giAYsTP2L9mY2dKsUTJscv0YJVRu9UoQUMFs0GjtvbSgq/bAig+dg+k40Y3",
+	"wWtzABphZSismg0XLOTlPMAP3t+35SnwNsC2ov9A2WSa43kpXnU7pheUwiYp+s1u/lxO/lpNssQYs6pN",
+	"qF34Hn9a4ZYhZJZNKgeOwSjZwDaPcT5LC1Onpjr7qillKexnqYpy7DhXM4jbaZEilcEiUUhQrm9zN5b7",
+	"vflugEKtcRabJXKXSjYYy7l+NFTxYlNtjlr4iq4ZZNjifrVRi0O15+nHyL3i2shFMRN7RS68rzcTufBm",
+	"e9/p2D164b9FPTjnC5V67t+cpxGWPF9DvgqgZyb8TnjZpW805Pug4BlgrWLJBrRPB88Yx685H3Ic3wlC",
+	"yAOGFWhUjFisb6RExSBSFqo0hZpzAMuRVLuciii1316gK8ViqTMzb2qEXoyX9SJ8Ea5R3XAfhIfpLE4S",
+	"vASTappPPZiRIrOnhYS7TgmUzyX2qLJnlc7lWwRVgD39HWm4NC3Ql316F5vQg958i1u6DcuL0fUlsW6i",
+	"grIBuNItYEb2UGC7IpR+wv38HNfWQ8qQ7A8sZozlDrai0QlWAZOgb1Z6hwQZl/VBbYeGbQqBGrgoHo1E",
+	"ClEDJdksT2dKk3rAE9g1GdTFHA+R2mPyDF0y8KLJdtheSGkFHqRwQnyTk2Jh+ezY4mivPJY4Xkqm8sye",
+	"Sk49Q/+lVfAFYI1Uc6PRvXOMSjUi6tikRh4tsiyxfFtwTo0VVG6kKh9P8FCAAxGfM6cTKVJY11kF+wHT",
+	"cCxJL4lU7xOLFKacPQsGZ+UTSdZlEt+KI2o7lyBGg8CWCAdFJU3EjLuGwhZrI1RFr9pFp8OgNDqLp6JW",
+	"LPAdjiwRuyhAtKpa/bPHW2u9t/ZLFV7FT2qOgIY8FUj3YxukG5K+JMHtWIrO+KsGYZpG5TLWYSpmXIbx",
+	"hjKHH0pXfoEkwDKMk5hbzIcNZMDFxZ+QFLiY4oWNFjVYcKERaftaYSihROZrI9rY1kJYsOcn3c5Jt3fd",
+	"KfHFQtCmQMZdieKgFRWKVv+k0+50CypgSnzYiIzeEImgFhbvhg4p+6VErGyVTSrKNihMUqygUVCh3IYe",
+	"eDsiYa2SnO67YwTacQBTWdlZxw+i/JHH4e1QqVvtUeo+bT99aqQMvxHL37vluEsaz4RH+EvU7eUwja1p",
+	"e/nqHyewrp1O93icb54Ubw7PjGIZYU1XLqfGFxIeHtnUeLfGQ22styeKI8h98ygqG41vyxKzbczG14mn",
+	"H4tfF/f9UYK1yjuf58VNSgd6WSObu79Q6VsB43kI7gbqF9AuhPcUy/FJJvjUzyqiEjiZxnpKafDdpepF",
+	"Yiu8m/BK/OluANGHg1/iSQJ09RMw5S4CV099uk7qDuAZrhO88tZ9pbwQEtW7WS/ZKsYCgiv6V66zKXgy",
+	"qUCseCjlhGJ6JHisYfn1R/MgxNu9ijvYSidBqnLQZCfegbWPcL8tbvowRfyKLyymmi/lhbfp+BiakXZx",
+	"Z4ZVWxdyBT2vJ+At46VtNjBGDyBicPY8UXn0I/yBddsdJuSdSNRM+H3ksWQAlUHfnwLMVApV3AQYoqZC",
+	"FwibN3LwM9fZCdz25OUPA6w2svB05q1E9IyGU0j+CCPQE5WnbYa4et0LRnXs0KQ1ha1i+yhs0DdLBZ/e",
+	"yCS+E5rwVeEjutBFh2/FgqmUTaFMg035gmlBkV9AtzdDjyUrHomeRZyyRGmonQbEvKqgLD4Qp3F1Oy7Z",
+	"3YuZ0K5Ee5aKUfwBBkH2RsB0Hk6MnzlIc9kexTLWExENAjN4+Oivgx25kY1VXkONPOPG8TFf/f9+4yf/",
+	"/v39f317c9OmH7/7q/nl5uav3/3Pv7RWEqFBa8o/vMQbXXSqaJMb81AcJwDITFGnl4pQxHeINQzvj70F",
+	"xQSU5LA0A/6Ld06evv/YDXqd+xPv54pX3sLfyMSHDHfKCUpFSVG24qjPHp+D43Aj4bI+85f5RprN2Wcf",
+	"b1p6JkKSCWig6LY7N63gphVH8Ku9i/kI2/PgY8DAof7m0/UmN3zVvCF8MRJ3bb2QYRJL0faH1L7r4pXx",
+	"FK+syvrCFWboNBXutsvnhrvwptX/eNNKc3y5NJebRgpWO1ys8zAUIhLRTev+/kZiH1GtD1rZQodr05jh",
+	"POGzmZCUBnO/ehqedMOqZrdrVbacIT+1GVB/mPJbwb4daD4S2eJ6kgptvjn4DhNceNKIJGqjAsfLTuBb",
+	"7WnEjArhscTwKWBBVRf5/QSj+ZOXopiXbD6ssCkgMAHnvwuFJuD4T5JoO8efgDj8ftOijKKSK8O4u+tb",
+	"Yp0fYgaEaNfUp5kKqGFwp83xayaWEBktAQHM1JFccyMCm31y2FrNMOBAnrqmSAI33U4K4/Sj+WdtRYS5",
+	"6161EPDFZqogJjiGHV9098IHHPL7ihk6pRz+2ojuTyKJntN1R9d9DQYyhxq+QZuBjzKRmgv+yLnM4myB",
+	"7JIVtFsX5n/QfQWl4+XvdDud+8BL8nt3C5YrsoxOW6dlysVk5Tqv7QONNmpn7zOfLOAowHGxkUgSNkrV",
+	"lHU7HZYp1gP0xKdP/sczdtH5H+D9JImai6jZMtZCarZoGaNKkobQHC3kjOPTNQsBb21mfPOGO7TQqH6/",
+	"9VOBJ9PHfW9a2+wCNTh0Og2WSniGKWKog2eaqcIVhMi4BkUU1JT3OMKTwPzpVohZ4cECwPo2lQ/42qRz",
+	"H1DJA/K3A0LcNNbmvf0jfqfu57fwilvHY3qf7KQBijuRRG5b6AlPEghvD8UOu6HUhrMk1IkA6ObGpfra",
+	"lTNohwNhix1kBIIqmat8oITrREjgNKHeP6YzngisaFAUgxRyHGMxBAoyFT6Y3xEp4hkiRakkWqmPwFI8",
+	"qo2oEnWYjAcj62QVg6+XT6ciZSnUwggZiR2qfN7SGt+TdH8mYbYkGiWBHitWArfeSZJjeRdnnDD71lhB",
+	"L73rviQrKAzFLCsxkG9G7rGVi+OUh+J/lZnWl5rO4OtnndWOsljebWy8d9X6G1vcUwU2jlk5mp/GDJVi",
+	"YTcbKp6wBLbtWKWRSIsY6ZTfQsPx4bL+0n8Y1HtgQ7Mn6b9ADLdK1jG6uw3+NGo8CpRgH7W8LcLKRIhi",
+	"nq9dvdgEET6h/CcUzwB1BywHRXnYanTl4o0Ohlc+RCWuE+8lQdtWiF6JufdyW1kAO2Is/yk3cuCgji7/",
+	"+Uf3n7f/7kWP8x9VZ/Yo7fLvz8IfxIvxT/H/vv15+kq9+eOtvs7/Mf9/F//sdHtn5xePHj95yodhJEbj",
+	"SbwKibPMXO7t3dODn7ZLH6tZpGXhqAjwuysK5DCzE5egzT4LzjKMXjh2pJ0UUN1he/qx+GUJK3l1ckAl",
+	"xZrNVZpNnGEHXi1gxBu7zlOXTELjP9oHZAsy258AhbEQNa8y3u7UbVlNbUUc5q9egxDL19A/L/27Gxdu",
+	"j/mvB09e97KdryqqtYcdsXmLF9BUxTZvJqYY+8u5h5mwo//mv/T7YpNjkWBd2sbMBcAiFTQOAhLzwPnu",
+	"ByzymTEpIp4J29ccVJvmtirxs8BqOayJmIwiCOVvqB7dMStD7+h1B1cMBCZVszlUcbvJDBOlRRQQ+leZ",
+	"OHomlNlumwpdjXhUFrgOlUoEl81WoM5mqbrjiVMiMH5PqajpLN+AaVqleDrdUomqxXIpYYtVQ22YrYlA",
+	"NZsvHMWSJ/G//QGPEtyH70ld7Qg0NhNprGCYAjJe+D695feB9S5eFzNK6ZoJyOKp+KeSZhl/vX4OLcQ8",
+	"E8+pm8qyzYvUJqjK7FkYEileEj/Awif6ZAkBjTJX3iQ+aZ9XT6J71FnTrp7ZRFv5ebCjCz2dxLKZAPVL",
+	"d2vKd+HyHoxoZj8Fu8r8dF+rfy9J+8ZACQx7ydlSLBHRWKRIjR1rNlVmSSsp4OlN9mi9fKWkIHijg9VG",
+	"UXBHW+yr+gBZrUNPfFT35HDC03EBzgo1EZJ8DR+P6FFxPmQx1Bh52THISqe47807XhiJFh8AOijodTrM",
+	"SRGEXv+C19zbV0tiuVXSPwdYBQBFNXqyZTTU78WtW4XS9NThTOk4sxCMs5Sy9gsZnpS+ufw2Lr+2kKE3",
+	"fBj0f4qirhUaT1HvqITXGMkWlXRvRO8zdNPWq+dXKvtFRfEoFlFztjegxfn+e4nx5ojQjG5W39eeB6cl",
+	"VfnxgEesCyfCdgFf3UYQkU5OpJC9IbSiImForFA0MI0fwixoH45Vk/cL00rwfajfRSUSG35r/4NplUfk",
+	"E4Yl3W476V0sgaxVQ8xazfQ3paJ5nCQEtLdT1PKyqFc/StSy/nReRr492x/59m8pDwX7Sc1m2OFbHPnF",
+	"7cv9aZVGwPI1K0ZAp1kj4NFWRkDdDFmzwMEn/SsHQik6bv9i7m422F8emQGxoUjUHMTH7qeCFvHbvzwy",
+	"V3/XLk7ir0bG7kZG57hGBvTlwSC7rTpjo7ve2OisGBudz2Vs2J7DPWyNi4ZtDTywlxuRNONwgH+RpIiS",
+	"4XwiRSwYdtA3YYm+1Gh0AAjretvi9GPxy9rIPsSswPGkIVrSQEBqpXM+avvQQgWlCD35G83MbFeF8qfq",
+	"TnjH294IvHvh6DrJaywJ4MnmUhJg6+U7wKzcwhSSvi2xxgxdZkxo3g59mVkMcCVD4doqmUi0QPhnXWk+",
+	"EgfwAajNxzAHie9grTG4i8nnQzwfw+T7ytiwJ2PD7mwMtcRYBeJ2YJXrl3aOvUsx5+yjh1NrJELS2yOg",
+	"2YMsUmE+JUnfFD2d8pT4z5UU62KkP9ibbuiJvBxiHkxwqdksGtUmZlQ65VkpISNkPgXe2sic7KG+M5Nw",
+	"GGSruVWpae9/vPnhxUm3fcba7Xbp4TQesyMlh4GuAKBgQ6AZV7kPECcoQHM2sOZzYGzwAKziAGYrsBZz",
+	"gFolsMrkJr2RhWEckFUbdAMw34MlgzpYMuIDML+NyRnkOjL32r2FzkpMu5rT6YdYF05BVcRkFCfGjLFt",
+	"7iu8u/WjaaY42FrBXLM3P7wwVuLzq388nKgVOJqnH80/96eea1S3P1/xKZIPY5NGwKRCpE0NlSBgYmLa",
+	"k80nimkBqVKxYMMctIwrOJ7yBeBPViedf46leF1yBr+YktB1iQ9lLv/gUm3mS8+J/dp1rLWKBpjfCk/W",
+	"utf/2nR+rwE5BlAhOKgT44faLbB9M8wu7XjHBnJ30rE531iIdVM9MDqW40T4kRACYzD7iKzjw9mUjuxQ",
+	"mD22Tjf0yUc8jhfxwnim0BOjZBHORxRQr+FgOWYtIo9rpghWP2Pn3R52EMDJxEKAA5erYLerUW28yYFh",
+	"7U9OJdOcC+ywROYEKAIGGMJaxJql8XiSNWoF9m0E9mj+qeMdQm4Rc/4XBETQ3BJrKLqGsM2Mx5ElZ7fN",
+	"KtCs5XjVWabYjC9Whce+yX+u9LwEvicuXUSJuURncwIzju/Er7PjiMslENxYtiIowAfwbmh/qnA7YCif",
+	"e70Pbc279jOHwFYJeD9yh/TW9wLpSpoCSDqCQlsmGoM0HrbmwaZvVkhnfHEcCf1+wYZc3rIs5VKPRBqA",
+	"p26LedkblFzXNYdFnyTOZk/GkVF6qQAvH9oxs4mYapHciQoojhlffLHS7VAvW9/7E2aMwAvHnRUwdyE7",
+	"f9ztbi/yNNMPXOSdtHOkz4MWTgnNyGzOF80K/Z2Ko2Md49oe2EhEiQqZ2V7sWcJDMWDcmNnlgmdXmzvl",
+	"kQigMAIAAIfC1kJUmIHmRb50rf4uVXKMrw9+HkzRjp3W/1Bx5MIxD0rG3xHhnS/jDqOLgpalVvMGxdyS",
+	"7R2vsme1aLToxA65NMJrPaBV4bXDu7T1H/95dqhL5NEU7J3GWxKCkhdcuXo/cmx7onQL40OVZ9arVXNq",
+	"R2EebUshtuiUMp5hSzx1i2qj7tSICXNn8MqGAhxaYGVEFXgjBzPUZgPnpcQWV6KS06Xs6OoH0T9fdLP8",
+	"9nHL0hiXODqHDYVzsKOS+z5Pbt1e2V7Tbf9eKs8ArtJruShizlhRREm57dNtju8Mv7l1bcfKNO3y3V1m",
+	"9DW+dFUw7l1ZiI1gL7V4A29sE/G5SwoKGcVp3XOmxZ1IeeK1HqgUgtOwu+YqTyLAF8UddoDaoJavtWAH",
+	"tmHsC4pq17EtUVR6Y0r2XyqW6zsVq5K2rltQzSWUqR0JkQ0XZHMgmRZ3FZzAvJ5RwFcW2bIBOX5TZFGG",
+	"AijGsP+fYlp7NCCWRfT0I/6wqT04NhsFbqiZkFFxmEFIjTR/m9EgMK8DANzDBYMyoZjw48nhZH8XC4rv",
+	"GvscjPtn+HvVe9bVHv1ieZAbqzuqaT4miAYIBlpYXy4XbKrSBtuQ7Z3BdBjtu86b2pH3nrQme4oeni7Z",
+	"TU/UZapxEb7E1oqpFYvjtzTbKayniIS6RVgko0xu8SDPJfyIHwcMSVQYuUdSEaA9Z7digRhUgOMMl1P0",
+	"oLKGBHOijaiSBsgN92yNx+HvymH4xexXB2biNmyv0Q1LYMpI6HbQ7m2GTc8dMRixg1nYGxJkKrI0DvU6",
+	"rNZf6JJNgPITwfSMS0INAPI7ByFvdttJ73wyCOjn7sXU/fw4cj+edU4ivtCDZ+xph5mfLLdZ27sHpuCk",
+	"iOH9oU9WqpQNYpmJ9I4nA8fzWlfAlcVT8db4wXVY7PCs37onT98jEnsnOL//dvrfk/+O/vtkGss8E/q/",
+	"TyYqT/V/w4C/q0Jpr0SSB4Iw29ZsTvG5SiNvprqTQd2o7fvVAshXjbduZBt01xWSbu6Bhn14S7HxxMbi",
+	"Z56ho9k7Ow8K5olWv9vDwph/qCQ389Jt94LWiMeJUWjnFwHisms9ypNWv3vRffKU/FljfJvvX/TOznfQ",
+	"ECj9dQDu+bSRopEX8ThPRUEjB3VzUNWAm8p8Hk/LGx0Hti00s5oJyWdx28543XZ/jdcdDEcTy5GCsjmv",
+	"tyZBSlqnqFvddqfdMdNHo2v1W2ftLn5UrA+PohiDSW9SM94MWPAoUoGiTVVNFatk3ufyzUtm7rv/Qokw",
+	"T6Fh6Lf35VqfWLsKxPLi8NZ7b+pTnqn0NFT5TMmTUEUbQJ9f0zeewxeew/UN+ervty90dg+v9XyTBOgo",
+	"dYCAlsaI0iyWYZJHzQRrcAz4EGJ5oaw08HELMQ2IliOrKqWy86gr4zM640mCXIO4BKIeq+/50mONSZBL",
+	"495fiSxDcrQ3CceCETA2B29eX10zIMLIh+5Wffz6oM0ukckz1gzouKG4BKxVDz0rCpgy5i7Mbl3HxKqw",
+	"PIjQLfVF/nz566vnP530Or3HLeBqeSPSa/Rc+1344K0wT6ey0m6nQ21zutU/g0a7UGAbAzT4JVzCys4S",
+	"no1UOj2BhjqRtt4H5eqFhOcynLCQT2c8HvsEez/jX9RohH4eT+LoV5mBDWuGedJ5dHLWue71rAG6U3tH",
+	"sQhNZcj8Wx68oX7BaEJY7KuDtss6DXf6MXQjv+9Dn+TuyTH/5WvzY3gRKYi5AKhis8tEBM7d6sYRMnqg",
+	"u6ZcgUPCC9Vod2IHn8++3Vu83YMUxZ+F6zYknQp4BUBvTPGzRmUzUeM1bSUTridG68YSY/yQmmszS3Kz",
+	"AFbKkUqBxxtDb1gYRWCttpCQ51GcsUSN69DSiqH+rMZfFpgxTZZRwm0gd9ETEbUC8xcF7A7bOfzU4e2i",
+	"SpX9WMHaSvlIZBB0+AiDwTHheUBclqXonVnbVr/1dPTkUdR50n3y5Dx8HD26eMp7I8F5J7y44FGne8HP",
+	"hqPzUXfYG3aGT3q9MOpeRI/C7sWwM+p0eOeJ8ctmxmp92mt32r02NIKn4i5Wuf4JH9FyW59C0X9sqpj/",
+	"A45Bnbuy/NKLNJrGuDSiuTmLIWSWxs3AbcHusRtQwxai4L2/ZWsr4Q/f82Qv1Oz67xdsBjabZ0LaFDwi",
+	"HrKBte4HiDsPXXBTBjz8sfHZ3Rc8ps3KnW9f5g0M6ZNb8/7j62TguihBaKwVAlAYmJkACMcmCehW+5Sj",
+	"2OoIk2109dz2BoxTITR2u5vHG18aYGsvzR9sdaQ1HiDtdCvEbKkmQyy8v4Pxb9Ft01xCfg/76G6kpVRh",
+	"l/ioDNnZNBuKcS7ZUCBXJQTJMELtHjMU41hqCw9iDhsKXSdqLlKqeKsq3yCF7K/zg7BozKQ7y3oFIQPV",
+	"N/j4r6VFqUkSNYdtMRI8y1Nh8ddkJsauAe3iPmiFBIyxVJbgjpTlUwGEEWdiCJwZGETAwhLzQYE3Qj6I",
+	"gzp5CvUPsJsEUjtnnk/xhh7ErkFrB3QUrkKPWOcYPB3z3zqEEw9lpec/fCbS33MZ+wOogi6pG1xrqiKR",
+	"eNNTILi8UCnjLANSwgDBX/qtjL5Wsk29fa1GDNy7vXRRY7apf9N/0OnfQJYdd5Wn59WIcTg2sMr6TqQL",
+	"Y8OC44/FpjPceg2fYn1Xo/OxlvV5pcyLKANSMYIggxlxZqPQuJyacc1Id8Ry3GYDqeaDEoQYXI1Fs6HS",
+	"mabAx0rBGpUhhhOlhbTZkiUlhe+wpKT21i3ba48HrCyOsFMRPKn/EXSKdrrmfq8d+n/M2uxGdd3U6SDV",
+	"3ME7Viz1ykomxjuCgfAkeeGWnwznJXmomNtNkvC+dvqr1m/JC8kmYps3kPZJVeND1Bbz1xq/x3x8XTMa",
+	"quoz0onVfN7w9pKMN6SR1puSlEDFIrqhIBPGUpBzY6QlVr9Q/gPktzEHpNDdbgxQNa0adjZScSckosxV",
+	"uhvQ0soLixP6DG2VoNHUkqNVSNGEwIsH8yjSLJ8RsBQkiiyHfcZIiozTxgZ0xwip1ZM5X2g2CFWSiDAz",
+	"n/4XG6g80xkHJvwB+68bOYBs6a8z+KNF1RtUGZmYIKLQEr7trjYmfe8XVJmHxyeGi18QZc3siuECjpRd",
+	"HCP7HjVCnKq5LjmIKKgEiH+4hNLjreSX/eLhgh5nBKFxs4Lk9VR8mKk0q01I4Z8/+bJXI5bAdATgtVvd",
+	"GRRbKkiF+TSW48BV8tr9ELg9EHjyH4Do/57PAiv3gTGWZCSiwJxNv+PHAYL77wpQcmnEB+1EHk5wLQM0",
+	"HkED0Rs0BjtgDDWAzhvFSbPBU9RI9aGUl5V0XKGagk1pLVP3B4vyYems1odMrunhn55h4pLNeOoqLiWU",
+	"p6dmyGnmIGOqajW04Gk4KQnLlH/4Wcix0VQIOnkQOtDaQK3ZD9ELZ1lVlVRtwQ1DeLYlZNDeRQ2+6nsj",
+	"wFPlbC2wkjMht0Li+hFfgv2cgTkOFhZafeZnfBH8HXArK+0fmwesMYGuSn/+hwcuppN8DFoOxnCSZD4a",
+	"GQ+z+A52UhrzhLKEEHRtHqvEyvnmCC1txka6IZLE3o76kOYu44FyBCCWMmJqfhSNcvoRf7jfUJTiTdDB",
+	"wVOUbM+Q1rawY+hN+JKljjlG/MVNOrqECQ9vzSbG+30yHPpDXCIceJ1HVADMrkLOVjhDb/iiOOQw9GAB",
+	"b4gGGZBDfUdJpKwKwha2GW0oQC3DQoGyTtua3cppsM+mnbxp87VS8fYNaaM9Vc0PmEarMX1tg0UzReTW",
+	"p3H4/P5uCyzQIJpFOlNTNqNEyUEJgh3LDUjBONSjWm116vTBx/0fUot9RGG6EjPXN7rAipMR8Un5He2a",
+	"Acs+ixFs2EYn2+xSsjgqFRpVwJakXC6VnT2MBlCwBaFip1UUBj1aKQxysekrV/qfFVVAcyFu6yqAdt46",
+	"NDtNx62v/MOnobYhrabCWt6jMuBRXLT5Hu9Mt7vElgLtXQZkt0ywdcnQhnb6FdI7wsb3qAGf2W1VQPWv",
+	"oI9trix6WFVFl2jSuR49W0352SuLjrQLfoQII1W7qfIWOLLkWxvzCOfDy4zN+KLYw1ZCuYRUFAT+9C3l",
+	"ewjpZ5PKR1PpIQjrRmdzhZp0tWRzKVmpCHJ6xM4czM8eip8IXo6QBmnmnWFFl3lLLlYZW8M02kAvIkal",
+	"wWyezMBhjEjLP7EjovZ6NO0mrFBooCo0gCXs+RRq4PQj/nAYUsxOpyBNqqdEqjFhHqAGcOL2NxRols0J",
+	"BOZ4Z9R5vZq18CmNdnQPeXhrETXJ95lweBaCci3EkSXTlcY1fjxdunyb38ugA/Jb/PJZVUCPKSmw2QE6",
+	"IWLEv3EhqPameids0PhTVD1tDtTUljJMYxlPc/Nk4HygCEY5muDVNdQUKW2sSHpcqkbi4S1yNWnAbO1i",
+	"WdM2lUl+aOXehZMu7bq3S1VHz5XMUh5mf95iI2rOcMVFygubuOoirw5JyeOGZMudS7iNj6Ixvl94ZUl5",
+	"IqAoKR6hTsBqfGpfxuoiRLmyIFmkJEZYklFRbxnrcldVNWrrg6ucrE9x1OyJoDWHGhMITJ5QIHqvjQIH",
+	"70N37t5QCzUdJ+YsaT5Jvn5P+DV5TW+K/cv5wLPHMHycaZGMNhbilVbmKCJ7iGT6o3uOWugYTtjKaTry",
+	"U6grGZxRniRUetK6sCVVpfotmU1eqTn8Gf8KH13jTOBne83BhrqrcmwLy8dlVEIdQOmoqsAqajvNYZOJ",
+	"dKqLcBFi52vFRjxtrjyLDEA49izUms6qMY6OsKEp59TIDl4TYbmGxzysHsN0AQomMz59K2jlpS7YJat1",
+	"9xQTvPADP0PA5IIiblS2o1QIp1fpYIFpIdOiCVFc35RULq4vnCb41nKXSnmk1VU0zTQcuTT59mjY5iXW",
+	"tRrhG2GmJk6d2iIDt7EGpGLeACvGBn+4NLak0mIf6hW7kmkcQuK/Zi1/NIKFiq2iQn64sBFbLyuK3lnA",
+	"/shVxrFGlEfRCXRkVVRjvqERNLW8nk/qCuhb/dZ8EmfiJOFDkbQKZt2/XAQdOPgYd6jS5MP9CsfIQuWp",
+	"q5OyTt877173n7ZkgTxex3B0aPMNkT3DNVD94L3mW3oI03mKySV0fZstmfgStmMteIqv6Kp24dI264c8",
+	"CfOEZ2JdDwzjIRAsodcnImM2g52BdC2IDGV+6bTZAPojBpavlCeJz1ZHOfZYGts6Qc/SamOi6kLEEz5V",
+	"cnwjs4mYttkAyuxdu6jOpzbxBLYhKnRYdiCDAhLu2Ex8pi1tsM7EzGgH829VFbabB1jTQ+x1t9lhT5yY",
+	"V8RNU91/QOZ9YdW7RpNyb97HFtTXQpTq/N5SiGk7Ng5ATpBxMPKBPSqPdmxRgXc/am/KVo0aXu7GOQHb",
+	"8qxfdLwg3UiIMjW5U0F4mVU2F2WNa3QKNdTjHVZ6kipJ0amBqfS4rL5oEhQe3RMeuVtzytbFmbZF5aKi",
+	"RWUnwbgEpPQ6VUf7DBowLLVY8wqOmk/IDSscG3SxKM5HumE7RWj2kQzjJMaNdvqx/MHaGsq3pUtb+9jg",
+	"S7dopi6s/AqFIQQdFmwUQ5m+n6xfGsWqrUbaZm8M0uXXtMVgaZ6IE0TBqDffzSuBdi8CkZzK3ZF0LlNs",
+	"KgR8mieiza7tIQOnRcYzgaREcx5nFNNcCM1UyqSqNvDf5om4DD8RE+bOgIDBx2oSXbjqN3jh962tm3Xc",
+	"q15l6FIdAd+EjpHfecGWsZ61E/pKyn5Cy9FrX7pyUfrg+wUChVgWz+JA6PbwRAQjlYfZBiZPi5n18T5o",
+	"QQhlhWq7tQt7J15plfPLV/846ZpP84RaWMcniTnWToA1iTt524X0Ey99ZSVAchnGPLFmui1zhTLaEkVo",
+	"Gs/E8eDdC6HaovTe2HhNRb6GuTYnj6acRxRH9aSgpUs3Kr0KjXX6MXXveRB3ZzFda3PApPOIyiTObIbG",
+	"8q+MldFqMiA4Vwp2i0QLYkiJ8Xu6zS4TrdhMaR0PE0FVrrxSHdJreUN8UAG35xMR3h5Wfwev5hk3DYTW",
+	"/AVthGlsUSor3Si6Dty1nQqgGdxCflOBeEmfTXxjzcA9lmoOZKDzSZxA2YI53NH1g/O9gp7AjPyhSugl",
+	"yxYz2Ihpqv5kYilVU1Ip18O3vs0fkiX2NrfGUlNgzpvWjc7RRsK3ZrIBcyVJmEU2rj0lYeK3RUQ2dzZK",
+	"ZYPblO/pK+WNOUi59MPDapwKrXd+6T3coLzk+9jJ6odchiLZT/Wu17l/5CIXEbxwrBk+JxGOezmAehD0",
+	"nud8YT42UwI8M6GaTuPsGfE1cU0fZAQBqtvsOd7O6DZgzqOSGvOwjMKD6k6kgS1XsyZJBewu3OnzCsZV",
+	"pmY4+h0kwVy9Kv39VGhAUm9+QYd5clvMMCyLW1SVMkRtB7h+rP6zHajCtlsoFQXY0S7F3Nypzd5S8YMl",
+	"4rZaAep9HCuCuIuhSgr43asOYfPKuISHnL5VKrK3Y5QRwTOX2S1IyPBA971IjFWj11fTA+l7p3iO03dH",
+	"sQTMzuJumA/J5VaInWY5IZ1COsisOHSkdlzkrgNHPU5+q9/bzT2EMKA3OOsQol7YxRiRtXAeVhjJ/Wiz",
+	"FypJ1NyIG8/Yzyok6A1IrCJf8sDsF3FnHjFYIgCx128iAXHXNUIEotxW4VBHPIqTZE81gFN2Qjrv9CP+",
+	"jkU2930ehmK2l5V95d1nQysWxEHAnl7I0Gh7j2+lSH8jwv832kFHcIB55pYH1RjncVbnK0axNhPBkwqX",
+	"Ed6xNN5GLfJdz4fyzDUhLMOFmVAAv5RqzpR/ZODT7Jm3TmpKvDHrxYZm+5PIDbI3WZkJWC5RjCywZrkh",
+	"CmRlVQZowH9aIfgZCPcyN2k8KZcOHyQF+jRUUgpzjG1kF3lur8Qn7la2gI+rYsb6iz0XWpMsm+n+KRy0",
+	"J/hpW6XjU8DvOe11ep2Tbo/u1FqhD2mMdeSS/e+r168YvmVA5M309ONk0r3nIUSlW5RvNJtyGY+EzgKs",
+	"OQDGLF3LV2KXlRZ946KSu/h1SY+7pL6ta1Gpt1xQEaYiWx+zuKJrviBA+i0QQCjZdPXT6zcvX/zf369f",
+	"//3HV5CIyL5fbANVjwSAax9xpKQErsfmhAStLWDFYaXV4cfFK8Ah9G+O7RN3PMlLoV0rNFUHBvylHHGh",
+	"D08/4g9rmWXfTXgGD9VZnCQEjWjMGB4nhOSdGQ9QVR3ncE8c3CdggMW3sW5sEwvwA7wA43TrnWZ8E8fr",
+	"3tPSJMfrg9u6u23LWjo4+OuXSPGKI/9GI8YdOF3xVLidD5j9Zvfvsfl3jzzaSTbmf15h/Q9ejk6MNJ6A",
+	"OPbZXwfABGvDREqKgJlr4M8DlopZwkOBSRl4C3uc2l4640d6X4E7QpRAjSCiiHMAN6gC/dAH7Cp4YOEt",
+	"BLtsxKuMp4flfXBN+62bvNM5C938wK87NFzj2/8DbnaUzpzPpi78UNoeBLPr1QXK4pxrK6LRQaqj1+l+",
+	"1cKl81iK/Rl7g88T3LuC0jCnjndXumUPnfz2DaY/XfTp8VVd8RuXC1LKmqrgoN9BfJglwCNogft2qiSL",
+	"gcN2oyyh90opUusI8jTliyoW31VI2AcJArvF3sbu/01Recc+fCdkptKFa7MQH7K3uSyi9TOlEjC+Uf6h",
+	"1lihb+t3XLgfyfEuF6v5mYNl1MNdVPR5w84YyMg23pjNUDfojnn7s1AD9NG2yW77qfG94Kf7LSI6D99J",
+	"cNy7/Y9epmlFVjXRWbsOoDlPxUTlWpxEwyJmNFM6G6dC/5F4FD6ZSsUoVdiFitdNeRrzaIjZ8T/3Ltpx",
+	"h9QfyRhK/CI9Iwy5uRKMJL4TVaTP2+/JfTyioiKn0iX6BfwfL0ToIYa4ZDhAabTZpRs9OjmaL3SBI0D4",
+	"AfCWSoqVcogbucH9shOmZLJ4VvbD7mJt3bA1nteqx3UjX0tXfosICOhfBEx8CMUsI8pl4PLlmXgtk0Ul",
+	"f4XROIv9tdvhzlqFORGlC5bmss841M8R8RL1i3h9+hV1KVVWhz8HVWwFQ6USAVA4wWrvQrJgmt8JQL+0",
+	"JblpLrVFCnBJBa+h1u91ZgkPbzUmb7GEsG6YED/fcXzvJovAtTxPYqOaF3X3lyoTdabXRZXpFVSF9oAV",
+	"tmD8Agn0KN8tIEfI0zQWEVN5hhhWWA1q27YhuQ1hTKxsNp/PVZoUue5nDOpW5rEW7LzbYwPgWJ2qOxEN",
+	"2uwq4zKC1kzz8nav1L05QaBUvjnSa8fS/V5jgpbCCdWa014SC336g9WGTXn6zmSzJDe2fxcS+nAEyxw6",
+	"MxD6EkCCdfYujTPxLobqS6pZIegU2OwA1WEO3udKjuJx25Z4vhVaJbkrCZYqKyDOUWlFxTlrz9azoJXm",
+	"0pWqWOPji7e8z3awGboVNsPFfVDWQQ7NfUuWWiMgItrOoKDgCSwRnHixA8BxZxwcbzwxJ82C6npijcBR",
+	"Vvd+lrCLXYY6EV9Zd5JoHkUlefZMg+0kt0uSe5TaM1/Mm6w9s6W+2xefdRsvPvvT7PHu9nu8NlL36fb4",
+	"lxnIe5NjIK+csGexzJQ5xkOxo+tA6KwfTlI+PxnC0Qyx9VoH/9R1MPQhvLzYqx7LdzyqS7HS2HoeWcoz",
+	"MV4wZEu2Rfq9TqfD3FiWKhkCwjGkwiSVUq1/wRnlw59dSiY+zMz2h9peQQ8OEx5P9Y20tYJDrkUAYA/Q",
+	"hgMFg99oNLHwQdqhuM/Rv6ioEDZT9twO+xCQBXgiaBJqtje7D6fKLLDK0xCNlh0468zgSEEfB/sAMBUh",
+	"gmCrwiCqSPNhDKtRsl61+e2uSwdMxYyomZDL2qdXiko4VeYHb9g8lrpPBaMgVzCd7QM6X6/+/it2vgoN",
+	"2/9poSypEygCuGspETnGDxCB1/a9aPW7PfrlXbw8ZAS9cYIFl9JcgfXleB1h9hGK2yhsOCmebo+q7Yxb",
+	"2Ps1OlblGXCRo4OXz1im2EWH6vXBBZ0Yf3AohCwIJxuHfnOaw3sk4FupEZtxnRXqw1Oaxd7cshu2QkX6",
+	"8cPKdv5LbaGIidyfuhOgllKlU+4Ezygxh7ofYCNrqOSdSKF3kApWWMilknHIE/h6JaYT6dwfihDTktau",
+	"zILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJoB2DDzVRDVQN0dkfS84pIhb3uueP",
+	"z5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepMeo8+K7/GjaS36N9Ixk5YHPWZ/xrm",
+	"U8bMCPuseJEbbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG5An4pw0Kr1FwOYqEONEhX9O2OhbZ",
+	"D/bSq7AeMHD9RC3d4vA5/knN2Yin0P1pGz8A/dDcg6dwEtupdg/XR8CE2Wmu14E7bgR7mYlUUwOSw/cl",
+	"JwKgY1JAihPTaiwYbxI+RTa/OWSXQnQaB3YpAbQ4/LHtAVp+K0x4eMWglcS3QkIQotN+as6oSSr0RJlL",
+	"Ou0nF2bsI5XLtUk2OAWifLYB5AXtM+Oo69tWFbQLBY3MQWydfvKX1j29AJ+hVStZ6Pe7WM/uEPzYCtNp",
+	"q9/q4iHdyJD+3t5jVJPyqPREzVr91uMnKFU6hIAxrtze6DVhOj0hWarDr8nTu/iuCIAdqVDcbZzN1Qkz",
+	"HqeNsMa+MTcyd7Q6GXGuUsw6TvmCDalbG3z42n79B6SyTz+6n++3OiUPOyAbSk6bFS0y01YhfOoJ3oaP",
+	"yHvzndfjoIbCfQe5hnwNEtBISLG+0bDgqJiIJELOHwKOqW1C9AXsAQHD/GTc9Fhnu2AVuVdpmCywyV10",
+	"TVSOLJsr1FZb7596hJjtJTvhkOx5MHJtbMiCPhUtVBhjBYWE0pl52gMV2GvFhhSR+XNJrKU9MdYqlfWM",
+	"PqXIggvyIESWaIOsE/6NdoFErH4iGC4UJcgDtxkEPQkjhPICoZrFQrOxAgAY42XZeB6WRwF+zIr4wzQ8",
+	"VNm3xVzoTJaM0U0G/e575RcQiIe4VYDdQUmbA3IMsHP1KTdMLiP1IPYLNUcoGdkJMS6aJgQNwt4BVCWw",
+	"Vzzzhdw3O4GIzQvYOnXbw7z0Q90dc8VmQs0KfJAk+ZMZNUgkh8EiY3UeWdz7GDk5ToL5Rx5O0NGJNaMQ",
+	"DWKaaJGMCPIrhMSRVJk59O1FsWaZSiLfQTJLVtUwbL5wQOzsGPJqz/fCNWgFLT/G+Num8NH7oCz0w5TL",
+	"cCL0HsL+Aw1GHyXb7NKf3aCFoGA7Mc2URmnuUxEFeYf8K1MiFGymS9s8jWo6tbgTKU8wxnLs7TaK96PR",
+	"37zZ0AuIzJlJPoBRH+NU5RI2HZWu3orUMtqkRf0HFfkzJyw0NzAn4GTdilmF52te51ib77OnMJ5jpqKU",
+	"wuBSzLeVkWrYrlXxWM8q9XrEOIv4AgzgBQvVVDhCOAqVBsZknAH5pozYnKfSOMPPEGQLSnQwHaFFdeqB",
+	"hMvSTX0xMCJ1RZC0P7DcEklA4KPW43a3u8rQvh0cX4PFnqXqyiV2eHz0+VJ8vSjArBjeU3PNhGugMxz1",
+	"QpuimCW7FWhKMX9b0L2492r1e+eds/ulGtXVak5zVWBheCDNoTMxM2cgQlY5VPhWTdlnB0pljBz7E/zR",
+	"pzrp3Rd14/4fzPBuxcKrAaJ3w9rIljcunanw9vdE3IlEl7Hq/bT+UkXRfAKZJUhCrCkqKCpRK5ap+8+W",
+	"X4/Eo8VSHUIp27U0zEhk7k9G/odci5MsjcdjYF8ZxWOk1vrY4tNhPM5VrmFC+ZzHWSzHl5YRwXzolTB1",
+	"rOxrrGAC+BL83DdYOkFL/JHT1zFNaLZWJ2hNIL3WCcxs8CTGn6c8Cyd0gZoJ+bz0QI+sq9/teNmw3nmn",
+	"Y8tZdav/+N5bNiAND9tL02Km0RXMAgk33sOt6lJZB67jJaOZw0JEn8mLjk7EoMWDEjukwPB4bzT/rdA/",
+	"jkY4KuhKsvK8x/Q/9qa/d/ZoqxU4O9tpCc43rkHv7HF5Fc7PllbBHikkppFwUD1IOq6RTKrVK1L9YNWD",
+	"RW8ug7hkscPaO27I+/fHaAo2590WqTdzKjaSegOWNig3cSW0Ndk1d6n+VJ2JNTDArsMNrETUVQV+J1mV",
+	"yIHhjMpFuUoYcyyuItgW42UKkAOIMk/ZoB6G+bCfDmwdbTGkoWrtRtquLCgyXDF0A8cMRRqRjVM1LyD+",
+	"If/Doza79Lgd6cMF4hCzgTlKB30Ge7vckGLsrhs5ePPrNau25f6nuev/89Pl1U8DOxSf9hnc2eUusQIP",
+	"GTvL4FPmEJDZCygucYDMWggzhNdXdWMAgOgB9VVG6eJtLis7Ks0Q9m6orMJSbq71rCEg5q924Fc78Ksd",
+	"+NUO/GoH/nnswD1svHW0uc4CGApjoBirogZY/iHgx7+IJbaqQ+QchA5YMTwLBeY7Uvsak7v3qoF97H43",
+	"D7uvjWVd2TBVKpieqLnElK3Sgs0nCsrPtLA5P72uxeINtsrvgc/ty0UzlVwJl4Gfg9PsVpp304qNePrZ",
+	"zPpg+4txNt7vtMgHsMkcMMQ6V+W1zfkTGcwSunwdFczDkiaghpnyW9zThAaxl/BsijinSo1qd+k7BAgR",
+	"LMEGLrNnM1u4H2sl2ajwtYqmqjLFD9BI67bRTBqfd6JGJ3B0xdmiPY0K/mws9eC6ninfjHaf5cFvNtPM",
+	"MDXuqk9hAe8CCHhJUkTiuUboUVFaOxjHZ/LhvXUbirGZcK6ZVkoiPQ/lhCrSQc8Qb8GC25AfDu1BkUI4",
+	"G5YCNj3U6xgtHinchfAgig9MtUjuRMXSIo/l8XJGvU8nIFWpIqnmu4jANlv2tOR81jU+ZmyqdMYugk6n",
+	"Y4QR7FoKtHCoIDF7zWX1nhGNtVIjiIBAAzg0CuqaThVvEJ8DeFKwOKI4GrxUXdeibWeBi95XIRb5jZNr",
+	"7oATtn1HDKy1KzI5UjvMLFVRju0wrt2l8ISr+1geX/cQ+OXsn2jNJgXKCLrNl13fJPee4coRojQG+Kdd",
+	"20x8J8zzrC+7rUZjuzD3hYRuju96W6qx7ujNh6cxfPHJ9hhdbKEsPkVjBSiCJoy72iPpHVWqZUrdoj/o",
+	"6juxc98Wq5Wn0NgXcGlgvlln0Vlj4TMWIjR1qPwtJuofT3gKAyufNXi6lKn868+Wd1R4kE1EnDqK/xpy",
+	"+6V7fvmFBVCSbjXqudGone5154kfG9ZhKmZchrGNjxYfLZ4TV3zQEjL6AeN/eKPOyVn3urMm0rv0sK5r",
+	"Q0zDDbHdIv7T7aEOjfLEg2nbFWhpadyd8rhtWFPnYSgEBr6L0GbrjzwOb4dK3WpEUolnAmAMVCJSs3tb",
+	"/U670w1auXTDNnPofrUz2CyJfElONx8YS3ul3RRdbvm22yUKy2M/6omxVpvj+gB8JCCNiegZG7hlG0Di",
+	"D1gZpE0jEuln5JBEzO9SZQEblHbRAOxU5K9B3wKPTeNcTBW4nhDFEzfS6yZwEoXHClY9dz1z2NyUYrzo",
+	"3wRgu4MNnyFvZHkYbWZ0n/fIXgfs66KP0pbX3ci6+jrb+w4fTvteo06s2QDhygZAjlOwJwJ7JRuUpWPA",
+	"MpEkDpFJyKgaCAm/8zCKuKt0Xq1S2UJt7Lm/d4de2kAKXN6BzbmSc2tI2rT7RCURxrY40zPCNEXsuK3V",
+	"wS72AOX/6rnSXc/qp3YBCyD/ooTgG81uxSKwWwI0D32Suu4R8SGzlAXgMzWI/7/egyw8t/e73rX86m/9",
+	"tm2IsTGt4J0ylghjLxcqdpNfvBvMw8+xvLUIDyvDMtuHxTJM8khol+vx4vhrxkFXv18PKdygF70Z0GBd",
+	"BnYbbHt8owKeogBI8HPYQUvf5i65fG8TeMbiibdyrEHI/15Kd6s0Hq/ilgWEVbc0hI8tvmYSKhNw9+VU",
+	"9VBMsKB9Je++IWGr5vKFSqf4TWc1Av8rPNr8sDZ/XpPYdVANmKR3v541bjKm0XamImyAw48Fu/HLZmHh",
+	"JVObV5WBaJT054kl0DNOP+IPa+EZcKStg2Go/9S7u5y/N/eq2/BqLqDRxNu8NRNy72uHL3d/77Z3a1nm",
+	"4a9BuaUy1sxMp6stBOCnogOooTyyfTQ2yEGMG7ycZRvn0+7ubVK0dkp30ASnRAKwhYX5E135BcaPWkFt",
+	"9dq6k7eqsq1rJDzkuRYlEO5/pdvV9oWWGh0AlVw13B5B/FI5ToNnKi3z5kPVnHn/UnkqedJYwH7CZ4Bi",
+	"C2XJbieuCbp8obvOaOJcbz6Gr/C6Xd/gio6Ow7fSJB/qmYIrjX1ztZChFyDoPb7u9vpn5/2LxzbqaN7K",
+	"HjBmfXkiNIJ1b7rFo5pb/FvISOjb8vcLhHm4GmFTUaJ2OH1oeivFHOG0gRzcz9tafNpnBLPtwgJL/OJQ",
+	"TC6hCxQpYaNmNolIhdsZVNxh3E5vjH+KHdIfpUL8+/ggKW5oa8Oqdo1tUapmGb8VEvx9zcSdSNvsEloq",
+	"qPppzjVTEuyHOV9gQR3S16RpfCcgKBuJ9B1fDIiY24swVbT3wmQ4y/wBIUF8D+WaFGtub98W/4LeyAUB",
+	"D+6At0foQ3Y9CqFea3ZU4L2vmfBRqv4tpC0fIO+m9b/o40/r5tT7MO+XSPGs/O8EU/AC3mk7zwHfvxGl",
+	"C/va9k4RTjHo31LzVMBymcWJQ9Ln8xK47mZdXMk7u05Hmmd8fg157cXGs8JTkyqj0jzw4caCqqUBQSKW",
+	"bCq4hH6wVXVn3usYyu7Pr15QE5AL8FkCHQ9IA2DR8VgJcxY3oQh+BmZpnGWrAsaKleDKG9vmfWhiOg7h",
+	"jJsk23OJ7ArGXMHFgxDLMFX5eJJZOLeMp2ORaQiFJIlv7H6jsfe0omkUzGBUCFpkWUIkY67VMounwtaK",
+	"ryoCMwWNKILDrB3yX/CAxQmC4dldgh9dWc8cCEeMRJj5uirSp2k8nmRQZxFPhcqzKwAS09h2t5PbAtOy",
+	"Q/50xz7OAjLbRQp3oII5GjGar2FridHqApk7UaUVMMCrbZVd1y3ZvV9mCt6LLK0277NSw3NfAuVGXptl",
+	"p7ruTktONcripm93K799v4e4bgEoRX06D6G/y4zYRz2Uak7loZZlICuYfxpW/neEErY+IGuv+pKCsXk2",
+	"qVQJm3c7UfP0kXAnQGpaCOtigfxuu6/hFCQuxTZJSFq0wOFG2UqpBovX6Bnbla19bm4VN1zj0+CPG3KT",
+	"jh7mQHK2/WWxBndgG1KiWiwCVOq/FV9+D0L6ALj5m9151lRax6XU2nnr/SAyHif13gBeFYB567FILhGJ",
+	"YRHkMlkZqv0JdiHj0uuCiswcEZgkai75SKxODnHzc/HkbxcboP24dpPnG04zeuTbXH6aIrYNV76Acqi3",
+	"uaQqq716D97mdCI0o9bzrQuRzSR+lgZH25LAGfA4GBcRaxM8oCK7ceKUhbAe0J33DN1BnYcTxgFbJ9YM",
+	"q3AL1unMli0TWSB6me0beSOhIJgei65mAdPT9whMi/AUhtzdsAC9OWBDoeNIWCJWwadmyi31GjjEUIXB",
+	"4iyodIJvJHnBL41ZK9kQuApDkSSW44JiEdSsa0zeTKnIYiizMOV60mZXfjDNDFKqjPGpkmM2KDmVAzYR",
+	"HPlebWrCvuEolkDReiOpOhOKu6l42qIReaT8OG8E5qQzwaNnqIIsA/83Gqn8Y4mgSQP6yu7E/TeyzNxf",
+	"VTKN5/DbXH5Wvx+nydmIWCdJt4hi6tD57WMNGWvK0QMew7uk1xNoI4cKeuPyv7/fNXCw/cGYy7WZle5X",
+	"WKevsE5fYZ2+wjp9hXX6Cut0FFinFyp1Vka/MAY+LchTY/iFx45Ze3WE20aop1waKa06IDo1en/vAHVR",
+	"ayWweSTfhRDqbV4L/JXmsmb9IUmUTSABhV2A0H+nBw8hOvw2l4UntgQvssn/2tDvhZN2Qk7H/iS4Wk0F",
+	"+EOZIi6PZ4gAVH5AexoBqRNm5rH4Uq/LzIO7Drd4TkP8sjhy/bE3T5O7FR0ukFYkCsyJrRhudThZv1Vj",
+	"3eq3MvEhW7WKabLsA91hwEPSXYGx7lJj38kCgmRvSlc4Y+BTSPUWze1LvK727AnTqd9L0DVHoLYWYHMw",
+	"096ib1XWPG0imvcCajYsHPNUBGwONOep6xHCQEi2mBVb2eXTHY5VXeQe3slGJz5X/H5zGTPdxdUxH9hU",
+	"pCQwaIJTafZbwhe/GPO21wlaCcgYCQvYOa1+C44NPCmn/MMP9gtnRn7r7Nd7t29WXI8lC6+Ln/wgePSz",
+	"yHBuO8sU0975C7lxOk53jZmTtwZsjAgiESopBZksXnB/2dDgcRLL8VUMuA7W+Ehge549fhy0ACSx1T97",
+	"auYQcsrnF0+eBC2N33C6aRliwkbyUzFGVtOgBQVw7iu95a+QlQ7Rj0Ip8DCL78SKk1bzbgkfg6DciZSP",
+	"hVnLJ+dkibX6Z11YZvPpea/j/Bq9rt+087R/8bR/8eSfS+5fGIX+J2/tmv6sxpAzSIUTVQg5GitGQCez",
+	"89M7WyzFBs9rNuGaOpEFn5Irtu7IINPPPN1MMlZldfGHS5ww2C0VN3YxCes5IZsUFZWZ7wjAmYGPU2HG",
+	"Ta4RVQb0e2dPn9zXbqudvYv68nwbIoUQJbyKDrAoFiO1CR9bPCeoxgYkesBvRz5HiNHqiZprJhUjBaQb",
+	"bhX9Sc09OzFSQj+g1CttttOP+EN1j+hxAUVRSnYuQjUe96aaNmi4sB18t2LhDliq1MWOPmzva7MB1lci",
+	"xEmRL/hGMzWXNllAOCBSzAkF5RkzO5iJ6SyLzQUEZXAji4JYzCkmCUbfyRgA/AjOQjVD2mRbZpfPwFrn",
+	"mbBh+pejk1/M2w7Yt+bRZCfhXRYqh+TFd+ZdBuLDTITZgH3rAbTcSHwtNs21Me7vwFf5zsbtLR+lTBYs",
+	"Hln67TnXbMSNOu8zkWjBzEnjXp5CEF7LwiwV2pg1NLbKWD48ad8yvhHMQFHIGxy/3wFIH09Azv6rCkAF",
+	"5rqiK7C6SnfXaqk3IN/H4Aj8DwdcqGupXl7Gw/ur7Tl5jAbr80YbrF0SDvOwRiESl/OUL9hQYL81hGox",
+	"cLsQWcBymQhdRlSacKCOVnIMkZuUS81D3HnMs9qXwjc/XqM1ty50A9fsF8/7ikGwDwbBsu++XTX/oTL5",
+	"0o+pgVm3hTgh8IaI4sy2QsKBa09fh44Mh1+cGel9xgZmOgZw5UDbRLrmkLkOJwdJ6KGQU7jH6Nj2Go0a",
+	"LTE9mEy7Hvx9hPUbAY4dTW2zgID/ZBY1lkugWW1GcZKxQJQtH2Eum4gFm/CIaqyeLQMaIQnnkIe3z8ol",
+	"HnORihsJ1QxjBf2ZCyy5GAJnAyGlL+A6SkPYhl8EdLLhUzCBrKmEbN2xBrRmNIoSI4jRclnFKs3WsxtZ",
+	"FK18o4nbio3jO+wiRcvyQ+ao9jEbpvOUSjrEBx5mQIPFHb8smLHn3V6V0WUWed8Q7VGomKmUgnKIudyc",
+	"69haqfwqI7U7nNwOaSHzZ08jlmsAboWYlctAIHi0S8tEdRr8ZZk4HinmkYsM1sJIIbni5LnDz0YrQ5K0",
+	"Jrff6dQk93v3+6NSlN8A8/cJxQd6Oy1kbaNArLFziDKeAbVgm93fborw3RZ7mZvC0xKlbhnPLAggryR2",
+	"OVgl93kaTuK7I7G/v54JiRWExttcqkgj6ncKtmmWiFFWdpY19ogBGx42eBFkjAWBJuw7OGxBj/FpReaI",
+	"XnFvortlP/D9ATQhTZBIQqWjtVf4nC92jO1sEokoHo2OIw+XZR5FBiFKTbivPgw7mktwUBJM6wCvHVTw",
+	"/8ejUbG2TXIQ7pqMq64fu+jsUHzfnguouHNFZGTwliqzXAD/4zaOAmbyNkX669IOxjR4m8vCzZgplUBx",
+	"CApx0JqlsUpBjbdSwRPCI3U/2nO3LjGxEovHM2Ct61Qy/6kihs7bnaK8PxhJr/FSvdWEmluzZs2FZt0+",
+	"KBX2W/KoBGdi54DtLqxd/RkiSR0T3l/NhcYQ+DMqry7A621BcjYRss3e8FwbuzWbA0gyHYZkzVbwxpix",
+	"/1kUOnA+FRrdh3JIhc6nJSyHq4Opn/p406ZWfhlw2tz7z7Iy2HXvQgMqvUVbuOH1UElizL7j7MWXfuvR",
+	"UBChMiQTrB5+VriNaH5ZM8uoIqWz1f1nh9zYQgefxTWklrJrSq6keSLghZlKIQrjH1Xd7SNNdj2PEknH",
+	"A995hHVF6wnXGaDHvIuht8m6XUX5XgkWsGSVyPC5kqN43LbZ2LdCqyTHKrZlYwRmqCjgKSbsvLro4Iu3",
+	"Wc53sFl6FTbLI2uz8Ey8lsmClnJr8brEmIDb+Ru72z9nXBGcFckET5NYpEWPYSwzxQDcYi+NWunC9IXO",
+	"4imszMcaZfg97AI6XIXkQ4sKgtsDop44wr6FftXIZCeBkTGKtMUksenHqZLZxPNo48xdBmXn8HfXfiaZ",
+	"kgFLYimMTQn/wvvrzOtbkjgzbfZK2XgygaU8YwOudT6F98HYsbaFBhYZbqRSYh+1/aOZgnAfpoIpzOn4",
+	"7wk80B0R364llgcW0MF3MJgSchw8zDxW2y6u1VPDrk/tqVENdG8xBouESR2cfAGeUWwl10Ycy+zRORZj",
+	"xdN8CvGo4r+gNY0lfl6A8McyE2ORbkThL1oLuJWH7Qcdulhp04N+/1ndYU9QYXFX1sgtfnnlbHEXfB9t",
+	"X/HBzEW3TLcSS2jKLE8w9bjBLJn3x+JFr1Xso+0Uu+i0O50WdGclXFIptznQ7JDMYfK710URtKZwgnZx",
+	"5mcp1dAtZHhSusxFJAHKw/9LLuMMa1HtZ/dF65od0GrvWsLDWyh+guEZ+UoW1e90wCsd443qXgh4bfut",
+	"mUjtkW0+uaanvBEps/1Wda1YW5+WVp5/tGdDjbvPp1DC5SlyiD6lAvg0mnD8ryDPZxldyKeAbNUSdTfM",
+	"3lbnYa75WGzr+vet0VF/PL4qske3YpaVQLVizXqdDuOJVgWGVoFpgNlOeMSq4rdPfhBhOhdWc41ONENt",
+	"LcJUZL/nEutSIUWfT43t/zhombO61X/iN0NdYy81BC/xu+zd5dsff3r969WPv7+5vLp69/rtD2Y2Zsoo",
+	"ZbMDXfFb55RC32aUM6713FIfTEUE4iLAlsCAyZXIsliOdcCu4Dm6vWqIUxxsN2PyBfH31W0Ly+9HcPho",
+	"sEgjo2ZmGt0WkLJUcoxP4gehT6zZDfnQe8c11eP+dQcfhVH0WmrbqJzPlP3FzR06HCVFPxNprCLizaqv",
+	"bIbzoHA7bP9UffW08XD+CXXCrV+vnxfqeGmYZaVt5H8aZ9gAmSQvBM+wHRUHPnK/A6DiVEVQAu8peDr9",
+	"fZWfFrJLJ/wbvihgr31YAVdXAc2Z3onknRVFL8d90MrSmCe7bobSmtf5VROVILOzd1RMuPEShGR8nAoE",
+	"6WYJz0TaFLgStTAKlgnJUd2WoB+/j5PECM7qvojlnfIqeit2QZ+IAWpPhRfGd5Fqzqg5zmHQQNkAiqk5",
+	"I9mlXTNXb0F/1BOgvIszpvKsz0ZC6ID9kauMCADt/ke2cHKZoKb6RlrIM8v3VVwQS6yboWINkURt9s76",
+	"Qt5KcIR6zIqVGiPQhxR3wvXE1NePrqiCPaNNbntBoOHEDMruBR7dcRmK6MRGXE7SIuRiNqPO1PQEipHQ",
+	"NSDzK+IZPxEyjcMJqMr3hW2V8MxceoLdlCnk9oX5i1Tz1l5bAos6jlPn8FVB/hkUJJSfe9eUajyb0IXP",
+	"J0ppYcFjLBkPj6ITclQ26kN/eEthJF8nzlIBCnMbU9kqEPaScjajXJPqAVOfTwUR7mtG5Po2YJBpkYwq",
+	"0lv49K+K5+iKZ2UXm8PNUw3dR2VS5jxJfiF9ctEhh90Yxdpzzl+puefOw0fXOANn+JW9JuENSWTNtiuF",
+	"I8mENidrwdZNQhdQoep8ohJ7kqKTYXtMMpHa/ibzETiZDiG1IbYdS/kL+7jS7T3IpElFJMS0fve+zFBR",
+	"QrmlBdcfrcZ1v9GMnkaNKEb7+EaIJgStOAPQ78T4L6j0wE5ss9cjls2Nx6wYDqog7FMSmIaVDEUAvwDG",
+	"dVyVboNvPoeD8UHUVJLj/PPlr6+e/3TS6/Qeby/U+BpvRSSm3kHSAA/vawK+Kp9SDdAuwrJxhoYJg3dv",
+	"8KgxGy1KeemsKS+/veKrT/rV5PrkJhdUpw55eLuE9Fd0ti65ggfuDfRw14VmrvGK3WsOXikpfsEet/cN",
+	"5eHXd+hMlcvTQ0Y7E3KrjPaP+Bz28//P3rU1t21j4b+C4XRmtx1GlhzXTdyn1HWm3V0n2XjaPtjeFUTC",
+	"EkcUoCXAyFqP/vsOzjngnbrSdrbjtyiWQBCXDwfn8n0GXYJjogXL4tc6TsfemevPqxi+V4tKF3bVRZqo",
+	"uTj6SSQxBFv3UM2kYW9ZgzhtB4WaX/dPNi/SD8pcqjC6i5AIqAPfCrlUXNkH1OyqhGkBa5WNhD3UNTPF",
+	"vGsai/q6pmHIy6epYrhSIgHpAnuv4+Ia7qCqtL5Mfo+ElNzbcWk8Yvno/+Vmo1Hcq1ptm81WgfpnLx7L",
+	"/ZN/wTJ4KKCLZoL9F/kht909pfMgxWBLCx3VEC5fVFIHBBRZKX0i6HSyNru1v0EKTwhn0Wv212HpKjH8",
+	"tm55j4X5DTqwIVfhXe6TLA1D9vo/li4X1tqHIBqqR7alBmQHar5oaBXCODrzCqkJjEhsE/+67r96e/tw",
+	"snqF/zhefZMTrGuT2PO4E+appYuh2f+6RzpD3BP5FvX8kqEIvKdFu69EFHnc7xdzsPBz1XC02z6vGXWx",
+	"7XpX2kPexerY+hNXT2rlJtyIc47iXnVrdJNBmVVfXSMT2HnMtS7Gyr0a9ebe/FrV+PttlTQnH/r6pM4T",
+	"MYvSWYbPtUnuqFftGsXETfPgYZzfO/Pe9E6akhO2rxgDWGgBaAAtn1mIFDn3OItFOBbdOVEWXDNwNRYT",
+	"j4qJaJjsW7Jc2k3yQjJBCXuPHNtyIwATA/qdSkTAtbFAqwVL4EDAUBkUtIDTREjnNImjqcVoCGMJn+S4",
+	"wAXFDd604CYG4ZrEfibp9YlasDteuHJE2r+RWFabLzugO/NLkaWZSuA4IvYAnpW+gne2HlsiaYWGmNBY",
+	"mHP0VB0GoFlC7in6CUdpOBaunD5jYWy89rrBznH4eOB7k2hs0Wjwuvc9eiWnIra/GQzITQluybf4obRH",
+	"T6Ews+DGlHD1vXZCT2/fvOmvhVRIuEXs7/f6/dfeumSiGv7mP/x+Ta7R6qndDy6junLANaJs+9DkJB6J",
+	"CtPAbD6BnhAOEQR38NzpVpM0gDqBjoCt5oeF5jU5oX22mCzd9iY1g3GZ4mpX5zECnbifq6Qd6oaB/kKW",
+	"pt3P8RDJHThLLCplLiLUx2V3PDC+QxmoJ3DEAy48junBduX02PBOBakeAuAZGk7tV9q+kYiKkDSWysj4",
+	"uZceE3KAuuH9x/Pfrtigd4zcTe8j+XGuGdTi2hmEN4DTi13NRRDdEUh9e5ZnEo+ApQ9c0zko5s7wGxlp",
+	"FmmdihC1bYIEmDCkMkKTXkRkms8imsSMWCFyrviKMd6EvThBf0qD3G9ebVv0iXKFS32S1ti69gL9xfM9",
+	"WKxwbAQppE4dfhmIS4eZ93DjcXPjnd00FmzeeP4NIiR8pYKR8FeHiDdAWwUzn79NbajANXtkX67UC258",
+	"eIrvWvOdZE0BJX3iYUNc9jNA9x0I+4T3Phmt/lQsN3SomeVILTrTVsMQHGx7XNUcSd/i1kBErOTYOcK3",
+	"tPO2L5/IS+LyKgoGiTaQbg13FYiEp7LHhhbKhk47Jy9XQiCFFGaqYyhVRWTIjrhhTegC2mkj5tpZbJiU",
+	"iPJZRNFgf9RjQ8SYoc+GEKUj8HYuA2LcKwRC/Q0eg/aShswk3DOglnk53DK05o926f7I5pV9XO10Yv/T",
+	"9mi3ONtOUaRyCvrJ2zeH5NV3l4buZ1067vc76lKhVsz15TP9F9NpEkx4AidTc1a8K837oX+Kd8/sCuDu",
+	"otjfUzeEDfEumcWztl8AW6a+d2a9wV0LIQv3Iw/Dxqqpg66lZzqapXEFrioazvQNkIp4jPwZl/GB0ipt",
+	"CTBbT5bt5xX2+bH2q+vuNUhOpPkloGG15VhtF+3JoHfalO1SvmfRiNvR/wEzYFZrU4NKdR/0Z3a168Bd",
+	"ucde4uu1LHR8eb9m+MGp1enlBfI7yNeBewCuCnaDU7JNMQHmgIvLQowmSk1fhSKOvogkWqPc8HP2FTj6",
+	"pmKOgg2v+yzkS92suPAHtp//9klUF+pTF4Vg/kgmZAjVFK3WMIozuK+V9Rlm/P4fQo7toh30+41GeHeC",
+	"D+WhWzrNB79+UwEefnXHgDHeR0sqLzqlcojvskyjs+yq1PtuuH4YbMu7DUGHosvGiNmcuOrdfHhn3mIy",
+	"Xe/TcN8lpwZtCcxBENIiEwwUglL/1eDY/c9GPYvFJNwQEhT35h32u1A9Tns9q2QHlsptNMBoV4qwoGV+",
+	"3C+WauI0znkUdis8UVl8m7UncgDp1D0NKbpw7R8JpmF5U5phk7QE9bqpvoeAbiP8HT0syq++VtW5MkyH",
+	"J1UV1zwWH9nLsZ6LgCI3cAUe9Po33sp72RbVbZFEdJvg68Ss7gORzMHAnlpT3Q6EFoGSQER40s8Fogf1",
+	"XuaPW9227MM999iv8n0at2pB0zsvu1Jrdu3h8ZA57sCmsZsOnIu0HPfaYbtz/1c3U6YBsM0uPQN7LNyH",
+	"A6f+3HZeKgFGFziMTabypRImlXNXwmkbx+DWNICHUAXr+OedgzYKM8HbSRPXAb5OHV86zN0tAdXxAUD1",
+	"gkKbD+c9QWETHPgsTEVXqZpXQoZwocnAocqtss32L2XfuK3rpn29nDo1f5F9uTNjcosMMPrKT3iBTdav",
+	"pWzy1y3LJtEcWqrTrVLLGnaHikMs4f4NBYuwVcc0VNY7zHPLlnMMMGR2v5eLjNq5TBN7kZ8YM9dnR0c0",
+	"gL1AzdwE6iO9lAHUsJeSSG53XdhublstyjjO7mi6If4FwmMzPgVavy4MTWLUdjlxCy6NszeNisPsXqX3",
+	"PQUbT5JLPA7wKn0eqzS8gIfYF/7b1ccPPtPRWApQObgyXIY8CZl7LLi7SRUxe94szM4W0nIfIqfA0A0i",
+	"ETHYE/QuQsbbmSs60xO1kC6jImggwcXdUZnEZ5U4b98jnS73rRf4B7GoDs9WHrhB57msfyIkgy/Ac7QI",
+	"/n2T9vuvg9fHLOEyVDM2WhoBW2bEtTg9gT8L70kBcE/4+yMyE3z7thPegSBalNaaxMHYO1HXfx7J2Z+q",
+	"OMpGS0aD2qllkd0J3BivSGhRoI+/wvoM/38wnt211oOcNFYNRpqNlRS9TurKZgrSR+i1G1ZMWHS77j7S",
+	"/ia/R2HcHj1B/8U8ezp02oRJz1ks8FGK2op/WgdFPkrtmn62l07wBMRccLLB1AKmrqJqdZHc8Uf8k12b",
+	"wqnHsIBLa49iyKlum2E5ULdY1kVdUH1Z731deNbaoBfo+Xqg52srWqofvz4DdnlIYJzxKSQh0e7v3p1S",
+	"N3oOd4SW8a2Npj33Tn4dMk1Vzedyoc+Oq/EzjuFWeLOj5xRBHPIUd+yU/ow/bdghv6gFm3GJaifow7dL",
+	"rTOnICo4FU8mVBRDaqxHX9HKuDydDld0i0Mm4EmyBM4NHY0lUgCwxSSKBRspM6FbmIbiFJ9phcd8IgJh",
+	"YV/DWU117uqLSMj5EiUgyAu6cQ1s+CY/v+lW+DVsKdv/mM9/UWkCBWA77yL7XnSPfDmnX/wee/o9pFjQ",
+	"rvOJsK/JYXk40l3cB3khMvGxQs70gdeNnfHOCESoxzu/7RMexZf7ElP8M8QUMfwRKzUVIQOqmpkCmmYi",
+	"JS1Z3c/iVUSrhNl1jG7F/fekw7T2LJ/f6SuHHmFjZdtTg97xae9NSSh70Ov3diikcx1qmUinaL8/Joog",
+	"RXkTkIsrRMss+uZi/lDFVRj5S2G4d7uqNGHHJQIF6Ovblf/gETMKfCQ1uuYaLEjclNrwGDOaSeHWfl/j",
+	"0x3Hs12SeJQdYX0idqiev6FmqKmLnG05N0svP7IddUYt0fKTUPM4o2/DeCEmfUTyS4Smji40dClmI/ti",
+	"9Zb+LpZIfTRP1Djhs+Kv3n36lU3FsulnJc0Ia+kr8DKRwhn9/ucU16BoagHy6r55+PDu8mKFVd+uEidj",
+	"Yic16juVFBol1vCW5NppJFH02Wl5EBdOpMvTB6YxspaXh/w8U/FseUJWfhdHcopVgPioeiNZ9UajECum",
+	"LYv/pDzGEiGcwBFJaFPotPjixBje0mKBfB/TbtN4CkJ1TmzVdz68yIDOaKHtTzHHgkvd/pCLexGkWJQO",
+	"poijms9b+ZzKtlELueGULj7jko/FDBIowbAiia5iQ8T00PSmECRfZKPOwkgDQXJ5+EnQvd4AyTmT2AmM",
+	"jFQGQuwgORNJZEySQPBcXMyChywWxjTvI9duzJMxVv9LxuUS9K9nArYnTuuCR4a4nFHau/CMX1Qcts6v",
+	"e+EJhLDsfa4sAu4zC6Y8wUj9SKnpVAj7CBaqytjKIIojOgFrD8su8E6dxG5vXKZ2m8ax64krikWma6gB",
+	"wC9LVRy4T4lSdw3PeR+N4UJLIGZt+xJimSQKmgYD630J67JatvIlp20M54ibIPBjgS9EiQeHd2kYmbaf",
+	"kofcd5yY+LHwa8yaaPj5FZ4q9kWX9v6ag2Y5GlloK7MbGpA3xVx6UzmRzqD+QvvE7Wj/gZXM9mUT+4SU",
+	"3AB2ChHFio90lJNtO7gEnznbbz5d3Fvdrv4XAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

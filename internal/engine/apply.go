@@ -572,6 +572,7 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 		b.oweAll(e, c)
 		return
 	}
+	b.seat.unread(e, l)
 	before, after := record.Fields{}, record.Fields{}
 	for _, f := range sortedKeys(in) {
 		v := in[f]
@@ -801,7 +802,7 @@ func (b *batch) elsewhere(field string) bool {
 func (b *batch) setField(e *record.Entity, l *record.Link, field string, v record.Value, stamp record.Stamp) {
 	for _, other := range e.Links {
 		seat := b.seat.Collection.Seats[other.System]
-		if other == l || seat == nil || !seat.Map.Has(field) {
+		if other == l || seat == nil || !seat.Map.Has(field) && !slices.Contains(seat.Withheld, field) {
 			continue
 		}
 		holds := other.Shadow(e, field)

@@ -19,7 +19,8 @@ import (
 type Opened struct {
 	System  connector.System
 	Spec    connector.Spec
-	Objects []connector.ObjectInfo // those that the document names, as discovered
+	Objects []connector.ObjectInfo            // those that the document names, as discovered
+	Held    map[record.Object]map[string]bool // fields that are left alone because of a schema change
 }
 
 // openAll connects the systems, discovers their objects and compiles the plan. What it opened is returned in any case, to
@@ -46,6 +47,9 @@ func (f *flow) openAll(ctx context.Context, doc *service.Document) (closers []co
 			}
 		}
 		opened[system] = o
+	}
+	if err := f.reshape(ctx, doc, opened); err != nil {
+		return closers, err
 	}
 	f.plan, err = Compile(doc, opened)
 	if err != nil {
@@ -163,7 +167,7 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 			return nil, fault.New(fault.Invalid, "service.object_missing", "System %s names no object for %s. Add objects to the system, or a table to its connection.", m.System, c.Name)
 		}
 		info := o.Objects[i]
-		fields := withBindings(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), doc.SyncConfig.FilterConditions)
+		info, fields, withheld := withhold(info, fieldsIn(doc, m, name, info), o.Held[name])
 		info, refs, err := referring.of(info, fields)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
@@ -172,7 +176,7 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
-		coll.Seats[system] = &Seat{System: system, Object: name, Collection: coll, Info: info, Map: plan, Open: o.System, Premium: o.Spec.Class == "premium", Refs: refs}
+		coll.Seats[system] = &Seat{System: system, Object: name, Collection: coll, Info: info, Map: plan, Open: o.System, Premium: o.Spec.Class == "premium", Refs: refs, Withheld: withheld}
 	}
 	coll.types = types
 	if e := doc.SyncConfig.Enrichment; e != nil {
@@ -220,6 +224,11 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 		return nil, err
 	}
 	return coll, compileActions(doc, coll)
+}
+
+// fieldsIn are the candidates for the fields of a member's object; nil when fields of equal name are one.
+func fieldsIn(doc *service.Document, m service.Member, name record.Object, info connector.ObjectInfo) []mapping.Field {
+	return withBindings(info, withRuleFields(doc, m.System, fieldsOf(doc, m.System, string(name))), doc.SyncConfig.FilterConditions)
 }
 
 // fieldsOf turns the document's mapping into candidates for package mapping; nil when the document says nothing, so that

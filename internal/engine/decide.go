@@ -52,6 +52,8 @@ type DecideTx interface {
 	LockAct(ctx context.Context, id uuid.UUID) (ActCase, error)
 	// SaveAct writes what a person decided; waiting counts the other approvals that the record still waits for.
 	SaveAct(ctx context.Context, c ActCase) (waiting int64, err error)
+	LockShapeChange(ctx context.Context, id uuid.UUID) (ShapeChange, error)
+	SaveShapeChange(ctx context.Context, c ShapeChange) error
 	// Wake tells the worker that carries the service at commit.
 	Wake(ctx context.Context, s service.ID) error
 	Audit(ctx context.Context, e audit.Entry) error

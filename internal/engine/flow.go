@@ -30,6 +30,7 @@ const (
 	moveEvery     = 10 * time.Second      // saving a cursor that moved over nothing of interest
 	ackEvery      = time.Second           // telling a system what it need not keep
 	choreEvery    = 10 * time.Second
+	shapeEvery    = 30 * time.Second       // how long a schema change may go unnoticed that breaks nothing
 	nudgeEvery    = 250 * time.Millisecond // telling browsers
 	firstBackoff  = 200 * time.Millisecond
 	maxBackoff    = 30 * time.Second
@@ -100,7 +101,7 @@ func (e *Engine) Carry(ctx context.Context, t tenant.ID, s service.ID, fence int
 			delete(e.flows, s)
 		}
 	}()
-	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged, proof: make(chan struct{}, 1), linked: make(chan struct{}, 1),
+	f := &flow{engine: e, tenant: t, guard: Guard{Service: s, Fence: fence}, stop: stop, nudged: nudged, proof: make(chan struct{}, 1), linked: make(chan struct{}, 1), shapes: make(chan struct{}, 1),
 		log: e.log.With("tenant", t.String(), "service", s.String())}
 	err = f.carry(ctx)
 	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
@@ -128,6 +129,7 @@ type flow struct {
 	stop   context.CancelCauseFunc
 	nudged chan struct{}
 	proof  chan struct{} // somebody may want equality proven
+	shapes chan struct{} // a schema change may have been decided about
 	linked chan struct{} // links came or went that records with references may wait for
 	plan   *Plan
 	doc    *service.Document
@@ -286,6 +288,7 @@ func (f *flow) carry(ctx context.Context) error {
 		return err
 	}
 	start("control", f.control)
+	start("looking at schemas", func(ctx context.Context) error { return f.watchShapes(ctx, doc) })
 	start("reading beside", f.beside)
 	if f.engine.inProof != nil {
 		start("proving", f.prove)
@@ -429,6 +432,7 @@ func (f *flow) control(ctx context.Context) error {
 			case why == signalled:
 				left = 0
 				signal(f.proof)
+				signal(f.shapes)
 			case f.current() != nil && f.quiet():
 				left = 0
 			default:

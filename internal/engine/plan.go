@@ -134,6 +134,8 @@ type Seat struct {
 	Writes     bool // it receives changes
 	// Refs are the fields whose values name other records of the system.
 	Refs []Reference
+	// Withheld are the entity's fields that the system has, or had, and that are left alone there because of a schema change.
+	Withheld []string
 
 	links directory // of which the references are translated; nil leaves them as they are
 }

@@ -142,6 +142,7 @@ type ReadTx interface {
 	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
 	Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]Minute, error)
 	Cases(ctx context.Context, q CaseQuery) ([]Case, error)
+	ShapeChanges(ctx context.Context, q ShapeQuery) ([]ShapeChange, error)
 	Case(ctx context.Context, id uuid.UUID) (Case, error)
 	CaseCounts(ctx context.Context) ([]CaseCount, error)
 	ConflictStatistics(ctx context.Context, span ConflictSpan) (ConflictStatistics, error)

@@ -251,7 +251,7 @@ func (s *Settlement) dropped(seat *Seat, entities []*record.Entity, sent []Sent)
 			continue
 		}
 		l := e.Links[seat.System]
-		if l == nil || len(l.Behind) == 0 {
+		if l == nil || !slices.ContainsFunc(sortedKeys(l.Behind), func(f string) bool { return !slices.Contains(seat.Withheld, f) }) {
 			s.Done = append(s.Done, e.ID)
 		}
 		if l != nil && (l.State == record.Pending || l.State == record.Rejected && len(l.Behind) == 0) {
@@ -296,6 +296,7 @@ func (s *Settlement) accept(seat *Seat, attempt Attempt, e *record.Entity, w *Se
 				l.Holds(f, nil, v, !seat.takes(e, f)) // held back, changed from nothing since, or none of its business
 			}
 		}
+		seat.unread(e, l)
 		s.holds(seat, e, l, w)
 		e.Links[seat.System] = l
 		s.NewLinks = append(s.NewLinks, LinkRow{e.ID, l})

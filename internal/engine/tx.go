@@ -256,6 +256,11 @@ type Tx interface {
 	// NoteRead says that the object was read to its end, and clears trouble.
 	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
 
+	// Shapes reads the shapes that the service goes by, and the schema changes that are not settled.
+	Shapes(ctx context.Context, s service.ID) ([]Shape, []ShapeChange, error)
+	// SaveShapes passes the guard and writes what became of them.
+	SaveShapes(ctx context.Context, g Guard, r Reshaping) error
+
 	// Loadable reads the service and its live revision's document.
 	Loadable(ctx context.Context, s service.ID) (service.Service, *service.Document, error)
 	// NextRun returns the service's oldest run that is not over.

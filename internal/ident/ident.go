@@ -42,6 +42,7 @@ const (
 	Worker     = "wrk"
 	Request    = "req"
 
+	SchemaChange   = "sch"
 	Reconciliation = "rcn"
 	Duplicate      = "dup"
 	ConflictAlert  = "cal"

@@ -53,6 +53,8 @@ var Types = []Type{
 	{Name: "activity", Needs: auth.ViewServices, Frequent: true},
 	{Name: "system.failing", Needs: auth.ViewServices},
 	{Name: "source.failing", Needs: auth.ViewServices},
+	{Name: "schema.changed", Needs: auth.ViewServices},
+	{Name: "schema.decided", Needs: auth.ViewServices},
 	{Name: "lookups", Needs: auth.ViewServices, Frequent: true},
 	{Name: "connection.changed", Needs: auth.ViewConnections},
 	{Name: "connection.deleted", Needs: auth.ViewConnections},

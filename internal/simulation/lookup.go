@@ -31,3 +31,11 @@ func (t *Tx) SaveLookups(context.Context, engine.Guard, *engine.Source, []engine
 func (t *Tx) NoteSource(context.Context, engine.Guard, *engine.Source, engine.LookupCount, string, string) error {
 	return nil
 }
+
+// Shapes finds none: the simulated systems keep their fields.
+func (t *Tx) Shapes(context.Context, service.ID) ([]engine.Shape, []engine.ShapeChange, error) {
+	return nil, nil, nil
+}
+
+// SaveShapes keeps none.
+func (t *Tx) SaveShapes(context.Context, engine.Guard, engine.Reshaping) error { return nil }

@@ -1,0 +1,2 @@
+DROP TABLE schema_changes;
+DROP TABLE object_shapes;
