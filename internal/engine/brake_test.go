@@ -263,6 +263,25 @@ func TestEmptySource(t *testing.T) {
 	}
 }
 
+// That records are gone may show when they are to be written, before any reading: that deletes no more than the reading would.
+func TestDeliveriesFindEmptySource(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.fill(1)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 1 && b.settledDown() })
+	b.user("warehouse").Tamper(record.Key(sku(0)), nil)
+	b.user("shop").Put(record.Key(sku(0)), record.Fields{"name": "Renamed"})
+	h := b.held(engine.HoldAbsent, 1)
+	if !strings.Contains(h.Reason, "turned empty") {
+		t.Errorf("the reason is %q", h.Reason)
+	}
+	if b.user("shop").Get(record.Key(sku(0))) == nil {
+		t.Fatal("the shop lost its only record, and nobody was asked")
+	}
+	b.decided(b.holds().Reject(context.Background(), b.person(), h.ID, "Nobody deleted it.", true, 0))
+	b.eventually("the record to be back", func() bool { return b.converged("warehouse", "shop") && len(b.user("warehouse").All()) == 1 })
+}
+
 // A source that shrank by a few loses them at once, one that shrank by more than a tenth asks.
 func TestShrunkSource(t *testing.T) {
 	b := newBench(t, twoWay, "warehouse", "shop")

@@ -41,6 +41,9 @@ type outside struct {
 	picky     bool // refuses bad names
 	wide      bool // has a column more
 	norm      map[string]func(record.Value) record.Value
+	clock     func() time.Time
+	stamped   map[record.Key]time.Time // when people last changed a record, by the system's clock
+	emptied   *emptied                 // nil while it was not
 
 	mu      sync.Mutex
 	expired bool            // the token
@@ -60,7 +63,7 @@ type page struct {
 func newOutside(gate *Gate, name string, id record.System, info connector.ObjectInfo) *outside {
 	m := connectortest.NewMemory(info)
 	return &outside{gate: gate, name: name, id: id, object: info.Name, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
-		norm: make(map[string]func(record.Value) record.Value), writing: make(map[string]bool), pages: make(map[string][]page)}
+		norm: make(map[string]func(record.Value) record.Value), clock: time.Now, stamped: make(map[record.Key]time.Time), writing: make(map[string]bool), pages: make(map[string][]page)}
 }
 
 // open connects a process to the system.
