@@ -263,6 +263,20 @@ func TestEmptySource(t *testing.T) {
 	}
 }
 
+// A yes to a change is none to a deletion: a record that vanished while somebody was asked about its number is asked about again.
+func TestReleasedChangeIsNoDeletion(t *testing.T) {
+	b := braked(t, "maxDecreasePercent: 50, fields: [quantity]", 1)
+	b.user("warehouse").Put(record.Key(sku(0)), record.Fields{"quantity": record.Int(10)})
+	b.start()
+	h := b.held(engine.HoldValues, 1)
+	b.user("warehouse").Tamper(record.Key(sku(0)), nil)
+	b.decided(b.holds().Release(context.Background(), b.person(), h.ID, "", 0))
+	b.held(engine.HoldAbsent, 1)
+	if b.user("shop").Get(record.Key(sku(0))) == nil {
+		t.Fatal("the shop lost its record by a yes to a smaller quantity")
+	}
+}
+
 // That records are gone may show when they are to be written, before any reading: that deletes no more than the reading would.
 func TestDeliveriesFindEmptySource(t *testing.T) {
 	b := newBench(t, twoWay, "warehouse", "shop")

@@ -181,6 +181,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 	c.checkSeen(row, plan, fault)
 	c.checkTogether(r, row, fault)
 	c.checkFills(fault)
+	r.checkProof(c, fault)
 	c.checkHolds(row, fault)
 	if c.apart {
 		c.checkWishes(row, plan, deadOut, deadIn, fault)

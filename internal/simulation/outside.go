@@ -148,6 +148,7 @@ var (
 	_ connector.Reader     = base{}
 	_ connector.KeyReader  = base{}
 	_ connector.Finder     = base{}
+	_ connector.Scanner    = base{}
 	_ connector.Writer     = base{}
 	_ connector.Chooser    = base{}
 )
@@ -196,6 +197,19 @@ func (b base) alive(ctx context.Context) error {
 		return context.Canceled
 	}
 	return ctx.Err()
+}
+
+func (b base) Scan(ctx context.Context, req connector.ScanRequest) (connector.Scanned, error) {
+	if err := b.call(ctx, b.line, "scan"); err != nil {
+		return connector.Scanned{}, err
+	}
+	req.Limit = min(req.Limit, b.pageLimit)
+	page, err := b.inner.(connector.Scanner).Scan(ctx, req)
+	b.gate.Step(b.line.name+" "+b.name, "has scanned")
+	if err == nil {
+		err = b.alive(ctx)
+	}
+	return page, err
 }
 
 func (b base) ReadsOnce(object record.Object) bool {

@@ -58,7 +58,10 @@ type customer struct {
 	level     string // of consistency
 	empties   bool   // one of its systems loses all its records, or most, and nobody says so
 	fills     []*fill
-	silent    bool // somebody changed a record of which no system tells
+	proves    bool    // all records are compared now and then, and at the end
+	asks      int     // how often it was asked to at the end
+	planted   []drift // before the first of these
+	silent    bool    // somebody changed a record of which no system tells
 	waiting   []*awaited
 	touched   map[string]time.Time // by sku: when people last changed a record in a system
 	upTo      map[string]int       // apart: by system and sku, the latest name that was written into it
@@ -154,7 +157,11 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	for i, o := range c.systems {
 		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level)
+	proof := ", proof: {enabled: false}"
+	if c.proves = g.IntN(5) == 0; c.proves {
+		proof = pick(g, "", ", proof: {every: 1m}")
+	}
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level, proof)
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
@@ -361,7 +368,7 @@ func (r *Run) rest() error {
 		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
-	still, before := time.Duration(0), ""
+	still, before, proving := time.Duration(0), "", false
 	for waited := time.Duration(0); waited < longest; waited += step {
 		r.gate.until(time.Now().Add(step), nil)
 		for _, c := range r.customers {
@@ -375,9 +382,13 @@ func (r *Run) rest() error {
 			still, before = 0, state
 			continue
 		}
-		if still += step; still >= quiet {
-			return r.check()
+		if still += step; still < quiet && (!proving || still < quiet/3) {
+			continue
 		}
+		if err := r.check(); err != nil || !r.toProve() {
+			return err
+		}
+		still, before, proving = 0, "", true // what is sent for a proof is sent soon
 	}
 	state, _ := r.figures()
 	for _, c := range r.customers {
@@ -415,7 +426,7 @@ func (r *Run) figures() (state string, busy bool) {
 		for _, d := range row.deliveries {
 			busy = busy || d.waits != engine.WaitsHold // what waits for a person may wait
 		}
-		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside)
+		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || c.proves && row.proof != nil && row.proof.Running()
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
 		for _, o := range c.systems {
 			fmt.Fprintf(&b, ", %d writes to %s", o.user.Writes(), o.id)

@@ -64,6 +64,7 @@ type serviceRow struct {
 	deliveries map[deliveryKey]*deliveryRow
 	cursors    map[cursorKey]*cursorRow
 	runs       []*service.Run
+	proof      *proofRow
 	places     map[service.RunID][]byte // of those beside the stream
 	holds      []*engine.Hold
 	held       map[heldKey]*heldRow
