@@ -1025,9 +1025,13 @@ func (b *batch) delete(c *record.Change) {
 	coll := b.seat.Collection
 	policy := coll.Deletes
 	if len(coll.targets(b.seat.System)) == 0 {
-		// Nobody takes changes from this system: the record is made again when its entity changes next.
+		// Nobody takes changes from this system: the record is made again when its entity changes next, or at once where nobody reads it,
+		// because then somebody went and looked.
 		unlink()
 		b.journal(e, record.Unlinked, nil, nil)
+		if !b.seat.Reads && Owes(e, b.seat) {
+			b.owe(e, b.seat.System, c)
+		}
 		return
 	}
 	if policy == DeleteIgnore || policy == DeleteArchive {

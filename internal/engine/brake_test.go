@@ -263,6 +263,39 @@ func TestEmptySource(t *testing.T) {
 	}
 }
 
+// A yes to a change is none to a deletion: a record that vanished while somebody was asked about its number is asked about again.
+func TestReleasedChangeIsNoDeletion(t *testing.T) {
+	b := braked(t, "maxDecreasePercent: 50, fields: [quantity]", 1)
+	b.user("warehouse").Put(record.Key(sku(0)), record.Fields{"quantity": record.Int(10)})
+	b.start()
+	h := b.held(engine.HoldValues, 1)
+	b.user("warehouse").Tamper(record.Key(sku(0)), nil)
+	b.decided(b.holds().Release(context.Background(), b.person(), h.ID, "", 0))
+	b.held(engine.HoldAbsent, 1)
+	if b.user("shop").Get(record.Key(sku(0))) == nil {
+		t.Fatal("the shop lost its record by a yes to a smaller quantity")
+	}
+}
+
+// That records are gone may show when they are to be written, before any reading: that deletes no more than the reading would.
+func TestDeliveriesFindEmptySource(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.fill(1)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 1 && b.settledDown() })
+	b.user("warehouse").Tamper(record.Key(sku(0)), nil)
+	b.user("shop").Put(record.Key(sku(0)), record.Fields{"name": "Renamed"})
+	h := b.held(engine.HoldAbsent, 1)
+	if !strings.Contains(h.Reason, "turned empty") {
+		t.Errorf("the reason is %q", h.Reason)
+	}
+	if b.user("shop").Get(record.Key(sku(0))) == nil {
+		t.Fatal("the shop lost its only record, and nobody was asked")
+	}
+	b.decided(b.holds().Reject(context.Background(), b.person(), h.ID, "Nobody deleted it.", true, 0))
+	b.eventually("the record to be back", func() bool { return b.converged("warehouse", "shop") && len(b.user("warehouse").All()) == 1 })
+}
+
 // A source that shrank by a few loses them at once, one that shrank by more than a tenth asks.
 func TestShrunkSource(t *testing.T) {
 	b := newBench(t, twoWay, "warehouse", "shop")

@@ -418,6 +418,14 @@ func (l *lane) reread(ctx context.Context, keys []record.Key) error {
 		_ = l.flow.trouble(ctx, l.System, err)
 		return nil // the deliveries stand; they are tried again
 	}
+	for i := range changes {
+		// That a record is missing is a conclusion: nobody said that it was deleted. The brake judges it when the system was read to its
+		// end, so that one that turned empty does not lose its records in all the others one delivery at a time.
+		if l.Reads && changes[i].Op == record.Delete {
+			changes[i].Absent = true
+			signal(l.wake)
+		}
+	}
 	return l.intake(ctx, taking{changes: changes})
 }
 

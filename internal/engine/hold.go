@@ -274,6 +274,26 @@ func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 		}
 		changes = present
 	}
+	if h.State == HoldReleased && (h.Kind == HoldChanges || h.Kind == HoldValues) && l.Reads {
+		// A yes to a change is none to a deletion: what is gone meanwhile is the brake's to judge.
+		var gone []record.Change
+		keys = nil
+		for _, c := range changes {
+			if c.Op == record.Delete {
+				c.Absent = true
+				gone = append(gone, c)
+			} else {
+				keys = append(keys, c.Key)
+			}
+		}
+		changes = slices.DeleteFunc(changes, func(c record.Change) bool { return c.Op == record.Delete })
+		if len(gone) > 0 {
+			signal(l.wake) // judged when the system was read to its end
+			if err := l.intake(ctx, taking{changes: gone}); err != nil || len(changes) == 0 {
+				return err == nil, err
+			}
+		}
+	}
 	if err := l.intake(ctx, taking{changes: changes, decided: h, unheld: keys}); err != nil {
 		return false, err
 	}

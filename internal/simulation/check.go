@@ -23,6 +23,10 @@ func (r *Run) checkIntake(t tenant.ID, g engine.Guard, in engine.Intake) error {
 		r.broken = errors.Join(r.broken, err)
 		return err
 	}
+	r.noteGone(t, g, in)
+	if err := r.checkBeside(g, in); err != nil {
+		return fail("%w", err)
+	}
 	o := in.Outcome
 	if n := int64(len(o.Settled)+len(o.Dead)) + o.Counts.Held; o.Counts.Read > 0 && n != o.Counts.Read || int64(len(o.Dead)) != o.Counts.Rejected {
 		return fail("invariant 2: of %d changes %d were settled, %d are dead letters and %d are held", o.Counts.Read, len(o.Settled), len(o.Dead), o.Counts.Held)
@@ -176,6 +180,9 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 	}
 	c.checkSeen(row, plan, fault)
 	c.checkTogether(r, row, fault)
+	c.checkFills(fault)
+	r.checkProof(c, fault)
+	c.checkHolds(row, fault)
 	if c.apart {
 		c.checkWishes(row, plan, deadOut, deadIn, fault)
 	}

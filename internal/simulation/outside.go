@@ -41,6 +41,9 @@ type outside struct {
 	picky     bool // refuses bad names
 	wide      bool // has a column more
 	norm      map[string]func(record.Value) record.Value
+	clock     func() time.Time
+	stamped   map[record.Key]time.Time // when people last changed a record, by the system's clock
+	emptied   *emptied                 // nil while it was not
 
 	mu      sync.Mutex
 	expired bool            // the token
@@ -60,7 +63,7 @@ type page struct {
 func newOutside(gate *Gate, name string, id record.System, info connector.ObjectInfo) *outside {
 	m := connectortest.NewMemory(info)
 	return &outside{gate: gate, name: name, id: id, object: info.Name, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
-		norm: make(map[string]func(record.Value) record.Value), writing: make(map[string]bool), pages: make(map[string][]page)}
+		norm: make(map[string]func(record.Value) record.Value), clock: time.Now, stamped: make(map[record.Key]time.Time), writing: make(map[string]bool), pages: make(map[string][]page)}
 }
 
 // open connects a process to the system.
@@ -145,6 +148,7 @@ var (
 	_ connector.Reader     = base{}
 	_ connector.KeyReader  = base{}
 	_ connector.Finder     = base{}
+	_ connector.Scanner    = base{}
 	_ connector.Writer     = base{}
 	_ connector.Chooser    = base{}
 )
@@ -193,6 +197,19 @@ func (b base) alive(ctx context.Context) error {
 		return context.Canceled
 	}
 	return ctx.Err()
+}
+
+func (b base) Scan(ctx context.Context, req connector.ScanRequest) (connector.Scanned, error) {
+	if err := b.call(ctx, b.line, "scan"); err != nil {
+		return connector.Scanned{}, err
+	}
+	req.Limit = min(req.Limit, b.pageLimit)
+	page, err := b.inner.(connector.Scanner).Scan(ctx, req)
+	b.gate.Step(b.line.name+" "+b.name, "has scanned")
+	if err == nil {
+		err = b.alive(ctx)
+	}
+	return page, err
 }
 
 func (b base) ReadsOnce(object record.Object) bool {

@@ -53,6 +53,9 @@ func (r *Run) start() *process {
 	p.engine = engine.New(func(ctx context.Context, t tenant.ID, fn func(engine.Tx) error) error {
 		return r.store.In(ctx, l, t, "engine", func(tx *Tx) error { return fn(tx) })
 	}, p, log)
+	p.engine.Proving(func(ctx context.Context, t tenant.ID, fn func(engine.ProofTx) error) error {
+		return r.store.In(ctx, l, t, "proof", func(tx *Tx) error { return fn(tx) })
+	})
 	p.engine.Seam = func(point string) { r.gate.Step(l.name, point) }
 	p.engine.Woke = func(who string) { r.gate.Park(l.name+" "+who, "woken") }
 	var err error

@@ -56,6 +56,12 @@ type customer struct {
 	apart     bool // each record is edited in one system only, so that what must come out is known
 	realtime  bool
 	level     string // of consistency
+	empties   bool   // one of its systems loses all its records, or most, and nobody says so
+	fills     []*fill
+	proves    bool    // all records are compared now and then, and at the end
+	asks      int     // how often it was asked to at the end
+	planted   []drift // before the first of these
+	silent    bool    // somebody changed a record of which no system tells
 	waiting   []*awaited
 	touched   map[string]time.Time // by sku: when people last changed a record in a system
 	upTo      map[string]int       // apart: by system and sku, the latest name that was written into it
@@ -127,6 +133,9 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	if !c.realtime {
 		frequency = "1m"
 	}
+	if c.empties = g.IntN(4) == 0; c.empties {
+		c.apart = false // what becomes of the records is for somebody to say
+	}
 	match, quiet := "", pick(g, "", "", "", ", quietPeriod: 2s")
 	c.chooseLevel(g, quiet)
 	for i := range n {
@@ -137,7 +146,10 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 		o := newOutside(r.gate, fmt.Sprintf("%s%d/%s", tag, len(r.customers), names[i]), record.System(names[i]), info)
 		r.equip(o)
 		o.written = func(writes []connector.Write) { r.checkWrites(c, o, writes) }
-		o.took = func(writes []connector.Write, receipts []connector.Receipt) { r.checkOrder(c, o, writes, receipts) }
+		o.took = func(writes []connector.Write, receipts []connector.Receipt) {
+			r.checkOrder(c, o, writes, receipts)
+			c.wrote(o, writes, receipts)
+		}
 		c.systems = append(c.systems, o)
 	}
 	var b strings.Builder
@@ -145,7 +157,11 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	for i, o := range c.systems {
 		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level)
+	proof := ", proof: {enabled: false}"
+	if c.proves = g.IntN(5) == 0; c.proves {
+		proof = pick(g, "", ", proof: {every: 1m}")
+	}
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level, proof)
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
@@ -190,7 +206,8 @@ func (r *Run) equip(o *outside) {
 	if g.IntN(2) == 0 {
 		skew = time.Duration(g.Int64N(int64(2*r.skew)+1)) - r.skew
 	}
-	o.memory.SetClock(func() time.Time { return time.Now().Add(skew).UTC().Truncate(time.Millisecond) })
+	o.clock = func() time.Time { return time.Now().Add(skew).UTC().Truncate(time.Millisecond) }
+	o.memory.SetClock(o.clock)
 	if g.IntN(3) == 0 {
 		o.norm["name"] = func(v record.Value) record.Value {
 			if s, ok := v.(string); ok {
@@ -331,7 +348,10 @@ func (r *Run) rest() error {
 		row.State = service.Active
 		r.thawAll(c)
 		for r.rng.IntN(3) > 0 && slices.ContainsFunc(row.holds, func(h *engine.Hold) bool { return h.State == engine.HoldOpen }) {
-			r.decideHold(c, true)
+			r.decideHold(c, !c.empties || r.rng.IntN(2) == 0)
+		}
+		if c.silent { // runs that were cancelled or failed left something out
+			r.fill(c, &service.Selection{})
 		}
 		for _, o := range c.systems {
 			if p := row.cursors[cursorKey{o.id, o.object}]; p == nil || p.Phase == connector.Snapshot {
@@ -348,7 +368,7 @@ func (r *Run) rest() error {
 		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
-	still, before := time.Duration(0), ""
+	still, before, proving := time.Duration(0), "", false
 	for waited := time.Duration(0); waited < longest; waited += step {
 		r.gate.until(time.Now().Add(step), nil)
 		for _, c := range r.customers {
@@ -362,9 +382,13 @@ func (r *Run) rest() error {
 			still, before = 0, state
 			continue
 		}
-		if still += step; still >= quiet {
-			return r.check()
+		if still += step; still < quiet && (!proving || still < quiet/3) {
+			continue
 		}
+		if err := r.check(); err != nil || !r.toProve() {
+			return err
+		}
+		still, before, proving = 0, "", true // what is sent for a proof is sent soon
 	}
 	state, _ := r.figures()
 	for _, c := range r.customers {
@@ -402,7 +426,7 @@ func (r *Run) figures() (state string, busy bool) {
 		for _, d := range row.deliveries {
 			busy = busy || d.waits != engine.WaitsHold // what waits for a person may wait
 		}
-		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime
+		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || c.proves && row.proof != nil && row.proof.Running()
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
 		for _, o := range c.systems {
 			fmt.Fprintf(&b, ", %d writes to %s", o.user.Writes(), o.id)
@@ -475,6 +499,7 @@ func (r *Run) edit(c *customer) {
 		}
 		delete(c.names, o.name+" "+string(key))
 		c.touched[skuOf(all[key])] = time.Now()
+		c.left(o, key)
 		o.user.Delete(key)
 		synctest.Wait()
 	case 1:
@@ -525,6 +550,8 @@ func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields)
 		c.touched[sku] = time.Now()
 	}
 	o.user.Put(key, fields)
+	o.stamped[key] = o.clock()
+	o.filled()
 	synctest.Wait() // who watches has heard of it before the next edit: always as many notifications
 	now := o.user.Get(key)
 	if name, ok := now["name"].(string); ok && fields["name"] != nil {
@@ -546,7 +573,7 @@ func (r *Run) accident() {
 			live = append(live, p)
 		}
 	}
-	switch g.IntN(17) {
+	switch g.IntN(20) {
 	case 0, 1, 2:
 		if len(live) > 0 {
 			p := pick(g, live...)
@@ -615,11 +642,15 @@ func (r *Run) accident() {
 		o.memory.Declare(info)
 		r.tell("%s has a column more: %v", o.name, o.wide)
 	case 12, 13:
-		r.decideHold(c, g.IntN(3) > 0 || c.apart || c.direction == "unidirectional")
+		r.decideHold(c, g.IntN(3) > 0 || c.apart)
 	case 14, 15:
 		r.freeze(c, false)
 	case 16:
 		r.freeze(c, true)
+	case 17, 18:
+		r.backfill(c)
+	case 19:
+		r.emptyOut(c)
 	}
 }
 
@@ -633,11 +664,14 @@ func (r *Run) decideHold(c *customer, yes bool) {
 		now := time.Now()
 		h.State, h.DecidedAt, h.DecidedBy, h.Version = engine.HoldReleased, &now, "somebody", h.Version+1
 		for _, held := range row.heldBy(h.ID) {
+			if yes {
+				c.agreed(h.System, held.Key)
+			}
 			if name, ok := held.Fields["name"].(string); ok {
 				c.asked[strings.ToUpper(name)] = true
 			}
 		}
-		if !yes && h.Kind != engine.HoldChanges { // of records that are new, a no leaves nothing that knows of them
+		if !yes && h.Kind != engine.HoldChanges && (c.direction != "unidirectional" || h.Kind == engine.HoldAbsent) { // of records that are new, a no leaves nothing that knows of them
 			h.State, h.Restore = engine.HoldRejected, true
 		}
 		row.tallies[cursorKey{h.System, h.Object}] = engine.Tally{Since: now}

@@ -65,6 +65,8 @@ type serviceRow struct {
 	deliveries map[deliveryKey]*deliveryRow
 	cursors    map[cursorKey]*cursorRow
 	runs       []*service.Run
+	proof      *proofRow
+	places     map[service.RunID][]byte // of those beside the stream
 	holds      []*engine.Hold
 	held       map[heldKey]*heldRow
 	tallies    map[cursorKey]engine.Tally
@@ -149,8 +151,8 @@ func (s *Store) AddService(t tenant.ID, id service.ID, doc *service.Document, no
 		entities: make(map[record.EntityID]*record.Entity), keys: make(map[linkKey]record.EntityID),
 		conflicts: make(map[uuid.UUID]*engine.Conflict), attempts: make(map[uuid.UUID]*attemptRow),
 		deliveries: make(map[deliveryKey]*deliveryRow), cursors: make(map[cursorKey]*cursorRow), lost: make(map[record.System]int),
-		looked: make(map[record.EntityID]bool),
-		held:   make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
+		looked: make(map[record.EntityID]bool), places: make(map[service.RunID][]byte),
+		held: make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
 	}
 	row.UpdatedAt = now
 	r.services[id] = row

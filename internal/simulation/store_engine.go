@@ -82,7 +82,7 @@ func (row *serviceRow) hits(seat *engine.Seat, keys []record.Key, matchKeys []st
 	for i, k := range keys {
 		if id, ok := row.keys[linkKey{seat.System, seat.Object, k}]; ok {
 			set[id] = true
-		} else if matchKeys[i] != "" {
+		} else if i < len(matchKeys) && matchKeys[i] != "" { // a caller that asks by link alone gives none
 			unknown = append(unknown, matchKeys[i])
 		}
 	}
@@ -595,6 +595,12 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	if m := in.Move; m != nil {
 		own.Done, own.Total = m.Done, m.Total
 	}
+	if b := in.Beside; b != nil {
+		own.Done, own.Total = b.Done, b.Total
+		if err := t.SavePlace(ctx, b.Run, b.Place); err != nil {
+			return err
+		}
+	}
 	if err := t.count(ctx, row, in.Run, map[record.System]service.Counts{seat.System: own}); err != nil {
 		return err
 	}
@@ -930,7 +936,7 @@ func (t *Tx) NextRun(ctx context.Context, s service.ID) (out service.Run, found 
 	}
 	return out, found, t.read(s, func(row *serviceRow) error {
 		for _, r := range row.runs {
-			if r.State == service.RunQueued || r.State == service.RunRunning {
+			if (r.State == service.RunQueued || r.State == service.RunRunning) && !r.Kind.Beside() {
 				out, found = *r, true
 				out.Counts = maps.Clone(r.Counts)
 				return nil

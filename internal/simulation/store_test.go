@@ -337,6 +337,27 @@ func (w *twins) questions(seat *engine.Seat) {
 		keys, err := tx.LinkKeys(ctx, w.service, seat, w.now.Add(-5*time.Second), "P2", 4)
 		return fmt.Sprint(keys), err
 	})
+	w.both("owed by", func(tx engine.Tx, _ bool) (any, error) {
+		due, later, err := tx.OwedBy(ctx, w.service, w.now.Add(-time.Second), time.Time{})
+		return fmt.Sprint(due > 0, later > 0), err
+	})
+	w.both("compared", func(tx engine.Tx, _ bool) (any, error) {
+		p := tx.(engine.ProofTx)
+		all, err := p.NextCompared(ctx, w.service, seat.Collection.Name, record.EntityID{}, 4)
+		if err != nil {
+			return nil, err
+		}
+		some, err := p.CompareKeys(ctx, w.service, seat, []record.Key{"P1", "P3", "none"})
+		if err != nil {
+			return nil, err
+		}
+		n, err := p.CountSeat(ctx, w.service, seat)
+		if err != nil {
+			return nil, err
+		}
+		m, err := p.CountEntities(ctx, w.service)
+		return fmt.Sprint(n, m, compared(all), compared(some)), err
+	})
 	w.both("dead letters", func(tx engine.Tx, _ bool) (any, error) { return tx.HasDeadLetters(ctx, w.service) })
 	guard := w.guard
 	guard.Fence += w.rng.Int64N(2)
@@ -344,6 +365,10 @@ func (w *twins) questions(seat *engine.Seat) {
 	w.both("guard", func(tx engine.Tx, _ bool) (any, error) {
 		return nil, tx.Guard(ctx, guard)
 	})
+}
+
+func compared(c engine.Compared) string {
+	return fmt.Sprint(canonical(c.Entities), c.Owed, c.DeadOut, c.DeadIn, c.Held)
 }
 
 // compare looks at everything.
