@@ -94,6 +94,27 @@ func (e ConnectionState) Valid() bool {
 	}
 }
 
+// Defines values for ConnectionSubscriptionState.
+const (
+	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
+	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
+	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
+)
+
+// Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
+func (e ConnectionSubscriptionState) Valid() bool {
+	switch e {
+	case ConnectionSubscriptionStateActive:
+		return true
+	case ConnectionSubscriptionStateAsking:
+		return true
+	case ConnectionSubscriptionStateFailing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConnectorClass.
 const (
 	ConnectorClassPremium  ConnectorClass = "premium"
@@ -169,6 +190,24 @@ func (e DeadLetterOp) Valid() bool {
 	}
 }
 
+// Defines values for DeadLetterDiscardsDirection.
+const (
+	DeadLetterDiscardsDirectionIn  DeadLetterDiscardsDirection = "in"
+	DeadLetterDiscardsDirectionOut DeadLetterDiscardsDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterDiscardsDirection enum.
+func (e DeadLetterDiscardsDirection) Valid() bool {
+	switch e {
+	case DeadLetterDiscardsDirectionIn:
+		return true
+	case DeadLetterDiscardsDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterGroupDirection.
 const (
 	DeadLetterGroupDirectionIn  DeadLetterGroupDirection = "in"
@@ -181,6 +220,24 @@ func (e DeadLetterGroupDirection) Valid() bool {
 	case DeadLetterGroupDirectionIn:
 		return true
 	case DeadLetterGroupDirectionOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeadLetterSelectionDirection.
+const (
+	DeadLetterSelectionDirectionIn  DeadLetterSelectionDirection = "in"
+	DeadLetterSelectionDirectionOut DeadLetterSelectionDirection = "out"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterSelectionDirection enum.
+func (e DeadLetterSelectionDirection) Valid() bool {
+	switch e {
+	case DeadLetterSelectionDirectionIn:
+		return true
+	case DeadLetterSelectionDirectionOut:
 		return true
 	default:
 		return false
@@ -1060,6 +1117,33 @@ func (e RecordSyncOutcome) Valid() bool {
 	case RecordSyncOutcomePending:
 		return true
 	case RecordSyncOutcomeSynced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RecordWaitingReason.
+const (
+	RecordWaitingReasonApproval  RecordWaitingReason = "approval"
+	RecordWaitingReasonFrozen    RecordWaitingReason = "frozen"
+	RecordWaitingReasonHold      RecordWaitingReason = "hold"
+	RecordWaitingReasonQuiet     RecordWaitingReason = "quiet"
+	RecordWaitingReasonReference RecordWaitingReason = "reference"
+)
+
+// Valid indicates whether the value is a known member of the RecordWaitingReason enum.
+func (e RecordWaitingReason) Valid() bool {
+	switch e {
+	case RecordWaitingReasonApproval:
+		return true
+	case RecordWaitingReasonFrozen:
+		return true
+	case RecordWaitingReasonHold:
+		return true
+	case RecordWaitingReasonQuiet:
+		return true
+	case RecordWaitingReasonReference:
 		return true
 	default:
 		return false
@@ -2179,6 +2263,33 @@ type Conflict struct {
 	Winner      nullable.Nullable[string] `json:"winner"`
 }
 
+// ConflictAlert defines model for ConflictAlert.
+type ConflictAlert struct {
+	At time.Time `json:"at"`
+
+	// Conflicts How many there were within the time.
+	Conflicts int64 `json:"conflicts"`
+
+	// Count How many are an alert.
+	Count int `json:"count"`
+
+	// Field The entity's field; null for any.
+	Field         nullable.Nullable[string] `json:"field"`
+	ID            string                    `json:"id"`
+	Service       string                    `json:"service"`
+	ServiceName   string                    `json:"serviceName"`
+	WithinSeconds int64                     `json:"withinSeconds"`
+}
+
+// ConflictAlertList defines model for ConflictAlertList.
+type ConflictAlertList struct {
+	Data    []ConflictAlert `json:"data"`
+	HasMore bool            `json:"hasMore"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // ConflictDay defines model for ConflictDay.
 type ConflictDay struct {
 	ByPerson int64 `json:"byPerson"`
@@ -2314,9 +2425,12 @@ type Connection struct {
 	Service nullable.Nullable[string] `json:"service"`
 
 	// Settings Those that are not secret. ${NAME} stands for a secret.
-	Settings  map[string]string `json:"settings"`
-	State     ConnectionState   `json:"state"`
-	UpdatedAt time.Time         `json:"updatedAt"`
+	Settings map[string]string `json:"settings"`
+	State    ConnectionState   `json:"state"`
+
+	// Subscription Our request to the vendor to tell of changes; only for a single connection. Null where nobody listens.
+	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription,omitempty"`
+	UpdatedAt    time.Time                                 `json:"updatedAt"`
 
 	// UsedBy Names of the services that use it; only for a single connection.
 	UsedBy  *[]string `json:"usedBy,omitempty"`
@@ -2423,6 +2537,30 @@ type ConnectionSpell struct {
 
 // ConnectionState defines model for ConnectionState.
 type ConnectionState string
+
+// ConnectionSubscription defines model for ConnectionSubscription.
+type ConnectionSubscription struct {
+	// Callback Where the vendor sends its messages.
+	Callback string `json:"callback"`
+
+	// Reason Why asking last failed, for people; empty when it did not.
+	Reason string `json:"reason"`
+
+	// RenewAt When the vendor is asked again: in time before the end, or some minutes after asking failed.
+	RenewAt nullable.Nullable[time.Time] `json:"renewAt"`
+
+	// Since Since when the vendor tells; null until it first agreed.
+	Since nullable.Nullable[time.Time] `json:"since"`
+
+	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+	State ConnectionSubscriptionState `json:"state"`
+
+	// Until When it ends unless it is renewed; null is never.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+type ConnectionSubscriptionState string
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {
@@ -2745,6 +2883,39 @@ type DeadLetterDirection string
 // DeadLetterOp defines model for DeadLetter.Op.
 type DeadLetterOp string
 
+// DeadLetterDiscards defines model for DeadLetterDiscards.
+type DeadLetterDiscards struct {
+	Code      *string                      `json:"code,omitempty"`
+	Direction *DeadLetterDiscardsDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool  `json:"dryRun,omitempty"`
+	Reason string `json:"reason"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterDiscardsDirection defines model for DeadLetterDiscards.Direction.
+type DeadLetterDiscardsDirection string
+
+// DeadLetterFlaw defines model for DeadLetterFlaw.
+type DeadLetterFlaw struct {
+	// Field As its system calls it, as in the payload.
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Rule    string `json:"rule"`
+}
+
+// DeadLetterFlawList defines model for DeadLetterFlawList.
+type DeadLetterFlawList struct {
+	Data []DeadLetterFlaw `json:"data"`
+
+	// NextCursor For the `cursor` of the next page; null at the end.
+	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
+}
+
 // DeadLetterGroup defines model for DeadLetterGroup.
 type DeadLetterGroup struct {
 	Code      string                   `json:"code"`
@@ -2787,8 +2958,36 @@ type DeadLetterPatch struct {
 	Fields json.RawMessage `json:"fields"`
 }
 
+// DeadLetterSelection defines model for DeadLetterSelection.
+type DeadLetterSelection struct {
+	Code      *string                       `json:"code,omitempty"`
+	Direction *DeadLetterSelectionDirection `json:"direction,omitempty"`
+
+	// DryRun Count them only.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Service Id or name.
+	Service *string `json:"service,omitempty"`
+	System  *string `json:"system,omitempty"`
+}
+
+// DeadLetterSelectionDirection defines model for DeadLetterSelection.Direction.
+type DeadLetterSelectionDirection string
+
 // DeadLetterState defines model for DeadLetterState.
 type DeadLetterState string
+
+// DeadLettersDecided defines model for DeadLettersDecided.
+type DeadLettersDecided struct {
+	// Done How many were decided; 0 for a dry run.
+	Done int `json:"done"`
+
+	// Remaining How many are left: repeat the request.
+	Remaining int64 `json:"remaining"`
+
+	// Selected How many the selection had when the request came.
+	Selected int64 `json:"selected"`
+}
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -4341,6 +4540,25 @@ type RecordSyncRequest struct {
 	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
 }
 
+// RecordWaiting Why the record is not on its way to the system, where it waits for more than its turn.
+type RecordWaiting struct {
+	// Hold The hold that it waits for.
+	Hold nullable.Nullable[string] `json:"hold"`
+
+	// Reason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+	Reason RecordWaitingReason `json:"reason"`
+
+	// Record The record that is waited for.
+	Record nullable.Nullable[string] `json:"record"`
+	Text   string                    `json:"text"`
+
+	// Until When it is looked at again at the latest.
+	Until nullable.Nullable[time.Time] `json:"until"`
+}
+
+// RecordWaitingReason hold: a change of the record in that system waits for a person; quiet: people may still be typing; reference: a record that it refers to is not there yet; approval: a business rule left it to people; frozen: a person froze it. More may appear.
+type RecordWaitingReason string
+
 // Redriven defines model for Redriven.
 type Redriven struct {
 	Redriven int `json:"redriven"`
@@ -5194,6 +5412,9 @@ type SystemRecordStatus struct {
 
 	// Status absent: the system holds no copy and is owed none.
 	Status SystemRecordStatusStatus `json:"status"`
+
+	// Waiting Why the record is not on its way to the system, where it waits for more than its turn.
+	Waiting *RecordWaiting `json:"waiting,omitempty"`
 }
 
 // SystemRecordStatusStatus absent: the system holds no copy and is owed none.
@@ -5809,6 +6030,18 @@ type UpdateBudgetParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListConflictAlertsParams defines parameters for ListConflictAlerts.
+type ListConflictAlertsParams struct {
+	// Limit At most so many.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before, with the same filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// FilterService The id or name of a service.
+	FilterService *FilterService `form:"filter[service],omitempty" json:"filter[service],omitempty"`
+}
+
 // GetConflictStatisticsParams defines parameters for GetConflictStatistics.
 type GetConflictStatisticsParams struct {
 	// FilterService The id or name of a service.
@@ -5991,6 +6224,18 @@ type RedriveDeadLetterParams struct {
 
 // RedriveAlikeParams defines parameters for RedriveAlike.
 type RedriveAlikeParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// DiscardDeadLettersParams defines parameters for DiscardDeadLetters.
+type DiscardDeadLettersParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// RedriveDeadLettersParams defines parameters for RedriveDeadLetters.
+type RedriveDeadLettersParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6860,8 +7105,17 @@ type TryConnectorJSONRequestBody = ConnectorTrialRequest
 // EditDeadLetterApplicationMergePatchPlusJSONRequestBody defines body for EditDeadLetter for application/merge-patch+json ContentType.
 type EditDeadLetterApplicationMergePatchPlusJSONRequestBody = DeadLetterPatch
 
+// CheckDeadLetterJSONRequestBody defines body for CheckDeadLetter for application/json ContentType.
+type CheckDeadLetterJSONRequestBody = DeadLetterPatch
+
 // DiscardDeadLetterJSONRequestBody defines body for DiscardDeadLetter for application/json ContentType.
 type DiscardDeadLetterJSONRequestBody = Discard
+
+// DiscardDeadLettersJSONRequestBody defines body for DiscardDeadLetters for application/json ContentType.
+type DiscardDeadLettersJSONRequestBody = DeadLetterDiscards
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = DeadLetterSelection
 
 // FlagForReviewJSONRequestBody defines body for FlagForReview for application/json ContentType.
 type FlagForReviewJSONRequestBody = DiscrepancyFlag
@@ -7072,6 +7326,9 @@ type ServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(w http.ResponseWriter, r *http.Request, budget InBudget, params UpdateBudgetParams)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams)
@@ -7174,6 +7431,9 @@ type ServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params EditDeadLetterParams)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams)
@@ -7183,6 +7443,12 @@ type ServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(w http.ResponseWriter, r *http.Request, params ListDiscrepanciesParams)
@@ -7690,6 +7956,12 @@ func (_ Unimplemented) UpdateBudget(w http.ResponseWriter, r *http.Request, budg
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListConflictAlerts Conflict alerts, newest first
+// (GET /v1/conflict-alerts)
+func (_ Unimplemented) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 // (GET /v1/conflict-statistics)
 func (_ Unimplemented) GetConflictStatistics(w http.ResponseWriter, r *http.Request, params GetConflictStatisticsParams) {
@@ -7894,6 +8166,12 @@ func (_ Unimplemented) EditDeadLetter(w http.ResponseWriter, r *http.Request, de
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CheckDeadLetter Try corrections without keeping them
+// (POST /v1/dead-letters/{deadLetter}:check)
+func (_ Unimplemented) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DiscardDeadLetter Give a change up
 // (POST /v1/dead-letters/{deadLetter}:discard)
 func (_ Unimplemented) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
@@ -7909,6 +8187,18 @@ func (_ Unimplemented) RedriveDeadLetter(w http.ResponseWriter, r *http.Request,
 // RedriveAlike Try all open dead letters of the same cause again
 // (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 func (_ Unimplemented) RedriveAlike(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params RedriveAlikeParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiscardDeadLetters Give many changes up
+// (POST /v1/dead-letters:discard)
+func (_ Unimplemented) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedriveDeadLetters Try many dead letters again
+// (POST /v1/dead-letters:redrive)
+func (_ Unimplemented) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9318,6 +9608,65 @@ func (siw *ServerInterfaceWrapper) UpdateBudget(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateBudget(w, r, budget, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConflictAlerts operation middleware
+func (siw *ServerInterfaceWrapper) ListConflictAlerts(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConflictAlertsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[service]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[service]", r.URL.Query(), &params.FilterService, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[service]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[service]", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConflictAlerts(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10815,6 +11164,32 @@ func (siw *ServerInterfaceWrapper) EditDeadLetter(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// CheckDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) CheckDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "deadLetter" -------------
+	var deadLetter InDeadLetter
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deadLetter", chi.URLParam(r, "deadLetter"), &deadLetter, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deadLetter", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckDeadLetter(w, r, deadLetter)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DiscardDeadLetter operation middleware
 func (siw *ServerInterfaceWrapper) DiscardDeadLetter(w http.ResponseWriter, r *http.Request) {
 
@@ -10956,6 +11331,88 @@ func (siw *ServerInterfaceWrapper) RedriveAlike(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RedriveAlike(w, r, deadLetter, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiscardDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) DiscardDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiscardDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiscardDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedriveDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) RedriveDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedriveDeadLettersParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedriveDeadLetters(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18009,6 +18466,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/services/{service}/conflicts:replay", wrapper.ReplayConflicts)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/conflict-alerts", wrapper.ListConflictAlerts)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/rule-actions", wrapper.ListRuleActions)
 	})
 	r.Group(func(r chi.Router) {
@@ -18060,10 +18520,19 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/dead-letter-groups", wrapper.ListDeadLetterGroups)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:redrive", wrapper.RedriveDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters:discard", wrapper.DiscardDeadLetters)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.GetDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Patch(options.BaseURL+"/v1/dead-letters/{deadLetter}", wrapper.EditDeadLetter)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:check", wrapper.CheckDeadLetter)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/dead-letters/{deadLetter}:redrive", wrapper.RedriveDeadLetter)
@@ -19000,6 +19469,49 @@ type UpdateBudgetdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateBudgetdefaultApplicationProblemPlusJSONResponse) VisitUpdateBudgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsRequestObject struct {
+	Params ListConflictAlertsParams
+}
+
+type ListConflictAlertsResponseObject interface {
+	VisitListConflictAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListConflictAlerts200JSONResponse ConflictAlertList
+
+func (response ListConflictAlerts200JSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConflictAlertsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListConflictAlertsdefaultApplicationProblemPlusJSONResponse) VisitListConflictAlertsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20553,6 +21065,50 @@ func (response EditDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitEdi
 	return err
 }
 
+type CheckDeadLetterRequestObject struct {
+	DeadLetter InDeadLetter `json:"deadLetter"`
+	Body       *CheckDeadLetterJSONRequestBody
+}
+
+type CheckDeadLetterResponseObject interface {
+	VisitCheckDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type CheckDeadLetter200JSONResponse DeadLetterFlawList
+
+func (response CheckDeadLetter200JSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CheckDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitCheckDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DiscardDeadLetterRequestObject struct {
 	DeadLetter InDeadLetter `json:"deadLetter"`
 	Params     DiscardDeadLetterParams
@@ -20672,6 +21228,94 @@ type RedriveAlikedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RedriveAlikedefaultApplicationProblemPlusJSONResponse) VisitRedriveAlikeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersRequestObject struct {
+	Params DiscardDeadLettersParams
+	Body   *DiscardDeadLettersJSONRequestBody
+}
+
+type DiscardDeadLettersResponseObject interface {
+	VisitDiscardDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type DiscardDeadLetters200JSONResponse DeadLettersDecided
+
+func (response DiscardDeadLetters200JSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DiscardDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitDiscardDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersRequestObject struct {
+	Params RedriveDeadLettersParams
+	Body   *RedriveDeadLettersJSONRequestBody
+}
+
+type RedriveDeadLettersResponseObject interface {
+	VisitRedriveDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type RedriveDeadLetters200JSONResponse DeadLettersDecided
+
+func (response RedriveDeadLetters200JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RedriveDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -27390,6 +28034,9 @@ type StrictServerInterface interface {
 	// UpdateBudget Change a budget
 	// (PATCH /v1/budgets/{budget})
 	UpdateBudget(ctx context.Context, request UpdateBudgetRequestObject) (UpdateBudgetResponseObject, error)
+	// ListConflictAlerts Conflict alerts, newest first
+	// (GET /v1/conflict-alerts)
+	ListConflictAlerts(ctx context.Context, request ListConflictAlertsRequestObject) (ListConflictAlertsResponseObject, error)
 	// GetConflictStatistics How often systems disagree, about what, and whether decisions hold
 	// (GET /v1/conflict-statistics)
 	GetConflictStatistics(ctx context.Context, request GetConflictStatisticsRequestObject) (GetConflictStatisticsResponseObject, error)
@@ -27492,6 +28139,9 @@ type StrictServerInterface interface {
 	// EditDeadLetter Correct a record in quarantine
 	// (PATCH /v1/dead-letters/{deadLetter})
 	EditDeadLetter(ctx context.Context, request EditDeadLetterRequestObject) (EditDeadLetterResponseObject, error)
+	// CheckDeadLetter Try corrections without keeping them
+	// (POST /v1/dead-letters/{deadLetter}:check)
+	CheckDeadLetter(ctx context.Context, request CheckDeadLetterRequestObject) (CheckDeadLetterResponseObject, error)
 	// DiscardDeadLetter Give a change up
 	// (POST /v1/dead-letters/{deadLetter}:discard)
 	DiscardDeadLetter(ctx context.Context, request DiscardDeadLetterRequestObject) (DiscardDeadLetterResponseObject, error)
@@ -27501,6 +28151,12 @@ type StrictServerInterface interface {
 	// RedriveAlike Try all open dead letters of the same cause again
 	// (POST /v1/dead-letters/{deadLetter}:redriveAlike)
 	RedriveAlike(ctx context.Context, request RedriveAlikeRequestObject) (RedriveAlikeResponseObject, error)
+	// DiscardDeadLetters Give many changes up
+	// (POST /v1/dead-letters:discard)
+	DiscardDeadLetters(ctx context.Context, request DiscardDeadLettersRequestObject) (DiscardDeadLettersResponseObject, error)
+	// RedriveDeadLetters Try many dead letters again
+	// (POST /v1/dead-letters:redrive)
+	RedriveDeadLetters(ctx context.Context, request RedriveDeadLettersRequestObject) (RedriveDeadLettersResponseObject, error)
 	// ListDiscrepancies What did not add up
 	// (GET /v1/discrepancies)
 	ListDiscrepancies(ctx context.Context, request ListDiscrepanciesRequestObject) (ListDiscrepanciesResponseObject, error)
@@ -28315,6 +28971,32 @@ func (sh *strictHandler) UpdateBudget(w http.ResponseWriter, r *http.Request, bu
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateBudgetResponseObject); ok {
 		if err := validResponse.VisitUpdateBudgetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConflictAlerts operation middleware
+func (sh *strictHandler) ListConflictAlerts(w http.ResponseWriter, r *http.Request, params ListConflictAlertsParams) {
+	var request ListConflictAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConflictAlerts(ctx, request.(ListConflictAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConflictAlerts")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConflictAlertsResponseObject); ok {
+		if err := validResponse.VisitListConflictAlertsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -29285,6 +29967,39 @@ func (sh *strictHandler) EditDeadLetter(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// CheckDeadLetter operation middleware
+func (sh *strictHandler) CheckDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter) {
+	var request CheckDeadLetterRequestObject
+
+	request.DeadLetter = deadLetter
+
+	var body CheckDeadLetterJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckDeadLetter(ctx, request.(CheckDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckDeadLetterResponseObject); ok {
+		if err := validResponse.VisitCheckDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DiscardDeadLetter operation middleware
 func (sh *strictHandler) DiscardDeadLetter(w http.ResponseWriter, r *http.Request, deadLetter InDeadLetter, params DiscardDeadLetterParams) {
 	var request DiscardDeadLetterRequestObject
@@ -29366,6 +30081,72 @@ func (sh *strictHandler) RedriveAlike(w http.ResponseWriter, r *http.Request, de
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RedriveAlikeResponseObject); ok {
 		if err := validResponse.VisitRedriveAlikeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiscardDeadLetters operation middleware
+func (sh *strictHandler) DiscardDeadLetters(w http.ResponseWriter, r *http.Request, params DiscardDeadLettersParams) {
+	var request DiscardDeadLettersRequestObject
+
+	request.Params = params
+
+	var body DiscardDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiscardDeadLetters(ctx, request.(DiscardDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiscardDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiscardDeadLettersResponseObject); ok {
+		if err := validResponse.VisitDiscardDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedriveDeadLetters operation middleware
+func (sh *strictHandler) RedriveDeadLetters(w http.ResponseWriter, r *http.Request, params RedriveDeadLettersParams) {
+	var request RedriveDeadLettersRequestObject
+
+	request.Params = params
+
+	var body RedriveDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedriveDeadLetters(ctx, request.(RedriveDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedriveDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedriveDeadLettersResponseObject); ok {
+		if err := validResponse.VisitRedriveDeadLettersResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -33535,947 +34316,971 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1tk9w2ki76VxB1J8K751S3q1uSPe7+cI4s22udkSWtJI/jrq1joUhUFdwsgCbALtUo9N9vIBMAQRLg",
-	"S3XbM4q7+2HH6iIJIJFI5OuTHxaZ3JdSMKHV4urDYsdozir4z2/f0K3535yprOKl5lIsrhZvdozcskpx",
-	"KZZkIyvydHP2A9XZjlCRm388l4LhX84Xy0XFfq95xfLFla5qtlyobMf21HxWH0u2uFooXXGxXXz8uFw8",
-	"kxnFUbqD/rRjFSN6x4hgB6J3XGwJV/O+/3G5KGlF90zb9T2pKyWr+ArfCfZe4wPviNzA0CXdMrJmG1mx",
-	"JTlwvYO/KrpnZMML81UzIW4+8XvNquNiuRB0b+aQ4Ujh7Pb0/TMmtnq3uLpcrVbLCDm+g4++qsVrTTWL",
-	"zVMqRrggVBztHBUjyjwMM2Hvy0LmbHG1oYVi8ZnhxH+Gl962Jsg12wOZ/lKxzeJq8f983jDK5/iY+txP",
-	"7qNfAK0qegzm/5pVtzxjcTLznMiKmLmYBVCi8OEUHd1s8am3AwSN0fNpzval1Exkx7+xY39Cj8kNA0Ie",
-	"ZV2RbCd5xoDD9Y4rYhiNKb0kqja8rgglFRW53JMff3z6zTl5zYQmdEu5QN7gegn8Yd8jO6qIkESxTIqc",
-	"sM2GZRqOzJZp1XASFerAKk8API4NBYI1nJlFDB2AkCKPHi0Xey7cvy/G6fMCyEKLE+n0zyPIHQiwAbEV",
-	"Z1UjDYneUU0O1KyS5kvDu+/+xztY+2FHNbtlFeEw94qdk5+43slaE65hNbgQ8/vDy78uYaUPLy7JYceE",
-	"eYQbamiS1VUFhBNHspcVSy/cit2ZMtauMb27p6z1+r5WMjxzc7MkduixCCZ9lDXZ0Vt2TR6sHobTUpoX",
-	"hZvY0HyaO2z6pF5rGrlM3v2Pd1dEiuKI8wByIYUEI0emkXTS/P3AFTthUkzU+8XVz4v/sXgbZWrxOP+t",
-	"VnrPhI7vNvW/f6YIz/0USqp3zQSap+ZynHhc8qjANYPfsOPgqPjq3BG/rvMtSyx3Db8NDYpPzB70iRSb",
-	"gmeJYTP769DA7plThhYsi+tOdnD7OwzvLt30NNzXTpxISq3K3M+fKWJeNxOhgtCCU2VuFK6HpwRK1NwZ",
-	"1WWaLOa34R2Bt08b9AloX/GBczY4Irw6e9SK5TzFfvDb4FLx7dMGfS41GxrY3AhsfHT4zNwZfMNo/oxp",
-	"zRJMlzOakwIeGJpB3nxm9gy4yipWUpElpFzePDA4heA7s+dQlwXPaGobSsqHV+9fnzvw97LI42PuZJEP",
-	"jWl+nz3cU3HLNU2LOu5/Hxq6eeqUCci0QYM/jgwN788d9xkXiUELLgZHNL/PHu4Htl+nTtQefhsaEp+Y",
-	"PegrYwxkvOADG1y1nhmaRPvJkyZT5elJVMjcoBpzrcAqsta4OirN9gPTqvITpnPL1QBV8NfPFBG1oX1y",
-	"cPuVEcuR741WeXnx8MuHf33wxcMvwXrCPza2ExeabVnlJlgX7PGAEkKz0Q1rvjCbOnWKMPXIkPPHeg2/",
-	"PtlRsU2cSHyfZPDI0PAq/NTsebCsSmm5Cn4z3ED3rHFaPHn1w69vXvzt2+ep+eAn589kwMlj3TVTNE/7",
-	"6KnjvyxoggvKgg6ygQo+MHtwOOyJtcNvuHQu0KvhyZHLrN6HlmhnTvjdudN5wwRNmXoafhsiBD4xe9Cf",
-	"2Hon5c03rOC3rEppQfbXofEPnQ+dOJFvRV5KniIDs79OmIj/0ExXNt/HNPHHmuyl0kRJsqfimPJzFvB2",
-	"OELONrQu9OLq8tFysZHVnmqUvw8uF8tGXl+sVqOC+hW7ZaJmP0ihd6o/xe/lAeZG9vAA+uzKiikmNJHC",
-	"qDhZUecsvybO50PXKuTizmLwO4vo/XJxOT5fPF6RmT7NwWbEY6KWRLGSVlSznKyPJJP7PVXXhBZFOElw",
-	"Y9GieDfVQW6/HneNd33Ogw5G2Kan+OpF4KF2DvOPyGFM6a9lzhkM8I2VEOa/Mym0/U9aorLOpfj8N4X3",
-	"LXtP92UBIthJUTCbNc00TN+R8ecPoYFvLK/9Wb42m5fjvxbLhVz/xsxrVz83n2i8S6VUelsx9Xux+Ljs",
-	"fE3tZBl8zvyz871aablnVfjB/RG+9fZjSOWhuIOni6FaSI0j3RctajhiXBG3kF+EJcXVL4KQM/KB51ck",
-	"q/ZL8EhckWZ1y8BvAo+c5eslsWu5Ij+7L779GHzJrNh9CtbV/oqlT+szjiLmO4uREFbXFW+X5+8Sc8v8",
-	"n9cvnhtG/38f//BsSaiVOZePviB/41+fm0fV5/a9M38H7XOC314zBb76d5/fXniCu8CM4bZ3hCtQePHH",
-	"fhTu43LxAxV8w9RMxl1TxX6sCmMaal2qq88/N+Q6t0+cZ3L/OS05CDz3+YuAuT4saKV5VuDZuWFHw288",
-	"X7w1hFP1fk/NzbR4bB8ywkPWFWyJWYTmGjjmhf3bojnC5l8t5qR5ztGD/rKSJas0HFi8F+xLOK0JHOoW",
-	"c0UufhHIOGbAXwRM6Iq4+cxnjtDd5kaZyiD+XfU5MugIh/jnJ/IIiDtVSqFwu0Lv6TyOWVxdPFguMlkU",
-	"jRTSMrv5tWC3rDCyL2cZz1n+Nex+TskzecsKCnrmhrMiB7FPDb2PXg5uil9XX3x1ePDbPzabi2q1Wl2s",
-	"Hq7s/22NSCuZYPljcw1fri6/OLu4OLt88OZidbVaXa0u/gsWTGHCiyeyFvZa2lGBlh+aluY/hofBJ99Y",
-	"1nz9tx/PLuCvSha3keEvYPgVDq9AY7i4XAY3grodGdA++tw7K5jQsjqeqaPIzM88Z3iJ0PjSYeycFUyb",
-	"rbY3q2JMDJHKqrpXiwOt2E7WiuEdckuL2uzv5ce3y4XCMLhfvHlPmwt/e8RTVNPCvIPJCYury+XiwIVg",
-	"Vfe7k68Zz5OR0xX69A17RxInYp+2j30Oz8Bn277i6axP94atFleiLgrD/ub9xbPHPz5/8v3Z5eryy8Vy",
-	"kVXM6EOPB3bKPgJHo1bVMG9g5Cw7ukGZyPHr+M89ff+SVc7+uIA/vGI52wPNnNpj9cGrB8tFyaoMFru4",
-	"XC2WC2OkgY5QFlQbJfdMaVppVhlVwZ8m8HjRWmQ7ktF9SfkWTbacsb1huYeNJH+Gj8nNBnxRt7Tg+XeV",
-	"3KfJAY/8KDQv8Jkvz1ZfnD1Yvbm8dM/MYB6/r0n2ydm5+WDbhz6fBZr/WlyeP1q1dmpRq3zx0ctAt1dW",
-	"2RPDG+58lVeLNR+Rh+h1cp/3u/Wi1nTLiETbV+94hecWj3Je0Y0Oz+zFcnGouNZMfA1GZEvIrB69WX3V",
-	"7NV6Es9aPb4l9j9O38RmZ1Kb2MQ3CFU+/n24k0xohzSmM4SVAnhpnHMB7Dx8Aea88tcmNyfJxZDKCnb+",
-	"4vIj/m34/sSnzb8rpYcEDjBeXvw+vGugvPnrrqCRbwZX3Z4pRbfM+XrMVFwWAg3coVYjM5OVeY1mkSwN",
-	"E5WKVYYPS3osJM2D5S/2Ncbbb2o/oY8BfweXueX8GkQPaGf3evH62y+v+C0T4a2ptKzYppLgptAV6KIX",
-	"4U043bBqGC/B70E0DWRXJ/Y1Q3gpxbeC5W8kkrGlwFnBA8obrvtydfnw7GJ1dnH5ZtXSNICzm0soZHVg",
-	"byP8mTB7cLY6X100LGtlpmNJNbI/N1zAc80HjcGvFBfbp2Jx9fPb5QLSOHoi0LJIGNdYVJmYovdN0xCV",
-	"LGr73Zks55U5PG8XD1YhW/1e8+xmLeWNalSxr746/+orY/XjG1z8etHmxIoD4zvNbbUKVTejNAeW1tPn",
-	"fz+DfV2tLlq3wHR+DbgvxbDNI8iwYaB0jmgN2DPwqwQMmBJPY+YHboFjS7iwlouC3zDBlFpcrc6/ulgu",
-	"9K5iCiKmV6vzvz4yVN3IWuTjsrYuRyyZWmcSs23UzSIm26zCX/Bb5oxcDG0Mju7W9iF+B8/hcdX4ALPK",
-	"8NmFucPvaUp/Oz9hVrv2rMBDcLX48q+Lj8DvmayY27mT74Cs2p9ZTuveAntWbdECqqtbfiurKVQ85T7w",
-	"hyVxukrKq47eE56x1xmo9HMOWk41tV7K+Ikz06TgSLgAr+uGC6524R0ABwMsDDQgBnhijtMxXNQzrqJm",
-	"4ffyQDa0Ar+zPTzkwCqj7OOsl+iddksDcrkUihlEupPU2YGkQeqBjNgV+bTLD+x6swkCjJVFS6uq1wXP",
-	"zju+l0E/yarlJzETIjAEmItwtWk4SN6NcP/aVMGowpOU8EFoqWnhqHXCFQWbmzg9Rp4DBwRJJTM0KJ+S",
-	"qVD/oGVZyVvM6m1bTg9Ot5z+o6IZI9/LsjRK4XKRFVJ1NnTV1skMEWo98kzPNbE6W110HwGzo2Xfrs5X",
-	"Cfu2bpnEiy9SD264oAX/R3d6bQptCrp1sRIwqX6r9+AQZu/NW38xXzcC7y9fmAmRNSvkASxcq7jaOhEj",
-	"Fv/tL1+Yp//9fGFuBjhuo8Z0wYXzsvVN/OTKsh2FW8Heh+x9WVBhNc6fww8E4V4OnhHv/bRsXuHpMGt7",
-	"1Kz6YmkOqCxZBR9VhGryF3zGL63gYpIkqcFgM6YbGLkLcy5/bT69AOcQl3nDHuZPUnHt/ATOQDNvnrXe",
-	"7K7GqZuvjyILpg+Tdm4L0EVhkhfB2B8WTOQhl7Q5FFxZrRnCfZNmac337L+kMJP58c0T0DaoZk8ophnZ",
-	"PSlZ5cRUW9wwrYvwmsM/YHzQ/qWjZ6PomsI7fqRHkwWbk1kJ2eZOwr05RZ5L/YPM+YazPFYhFiT+m9GC",
-	"LP+TR3wBvCKrlwUVf3cEmhWeqHmhjXVoL7C8iecaSeRdkV+erXrMVdpkFprnL4QV8J19W2KmAIa+iuI7",
-	"RnVdGcFhh9v4P/xs1Jy9zFlhGMy6Vxsx4B2umlHzZzhbdkx7+L+TFaHE/B7Gyl7aF8kbfLHFsDZrwE5n",
-	"Ml/FqJ7gMTscXKHutdf1Onhs3n0aUBq8t/YfPvsCBWtBsxsutvhbXFRcDouKi56ouBgXFXdhCJx4ih8a",
-	"gdMXQRFWeEmPUAfEaLazOW5YeENtMgbR9Aa0RM8mrCIxkaYrbgTUPP5obXCCMXyikwoe7tspLyu5LjB3",
-	"K8EmJT7xP9POVhcatwv7VWlagGOVaQphhNdyz9YyP1pS5WEWmM9KIHtGxWHHC3ZOXjGam4li8RwVOalY",
-	"yVC+VfYrmG2jNAXP1gIisfhJCMU6W8lmlDxFe3bE6Wpuj1otrh5eXDZb98RO2s+vCYt/DoFiVlWyajIE",
-	"2mSYvKluJyL7CaL9wIQmh0qK7Tl5uFq1KgkzKoTUZM2gVO2aPFxdECGB5FwR9DISLswPD9ApXBTywODJ",
-	"h2FJFqZJQnnxLwLS9biyrGSefbQkDy8emP/3iOyZ3sl8SRT/B1Sx7FnOKaR9mCe/wj02t7GrHsai5Y2s",
-	"1jw3bIiFX1x7rlBcZEZh/EW4ortr8vDy0mqVZQ2MCxRYkndI9HdE0aMiB1uDd/nXphibK2Kdk+aHr4iW",
-	"mHLmiKauyaPVilACko3IzS9C1hX89QFR0izPzBeLABnJWclETqQguWTWs46FmZCVENywr5iujmePN9Fy",
-	"jJ+43sF0DFM/Wj1YEmoeJDuXdIbVoIpoSXR1xBNwPpz2gMdYbuZ6n19sQpP0yzeXF20LBiLYbbvVP/QQ",
-	"DOyKbzDOmdes9+Bl8yD7vTZS7gHQqQDHxbJJxIZ/1ELAjeIUu+l2roukgVu6n+gVuFCCqAc+DSNehPPb",
-	"UA7zWyxac93JAwyxNYyTCKRUhouVXRrFOCxa9pi6Z4n1MfApPowZ3Yvl4rAD571Rz60G+3COHJGbpLPK",
-	"/GhvASM6cwW3QL/qYAYfYbFb18NC1U3DPA/d9f7XwDvjvdLcWXr/HQ/573hIKh7yNuSY4xO05i4gA+Ob",
-	"Nj88aKuRoXM0wosXPkwwugN7c69AggVkFJn/rotWjs8coVXpzrw76q+jkKqzjLE88NBBhkhrKyyRQVwU",
-	"rEKVCHm7Fn7agQcENm35J504d7zmHqxm6u1zFSz3/wfny6zt1BPjKejOy+RbpHMjJK6TNpXxKmnVQM26",
-	"RuxGYZbkr96VuxxMtEuy7L1EJZsTc3G5Wq0+Wg6mmR7LjbQJXx8+ppj0yY5lNyxvcHRcFvQdsiMNM0B2",
-	"JKZgbAq6PStotWVnuqJCIY3VXbIyNlyYG5sW3TgCblc7jtDI/vlxt4CPEsyHq+mbtLYQ7s4aTGbEaPEK",
-	"rYVQvGWGI4A5WoESHBPSIdXiauU9/PDfPh/U/Dc4NdAzazXPlQtJrZYLY5jBf6AWaf3RzCic9gerE14+",
-	"NL/UZW5HMWSakPAIlpMPFPZCh3gX1tOc2JDsBD4Sua0gVv+htbxgph87Gv/c23I41diHs6wdMYPP0tKt",
-	"diINg52nBXFP5q477mbkhctG15m4vz6nuL/Bze7+SVvbKELmattR9UMYGW3gyuyVOYMBUqHsx4h4JjeG",
-	"FdBS6la+/lkBa6dDZbIACJBpmS8q242ktyqoeHyvmy2nOeqaHo0DB/QWL80sh0KYqaJCcxGUBJ56sUDQ",
-	"fOFjPI1S7e6XLGOlbt8vWKrVSnenCgznyZ7UcDsTYqBVyty/boLK3xm5VPGDHQZgcQPHiCgS4X1zHF7V",
-	"ohErpZQF5C+gIx/c2rKCGKG5aArN91h1bP/T7mdbp3Zn/LLZl5LWmD1g76EhnjwhxOaom9ob60S+txBb",
-	"p4767kqExIsDT5UNrJg/Lb48hyBIJIg9LvQbl4P1nKCzsc8GnTMNBb5NkbmRo637g70vecVUe+iHnQSy",
-	"wSvmK/PMjiozzKPNZeYYuSzmKRSCHV45L9mHZl2gSjz4CNk3TVSmfzmZpwKZBbcIKw3/S0AC8SJkkbjF",
-	"VsuFgr1tEfhDK7L+cbnAJIf2D2Z67extZ8/CCQllaSdTKJHO3Cl9CpyDjbSN5fdM1pkYzY9DftNeMZn2",
-	"Pxk1Z02VMTD4dgvGy4ZvMcRmjKc139ayRn2YHijXXGwf+yQdoyRHVGasjXGpVqAyu8wz/GejNSMgptWL",
-	"vQrt8v7Nf3v3xwpTsZ60BgySIa4uVoFrNlSu1eLqy4+jeV6orluxKQ/+G6m0KtzHx8RSjijGVCuiaOES",
-	"MrnfA4Ii1WRPb6D0EFNpIMj4LeBGogVWHB0/n0D+LwPyXz74YtIOPHgwawseju7B5YMv27vw8EFnFw60",
-	"Mhp+KzepycprCiEum+xDWRc5WTNijTBD2OaEnc88kDPyJcPLJOWQL6gxMvwnYd8eZ7b+pCmsxXS2Dw3y",
-	"gaHImb20e3X262MabXZDqIUvIrIiNwwwGHpfQL0iBuzQVLH+bMZZunRtqoN6dlf6u1w8NlfPE3sLdtXr",
-	"ggsfHoT8AMvlsmIE8qPsUQA03zY5sugnIVLKNaG5DaFZcKhrm6D2D1ZJjBYCeq1mZEOLQkEwnxYFqQXX",
-	"KkqQVi7ZRHDgb5t3Xpvrp4cR7LO/hr/zAzwE+Qp42YT4F188XPRRI3xy2If+Sux9EvnFrH58012hE37H",
-	"LcG+bedotZw22eLsEUJzdjjeZ/4NEkcKBqTkWLVEtWaV4YX/S/Pffl1EUShyhsV1Q999jBN0CvAMQnbo",
-	"BfVnjlj2c8sm1mRnEyWOhw3t8H6jIU6VCEGV690EQ6Aidj9kdEg4SYLdYr3ZwNx+dt9cwnuLt7EdvGHH",
-	"6A4WVOnvZJ0AZzO/ko3NFKloplmlnJRJLcu886NyNO18E+XInotasxOWlZCloG7Kmwn7GPuoymSJ3DBJ",
-	"FL02j8cE0G2T1TcqVWKM7Yp13I74mYU8Fxo1IQu16B7So5lX+lw4n1z7bKDfbSJV7AGLkMW7l/y2raUs",
-	"mLnI276m4QGeN092qQcTbX2rGTW+6LLgLA/cDVGhMIhABhYyOwQnIFhVy6icSMBvmth3hIjeSJv4NZsC",
-	"9R34uiLfA/MssUTMYKLQHsGZcfF1VoMwggW/bbAErwHp2ygUXocETYHk1RHdw7Grt0oh8YFxa95DNYdr",
-	"IhjLQd+Qgr3YgEo76qxeepYEYYD6aAp+zstkP2cU9IZMQa+BacN7Z0xsCqDuU81eiOIYOzYd9g+B7jwg",
-	"Y+sbTQCl2fk2lzYchkSPHhul6j3Lf0SrIIVb47KTe1uGWijejUZBjSmi+7Jg718fRaYmICIImBUTFc92",
-	"e9dzZNI7wGHeUBpZSXuOZcX2vN5PHgpSg2xO/oQXPnbpvly8P9vKM/PHM1dniPvwNFzEx8bfOI98VeMa",
-	"mkEFnxU6dRif3DX1hVaU9d5p5xxiZoNmkOtj7FTUOdePHUx5m0yohfWUFXRiNWj7HuD2hjXOo4Wz5mUV",
-	"AeOfalbCUMtAv3ibWsK3QlcRBZn6BITeDKhb9KBe0JDn43KW5e1ynucAZAU7vrha/KakOH9FDz9YT8ZH",
-	"50+NLIaX0T+XRlzKWn1v3+sUaLL3NGcZ39PimrB9qY+2d4m7oJghalRLDpKpI8Mq9nt/tIsluVySB+T8",
-	"/BxSHWStyZaWqqVHp81YVVvXzBjPmMFhq9wWLx0XNB/x2xOuBKjYoZkleZLt7kP1bNj301A/zXxfsVJW",
-	"kZWvK3mD+FZptQfiTkdSFjRjA5v/s9/9wNgxHOmIHMfqhArjitEcEqshOkoOO1mwiXy2Yw70JFxX8uBZ",
-	"Vp9rMSGTxnkrJvcNzb83M/u4XMBq+hR4LjFP/UCVS6RfkrySZWn+AwI/kJ0vb1ke04c7M8RRGoovm721",
-	"RIoxx9cso7ViM+/jxrUSwIherDo4og+WIyfffiY6L98FJeVZSjlK5vhWem6LdZ3/OsOpusQgavywV4yi",
-	"7zze06DSTZsiLQuPsezwakFpvSKrJXm0WpIvHxleuFitiAUeixsw9+QT8C4uXF6zlrY7YMjSxw187Lcr",
-	"IPLPq7Ov3n64WF48+vhvv/xy7v55+fHf/9dfYsTHT92D5LZMFWv41hOw6TU9Z4eZx2WaO7RFsYDn2kds",
-	"FKk3yZGdVba3Or3cl65r1eCC91yEf734lyVBZJXFzeMQfGD6vvqk1ZAB57wf18aGDvEI4HTvQCePaOzS",
-	"slR4asyBFubzI0t0BwHdV3tACcOD0RZ2mKFDhL3szB2v6BG9M+iaySS2UOR6wi3nSf42sZUvHCJQV1JY",
-	"qKD2ZnWY1GXC9gNe9hfUURwKwzX0zCB27VdQEWe9TXEHVhbtqvTT7mjocz7sYW9QNvphERc6/TDwAV9Q",
-	"P81j5IIzPX9RfEMWyzCPGMey623mN4cJ3T5+HOS1Pon9Micsrhcew+828/c8E+O2JzJn+beYhNNz6dqN",
-	"Ht+qlG40RjqYQAM73NHqqWKJEKvesSPGWei2YkbFxFTZMG3kQ8w69gmO/WBwySoF3VEw+mQ7dzgTFSHs",
-	"SVUXjNjPRE1UmygZ9YO6BoRkD2qE7d6IdoLNFrjySQLrI4D9K56zpS9RXR/hDcjoP58Xy8o2RVQpbOCB",
-	"puqbAyHJynfsCUauWPZr/DtB7UCvt4BWBPI2kiGzEIJ5dvjKYTNHmyvTorb19Bk0xq21k+xtV3ewRnUb",
-	"X2MryTRmyGFBzkTVz52V1zyPyhTl+hRP+ojrG9xgOM+8xvuau4N7Tovw2PXe+OJDci3DPk0Np7QOuTtv",
-	"SxQWjp6OEsHa/Nz83gfB8EYuBOehxWHDZoIj6Tc04gxcH1+CZJlIwvXxVV1MzbLIaUSUPRXkxzdPeoHi",
-	"GHvalKxTLC0zdPMBP+9ls94hSkGM7Yk3qzrXzqAQz9xbE+gzII3vTdJCQdy06dyn7EjGs9pnKHpYMmsY",
-	"w9SHtukezNUGwv1TcDO62b6kPKoQTWc9leqa8+YgXcscwBBxT/XzezrUOsRixt/LA5EbzQSmbmKayZ4c",
-	"MPrsPz5hwoPehKYLj+Odw8gJb4Reh3kcDPqkSSVdVvKWVbquxOQvGUnF8tcIb3GKwLOuBjf/1hS6nx8i",
-	"zCtWFrF7AjXZ/g6/gC1VbEko6ouoqIZa6ITl20TGyccWZ+kqU/rMGCTuTrupmm3v6PNgawJo2Joxvyyf",
-	"JWlXu6M50RJaPWIT8R14HCeu3kXtpx7egm30+FTNU0RLP8mpMSXL03MZsCG5/Ua4LjvnkD8tQzV7P8SV",
-	"oFImkn67Bhi2cz9QRWyrgCVel1Q37fayQmY316Sxe7iHCdKsKE5IY/MlrOl2oDAnd60DrFDcg+G6oczP",
-	"evOdBvuKMpbLpzKCd7IAsJOoXPXV9jaCaOfXrHlw55zS7yLjtkLfd2mJBcLDl7nSPFN/uuI63+z5hkaD",
-	"lU2x/KyvBSpo5KNOq4vLYiuDrPY78dyjZTGRQO37rT2Lb1gGGUvKgjcddjzbWUAuOAZgtmoJTIdOSkhE",
-	"l4pVIEgV5VPvjZLyaj5tQX2KOb2YtPVq8z6HfBizeLnI2HTXhTUH+Sk2t7UkkxxTY9OaqVPp6SOxLs9U",
-	"EPN+eMl8puCKdPmFs0PAHIGCcLaeKZdOavTNuO5UO4oPnGR/CB3D+K1u0XxYjIX0vaPaOFs7DH0g7Y3A",
-	"EnRIUYGThOsa8AF2Cd54IKKqY4ImorGAOzYI4nacdH35FnFxfgu71ZmPnA9k8t8pQJ1JMS9A3bgc+0EH",
-	"V3iryY7RQu+OS9gs3KfzuGGdVUy/ZlpjIVcvp4HusTmhso9YcM2KkRtWaqIAmG2e8aYmNGgmh51UQSdJ",
-	"0BksWCVOxCpUmFDbdLUke5ozo4NxrVixGfZXqGDd8TBf1HPenrOZpyeKoT3S9Jz85cPzxz98+9Giu9mZ",
-	"2h8XEVaf6rK0K/VOy6Dceyob1iru+vfbHcCC2i2vFQOkSCmKo1sLF9uCBcSfxwf3lNvQnORgQ3uc3XKt",
-	"Wo+od3o2gqSdD9FQdtTpaSnwuNY7WfF/0LjEoupGpbq0y5IFpwtA+wyd59GU2vHj5TNgr9AsY0qBfbDl",
-	"t0yElomApsqKcGGGzk4psWlmEGOwn3aSbAEVW0flkQUX67/4uiV/9rUCjNUNLwqsIsXy73nEKuk2aqag",
-	"tY14bGdcOLt7zbZcxEsSS6kUXxds5DIhN0IelNsBrDywu+CyhdaVPKjQz9rOQMIOaT9WPB0NJLQsif3P",
-	"WyZyWSG5Cq50Inq0qRXGWPtXinZVXLo6msnV250mQto1LBvMrIrtWX5sxQi5JjnP02Peud4qQQC7asSj",
-	"bdjczwx7IXjwWEWP47qL3+HOGeswfFBzBWe94ej27lnma4gfkmRYxHwPV/v9akNssEU9AuESmucV7vmO",
-	"FyzIUm5hHmc7lkeTmeM1jFGNH3aSCbzxRfLF4SxXc9YEAaTgjVERKpYzoTktrsy/DN02UEW/JJRoecME",
-	"tpcPD6d3uRmRdYIs3FBeOACG9jSfSXmjMNukgm4dFM4K8OOGC4DctjpcPDEQ3Phmx0/a799riXELKo4T",
-	"ckca5vtPeLGfRbIcOYsgQoytbQRewTa64w+DOlWUFsNhdVWyophlsjp1ybx4l0hxV+3SUt78wIuCq5Th",
-	"+r08kEICcrUVooWUN8S8ONHlUJeIADR1cj/i833Da0DhCTkpYNnIAv18/PGzB9gxVCBI/E4NC7P7iao5",
-	"C/FTiavZ+d5PJuaJOZVTbJ/gk188evTgiyGRsqfvW9MEzMFe9/kBavynk0nz/O49B96g4eOiGc3Tsl6H",
-	"fQRsD56PywWiuE94sGKKafV4YJ5c2cwmwJBvRF/FQhnZVUhmyfQOU9oIiNwsgvklkUG6UjKuW4RKdVhj",
-	"OyCsWbwUJdw/BxEgcqLk9I2c7e08RcgnHIY+JhGXq2MyrxelqIWVxxbpXu/QRbatKPrIsEw/b+ryU4GM",
-	"9jUQVY7sAFiw4PpBgGMVgla+2wJXVoOSmxbDusRfHkGCsTk4qTPzszs0odjAXjTzXjowdjPvnXjGjvmM",
-	"m8LAnsUSQmnBqer4zkcNzqygKmH/Y6NoeAD0VWMQ+vrcc7hZkVl8QfDS1xK/jVY/WsComFJifwRHg2Hm",
-	"80T9JGvqZ/szPhjzCjyDzPCDjawuyZqZA+00/unE2SKEJUtFDqmZNr9l1dEYHKSs5J6ruFdTHsIWWclW",
-	"TUb/rpWtKW+MdO3ad+GLawa9bhQrNteErqGWBw0bqTxkEuDe2XZUkVyn5qqdBhGCL0S11Xq/p9VxJpwQ",
-	"/mEsccr2CXes3UDluEEdB7ccbQGfLAP4r2Y7B0/W/SmAsvqk9D9ZvcGGUz3JUhujV4NtmseygbGjFQLS",
-	"eaNWxT1GOOx0zoM5vfBz7YWCb/oT+tYcybBDD1VEV5zl5CCrm3ipI1wcrtvVtPqFIDs/CnoxWJ1nW4Fh",
-	"m6BJ1ZfyplUl196UZvoNhce32iJMz6wp2lPBN0wlXB3uV0iIYu9B5AZa++UXlxcPH56o/Y9EPh5b/0Xj",
-	"/r8eDHmQNzt29EGSG1bGoiCdXfCLH6RuIOv7R0lW91Vcim2GI99yfTs/jObNea1E6saT2Ao6xBcak5EN",
-	"4GnC9YIwfrb5q8uDgN+4ImClRy/PNdTsqTsXYbYS7TqsY8wghbNUZmKhMhpOe2ldJ9U2rlSkKDIp7UbT",
-	"J04fi+z1YWp8PYWKcO/1EamEq4npzw0siIdg8CTw8Lm48il1XQDjM5AU6cGUI0sxQ2VU6fGbXenv3LMf",
-	"fSviyRhWPGP5My7iiFjQPzJZOhhPe/xRcK0IJIwAZ5qPECmmQhvMg5gE4HCakDlpUMkG/ngS/1Z2hFh2",
-	"F9GcVT5OZW/DqNCYCMCYAqz0c7bzmcKAbzirvuG262Q0wco1Qx1kEnwKW5rOQUgD/n8J2OKRwX3V4gg9",
-	"cPTguDS1iv5E+tPiDoBlXj/lRtI20jt1j3yrNN/bLe9clrlNKpoGmuLBZGNRaIfR3b9cvIiOFLOoBA7E",
-	"kCi5P5HQTTFudsQCqCKBUoT9LpBpPa9I5A78ri4KYn7yCHRcYfLKppIJQ3LHt7sEFW5YkSCQPMSrBgKo",
-	"5+7cvsa4r42d+Uv5lCQ7M7yfn12Bz5QL5pAi638aldkqdzO05toV5Q7ycAhI1514PVCmmyp92dP3tph/",
-	"1f6/oM5/FdvYJ9Dh+YmMJp53EFLi2WyJ8uS74tMOHsbolYHTPR8LN58YqN7T9y9Z9Qba4PansLoiVBwJ",
-	"qtnxI7Sn71+xnO3LNOvTorCNdhXRcsv0jlXXZMq3zSFR0WlBi+rb1IsWAmZ4j8uCxl1xKD02XKsw7k6x",
-	"smC6/22wljlnbM/yeAAg7XYCEMnvoLP8VO6DV36ckD88GgKxBfdO1XA0DsBwAhFvt85RuccnHc4Ll9aa",
-	"c0CrdipZiMDrwwXuHCSkjBUJ9+Ii8/LlZLAc/EZDlNmQjzGojKcCTlVG0ZMbBhwfjoQwY9sdnbfdhT8I",
-	"wXsYlvuPgt2+YQn48BvmU1/J65082MbhUmTsfAy/ewSK+7+xtv88rG3c4QF2fipuuU5lmdoGXaclxs8/",
-	"D2xvgTZPPgtDGfJc3EaPADcUuA8c/cqi+Q3WgJpnwK67iRVDTTlpdVUMOOtsopksmWgDctYVP6tY09Z6",
-	"QocD3A+7sJBQaYYMWMYtEmecYMGcD2L59TzFW4gFxX0Hg/bdQJODp5qUxn5yEFJmv/EeR5PKmC/eVWOz",
-	"Lq4wuHo8IZnPLuFu1R5VHI4wUWTrCiYp5oWUlOfkyPSS5BXdaLPyrKhzll/7qLzhPl+RyvUur+hBnM+E",
-	"rvEvniBAYvzoFS6blRLoXV4VaqjbZsxwLmlevA8VCZn6dPUI3n8uNbtz+5SgwGtabAwbpESCYhEGFClh",
-	"Kvuu6jWPAyU1AY82w/4HZLIfmqwnrlTN8mUPbngIjSidTdTNm4FTAK0zzSgLbEtPqzyWHxNxIDY75nM6",
-	"Z0L8YMn3xAY2sZPRgK350JDLKfKHxh+RZriwfm6wLsWv8N4OCDD4JxFn/4bR/BnT1hM5yRjRCtvMalYU",
-	"igCQLgAEYm1DIksmwFHr/woJ/5ajHNtygUh00bwdd7MOEek7LDC1T6cLbTJZVdCq2ibhm7cIF8S8NQex",
-	"7Y1724cCDpUU26XNCLM1Q5AtNny4IYB3pws0L34fsoeiFsycAdNwfoORPlm28vlKxaoGsyC6zyU9FpLm",
-	"07d6EtRcouOI2aFWicGWacJhs1LgdFHZXKcqnAALUG6IOorsiRQbvj23DUS4bFqsrCtGb9SSqDrbEQrp",
-	"AXuqx0o07zWGOiUNtBEcDS5cGuzCw6HfP3hzKpLbSJVYVBebQHjAOFn2cTsb9nPzb+4dd0b92Wljwvnb",
-	"qLFUHZRWhdXyIMEC0TQsm/+jknU5A29zDu7UfOk7W0DdQb5EvecF1SxRKvWvlU0Q5UHLZg4XK8JKQ/Cn",
-	"Haa4B5Wly2afmN5yrxT41BY/rTimTZoG/mao5Uv74P2dFjVTDuTQgzbJg7A6j7EWrG86/JaD0O7U5szq",
-	"J9Mhlp3+MF3SGEd5ZcyvlhnUNPGPSTsHnnN/zSKioK6dJy+nFCclMUiMJPmp4pr9xIVaYkpY8G8l6yqz",
-	"/61ptWUa//vA+HanjSkKRH5pO+4vyZ5VW7Yk9JZV1PxHViuN4feZ9VQJ0KvHFkNXbowWhox13uELo+zQ",
-	"dcHOn9v/+LnDKW9b5qu64eWZLHG3ziCRz9g4hrmjJVZBZ8C+Z8JlanRmjWnuYMlXzHYsaaVvpJ+HNInz",
-	"WJ8q1/veftHnreQJDVnvBnptuJbcVEjBM4Sl2Te6pUVp/FntZPn2PICo2Mno/dpNzDGD2xVEzyMesT+k",
-	"zcrFHdqsmHlVrKTWndrN8Ak7/Lbr2CKS6rmvcEs5dl9AoUotbFdxi7m1bGrsd1S59Lg5wynEXngjEyrg",
-	"MLJ5NKENSs48/pcFB0M7X27IjpYA/jS9/szqxCeFWMZ8BuFxTVW3G8H6mbLpCKTAknVXqv+Z8pUqvsrQ",
-	"pV7bV9TMPUm4Br5t8g36jHA+zaRXcQ22Kz3811utJyd5+oJT8Tfz1QZo5KkYKhiwgQSAuRQSZUuztOmp",
-	"FQCdPIjWaF32jn6AqrE+Eh/4mW2qD6BEKblna5kfidoBiicUpYOFfp7CphcZL3gTbQwmkokBQPvJ6PdK",
-	"FnXyQM80fGbByAeccSck+fA7HiAgnRdzR8dAZ0tCT4Ft2NiY/8B6HfBrlxPjLHcHFd8ciqXDSW9KXP0e",
-	"ha3TG0nddhM04nHYQx3Q7buCbuf2YYLh8ZroapgDAa9ZyuhJd+99WG7BTf5pmG7NhF+1DvScDW1pKJFo",
-	"qBGSayktNlZbZE25xtqi5m6M4L80Qo04nnDKY30irm5jvFqsPKsfwxEPsfJi13QSihd9iTju2CrHsHeX",
-	"i01Btylt/xuL9DfPeH/s8QI9UiAXHZvgmijGyLvPby8817t224Y53vWr0Iat9qmmWLOmgZx7peogFTVR",
-	"izLQrLCivqYkaifhz6jGbPktU4QKuBLQLB3xvYMx3f+2ojy/MurJUdbnZM+oqiuWQ2qF17D9vvD8nFBM",
-	"tL4KwAOacJEvbKdwt7nPmUvE8cRyYb8QZR1tK3nS5+VEfHsHRG3pYEcKyT6lTsXt/mO/13Hk5mpaPZRn",
-	"JvA+ZzdRtLzvGNV15fAEzX7481ErYAKMCZYFAA0g2F8DQGIU3mvMpSmOCC+/Y7wypv2ZFGqgBG+DA8fT",
-	"SnbHcX+z+wA+Poe+z2h2E6OsXcZc2hrSJI5VSLQ4HGBBxZuk9hfos1N97zCZ8LuOYZrlLVvCpOGNqNiu",
-	"ywJKmWd3nPnjzN6Z0OV+CRAhjZ4oWYu7ZWvldRnvE9a0JGxzB621vCK04DeMMCHr7Y5oSdYMvYy5T4Oh",
-	"6sZipXvXmLrBemAZFXGjwd8TCIc97KMWTxZ18n0vD7i2JZQokZVZ3EXbZZIESfpnxHHdSpswbl3d8tsY",
-	"5vMLTBWFXSopr5YtNxEg42h6RAfRHDv8jwoBt8w5Z6M5vnQ7GECROy4JaNCckLa5NhjtHZQm3zR5a3dB",
-	"LN9QXsyoRGwkAULXjafw+dwpO9LoopRT0GaYMnkQXHGnHBgMAzTG1AYp3VYjAknrJjCCMdQ0db0cbeo6",
-	"PXLTJVkzmWWzskG6ud2YHtrPw1vp9EabzWeWU5pudi6Svkbj/hwtuhRMqYkwcXpXMWVss0nPx0KDi2DM",
-	"8HuDy7oPV4Sn6KfhiHDT/QGO26kh5GlpWdBJJAVhu2bQbRYLESyKrnP4Cuy0B5b2tetn5bV0xC6GcBr4",
-	"8UNd4Yax0igLVbbjt2w4zWxWrDYIunqJJZU+MwSAEZb474rZSrrgX2dGtzmDP/hLRxY5Ax21rLjFj8IW",
-	"EtGppi/nN5GrWF2jmWnnTLKdlMay6dBsyPWaxgXzOEYFupowSW1u7+40Y77yu3JS8LDn0r+26dYOVGeC",
-	"dB+anHfddxHvbhPH3IZx5yjbc8/ZrIBC0HDw5LYO3RiQLHLCtQU851pBpV23sVYCxsh74/3RCJoIetot",
-	"LYkHZdrrjIoT+oTuS1rFwLFeUl7ZFR5YxYh7ciKgyYYLrnYn2oOgfk5uSkOrWcU3verQQF/25HBzCL/f",
-	"WtToVtzn7Qpbe3L9Scfa6TtiUdVcohKaN1oo/PdWivgF8u1t1Bn/mDwpZJ3Dr4pcnK8IE7eskCX2ZrTO",
-	"ZzNZc/mB85XBs+9iqKEWi3zA7dtbrnkpk0IzoR24obelS6QEl+Lz39rBmq6x35cc3uU5tQAPgK6z4Fpx",
-	"07g4XyXuuXQeuYNtnSZD3cJDlwW7/eWXc3UUWcEF++WXCU2ZgtkvrdHp/Z0ICGnH75J8mWbGb9+XBRUU",
-	"0W5ZOb1U8Nv3NItf3M4J3uTxYu0bzA+bWaPOX9LsBv30G9Yu/N/XheYl+Mrc1b1cZLREjrSva0BlxCQ6",
-	"hxNQ2Zzmit1ydoDKShQba+g/Anr5niMyIIawEq7qE7GZki7vyKWlWWlOoNE3zVZFPZRxd7f1bgdYTHaX",
-	"YjsMN/Nrf1pimN0TkZl9vCvRKcZHseDWBZ/8NXn3v7Fg9p3FGAz7wI3wu4tt0YGFnZxDGqSMEow6Isou",
-	"M3wNs9y3sTrDgUXuIBnb5GRVJasECq+3GJomHLViQeGrYjCBPWBNtDz3w0BJgG+ZdK4KqXkWg/Z7CjNZ",
-	"knWte4kmN0Ie7m0GUF8SU0c7+43PLR0Rm6lHN79i7B8szoybSv6DBW7BWCus0ErhCl8R/RtvzvlYH0fa",
-	"wA2zOzRRXQe+vPSyT8MnHTBLlgFO8sFQ0DY2acgSGCqPJtop38HLKSOlMROGOzo713ctclb9RCOJxq9D",
-	"7R904zXgXNsqTKIl2pq63XK3WdvU9LCUreCnFtux71mRW/DFvvQF6zfS3E3CYdTGkrGwXuA54FJcdZdh",
-	"M4GsOV0USIGK0QScr88jnmbNDTV1cLmYvZR86KN8QuF+k7Q8bXJzTdMdK2aZvknsFqT/Z2hacgH3Ha4+",
-	"jnI+u+hwtFCQdiWYYIe5IQ+f9hZxiNmOoRlAbPkVR1dno8Xdj/Bs55JeIYmcaCnJhlbjFz/mskA5nD0h",
-	"QZpcKyOuhYeKnI3zsT2p7YYPn8t7sAyDQ/5JOF6/50rL6vit0FUs+zzdbdW380WUls8UaFDjqt0yWb+g",
-	"MOV5zTK6Z61WoU7kmc9NQ1fwJz0CsDDrJk8UT0CLQPQCuSJtaudvpG670WnF6P3NHirch+Bz4IzWYknM",
-	"+d+X2myQ672PMsK1BOSa0LWsR6p5eyH23xJ4FN3kb6QPSjfoARGPQ6WEI8Le+I6ejZQEANEbuG3tf2xQ",
-	"BVwu9I4eRqToZFfkuJ7GW1m7IGZsKi9IrMZqsZ1Ocet6cmrgWN6HQAoP+KchkmSRjkf/AVksu2iVBApx",
-	"RXZgHKIRNMH8752WXZEPnpb2qLYXxxXZy6pR9UCjBZ1OHlju6kSu7FWsUNFz6h/keVCyMQLIKH9cbK9d",
-	"pxf7XfuvzlfBTFdXhLYv601dQfJh+HAY2mrah/gruoE2xm9Gj2QSmn8Qs8FomXMUt7Sp49peSIlg9YlC",
-	"CnN6WCL5pGK/IVaHFOwqTOflygvZNc1u0PCwWX2QyqkgOBHXy/8JaTfmyEWAE2JNdvWu4R9oUNCBPg5M",
-	"JoenHT9YjZEGR+wQ9BcLutNPOHJ/VL5OBKaBu8BDu4XYDgP9DgXcc2k6Scc2k3DsNZysY3bnPm4CGffK",
-	"/GveAD4k0uYeQ9srcqDGzkL1ChXRa1KxglHF8qU/lleOkZYWGnvLEfYGCqeuia2zbqU4Ay9ScQRBeU1o",
-	"wSr4EgA98L1l0JIqxXKfkusdeuBdOlgUYrJmYLiHwtIn2ONc4T9xskHd93Jhh43Kzf9GkfwnoEjeP2Rj",
-	"jO+brb2H4x7wySdx6J8GcHaJAqOI7/pFz59r8dkmO60fN/VLsbYIZVnJW7zH7gjslxVSDfT4NxIN++gY",
-	"CYMP+y6OvGAE0O1BfBnxN1r4HMecD3MOYte7e8JIQ217QrVmgVkrAvySn4GYs69MN2/tTj9pJhOnl9yX",
-	"tR6gGMpkwXxDUlROUQOGH1m+Rfz2WSDRM3GlATRpOlBkzSY/u+GCFrZp/Qm5GgXdqmRjRoyLsqpTUTz5",
-	"2NhNhArQyLnpCfMULqVvBnLf59pOMNlLaCoept+EOZCYcxvZVFSzJ3RCFMQ999GrC2PNekvK8yW5lUYR",
-	"MpfhFhZYlyeIDxwxXur5vTy0R5QVOeyO7m/x8QeGmmK22C0O2rtbi2PS6bqr3eAbAXl7wG1OYwq02gk0",
-	"8iyEYvMlsHheg3siuH3asiDc+9auBPIIJc3ARftk8C5wENf0CIqtmQbPWYXoILbXLXxmCVrwDnd/K1ms",
-	"xTBXZuGJ6hRif7aXzdIlIrkhP1Pk0Ao4RLuTvDdyhhZPE1CYdrKfKaMdurXZAUbwL6He4DQ0ffZev0QC",
-	"Dt5hnriA6xdcqdh7/ISDakZ+Ux1PmrXd8qAWoA9HAU4AQF2C/YHr17EKEiy1jWNyEz+S6IEsNzpGsryj",
-	"hUSatTSdS/uLkXWFK9DV0c/eSi9nXpJ9rTTckWNQyJta5DPUATXGHI7MJINruqRHw7++reJcCR63qo1C",
-	"ycX2yl55GDV3Hiwt28eFVExXR3gcfDiOZIrBQ4bQIBM8E5o3NrUyZnSEngR9me21UmFWeu6Y6lcc46rL",
-	"eG2ew3EM+a8gj8UXN7tLyawN/ndNs5tzJ3iwLrrz5TUVN+dWC7+C26t7dzmT3tIOTHmkywL5QFmjXmD9",
-	"cbgQ+IMNH1iGWToxmfsrIF45XfGYvvQGRIfcGG5W4b5AyQIEGhrvY/yQYJzlNFGXaJTgHYZuY0t67LVK",
-	"mI5M7y7aQNrj0P4chV1+HUqql+ChXAxETU/kdSV3bJcWIb0GblmHkDIFy/q3el8uAU50adXzJamFqtfY",
-	"0jy/xtx1sqdHKFCVVdxpnSiuT/RaMg8PLAD057ui42c7CgnMvSVDetKVsUEOAtFBBLIGlwK8aXEXOWty",
-	"VSf7Q7r5rUmjJQWTZ3m5sE5E8PVRQZgtQO/kXBR8OEo6NFVDcw96Nav/aGN3RPpOo3MBUrvQl+CXg/uj",
-	"4oXxUvFOlULrZr2nnqZTu5G62Sx7jUmtd76fC9vwX5tzBrn+Pvxv4M/6lJxvr1PtGqzf2l5a5jqE+Lvz",
-	"Fq2LePLSMxoDusAAJQaR0BeviKz4lkOGnvlXxTLGS03MoVsSeWsvL9DSLh6RPRe1jlkaFhL0BzWR6eYg",
-	"U+/p+4nf7aZz+km5j7iBYzvhz34ERlWzK3ty0QRjtCo4BGrNyda2fJHuGSK12Gufa99vBzQhNCrbQdxa",
-	"hen3NM/hhHUz7mP59YVtfdF4UaOMwMXNSAJdJssjdqdv8ue6vcJ3E4Rnk+SXgmsaCjAfxHey2k8fY5Kf",
-	"wqw+CK+K7NROagM4U0M1ki2EZKXpvpyRc98BqXc6WOPA8Atauh1q6Jjg8JueoMGPgFcFUurhjGDSUjtI",
-	"hsm6USb7gTmXXicXPxml6nkpa1VFb+3fJJ+ZeJBupTejddldXVQuRGWrRWykyi9mOOyM5LyHm9Duyydx",
-	"EeJcTwEyPzmYCC/G5xJNlHyHDdPeQSiIbBhbkneo6ah3PjWDElXvr4lgHJJ3uJGvtdAuOgLyvoXkdRTZ",
-	"r0Fv5xB+BFis+YGJimc7Zzv5Lqx2ComTqSueRcpk7N34jOp4g+Kngux5UXAsxFdLl900QXmYCHLjpMxU",
-	"lcEw1N9lUe/jnVG3fEvXR80U+beL1f/9isB///vEuTQoKpFGE1KxJckZzUkBoPJqYnqMqrOMKbWpi6EP",
-	"QwHm5JQbcG+/Poos4onAQg3PiGA9aekrs2XlvEGntCYPBm6tzNMu3NBll71auxc9cWCwTm+SKNpFYkZ9",
-	"OexkwUgtgC831vuBvfM6FuLZ//p5dfbV2//5b7/8co7/9e//6y9jzRaD93+mZ/94++HBx7+M3uX97smx",
-	"xT9nh8ctLM85IKAJCj1FJ2bjfnczuCZrVsgD+QerJNH0BpxXmziFPlwsLy4/ejJ9uFhefkyQahpa+4OY",
-	"08TZn+GLlzMBRj2hnU06UMBlyO37G88g9UB3TQjTy8rnhwrXvvzENsAz2ymc2ug3jX9kbEz+e83sz65d",
-	"QqQQ1o6dIPQT30tgdgdseBFVkJnkOJWKTGtXU5pCwgh7bj969OCLZRRjqtXmJCjVSyBeCAdT5pacJKZv",
-	"TH6qkBhiixeghMjqMT79cem9pcGqH7bp+HBEakb7NuF0OiJnQKh2+sn3PnsRAtlck9UV5BHi7W4LJy30",
-	"jJNH+M9VwtsQ9rLvDfb1EUr8NMxFES23zCh612QVCoCBCUyZA6p2fQeOrCDgu8c8SfPQZ76j7xL9EK4Q",
-	"xa8BQ1ZmfhtZESeYmildjk7HgQJM5J+X9nGL7RlZx3NqgZ4crKqCSleu1TXWT7ZxibxQ63S8H4B3e7Qa",
-	"AnSbsgqEHXrD3uvFSJ0ehs+JbN246rSuODz/rpL7WDnqoUuVadYwfPNHoXmR8rBf+ewaJib39EiENOzl",
-	"602T4Vu43QX4JHkWCpA/SWNJaR7Da20nD8/ROpwPJcRff/RwVK062SpuZdcmVvMTW++kvPlW5ADjPXNJ",
-	"J97P5g9tJWfmBxrxEF7KXj5EQ6mPoUdThS1jwM275QLbhZOd1mX3nF/OblBkb/9U//jnLWdM/z4wMudd",
-	"Bg+8cyJVsPcamvPaBFKbd2PPd1r9fOH9symcv0n6JX4mCUZhvcPTO8IMePQOKibWjDDz96R1p/hcWiZI",
-	"LTygesIO/tnff6mQuN02XwNtO4maGcW2MaRJ308KvqA5JNkyYa4plsc9eAFDxmKHSYIKqi1u3YgvG0qO",
-	"LbeZr8RRiGyHtvgcK0bzF6I4xn9VGY1duN/wrbHvm7QKkD/X5OzCNmwI1a6I+8SCQE2D+EHcJkuTYDnB",
-	"3MOdSG/7PbhyX/hP/uu7cnGurzXVdcTz2MI/jGfPQrhxR70v6wRLOmc6lWP5vTw03tqKEcWYSLQrt994",
-	"lUYUz6VgKVecgjJQl4+nBC3VTuqJnj6A4Jle/GCswvxbeCea07+hvOBi+5qLjJ0QABuI3JU7qtoRJbtQ",
-	"iFlVjO5TYKujGdTAB0BDmwo3rqFGQTbi9ZCdewJTfKjHELi3m8LH8ZBSlmeaVOWGVfss5+nUxr5s7abj",
-	"lehRdIGFu+GOIajt+7iMMeLhSUGVmtqqYPR2m4x8MLnLfBLTIMGahQMXjN1bcxAN5pUUz8E/oLpdQtsL",
-	"Gzf70u1wHiDd25U2WzzIRfdxkXmO/DTusrZTDNzA1FBKma9dPlqdrwC58g6GqBsC3Xt/kmuvd8R+pmf/",
-	"MDO1/3v29sNq+UXKHXeqf4qRsmIKC3bZZ+qf6Zr6F/cGxU78HPeKZypMF/qT/MWz42XLoajKU6ht8DlU",
-	"4DHEtaMtzkQA3SjstR04YSFX63iCwnA6b4zG/yZt2suGq1vSJiVpHrQEzcMxQfPSdmuag/Qf9UpCQiHo",
-	"SRJ0towKsmYk20kF+3Gq09K1k5p0pAsqfD+8+9w720ZqynaFU5jZkg/6Y1FFcpmpz6X9oDrf5wSfXDPV",
-	"btwYH/4/Kjo/dJznL2Le+ceAN4c+I2MeYZnqml1jTQdXpGAbTazHWJ3ooX9w2b/+3b53vjLi1ruLJDfs",
-	"GUn0EfLwLtVRQsiDVSDObNL329EG6bNY6d6ULPzc322m2clg6eHHXlpU576L0AqIiTl68jDdtH1Z8Yw9",
-	"FurAErbtFHEBMg8ay7DxZ8MB41sJy7Vfw+WMUe4/a6ZOavLqDuk9nbF5G3UXSVy7FkSDoA3Yq/JHeDZK",
-	"7DHC/r1J1exkLde80LGe5Y9JSSsfKS0rua3oPl7vkgdi/RQa3D+1HSNbRTqqNXGForp1HzsstREI6DaD",
-	"u1GWnpoBTYZ25o5dW+54d0+QtMHbseLUc/Jmxwitc65JIbfkhrHS3cRzM5zckE3+QueMbyvGEoFfI+Ua",
-	"nCSoIoCnT8EgORVkoz+rZ2yjl2R9bGXYTUtJdpVpXbmUs72M2/09U1WzuDcoHdZIdgAAkyrMRHDtjBzM",
-	"VRNOg7v+fLT6+7vxEx91sJYxReSpUrWFuxJSW3yHeyW7Ezkz27KWbcEbSX4t6u0wLF6swJYWPlVhFv1i",
-	"1rLLTzMTaaongM3a8BCRfrHh8pbh+WzN0jJWsO9BeQ5s6JAAQmnwDdM2vt+JksB3psdcrZ2f2OFoPwSH",
-	"ArinOfO8jnlNS0jDsTUKajKXTVI7oalLMJORXMXwWSixdTJ0ykSsxO0lM+OfOzNZeqI7oo1v3z3q6m6u",
-	"n5JX9A30f/mzLvnlop4gHVJGWG3P7JBucBBPwrzTrtroMzSbVuHISi1jXbFi06+hO+H2TbWUh5piKviG",
-	"KWjhXysGfaQwaGZ7LsQL1JMCPREZnw5OEL6i4hiBrbS/zGcGW2+eWQXXc5pBtMq0kvCksfxDdjCk81ge",
-	"0ySs2/ypBrVvCIV3SlC351pGWUIFU23fTMNABxYnYfbxc9257pr51nwpOjtfEN/Ndcljnayyolb8lk33",
-	"EYIjOKVhVDO41fz9v2wUf3jBOKQbYAlLCd6PUqGIdSCMGPUdb4pt7B9VvVzhfw/Ff7CNVRKdYjICgJtU",
-	"w9K2CRbOqLf85eL92VaemT+eoWoO5HhsFh87zGH0IIJWt7fq0Jhx/AyfBBbJWZHIc9oPEHe61oUusQTY",
-	"wAC9sbpwhngeEHTx5KVG2iAVepsWRCTsopeOLz21Uxz9zG9Gt+tp8R0ySUTofnvLqiOasRZHBXpv+Tb/",
-	"kGh51mpdEag5m+C7MxIJwgLKBDaH0q5EzuG7R1LJJiTslFIWiX4VBVVw7x1kdcMqYp5MgJ5j5WcsVQWa",
-	"uwGApAVyKqS8US61M8BonFvZ5ym7bO1fau9fVlGs2ESLSN94cDLUAwZ7oz3N5+Cx+LBx7JCz6mnDGBFO",
-	"pdmOBKwD2HtAfAhsyw3Wvh4SrBrEpPs7nDJ+YQGtNKptRfOaYu39LVZOwrd/rQXX7daNBeSCNL0bPdWj",
-	"LTV5rGnbjwLRKgx/4YenVqQmfSsgVkbbK6I4HLoMkzSryzcyPjQkjhk6+RxVzip/vG1CnnnolAMD85l0",
-	"2xkCvOHxCvyJl2478M+wvZJllgEMKXNSX/N9XdB/hZhDKl/kTTshhNC9FFuzN/tr8qAbf/Oy4fLhcDfx",
-	"0+KIU0MPYXBoimI3ekeNqD1ijjpi5pangHcH1CGpmRpo1UExSDPPNjvRs5hI1oQM9HrvzjPQZaxn/cg5",
-	"dopRxP/XaE9eJfLAso3ehJvjyJdklriPyLvlJiuaowZn2mkF87hzBLITJK8YLcCqOlNHkb1bknc0v6Ui",
-	"Y/mZgwI4q5iSRW3eML/nVNOzBsXC/AkBCs90RYXyAHQKHmY5tOjOz1RdlrKCx1VBz7766uyrr8w/dryk",
-	"9EzJ7PIMshe5Gdz8cNhxzc4KumbFu3tMT/AHyF3RJatg7Xj5nvkkS/OPQH9A5tKbNi5PP+zXK5Z95157",
-	"d0XeYdf1yqyvrOSGKQX7947Iirwz92tVVlyxd+cE3mxPwX5A5LTK35F/C0Trv8P7a36W8wr9MbR4h9Ev",
-	"gKwksGpFdvSWGSHdCYBFyXj3yC+SOsnK+Rg4Yg8MYQAdwv2bglCPCpVPBEbxD4Y4/HPwCJsMkyh8vrV+",
-	"DiF2PsHGbkTV2S5AyAZUbNLqszfJ2AYFOw3N7daDwD5qHNFrHDrRKXZWtb8bkuLLFObyq++ekK8ePvrS",
-	"gwXnEHyKwPnFYVJfa7ou2DWoaiWABdeKRcr4V2df/fr2f/7yy3nzj78k6msoLxKU9p1tqchtDy9Jchnd",
-	"yqbn9710y+bCiMqU592Vg1J1w3Jz5ruwumeNYzRq40Pj6Bhe+nO6hzYfIJ2PsjZDgFDZsaLsdZb9PV5C",
-	"4KuuBpA++4syfGjkoOWM+IGxIYKIDo+YplQT4E0OLn1GDBfNIc6w/9yuzLNNsE9LV4DeEHfgYPgizG7j",
-	"C0Y2tC70kZQFRVs1fioi5TFFvRfRe4f6HlUWQusiXplYcMHu9IE9U+7WjZwmrsihssZVAry4pBXdx4HP",
-	"3oDUY9WR+IeWpKR61/ybAJvS3Pxi9oVR2wwKCjQT16r9LS6pvvhqdUH+z+sXz90nCBe2DMxuM1nLPNFf",
-	"iu1ZfkzJcAkxMubmOS7AHW0TTCU3c1Vq9WKTrnxbsy0VJ/UY2pcFOxVIPK/4RscKbjf2vFoXmHCIYlCg",
-	"afujT/QV5TUbhNyHRBtbYb8+BqHUmWthv9cxG9JVZaIftWIEniNcQOnJMYA/nbCWHaNpyDimGJa7SNFq",
-	"uKjpjdljMXEMowqlwUXdr5B5L/clraAP/DVZOX3IzMAHOSOfr4UwlJuRiSvl5lWdaBs1s9Yt3hDBQgSB",
-	"A88xtF0dV1JcQWKKa7/a2kPzg3fkQxeCHHjX/sMyLTZzENLwGZSWLomSsEO/iKAboaLYzI7rc/IO0Lze",
-	"9YiK2I44xfNfRJgibl5YOD5cLnAiiOjo3oj7ZnH+czQZuXmNlX8xH2Pcl9I6B77s9RRXaFB+6DoE2CX7",
-	"4lYQK/64LFH2tYVVwOhORjTM2RAlKX0bGTUbZCzsxDNQutoF4xHM4tJj2w7DEmhgImfOc5RtZC1m5Vc0",
-	"oqdvWVpwjU5AY1/qY4Ck7wW4MuK8mfOc+tppaTwoMfDRVu3sAB41z4Mu7obU2mow5tS6YnpkvJ5SHMia",
-	"mTjOE/3x/TLbgIk8CohzBHXQCIPKW38e3O5P4G7nSJzB4bMy0bqH6ZNIRQs5rIWfj3InwLLOGc3PEMIV",
-	"bezKWNkCdsE2Em4wsC3atdmxQrMKHpKCnR0sOOKe6myXiLD5a3JsryKhYn/Tea73dqZRsWuRs4oc6DEC",
-	"wW+e+zp5+luHCVTMtoo1E9nCKxxKkg2dGiNXOmqivMJu6b5owV7POd8ypVm+dGQRW3f1L8H1A13XIRtP",
-	"KubVU3wEkPiV1U37LYNURvHG1lxjt5qKqTiEPjpeo2AVz1vtOcPmyBjq/+PBKk65tR2nhEvroVLgViVP",
-	"3GsvSe/vvkU1yWqkaa3a7DU2U2m14a+sKTcFW2WCfQDecnJgRUG0PFD8u9EM5xgJKVzpn7A/Y08ZvSbM",
-	"XdXCP3A+rANMsVXkIQqlxJRWmP7trlVY3NITFrBXjNRYH83/QHc2M11jPxVFeLLwrLbhy0U7K26aWgG4",
-	"PJG9sY3vGzvHiofJphTNR3B6mnVO/6ayiUUpvNgpRnEPnAhOOB4GkCaHHc92BEeLVgIn84a60nqqmE6r",
-	"SYfd8c5K0g4qaM2XQm5xloOjqueFUDDYjQz1JzxiMUH1KujtGkcg/DMy8KIzY5kUGS/4SekZLj29N0cQ",
-	"7HMsiZyrrGIlFRmfkWbwjX8rXsnV/PxkRpsfJvJvoi4BCP2XVEC1ubPC+Qw4gQ0XXO1O9Iv1qs+qLF59",
-	"5jTCaas1tMzr6OVg1ut8vp8p4p70bSG5JnTdjmqFwHlzvTCVdmSfWJXQ7SDze81q7LhYZxljefxYesr2",
-	"0qTahyFo19P3hYza0loWrIrHbp5DMqe93a10XUNPT8gBhcvdO5TOe10igokvrha/GVH83PePaOyBezpD",
-	"/oPTT1Ascazvn2n4Ltz85vQ1dA+JubRCpxExrVPVMH9v5hFxEJKrK4LGheU9VFx1pO8nYea25/wKAyBz",
-	"oYRTEvYxyelxafUMrojLHwV9jxIjCc5HpUfkkzYgr8jl6vLh2cXqbHUx+snm1Hc+qEnBoFnwQV5bK8Am",
-	"bjhhmcQNnwUU3m992jskqQ2KqRotuMupaHuDZtIJlWQIdnfaBdh4Qac1ZttUjP1jNPvnO3zqo/e0RLys",
-	"6I0HLzwGMKGwjWgJyfmNIdY5ouEVo254eSZLPCBnPt4I/Sys16ePagRLaQrBrUWfswx81NfQABDMNEDB",
-	"tYBfroA29AMvyf92jeTtRypzkdsvC60IJUemluR/IxHcQ+jAQDNU7tla5kcCT8xzLPOpKIUgjf+WatpX",
-	"MvEk7NXUDZsXRztvxcU27gMP5pBtil/T2QXN5LG11BAUceOCP1ALJZfGcpUHvJxHDbWRc9TKh7GdlXw8",
-	"UWkO7gKyZUZNWxqKZBAqENfYtjZBqJ40UUzrqHL4bRCptAEc6OHDNdlJw7ZGO0S4AIsYAV0VJgwe6pBQ",
-	"oDho2I7KgtdY5Ngj2neyIihSLAhvbqmkfQwA9nNPc3bddM5G3Qz+CYzxmYrTbWYADdpjDheWnqR4texd",
-	"f7wC/78jsXc9W35vF4CGmK+NDG/3gEwHx/BKuieFqco/HUWpyk/pI8jel9YrFb0PzKky/HdLi5o1wdMj",
-	"dtSH9FiLsNPpAPSo3wEoYky8oocfbJrJ9AssFaG0U/a9YOBU2QXwigh2sMtYOs+fj745dHeVWsmei1Z/",
-	"o3lr61Wf4QrSO9nAiJ8iilBEt770MT3UUWT9kyJrnclY00HsnHpFGM12TiI3wRonja+JDSpd2UKkPTYx",
-	"v2UV7AjXNk1VLM3thZtRi2vAqOK0uGqlL+TmUSFR2MMVw7UimBpHFD0qctgdrwla31fuY/bf1x4ZE3y9",
-	"IIFcEBg0dae1yMqqXGakMGdloGmsnW7YEBBHS0Asj4EoR3E569GAM2anhPfAuGBzjNHF7bYbj+MGUd1x",
-	"mWs46TQbbSM95AMkIyZihY8LJa3+I6RryskV6D+W0Wi1ZVp9RjJZcot0D25uuqVcLJu0Wpucgm+D1kHW",
-	"xzDI/pkCtVUN6QpPx4L6N+zY5B7O65fixmhCTu33xxvHACleJy1Lh3cJ/UtvGaZZBkdkQjuqy0DGT244",
-	"Y2SBrPVrbLHa2vSLVSwwUEAGp2ysEtCHkE1bJXIPRoCTuzZuSN9gS+MMnlf8lkVQDargl7ESSvdofITf",
-	"TmoZ2GSk9IJt11ae3bByFMEtDjGqtFVzhs/l1xCkDnJs1jS7gS1z1QNWmzXyewIa3wBYzStWMNt5YU7v",
-	"Jdttq0eBfkQnMmJZ0OMTEDYRR4fLtJhm7xlzOncJC/HUq6Q5Os/5UaW7d8zC8seH05WLFVPAGPEEbLRS",
-	"7aoNR6zZ+eQ+9s7+9s7xAxciBJGI3ZZQIvM1S3QrxcujU08DWqyWdpowP/jhJy6Gxup1gwv6x9s7MySe",
-	"295gMxsHtaWiX2LIKc2agnkthw+JYdnTrmKQ09YrMirq4eEEJP6eVe2e31DaglSBUgOs/HEJZImsIva+",
-	"rLDoLz4KVlJ2pNvDVXS2m1QJRHEkvo0zmg9cobnev7eXUfgUWdlSr4TZ/9I+cq83qZrQ1qblt66oZttj",
-	"zG3tfgNELdHyL18T2nTB4ghdQs4OXDQe87vi/PuZxZn5lok6InrXxx8cGtJEex4+9EoeYjb9+uhQi+78",
-	"sc7q3Dz9GAOrfCUPCaRUbIAfBzQEs8jetIA68JkiTOQ2ceVwTgCxzhrzroUruO8A49HIPuc5o6Bba9e+",
-	"f2LqhHX8xFx3LwG9s2DKovOa+wARB1k8x8f9GG1Ciz8SqD0/H2te3r99K7rR0dRmoycB6OiRxesmjXb8",
-	"JIELa5YI+KQ4OfSRWDLvaI5Wh5I2kxeKNONL3xrt8McyhlPiXGvrIh5Bct9N4NFgK4lRqNVbyadueRqJ",
-	"TNYaogM2pW1i4TfmawIUCyAegKegKLBRbgo3qK7iiXNw4ArogoiPkArP15VXSRWkncK9D4NiBANWFaAz",
-	"HQlUdS9dAkYG3WpS89nUIk+dAdSJrY1ZIogdKSt5y/NonVgChc3CNgR4DIF0CGkS7HrAHeFRbe9Uw33B",
-	"EQwW1ToC/iilRFmlaATeFRoYTo+pIc2nPy8jJwfBBK+c/xI732nYjGuCzuUr5426JuiFhj8U/NY8v6Vt",
-	"H9DMllozFO2Jqfi9LHvobWVJtbQkTmwLRPJS2Lu01rtEhtUpsdemgi7RQUWHxVw4/8molMPp+lPh61uQ",
-	"9XZVTYLPb1i7cKT7Irq5zqaMNACFBJk4QPS8PKUEFOrjCbCnyZoln9ljN9yuxJOgHYvxtAwAPMO9HeK0",
-	"e4nB4Kde1/s9rY6fSjCmPemBo9b3HYY9ZvfMbJXR4m7YMaUszT2Z/4Kcfi+8Gt0J2w7crVQe0Lim+R5s",
-	"aHOZwWc3XNiUr1vODi0J2iz3lSwKc3Hc3fn0KGruhYWvDe7XxcMvH/71wRcPvxzG/+pdE/ZbUbLUBXuc",
-	"JRpkJvrHdvIzDxAycZlOQmq+iXMovb8UIOsSOa3Qe9zxNiPbp5djQjMdb9VZehTOiTqM3qWwCMIEGfBQ",
-	"SGH+WDKKcCyzYkp/lnewTmFvrGvFhbEKzSOfKZB75/fQTBSffp5KdZ/keGzORycvN+bmlMaSsKEouJTH",
-	"ANrumtMarDDpamxlYsAmLN3JDpqmOu+jz89w7Or40PZbbQ5e2y/pCzwHs/49Me9DH2gk16ehCnQ4KazV",
-	"xMoz6JixXGDGnDW5fnMGWkFLlXCMwpc9IONJAaOToiF1/M6IqTM/7WSQGsD1FaFwzMEv9c7lZL+LKzbm",
-	"Oi6sC/tEmY9IVacmUbyqxRP8QC+b6+tIHmZDohN0svtue36/pR91vPTD4a61abOuixvwJ7Wq6Tx2BYbh",
-	"10zx3FblQ7N0o/EGbe/dGYH0xk7+/p4KLJkyIwW1VFGMwUpuK6Yi8LquzncK1m+8NnU1tVd6UrC3ak/f",
-	"RivcGoXwzrZkWM87kyUmXpruthy+vyz4m7t7XIlFAIYR2p9hrW6r9qIvIILt9md/qEt8c8CTUd2p1Yx2",
-	"xgOliPgA4aJbwzVUIgmpj1MLKgcL1+EQunJXQUu1k/puZcNQmywVWxKW7SRTrTPfYP8gUA0tzASOk0GG",
-	"YmE6jMA3KYhkXdEbRnY2Sjfhuy4bOk4in8a8ZiRnBb9lFYZG+N2qbd28YQsgyWbGB39LRFW+MR9DVAfM",
-	"ZjTUt9Vxp4u0VLn9NTlB2PlGLqfovLbe1VXHuvPVfLM5HsvgtLaUJ5ti3KnwByZIiIN7UVA/Gc10cj1V",
-	"InHMAUZhJrAs8nPiy5WMaQpWBep6zHfBeLcke5e6TwkoC1Ut+rgeeXW0quZw6tEPRgZQbGJoa2Z6+HYh",
-	"BK2fSByPow205Zz/kcYcgI8yGwhC4LPRghLCEF8VjbElgeoOM8oT/1q39KvlLx/qv93b/aFSsOGki+hE",
-	"uWjb8yqa75jqsvWaR0tXvz4G6Yg2R/sgq/yaVGyDXVRcKYxFT9EM4Rkm9knrUaVBaIjCs+FMjBUDkLCG",
-	"sxEsGt87J+Zo4BbtIzj+QXbKZDjsNzvIVd5ZVEnL5eD9scdmVt6FRReYeeL/xo5NynyzHVVulr4hN+yo",
-	"rsla6h3WqlOzJ0FmSLxl9jh3aDnluY9zkCHeQNzXTNgdJZvsigFwm6Y4kKQzmqUTzdPpJPImS7ucWLWg",
-	"KDTbhcVO0L4ZG4tEM3RH04lGMoKbiQTFXa78vi4hQ45qRmiYhY1ZI7Zi5x6zmxK+h9fJMvwAOS8oyI/k",
-	"56PhUCTcKq+pyNfyfaQ5mbmEppdY2e98B1dXrGTfSJDZn3tj3hpvwYffXro5x65/+8FvbULLnFx97ytP",
-	"eVU6fqXVaEnhmwbJCjnpnADaIKp4KijViZTnXPYLjVKIgD9ZSJkMbhFhhkBlhEJxUB/nP3WO1gWbnZEf",
-	"26ShrUHWmbc3U6DwHStVsrbMpMJU/Gj2PSWqkAfbKwDFESh2B0Snr4xYgO5pWI1jk/WN2YDQSdj/jFGh",
-	"yGW7q81Iyv5yoXa0iigHL1lFMuigY9sa0KJw7aoY1KFGR7f4TX58d2UOTMCoDwnagJWEI9tBCfRbtXn3",
-	"8pZVWPlfMVKwTXxKLtmIibw7tdW8ggbY/TGOUnOP+93kXiPkL8cwB8alVQptYFwkpQqvewJj+NDehOWs",
-	"AxN94yREHICpl80BDZgx9M/1WJO8OfuQrmHVc3sReYZvnDzePeDgZC5XK2R2rtrpnSOoUb5LozXS+z7d",
-	"Pomt/Ap0ASOGzkAMQWo5vaW8gI1YLoz4WiwXhVT6DKUYjHbDhDrDpPSdlDfqzDzg/5HDCAk4HzPo2S2t",
-	"oGrUjP6KavbMDv5ja/DXOPgzqfRjN/YbGPtbGPp7M9ozHBn++xs3sFkubGiq/OQPDokPKYk2ZmvxouOZ",
-	"JjMhflPtFBPKqnkQIACochCCXfDcrb3Tk8ELX5yQ5zb4tvdhOPNSXEuMH+Q3rerBhjgtfEMhyZ6WpZH/",
-	"wDop4g2gBYYgrtFJwN5BJSvjYKCC71GYC9uiiawZtDHpbV4cUmt+lD0F5ODgTfayYuTAiwK8rdAFD3yP",
-	"3FjRgtAsY6VmiE5oK3JdmSbesEGlJtFS3sDdWyZWMiV8EZ6zSNT/TgH95eJAR3k4b8NRthweDXO3NNUJ",
-	"TRRTeQN9sEJXnWRFsg3TmInDCWwiNm0MYbfVzXFP5wsMpQmE9L8HP2xLbH4SDtk+A/YYRpZMXLUxdx1S",
-	"zjVom1dhESa3HsymS34YWnV5B/akISbZniuFmeG3iRy415mM9cN5ZzaKalm9M8M26MSHnYRSfOzWqzQt",
-	"sDcn1kQAPgugSWRUkC2/deqPv9ExDACNS9DR77rnt3L2XDqfm0R85iyrWIStTgjXiwG5F8OiNgcdOysY",
-	"eiiG8SvXAxRS06N3QNMJf/LU7pBnZA8+riHVkn/kEAON7+P44mZ9GgcX5vp3s4szbatb907YWvDRowdf",
-	"zHMl4GfiU2tSBO7K9Kdk1fdySVLZCckTZXbhVS1OUnBdb/LBgs2msINrnjks3sJ+3HWPdOkm8SoP+3iU",
-	"JdP1+WFjP+i1LUkul3jLg5D71W1ywiIcapNT8KZxZRSRfoJGhMzjlaE/VxrxQBdpqqRtvmGQLBJsFux3",
-	"sLsh95wqz4AET6RQxqK1dYVdE6ygxx8S6h3d+mR+WeRMOQen62rfXNUtFDUELaLhRS+k5RXwKO0Cz1zT",
-	"1mTNGKLecLH1MXs000GJnozxXSQhiWG15msloFLuGLEOq7jqXbDbdvNYdsuEri3WfiXhwBpTBNvnVFQo",
-	"atuxRs/anr7/JkXvwFtpibynR2NfyAMmcnha+Z5GaCSOt/P62RMn2lZlNKCzZjtugbTMDJnq2oRg5oyr",
-	"9EjOFhmWngHttvmJDTD0N3yziXByu2brHiqx7rlFpZCaZ+z+vheYuNMSL919Gs26vKUFj/YnSpa34Bvt",
-	"gipPtGa5Axt5L6qWW9MnoWvBZF2p/lSI+EyqIYgSQAGhOQiJUDOHolvblsn3O7HuCJ/QNjVlV+lvleZ7",
-	"vEwj7HP3Isv7OrD3l4jM3pe8YmpWedpdcpd3VO3iHWYd+gBstfM5WYQiu8Nh6Mbv7ow86bKYkycNqc1X",
-	"LT+Wg56DC/vINELSKUIJVFtf+3LZq6A/KuECO7c6PcNpfteQXXXVybLqZlYHmlRSwRXs8KoJP9xb04/n",
-	"7OBjCdjhaU8F3TLs+ro+EiMcSFZQFUc9ve/b4F6SxQfctkqzMpq6IEsmmjYf+F++95PLYEw3TpwTxLl7",
-	"0jqsIuY/nJXNnjBYfD24T/KFlCdzBtay1jGdNmyKFzF06L6clWfR3C+v4dURtWEsAHD+h6XiDyTAgPCa",
-	"nvIyFz04pFG6CSe9YerbzSaaT0fLsjhe2Z6i27qywAyYTWB+c3ByXsjlAM8AagKo9lckaFuKAI+CHZYe",
-	"rta/iHUAYEFBPpUtorR52Aqb71pzwdhW0TnZY9lPDrX3SS6vjXxtwEW8yIWJd0CwCmeZWu80Im2+XSYO",
-	"8Zz9+A5njhGHyrDDSdv6E747mmgEymunnqPRboOrJeSGrrrrxHhTCjKp/qNRLVp1H5ZkYUMPJwMCmrTu",
-	"NKseWu1hqGIkQum+Erpf820tazXSaS1zmghoAHTPCFVEsVtW0WKilU5tY7/HFm1/arFKGtY+bAJgm8WY",
-	"E2UOgsPwWx8hw3cqMBRs5RgtvFZ2epnMZBWkLgueTZiTA153W0OFzfXdNH+e1RVvpP0eXMiuUAaoXosg",
-	"rXJK2z3Xs3OM8fbMyT8YZyuJkAeHUnvf9TkWYlFOrtLhwhvSA6vIEU6rpEr5eLqsCLxqI0wSw04HCrBS",
-	"sppRHxP0NRpqIl1XwnzUFg1ZyGG5aTIQHNM0PrqppUrD7ScS5xRpHXTvQI/h9DErmihP+Kni2u2tt5i3",
-	"TF/jlccV2TNgvsmVTSO9+06olkKnrjqt3MhfBVZgNZ9rJEyLRE1xUtDVqREuy+AiaFcotbe24fdW011b",
-	"u9ST8CO30v25g8DD8qm5hKzK/mfjjt0kesh0c4yS2GHths2OiTo81PCJZQ7PLjObjZ7QDnxiB0ynCvZs",
-	"Q8ybdFl+HbAy/PjY1vpJz2uuyzRLANp8Lw9gAdiyc5+NlGyms2lUvvnq+HBP+chN81SrxtYIGv1GIozy",
-	"oEZrOd2nXLrcqum2m6id+qc1SrVJH83W+a6pZqHNPoxwjDNiIiyTtyxo0FOMPN+XEDQ0AvrXUGK3xHpz",
-	"DJtrQUj9q5l1J6U/CFvZPiBRuMwTTmoPejqP53S5cQdI1cclqSj0kKeZ5rcQVqU1JgV1otLmL1W247ep",
-	"UppmgDpeYx8GVSccqTAMO5Qz0FOeJipc3zCaP8Oa6olvDcIoDWE3VHXCDYbJUqhS+bb3UDTA3uvp4QYs",
-	"Q4545E8BIFRx6VRIeVOXzuHVVAhiYSAXtrMi5HcZCQZQMJMhHrGTVq97TeOEOyWFYbarC55PTSINWzee",
-	"thByf8tZ4TtkdfXELod23UbhydY63k8e7BJ0rkH6QZNQRwRjueqXa2Y72XOyj3ax8yXbH6JpRJOUJc3e",
-	"axC3Lu7eNDrEOQ0mZkeOo9uoD9FcZ5cb2Ol1B/22CbgAlW0xx26NQbcDaz1dID4RzbVT/2CI4z1qgZy1",
-	"84tuNt/XBdUsB8zjiJzd+783jQm7YVPrmRhE046XRLvRwVF/PhykjA5RcDErhsMzlj/jIuqYT2NS+3mO",
-	"b4lDWg4hljOXsuI/01qXW8Xbga5gru9ze7+icSgb3I6WiL+ZxlcWJrp5Y+n4IMpDoayNKsq0I+2xJRe4",
-	"6ZQPl5es4jJS8g2Cv//dZ/BF7Hk4GWce5FUiyn/fKFqYSPV6QpeFeAfZohhyIUE2sLkgqXCFlfgKoVjA",
-	"cW1hys3dme1oNd0TCL7E9MhckxvBDlNzwdhGpzfPe/sCbFBbCQoJbbQo5EG5HApb6jiciBZPtopjRPxk",
-	"o4GW98iabamY3iO/AVju514LzYuBASFwJAUzQ3Khpo9pXTojvkVuM9OMRYoYer77/eyIrcNtbk6P7Wi+",
-	"cKziubWZnt14R3lHkM6xGIyW1Otgeb1bJ89fiJl6hUXfT2XyKNu1T24281oGB/pKvFzpQJXtlXGN4Bvc",
-	"5pNgv0O9YymcGIt2MY01CprdRFkD1ucUbSN2oWEeqRXzEU8IlPtGiXDsrn3jy/e6Ca07P4cFUWl3LG5n",
-	"dDCq62qwAuwOTgCvLbthEn6gyB36DOn0nX0xdoeCOBjVJvCp4M4dfNq6RBswwnth6nksklQO9CzFwCmc",
-	"dsJ2FpP0F7f61vE2E6h4S4sMlWHz049OoE5E54nM2s/WHVg3aiMa/NY3p2lMNjW1tXPaZPmdTqBjYYqK",
-	"2tnQZhMoMWKV2IL/JNTMFw8HAVMeXEaTY6fBjDsW6gw3Ahx02MXa1b8T8vCuC0TjTDgBZc9G+pzZTXk7",
-	"aaPHNuylkWUs0ihpsPnPvHO2qYvCt5fqdssKe8WgkwY1ggPRrNojpAP8CZrHECXJhlZR48hbP1HrqpWH",
-	"2nzVYqRM9aRMsJmeY9upyKXTn0Ym9wwhPqw2155Sn2vNW2+i3PPGBdIjSxvmE9jMlo3m1xGOGO5j0kgz",
-	"3NVvmNxjroIq7Xoln5C0FbOsWo2JbYgYFAohSSZLTAPgCgsYXPnGQDfiVgtCj4O4qeQ/sNYz1Zm4W2Xg",
-	"VupnnqbZgHe3sdT6vkPztXZZc6diAntltXO5qDhC4Xj8JNHtaNt7Gjjcp/scXsDzaU/kHw0rar7/eMsG",
-	"S16CAiMPQEe5nppuUO5sT9VOr2+LFGuT3w39kXhNwRLG6W1TXkgqhmbf18TaEa7Whopjo0q7WJZj5cbm",
-	"cCNieRCj+8bgGOiwNJBHsD5Cn3AW8WwGnVunZNfgKZr2sDuSU6MIDczrpPCbyE5DVZ0rMmLHfmpMygej",
-	"QqsT+aw5gssg8wKOUcjteKZjc3gDzfXup6qV7WWkfxzNmWGdd4Zi5togObt9FzfxenUAmol5Na4V26bi",
-	"16qot9F+nTtZaYQYAfGZ5xVTKtETsZcz7EN7qlaGFRIBPEOz/4rCSj99/Pwx5jeTr3lhTqd1wCjb7NAa",
-	"CdaZAfM099cSTNYE4sl9FYsakoXBl63NQXWrsZvezjMdqgJFdntJdbYbtRL2XIR/vVgmIKBmwnaGWzG3",
-	"02p/PcZmeuHDziksrRmXY7KmwqbGTLeG94adAkC6SZ0oq3guPqJTBaCekYyl1JkssVjk/rzJyZvqscXO",
-	"erQErSgn2DC7oNWMaClsaRrsCwA0Un4z/NHm9CnoG9tS7SuWM6E5LdS86UDO4GjU1MHNhMhq4bWwx1Sh",
-	"Fl802+OX9jbF5ynMuABdPwbvPAwol0BVvh8MuYB4/Z7HMo9btztGc5u3cDoG3p7pnYxjcNVVkYJBWk/K",
-	"cRu1OuBLfg44YrOuJS49Rq8fRS4jrriyLHhqf12dYD8KzVipUqBaRrm9WK0mnwIzsb+xUscFY6mTeb29",
-	"VgpGjJk3zk9LpvXfcK1PU9/Bxq33RgDfCTZaRJXqGN1KJIcmEoWUEAHRExAF3b4HI4TiBOjuSz2aFbut",
-	"TzHY3+x+RS7LVC9jZxXZkiOuFSs2A+COd+wTO9Hv3usf63C/UkmYZvVTOwVMbAvlGthZ8BPsb0lyPq3d",
-	"/tTWANDX37BO/OqP1wo3nrdbzg4tqHkR7KYiABNIZBSDfWIbvJ+aarEAO98DvIPWfKiknoZKHE0pgyEy",
-	"wBUV1op34PFgicsSI1cT2j2pCXHwaO5iZFey8IjD9DbYEpiroKhmdMn1zJBCn7ddVmY3Yf44lDBjJF3B",
-	"3k+tOKKJ7qlM5NPJ2S7OmJaa6FGJpjgVNK30idEZe9HjJ3BdnVKJAKTHEW9KrOkbesQditwf8/KGnmID",
-	"9KQTnLmkz3vZcvjc2JR+gIcQzhMaavwRG9vNbWKYcO+HPHlrYPbJzZkbfq2oZk9oNfrGK/dcAhG5X/fy",
-	"pKBKDfQ5nXqc7rMLaTIS3obobKY/AIgc2RrU+pJ7E8uBvQuzz5ZMZcX2vN4n4dJmia37bQ471bc5Cqo6",
-	"IvwaIkwKucNnkxvqoR4GpY0UrG98+1i5P4BeFoZJyY36DDfj29RN+rKgUbDBufflwKmdJ1qHQZT/MKl7",
-	"R76MGRNe/wzAYpLg1lP52F0H00GCQ5k08xL5uFz8vfHwtjlkK8cwlkd9BzavfivjI0vuAjL30yo3cLo+",
-	"iFp0pTsL0X5lgh0Q1Me3+pdC72KGSr8xnkq4qX9i652UN4+1ZvuYsTqnEzt7n7Eq5qGA1t1sywFrxE0e",
-	"01c/U2Qtx1CTTvDvinq/ZlW8jiZw004JvycTTLtOSRzStr/u+B7t50InpCPXwLZ8g7HfY2xfYMNUfIVM",
-	"5KXkNtrViJLD7ub/Y+9tmNu2sX/hr4LR7J22+6dlSbbzoswz97pps83dNsmN3c1zt85TQSQkcU0BKkFa",
-	"0ebv7/4MzjkAQYnUK5U43XR2NrZMkSBwcHBef79KVWIvrz3jAICxel3hT99oFkcFkAp1kH2j+2yOL3IS",
-	"V+ORwrd3R/svvVNUnTgTHzKS6v1wYAshWfaOkWIu4TpjtAwMUXPWSzGBnh+PTHdJaIoGpppKEgpb4IvA",
-	"bsSS6z7VoRlfX5aOi8oqa/zTx22A5Z1cLsmclTC6WSEXHuWvFfjlpfUntmKfbbG7XsoX5l123GM2ql5d",
-	"VGzL2mr32tet+XVrHn9rppTN2CresWQLVHkND3qr0560r73Fzm8A+mL5pP4i4C8qxXEVbRJ2Th84FiTL",
-	"Z88K6PEpX7AJB+oFUHVFV6PN6RXVQq6ArUCXqyocoTH96OvHQwt16Cs1bEVuYJdZTc+OVlOBFWiwE8cA",
-	"tAnklhtadyp7u5Zaw8rPc7u7rL3mKr1dauHa7mkV2vh2twojlUTIUvBrdVfTr5ZTR9pTBUEndDyWIirK",
-	"c7EPtcDPjjWDqp5MqT3ea7l7/lCVbOXNqWRz26pkpvnY+C6gr3TAOPsro1SMkFjOyG0dPzg7TCukpOzD",
-	"H4ZUGjEyG9dsmQFUVMXZYgCn8yDNZduC0g1260Vak2hvojoKs+o4MRUd6kuCstLt5e+zcgFVsT/XF1Mt",
-	"rVVzattpm00VJ3DzLYb2WQu+6mv2CI6jsmDPyntVS8k2T11Lyetkc4USeecKtMoNu7JPo1jzIRxbwwW7",
-	"okrMgGkBaDgEbFY3P4H7+jZH1Ls4mzRIEPT1sPrPPKxqYCT+IdJ4FBORsRkm9C3qNrsCGAkaWijWV+9+",
-	"PQG/vBNwLXQHLdpboakUYIfQdE0/PDmbuKzb9qQvZ7fg1usGrDJum7p3GLK6E2nCZz+pPNWl6p3e+XLp",
-	"zguf4mZ1L4+VkV4JWymW4zJt8qMnG0mT615Mw1JUHAGp+3x3ZMmlniv7UFQXeRpnC2D+s1WL8d+rmMsv",
-	"Jbt885LdikXABjr53cjg77jVzh4BOgQPM6pyBp0ArqngKRLd4qMnWTbDdJOux2GPuJ4MFU+jbzSjC9sM",
-	"inZSLALTtlaHevdUGhv9AHi5/BbLiWJzt1Cp29jBIfVbtpfid/v8YuvjW9/fA/zrqKIh40fj23rQRZk/",
-	"UkDjwarJSAmNFFqgfPhUt1mkQn3KZ3F7GjHxYZbwWKImDpU0+yRWEnrqOZvxsXhmfoT2iv6NvJEn7K9/",
-	"vczNYZPFIUj9X//aZwPzkUrjf8MnffY9zDSzC9Nutwd4DnFv3agcsGKCGU6Vm9gbyfy5bbMfeThhLqlM",
-	"xLEEezGN8R5xhsTs7NvBh5Pi88F3z3AGrLSZaQCWdkQfSVUiYO7goaEyBwOFA9r4+i8j/de/4meczVIx",
-	"ij/gItBdcDkWWK/27UDfhb8PAjgB8F8R/j74rs0uXepSpT7wVMglGwr4NqBLx5k2Q4kjcx3+jq0mOBrj",
-	"MJjxmHdlA4AaGbBvuyxTzNisTCRasN7Fd3gMhRBCGWDQlFBWBh+NBxCwIsQSMIqw3A/oKVDIbx5jxHoA",
-	"NaW4+qcUofqvf2klB302CFUkBtgPZ6xNeNCEa5KmgA2QzmdAiwYg9KD3FkjbQQ98rqRtZjUChuAScBs6",
-	"Smj02snV4MdrPh48w1o6QMK3AjB4OTr5xTgvA/btee+JreYP2Hm352AfY5hlqTKGzy3aK79rwx3MYW9v",
-	"M47vhGZnnXMa7VsxEzyL5diMtSh2oHo+OAc9GxaWyoz4ZSSmMwWgZyd/F4vBs0KL3IoFPaUA3cblQqJQ",
-	"2BMCEORhe/fO2cQcJE4qprERiz4bOB5uskTc7ydvVBKHi4GR21I3/jM2FAslI0DDhO7m895TnOfBW5Gl",
-	"i5PLUSZSlA0s0Q7YjKccSyXgMcDB6FVam4lFFnTmGlFsLWksnS5ts5fFyhKzr4aQHJ/NBE8DxhOtYD9I",
-	"ZlwdO9V9Fo+lsgQFC5VbROxbqebtGwntzqGQ2NYZQwfHKBapOUtmPJyIk167U+hm7zNzQOTTKU8XrX7r",
-	"70LMvCWxxa8AfWyGBNiiVCgCAIBDlU1YFKdE04obz2zxWaocvSuVMLesT+cZTP1Wt93BUaiZkHwWt/qt",
-	"s3YXBjvjhGR2atTsv6FyAO1tJ4Mvo1a/hX81B7GeKanxaO11OtT2mdFZnokP2SmcB+BofyD04Ja6taco",
-	"r4qQrxDZvMyI5qEMJVNlr7sRWTaakiHQ6v/23p/9H5RV86kKhdZAkvI/gU9hDJzzv4iMY/b6FHDj66eE",
-	"/mzm0MottDQBUAyUmBCBKba2VBEogeoKJyK8xX0LIl9AzkzB5XOn/x+5SBeFgN2JdKig97N+Yt9/yhUL",
-	"uYQFu+icbfmQ307eAyXRkGtBqagb6ajA9hmAVBlOpXmkfyjDLLt0V9Ni9Zw7a8Epohqpuusay+nkVmBB",
-	"dM1u09klWHB6Vb6qRltccgqKGRrmNlxosyWbZcQ/rP9FLrtbRBta/K0U1mn1Or1HJ93uSe/suvO03+n0",
-	"O51/ljy6fivX6e+dR0/nZ//692jUTTudTrdz3qH/xiVCkr7MkwQjIa1bsVj/tYTr7IXKjWLuffi//6ZP",
-	"ftWrI+t2ipHZAmkxS9Riikm4VNypW/waDgCtuRUe7feetu2aCXVJLXLb/DyWudO9L9rrohAoBRDSrZD5",
-	"S7CImBqZw34ZLhYrieKUTfmtcemY8UXMdQBmoEVyR1GeCvzNvfeH2xFko+uA0STiORzLMMkjCCbavWGv",
-	"NLPom9m41LoNwDTAPVzFODi4FYuBfXGyb2JU8cYAohYh9hLrDsrBIThJb8Us89k6yjsR5RVXYeet6Bln",
-	"4Iy9R0dW6Ox7Ko/YfpNViWedNG4tXa/E/NJzFAsv2xxZ9yt6obvbkB+IOoAW0pZ1JG/yTucsPOuwlMtI",
-	"TT1HH6ThERnccFqYfQLXi41aBQfUnA7ZdgWf0xx7q7gagLgVUELoNbQaR6fu1nTZKVxzH7R+VqGLTa27",
-	"3l1HozhIffxCDg4phx3UhYhijAX5J+3pRwyI3Bd9ytWxGtAZms1Vmk0cIZqLzhDsH2xhpiSoFZ0ZI4MU",
-	"kDm4Azbl6S12ndPir+oV/MO+emUETmTV0X2+9rXccA5foLdwq0OWKKi2fcYi23tajINdOzWdL1J7PUy1",
-	"czx9Y+54hmK8XixfqewXFRkPPGpAnF9LUYQVfayGwojYx2TZTX6lndb3Vn3lUZydZCnHpF29r2Cuu4bL",
-	"ju4uBFX6JY6MucnZVEyHxvRMrQxUOa7IsvMb9DK/Lzl5G9pTV599KRlSaDCdhxOjcQeWvBTQWUU0gCix",
-	"+3RQk4jbONRYyQPHWswT8iZzbcbuOp7XPF7nkOHY+fnrbhnLUJRvuF1eayWN8CFMch3fiQ3vAI3Fezyw",
-	"Oe+UhxaDjWTBZ2HBAkNQyRs1OfIqtFDWvYBfxNnP6k5Al8o9NDrUOpuRyGhPOyItSkrbYosSaZb9G1Vk",
-	"3Lte+9bT0ZNHUedJ98mT8/Bx9OjiKe+NBOed8OKCR53uBT8bjs5H3WFv2Bk+6fXCqHsRPQq7F8POqNPh",
-	"nSdm0Watfqv7tNfutHvtLjbS3cUq1z/hI1rOayHL5Y/106PFH61+t2e0K/WKtfRduO47zXrMRhdudpiF",
-	"zNL4oAijOzugqn0m1CyxHuVCsyiOAibF3FiKlhncHR9miBVnB6h7OjxWT4D+nUjjEXa7VLrCr1Qm2MAc",
-	"pwMWGUdXJFqAX4sx44XKvbhxwjNAWeWZs3MpFxxnBCloLIQM04/lMwdHUjp1Dtukw1TdClkYK7Q6KEcT",
-	"YvNqTuRJRAHgQyXC+bs7SNhbMVNppYw5DAoKOapcNmJxP7c+qfFZY2k7xRA5F+SEJWq8n5gN82gssvUB",
-	"ye/pmuYU8lTl5huti06n3emUaj8KzdnpXnc8zQkqephH63UQqeQix22r2Jx+SQVHPtKLTjl4t7UY4HzU",
-	"ahoo6YEZA+Z9pC5vSNlwAg4mLOxQQZkZgJ556084ghUSECN2w6bYmmuTYQN8lTbN2gC47bR55kUnYI8v",
-	"QL90Ox02E2lovqBGLM4CTHBgqI36Mdk7SALCYgwwaAeHWoHFz1NxI/EUNA/w7opJuKoAHa7FZw3QrUrz",
-	"qhDuKFuvYIc2H5h7kBtvt6mpcz1JTr+waNeVMHt6aIV48wbWHnZ7OeJFOuf0I/6wFPAq7x38fN+9s1MQ",
-	"CuPv2F7fRPBpqqB25rApq49AuTk57Kj7utHWhXkaCNnssP6rZ96OwRk7H++hagL7GMqCgwCNjeynbQ6h",
-	"qUjH4gTG8l/rhO8JCt+OC4+9GlsdP193RXlXMK6JbUqq+efcIoj72NTRYoHNT3TGs1hnceg7DJVV047z",
-	"F2DxsFALSp9mXD5jZx0W8QUwX0g1xzo664vGmmkOvdlsIXhqzdtVX3QsMsvpeVWMa9fd9wKiVERu2voa",
-	"PLN++eINtLQCJMtw8RZAF58QaJGZ1jUX+NGvnkeDhhUSFg/4tzLheEtnKrz9PRF3IkGaf1AVTy2oZt/H",
-	"yDEyBf1RDhtoU6RpCRjIHApCZipdnOiFDEH3upuixGIIQt2JNMtT/N3IVpzascP4INxlUcB+My+RilGq",
-	"IBMz56mYqFyLk2ho9tvcvOdvZ8GT93CUQNwI7hWJMI7ME86qY4orwzAzKqIrC/1ycd7pmFtSIwPNfuek",
-	"d16KPeos5ZkYQ3jFf+qT8v077kqzkgnXGQAov4ulpiRAMdqlcXnfm3KZ8wQmlqAl60KiVS+zdRZ8VQHU",
-	"KOhCdTVhh/6k5kyNMiFtwSaLYg2sdgGSC0KoH6Nv84nIJiJlZt40lPZOVOLXwRTMxKtKmapEy0Gb0Cfk",
-	"rg3b+ITHx08N7axm63NJ+M4bNCNe9H5tqeAGZZ7xbEmZbytqYuPNQWntlrdpLuExBAaa7lmwVsPSPoYk",
-	"dqtSzYLpFY6S9YoV1WVNhV33n0VDGGUUEJ/Z/LD+vnjlta1v/vuvJ130y1Ry5+e3U6FhJ1O2u6ETwWjT",
-	"iDTl+oQOYd+TmakFhrPr5sLiyZVPh6B1hyXD3Z4RrKM8sHQ20eOewrFBSSY4AKuUuG8vB615LKWwyZkm",
-	"Ezh2h23O4TgF2Eh43d6sNm2zv4I+/Wh/vK/V1Z4de5TKl/Vz4h79+covPN6k3Wd8d3e+eOP3a5arT4oG",
-	"O7D3fkJdhP1v8Z1g4gMPs2QB1MdqxAZG4wzYtx6F3XyitO0OmMdSfxewAfw2YN/StxYqT5maywB5oW2d",
-	"LTVt2c08uJHfJhBsBFx01P3f2aB80eQEXXVkqGDhmIfZzpkZIcG1g7EJqUWkFKiK0dMcHiDeMKzXM2yL",
-	"3cbQKEf2i28eEuF359dzY/Rja92EAzS3mZBlZb61wvuBJnqHYMv2m/nAjfkDSAjju+7OQjXbDeQpRepT",
-	"3Gi3uus+R1GT2XGxRIa+EfHGwxEJHcHiwyxRUXHa7WZgbgXCUkxACXvAB2GpHrVlO3A0cd8gO+QGU9pd",
-	"/v7AlqKt20UmIrytrrDs2grLgvMSNOg4FfqPpCZiuFSdiWarkltFDJfMMN9UxUb5K5FlsUTBn3Gt58Z8",
-	"fe8ZmtbutJfhi6INXliVraA1gZOgFQ3bNCntUE09WIrWRPAkmywc48/atzxS30khfFuZYdI1JzaY6i5r",
-	"AE/ruE8r9Y7964bk9ktHigqAeM+AR2/Qz4TOBkQ0w7M2Q+QKZteVOH94IiI4WSt6Z6oz1MWwP2uWunZD",
-	"Ve+DvcU5KDZJv/WXj+8u3/740+tfr378/c3l1dW7129/uDfiraF7FkNvuzSteJN5lMaVQjHhrn6QaqhB",
-	"5bP7ahXaKpc0XTvrq911UV1Ur9j1X2afi/cCe2m65TSN/QM4MvTLFpUAh+ionVtSPLyKBisDfoAXKc2o",
-	"rXF0YBm5FvqAaQ7W+e/7z1+jvStfLavDLSvj8H6/QOzgUkzw/dG1WOBDrlFZHEhxwfX7pTXXHKjhDojy",
-	"uFn3CzeWbVmopWDw535h7JWwR6YIbCQiaPlDGBGLoqWk0IhBzVKoTdKM29u02SWxs0XeLNxISB1qxjVz",
-	"R2hV8AQltTHV3EBhib8T3ZbrLRsUKiXz6X6PLXK84pMvw7ZrShH26jThFlabn21w+q53FH338ApmPoVB",
-	"dsp9yLPaUpp3gHaUFRMGAZ07ISOVAjaRZq8v82zCekEBQY7ATzwEjBuFRTf4lW80OO5GKxGgG+GmsEih",
-	"wiOW1Wn/Rg7MpYDFNbejWGDTXGDBQWPJMlWGYUOoCRrhhEOBjxkoG6QCgYx+TeNBlbIrGVElRLjDazH1",
-	"bWX3q12E9Tu9uAoSpZcRBxYbraGi5Tc4WsYWEVD3T0+NpeBvvpIUTEQyi4S+dRIAKLtK63iYOMAgb662",
-	"vW8xSpiuUa55YvOtEMBfbQeG+UDC8tYee7u8RjUbncQwI4CwWBoRC6kraaLmRj6MwIJp00SLBFZaaDUV",
-	"QxUt2Jiw+GkcVIM2TNVcI5jj5zFHNqkHtFZr9YI3WrBRHKUzE3ciXbCRmLNpLPNM6DZ7Z1tOoR3JrALg",
-	"npit/hSr8AKjhPUM+jrUCJJRcFjANea3AiB6zZ79Ccf8CRyYgiqmhb/p4qdCzEc8TvLUjKJD0VBz56r7",
-	"PqL7/pErRErnax6eiFHW6p896QQtNWr1zzsdeGOR6apb9+Bb90tnPkx1EQjXrX7vyZNlu2A1qe8Po1zp",
-	"1T3p9UpKa9nt8bP8hSuUKXX7S4lD7Mm5MQosNx+U8nWDFvTv2HmdC3Hb6nfaT58+2ce+IzGp0ReTWBtD",
-	"ppyIJ5/Iogya80RiIyfRu8PCNVXVVQogRLErXAVEb6pbfbiaAxFx66tzL/UtQRAiMzRDGyNGgEzQHgBD",
-	"SPcJmJIJkgchY32v0wFYR1ySUUGxT13/67J5r2lsjaWRvErSsZDmwV5ZjAXKvc3BEIf26T7g0RHKOIcT",
-	"tygOj17LZOE+oOQXXG92D2AJ/Qa3e+9uPsuHSRy2l+qqzOnS6veoJrOxxAxO37quQ1o02x9qyb8baj0k",
-	"bFljhogI+ZYe7j7QXEZD9WGNaU2tutZWVQBEilA/oHqMpFuITqNseDhhgEpbkIbBnJJ1M+cxHqoAsSs+",
-	"mPlKEg0hgKWApJ4JfgumMTdHa2KsE5XLzGGXDryotlTZ7/QyIhpUnsFX9K6H7it8HVgMAjowO+oEYIHR",
-	"VcVDohe09IQbke4ELXNW6Fb/zIg6TA/egDaIeTi3e54oor2N+7ElpoCG0OIR/19LDiuid110urD/LMzp",
-	"8+KOxNW7S+eunap6c9UsRBNbBkqO42meGKXkVhjKWx9CQGzL/dMHd3a/CqhS9K0yEXupC0u9vB3nKk8i",
-	"LE5SecYQ6s8WBhsjYMoj8czB9QxQoLB6yVisLohK8FdUM7m6fcz7+ftnz+TqeoFW6bgs0LRV/A2yqwj/",
-	"iHGGLcJktT2ZFJpEn92mSLQQEJExtpbVZMa/aAbHgGIstI72nFreJkcMvFi5BpP9aIL9MtPu7Bir4rwA",
-	"EwrQMMGGGvLwFkVVijmLzQGkFYSPcS1s4F8jnRz8q5lKIndzXog2e4Gn0Vg5VpaVWrw1Z0WtlHDA0m5i",
-	"+SHjWbng9JBPsO5ZqvJhIo628m+Rq1qv2AdZcbx84xsIbCpE9oxxyQRwkxuTmRkXTVO6p7yIxRLich+k",
-	"tFbO+0Tp7AStkJY75Hud3Q9YGty++ul6IhaFReXwF9GiakASfxbZkiDSuTMFESUZOZo0Hln7QA+sgzkf",
-	"qXQsMk2BL8FvRRow6IzVgcUpKbxohO/QVlSfwS+ZuhWQqx+qfDwxdqqYPyvyk2qGLAjmY+SG0LdYEnUj",
-	"0WkH77LNfo7lrQ4Y8kgYZedKq0hB+uHCIqDN7yAgtagpMF7Kvn/Nnz+kysQHVelz34zmKEWIEEeQH/X0",
-	"gtLEo6mL1zMhNWD2YDSyOK+oB8G6pbC1k0TNiahGL2TIpBARMVNYo2ReijgDWQ3eCG6M+QiNKT8GhC5F",
-	"3TJPkmdsAEJnuc9A6pFnRFdYNWZq/sP2v9kNdrtDgi5VctxmVwI0ratF/eQ6AnFuH0Y1oBcyLiTxM+qN",
-	"63RxnNyySrdqpjCXNQfflsRcI6Kw3QBm5GHCtYaGAS4jnkauV9F8mKnpUGdKIu1f5vpAfmuFUWg+I6E7",
-	"ydJ4jHTtEFrK+HTWItDL90FrnPOUy0yAvAGDUXwnoIMqFH3wLGewCTGvSS6uttgSpbrm3z62IhUSIwtT",
-	"KeNRlELSfOTqr5CDhaxjGzvG3TlByLWydVvQVtowMoWtfjJX35eYQ64hWoYhoTc4jVf/52fHiuJz+xR/",
-	"LqAePNVzjPp/la6LNBfCB3X/2GPSTNDMTDbMim2sz7zgMz1XRKv7x0j4IV0B5tlTLuOR0Bn79v9e/vKz",
-	"kYn/ffX6VWAhSFjv4hH7e/z9d0gvQ/lrCOdiNJfOOXUnUvbT9fWbZ2xgtqqdWjdrbSA8g4x4phn+GWnj",
-	"gF2umN3TMNeZmgLNHPDy0TNRupUUlt+Czi0GLGcADNmvZEsjxjVUj0gBHKokn0o6waciWkBA6Ea6UcDk",
-	"A0XsEEpoIywJMS9JLYhEq2RLStqumwKwPBkvJrYAGqVEdD2yn1vXg9smgtXo/yJwriXlHOt6pKTKRF0b",
-	"/0VtG3/JJa/eCvaSWOjTX2h+Wp+CekOrPIXksV2VPuveSPMafSNlM1gRq3pe59DkMvMwZvC3LWrHijpa",
-	"852TJL4ro8733M/UZg8lJavgJzXvVOLwUQShPLY0wgDR3Mdu+t3u688V3de74y7phtdzWUjxeptFpaBm",
-	"LEFh90trZ7iMosLAQZO+aEzGtx5i42yhDfZR4mADmStSPj8ZwgaDsNKKVeQ8KJVu3wCxj7JZblH+nKiI",
-	"lfPv2iA887i6E2LL6d/cCAHzeGDV3lcj82EZmTsbkBs1XoOoyIXgQ0DCMWVG6iBLcb94C3HrzfJNtXvG",
-	"5MqljOXY6/bgt4IScEBjz37kaRKL1B4NQI67sFVJ1nhhl4WNtcQnjHWXuV4R1Op46l2sm9SGX7Tt1flq",
-	"e/1n2F6fMzT0JjcKTIq5M/78KpGlozyWmTJ7+ZOZTqfOWFsPX4SX/1JYdl+30tet9Km30mXNroFoR5xp",
-	"d0YGxWkKlsI6vIlPYy6sbMIi6VMZrrrC8x37HbxkDUA2AdBx4P7syOyhlSgVQGDOEx1QUKmoTVkueMSK",
-	"UsY19v8g8TqPAgxWme9ZzmOqgjQGscbyLaaFjKj/oCKbVJf/qbJKsnRRdiz2rHgodNlapeEnQyD3DdgI",
-	"Vz+9fvP79eu///jqvnW/uzV8ncY8eYsjPw64dp5NzMKGWAaNnoKrB68tl8bryOCKI79YOpaZQC9pTb00",
-	"fp+Uqv2GVzEdQ7ppWmozOO8FrSlEq0tP52kWhwk4phSnLCAeq4pHYwSdtTr+WvCizA6rRlEeERMTpKX1",
-	"8Qavv2n1b8w3blr3ZYX1HCf85JoQl5Yn/T5oTUU2UUYu3/x6bc6HNPHbtCZqVmrT4rP41L7ZaRdTX0PX",
-	"3mu2/vugpW7tXKy8OaGW70RUVJa6Wq4iLzXWVIrLeSGgc+1OKpgVb4WYGX9HpaAszI9cOsT2PeMRVnmm",
-	"5tcTc9htSIrBha/guk+PMPYaWyp8wC6iKNiA00VXfS5UWYve7+H499oXgOKfp6mQIbKhEm4AYUR7jKdh",
-	"uiHvTe/X6reG8QbMWWvGuE2CqfHXeQbQVOgcZ5MYAkQ2QR2lfJQtg5ki09n3i5XGr85FyYQabsX1WskI",
-	"2Gx+zsnuFvhccC2DDdFIAa93v1qw1K2JOCp27enH0L3eesBUd1lrL5zE4usNgVwUM/NpOEn8N3i/aSb7",
-	"UaxDnkZ71RD5D1oDqbbChk2WNUBdjFTqok4r1h0NrrSkewJdHAgP+lnFCBBh85lx/Qthss1FiFcXa52X",
-	"ct9bCFjtCVmWELj10eTj3URBvniemneKMws8AE9lcQZpbFemCsW+qOGhMhoLTPGFXC85Dh5hCEYAfKvZ",
-	"jMcVPR7wkP906bJwY55oLfda7CdM9b2mLzM2Q52A37bJfy4X0PIDzQW3IgLtMOPAXx5gzJoo08krhf9v",
-	"s9ewqirVbJxymVXWxxfW3THoKnsXlraobPCUON6NAfH4pPPo5Kxz3esVBgQMepnq6KKiPDDdQHWELeit",
-	"7hMaTKkwUJEFNGJn7JW6s0zFxvyOUj53TKs7hH9wPtc2niLnI7ZJZ84oaNDkcDWpmZBm7Y1GpAk9wPSI",
-	"BI9OEpFlIj0ZpyqfrXcbfhA8+hmu/htefCDXUIOAuoBI3Jou9B9JG/DBfyfcj4JJ5+xx0EJcEZwSlWfA",
-	"+pDqbF1IMuHVf7+gv0+F1giAYsTP2L9mY2dKsUTJscv0YJVRu9UoQUMFs0GjtvbSgq/bAig+dg+k40Y3",
-	"wWtzABphZSismg0XLOTlPMAP3t+35SnwNsC2ov9A2WSa43kpXnU7pheUwiYp+s1u/lxO/lpNssQYs6pN",
-	"qF34Hn9a4ZYhZJZNKgeOwSjZwDaPcT5LC1Onpjr7qillKexnqYpy7DhXM4jbaZEilcEiUUhQrm9zN5b7",
-	"vflugEKtcRabJXKXSjYYy7l+NFTxYlNtjlr4iq4ZZNjifrVRi0O15+nHyL3i2shFMRN7RS68rzcTufBm",
-	"e9/p2D164b9FPTjnC5V67t+cpxGWPF9DvgqgZyb8TnjZpW805Pug4BlgrWLJBrRPB88Yx685H3Ic3wlC",
-	"yAOGFWhUjFisb6RExSBSFqo0hZpzAMuRVLuciii1316gK8ViqTMzb2qEXoyX9SJ8Ea5R3XAfhIfpLE4S",
-	"vASTappPPZiRIrOnhYS7TgmUzyX2qLJnlc7lWwRVgD39HWm4NC3Ql316F5vQg958i1u6DcuL0fUlsW6i",
-	"grIBuNItYEb2UGC7IpR+wv38HNfWQ8qQ7A8sZozlDrai0QlWAZOgb1Z6hwQZl/VBbYeGbQqBGrgoHo1E",
-	"ClEDJdksT2dKk3rAE9g1GdTFHA+R2mPyDF0y8KLJdtheSGkFHqRwQnyTk2Jh+ezY4mivPJY4Xkqm8sye",
-	"Sk49Q/+lVfAFYI1Uc6PRvXOMSjUi6tikRh4tsiyxfFtwTo0VVG6kKh9P8FCAAxGfM6cTKVJY11kF+wHT",
-	"cCxJL4lU7xOLFKacPQsGZ+UTSdZlEt+KI2o7lyBGg8CWCAdFJU3EjLuGwhZrI1RFr9pFp8OgNDqLp6JW",
-	"LPAdjiwRuyhAtKpa/bPHW2u9t/ZLFV7FT2qOgIY8FUj3YxukG5K+JMHtWIrO+KsGYZpG5TLWYSpmXIbx",
-	"hjKHH0pXfoEkwDKMk5hbzIcNZMDFxZ+QFLiY4oWNFjVYcKERaftaYSihROZrI9rY1kJYsOcn3c5Jt3fd",
-	"KfHFQtCmQMZdieKgFRWKVv+k0+50CypgSnzYiIzeEImgFhbvhg4p+6VErGyVTSrKNihMUqygUVCh3IYe",
-	"eDsiYa2SnO67YwTacQBTWdlZxw+i/JHH4e1QqVvtUeo+bT99aqQMvxHL37vluEsaz4RH+EvU7eUwja1p",
-	"e/nqHyewrp1O93icb54Ubw7PjGIZYU1XLqfGFxIeHtnUeLfGQ22styeKI8h98ygqG41vyxKzbczG14mn",
-	"H4tfF/f9UYK1yjuf58VNSgd6WSObu79Q6VsB43kI7gbqF9AuhPcUy/FJJvjUzyqiEjiZxnpKafDdpepF",
-	"Yiu8m/BK/OluANGHg1/iSQJ09RMw5S4CV099uk7qDuAZrhO88tZ9pbwQEtW7WS/ZKsYCgiv6V66zKXgy",
-	"qUCseCjlhGJ6JHisYfn1R/MgxNu9ijvYSidBqnLQZCfegbWPcL8tbvowRfyKLyymmi/lhbfp+BiakXZx",
-	"Z4ZVWxdyBT2vJ+At46VtNjBGDyBicPY8UXn0I/yBddsdJuSdSNRM+H3ksWQAlUHfnwLMVApV3AQYoqZC",
-	"FwibN3LwM9fZCdz25OUPA6w2svB05q1E9IyGU0j+CCPQE5WnbYa4et0LRnXs0KQ1ha1i+yhs0DdLBZ/e",
-	"yCS+E5rwVeEjutBFh2/FgqmUTaFMg035gmlBkV9AtzdDjyUrHomeRZyyRGmonQbEvKqgLD4Qp3F1Oy7Z",
-	"3YuZ0K5Ee5aKUfwBBkH2RsB0Hk6MnzlIc9kexTLWExENAjN4+Oivgx25kY1VXkONPOPG8TFf/f9+4yf/",
-	"/v39f317c9OmH7/7q/nl5uav3/3Pv7RWEqFBa8o/vMQbXXSqaJMb81AcJwDITFGnl4pQxHeINQzvj70F",
-	"xQSU5LA0A/6Ld06evv/YDXqd+xPv54pX3sLfyMSHDHfKCUpFSVG24qjPHp+D43Aj4bI+85f5RprN2Wcf",
-	"b1p6JkKSCWig6LY7N63gphVH8Ku9i/kI2/PgY8DAof7m0/UmN3zVvCF8MRJ3bb2QYRJL0faH1L7r4pXx",
-	"FK+syvrCFWboNBXutsvnhrvwptX/eNNKc3y5NJebRgpWO1ys8zAUIhLRTev+/kZiH1GtD1rZQodr05jh",
-	"POGzmZCUBnO/ehqedMOqZrdrVbacIT+1GVB/mPJbwb4daD4S2eJ6kgptvjn4DhNceNKIJGqjAsfLTuBb",
-	"7WnEjArhscTwKWBBVRf5/QSj+ZOXopiXbD6ssCkgMAHnvwuFJuD4T5JoO8efgDj8ftOijKKSK8O4u+tb",
-	"Yp0fYgaEaNfUp5kKqGFwp83xayaWEBktAQHM1JFccyMCm31y2FrNMOBAnrqmSAI33U4K4/Sj+WdtRYS5",
-	"6161EPDFZqogJjiGHV9098IHHPL7ihk6pRz+2ojuTyKJntN1R9d9DQYyhxq+QZuBjzKRmgv+yLnM4myB",
-	"7JIVtFsX5n/QfQWl4+XvdDud+8BL8nt3C5YrsoxOW6dlysVk5Tqv7QONNmpn7zOfLOAowHGxkUgSNkrV",
-	"lHU7HZYp1gP0xKdP/sczdtH5H+D9JImai6jZMtZCarZoGaNKkobQHC3kjOPTNQsBb21mfPOGO7TQqH6/",
-	"9VOBJ9PHfW9a2+wCNTh0Og2WSniGKWKog2eaqcIVhMi4BkUU1JT3OMKTwPzpVohZ4cECwPo2lQ/42qRz",
-	"H1DJA/K3A0LcNNbmvf0jfqfu57fwilvHY3qf7KQBijuRRG5b6AlPEghvD8UOu6HUhrMk1IkA6ObGpfra",
-	"lTNohwNhix1kBIIqmat8oITrREjgNKHeP6YzngisaFAUgxRyHGMxBAoyFT6Y3xEp4hkiRakkWqmPwFI8",
-	"qo2oEnWYjAcj62QVg6+XT6ciZSnUwggZiR2qfN7SGt+TdH8mYbYkGiWBHitWArfeSZJjeRdnnDD71lhB",
-	"L73rviQrKAzFLCsxkG9G7rGVi+OUh+J/lZnWl5rO4OtnndWOsljebWy8d9X6G1vcUwU2jlk5mp/GDJVi",
-	"YTcbKp6wBLbtWKWRSIsY6ZTfQsPx4bL+0n8Y1HtgQ7Mn6b9ADLdK1jG6uw3+NGo8CpRgH7W8LcLKRIhi",
-	"nq9dvdgEET6h/CcUzwB1BywHRXnYanTl4o0Ohlc+RCWuE+8lQdtWiF6JufdyW1kAO2Is/yk3cuCgji7/",
-	"+Uf3n7f/7kWP8x9VZ/Yo7fLvz8IfxIvxT/H/vv15+kq9+eOtvs7/Mf9/F//sdHtn5xePHj95yodhJEbj",
-	"SbwKibPMXO7t3dODn7ZLH6tZpGXhqAjwuysK5DCzE5egzT4LzjKMXjh2pJ0UUN1he/qx+GUJK3l1ckAl",
-	"xZrNVZpNnGEHXi1gxBu7zlOXTELjP9oHZAsy258AhbEQNa8y3u7UbVlNbUUc5q9egxDL19A/L/27Gxdu",
-	"j/mvB09e97KdryqqtYcdsXmLF9BUxTZvJqYY+8u5h5mwo//mv/T7YpNjkWBd2sbMBcAiFTQOAhLzwPnu",
-	"ByzymTEpIp4J29ccVJvmtirxs8BqOayJmIwiCOVvqB7dMStD7+h1B1cMBCZVszlUcbvJDBOlRRQQ+leZ",
-	"OHomlNlumwpdjXhUFrgOlUoEl81WoM5mqbrjiVMiMH5PqajpLN+AaVqleDrdUomqxXIpYYtVQ22YrYlA",
-	"NZsvHMWSJ/G//QGPEtyH70ld7Qg0NhNprGCYAjJe+D695feB9S5eFzNK6ZoJyOKp+KeSZhl/vX4OLcQ8",
-	"E8+pm8qyzYvUJqjK7FkYEileEj/Awif6ZAkBjTJX3iQ+aZ9XT6J71FnTrp7ZRFv5ebCjCz2dxLKZAPVL",
-	"d2vKd+HyHoxoZj8Fu8r8dF+rfy9J+8ZACQx7ydlSLBHRWKRIjR1rNlVmSSsp4OlN9mi9fKWkIHijg9VG",
-	"UXBHW+yr+gBZrUNPfFT35HDC03EBzgo1EZJ8DR+P6FFxPmQx1Bh52THISqe47807XhiJFh8AOijodTrM",
-	"SRGEXv+C19zbV0tiuVXSPwdYBQBFNXqyZTTU78WtW4XS9NThTOk4sxCMs5Sy9gsZnpS+ufw2Lr+2kKE3",
-	"fBj0f4qirhUaT1HvqITXGMkWlXRvRO8zdNPWq+dXKvtFRfEoFlFztjegxfn+e4nx5ojQjG5W39eeB6cl",
-	"VfnxgEesCyfCdgFf3UYQkU5OpJC9IbSiImForFA0MI0fwixoH45Vk/cL00rwfajfRSUSG35r/4NplUfk",
-	"E4Yl3W476V0sgaxVQ8xazfQ3paJ5nCQEtLdT1PKyqFc/StSy/nReRr492x/59m8pDwX7Sc1m2OFbHPnF",
-	"7cv9aZVGwPI1K0ZAp1kj4NFWRkDdDFmzwMEn/SsHQik6bv9i7m422F8emQGxoUjUHMTH7qeCFvHbvzwy",
-	"V3/XLk7ir0bG7kZG57hGBvTlwSC7rTpjo7ve2OisGBudz2Vs2J7DPWyNi4ZtDTywlxuRNONwgH+RpIiS",
-	"4XwiRSwYdtA3YYm+1Gh0AAjretvi9GPxy9rIPsSswPGkIVrSQEBqpXM+avvQQgWlCD35G83MbFeF8qfq",
-	"TnjH294IvHvh6DrJaywJ4MnmUhJg6+U7wKzcwhSSvi2xxgxdZkxo3g59mVkMcCVD4doqmUi0QPhnXWk+",
-	"EgfwAajNxzAHie9grTG4i8nnQzwfw+T7ytiwJ2PD7mwMtcRYBeJ2YJXrl3aOvUsx5+yjh1NrJELS2yOg",
-	"2YMsUmE+JUnfFD2d8pT4z5UU62KkP9ibbuiJvBxiHkxwqdksGtUmZlQ65VkpISNkPgXe2sic7KG+M5Nw",
-	"GGSruVWpae9/vPnhxUm3fcba7Xbp4TQesyMlh4GuAKBgQ6AZV7kPECcoQHM2sOZzYGzwAKziAGYrsBZz",
-	"gFolsMrkJr2RhWEckFUbdAMw34MlgzpYMuIDML+NyRnkOjL32r2FzkpMu5rT6YdYF05BVcRkFCfGjLFt",
-	"7iu8u/WjaaY42FrBXLM3P7wwVuLzq388nKgVOJqnH80/96eea1S3P1/xKZIPY5NGwKRCpE0NlSBgYmLa",
-	"k80nimkBqVKxYMMctIwrOJ7yBeBPViedf46leF1yBr+YktB1iQ9lLv/gUm3mS8+J/dp1rLWKBpjfCk/W",
-	"utf/2nR+rwE5BlAhOKgT44faLbB9M8wu7XjHBnJ30rE531iIdVM9MDqW40T4kRACYzD7iKzjw9mUjuxQ",
-	"mD22Tjf0yUc8jhfxwnim0BOjZBHORxRQr+FgOWYtIo9rpghWP2Pn3R52EMDJxEKAA5erYLerUW28yYFh",
-	"7U9OJdOcC+ywROYEKAIGGMJaxJql8XiSNWoF9m0E9mj+qeMdQm4Rc/4XBETQ3BJrKLqGsM2Mx5ElZ7fN",
-	"KtCs5XjVWabYjC9Whce+yX+u9LwEvicuXUSJuURncwIzju/Er7PjiMslENxYtiIowAfwbmh/qnA7YCif",
-	"e70Pbc279jOHwFYJeD9yh/TW9wLpSpoCSDqCQlsmGoM0HrbmwaZvVkhnfHEcCf1+wYZc3rIs5VKPRBqA",
-	"p26LedkblFzXNYdFnyTOZk/GkVF6qQAvH9oxs4mYapHciQoojhlffLHS7VAvW9/7E2aMwAvHnRUwdyE7",
-	"f9ztbi/yNNMPXOSdtHOkz4MWTgnNyGzOF80K/Z2Ko2Md49oe2EhEiQqZ2V7sWcJDMWDcmNnlgmdXmzvl",
-	"kQigMAIAAIfC1kJUmIHmRb50rf4uVXKMrw9+HkzRjp3W/1Bx5MIxD0rG3xHhnS/jDqOLgpalVvMGxdyS",
-	"7R2vsme1aLToxA65NMJrPaBV4bXDu7T1H/95dqhL5NEU7J3GWxKCkhdcuXo/cmx7onQL40OVZ9arVXNq",
-	"R2EebUshtuiUMp5hSzx1i2qj7tSICXNn8MqGAhxaYGVEFXgjBzPUZgPnpcQWV6KS06Xs6OoH0T9fdLP8",
-	"9nHL0hiXODqHDYVzsKOS+z5Pbt1e2V7Tbf9eKs8ArtJruShizlhRREm57dNtju8Mv7l1bcfKNO3y3V1m",
-	"9DW+dFUw7l1ZiI1gL7V4A29sE/G5SwoKGcVp3XOmxZ1IeeK1HqgUgtOwu+YqTyLAF8UddoDaoJavtWAH",
-	"tmHsC4pq17EtUVR6Y0r2XyqW6zsVq5K2rltQzSWUqR0JkQ0XZHMgmRZ3FZzAvJ5RwFcW2bIBOX5TZFGG",
-	"AijGsP+fYlp7NCCWRfT0I/6wqT04NhsFbqiZkFFxmEFIjTR/m9EgMK8DANzDBYMyoZjw48nhZH8XC4rv",
-	"GvscjPtn+HvVe9bVHv1ieZAbqzuqaT4miAYIBlpYXy4XbKrSBtuQ7Z3BdBjtu86b2pH3nrQme4oeni7Z",
-	"TU/UZapxEb7E1oqpFYvjtzTbKayniIS6RVgko0xu8SDPJfyIHwcMSVQYuUdSEaA9Z7digRhUgOMMl1P0",
-	"oLKGBHOijaiSBsgN92yNx+HvymH4xexXB2biNmyv0Q1LYMpI6HbQ7m2GTc8dMRixg1nYGxJkKrI0DvU6",
-	"rNZf6JJNgPITwfSMS0INAPI7ByFvdttJ73wyCOjn7sXU/fw4cj+edU4ivtCDZ+xph5mfLLdZ27sHpuCk",
-	"iOH9oU9WqpQNYpmJ9I4nA8fzWlfAlcVT8db4wXVY7PCs37onT98jEnsnOL//dvrfk/+O/vtkGss8E/q/",
-	"TyYqT/V/w4C/q0Jpr0SSB4Iw29ZsTvG5SiNvprqTQd2o7fvVAshXjbduZBt01xWSbu6Bhn14S7HxxMbi",
-	"Z56ho9k7Ow8K5olWv9vDwph/qCQ389Jt94LWiMeJUWjnFwHisms9ypNWv3vRffKU/FljfJvvX/TOznfQ",
-	"ECj9dQDu+bSRopEX8ThPRUEjB3VzUNWAm8p8Hk/LGx0Hti00s5oJyWdx28543XZ/jdcdDEcTy5GCsjmv",
-	"tyZBSlqnqFvddqfdMdNHo2v1W2ftLn5UrA+PohiDSW9SM94MWPAoUoGiTVVNFatk3ufyzUtm7rv/Qokw",
-	"T6Fh6Lf35VqfWLsKxPLi8NZ7b+pTnqn0NFT5TMmTUEUbQJ9f0zeewxeew/UN+ervty90dg+v9XyTBOgo",
-	"dYCAlsaI0iyWYZJHzQRrcAz4EGJ5oaw08HELMQ2IliOrKqWy86gr4zM640mCXIO4BKIeq+/50mONSZBL",
-	"495fiSxDcrQ3CceCETA2B29eX10zIMLIh+5Wffz6oM0ukckz1gzouKG4BKxVDz0rCpgy5i7Mbl3HxKqw",
-	"PIjQLfVF/nz566vnP530Or3HLeBqeSPSa/Rc+1344K0wT6ey0m6nQ21zutU/g0a7UGAbAzT4JVzCys4S",
-	"no1UOj2BhjqRtt4H5eqFhOcynLCQT2c8HvsEez/jX9RohH4eT+LoV5mBDWuGedJ5dHLWue71rAG6U3tH",
-	"sQhNZcj8Wx68oX7BaEJY7KuDtss6DXf6MXQjv+9Dn+TuyTH/5WvzY3gRKYi5AKhis8tEBM7d6sYRMnqg",
-	"u6ZcgUPCC9Vod2IHn8++3Vu83YMUxZ+F6zYknQp4BUBvTPGzRmUzUeM1bSUTridG68YSY/yQmmszS3Kz",
-	"AFbKkUqBxxtDb1gYRWCttpCQ51GcsUSN69DSiqH+rMZfFpgxTZZRwm0gd9ETEbUC8xcF7A7bOfzU4e2i",
-	"SpX9WMHaSvlIZBB0+AiDwTHheUBclqXonVnbVr/1dPTkUdR50n3y5Dx8HD26eMp7I8F5J7y44FGne8HP",
-	"hqPzUXfYG3aGT3q9MOpeRI/C7sWwM+p0eOeJ8ctmxmp92mt32r02NIKn4i5Wuf4JH9FyW59C0X9sqpj/",
-	"A45Bnbuy/NKLNJrGuDSiuTmLIWSWxs3AbcHusRtQwxai4L2/ZWsr4Q/f82Qv1Oz67xdsBjabZ0LaFDwi",
-	"HrKBte4HiDsPXXBTBjz8sfHZ3Rc8ps3KnW9f5g0M6ZNb8/7j62TguihBaKwVAlAYmJkACMcmCehW+5Sj",
-	"2OoIk2109dz2BoxTITR2u5vHG18aYGsvzR9sdaQ1HiDtdCvEbKkmQyy8v4Pxb9Ft01xCfg/76G6kpVRh",
-	"l/ioDNnZNBuKcS7ZUCBXJQTJMELtHjMU41hqCw9iDhsKXSdqLlKqeKsq3yCF7K/zg7BozKQ7y3oFIQPV",
-	"N/j4r6VFqUkSNYdtMRI8y1Nh8ddkJsauAe3iPmiFBIyxVJbgjpTlUwGEEWdiCJwZGETAwhLzQYE3Qj6I",
-	"gzp5CvUPsJsEUjtnnk/xhh7ErkFrB3QUrkKPWOcYPB3z3zqEEw9lpec/fCbS33MZ+wOogi6pG1xrqiKR",
-	"eNNTILi8UCnjLANSwgDBX/qtjL5Wsk29fa1GDNy7vXRRY7apf9N/0OnfQJYdd5Wn59WIcTg2sMr6TqQL",
-	"Y8OC44/FpjPceg2fYn1Xo/OxlvV5pcyLKANSMYIggxlxZqPQuJyacc1Id8Ry3GYDqeaDEoQYXI1Fs6HS",
-	"mabAx0rBGpUhhhOlhbTZkiUlhe+wpKT21i3ba48HrCyOsFMRPKn/EXSKdrrmfq8d+n/M2uxGdd3U6SDV",
-	"3ME7Viz1ykomxjuCgfAkeeGWnwznJXmomNtNkvC+dvqr1m/JC8kmYps3kPZJVeND1Bbz1xq/x3x8XTMa",
-	"quoz0onVfN7w9pKMN6SR1puSlEDFIrqhIBPGUpBzY6QlVr9Q/gPktzEHpNDdbgxQNa0adjZScSckosxV",
-	"uhvQ0soLixP6DG2VoNHUkqNVSNGEwIsH8yjSLJ8RsBQkiiyHfcZIiozTxgZ0xwip1ZM5X2g2CFWSiDAz",
-	"n/4XG6g80xkHJvwB+68bOYBs6a8z+KNF1RtUGZmYIKLQEr7trjYmfe8XVJmHxyeGi18QZc3siuECjpRd",
-	"HCP7HjVCnKq5LjmIKKgEiH+4hNLjreSX/eLhgh5nBKFxs4Lk9VR8mKk0q01I4Z8/+bJXI5bAdATgtVvd",
-	"GRRbKkiF+TSW48BV8tr9ELg9EHjyH4Do/57PAiv3gTGWZCSiwJxNv+PHAYL77wpQcmnEB+1EHk5wLQM0",
-	"HkED0Rs0BjtgDDWAzhvFSbPBU9RI9aGUl5V0XKGagk1pLVP3B4vyYems1odMrunhn55h4pLNeOoqLiWU",
-	"p6dmyGnmIGOqajW04Gk4KQnLlH/4Wcix0VQIOnkQOtDaQK3ZD9ELZ1lVlVRtwQ1DeLYlZNDeRQ2+6nsj",
-	"wFPlbC2wkjMht0Li+hFfgv2cgTkOFhZafeZnfBH8HXArK+0fmwesMYGuSn/+hwcuppN8DFoOxnCSZD4a",
-	"GQ+z+A52UhrzhLKEEHRtHqvEyvnmCC1txka6IZLE3o76kOYu44FyBCCWMmJqfhSNcvoRf7jfUJTiTdDB",
-	"wVOUbM+Q1rawY+hN+JKljjlG/MVNOrqECQ9vzSbG+30yHPpDXCIceJ1HVADMrkLOVjhDb/iiOOQw9GAB",
-	"b4gGGZBDfUdJpKwKwha2GW0oQC3DQoGyTtua3cppsM+mnbxp87VS8fYNaaM9Vc0PmEarMX1tg0UzReTW",
-	"p3H4/P5uCyzQIJpFOlNTNqNEyUEJgh3LDUjBONSjWm116vTBx/0fUot9RGG6EjPXN7rAipMR8Un5He2a",
-	"Acs+ixFs2EYn2+xSsjgqFRpVwJakXC6VnT2MBlCwBaFip1UUBj1aKQxysekrV/qfFVVAcyFu6yqAdt46",
-	"NDtNx62v/MOnobYhrabCWt6jMuBRXLT5Hu9Mt7vElgLtXQZkt0ywdcnQhnb6FdI7wsb3qAGf2W1VQPWv",
-	"oI9trix6WFVFl2jSuR49W0352SuLjrQLfoQII1W7qfIWOLLkWxvzCOfDy4zN+KLYw1ZCuYRUFAT+9C3l",
-	"ewjpZ5PKR1PpIQjrRmdzhZp0tWRzKVmpCHJ6xM4czM8eip8IXo6QBmnmnWFFl3lLLlYZW8M02kAvIkal",
-	"wWyezMBhjEjLP7EjovZ6NO0mrFBooCo0gCXs+RRq4PQj/nAYUsxOpyBNqqdEqjFhHqAGcOL2NxRols0J",
-	"BOZ4Z9R5vZq18CmNdnQPeXhrETXJ95lweBaCci3EkSXTlcY1fjxdunyb38ugA/Jb/PJZVUCPKSmw2QE6",
-	"IWLEv3EhqPameids0PhTVD1tDtTUljJMYxlPc/Nk4HygCEY5muDVNdQUKW2sSHpcqkbi4S1yNWnAbO1i",
-	"WdM2lUl+aOXehZMu7bq3S1VHz5XMUh5mf95iI2rOcMVFygubuOoirw5JyeOGZMudS7iNj6Ixvl94ZUl5",
-	"IqAoKR6hTsBqfGpfxuoiRLmyIFmkJEZYklFRbxnrcldVNWrrg6ucrE9x1OyJoDWHGhMITJ5QIHqvjQIH",
-	"70N37t5QCzUdJ+YsaT5Jvn5P+DV5TW+K/cv5wLPHMHycaZGMNhbilVbmKCJ7iGT6o3uOWugYTtjKaTry",
-	"U6grGZxRniRUetK6sCVVpfotmU1eqTn8Gf8KH13jTOBne83BhrqrcmwLy8dlVEIdQOmoqsAqajvNYZOJ",
-	"dKqLcBFi52vFRjxtrjyLDEA49izUms6qMY6OsKEp59TIDl4TYbmGxzysHsN0AQomMz59K2jlpS7YJat1",
-	"9xQTvPADP0PA5IIiblS2o1QIp1fpYIFpIdOiCVFc35RULq4vnCb41nKXSnmk1VU0zTQcuTT59mjY5iXW",
-	"tRrhG2GmJk6d2iIDt7EGpGLeACvGBn+4NLak0mIf6hW7kmkcQuK/Zi1/NIKFiq2iQn64sBFbLyuK3lnA",
-	"/shVxrFGlEfRCXRkVVRjvqERNLW8nk/qCuhb/dZ8EmfiJOFDkbQKZt2/XAQdOPgYd6jS5MP9CsfIQuWp",
-	"q5OyTt877173n7ZkgTxex3B0aPMNkT3DNVD94L3mW3oI03mKySV0fZstmfgStmMteIqv6Kp24dI264c8",
-	"CfOEZ2JdDwzjIRAsodcnImM2g52BdC2IDGV+6bTZAPojBpavlCeJz1ZHOfZYGts6Qc/SamOi6kLEEz5V",
-	"cnwjs4mYttkAyuxdu6jOpzbxBLYhKnRYdiCDAhLu2Ex8pi1tsM7EzGgH829VFbabB1jTQ+x1t9lhT5yY",
-	"V8RNU91/QOZ9YdW7RpNyb97HFtTXQpTq/N5SiGk7Ng5ATpBxMPKBPSqPdmxRgXc/am/KVo0aXu7GOQHb",
-	"8qxfdLwg3UiIMjW5U0F4mVU2F2WNa3QKNdTjHVZ6kipJ0amBqfS4rL5oEhQe3RMeuVtzytbFmbZF5aKi",
-	"RWUnwbgEpPQ6VUf7DBowLLVY8wqOmk/IDSscG3SxKM5HumE7RWj2kQzjJMaNdvqx/MHaGsq3pUtb+9jg",
-	"S7dopi6s/AqFIQQdFmwUQ5m+n6xfGsWqrUbaZm8M0uXXtMVgaZ6IE0TBqDffzSuBdi8CkZzK3ZF0LlNs",
-	"KgR8mieiza7tIQOnRcYzgaREcx5nFNNcCM1UyqSqNvDf5om4DD8RE+bOgIDBx2oSXbjqN3jh962tm3Xc",
-	"q15l6FIdAd+EjpHfecGWsZ61E/pKyn5Cy9FrX7pyUfrg+wUChVgWz+JA6PbwRAQjlYfZBiZPi5n18T5o",
-	"QQhlhWq7tQt7J15plfPLV/846ZpP84RaWMcniTnWToA1iTt524X0Ey99ZSVAchnGPLFmui1zhTLaEkVo",
-	"Gs/E8eDdC6HaovTe2HhNRb6GuTYnj6acRxRH9aSgpUs3Kr0KjXX6MXXveRB3ZzFda3PApPOIyiTObIbG",
-	"8q+MldFqMiA4Vwp2i0QLYkiJ8Xu6zS4TrdhMaR0PE0FVrrxSHdJreUN8UAG35xMR3h5Wfwev5hk3DYTW",
-	"/AVthGlsUSor3Si6Dty1nQqgGdxCflOBeEmfTXxjzcA9lmoOZKDzSZxA2YI53NH1g/O9gp7AjPyhSugl",
-	"yxYz2Ihpqv5kYilVU1Ip18O3vs0fkiX2NrfGUlNgzpvWjc7RRsK3ZrIBcyVJmEU2rj0lYeK3RUQ2dzZK",
-	"ZYPblO/pK+WNOUi59MPDapwKrXd+6T3coLzk+9jJ6odchiLZT/Wu17l/5CIXEbxwrBk+JxGOezmAehD0",
-	"nud8YT42UwI8M6GaTuPsGfE1cU0fZAQBqtvsOd7O6DZgzqOSGvOwjMKD6k6kgS1XsyZJBewu3OnzCsZV",
-	"pmY4+h0kwVy9Kv39VGhAUm9+QYd5clvMMCyLW1SVMkRtB7h+rP6zHajCtlsoFQXY0S7F3Nypzd5S8YMl",
-	"4rZaAep9HCuCuIuhSgr43asOYfPKuISHnL5VKrK3Y5QRwTOX2S1IyPBA971IjFWj11fTA+l7p3iO03dH",
-	"sQTMzuJumA/J5VaInWY5IZ1COsisOHSkdlzkrgNHPU5+q9/bzT2EMKA3OOsQol7YxRiRtXAeVhjJ/Wiz",
-	"FypJ1NyIG8/Yzyok6A1IrCJf8sDsF3FnHjFYIgCx128iAXHXNUIEotxW4VBHPIqTZE81gFN2Qjrv9CP+",
-	"jkU2930ehmK2l5V95d1nQysWxEHAnl7I0Gh7j2+lSH8jwv832kFHcIB55pYH1RjncVbnK0axNhPBkwqX",
-	"Ed6xNN5GLfJdz4fyzDUhLMOFmVAAv5RqzpR/ZODT7Jm3TmpKvDHrxYZm+5PIDbI3WZkJWC5RjCywZrkh",
-	"CmRlVQZowH9aIfgZCPcyN2k8KZcOHyQF+jRUUgpzjG1kF3lur8Qn7la2gI+rYsb6iz0XWpMsm+n+KRy0",
-	"J/hpW6XjU8DvOe11ep2Tbo/u1FqhD2mMdeSS/e+r168YvmVA5M309ONk0r3nIUSlW5RvNJtyGY+EzgKs",
-	"OQDGLF3LV2KXlRZ946KSu/h1SY+7pL6ta1Gpt1xQEaYiWx+zuKJrviBA+i0QQCjZdPXT6zcvX/zf369f",
-	"//3HV5CIyL5fbANVjwSAax9xpKQErsfmhAStLWDFYaXV4cfFK8Ah9G+O7RN3PMlLoV0rNFUHBvylHHGh",
-	"D08/4g9rmWXfTXgGD9VZnCQEjWjMGB4nhOSdGQ9QVR3ncE8c3CdggMW3sW5sEwvwA7wA43TrnWZ8E8fr",
-	"3tPSJMfrg9u6u23LWjo4+OuXSPGKI/9GI8YdOF3xVLidD5j9Zvfvsfl3jzzaSTbmf15h/Q9ejk6MNJ6A",
-	"OPbZXwfABGvDREqKgJlr4M8DlopZwkOBSRl4C3uc2l4640d6X4E7QpRAjSCiiHMAN6gC/dAH7Cp4YOEt",
-	"BLtsxKuMp4flfXBN+62bvNM5C938wK87NFzj2/8DbnaUzpzPpi78UNoeBLPr1QXK4pxrK6LRQaqj1+l+",
-	"1cKl81iK/Rl7g88T3LuC0jCnjndXumUPnfz2DaY/XfTp8VVd8RuXC1LKmqrgoN9BfJglwCNogft2qiSL",
-	"gcN2oyyh90opUusI8jTliyoW31VI2AcJArvF3sbu/01Recc+fCdkptKFa7MQH7K3uSyi9TOlEjC+Uf6h",
-	"1lihb+t3XLgfyfEuF6v5mYNl1MNdVPR5w84YyMg23pjNUDfojnn7s1AD9NG2yW77qfG94Kf7LSI6D99J",
-	"cNy7/Y9epmlFVjXRWbsOoDlPxUTlWpxEwyJmNFM6G6dC/5F4FD6ZSsUoVdiFitdNeRrzaIjZ8T/3Ltpx",
-	"h9QfyRhK/CI9Iwy5uRKMJL4TVaTP2+/JfTyioiKn0iX6BfwfL0ToIYa4ZDhAabTZpRs9OjmaL3SBI0D4",
-	"AfCWSoqVcogbucH9shOmZLJ4VvbD7mJt3bA1nteqx3UjX0tXfosICOhfBEx8CMUsI8pl4PLlmXgtk0Ul",
-	"f4XROIv9tdvhzlqFORGlC5bmss841M8R8RL1i3h9+hV1KVVWhz8HVWwFQ6USAVA4wWrvQrJgmt8JQL+0",
-	"JblpLrVFCnBJBa+h1u91ZgkPbzUmb7GEsG6YED/fcXzvJovAtTxPYqOaF3X3lyoTdabXRZXpFVSF9oAV",
-	"tmD8Agn0KN8tIEfI0zQWEVN5hhhWWA1q27YhuQ1hTKxsNp/PVZoUue5nDOpW5rEW7LzbYwPgWJ2qOxEN",
-	"2uwq4zKC1kzz8nav1L05QaBUvjnSa8fS/V5jgpbCCdWa014SC336g9WGTXn6zmSzJDe2fxcS+nAEyxw6",
-	"MxD6EkCCdfYujTPxLobqS6pZIegU2OwA1WEO3udKjuJx25Z4vhVaJbkrCZYqKyDOUWlFxTlrz9azoJXm",
-	"0pWqWOPji7e8z3awGboVNsPFfVDWQQ7NfUuWWiMgItrOoKDgCSwRnHixA8BxZxwcbzwxJ82C6npijcBR",
-	"Vvd+lrCLXYY6EV9Zd5JoHkUlefZMg+0kt0uSe5TaM1/Mm6w9s6W+2xefdRsvPvvT7PHu9nu8NlL36fb4",
-	"lxnIe5NjIK+csGexzJQ5xkOxo+tA6KwfTlI+PxnC0Qyx9VoH/9R1MPQhvLzYqx7LdzyqS7HS2HoeWcoz",
-	"MV4wZEu2Rfq9TqfD3FiWKhkCwjGkwiSVUq1/wRnlw59dSiY+zMz2h9peQQ8OEx5P9Y20tYJDrkUAYA/Q",
-	"hgMFg99oNLHwQdqhuM/Rv6ioEDZT9twO+xCQBXgiaBJqtje7D6fKLLDK0xCNlh0468zgSEEfB/sAMBUh",
-	"gmCrwiCqSPNhDKtRsl61+e2uSwdMxYyomZDL2qdXiko4VeYHb9g8lrpPBaMgVzCd7QM6X6/+/it2vgoN",
-	"2/9poSypEygCuGspETnGDxCB1/a9aPW7PfrlXbw8ZAS9cYIFl9JcgfXleB1h9hGK2yhsOCmebo+q7Yxb",
-	"2Ps1OlblGXCRo4OXz1im2EWH6vXBBZ0Yf3AohCwIJxuHfnOaw3sk4FupEZtxnRXqw1Oaxd7cshu2QkX6",
-	"8cPKdv5LbaGIidyfuhOgllKlU+4Ezygxh7ofYCNrqOSdSKF3kApWWMilknHIE/h6JaYT6dwfihDTktau",
-	"zILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJoB2DDzVRDVQN0dkfS84pIhb3uueP",
-	"z5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepMeo8+K7/GjaS36N9Ixk5YHPWZ/xrm",
-	"U8bMCPuseJEbbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG5An4pw0Kr1FwOYqEONEhX9O2OhbZ",
-	"D/bSq7AeMHD9RC3d4vA5/knN2Yin0P1pGz8A/dDcg6dwEtupdg/XR8CE2Wmu14E7bgR7mYlUUwOSw/cl",
-	"JwKgY1JAihPTaiwYbxI+RTa/OWSXQnQaB3YpAbQ4/LHtAVp+K0x4eMWglcS3QkIQotN+as6oSSr0RJlL",
-	"Ou0nF2bsI5XLtUk2OAWifLYB5AXtM+Oo69tWFbQLBY3MQWydfvKX1j29AJ+hVStZ6Pe7WM/uEPzYCtNp",
-	"q9/q4iHdyJD+3t5jVJPyqPREzVr91uMnKFU6hIAxrtze6DVhOj0hWarDr8nTu/iuCIAdqVDcbZzN1Qkz",
-	"HqeNsMa+MTcyd7Q6GXGuUsw6TvmCDalbG3z42n79B6SyTz+6n++3OiUPOyAbSk6bFS0y01YhfOoJ3oaP",
-	"yHvzndfjoIbCfQe5hnwNEtBISLG+0bDgqJiIJELOHwKOqW1C9AXsAQHD/GTc9Fhnu2AVuVdpmCywyV10",
-	"TVSOLJsr1FZb7596hJjtJTvhkOx5MHJtbMiCPhUtVBhjBYWE0pl52gMV2GvFhhSR+XNJrKU9MdYqlfWM",
-	"PqXIggvyIESWaIOsE/6NdoFErH4iGC4UJcgDtxkEPQkjhPICoZrFQrOxAgAY42XZeB6WRwF+zIr4wzQ8",
-	"VNm3xVzoTJaM0U0G/e575RcQiIe4VYDdQUmbA3IMsHP1KTdMLiP1IPYLNUcoGdkJMS6aJgQNwt4BVCWw",
-	"Vzzzhdw3O4GIzQvYOnXbw7z0Q90dc8VmQs0KfJAk+ZMZNUgkh8EiY3UeWdz7GDk5ToL5Rx5O0NGJNaMQ",
-	"DWKaaJGMCPIrhMSRVJk59O1FsWaZSiLfQTJLVtUwbL5wQOzsGPJqz/fCNWgFLT/G+Num8NH7oCz0w5TL",
-	"cCL0HsL+Aw1GHyXb7NKf3aCFoGA7Mc2URmnuUxEFeYf8K1MiFGymS9s8jWo6tbgTKU8wxnLs7TaK96PR",
-	"37zZ0AuIzJlJPoBRH+NU5RI2HZWu3orUMtqkRf0HFfkzJyw0NzAn4GTdilmF52te51ib77OnMJ5jpqKU",
-	"wuBSzLeVkWrYrlXxWM8q9XrEOIv4AgzgBQvVVDhCOAqVBsZknAH5pozYnKfSOMPPEGQLSnQwHaFFdeqB",
-	"hMvSTX0xMCJ1RZC0P7DcEklA4KPW43a3u8rQvh0cX4PFnqXqyiV2eHz0+VJ8vSjArBjeU3PNhGugMxz1",
-	"QpuimCW7FWhKMX9b0L2492r1e+eds/ulGtXVak5zVWBheCDNoTMxM2cgQlY5VPhWTdlnB0pljBz7E/zR",
-	"pzrp3Rd14/4fzPBuxcKrAaJ3w9rIljcunanw9vdE3IlEl7Hq/bT+UkXRfAKZJUhCrCkqKCpRK5ap+8+W",
-	"X4/Eo8VSHUIp27U0zEhk7k9G/odci5MsjcdjYF8ZxWOk1vrY4tNhPM5VrmFC+ZzHWSzHl5YRwXzolTB1",
-	"rOxrrGAC+BL83DdYOkFL/JHT1zFNaLZWJ2hNIL3WCcxs8CTGn6c8Cyd0gZoJ+bz0QI+sq9/teNmw3nmn",
-	"Y8tZdav/+N5bNiAND9tL02Km0RXMAgk33sOt6lJZB67jJaOZw0JEn8mLjk7EoMWDEjukwPB4bzT/rdA/",
-	"jkY4KuhKsvK8x/Q/9qa/d/ZoqxU4O9tpCc43rkHv7HF5Fc7PllbBHikkppFwUD1IOq6RTKrVK1L9YNWD",
-	"RW8ug7hkscPaO27I+/fHaAo2590WqTdzKjaSegOWNig3cSW0Ndk1d6n+VJ2JNTDArsMNrETUVQV+J1mV",
-	"yIHhjMpFuUoYcyyuItgW42UKkAOIMk/ZoB6G+bCfDmwdbTGkoWrtRtquLCgyXDF0A8cMRRqRjVM1LyD+",
-	"If/Doza79Lgd6cMF4hCzgTlKB30Ge7vckGLsrhs5ePPrNau25f6nuev/89Pl1U8DOxSf9hnc2eUusQIP",
-	"GTvL4FPmEJDZCygucYDMWggzhNdXdWMAgOgB9VVG6eJtLis7Ks0Q9m6orMJSbq71rCEg5q924Fc78Ksd",
-	"+NUO/GoH/nnswD1svHW0uc4CGApjoBirogZY/iHgx7+IJbaqQ+QchA5YMTwLBeY7Uvsak7v3qoF97H43",
-	"D7uvjWVd2TBVKpieqLnElK3Sgs0nCsrPtLA5P72uxeINtsrvgc/ty0UzlVwJl4Gfg9PsVpp304qNePrZ",
-	"zPpg+4txNt7vtMgHsMkcMMQ6V+W1zfkTGcwSunwdFczDkiaghpnyW9zThAaxl/BsijinSo1qd+k7BAgR",
-	"LMEGLrNnM1u4H2sl2ajwtYqmqjLFD9BI67bRTBqfd6JGJ3B0xdmiPY0K/mws9eC6ninfjHaf5cFvNtPM",
-	"MDXuqk9hAe8CCHhJUkTiuUboUVFaOxjHZ/LhvXUbirGZcK6ZVkoiPQ/lhCrSQc8Qb8GC25AfDu1BkUI4",
-	"G5YCNj3U6xgtHinchfAgig9MtUjuRMXSIo/l8XJGvU8nIFWpIqnmu4jANlv2tOR81jU+ZmyqdMYugk6n",
-	"Y4QR7FoKtHCoIDF7zWX1nhGNtVIjiIBAAzg0CuqaThVvEJ8DeFKwOKI4GrxUXdeibWeBi95XIRb5jZNr",
-	"7oATtn1HDKy1KzI5UjvMLFVRju0wrt2l8ISr+1geX/cQ+OXsn2jNJgXKCLrNl13fJPee4coRojQG+Kdd",
-	"20x8J8zzrC+7rUZjuzD3hYRuju96W6qx7ujNh6cxfPHJ9hhdbKEsPkVjBSiCJoy72iPpHVWqZUrdoj/o",
-	"6juxc98Wq5Wn0NgXcGlgvlln0Vlj4TMWIjR1qPwtJuofT3gKAyufNXi6lKn868+Wd1R4kE1EnDqK/xpy",
-	"+6V7fvmFBVCSbjXqudGone5154kfG9ZhKmZchrGNjxYfLZ4TV3zQEjL6AeN/eKPOyVn3urMm0rv0sK5r",
-	"Q0zDDbHdIv7T7aEOjfLEg2nbFWhpadyd8rhtWFPnYSgEBr6L0GbrjzwOb4dK3WpEUolnAmAMVCJSs3tb",
-	"/U670w1auXTDNnPofrUz2CyJfElONx8YS3ul3RRdbvm22yUKy2M/6omxVpvj+gB8JCCNiegZG7hlG0Di",
-	"D1gZpE0jEuln5JBEzO9SZQEblHbRAOxU5K9B3wKPTeNcTBW4nhDFEzfS6yZwEoXHClY9dz1z2NyUYrzo",
-	"3wRgu4MNnyFvZHkYbWZ0n/fIXgfs66KP0pbX3ci6+jrb+w4fTvteo06s2QDhygZAjlOwJwJ7JRuUpWPA",
-	"MpEkDpFJyKgaCAm/8zCKuKt0Xq1S2UJt7Lm/d4de2kAKXN6BzbmSc2tI2rT7RCURxrY40zPCNEXsuK3V",
-	"wS72AOX/6rnSXc/qp3YBCyD/ooTgG81uxSKwWwI0D32Suu4R8SGzlAXgMzWI/7/egyw8t/e73rX86m/9",
-	"tm2IsTGt4J0ylghjLxcqdpNfvBvMw8+xvLUIDyvDMtuHxTJM8khol+vx4vhrxkFXv18PKdygF70Z0GBd",
-	"BnYbbHt8owKeogBI8HPYQUvf5i65fG8TeMbiibdyrEHI/15Kd6s0Hq/ilgWEVbc0hI8tvmYSKhNw9+VU",
-	"9VBMsKB9Je++IWGr5vKFSqf4TWc1Av8rPNr8sDZ/XpPYdVANmKR3v541bjKm0XamImyAw48Fu/HLZmHh",
-	"JVObV5WBaJT054kl0DNOP+IPa+EZcKStg2Go/9S7u5y/N/eq2/BqLqDRxNu8NRNy72uHL3d/77Z3a1nm",
-	"4a9BuaUy1sxMp6stBOCnogOooTyyfTQ2yEGMG7ycZRvn0+7ubVK0dkp30ASnRAKwhYX5E135BcaPWkFt",
-	"9dq6k7eqsq1rJDzkuRYlEO5/pdvV9oWWGh0AlVw13B5B/FI5ToNnKi3z5kPVnHn/UnkqedJYwH7CZ4Bi",
-	"C2XJbieuCbp8obvOaOJcbz6Gr/C6Xd/gio6Ow7fSJB/qmYIrjX1ztZChFyDoPb7u9vpn5/2LxzbqaN7K",
-	"HjBmfXkiNIJ1b7rFo5pb/FvISOjb8vcLhHm4GmFTUaJ2OH1oeivFHOG0gRzcz9tafNpnBLPtwgJL/OJQ",
-	"TC6hCxQpYaNmNolIhdsZVNxh3E5vjH+KHdIfpUL8+/ggKW5oa8Oqdo1tUapmGb8VEvx9zcSdSNvsEloq",
-	"qPppzjVTEuyHOV9gQR3S16RpfCcgKBuJ9B1fDIiY24swVbT3wmQ4y/wBIUF8D+WaFGtub98W/4LeyAUB",
-	"D+6At0foQ3Y9CqFea3ZU4L2vmfBRqv4tpC0fIO+m9b/o40/r5tT7MO+XSPGs/O8EU/AC3mk7zwHfvxGl",
-	"C/va9k4RTjHo31LzVMBymcWJQ9Ln8xK47mZdXMk7u05Hmmd8fg157cXGs8JTkyqj0jzw4caCqqUBQSKW",
-	"bCq4hH6wVXVn3usYyu7Pr15QE5AL8FkCHQ9IA2DR8VgJcxY3oQh+BmZpnGWrAsaKleDKG9vmfWhiOg7h",
-	"jJsk23OJ7ArGXMHFgxDLMFX5eJJZOLeMp2ORaQiFJIlv7H6jsfe0omkUzGBUCFpkWUIkY67VMounwtaK",
-	"ryoCMwWNKILDrB3yX/CAxQmC4dldgh9dWc8cCEeMRJj5uirSp2k8nmRQZxFPhcqzKwAS09h2t5PbAtOy",
-	"Q/50xz7OAjLbRQp3oII5GjGar2FridHqApk7UaUVMMCrbZVd1y3ZvV9mCt6LLK0277NSw3NfAuVGXptl",
-	"p7ruTktONcripm93K799v4e4bgEoRX06D6G/y4zYRz2Uak7loZZlICuYfxpW/neEErY+IGuv+pKCsXk2",
-	"qVQJm3c7UfP0kXAnQGpaCOtigfxuu6/hFCQuxTZJSFq0wOFG2UqpBovX6Bnbla19bm4VN1zj0+CPG3KT",
-	"jh7mQHK2/WWxBndgG1KiWiwCVOq/FV9+D0L6ALj5m9151lRax6XU2nnr/SAyHif13gBeFYB567FILhGJ",
-	"YRHkMlkZqv0JdiHj0uuCiswcEZgkai75SKxODnHzc/HkbxcboP24dpPnG04zeuTbXH6aIrYNV76Acqi3",
-	"uaQqq716D97mdCI0o9bzrQuRzSR+lgZH25LAGfA4GBcRaxM8oCK7ceKUhbAe0J33DN1BnYcTxgFbJ9YM",
-	"q3AL1unMli0TWSB6me0beSOhIJgei65mAdPT9whMi/AUhtzdsAC9OWBDoeNIWCJWwadmyi31GjjEUIXB",
-	"4iyodIJvJHnBL41ZK9kQuApDkSSW44JiEdSsa0zeTKnIYiizMOV60mZXfjDNDFKqjPGpkmM2KDmVAzYR",
-	"HPlebWrCvuEolkDReiOpOhOKu6l42qIReaT8OG8E5qQzwaNnqIIsA/83Gqn8Y4mgSQP6yu7E/TeyzNxf",
-	"VTKN5/DbXH5Wvx+nydmIWCdJt4hi6tD57WMNGWvK0QMew7uk1xNoI4cKeuPyv7/fNXCw/cGYy7WZle5X",
-	"WKevsE5fYZ2+wjp9hXX6Cut0FFinFyp1Vka/MAY+LchTY/iFx45Ze3WE20aop1waKa06IDo1en/vAHVR",
-	"ayWweSTfhRDqbV4L/JXmsmb9IUmUTSABhV2A0H+nBw8hOvw2l4UntgQvssn/2tDvhZN2Qk7H/iS4Wk0F",
-	"+EOZIi6PZ4gAVH5AexoBqRNm5rH4Uq/LzIO7Drd4TkP8sjhy/bE3T5O7FR0ukFYkCsyJrRhudThZv1Vj",
-	"3eq3MvEhW7WKabLsA91hwEPSXYGx7lJj38kCgmRvSlc4Y+BTSPUWze1LvK727AnTqd9L0DVHoLYWYHMw",
-	"096ib1XWPG0imvcCajYsHPNUBGwONOep6xHCQEi2mBVb2eXTHY5VXeQe3slGJz5X/H5zGTPdxdUxH9hU",
-	"pCQwaIJTafZbwhe/GPO21wlaCcgYCQvYOa1+C44NPCmn/MMP9gtnRn7r7Nd7t29WXI8lC6+Ln/wgePSz",
-	"yHBuO8sU0975C7lxOk53jZmTtwZsjAgiESopBZksXnB/2dDgcRLL8VUMuA7W+Ehge549fhy0ACSx1T97",
-	"auYQcsrnF0+eBC2N33C6aRliwkbyUzFGVtOgBQVw7iu95a+QlQ7Rj0Ip8DCL78SKk1bzbgkfg6DciZSP",
-	"hVnLJ+dkibX6Z11YZvPpea/j/Bq9rt+087R/8bR/8eSfS+5fGIX+J2/tmv6sxpAzSIUTVQg5GitGQCez",
-	"89M7WyzFBs9rNuGaOpEFn5Irtu7IINPPPN1MMlZldfGHS5ww2C0VN3YxCes5IZsUFZWZ7wjAmYGPU2HG",
-	"Ta4RVQb0e2dPn9zXbqudvYv68nwbIoUQJbyKDrAoFiO1CR9bPCeoxgYkesBvRz5HiNHqiZprJhUjBaQb",
-	"bhX9Sc09OzFSQj+g1CttttOP+EN1j+hxAUVRSnYuQjUe96aaNmi4sB18t2LhDliq1MWOPmzva7MB1lci",
-	"xEmRL/hGMzWXNllAOCBSzAkF5RkzO5iJ6SyLzQUEZXAji4JYzCkmCUbfyRgA/AjOQjVD2mRbZpfPwFrn",
-	"mbBh+pejk1/M2w7Yt+bRZCfhXRYqh+TFd+ZdBuLDTITZgH3rAbTcSHwtNs21Me7vwFf5zsbtLR+lTBYs",
-	"Hln67TnXbMSNOu8zkWjBzEnjXp5CEF7LwiwV2pg1NLbKWD48ad8yvhHMQFHIGxy/3wFIH09Azv6rCkAF",
-	"5rqiK7C6SnfXaqk3IN/H4Aj8DwdcqGupXl7Gw/ur7Tl5jAbr80YbrF0SDvOwRiESl/OUL9hQYL81hGox",
-	"cLsQWcBymQhdRlSacKCOVnIMkZuUS81D3HnMs9qXwjc/XqM1ty50A9fsF8/7ikGwDwbBsu++XTX/oTL5",
-	"0o+pgVm3hTgh8IaI4sy2QsKBa09fh44Mh1+cGel9xgZmOgZw5UDbRLrmkLkOJwdJ6KGQU7jH6Nj2Go0a",
-	"LTE9mEy7Hvx9hPUbAY4dTW2zgID/ZBY1lkugWW1GcZKxQJQtH2Eum4gFm/CIaqyeLQMaIQnnkIe3z8ol",
-	"HnORihsJ1QxjBf2ZCyy5GAJnAyGlL+A6SkPYhl8EdLLhUzCBrKmEbN2xBrRmNIoSI4jRclnFKs3WsxtZ",
-	"FK18o4nbio3jO+wiRcvyQ+ao9jEbpvOUSjrEBx5mQIPFHb8smLHn3V6V0WUWed8Q7VGomKmUgnKIudyc",
-	"69haqfwqI7U7nNwOaSHzZ08jlmsAboWYlctAIHi0S8tEdRr8ZZk4HinmkYsM1sJIIbni5LnDz0YrQ5K0",
-	"Jrff6dQk93v3+6NSlN8A8/cJxQd6Oy1kbaNArLFziDKeAbVgm93fborw3RZ7mZvC0xKlbhnPLAggryR2",
-	"OVgl93kaTuK7I7G/v54JiRWExttcqkgj6ncKtmmWiFFWdpY19ogBGx42eBFkjAWBJuw7OGxBj/FpReaI",
-	"XnFvortlP/D9ATQhTZBIQqWjtVf4nC92jO1sEokoHo2OIw+XZR5FBiFKTbivPgw7mktwUBJM6wCvHVTw",
-	"/8ejUbG2TXIQ7pqMq64fu+jsUHzfnguouHNFZGTwliqzXAD/4zaOAmbyNkX669IOxjR4m8vCzZgplUBx",
-	"CApx0JqlsUpBjbdSwRPCI3U/2nO3LjGxEovHM2Ct61Qy/6kihs7bnaK8PxhJr/FSvdWEmluzZs2FZt0+",
-	"KBX2W/KoBGdi54DtLqxd/RkiSR0T3l/NhcYQ+DMqry7A621BcjYRss3e8FwbuzWbA0gyHYZkzVbwxpix",
-	"/1kUOnA+FRrdh3JIhc6nJSyHq4Opn/p406ZWfhlw2tz7z7Iy2HXvQgMqvUVbuOH1UElizL7j7MWXfuvR",
-	"UBChMiQTrB5+VriNaH5ZM8uoIqWz1f1nh9zYQgefxTWklrJrSq6keSLghZlKIQrjH1Xd7SNNdj2PEknH",
-	"A995hHVF6wnXGaDHvIuht8m6XUX5XgkWsGSVyPC5kqN43LbZ2LdCqyTHKrZlYwRmqCjgKSbsvLro4Iu3",
-	"Wc53sFl6FTbLI2uz8Ey8lsmClnJr8brEmIDb+Ru72z9nXBGcFckET5NYpEWPYSwzxQDcYi+NWunC9IXO",
-	"4imszMcaZfg97AI6XIXkQ4sKgtsDop44wr6FftXIZCeBkTGKtMUksenHqZLZxPNo48xdBmXn8HfXfiaZ",
-	"kgFLYimMTQn/wvvrzOtbkjgzbfZK2XgygaU8YwOudT6F98HYsbaFBhYZbqRSYh+1/aOZgnAfpoIpzOn4",
-	"7wk80B0R364llgcW0MF3MJgSchw8zDxW2y6u1VPDrk/tqVENdG8xBouESR2cfAGeUWwl10Ycy+zRORZj",
-	"xdN8CvGo4r+gNY0lfl6A8McyE2ORbkThL1oLuJWH7Qcdulhp04N+/1ndYU9QYXFX1sgtfnnlbHEXfB9t",
-	"X/HBzEW3TLcSS2jKLE8w9bjBLJn3x+JFr1Xso+0Uu+i0O50WdGclXFIptznQ7JDMYfK710URtKZwgnZx",
-	"5mcp1dAtZHhSusxFJAHKw/9LLuMMa1HtZ/dF65od0GrvWsLDWyh+guEZ+UoW1e90wCsd443qXgh4bfut",
-	"mUjtkW0+uaanvBEps/1Wda1YW5+WVp5/tGdDjbvPp1DC5SlyiD6lAvg0mnD8ryDPZxldyKeAbNUSdTfM",
-	"3lbnYa75WGzr+vet0VF/PL4qske3YpaVQLVizXqdDuOJVgWGVoFpgNlOeMSq4rdPfhBhOhdWc41ONENt",
-	"LcJUZL/nEutSIUWfT43t/zhombO61X/iN0NdYy81BC/xu+zd5dsff3r969WPv7+5vLp69/rtD2Y2Zsoo",
-	"ZbMDXfFb55RC32aUM6713FIfTEUE4iLAlsCAyZXIsliOdcCu4Dm6vWqIUxxsN2PyBfH31W0Ly+9HcPho",
-	"sEgjo2ZmGt0WkLJUcoxP4gehT6zZDfnQe8c11eP+dQcfhVH0WmrbqJzPlP3FzR06HCVFPxNprCLizaqv",
-	"bIbzoHA7bP9UffW08XD+CXXCrV+vnxfqeGmYZaVt5H8aZ9gAmSQvBM+wHRUHPnK/A6DiVEVQAu8peDr9",
-	"fZWfFrJLJ/wbvihgr31YAVdXAc2Z3onknRVFL8d90MrSmCe7bobSmtf5VROVILOzd1RMuPEShGR8nAoE",
-	"6WYJz0TaFLgStTAKlgnJUd2WoB+/j5PECM7qvojlnfIqeit2QZ+IAWpPhRfGd5Fqzqg5zmHQQNkAiqk5",
-	"I9mlXTNXb0F/1BOgvIszpvKsz0ZC6ID9kauMCADt/ke2cHKZoKb6RlrIM8v3VVwQS6yboWINkURt9s76",
-	"Qt5KcIR6zIqVGiPQhxR3wvXE1NePrqiCPaNNbntBoOHEDMruBR7dcRmK6MRGXE7SIuRiNqPO1PQEipHQ",
-	"NSDzK+IZPxEyjcMJqMr3hW2V8MxceoLdlCnk9oX5i1Tz1l5bAos6jlPn8FVB/hkUJJSfe9eUajyb0IXP",
-	"J0ppYcFjLBkPj6ITclQ26kN/eEthJF8nzlIBCnMbU9kqEPaScjajXJPqAVOfTwUR7mtG5Po2YJBpkYwq",
-	"0lv49K+K5+iKZ2UXm8PNUw3dR2VS5jxJfiF9ctEhh90Yxdpzzl+puefOw0fXOANn+JW9JuENSWTNtiuF",
-	"I8mENidrwdZNQhdQoep8ohJ7kqKTYXtMMpHa/ibzETiZDiG1IbYdS/kL+7jS7T3IpElFJMS0fve+zFBR",
-	"QrmlBdcfrcZ1v9GMnkaNKEb7+EaIJgStOAPQ78T4L6j0wE5ss9cjls2Nx6wYDqog7FMSmIaVDEUAvwDG",
-	"dVyVboNvPoeD8UHUVJLj/PPlr6+e/3TS6/Qeby/U+BpvRSSm3kHSAA/vawK+Kp9SDdAuwrJxhoYJg3dv",
-	"8KgxGy1KeemsKS+/veKrT/rV5PrkJhdUpw55eLuE9Fd0ti65ggfuDfRw14VmrvGK3WsOXikpfsEet/cN",
-	"5eHXd+hMlcvTQ0Y7E3KrjPaP+Bz28//P3rU1t21j4b+C4XRmtx1GlhzXTdyn1HWm3V0n2XjaPtjeFUTC",
-	"EkcUoCXAyFqP/vsOzjngnbrSdrbjtyiWQBCXDwfn8n0GXYJjogXL4tc6TsfemevPqxi+V4tKF3bVRZqo",
-	"uTj6SSQxBFv3UM2kYW9ZgzhtB4WaX/dPNi/SD8pcqjC6i5AIqAPfCrlUXNkH1OyqhGkBa5WNhD3UNTPF",
-	"vGsai/q6pmHIy6epYrhSIgHpAnuv4+Ia7qCqtL5Mfo+ElNzbcWk8Yvno/+Vmo1Hcq1ptm81WgfpnLx7L",
-	"/ZN/wTJ4KKCLZoL9F/kht909pfMgxWBLCx3VEC5fVFIHBBRZKX0i6HSyNru1v0EKTwhn0Wv212HpKjH8",
-	"tm55j4X5DTqwIVfhXe6TLA1D9vo/li4X1tqHIBqqR7alBmQHar5oaBXCODrzCqkJjEhsE/+67r96e/tw",
-	"snqF/zhefZMTrGuT2PO4E+appYuh2f+6RzpD3BP5FvX8kqEIvKdFu69EFHnc7xdzsPBz1XC02z6vGXWx",
-	"7XpX2kPexerY+hNXT2rlJtyIc47iXnVrdJNBmVVfXSMT2HnMtS7Gyr0a9ebe/FrV+PttlTQnH/r6pM4T",
-	"MYvSWYbPtUnuqFftGsXETfPgYZzfO/Pe9E6akhO2rxgDWGgBaAAtn1mIFDn3OItFOBbdOVEWXDNwNRYT",
-	"j4qJaJjsW7Jc2k3yQjJBCXuPHNtyIwATA/qdSkTAtbFAqwVL4EDAUBkUtIDTREjnNImjqcVoCGMJn+S4",
-	"wAXFDd604CYG4ZrEfibp9YlasDteuHJE2r+RWFabLzugO/NLkaWZSuA4IvYAnpW+gne2HlsiaYWGmNBY",
-	"mHP0VB0GoFlC7in6CUdpOBaunD5jYWy89rrBznH4eOB7k2hs0Wjwuvc9eiWnIra/GQzITQluybf4obRH",
-	"T6Ews+DGlHD1vXZCT2/fvOmvhVRIuEXs7/f6/dfeumSiGv7mP/x+Ta7R6qndDy6junLANaJs+9DkJB6J",
-	"CtPAbD6BnhAOEQR38NzpVpM0gDqBjoCt5oeF5jU5oX22mCzd9iY1g3GZ4mpX5zECnbifq6Qd6oaB/kKW",
-	"pt3P8RDJHThLLCplLiLUx2V3PDC+QxmoJ3DEAy48junBduX02PBOBakeAuAZGk7tV9q+kYiKkDSWysj4",
-	"uZceE3KAuuH9x/Pfrtigd4zcTe8j+XGuGdTi2hmEN4DTi13NRRDdEUh9e5ZnEo+ApQ9c0zko5s7wGxlp",
-	"FmmdihC1bYIEmDCkMkKTXkRkms8imsSMWCFyrviKMd6EvThBf0qD3G9ebVv0iXKFS32S1ti69gL9xfM9",
-	"WKxwbAQppE4dfhmIS4eZ93DjcXPjnd00FmzeeP4NIiR8pYKR8FeHiDdAWwUzn79NbajANXtkX67UC258",
-	"eIrvWvOdZE0BJX3iYUNc9jNA9x0I+4T3Phmt/lQsN3SomeVILTrTVsMQHGx7XNUcSd/i1kBErOTYOcK3",
-	"tPO2L5/IS+LyKgoGiTaQbg13FYiEp7LHhhbKhk47Jy9XQiCFFGaqYyhVRWTIjrhhTegC2mkj5tpZbJiU",
-	"iPJZRNFgf9RjQ8SYoc+GEKUj8HYuA2LcKwRC/Q0eg/aShswk3DOglnk53DK05o926f7I5pV9XO10Yv/T",
-	"9mi3ONtOUaRyCvrJ2zeH5NV3l4buZ1067vc76lKhVsz15TP9F9NpEkx4AidTc1a8K837oX+Kd8/sCuDu",
-	"otjfUzeEDfEumcWztl8AW6a+d2a9wV0LIQv3Iw/Dxqqpg66lZzqapXEFrioazvQNkIp4jPwZl/GB0ipt",
-	"CTBbT5bt5xX2+bH2q+vuNUhOpPkloGG15VhtF+3JoHfalO1SvmfRiNvR/wEzYFZrU4NKdR/0Z3a168Bd",
-	"ucde4uu1LHR8eb9m+MGp1enlBfI7yNeBewCuCnaDU7JNMQHmgIvLQowmSk1fhSKOvogkWqPc8HP2FTj6",
-	"pmKOgg2v+yzkS92suPAHtp//9klUF+pTF4Vg/kgmZAjVFK3WMIozuK+V9Rlm/P4fQo7toh30+41GeHeC",
-	"D+WhWzrNB79+UwEefnXHgDHeR0sqLzqlcojvskyjs+yq1PtuuH4YbMu7DUGHosvGiNmcuOrdfHhn3mIy",
-	"Xe/TcN8lpwZtCcxBENIiEwwUglL/1eDY/c9GPYvFJNwQEhT35h32u1A9Tns9q2QHlsptNMBoV4qwoGV+",
-	"3C+WauI0znkUdis8UVl8m7UncgDp1D0NKbpw7R8JpmF5U5phk7QE9bqpvoeAbiP8HT0syq++VtW5MkyH",
-	"J1UV1zwWH9nLsZ6LgCI3cAUe9Po33sp72RbVbZFEdJvg68Ss7gORzMHAnlpT3Q6EFoGSQER40s8Fogf1",
-	"XuaPW9227MM999iv8n0at2pB0zsvu1Jrdu3h8ZA57sCmsZsOnIu0HPfaYbtz/1c3U6YBsM0uPQN7LNyH",
-	"A6f+3HZeKgFGFziMTabypRImlXNXwmkbx+DWNICHUAXr+OedgzYKM8HbSRPXAb5OHV86zN0tAdXxAUD1",
-	"gkKbD+c9QWETHPgsTEVXqZpXQoZwocnAocqtss32L2XfuK3rpn29nDo1f5F9uTNjcosMMPrKT3iBTdav",
-	"pWzy1y3LJtEcWqrTrVLLGnaHikMs4f4NBYuwVcc0VNY7zHPLlnMMMGR2v5eLjNq5TBN7kZ8YM9dnR0c0",
-	"gL1AzdwE6iO9lAHUsJeSSG53XdhublstyjjO7mi6If4FwmMzPgVavy4MTWLUdjlxCy6NszeNisPsXqX3",
-	"PQUbT5JLPA7wKn0eqzS8gIfYF/7b1ccPPtPRWApQObgyXIY8CZl7LLi7SRUxe94szM4W0nIfIqfA0A0i",
-	"ETHYE/QuQsbbmSs60xO1kC6jImggwcXdUZnEZ5U4b98jnS73rRf4B7GoDs9WHrhB57msfyIkgy/Ac7QI",
-	"/n2T9vuvg9fHLOEyVDM2WhoBW2bEtTg9gT8L70kBcE/4+yMyE3z7thPegSBalNaaxMHYO1HXfx7J2Z+q",
-	"OMpGS0aD2qllkd0J3BivSGhRoI+/wvoM/38wnt211oOcNFYNRpqNlRS9TurKZgrSR+i1G1ZMWHS77j7S",
-	"/ia/R2HcHj1B/8U8ezp02oRJz1ks8FGK2op/WgdFPkrtmn62l07wBMRccLLB1AKmrqJqdZHc8Uf8k12b",
-	"wqnHsIBLa49iyKlum2E5ULdY1kVdUH1Z731deNbaoBfo+Xqg52srWqofvz4DdnlIYJzxKSQh0e7v3p1S",
-	"N3oOd4SW8a2Npj33Tn4dMk1Vzedyoc+Oq/EzjuFWeLOj5xRBHPIUd+yU/ow/bdghv6gFm3GJaifow7dL",
-	"rTOnICo4FU8mVBRDaqxHX9HKuDydDld0i0Mm4EmyBM4NHY0lUgCwxSSKBRspM6FbmIbiFJ9phcd8IgJh",
-	"YV/DWU117uqLSMj5EiUgyAu6cQ1s+CY/v+lW+DVsKdv/mM9/UWkCBWA77yL7XnSPfDmnX/wee/o9pFjQ",
-	"rvOJsK/JYXk40l3cB3khMvGxQs70gdeNnfHOCESoxzu/7RMexZf7ElP8M8QUMfwRKzUVIQOqmpkCmmYi",
-	"JS1Z3c/iVUSrhNl1jG7F/fekw7T2LJ/f6SuHHmFjZdtTg97xae9NSSh70Ov3diikcx1qmUinaL8/Joog",
-	"RXkTkIsrRMss+uZi/lDFVRj5S2G4d7uqNGHHJQIF6Ovblf/gETMKfCQ1uuYaLEjclNrwGDOaSeHWfl/j",
-	"0x3Hs12SeJQdYX0idqiev6FmqKmLnG05N0svP7IddUYt0fKTUPM4o2/DeCEmfUTyS4Smji40dClmI/ti",
-	"9Zb+LpZIfTRP1Djhs+Kv3n36lU3FsulnJc0Ia+kr8DKRwhn9/ucU16BoagHy6r55+PDu8mKFVd+uEidj",
-	"Yic16juVFBol1vCW5NppJFH02Wl5EBdOpMvTB6YxspaXh/w8U/FseUJWfhdHcopVgPioeiNZ9UajECum",
-	"LYv/pDzGEiGcwBFJaFPotPjixBje0mKBfB/TbtN4CkJ1TmzVdz68yIDOaKHtTzHHgkvd/pCLexGkWJQO",
-	"poijms9b+ZzKtlELueGULj7jko/FDBIowbAiia5iQ8T00PSmECRfZKPOwkgDQXJ5+EnQvd4AyTmT2AmM",
-	"jFQGQuwgORNJZEySQPBcXMyChywWxjTvI9duzJMxVv9LxuUS9K9nArYnTuuCR4a4nFHau/CMX1Qcts6v",
-	"e+EJhLDsfa4sAu4zC6Y8wUj9SKnpVAj7CBaqytjKIIojOgFrD8su8E6dxG5vXKZ2m8ax64krikWma6gB",
-	"wC9LVRy4T4lSdw3PeR+N4UJLIGZt+xJimSQKmgYD630J67JatvIlp20M54ibIPBjgS9EiQeHd2kYmbaf",
-	"kofcd5yY+LHwa8yaaPj5FZ4q9kWX9v6ag2Y5GlloK7MbGpA3xVx6UzmRzqD+QvvE7Wj/gZXM9mUT+4SU",
-	"3AB2ChHFio90lJNtO7gEnznbbz5d3Fvdrv4XAAD//w==",
+	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqjr3xHcf22s7kfDfxjdEkuhsRG2AIUO0eH7/356AKAEES",
+	"YJMtJTN+nt0/dmI1SQCFQqF+furjIpfbSgomtFpcflxsGC1YDf/55C1dm/8tmMprXmkuxeJy8XbDyC2r",
+	"FZciIytZk2erkx+ozjeEisL844UUDP9yusgWNfu94TUrFpe6bli2UPmGban5rN5XbHG5ULrmYr349Clb",
+	"PJc5xVH6g/60YTUjesOIYDuiN1ysCVfzvv8pW1S0plum7foeN7WSdXyF7wX7oPGB90SuYOiKrhlZspWs",
+	"WUZ2XG/gr4puGVnx0nzVTIibT/zesHq/yBaCbs0cchwpnN2WfnjOxFpvFpcXZ2dnWYQcT+GjrxvxRlPN",
+	"YvOUihEuCBV7O0fFiDIPw0zYh6qUBVtcrmipWHxmOPGf4aV3nQlyzbZApr/UbLW4XPz/vmwZ5Ut8TH3p",
+	"J/fJL4DWNd0H83/D6luesziZeUFkTcxczAIoUfhwio5utvjUuxGCxuj5rGDbSmom8v3f2H44oWtyw4CQ",
+	"e9nUJN9InjPgcL3hihhGY0pnRDWG1xWhpKaikFvy44/Pvjslb5jQhK4pF8gbXGfAH/Y9sqGKCEkUy6Uo",
+	"CFutWK7hyKyZVi0nUaF2rPYEwOPYUiBYw4lZxNgBCCny6FG22HLh/n1+mD4vgSy0PJJO/zyC3IEAKxBb",
+	"cVY10pDoDdVkR80qaZEZ3n3/P97D2ncbqtktqwmHudfslPzE9UY2mnANq8GFmN8fXvw1g5U+PL8guw0T",
+	"5hFuqKFJ3tQ1EE7syVbWLL1wK3Znyli7xvTuHrPWq/tayfjMzc2S2KFrEUx6Lxuyobfsijw4exhOS2le",
+	"lm5iY/Np77Dpk3qjaeQyef8/3l8SKco9zgPIhRQSjOyZRtJJ8/cdV+yISTHRbBeXPy/+x+JdlKnFdfFb",
+	"o/SWCR3fbep//0IRXvgpVFRv2gm0T83lOHFd8ajANYPfsP3oqPjq3BG/bYo1Syx3Cb+NDYpPzB70sRSr",
+	"kueJYXP769jA7pljhhYsj+tOdnD7OwzvLt30NNzXjpxISq3K3c9fKGJeNxOhgtCSU2VuFK7HpwRK1NwZ",
+	"NVWaLOa38R2Bt48b9DFoX/GBCzY6Irw6e9SaFTzFfvDb6FLx7eMGfSE1GxvY3Ajs8Ojwmbkz+I7R4jnT",
+	"miWYrmC0ICU8MDaDov3M7BlwldesoiJPSLmifWB0CsF3Zs+hqUqe09Q2VJSPr96/Pnfg72VZxMfcyLIY",
+	"G9P8Pnu4Z+KWa5oWddz/PjZ0+9QxE5BpgwZ/PDA0vD933OdcJAYtuRgd0fw+e7gf2HaZOlFb+G1sSHxi",
+	"9qCvjTGQ85KPbHDdeWZsEt0nj5pMXaQnUSNzg2rMtQKryFrjaq80245Mqy6OmM4tVyNUwV+/UEQ0hvbJ",
+	"we1XDliOfGu0yovzh18//OuDrx5+DdYT/rG1nbjQbM1qN8GmZNcjSgjND25Y+4XZ1GlShGkODDl/rDfw",
+	"6+MNFevEicT3SQ6PjA2vwk/NngfL65SWq+A3ww10y1qnxePXP/z69uXfnrxIzQc/OX8mI04e666Zonna",
+	"R48d/1VJE1xQlXSUDVTwgdmDw2FPrB1+w6VzgV4NT45C5s02tER7c8Lvzp3OWyZoytTT8NsYIfCJ2YP+",
+	"xJYbKW++YyW/ZXVKC7K/jo2/633oyIk8EUUleYoMzP46YSL+QzNd2Xwb08SvNdlKpYmSZEvFPuXnLOHt",
+	"cISCrWhT6sXlxaNssZL1lmqUvw8uFlkrr8/Pzg4K6tfslomG/SCF3qjhFL+XO5gb2cID6LOraqaY0EQK",
+	"o+LkZVOw4oo4nw9dqpCLe4vB7yyi98v5xeH54vGKzPRZATYjHhOVEcUqWlPNCrLck1xut1RdEVqW4STB",
+	"jUXL8v1UB7n9etw13vc5jzoYYZue4avngYfaOcw/IYcxpb+VBWcwwHdWQpj/zqXQ9j9phco6l+LL3xTe",
+	"t+wD3VYliGAnRcFs1jTXMH1Hxp8/hga+sby2J8XSbF6B/1pkC7n8jZnXLn9uP9F6lyqp9Lpm6vdy8Snr",
+	"fU1tZBV8zvyz971GablldfjB7R6+9e5TSOWxuIOni6FaSI093ZYdajhiXBK3kF+EJcXlL4KQE/KRF5ck",
+	"r7cZeCQuSbu6LPCbwCMnxTIjdi2X5Gf3xXefgi+ZFbtPwbq6X7H06XzGUcR8Z3EghNV3xdvl+bvE3DL/",
+	"583LF4bR///XPzzPCLUy5+LRV+Rv/NtT86j60r534u+gbUHw20umwFf//svbc09wF5gx3PaecAUKL/44",
+	"jMJ9yhY/UMFXTM1k3CVV7Me6NKah1pW6/PJLQ65T+8RpLrdf0oqDwHOfPw+Y6+OC1prnJZ6dG7Y3/MaL",
+	"xTtDONVst9TcTItr+5ARHrKpYUvMIjTXwDEv7d8W7RE2/+owJy0Kjh70V7WsWK3hwOK9YF/CaU3gULeY",
+	"S3L+i0DGMQP+ImBCl8TNZz5zhO42N8pUBvHvqi+RQQ9wiH9+Io+AuFOVFAq3K/SezuOYxeX5g2yRy7Js",
+	"pZCW+c2vJbtlpZF9Bct5wYpvYfcLSp7LW1ZS0DNXnJUFiH1q6L33cnBV/nr21Te7B7/9Y7U6r8/Ozs7P",
+	"Hp7Z/1sbkVYxwYprcw1fnF18dXJ+fnLx4O352eXZ2eXZ+X/BgilMePFYNsJeSxsq0PJD09L8x/gw+ORb",
+	"y5pv/vbjyTn8VcnyNjL8OQx/hsMr0BjOL7LgRlC3Bwa0j77wzgomtKz3J2ovcvMzLxheIjS+dBi7YCXT",
+	"ZqvtzaoYE2Oksqru5WJHa7aRjWJ4h9zSsjH7e/HpXbZQGAb3izfvaXPhr/d4ihpamncwOWFxeZEtdlwI",
+	"Vve/O/ma8TwZOV2hT9+wdyRxIvZp+9iX8Ax8tusrns76dGvYanEpmrI07G/eXzy//vHF4+9PLs4uvl5k",
+	"i7xmRh+6Htkp+wgcjUbV47yBkbN87wZlosCv4z+39MMrVjv74xz+8JoVbAs0c2qP1QcvH2SLitU5LHZx",
+	"cbbIFsZIAx2hKqk2Su6J0rTWrDaqgj9N4PGijcg3JKfbivI1mmwFY1vDcg9bSf4cH5OrFfiibmnJi6e1",
+	"3KbJAY/8KDQv8ZmvT86+Onlw9vbiwj0zg3n8vibZp2Cn5oNdH/p8Fmj/a3Fx+uiss1OLRhWLT14Gur2y",
+	"yp4Y33Dnq7xcLPkBeYheJ/d5v1svG03XjEi0ffWG13hu8SgXNV3p8MyeZ4tdzbVm4lswIjtC5uzR27Nv",
+	"2r1aTuJZq8d3xP6n6ZvY7kxqE9v4BqHKx793d5IJ3ZDGdIawUgAvjVMugJ3HL8CC1/7a5OYkuRhSVcPO",
+	"n198wr+N35/4tPl3rfSYwAHGK8rfx3cNlDd/3ZU08s3gqtsypeiaOV+PmYrLQqCBO9RqZGaysmjQLJKV",
+	"YaJKsdrwYUX3paRFsPzFtsF4+03jJ/Qp4O/gMrec34DoAe3sXi9ef/sVNb9lIrw1lZY1W9US3BS6Bl30",
+	"PLwJpxtWLeMl+D2IpoHs6sW+ZggvpfhasOKtRDJ2FDgreEB5w3VfnF08PDk/Ozm/eHvW0TSAs9tLKGR1",
+	"YG8j/Jkwe3Bydnp23rKslZmOJdWB/bnhAp5rP2gMfqW4WD8Ti8uf32ULSOMYiEDLImFcY1HnYoreN01D",
+	"VLJs7HdnspxX5vC8nT84C9nq94bnN0spb1Srin3zzek33xirH9/g4tfzLifWHBjfaW5nZ6HqZpTmwNJ6",
+	"9uLvJ7CvZ2fnnVtgOr8G3Jdi2PYRZNgwUDpHtAbsGfhVAgZMiadD5gdugWNLuLCyRclvmGBKLS7PTr85",
+	"zxZ6UzMFEdPLs9O/PjJUXclGFIdlbVMdsGQanUvMtlE3i5hsswp/yW+ZM3IxtDE6ulvbx/gdPIfHVesD",
+	"zGvDZ+fmDr+nKf3t9IhZbbqzAg/B5eLrvy4+Ab/nsmZu546+A/J6e2I5rX8LbFm9RguoqW/5raynUPGY",
+	"+8AflsTpqiive3pPeMbe5KDSzzloBdXUeinjJ85Mk4Ij4Ry8risuuNqEdwAcDLAw0IAY4Yk5TsdwUc+5",
+	"ipqF38sdWdEa/M728JAdq42yj7PO0DvtlgbkcikUM4h0J6mzAUmD1AMZsSmLaZcf2PVmEwQYK4uOVtUs",
+	"S56f9nwvo36Ss46fxEyIwBBgLsLVpuEgeTfC/WtTJaMKT1LCB6GlpqWj1hFXFGxu4vQYeQ4cECSVzNCg",
+	"fEqmQv2DVlUtbzGrt2s5PTjecvqPmuaMfC+ryiiF2SIvpept6FlXJzNEaPSBZwauibOTs/P+I2B2dOzb",
+	"s9OzhH3bdEzixVepB1dc0JL/oz+9LoVWJV27WAmYVL81W3AIsw/mrb+YrxuB95evzITIkpVyBxauVVxt",
+	"nYgRi//2l6/M0/9+ujA3Axy3g8Z0yYXzsg1N/OTK8g2FW8Heh+xDVVJhNc6fww8E4V4OnhHv/bRsXuPp",
+	"MGt71K76PDMHVFasho8qQjX5Cz7jl1ZyMUmSNGCwGdMNjNyFOZe/tp9egHOIy6JlD/Mnqbh2fgJnoJk3",
+	"Tzpv9lfj1M03e5EH04dJO7cF6KIwyfNg7I8LJoqQS7ocCq6szgzhvkmztOZb9l9SmMn8+PYxaBtUs8cU",
+	"04zsnlSsdmKqK26Y1mV4zeEfMD5o/9LTs1F0TeEdP9KjyYLNyayEbHMn4d6cIi+k/kEWfMVZEasQCxL/",
+	"zWhBlv/RI74EXpH1q5KKvzsCzQpPNLzUxjq0F1jRxnONJPKuyK9PzgbMVdlkFloUL4UV8L19yzBTAENf",
+	"ZfmUUd3URnDY4Vb+Dz8bNWcrC1YaBrPu1VYMeIerZtT8Gc6WHdMe/qeyJpSY38NY2Sv7InmLL3YY1mYN",
+	"2OlM5qsY1RM8ZoeDK9S99qZZBo/Nu08DSoP31v7DZ1+gYC1pfsPFGn+Li4qLcVFxPhAV54dFxV0YAiee",
+	"4odW4AxFUIQVXtE91AExmm9sjhsW3lCbjEE0vQEt0bMJq0lMpOmaGwE1jz86G5xgDJ/opIKHh3bKq1ou",
+	"S8zdSrBJhU/8z7Sz1YXG7cJ+VZqW4FhlmkIY4Y3csqUs9pZURZgF5rMSyJZRsdvwkp2S14wWZqJYPEdF",
+	"QWpWMZRvtf0KZtsoTcGztYBILH4SQrHOVrIZJc/Qnj3gdDW3R6MWlw/PL9qte2wn7efXhsW/hEAxq2tZ",
+	"txkCXTJM3lS3E5H9BNG+Y0KTXS3F+pQ8PDvrVBLmVAipyZJBqdoVeXh2ToQEknNF0MtIuDA/PECncFnK",
+	"HYMnH4YlWZgmCeXFvwhI1+PKspJ59lFGHp4/MP/vEdkyvZFFRhT/B1SxbFnBKaR9mCe/wT02t7GrHsai",
+	"5ZWsl7wwbIiFX1x7rlBc5EZh/EW4orsr8vDiwmqVVQOMCxTIyHsk+nui6F6Rna3Bu/hrW4zNFbHOSfPD",
+	"N0RLTDlzRFNX5NHZGaEEJBuRq1+EbGr46wOipFmemS8WATJSsIqJgkhBCsmsZx0LMyErIbhhXzNd70+u",
+	"V9FyjJ+43sB0DFM/OnuQEWoeJBuXdIbVoIpoSXS9xxNwOp72gMdYruZ6n1+uQpP067cX510LBiLYXbvV",
+	"P/QQDOyarzDOWTRs8OBF+yD7vTFS7gHQqQTHRdYmYsM/GiHgRnGK3XQ710XSwC09TPQKXChB1AOfhhHP",
+	"w/mtKIf5LRaduW7kDoZYG8ZJBFJqw8XKLo1iHBYte0zds8T6FPgUH8aM7kW22G3AeW/Uc6vBPpwjR+Qq",
+	"6awyP9pbwIjOQsEtMKw6mMFHWOzW97BQddMyz0N3vf818M54rzR3lt5/x0P+Ox6Sioe8Czlm/xituXPI",
+	"wPiuyw8Pumpk6ByN8OK5DxMc3IGtuVcgwQIyisx/N2Unx2eO0Kp1b9499ddRSDV5zlgReOggQ6SzFZbI",
+	"IC5KVqNKhLzdCD/twAMCm5b9SSfOHa+5B6udevdcBcv9/8D5Mms79sR4CrrzMvkW6d0IieukS2W8Sjo1",
+	"ULOuEbtRmCX5q3flZqOJdkmWvZeoZHtizi/Ozs4+WQ6muT6UG2kTvj5+SjHp4w3Lb1jR4ui4LOg7ZEca",
+	"ZoDsSEzBWJV0fVLSes1OdE2FQhqru2RlrLgwNzYt+3EE3K5uHKGV/fPjbgEfJZgPVzM0aW0h3J01mNyI",
+	"0fI1WguheMsNRwBzdAIlOCakQ6rF5Zn38MN/+3xQ89/g1EDPrNU8z1xI6ixbGMMM/gO1SOuPZkbhtD9Y",
+	"nfDiofmlqQo7iiHThIRHsJx8oHAQOsS7sJnmxIZkJ/CRyHUNsfqPneUFM/3U0/jn3pbjqcY+nGXtiBl8",
+	"lpZujRNpGOw8Loh7NHfdcTcjL1y0us7E/fU5xcMNbnf3T9raVhEyV9uGqh/CyGgLV2avzBkMkAplXyPi",
+	"mVwZVkBLqV/5+mcFrJ0OlcsSIECmZb6ofHMgvVVBxeMH3W45LVDX9GgcOKC3eGluORTCTDUVmougJPDY",
+	"iwWC5gsf42mVane/5DmrdPd+wVKtTro7VWA4T/akhtuZEAOdUubhdRNU/s7IpYof7DAAixt4iIgiEd43",
+	"x+F1I1qxUklZQv4COvLBrS1riBGai6bUfItVx/Y/7X52dWp3xi/afalog9kD9h4a48kjQmyOuqm9sU7k",
+	"ewux9eqo765ESLw48FTZwIr50+LrUwiCRILYh4V+63KwnhN0Ng7ZoHemocC3LTI3crRzf7APFa+Z6g79",
+	"sJdANnrFfGOe2VBlhnm0usgdI1flPIVCsN1r5yX72K4LVIkHnyD7po3KDC8n81Qgs+AWYZXhfwlIIF6E",
+	"LBK32Fm2ULC3HQJ/7ETWP2ULTHLo/mCm183edvYsnJBQlvYyhRLpzL3Sp8A52ErbWH7PZJ2J0WI/5jcd",
+	"FJNp/5NRc5ZUGQODr9dgvKz4GkNsxnha8nUjG9SH6Y5yzcX62ifpGCU5ojJjbYxLtQKV2WWe4T9brRkB",
+	"Ma1e7FVol/dv/tu7P84wFetxZ8AgGeLy/CxwzYbKtVpcfv3pYJ4XqutWbMqd/0YqrQr38ZpYyhHFmOpE",
+	"FC1cQi63W0BQpJps6Q2UHmIqDQQZnwBuJFpg5d7x8xHk/zog/8WDrybtwIMHs7bg4cE9uHjwdXcXHj7o",
+	"7cKO1kbD7+QmtVl5bSHERZt9KJuyIEtGrBFmCNuesNOZB3JGvmR4maQc8iU1Rob/JOzbdW7rT9rCWkxn",
+	"+9giHxiKnNhLe1Bnv9yn0WZXhFr4IiJrcsMAg2HwBdQrYsAObRXrz2aczKVrUx3Us7vS32xxba6ex/YW",
+	"7KvXJRc+PAj5AZbLZc0I5EfZowBovl1y5NFPQqSUa0ILG0Kz4FBXNkHtH6yWGC0E9FrNyIqWpYJgPi1L",
+	"0giuVZQgnVyyieDAT9p33pjrZ4AR7LO/xr/zAzwE+Qp42YT4F189XAxRI3xy2MfhSux9EvnFrP7wprtC",
+	"J/yOW4J9287RajldssXZI4Tm7HG8z/wbJY4UDEjJsWqJas1qwwv/lxa//bqIolAUDIvrxr57jRN0CvAM",
+	"QvboBfVnjlj2c1kba7KziRLHw4b2eL/VEKdKhKDK9W6CIVAR+x8yOiScJMFusd5sZG4/u29m8N7iXWwH",
+	"b9g+uoMlVfqpbBLgbOZXsrKZIjXNNauVkzKpZZl3flSOpr1vohzZctFodsSyErIU1E15M2EfYx9VuayQ",
+	"GyaJojfm8ZgAum2z+g5KlRhju2IdtyN+ZiHPhUZNyEIduof0aOeVPhfOJ9c9G+h3m0gVe8AiZPHuJb9t",
+	"SylLZi7yrq9pfIAX7ZN96sFEO99qR40vuio5KwJ3Q1QojCKQgYXMdsEJCFbVMSonEvC7NvYdIaI30iZ+",
+	"zaZAPQVfV+R7YJ4llogZTBTaIzgzLr7OehRGsOS3LZbgFSB9G4XC65CgKZCi3qN7OHb11ikkPjBuzXuo",
+	"5nBNBGMF6BtSsJcrUGkPOqszz5IgDFAfTcHPeZns54yC3pAp6DUwbXjvjIlNAdR9qtlLUe5jx6bH/iHQ",
+	"nQdk7HyjDaC0O9/l0pbDkOjRY6NUs2XFj2gVpHBrXHbyYMtQC8W70SioMUV0W5Xsw5u9yNUERAQBs2Ki",
+	"5vlm63qOTHoHOMwbSgdW0p1jVbMtb7aTh4LUIJuTP+GFT326Z4sPJ2t5Yv544uoMcR+ehYv41Pob55Gv",
+	"bl1DM6jgs0KnDuOTu6a+0Imy3jvtnEPMbNAMcn2KnYqm4PrawZR3yYRa2EBZQSdWi7bvAW5vWOs8Wjhr",
+	"XtYRMP6pZiUMlQX6xbvUEp4IXUcUZOoTEAYzoG7Ro3pBS55P2SzL2+U8zwHICnZ8cbn4TUlx+prufrCe",
+	"jE/OnxpZDK+if66MuJSN+t6+1yvQZB9owXK+peUVYdtK723vEndBMUPUqJYcJFNHhlXs9+Fo5xm5yMgD",
+	"cnp6CqkOstFkTSvV0aPTZqxqrGvmEM+YwWGr3BZnjgvaj/jtCVcCVOzRzJI8yXb3oXq27Pt5qJ9mvq9Z",
+	"JevIype1vEF8q7TaA3GnPalKmrORzf/Z735g7BiOdESOY3VChXHNaAGJ1RAdJbuNLNlEPtswB3oSrit5",
+	"8Cyrz7WYkEnjvBWT+4bm35uZfcoWsJohBV5IzFPfUeUS6TNS1LKqzH9A4Aey8+UtK2L6cG+GOEpL8azd",
+	"W0ukGHN8y3LaKDbzPm5dKwGM6PlZD0f0QXbg5NvPROflu6CkPEspR8kc38rAbbFsil9nOFUzDKLGD3vN",
+	"KPrO4z0Nat22KdKy9BjLDq8WlNZLcpaRR2cZ+fqR4YXzszNigcfiBsw9+QS8iwuX166l6w4Ys/RxA6/9",
+	"dgVE/vns5Jt3H8+z80ef/u2XX07dPy8+/fv/+kuM+Pipe5DclqliDd8GAja9phdsN/O4THOHdigW8Fz3",
+	"iB1E6k1yZG+V3a1OL/eV61o1uuAtF+Ffz/9lSRBZZXlzHYIPTN9Xn7QaMuCc9+Pa2NghPgA4PTjQySMa",
+	"u7QsFZ4Zc6CD+fzIEt1BQA/VHlDC8GB0hR1m6BBhLztzxyu6R+8MumZyiS0UuZ5wy3mSv0ts5UuHCNSX",
+	"FBYqqLtZPSZ1mbDDgJf9BXUUh8JwBT0ziF37JVTEWW9T3IGVR7sq/bTZG/qcjnvYW5SNYVjEhU4/jnzA",
+	"F9RP8xi54MzAXxTfkEUW5hHjWHa97fzmMKHbx0+jvDYksV/mhMUNwmP43Xb+nmdi3PZYFqx4gkk4A5eu",
+	"3ejDW5XSjQ6RDibQwg73tHqqWCLEqjdsj3EWuq6ZUTExVTZMG/kYs459guMwGFyxWkF3FIw+2c4dzkRF",
+	"CHtSNyUj9jNRE9UmSkb9oK4BIdmCGmG7N6KdYLMFLn2SwHIPYP+KFyzzJarLPbwBGf2n82JZ+aqMKoUt",
+	"PNBUfXMkJFn7jj3ByDXLf41/J6gdGPQW0IpA3kYyZBZCMM8OXzls5mhzZVo2tp4+h8a4jXaSvevqDtao",
+	"buNr7CSZxgw5LMiZqPq5s/KGF1GZolyf4kkfcX2DWwznmdf4UHN3cM9pER673ltffEiuLOzT1HJK55C7",
+	"85ahsHD0dJQI1ubn5vc+CIa3ciE4Dx0OGzcTHEmvS1bfMXUmSIhKOhuwYB5cDjtuNBKsb+fbqd6G3Kmx",
+	"iQFozbArJKsTJlpCzGFvF821EZ/wzBVpQ0BiP0Vmpc7Q2G/J84X0eYNF7UcblCkGdczXbpqjbX/kZH5S",
+	"h3XuwTrssuJn4dpzU/6ORlzpy/0ruJcnCqDl/nVTTs1RKmhEEXgmyI9vHw/SLGJn1SY0HsNWZuj2A37e",
+	"WbveMUpBhPqxd0r0lLZRFcgf/Qn0GdFl7k1PgXLSadO5z5s3GQ3uHvDoVeNOOEx9bJvu8Th/Xif5FeVR",
+	"c2I666lUz6m3O+kaTgECj3tqmB3Xo9YulnFhbjy50kxg4jMmaW3JDnM3/McnTHjUF9f2sPK3w4ET3gq9",
+	"HvO4JgKTJpV0+MpbVuumFpO/ZCQVK+5wj1pHnZt/Zwr9z48R5jWrytg9gXbgcIdfwpYqlhGK1haaeaEN",
+	"N0Vh2lhwlYnHFmfp6rqGzNjR8qbcVO2296xh8NQA5N6SMb8sn2NsV7uhBdESGqViC/4N+Osnrt7lvEw9",
+	"vCVb6cNTNU8RLf0kp0ZkLU/PZcBQR1OWGf267JxD/rQM1e79GFeCQZbQ+/vuCyYgoYsqYhttZHhdUt02",
+	"q8xLmd9Y1Xln37AgW5qV5RFJoL4APN1MF+bkrnWwMeL+P9dLaH7OqO/TOTQzEWwilU+/kSVABUXlqseq",
+	"sPF3O792zaM750xml1di8S18j6NYGkn4Mlea5+pPV1znOw2+o9FQfws1MetrgQoa+ajT6uKy2Mogq/1O",
+	"PPdol08kUPd+687iO5ZDvp+y0Ge7Dc83Fs4OjgE4fbQEpkMXP5RxSMVqEKSK8qn3RkV5PZ+2oD7FXMZM",
+	"2mrPeZ9DPoz5i7jI2XTfhHWm8GM8VtYPk+SYBls+TZ3KQB+J9UinApwi4SXzhYIr0mXnzk6g4AizhbP1",
+	"TJk5qTE04/pT7Sk+cJL9IXQM47e6Q/NxMRbS945q42ztMPQgdjcCARzA/QMnCdc14kHvE7z130VVxwRN",
+	"RGsB92wQRL056vryDRbj/Bb2ejQfOR2pg7lTekcuxbz0jtZhPwzZubJ1TTaMlnqzz2CzcJ9O44Z1XjP9",
+	"hmmNZZCDjCC6xdaeyj5ioWlrRm5YpYkCWMN5xpua0N6c7DZSBX1YQWewUK84kdAXGfSEJVtaMKODca1Y",
+	"uRr3V6hg3fEgeTTu1J2zmacniqE90vSU/OXji+sfnnyy2Ih2pvbHRYTVpzr87Upbl38PopmK/YRoavCh",
+	"DgLwILzaX/HLpvZYsbYq8paJQtbwL1aWhl2snn1FpCj3bulcrEsW7NUpeWF1YqAcQMyWXGlm8VECFIip",
+	"56tR8Yig5+MALdjycqMYAMiOznQWg99TylMrogJOHRzZjkPbBkp8LKSVkN00qZayB2MhlgLXjd7Imv+D",
+	"xkUxVTeJmxsruNoTAliehs7zaErt+PGqOjDEaJ4zpcDwWfNbJkKTS0CvdUW4MEPnx1TetTOIMdhPG0nW",
+	"AJavo4LWYg4OX3zTEazbRgH08oqXJRaXIyrEPGJVNp4/IBK4ERCm8YQL51BYsjUX8UrlSirFlyU7cEuS",
+	"GyF3yu0AFiTZXXBJhMta7lToQO4mJmLjxB9rnk4SILSqiP1PK3GAXEZkJILKq0Zh6sXwrtSuuFPXezO5",
+	"Zr3RREi7hqyF0qvZlhX7TuoA16TgRXrMO5dhJghgV40w1S2b+5lhixSPKa3o/rBS5ne4d8Z6DB+UYsJZ",
+	"bzm6u3uW+VrihyQZFzHfg85yv2oeE0UludApZcPo8YQWRY17vuElC4oXOlDo+YYV0RqHeGlz1JSBnWQC",
+	"VRmRfHE8+d2cNUEAQHxldJ+aFUxoTstL8y9DtxWAa2SEEi1vmMjw9ASH0/sSjcg6QhauKC8dLkt3ms+l",
+	"vFGYhFZDEx8KZwX4ccUFIPFb5TQejIb4hNnxo/b790ZiQGauEvSf8OJh7ad/FkGEKMoLI/BKttI9Rx+U",
+	"r6O0GM+2URUry1m2uFPfzIt3SSDp65NaypsfeFlylbLIv5c7UkoAtLdCtJTyhpgXJ/pSmgqBwaZO7kd8",
+	"fmhRjig8IScFLBtZoJ+PP372ADuGCgSJ36lxYXY/4UJn+n4uAUM73/tJ0D4y1XqKURd88qtHjx58NSZS",
+	"tvRDZ5oARdpd+6dRavynk0nzAgoDz+So4ePCNO3TslmG7UVsa65P2QKbO0x4sGaKaXU9Mk+ubMIjtJZo",
+	"RV/NQhnZV0hmyfQeU9rQjlwtgvmNJeR0pGRctwiV6rD0fkRYs3iFWrh/DjlEFETJ6Rs52417jJBPeEJ9",
+	"sCUuVw/JvEH4pRFWHtsGGHqDvr91TdH5h+gdRQvXkYrQxFwVw82kZbmk+U3K9AlVaFDCOHQKgnRmdTqe",
+	"HTs0IKi64WJttxk6fYTetoi90M2o74wi2C7JTsGsubLmMxy3SzCt+Na3R9SQsFdgZFhuHcqMi43YCeNc",
+	"j1D6PGf2DFjotLPrTVWbO9IKBHCwGyKg/orB2GMm4PirOwFc12U4+oaGXXVYQfZMXwHI9y2DogiYXsdR",
+	"ZcgCn7Fk4u2uUlG458CFgYd6uQetxzzbdpsCTQGZH79jS4dvmVVBzJ9iPO5DJnGBAuzaiNJo8Ch3gWmY",
+	"S8kELJZjgJISCpU/StkgTOK4NRsrlhxoblF7xsoELD10nZ0gyAMBdN83iStr9MhV545xJTw8gulm8wFT",
+	"19zP7p4Lb3rsKjfvpR1jN/PeiWcPms+4KYxQNFbaQUtOVS+Od9BHlJdUJVx2AMpG4AEwMQUJ4EJCFvfQ",
+	"HplHBXkXxTGw0I8xO8L+CAfL3D+nCSQE1iJhDGe8o3sbpWCGH+xhzciSKd0a6dOJs0YwapbKYqBm2vyW",
+	"1XuSU0GqWm65ikdY5C5sdplsumhkeaMsOkzrV9OuESe+uGTQtU6xcnVF6BKqctEXIZUHPwQEW9tYMpJ3",
+	"2WrH08C+8IWogdlst7TezwQGxD8cSuKEXzPP2i3onRvUcXDHNx7wSRYAebbbOXqy7s9mk/VnZbLJ+i22",
+	"jhxIlkZvmNDgTipidT3YmxKhZb0fSsWdvDjsdM6DOb30cx2kpUT0vCfmSIa99qgiuuasIDtZ38RBC+Di",
+	"cH0rp1UiBnV2Ufiq0Tp729TTqSYTKkzlTafevbsp7fRbCh/eatsrYmZ18JYKvmIq4Z10v0JyJvsAIjcw",
+	"tC++ujh/+PBIg/1AFPbauhzbiN3VaPiVvN2wvQ/Y3rAqFpHt7YJf/Ch1A1k/PEqyvi+YCCF1XLq6Dtwf",
+	"D+bweq1E6tb534kTxhcak5EtdHnCW4qAvNZOcTlZ8BtXBBxr0ctzCdX36s5wCp2k3x7rGFNK4SyVmVio",
+	"jIbTzqy3s17HlYoURSalAGr62Oljkb3eTc31SeEb3XulYyr5c2IpRgvw5cGUPAk8ED6ufEqFNgDyjSRo",
+	"+7YIkaWYoXKq9OGbXemn7tlP2aLkYhYaJc9Z8ZyLOLYldIJOggDEU7B/FFwra1sbzjQfIVJMLRucBxYN",
+	"LUBoQuak4aHbRgaT+LeO2vcvnWHIah9atrdhVGhMhFJOQU/7Odv5TGHAt5zV33HbPzqa7Onamo8yCT6F",
+	"zcnnYJ0C/7+CLiGRwT3+wAF64OjBcWlRB/yJ9KfFHQDLvH7KraRtpXfqHnmiNN/aLe9dloVNcJwGf+Zh",
+	"4WOJI67bxvBy8SI6UlinEohOY6Lk/kRCv9yh3RELhY4EShH2aSDTBl6RyB34tClLYn7yWLJcYSLdqpYJ",
+	"Q3LD15sEFW5YmSCQ3MUrmIKmDf25fbt3fs3OpXxMwq8Z3s/PrsBn7QZzSJH1P43K7JLspmvNjYPXGOXh",
+	"EFq2P/FmBHAjVYa3pR8sLM9Z9/8CxJ6z2MY+lk0lxWMZLYLpYZ3FM2sTQCN3RZofPYzRKwOne3ooQ+TI",
+	"3JIt/fCK1W+hof1wCmeXhIo9QTU7foS29MNrVrBtlWZ9Wpa2Zb4iWq6Z3rD6ikz5tjkkKjotYwk5X3Gk",
+	"ygHB3Mb3uCpp3BWH0mPFtQpTZShWOU33v42ikhSMbVkRj9ml3U4AB/20ltvp3Aev/DihluGgW91C5zhV",
+	"w9E4gLULRLzdOkflAZ/0OC9cWmfOAa262Z8hlr6P8LlzkJAyViTci4vMy5ejYe/wGy1RZoM3x0Cvngk4",
+	"VTlFT26YI/DwQNZBbLuj87a78Af14hhvsPFHNdC4YYlGIDfMp+GTNxu5E2juS5Gz00OdOA401fjvrhl/",
+	"XtcM3OERdn4mbrlOJYbbVpvHFenMPw9sayGzjz4LY9U6XNxGjwA3FLiPjji1xeUdrUc3z4BddxMrzJxy",
+	"0pq6HHHW2dxQWTHRhdZuan5SM9ekI5vSqwj3wy4sJFSaIQOWcYvEGSdYsOCjqLwDT/EaYkFx38GofTfS",
+	"ruiZJpWxnxwYpNlvvMfRpDLmi3fV2ESpSwyu7o/IhLBLuFvlWR0HFk4U/LvibZtZUVEOWRUZKWq60mbl",
+	"edkUkJBgo/KG+3x1PNeboqY7cToThM6/eIQAifGjV7hsIlmgd3lVqKVulzHDuaR58T5UJGTq49UjeP+F",
+	"1OzOjdCCYtNpsTFsdRYJikUYUKSEqRy6qpc8DnnYBjy6DPsfUHyyaxMVuVINK7JB44AxXMF0AmA/1Q1O",
+	"ATTBNqMAHoXKaV3EUtoiDsR2x3wa9kywPoSfmNiKLnYyWthUHxpy2UD+0Pgj0g4X1vKOlpL5Fd7bAQEG",
+	"/yzi7N8xWjxn2noiJxkjWmHDeMxUA0h8SETDcqRElkyAiDr8FWp0LEc5tuUCMWWjeTvuZh0j0lMsdrdP",
+	"p2vjclmb4RGMBNEEIWZr3pqDvfrWve1DAbtainVmM8JsmR9ki40fbgjg3ekCLcrfx+yhqAUzZ8A0MO9o",
+	"pE9WnRTcSrG6xU+J7nNF96WkxfStngQam+gdZnaoUxW0Zppw2KwUzGxUNjepokRA9ZUrovYifyzFiq9P",
+	"bSswLttmacua0RuVEdXkG0IhPWBL9aFy8XuNoU7J3G4FR1vunQbe8Y1N7r8NQyqS20qVWFQX2zl56FdZ",
+	"DRG4W/Zz82/vHXdG/dnporv626i1VB2sX43IHSDBAtE0Lpu/wytbHelNCnNdgiKRu0jgot6/dg0AoedN",
+	"orschAEQ7k6Kcp8qsp3SIuU8G00e6N1S0A/G6DD9ZJ8oAVrWPfDo9K4s7e49LelueLsmrpFrTP63uVg5",
+	"9G3mGnDlXNMT5MrTuZLZCabxFfX4dAxTvbvCe1CeeiRL5CP8ATrS+Or+o5ZNNQO3fg4C5fyTN1s9uMPt",
+	"Ho1dlVSzRG3xv1YuT/QGsELeIWRGBPk0lgemuFeeRzb7zKyGe6XA57b4adWkEbGvDrVO7B68v9OyYcrB",
+	"HXv4RrkT1uII7rnwW64VTa+YdVZfxtj1oA7Q5Q0LsKH/X6iv/DO0jjFyJ8Eli5rfwn+2Ph/Mai4TBY3t",
+	"R9V3rX+td7ilYId6FFpl+IqcTWolzbaUiygITadZQMlW+pLUrGI2HmDRnqZiugJbxrLfw54HRDnuBRhG",
+	"Xz7okKVyOrEBwuCWsqNnSMFw2fHjlPsG3vfTbjDaFiTGfYeU7iQOn7lDf6q5Zj9xoTJMRQ7+rWRT5/a/",
+	"Na3XTON/7xhfbzSUqRrx8qrmsuZ6n5Etq9csI/SW1dT8R94ojWlfM0vvE8Cv17YLi1wZ6x9F6mlPIhoj",
+	"my5LdvrC/sfPPRn5ruM2VTe8OpEV7tYJJJCzGsV6/Bi3veWHHnGXIdibNZZXAWfWzPa87KQNpp+H9LzT",
+	"WKdjTNwDrrSdqSzMfsIzozcj3RqtqZJTIQXPEZpx2/o0LFL5z2ojq3enAZrZRkY1y35CqBncriB6dFDa",
+	"/SGNOs/vYhJyldesojaM188s/a1RetvJcGod3oM7+oUHQ0gFFF9CgWQjoL8RKyzubNbCMW2ocmnZc4ZT",
+	"CNP1ViaMn/HeWNFEaigm9hi4FiDXV0JvaAUAqNOhCuz1c1Ro/5CvOjyuKSAkI1i/UDYNjpSIbuRQnb5Q",
+	"vkLSA1K4kh/7ipq5JwlfwpM2z23ICKfTXMkqbrv1pYf/+qJDoykRpuBU/M18tcWkeybGCtVsABug3oVE",
+	"2dIubXpKH7QPGUUst6FiRz8AYFvuiU84mO0iHgFvUHLLAG9SbQDJHvCLwDN8mupuJnJe8jbLJZhILkZa",
+	"ok3un6Zk2SQP9EyTf1YjsoAz7tSLLPyOx5JK52Pe0SHd25LQQ21b/rduZ2C9XgMYl4vpPHGu2Vh7KDLX",
+	"K6hFQ/F7FDifA0nddU+34nE8MhrQ7WlJ13M7+cLweE0cNIWil+/FH3P33ofPIrjJPw+nRTvh150DPWdD",
+	"OxpKJAvHCMmllBZGtSuyplxjXVFzN0bwXzpAjXhPjVSk9MjeEq3bxuJFW/142Lsuck0n21FgDAvHPbTK",
+	"Q/0nssWqpOuUtv+dRbue57a69pjZHi2bi55NcEUUY+T9l7fnnuvtS6eGOd4Pq5/H/VVTTbF2TSO1Xko1",
+	"QQlEogZypN19TX0tY9ROwp9RjVnzW6YIFXAloFl6IOYLxvTw24ry4tKoJ3vZnJIto6qpWQEpfV7D9vvC",
+	"i1NCscDnMgCtadMUPKAKhbvNfQ6cGJYnsoX9QpR1tK0gTZ+XI3s8uWYslg52pJDsU+oj3e5f+72Ody+p",
+	"p9XhemaCuEt+E/VpPWVUN7WDnjb74c9Ho4AJMBelKgHgBnGhW6w6o/BeYQ5nuccWSxvGa2Pan0ihRkq/",
+	"VzhwPJ1xs58QHLQfwMfn0Pc5zW9ilLXLmEtbQ5rEsQqJFkeOLql4m9T+0m1Ak1EnmEz4Xccw7fKyjjBp",
+	"eSMqtpuqBAiN2V0X/zizd2b7Hr8EyMyJnijZiLtlCRdNFe803Ta176GxNVpeElryG0aYkM16Q7QkS4Ze",
+	"xsKnXyI8Wg8wDXEoZFTEHUw6OoJwr9FEiFk8edTJ973c4doyKI0lZ2Zx512XSRJP85+RP+RWGnSLqG/5",
+	"bazvyUssUYBdqiivs46bCBDZNN2jg2iOHf5HpR51zDlnozm+dDsYtONxXBLQoD0hXXNtNMtoVJqk4zmz",
+	"uvYg9OARkgBRjg+njvucXTvSwUUpp6DNMGWKILjiTjkwGMbKjKkNUrqrRgSS1k3gALbdln54hj86E8b+",
+	"83ystPRQ5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPUXIf5duMTdh7ORBJVtNhfMKUmIgrrTc2Usc0mPZ/I",
+	"mfJjht8bXdZ9uCI8RT8PR4Sb7g9w3I5NnpiWDgzd9FLdDpbMyGMEknQNF5zDV2C3abC0r1xPV6+lY5sL",
+	"CKeBHz/UFW4Yq4yyUOcbxFYdSW+eFasNgq5eYkmlTwwBYIQM/10zW8Ed/OvE6DYn8Ad/6ciyYKCjVjW3",
+	"uIXYRi061fTl/DZyFasrNDPtnEm+kdJYNj2ajble03iUHj+vRFcTjcf/PZbEefQyTzPma78rRwUPBy79",
+	"K1vm48DcJkj3scl5130fafU2ccxtGHeOsj33nM0KKARNt49ubdaPAcmygCxZCM1wraDCu99cNgGf573x",
+	"/mgEjbQ97TJL4lGZ9ian4ohe+duK1rG0lFeU13aFkFXjnpyY77LigqvNkfYgqJ+TGzPSelbR5wCVINCX",
+	"PTncHMLvdxZ1cCvu83aFrT267rFn7QwdsahqZqiEFq0WCv+9liJ+gTy5jTrjr8njUjYF/KrI+ekZYeKW",
+	"lbJiYR65may5/MD5yuDZ9zG0atu2ZsTtO1iueSmXQjOhHaiut6UrpASX4svfusGavrE/lBze5Tm18Bt6",
+	"ouTBteKmcX56lrjn0vVLDi58mgx1Cw9dFuz2l19O1V7kJRfsl18mNCYNZp9Zo9P7OxGI2I7fJ3mWZsYn",
+	"H6qSCoqNEVg1vUT9yQeaxy9u5wRvczGx5hrmB4xdo85f0fwG/fQr1gWc2Tal5hX4ytzVnS1yWiFH2tc1",
+	"oAFjPqPDp6ltLU3NbjnbQUU/io0ltKoDvXzLMfMOQ1gJV/WRmIBJl3fk0tKsMifQ6Jtmq6Ieyri723q3",
+	"AwxAu0uxHYab+Y0/LbH2LhObePh4V6KpoI9iwa0LPvkr8v5/I1DDe5f8GfRCPsDvLrZFRxZ2dPZ0kCxN",
+	"MOqI6O7M8DXMctvFiA4HFoWDAu6Sk9W1rBPo795iaPu1NYoFgAuKwQS2gHHU8dyPA/QBrnLSuSqk5nkM",
+	"UvYZzCQjy0YPEk1uhNzd2wygrjGmjvb2G5/LHBHbqUc3v2bsHyzOjKta/oMFbsFY19TQSuEKXxHDG2/O",
+	"+VjuD7RCHmd3qqGJ93jHClz2cbjYI2ZJFuDz7wwFbQ+8liyBofJoop3yFF5OGSmtmTCKIuNd340oWP0T",
+	"jSQavwm1f9CNl9BfwVb/Ey3DxG3YdmMxtmubmh6WshX81GI79j0rCwv6O5S+YP1G+gBjl2FtLBkLJwme",
+	"Ay7FZX8ZNhPImtNliRSoGU3AyPs84mnW3Fj/L5eLOShGyUuZ3xwBGNMmLU+b3FzTdMPKWaZvEjMM6f8F",
+	"mpZcBFWa8e4as4vdDxao074EE2w3N+Th094iDjHbNT8HaEe/4ujqbLS4/xGeb1zSKySREy0lWdH68MWP",
+	"uSxQhm1PSJAm18mI6+BwI2fjfDIUp3bDx8/lPViGwSH/LByv33OlZb1/InQdyz53DXwiEXXQ5b5QFh3s",
+	"CwUa1GHVLkvWLyhMeV6ynG5Zp12+E3nmc9NQffxJjwD7zLrJE8UT0E0avUAOHITa+Rup2232XzN6f7MH",
+	"ZJUx2DY4o43IiDn/20qbDcqlWJU81ygjXPdorgldyuYAisQgxP5bAgepn/yN9EHpBr2H4nGolHBEuDXf",
+	"/L2VkgBcfQO3rf2PFaqA2UJv6O6AFJ3sijysp/FO1i6IGZvKCxKrtVpsU3zcuoGcGjmW9yGQwgP+eYgk",
+	"Wabj0X9AFssmWiXx2DbQ24BxiEbQBPN/cFo2ZTF6Wrqj2h5Ql2Qr61bVA40WdDoJLfTwLry0V7FCRc+p",
+	"f5DnQcnKCCCj/HGxvnIdxux3XXPA7lfBTFeXhHYv61VTQ/Jh+HAY2mrbVvkruoXUx29Gj2SyJcwoVpDR",
+	"MucobmlTx7VbkhKbpCQKKczpYYnkk5r9hhhRUrDLMJ2XKy9klzS/QcPDZvVBKqeC4MTBOuI/K+3GHLkI",
+	"YE+qKanjH2iM04PcD0wm18chfrBaIw2O2C5oRWvP68Qj90fl60TggbgLPHS7zW4w0O+6T3guTSfp2CZG",
+	"jr3Gk3XM7tzHTSDjXpl/zRvgTbx5qqHtJdlRY2eheoWK6BWpWcmoYkXmj+WlY6TMtmRYc4Rbg8KpK2JL",
+	"3jspzsCLVOxBUF4RWrIavgQQJ3xrGbSiSrHCp+R6hx54l3YW/Z4sGRjuobD0CfY4V/jP31wBuCvBzxZ2",
+	"2Kjc/G/04n8CevH9QwXH+L7d2ns47gGffBaH/lkAo5ooMIr4rl8O/LkWF3Sy0/q6rV+KteOpqlre4j12",
+	"R0DZvJQeDz7qRlO2f5uRMPiw7x7MS0agqwqILyP+jupI3c05iF3v7gnsKI29CDuzwKwVAX7JL0DM2Vem",
+	"m7d2px+3k4nTS26rRo9QDGWyYL53PSqnqAHDj6xYH+wxfeeOLwDWNx2guGGTn11xQUv+j2NzNUq6VsmG",
+	"wBgXZXWvonjysbGbCBWgkXMzEOYpPGTfhOq+z7WdYLKH3VQcZr8Jc6CY5zZQq6lmj+mEKIh77pNXF0YE",
+	"itVVeJGRW2kUIXMZrmGBTXVMQ3sYMV7q+b3cdUeUNdlt9u5v8fEn9M6fsMVt9bazOCadrrvaDb4BnbcH",
+	"3Oa0pkCnjU0rz0IIUF8Ci+c1uCeC26crC8K97+xKII9Q0oxctI9H7wLXWoHuQbE10+AFqxEdxPZYh89k",
+	"oAVvcPfXksVa23NlFp6oTiH2Z3vZZB7Q0g75hSK7TsAh2hXrg5EztHyWgGC2k/1CGe3Qrc0OcAB3GeoN",
+	"juviwj7oV0jA0TvMExfwZIMrldA1RajhI0Z+W++PmrXd8qAWYAhHAU4AQF2C/YHr17EKEiy1jYfkJn4k",
+	"0XtfrnSMZEVPC4k0CWs7Zg8XI5saV6DrvZ+9lV7OvCTbRmm4Iw9B8K8aUcxQB9Qh5nBkJjlc0xXdG/71",
+	"7XznSvC4VW0USi7Wl/bKw6i582Bp2T0upGa63sPj4MNxJFMMHjKEBpngmdC8sWqUMaMj9CToy+yulQqz",
+	"0lPHVL/iGJd9xuvyHI5jyH8JeSy+uNldSmZt8L9Lmt+cOsGDddG9Ly+puDm1Wvgl3F79u8uZ9JZ2YMoj",
+	"XRbIB8oa9QLrj8OFwB9s+MAyTObEZOGvgHjldM1j+tJbEB1yZbhZhfsCJQsQaGi9j/FDgnGW40RdokGP",
+	"dxi6ja3oftCiZ3pHFHfRBtIeh/bnKOwu79C5vQQP5WIgagYiry+5Y7u0COk1css6hJQpPRR+a7ZVBkC6",
+	"mVXPM9II1SzNQ0tjDULuOtnSPRSoyjrutE4U1yd6/JmHRxYA+vNdu7LkGwoJzIMlQ3rSpbFBdgLRQQSy",
+	"BpdiBGqTtbmqk/0h/fzWpNGSgsmzvFxaJyL4+qggzBag93IuSj4eJR2bqqG5B72a1fe6tTuGOpB1LkBq",
+	"F/oS/HJwf1S8MF4q3qtS6Nys99RLe2oXbDebbNAQ23rnh7mwLf91OWeU6+/D/wb+rM/J+fYm1SbI+q3t",
+	"pWWuQ4i/O2/RsownLz2nMaALDFBiEAl98YrImq85ZOiZf9UsZ7zSxBy6jMhbe3mBlnb+iGy5aHTM0rCQ",
+	"oD+oiUw3B5N9Sz9M/G4/ndNPyn3EDRzbCX/2IzCqml3ak4smGKN1ySFQa062tuWLdMsQqcVe+1z7Pm+g",
+	"CaFR2Q3iNipMv6dFASesn3Efy68vbcul1osaZQQubg4k0OWyggw6GuTPdXd3yTYThGeb5JeCaxoLMO/E",
+	"U1lvp48xyU9hVh+EV0V+bAfPEZypsRrJDja40nRbzci57zVHcTpY68DwC8rcDrV0THD4zUDQ4EfAqwIp",
+	"9XBGMGmpGyTDZN0ok/3AnEuvl4ufjFINvJSNqqO39m+Sz0w8SLdwndEy864uKheistUiNlLlFzMedkZy",
+	"3sNNaPfls7gIca7HQPgfHUyEF+NziSZKvsdGne8hFERWjGXkPWo66r1PzaBENdsrIhiH5B1u5GsjtIuO",
+	"gLzvIHntRf6rWQ51YEQt/AiwWPsDEzXPN8528t2/7RQSJ1PXPI+Uydi78TnV8cb4zwTZ8rLkWIivMpfd",
+	"NEF5mAhy46TMVJXBMNTfZdls4x2513xNl3vNFPm387P/+w2B//73iXNpUVQiLVakYhkpGC1IiVD8U/Ht",
+	"mzxnSq2acuzDUIA5OeUG3Ntv9iKPeCKwUMMzIlhPWvrKbFk7b9AxcPnBwJ2VedqFG5r12auze9ETBwbr",
+	"9Oa8olskZtSX3UaWjDQC+HJlvR/Ys7VnIZ78r5/PTr559z//7ZdfTvG//v1//eVQk9/g/Z/pyT/efXzw",
+	"6S8H7/Jh1/7Y4l+w3XUHy3MOCGiCQs/Qidm6390MrsiSlXJH/sFqSTS9AefVKk6hj+fZ+cUnT6aP59nF",
+	"pwSppqG1P4g5TZz9Gb54MRNg1BPa2aQjBVyG3L6v/gxSj3R1hjC9rH1+qGC3B8PfY+3nZ7ZTOLbBfBr/",
+	"yNiY/PeG2Z9du4RIIawdO0Hox76XwOzeM/AiqiAzyXEsFZnWrqY0hYQRfPKrR48efJVFMaY6DX6CUr0E",
+	"4oVwMGVuyUliNpUUj60L8yghMcYWL0EJkfU1Pv0pizUAetil48MDUjPasQyn0xM5I0IVacrqt0zQmKw7",
+	"D4FsrsjZJeQR4u1uCyct9IyTR/jPs4S34TUrWAA02x3s2z2U+GmYiyJarplR9K7IWSgARiYwZQ6o2g0d",
+	"OLKGgO8W8yTNQ1/4TvIZ+iFcIYpfA4asXOsfJ5jaKV0cnI4DBZjIP6/s4xbbM7KOF9QCPTlYVQWVrlyr",
+	"K6yf7OISeaEWnr6H2Ri826OzMUC3KatA2KG37INeHKjTw/A5kZ0bVx3XFYcXT2u5jZWj7vpUmWYNwzd/",
+	"FJqXKQ/7pc+uYWJyT49ESMNevt40Gb+Fu93nj5JnoQD5kzSWlOYxvtZu8vAcrcP5UEL89UcPD6pVR1vF",
+	"nezaxGp+YsuNlDdPRAEw3jOXdOT9bP7QVXJmfqAVD+Gl7OVDNJR6DT2aamwZA27eNRcKga02Wldq2Flu",
+	"pupqb38zepzaoTNmeB8YmfM+hwfeO5Eq2AcNTeFtAqnNu7HnO61+vvT+2RTO3yT9Ej+TBKOw3uHpHWFG",
+	"PHo7FRNrRpj5e9K6U3wuLROkER5QPWEH/+zvv1RI3G6br4G2HazNjGLbGNJk6CcFX9AckqyZMNcUK+Ie",
+	"vIAhY7HDJEEF1Ra37oAvG0qOLbeZr8RRiGyHtvgca0aLl6Lcx39VOY1duN/xtbHv27QKkD9X5OTcNmwI",
+	"1a6I+8SCQE2D+EHcJkuTYDnB3MOdSG/7PbhyX/pP/uu7cnGubzTVTcTz2ME/jGfPQrhxQ70v6whLumA6",
+	"lWP5vdy13tqaEcVYvF7ef+N1GlE83n3zta0PNXzi8vGUoJXayKndMQGCZ3rxg7EKiyfwTjSnf0V5ycX6",
+	"DRc5OyIANhK5qzZUdSNKdqEQs6oZ3abAVg9mUAMfAA1tKtxhDTUKshGvh+zdE5jiQz2GwL3dFD6Oh5Ty",
+	"/UZdqnLLqkOW83TqYl92dtPxSvQousDC3XDHENT2Q1zGGPHwuKRKTW1VcPB2m4x8MFqxPAnTIMGapQMX",
+	"jN1bcxAN5pUUz8E/oLpbQjsIG7f7ErY4q7pI93al7RaPctF9XGSeIz+Pu6zrFAM3MDWUUuZrF4/OTs8A",
+	"ufIOhqgbAt17f5Jrb3DEfqYn/zAztf978u7jWfZVyh13rH+KkapmCgt22Rfqn+ma+hf3BsVO/Bz3imcq",
+	"TBf6k/zFs+Nl2VhU5RnUNvgcKvAY4trRFmcigG4U9toOnLCQq7U/QmE4njcOxv8mbdqrlqs70iYlaR50",
+	"BM3DQ4Lmle3WNAfpP+qVhIRC0JMk6Gw5FWTJSL6RCvbjWKelayc16UiXVPh+ePe5d7aN1JTtCqcwsyUf",
+	"9MeiihQyV19K+0F1ui0IPrlkqtu4MT78f9R0fui4KF7GvPPXgDeHPiNjHmGZ6pJdYU0HV9D4n1iPsTrS",
+	"Q//gYnj9u33vfeWAW+8uktywZyTRR8jd+1RHCSF3VoE4sUnf7w42SJ/FSvemZOHn/m4zzY4GSw8/9sqi",
+	"Og9dhFZATMzRk7vppu2rmufsWqgdS9i2U8QFyDxoLMMOPxsOGN9KWK79Gi7nEOX+s2HqqCav7pDe0xmb",
+	"t1F3kcSNa0E0CtqAvSp/hGejxD5E2L+3qZq9rOWGlzrWs/yaVLT2kdKqluuabuP1LkUg1o+hwf1T2zGy",
+	"VaSjWhNXKKo797HDUjsAAd1lcDdK5qkZ0GRsZ+7YteWOd/cESRu8HStOPSVvN4zQpuCalHJNbhir3E08",
+	"N8PJDdnmL/TO+LpmLBH4NVKuxUmCKgJ4+hgMkmNBNoazes5WOiPLfSfDblpKsqtM68ulgm1l3O4fmKqa",
+	"xb1B6bBGsgMAmFRhJoJrZ+RgrtpwGtz1pwerv58ePvFRB2sVU0SeKdVYuCshtcV3uFeyO5Ezsy1r1RW8",
+	"keTXslmPw+LFCmxp6VMVZtEvZi27/DQzkbZ6AtisCw8R6RcbLi8Lz2dnlpaxgn0PynNgQ8cEEEqD75i2",
+	"8f1elAS+Mz3mau38xA5H+yE4FMAtLZjndcxryiANx9YoqMlcNknthKYuwUwO5CqGz0KJrZOhUyZiJe4g",
+	"mRn/3JtJ5onuiHZ4++5RV3dz/Zy8om+h/8ufdclni2aCdEgZYY09s2O6wU48DvNO+2qjz9BsW4UjK3WM",
+	"dcXK1bCG7ojbN9VSHmqKqeArpqCFf6MY9JHCoJntuRAvUE8K9ERkfDo4QfiKimMEdtL+cp8ZbL15ZhVc",
+	"z2kG0SnTSsKTxvIP2c6QzmN5TJOwbvOnGtS+IRTeKUHdnmsZZQkVTLV7M40DHVichNnHz3XnumvmW/ul",
+	"6Ox8QXw/16WIdbLKy0bxWzbdRwiO4JSGUc/gVvP3/7JR/PEF45BugAyWErwfpUIZ60AYMep73hTb2D+q",
+	"ernC/wGK/2gbqyQ6xWQEADeplqVtEyyc0WD52eLDyVqemD+eoGoO5Lg2i48d5jB6EEGr21p16JBx/Byf",
+	"BBYpWJnIc9qOEHe61oUusQTYwAi9sbpwhngeEXTx5KVW2iAVBpsWRCTsojPHl57aKY5+7jej3/W0fIpM",
+	"EhG6T25ZvUcz1uKoQO8t3+YfEi1POq0rAjVnFXx3RiJBWECZwOZQ2pXIOXz3SCrZhISdSsoy0a+ipAru",
+	"vZ2sb1hNzJMJ0HOs/IylqkBzNwCQtEBOpZQ3yqV2BhiNcyv7PGWzzv6l9v5VHcWKTbSI9I0HJ0M9YLA3",
+	"2tN8Dh6LDxvHDjmrn7WMEeFUmm9IwDqAvQfEh8C2XGHt6y7BqkFMerjDKeMXFtBJo1rXtGgo1t7fYuUk",
+	"fPvXRnDdbd1YQi5I27vRUz3aUpPHmrb9KBCtwvAXfnhqRWrStwJi5WB7RRSHY5dhkmZN9VbGh4bEMUMn",
+	"n6PKWe2Pt03IMw8dc2BgPpNuO0OAtzxegT/x0u0G/hm2V7LMMoIhZU7qG75tSvqvEHNI5Yu87SaEELqV",
+	"Ym32ZntFHvTjb142XDwc7yZ+XBxxaughDA5NUewO3lEH1B4xRx0xcytSwLsj6pDUTI206qAYpJlnmx3p",
+	"WUwka0IGerN15xnocqhn/YFz7BSjiP+v1Z68SuSBZVu9CTfHkS/JLHEfkXfLTVY0DxqcaacVzOPOEche",
+	"kLxmtASr6kTtRf4+I+9pcUtFzooTBwVwUjMly8a8YX4vqKYnLYqF+RMCFJ7omgrlAegUPMwKaNFdnKim",
+	"qmQNj6uSnnzzzck335h/bHhF6YmS+cUJZC9yM7j5Ybfhmp2UdMnK9/eYnuAPkLuiK1bD2vHyPfFJluYf",
+	"gf6AzKVXXVyeYdhvUCz73r32/pK8x67rtVlfVcsVUwr27z2RNXlv7te6qrli708JvNmdgv2AKGhdvCf/",
+	"FojWf4f3l/yk4DX6Y2j5HqNfAFlJYNWKbOgtM0K6FwCLkvHukV8kdZKVi0PgiAMwhBF0CPdvCkI9KlQ+",
+	"ExjFPxji8M/BI2wzTKLw+db62YXY+QQbuxHV5JsAIRtQsUmnz94kYxsU7DQ0t1sPAvuow4heh6ETnWJn",
+	"Vfu7ISm+SmEuv376mHzz8NHXHiy4gOBTBM4vDpP6RtNlya5AVasALLhRLFLGf3byza/v/ucvv5y2//hL",
+	"or6G8jJBad/ZlorC9vCSpJDRrWx7ft9Lt2wujKhMed5dOShVN6wwZ74Pq3vSOkajNj40jo7hpb+gW2jz",
+	"AdJ5LxszBAiVDSurQWfZ3+MlBL7qagTpc7gow4dGDlrOiB8YGyKI6PCIaUo1Ad7k4NJnxHDRHOKM+8/t",
+	"yjzbBPuUuQL0lrgjB8MXYfYbXzCyok2p96QqKdqq8VMRKY8pm62I3jvU96iyEFrn8crEkgt2pw9smXK3",
+	"buQ0cUV2tTWuEuDFFa3pNg589hakHqv3xD+UkYrqTftvAmxKC/OL2RdGbTMoKNBMXKv2t7ik+uqbs3Py",
+	"f968fOE+QbiwZWB2m8lSFon+UmzLin1KhkuIkTE3z8MC3NE2wVRyNVelVi9X6cq3JVtTcVSPoW1VsmOB",
+	"xIuar3Ss4HZlz6t1gQmHKAYFmrY/+kRfUdGwUch9SLSxFfbLfRBKnbkW9nsTsyFdVSb6UWtG4DnCBZSe",
+	"7AP40wlr2TCahoxjimG5ixSdhoua3pg9FhPHMKpQGlzU/QqZ93Jb0Rr6wF+RM6cPmRn4IGfk840QhnIz",
+	"MnGlXL1uEm2jZta6xRsiWIggcOA5hrar40qKS0hMce1XO3tofvCOfOhCUADv2n9YpsVmDkIaPoPS0owo",
+	"CTv0iwi6ESqKzey4PiXvAc3r/YCoiO2IUzz9RYQp4uaFhePDbIETQURH90bcN4vzn6PJyNUbrPyL+Rjj",
+	"vpTOOfBlr8e4QoPyQ9chwC7ZF7eCWPHHJUPZ1xVWAaM7GdEyZ0uUpPRtZdRskLGwE89I6WofjEcwi0uP",
+	"bTsMS6CB2fbon+4oW8lGzMqvaEXP0LK04Bq9gMa20vsASd8LcGXEeTvnOfW109J4UGLgo53a2RE8al4E",
+	"XdwNqbXVYMypdcX0yHgDpTiQNTNxnCf644dltgETeRQQ5wjqoREGlbf+PLjdn8DdzpE4g8NnZaL1D9Nn",
+	"kYoWclgHPx/lToBlXTBanCCEK9rYtbGyBeyCbSTcYmBbtGuzY6VmNTwkBTvZWXDELdX5JhFh89fkob2K",
+	"hIr9Tee53tuZRsVuRMFqsqP7CAS/ee7b5OnvHCZQMbsq1kxkC69wKElWdGqMXOmoifIau6X7ogV7PRd8",
+	"zZRmRebIItbu6s/A9QNd1yEbTyrm1VN8BJD4ldVNhy2DVE7xxtZcY7eamqk4hD46XqNgFS867TnD5sgY",
+	"6v/jwSqOubUdp4RLG6BS4FYlT9wbL0nv775FNclqpGmt2uw1NlPptOGvrSk3BVtlgn0A3nKyY2VJtNxR",
+	"/LvRDOcYCSlc6Z+wP+NAGb0izF3Vwj9wOq4DTLFV5C4KpcSUVpj+7a5VWFzmCQvYK0ZqLPfmf6A7m5mu",
+	"sZ/KMjxZeFa78OWimxU3Ta0AXJ7I3tjG962dY8XDZFOKFgdwetp1Tv+msolFKbzYKUbxAJwITjgeBpAm",
+	"uw3PNwRHi1YCJ/OG+tJ6qphOq0m7zf7OStIGKmjNl0JucZaDo6rnhVAw2I0M9Sc8YjFB9Tro7RpHIPwz",
+	"MvCiM2O5FDkv+VHpGS49fTBHEOxzLImCq7xmFRU5n5Fm8J1/K17J1f78eEabHyaK76IuAQj9V1RAtbmz",
+	"wvkMOIEVF1xtjvSLDarP6jxefeY0wmmrNbQsmujlYNbrfL5fKOKe9G0huSZ02Y1qhcB5c70wtXZkn1iV",
+	"0O8g83vDGuy42OQ5Y0X8WHrKDtKkuochaNcz9IUctKW1LFkdj928gGROe7tb6bqEnp6QAwqXu3conQ66",
+	"RAQTX1wufjOi+IXvH9HaA/d0hvwHp5+gWOLY0D/T8l24+e3pa+keEjOzQqcVMZ1T1TL/YOYRcRCSqy+C",
+	"DgvLe6i46knfz8LM7c75NQZA5kIJpyTsNSnoPrN6BlfE5Y+CvkeJkQSnB6VH5JM2IK/IxdnFw5Pzs5Oz",
+	"84OfbE9974OalAyaBe/klbUCbOKGE5ZJ3PBZQOHD1qeDQ5LaoJiq0YG7nIq2N2omHVFJhmB3x12ArRd0",
+	"WmO2Vc3YPw5m/zzFpz55T0vEy4reePDCYwATCtuIlpCc3xpivSMaXjHqhlcnssIDcuLjjdDPwnp9hqhG",
+	"sJS2ENxa9AXLwUd9BQ0AwUwDFFwL+OUKaEM/cEb+t2skbz9Sm4vcflloRSjZM5WR/41EcA+hAwPNULll",
+	"S1nsCTwxz7HMp6IUgjT+W6ppX8XE47BXUz9sXu7tvBUX67gPPJhDvip/TWcXtJPH1lJjUMStC35HLZRc",
+	"GstV7vByPmioHThHnXwY21nJxxOV5uAuIGtm1LTMUCSHUIG4wra1CUINpIliWkeVwydBpNIGcKCHD9dk",
+	"Iw3bGu0Q4QIsYgR0VZgweKhDQoHiqGF7UBa8wSLHAdGeypqgSLEgvIWlkvYxANjPLS3YVds5G3Uz+Ccw",
+	"xhcqTreZATRojzleWHqU4tWxd/3xCvz/jsTe9Wz5vVsAGmK+tjK82wMyHRzDK+meFKa6+HwUpbo4po8g",
+	"+1BZr1T0PjCnyvDfLS0b1gZP99hRH9JjLcJOrwPQo2EHoIgx8ZrufrBpJtMvsFSE0k7Z94KBU2UXwGsi",
+	"2M4uI3OePx99c+juKrWSLRed/kbz1jaoPsMVpHeyhRE/RhShiO586VN6qL3IhydFNjqXsaaD2Dn1kjCa",
+	"b5xEboM1ThpfERtUurSFSFtsYn7LatgRrm2aqsjM7YWb0YgrwKjitLzspC8U5lEhUdjDFcO1IpgaRxTd",
+	"K7Lb7K8IWt+X7mP231ceGRN8vSCBXBAYNHWntcjaqlxmpDBnZaRprJ1u2BAQR0tALB8CUY7icjYHA86Y",
+	"nRLeA4cFm2OMPm633XgcN4jqHpa5hpOOs9FW0kM+QDJiIlZ4XSpp9R8hXVNOrkD/sYxG6zXT6guSy4pb",
+	"pHtwc9M15SJr02ptcgq+DVoHWe7DIPsXCtRWNaYrPDsU1L9h+zb3cF6/FDdGG3Lqvn+4cQyQ4k3SsnR4",
+	"l9C/9JZhmmVwRCa0o7oIZPzkhjNGFshGv8EWq51NPz+LBQZKyOCUrVUC+hCyaadE7sEB4OS+jRvSN9jS",
+	"NIP/ZAOp0chWcOdYGQJJaors6N4h+btIU6DDu+DpFrOsKL6jm1oMg91G/MU5DgQjxs6Dj55OxPvtfs98",
+	"67Jtetu9TrkN0TtjJAj+Yo3CFfm94UxfkorJqmRQ9Y4WwhKapnCxviI+HfqyZ/hxjb8p6K5rRTEQa8/0",
+	"FXF2pXlt2SgumMJjiuCsHNJcceArtB3FZVs9AX+A5DajR8HMaFUxjOM7IQ80zhawCBB/beK2G328Lfjh",
+	"bB+f5GCo12bTj0THU5gKTbzFmcup5QoSBlgBoUsjAV3lfEl1P4p4BOKYT/Cx6Aot2JC9M4CY8fNU1PyW",
+	"RVBC6uCXQyXJ7tH4CL8d1YIzdSp+MhoG0vSGVQcREeOQvUpbs2H8nvsWkj6CnLUlzW9ABLpqHGsdGvpO",
+	"QLccAX96zUpmO5nM6WVmu9cNKDCMkEZGrEq6fwzCJeI4dJlL0/wnBct54RKA4qmMSffOPGdine6GM6s3",
+	"Bj6crgSumQLGiBc0oNfHrtpwxJKddsJTB7CcgLY+2LTjQoSgLDHZAyVn37JE91+8yHr1aWAVammnCfOD",
+	"H37iYmysQXdFn8Pm5UlIPLe9wWa2AR9LRb/EkFPaNQXzysYPiWHZ41Rb0Husl/Gg6gQPJ1pMbFnd7aEP",
+	"pWJIFSjdwUo6l5CZyNJjH6oai2jjo2Blck+6PTyLznaVKikq98S3RUf9gSt0fw314CwKRyRrWzqZcKO9",
+	"so/cq2aqJrSJ6sSBaqrZeh8LA7nfAKFOdOI1V4S2XeU4QgGRkx0XbQTqrn0z/MzizHzLRBMRvcv9Dw5d",
+	"bKJ/DD70Wu5iPrLl3qGA3fljvdW5efoxRlb5Wu4SyMNmK1IAoaBN25sWUDy+UISJwiaC7U4JIEBa55hr",
+	"iQzucMBMNbLPeaIp2Koaq2YnpyJZR2rMFf4K0HBLo/juHFIFIniyeM6c+zHa1Bl/JIDlEH97DKejqOlK",
+	"R0sFjJ4EIL57Fq9DNtbm4wTOslki4P3i5NDnaMm8oQVa8UrazHgoeo4vfW20wx+rGO6Pc1Uvy3hE1n03",
+	"ge+ErVkOQhffSj51y9PIfrLREG2zludEIAXMfwZoI0AQAc9bWWLj6RQOV1PHE1HhwJXQVRQfITWer0uv",
+	"kipI44Z7HwbFiCCsKkA72xNASchcQlMO3Z9S81k1okidAdSJrc+mQlBIYuwzXkTrLhOohhYGJcA3CaRD",
+	"SJNg1wPuCI9qd6da7guOYLCozhHwRyklympFI3DJ0BB0eowaaT79eRk5OQjOeeniAdhJUsNmXBEM1lw6",
+	"7+4VwagO/KHkt+Z5Y4SGSszMFnUzFO2JpS2DqhXoFWdJlVkSJ7YFIuMpLGva6E0iY/GYXIa2IjXRkUiH",
+	"xZE4/8kor+PlL1PbQXRaQNhVtQlzv6GrYE+3ZXRznU0ZaagLCWdxwPV5eX8JaOHrCTDCyRpAnylnN9yu",
+	"xJOgG9v0tAwAccO9HeO0e4lp4qfeNNstrfefS3CzO+mRozZ0uYU9m7fMbJXR4m7YPqUszT2Z/4Kcfi+8",
+	"Gt0J217frVTu0LimxRZsaHOZwWdXXNgUylvOdh0J2i73tSxLc3Hc3fn0KGruhYXkLY7e+cOvH/71wVcP",
+	"vx7H0xtcE/ZbUbI0JbvOEw1nE/2Ye/nOOwhBusxBITVfxTmU3l9KnXWJHAeccNjxNiN7bpCzRXMdb31b",
+	"eVTbiTqM3qSwPUJnPHgopDB/rBhFeKNZMdo/yzvYpLBsOuGQLxTIvdN7aM6LT79IlY5Mcjy256OX5x5z",
+	"c0pjSdjQLlzKhwAP75ojHqww6WrsZDbBJmTuZAdNiJ330ec7OXZ1fGj7F7cHr+uX9PGU0SoaT8z70Ada",
+	"yfV5qAI9Tgprn7GSEzrQuFidNbl+cwZaSSuVcIzClz3A6VEBo6OiIU38zoipMz9tZJBqw/UloXDMwS/1",
+	"3tU4vI8rNuY6Lq0L+0iZj8hvxyYlvW7EY/zAIDvy20hec0uiI3QybA0/GeHlsSxY8QTeiWK83HMpVRMv",
+	"pXI4hl3aLJvyBvxJnepUjwWDaS1LpnhhUS50zSggxqIQVaG1DenCvXqYLRVYgmhGCmoTo5idtVzXTEXg",
+	"ql3d/BTs7Hit9xlmnDTiRliQ8bmCvVPL/S5aMdoqhHe2JcP6+JksMfHSdLfl+P1lwRTd3eNKlgJwmdD+",
+	"DGvfO7VMQwERbLc/++5oxWWzO+DJqO7U6mA745HSXnyAcNGviRwrOYZU4qkFyqNAEHAIXfm4oJXaSH23",
+	"Mnyo9ZeKZYTlG8lU58y3WFoI/ERLM4H9ZNCuWJgOI/BtSi9Z1vSGkY2N0k34rqsuiJPIlwUsGSlYyW9Z",
+	"jaERfrfqdTdv2AJIWpvxwd8SUZXvzMcQJQWzgw31bbXp8SItBV9xRY4Qdr4x0jE6r60fd9Xm7ny132yP",
+	"Rxac1o7yZFP2e4gZwAQJcXAvCupno5lOrk9MJGI6ADbMrJdlcUp8+Z8xTcGqQF2P+a4y7zOydaUwlICy",
+	"UDeR1MGi3ltVczz16AcjAyg2BbU1aAO8yBDS2U8kjm/TBa5zzv9IoxvAG5oNrCLw2WiBFmGIV4zGWEag",
+	"WsqM8ti/1i+l7PjLx/rZD3Z/rLRyPOkiOlEuuva8iuYPp7rWveHRUvBv90F6r6152Mm6gHRM7Erk0lIt",
+	"GpFmCHcyse/ggCot4kkU7hBnYqwYgFg2nI3g6/jeKTFHA7doG+mLEWSnTIaXh1xZqjYWpdVyOXh/7LGZ",
+	"lXdh0Tpmnvi/sX1bgtJuR12Ypa/IDdurK7KUeoPYD9TsSZAZEm9Bf5g7tJzy3Kc5SCtvIe5rJuyOkk0e",
+	"xwC4TVMcSdI5mKUTzdPpJcYnSyWdWLUgQzTfhMWD0A4dG/VEM94PphMdyLBvJxIUSzo4i6aCDDmqGaFh",
+	"VQNmjdgKuHvMbkr4Ht4kYS0CJMoA4CJS74KGQ5lwq7yholjKD5Fmf+YSml6yaL/zFK6uGASGkSCzP/fW",
+	"vHW4pSV+O3Nzjl3/9oNPbELLnNoX7ytPeVV6fqWzgyW6b1tkOOSkUwLonajiqSCfP1LudjEs3EshbP5k",
+	"IZpyuEWEGQKVEQrFdsO+GalztCzZ7AqX2CaNbQ2yzry9mdJawrFSLRvLTCosbYlWs1CiSrmzvTdQHIFi",
+	"t8NuD7URC9CNEKvbbPGLMRsQigz7CTIqFLnodok6UAKTLdSG1hHl4BWrSQ4dqWybEFqWrv0bg7ru6OgW",
+	"D82P767MkQkY9SFBG7CScGQ7KIGSApt3L29ZjUgaNRZ8RKfkko2YKPpTO5tXIAS7f4ij1Nzjfje51wr5",
+	"i0MYHoelVQq947BISgEZDATG+KG9CcvDRyb61kmIOKDZIJsDGppj6J/rQ00n5+xDuiZcz+3t5Rm+dfJ4",
+	"94CDZ7o4O0Nm56qb3nkAhc13PbVG+tCnOySxlV+BLmDE0AmIIUgtp7eUl7AR2cKIr0W2KKXSJyjFYLQb",
+	"JtQJJqVvpLxRJ+YB/48CRkjAY5lBT25pDVXYZvTXVLPndvAfO4O/wcGfS6Wv3dhvYewnMPT3ZrTnODL8",
+	"93duYLNc2NBU+ckfHBIfUxJtzNbir8czTWZCZqfakyaUVfMgQGpQ5SA5+2DUa3unJ4MXvjihKGzwbevD",
+	"cOaluJYYP8hvO9W4LXE6eKFCki2tKiP/gXVSxBtB3wxBkaOTgL2DckTGwUAF36MwF7ZF51kyaAs02Lw4",
+	"RN38KHsKGMXBBUH16M5WWRbQVRJ8j9xY0YLQPGeVZoj2acsqXdkz3rBB5TPRUt7A3VslVjIlfBGes0jU",
+	"/04B/Wyxowd5uOjCu3YcHi1zdzTVCU1JU3kDQ/BPV51kRbIN05iJwwlsIzZdTG631e1xT+cLjKUJhPS/",
+	"Bz9sR2x+Fg7ZIQMOGEZWTFx2y7Ad8tQVaJuXYREmV66GVgWZKT4VzuYd2JOGGH9brhRmht8mcuDe5DLW",
+	"X+q92SiqZf3eDNuife82EqAtsPu10rTEXrdYEwF4R4DOklNB1vzWqT/+RscwADQCQke/wKwW1cnZc+l8",
+	"bhLxmbO8ZhG2OiJcL0bkXgzb3Rx07FRi6KEYxq9cT11ITY/eAdY/Omdqd8gzsgcf19CNwrYTOXCIgcb3",
+	"cXxxsz6Pgwtz/bvZxZm21a17J2zV+ejRg6/muRLwM/GptSkCd2X6Y7LqB7kkqeyE5Ikyu/C6EUcpuK7X",
+	"/2jBZlvYwTXPHbZ1aT/uurG6dJN4lYd9PMqS6fr8sFEm9K6XpJAZ3vIg5H51m5ywCMfaTpW8bQQb7fAw",
+	"QSNC5vHK0J8rjXigi7RV0jbfMEgWCTYL9jvY3ZB7jpVnQILHUihj0dq6wr4JVtL9Dwn1jraAJLIsmHIO",
+	"TutgD67qDiohgoDR8KIX0vIKeJQ2gWeubRO0ZAxRpAC0xMbs0UwHJXoyZn6ZhPiG1ZqvVYDyumHEOqzi",
+	"qnfJbrvNmNktE7qxvStqCQfWmCLYjqqmQlHb3jh61rb0w3cpegfeSkvkLd0b+0LuMJHD08r3CEMj8XB7",
+	"vJ89caJtig4GdJZswy0wnZkhU32bEMycwyo9krNDhswzoN02P7ERhv6Or1YRTu7WbN1DJdY9t3wVUvOc",
+	"3d/3AhN3WuKlu0+jWZe3tOTRfl/J8hZ8o1tQ5YnWLndkI+9F1XJr+ix0LZisK9Wf2nIhl2oMogRQQGhR",
+	"ONgrp5lD0a1tc+b7B1l3hE9om5qyq/QTpfkWL9MI+9y9yPK+Duz9JSKzDxWvmZpVnnaX3OUNVZt4x2aH",
+	"PgBb7XxOFqHI7nAYuvG7OyNPuirn5ElDavNlx4/Vxw9DiEdFKIFq6ytfLnsZ9BsmXGAnZKdnOM3vCrKr",
+	"LntZVv3M6kCTSiq4gu1et+GHe2ui84LtfCwBO6ZtqaBrhl2Ul3tihAPJS6riKML3fRvcS7L4iNtWaVZF",
+	"UxdkxUTbNgf/y/dScxmM6Uakc4I4d09ah1XE/IezstkTBouvB/dJvpDyZM7AUjY6ptOGTSYjhg7dVrPy",
+	"LNr75Q28ekBtOBQAOP3DUvFHEmBAeE1PeZmLxh3SKN3Ult4w9WS1iubT0aoq95e2R++6qS0wA2YTmN8c",
+	"nJwXcgXAM4CaAKr9JQnaACNgqmC7zMM/+xexDgAsKMinskWUNg9bYTNrhxwpsvic7LEcJofa+6SQV0a+",
+	"tuAiXuTCxHsgWKWzTK13GpFr32WJQzxnP57izDHiUBt2OGpbf8J3DyYagfLaq+dotdvgagm5oa/uOjHe",
+	"loJMqv9oVYtO3YclWdggx8mAgCadO82qh1Z7GKsYiVB6qIRul3zdyEYd6FyYO00ENAC6ZYQqotgtq2k5",
+	"0UqntlHmtcP5nFiskm4TETbVsM2XzIkyB8Fh+C33kOE7FRgKtvIQLbxWdnyZzGQVpKlKnk+Yk2tk4LaG",
+	"Cpvru2r/PKvL5IF2lnAhu0IZoHojgrTKKW0sXQ/cQ4y3ZU7+wThrSYTcOdTn+67PsRCLcnKVDhfekB5Z",
+	"RYFwWhVVysfTZU3gVRthkhh22lGAlZL1jPqYoE/YWFP2phbmo7ZoyEJ4y1WbgeCYpvXRTS1VGm/nkjin",
+	"SOugGw56DKePWdNEecJPNddub73FvGb6Cq88rsiWAfNNrmw60AvziGopdOqq48qN/FVgBVb7uVbCdEjU",
+	"FicFXdJa4ZIFF0G3Qqm7tS2/d5pY29qlgYQ/cCvdnzsIPCyfm0vIqux/Nu7YTaInUz/HKIkd1m2A7pio",
+	"x0Mtn1jm8Owys3nvEe31J3aUdargwDbEvEmX5dcDK8OPH9paP+l5zaqZZglAm+/lDiwAW3bus5GSzalW",
+	"rco3Xx0fa6YcLRt9plVrawSNsyMRRrlTB2s53adcutxZ2706UTv1T2s8bJM+2q3zXYjNQtt9OMAxzoiJ",
+	"sEzRsaBBTzHyfFtB0NAI6F9Did0R6+0xbK8FIfWvZta9lP4gbGX76kThMo84qQPo6SKe0+XGHSHVEJek",
+	"pitt4WJuIaxKG0wK6kWlzV/qfMNvU6U07QBNvMY+DKpOOFJhGHYsZ2CgPE1UuL5jtHiONdUT3xqFURrD",
+	"bqibhBsMk6VQpUKnqNFfZQ2OiunhBixDjnjkjwEgVHHpVEp501TO4dVWCGJhIBe2UynkdxkJBlAwkyEe",
+	"sTPdoBtU64Q7JoVhtqsLnk9NIg1bdzhtIeT+jrPCd5zr64l9Du27jcKTreNtX16CXYLONUg/aBPqiGCs",
+	"UMNyzXwjB072g10hfcn2x2ga0SRlybboaOPubeNQnNNoYnbkOLqN+hjNdXa5gb3ekdC/noALUNmWjezW",
+	"GHQbsNbTBeIT0Vx79Q+GON6jFshZO7/oZvNtU1LNCsA8jsjZrf972+izHza1nolRNO14SbQbHRz1p+NB",
+	"yugQJRezYjg8Z8VzLqKO+TQmtZ/n4S1xSMshxHLuUlb8Zzrrcqt4N9Jlz/VR7+5XNA5lg9vREvG30/jK",
+	"wkS3b2SOD6I8FMraqKJMe9IeW9xxbP7kwuUVq7mMlHyD4B9+9zl8EXuITsaZB3mViPLfN4oWJlK9mdBl",
+	"Id6RuSzHXEiQDWwuSCpcYSW+QigWcFxZmHJzd+YbWk/3BIIvMT0y1+RGsN3UXDC20unN896+ABvUVoJC",
+	"QhstS7lTLofCljqOJ6LFk63iGBE/2Wig5T2yZGsqpkJAhADLs1pVmQEhcCQFM0NyoaaPuUs1Zev4FrnN",
+	"TDMWKWLoQQT0qIitw21uT09mz6RjFc+t7fTsxjvKt82yOsdiNFrSLIPlDW6dongpZuoVFn0/lcmjbBdM",
+	"uVrNa8Ed6CvxcqUdVbZXxhWCb3CbT4L9Q/WGpXBiLNrFNNYoaX6T6NdHtVe0jdiFBpSkUcxHPCFQ7huP",
+	"wrG78o1kP+g2tO78HBZEpdsBvJvRwahu6tEKsDs4Aby27IZJ+IEid+hzpNNT+2LsDgVxcFCbwKeCO3f0",
+	"aesSbcEI74Wp57FIUjnQsxQDp3DaCdtZTNJf3Oo7x9tMoOYdLTJUhs1PPzqBOhGdJzJrP1t3YN2orWjw",
+	"W9+epkOyqa2tndMmy+90Ah0LU1TUxoY220AJdH60Bf9JqJmvHo4Cpjy4iCbHToMZdyzUG+4AcNBuwyIq",
+	"xXshd+/7QDTOhBNQ9mykz4ndlHeTNvrQhr0ysoxFGiWNNv+Zd85WTVn69lL9bllhrxh00qBGsCOa1VuE",
+	"dIA/QfMYoiRZ0TpqHHnrJ2pddfJQ269ajJSpnpQJNtMLbDsVuXSG08jlliHEh9XmulMacq15622Ue966",
+	"QHpkaeN8ApvZsdH8OsIRw31MGmmGu4YNyAfMVVKlXe/xI5K2YpZVp9G3DRGDQiEkyWWFaQBcYQGDK98Y",
+	"6e7daUHocRBt79fRTt+BUnq4E7drKzyoTnAU8itO03rEK9xaeEOfo/latxy6V2mBPba6OWBU7KHgPH4C",
+	"6cFVP6eBo366r+IlPJ/2YP7RcKTm+9drNloqExQmeeA6yvXUNIVqY3ux9nruW4RZmzRv6I/EawudML5v",
+	"m2NDMjI03b8ilhNdjQ4V+1YFdzEwdwRaW8WNiGVFjG5bQ2WkM9NI/sFyD/36WcQjGnR8nZKVg6dv2sPu",
+	"KE+NPrTwsJPCdiI/Do11rqiJHfupsSwfxAqtVeSz9ghmQcYGHKOQ2/FMx+bwFpry3U81LNvKSN85WjDD",
+	"Ou8Nxcx1Qwp2+z5uGg7qBzQT82pja7ZOxb1V2ayjfT43stYITQLisyhqplSil+Ig19iHBFWjDCskAn+G",
+	"Zv8VhaN+dv3iGvOiybe8NKfTOm6UbZJojQvrBIF5mnsvA1M3gZRyX0WmhmRh0GZtc1fdauymd/NTx6pH",
+	"kd1eUZ1vDloXWy7Cv55nCeiomXCf4VbM7dA6XI+xtV7+P+y9DXPbNvYv/FUwmr3Tdv+0LMl2XpR55l43",
+	"aba52za5cbp57tZ5KoiEJK4pQCVIK1r//d2fwTkHICiReqUSp5vOzsaWKRIEDg7O6+/n0tV1GFw7HI61",
+	"vRhUUrO9Fz014uQB2W3FYJlW1/AjqpUHBlpR6VS3J2fYZNJcFLr2pLokzK2LAKyiiCHRdsLTHbKssKT1",
+	"IGEAvFEXb8M/Ui2gBr7ZkkuQikjILOaJ3m04UGu4MdtqYWp8RDb/WJhiiVFJLorlca/2oU7O67DmPFT+",
+	"Kljo9UB0NWjMzWDPeZO3ypWsomqveCJ4RPUO+2PnTUU2UdXYXXma1MEnDbeqjdsYMoA7uTHgE4v3CvDV",
+	"q+brVxmpihDebJbEdetr+wtXs9dCzHQdGJcxbrudzta7wAzs72KWVSvGWVZbD7xCwWDUmPlGe78iXHcP",
+	"S5ladx8kfG1sAhyDbGXzVR3TdKkAHcgnEqUgc5JtgURo1917gq9OYN5di0jxxnbp6wTs77ReFYdlHQey",
+	"9YqoVSnOtEhGa0AhD+SX3TJev8I7a/HC6oo3zdtvyzCwJZ2UJb4j0BTkxWRRvB1N/7aUAq9lsgDRqT76",
+	"q3uMi4jdbSzmJYh66a2mZgAvyFQldvuW9Hnviy4zD3PfAcOD1TxPVbYdmnFlKRo8IgQ8UklevAWdB09c",
+	"zTDjtQVNlN4if15Z81ixKqG/xWF4I6QSjrXXjLPxlfMdUxGrsm2rOZcL7RfrCm2MpkvEx207lXgN66qQ",
+	"0fbTWW7q2K6k0aEZbRNUyHia7ZnVoYMeb4HvtdRi4YH72MnbJkf1gi9whSrOj93qjV4hcXpt8FzYYtFG",
+	"lhxut2lIP8NFCAMKRBzHWNjlmiiBhfrukXsvDYy+dnF2TdumPBPPebrxG2/tdTVIyqv9Ms8TrvUaftRt",
+	"t1OT7KW1GfQytGcx/DVAyhVLg1Zf7dpU1c4eIuw7a6ZZKqZxPq2FWdtJbTVLKrttbHMjGOsG5VdMwlap",
+	"erht7YI6iIi12kZJsep8uxy724BOF/rFzIX5DCfjh7qT9E3CK0EKdz0v1+za3VTrevDlo2ndA+Wyyplw",
+	"9qcHMlMLir2tHNvjYHtwYV8n7XiI3AetfxQR3rKEjNUmbOaNsQOqxx+r6ier2CZkmqHY9YKuZ5Ue3czu",
+	"hUqeMynmCAZk+9Ah113lqKwS6umaMPV7MZwodXOZZWJa5azuwuAuPoYirYpQAOW3GMeAUWIHj2Wv32g2",
+	"VJvQlvaI78p8OhRpdf+NF6bdJm1fW5i6HJTERxJt9lLskW7nByHtdK1ZlheY+11UrQssmK5+QyGjmYop",
+	"21WokvnkplKV2MtrzzgAbqxeV/jTN5rFUQHAQp1n3+g+m+OLnMTVOKbw7d1ZAkrvFFUnzsTHjKR6P/zY",
+	"QkiWvWOkpku4zhgtA0O0nfVSTGDpxyPhXRKaovGppgKFwhb4IrAbsVS7T/VrxteXpeOisjob/3S3DSC9",
+	"k8slmbMSRjcr5MKjCrYCv7y0/sRW7LMtdtcr+dK8y457zEbVq4uRbTlc7V77ujW/bs3jb82UshlbxTuW",
+	"bIEqr+FBb3Xak/a1t9j5DUBmLJ/UXwRsRqU4rqJUws7pAzeDZPnsWQFZPuULNuFA2QCqruiGtDm9olrI",
+	"FbAVqHRVhSM0ph98/XhooQ59pYblyA3sMqvp9dFqKrACDXbiGAA6gRRzQ8tPZU/YUktZ+Xlud5e111yl",
+	"N0utX9s9rUIb3+xWYaSSCNkNfq3uhvrVcvFIe6ogWIWOx1JERVkv9q8WuNuxZlDVkym1x3std90fqpKt",
+	"vDmVbG5blcw0HxvfBfSVDhhnf2WUihESyxm5rf8HZ4dphVSWffjDkEojRmbjmi0zgIqqOFsM4HQepLls",
+	"WzC7wW49TGsS7U1UR2FWHSemorN9SVBWusT8fVYuoCr25/piqqW1ak5tO22zqeIEbr7F0D5rwVd9zR7B",
+	"eFQW7Fl5r2pF2eapa6l8nWyuUCnvXIFWuWFX9mkUaz6EY2u4YFdUiRkwLQBFhwDR6uYncF/f5oh6H2eT",
+	"BomFvh5W/5mHVQ38xD9EGo9iIkA2w4R+R91mVwA/QUMLxfrq3a8n4Jd3Aq6F/KBFeys0lQLsEJqu6aMn",
+	"ZxOXddte9uXsFtx63YBVxm0z+A5DVrciTfjsR5WnulS90ztfLt156VPjrO7lsTLSK2ErxXJcplt+9GQj",
+	"2XLdi2lYioojIHWf745IudSrZR+K6iJP42wBjIG2ajH+exXj+aVkl29esRuxCNhAJ78bGfwdt9rZI0CV",
+	"4GFGVc6gE8A1FTxFglx89CTLZphu0vX47RHXk6HiafSNZnRhm0HRTopFYNrW6lDPn0pjox8AZ5ffYDlR",
+	"bO4WKnUTOxilfsv2Uvxun19sfXzr+3uAjR1VNGT8YHxbD/Io80cKKD5YNRkpoZF6C5QPn+o2i1SoT/ks",
+	"bk8jJj7OEh5L1MShkmafxEpCLz5nMz4Wz8yP0F7Rv5bX8oT99a+XuTlssjgEqf/rX/tsYD5Safxv+KTP",
+	"voeZZnZh2u32AM8h7q0blQNWTDDDqXITey2ZP7dt9gMPJ8wllYlwluAypjHeI86Q0J19O/h4Unw++O4Z",
+	"zoCVNjMNwO6OqCWpSgTMHTw0VOZgoHBAG1//VaT/+lf8jLNZKkbxR1wEugsuxwLr1b4d6Nvw90EAJwD+",
+	"K8LfB9+12aVLXarUB6wKuWRDAd8GVOo402YocWSuw9+x1QRHYxwGMx7zrmwAECUD9m2XZYoZm5WJRAvW",
+	"u/gOj6EQQigDDJoSOsvgzngAAStCLAGjCMv9gJ4ChfzmMUasB1BTiqt/ShGq//qXVnLQZ4NQRWKA/XDG",
+	"2oQHTbgmaQrYAGmABrRoAF4Pem+BdB/0wOdK2iZYI2AISgG3oaOERq+dXA1+eMfHg2dYSwcI+lYABq9G",
+	"Jz8b52XAvj3vPbHV/AE77/YcXGQMsyxVxvC5RXvld224gzns7W3G8a3Q7KxzTqN9K2aCZ7Ecm7EWxQ5U",
+	"zwfnoGfDwlKZEb+KxHSmACzt5O9iMXhWaJEbsaCnFGDduFxIMAp7QgDyPGzv3jmbmIPEScU0NmLRZwPH",
+	"302WiPv95I1K4nAxMHJb6uJ/xoZioWQEKJrQFX3ee4rzPHgrsnRxcjnKRIqygSXaAZvxlGOpBDwGuBu9",
+	"Smszsciezlwjiq0ljaXTpW32qlhZYgTWEJLjs5ngacB4ohXsB8mMq2Onus/isVSW2GChcoukfSPVvH0t",
+	"oU06FBLbOmPo4BjFIjVnyYyHE3HSa3cK3ex9Zg6IfDrl6aLVb/1diJm3JLb4FSCTzZAAk5QKRQA4cKiy",
+	"CYvilOhdceOZLT5LlaOFpRLmlvXpPIOp3+q2OzgKNROSz+JWv3XW7sJgZ5wQ0E6Nmv03VA6gve1k8FXU",
+	"6rfwr+Yg1jMlNR6tvU6H2j4zOssz8TE7hfMAHO2PhDrcUjf2FOVVEfIVApxXGdFDlCFoqux1NyLLYlMy",
+	"BFr93z74s/9CWTWfqlBoDeQq/xN4GMbAVf+zyDhmr08Bb75+SujPZg6t3EJLEwDMQIkJEZ9ia0sV8RKo",
+	"rnAiwhvctyDyBVTNFFw+d/r/kYt0UQjYrUiHCno/6yf2w6dcsZBLWLCLztmWD/nt5ANQGQ25FpSKupaO",
+	"QmyfAUiV4VSaR/qHMsyyS3c1LVbPubMWnCKqkarbrrGcTm4EFkTX7DadXYIFp1flq2q0xSWnoJihYW7D",
+	"hTZbsllG/MP6X+Syu0W0ocXfSmGdVq/Te3TS7Z70zt51nvY7nX6n88+SR9dv5Tr9vfPo6fzsX/8ejbpp",
+	"p9Ppds479N+4RGTSl3mSYCSkdSMW67+WcJ29VLlRzL2P//ff9MmvenVk3U4xMlsgLWaJWkwxCZeKW3WD",
+	"X8MBoDW3wr/9wdO2XTOhLqlFbpufxzJ3uvdFe10UAqUAQroVMn8JFhFTI3PYL8PMYiVRnLIpvzEuHTO+",
+	"iLkOwAy0SG4pylOB27n3/nA7gmx0HTCaRDyHYxkmeQTBRLs37JVmFn0zG5datwHQBjiLq5gKBzdiMbAv",
+	"TvZNjCreGEDUIsReYd1BOTgEJ+mNmGU+y0d5J6K84irsvBU94wycsQ/oyAqdfU/lEdtvsirxrJPGraXr",
+	"FzG/9BzFwss2R9b9il7o7jbkB6IOoIW0ZR3J67zTOQvPOizlMlJTz9EHaXhEBjecFmafwPVio1bBATWn",
+	"Q7Zdwec0x94qrgYgbgSUEHoNrcbRqbs1XXYK19wHrZ9U6GJT665319EoDlIfP5ODQ8phB3UhohhjQf5J",
+	"e3qHAZH7ok+5OlYDOkOzuUqziSNSc9EZgguELcyUBLWiM2NkkAIyB3fApjy9wa5zWvxVvYJ/2FevjMCJ",
+	"rDq6z9e+lhvO4Qv0Fm51yBIF1bbPWGR7T4txsGunpvNFaq+HqXaOp2/MHc9QjNeL5S8q+1lFxgOPGhDn",
+	"11IUYUUfq6EwIvYxWXaTX2mn9YNVX3kUZydZyjFpV+8rmOvewWVHdxeCKv0SR8bc5GwqpkNjeqZWBqoc",
+	"V2Tn+Q16mT+UnLwN7amrz76UDKk3mM7DidG4A0t6CqiuIhpAlNh9OqhJxG0caqzkgWMt5gn5lrk2Y3cd",
+	"z2ser3PIcOz8/HW3jGUoyjfcLq+1kkb4GCa5jm/FhneAxuI9Hticd8pDi8FGsuCzt2CBIajkjZoc+Rha",
+	"KOtewC/i7Cd1K6BL5R4aHWqdzUhktKcdARclpW2xRYlsy/6NKjLuXa996+noyaOo86T75Ml5+Dh6dPGU",
+	"90aC8054ccGjTveCnw1H56PusDfsDJ/0emHUvYgehd2LYWfU6fDOE7Nos1a/1X3aa3favXYXG+luY5Xr",
+	"H/ERLee1kOXyx/rp0eKPVr/bM9qVesVa+jZc951mPWajCzc7zEJmaXxQhNGdHVDVPhNqlliPcqFZFEcB",
+	"k2JuLEXLKO6ODzPEirMD1D0dHqsnQP9WpPEIu10qXeFfVCbYwBynAxYZR1ckWoBfizHjhcq9uHHCM0Bn",
+	"5ZmzcykXHGcEKWgshAzTj+UzB0dSOnUO26TDVN0IWRgrtDooRxNiAWtO5ElEAeBDJcL5uztI2FsxU2ml",
+	"jDkMCgo5qlw2YnE/tz6p8VljaTvFEHEX5IQlaryfmA3zaCyy9QHJ7+ma5hTyVOXmG62LTqfd6ZRqPwrN",
+	"2em+63iaE1T0MI/W6yBSyUWO21axOf2SCo48phedcvBuazHA+ajVNFDSAzMWsOGCKM8bUjacAIcJQztU",
+	"UGYGoGfe+hOOYIUExIjdsCm25tpk2ABfpU2zNgBOPG2eedEJ2OML0C/dTofNRBqaL6gRi7MAExwYaqN+",
+	"TPYekoCwGAMM2sGhVmD481RcSzwFzQO8u2ISripAh2vxWQN0q9K8KoQ7ytYvsEObD8w9yI2329TUuZ4k",
+	"p19YtOtKmD09tEK8eQNrD/O9HPEinXN6hz8sBbzKewc/33fv7BSEwvg7ttc3EXyaKqidOWzK6iNQbk4O",
+	"O+q+brR1YZ4GQjY7rP/qmbdjcMbOxweomsA+hrLgIEBjI/tpm0NoKtKxOIGx/Nc64XuCwrfjwmOvxlbH",
+	"z9ddUd4VjGtiqZJq/jm3COI+NnW0WGDzE56ItOQsrHJpguGXxVNi+9cK65ocdzDjqdLIbgF1osWlHiLL",
+	"N7pgKvgWgMOfKzmKx217m0sYyOA7Nucy09YHz1QSYbYbjddYs4H9RhvGPlh1aY2H87x0208SSt1w5UsI",
+	"nhFXa5OlGuuCUwXBc793BvxB5t69jgW27Ps4NbAvQ55sigkReM+mUNASco/R2kJmKl2caKTPQIm5snAn",
+	"Z486nUbDRyUZ2BxGyiZi2ohzT49luLdqQ0cF7e3qzqVSwrJn7zatzngW6ywO12zckS3ipk2qZkJidSXs",
+	"yhmXz9hZh0V8ATQ3Us2x+NUGkGLNNAdABbYQPLU+6epuGwu32a6Kce264ZZ2x9eINwXTFm+gDx1wlIaL",
+	"t4CU+oSQxsy0rrnA1wo9j/MQy5osiPdvdz4vvRm7Cm9+T8StANxf0hhPKxWGkSloamxKJ5iBuZuixGLc",
+	"UN2KNMtT/N3IVpzascP4IEZtoft+My+RilGqIH0656mYqFyLk2hottrcvOdvZ8GTD2D/wUED94pEGEfm",
+	"CWfViYCVYZgZFZFTYBfnqMCo+4hmv3PSOy/pZJ2lPBNjiIn6T31Svn/HXWlWMuE6A9Tz97HUlLkrRrs0",
+	"Lu97Uy5znsDEEh5s3VFR9TK7alpPAdRYVYXqakLV/qjmTI0yIW2VNYtiDRSWATKJQn4OQ+bzicgmImVm",
+	"3jTU409UEjWhj9fHWn1284dmhKxNAOM7b9CMeNGHtfW9G5R5xrMlZb6tqImNNweltVuytTnDbAi0UV2w",
+	"u+o1LO1jqDxprbHLRhvsMlSXNWWx3X8WXZyUBkRQdfPD+vvile9sU8Lffz3pYjBFJbd+UUoqNOxkKlFp",
+	"zErUcUSacn0WlggryGjUAnNQdXNhQSDLp0PQusU6/27PCNZRHlg6m+hxT+HYoMwwHIBVStx3co31LKWw",
+	"JvExzObNFrNTgE2azUcwmPXpnf3xvlZXe3bsUcrV1s+Je/Tnq5nyyM52n/HdY3DFG39Ys1x9UjQIm7D3",
+	"E+rSYn+LbwUTH3mYJQvgOVcjNjAaZ8C+9fgq5xOlbUvPPJb6u4AN4LcB+5a+tVB5ytRcBkgCb4vjqdPS",
+	"bubBtfw2gQwBkBmg7v/OZtKKzkRohSVDBas9PaIFzswIiWMBjE2oB0AekKrEGs3hAeINw3o9w172bQyN",
+	"cjqu+OYhaTl3fj03Rj/2w0444OmbCVlW5lsrvBc00TtESLffzAduzBcgIYzvujsL1Ww3kKcUqbl4o93q",
+	"rvsclYhmx8USaTUhmKHRe0AaP/FxlqioOO12MzC3Qk4qJqAEGOIjJ1WP2lKUOG7Hb5DSdYMp7S7/cGAf",
+	"4NY9XhMR3lSXRXeL+KElqgUNOk6F/iOpCfMvlVSj2arkVmH+JTPMN1UR3eJKZFksUfBnXOu5MV8/eIam",
+	"tTvtZfiiaIMXVmUraE3gJGhFwzZNSjtUUw9LpjURPMkmC0fTtfYtj9QsVgjfVmaYdB3FDdanlDWAp3Xc",
+	"p5V6x/51Q0XKK8dkDCiWz4D8ctDPhM4GxA7FszZDuBlm15WIungiIjhZKxreqstKimF/1tKS2g1VvQ/2",
+	"Fueg2CT91l/u3l++/eHH179e/fD7m8urq/ev3764N+KtoeUdQ2+7dJp5k3mUbrNCMeGufpBqqEHls/tq",
+	"FdoqlzRdO+ur3XVRXVSv2PVfZnOa9wJ7abrl3Kr9Azgy9MsW5TuH6Kid+8g8kJkGy3lewIuUZtQWJjuE",
+	"m1wLfcA0B+v89/3nr9GGs6+W1QbLyi9NsE/YQnsZJ/j7BYKAl+KEH46u2QIfO5HqW0GykbQbrJE406xU",
+	"dPEFts4dqAoPCAe5pfDLspaNXqiUYvDnfmEVlpCFpghbJiJo6EWQIIuRp6TQiDDPUqg81Izb27TZJXEv",
+	"Rt4sXEvIMWrGNXNnbVWUBcW3MR3eQNmYv2Xd3uwtWx4qJTvrfo99c7zSsi/DCGxKY/bqVOYW5p2flnBK",
+	"sHcUJfjwyuE+heV2yn1Aw9qam/eAZZYVEwaRn1shI5UC8phmry/zbMJ6QUEwgLBuPAQEK4XVOfiVbzR4",
+	"+EYrEVwjoSKxSKHCIw7laf9aDsylgLQ3t6NYYEtsYKF/Y8kyVQZZxNI6GuGEQyWQGSgbpAJhyn5N40GV",
+	"sitZWyW8x8MrrfVNZW+7XYT1O724CjKqlxEHjiqtofTlNzhaxhbvU/dPT4354G++khRMRDKLhL5xEgAY",
+	"2krreJg4ODBvrra9bzFKmK5RrnliE7MQ6V9t9of5YDgbe+zt8hrVbHQSw4zg/2JpRCyknsOJmhv5MAIL",
+	"SHVNNEBhSYZWUzFU0YKNiWmDxkHFasNUzTVCtX4ec2STekCztlYveKMFG8URtjNxK9IFG4k5m8Yyz4Ru",
+	"s/e2oRyaDc0qAKqR2epPsVwvMEpYz6BrS40gawWHBVxjfivg39fs2R9xzJ/A0ymIoFr4my5+KsR8xOMk",
+	"T80oOhQ2NXeuuu8juu8fuUIeBL7m4YkYZa3+2ZNO0FKjVv+804E3FpmuunUPvnW/dObDVBcRc93q9548",
+	"WbYLVrP//jDKJWHdk16vpLSW/SO/HKDwmTKlbn4uMQQ+OTdGgWXehJq/btCC7jw7r3Mhblr9Tvvp0yf7",
+	"2HckJjX6YhJrY8iUM/bkKFkMUXOeSGzTjhCYCRauqfKvUqQhil2FK+D1U4Hrw9UciHddX8Z7qW8IYBR5",
+	"3xnaGDHC34L2gGJ8uk/AlEyQGgyWgvU6HQBtxSXBmk/b2F5bOE+je01jayzf5JWcjoU0D/bqZywM9k0O",
+	"hjiAI/QBbZI4BDicuEXrR/RaJgv3AWXJ4HqzewAp7De43Qd381k+TOKwvVSAZU6XVr933nD1OU7fup5i",
+	"WjTb/W2p/RtqLCbkaGOGiAjZ1B7uPtBcRkP1cY1pTe0k1lZVADOMQF6geoykWwBeo2ygacXITEEJCHNK",
+	"1s2cx3ioAoC2+GjmK0k0hACWIpd6JvgNmMbcHK2JsU5ULjOHTDzwwt9SZb/Ty4hoUHkGX9G7Hrqv8HVg",
+	"MQjGxOyoEwD9RlcVD4le0NITbkS6E7TMWaFb/TMj6jA9eAPaIObh3O55IoD3Nu5dS0wB66TFI/6/lhxW",
+	"xOa76HRh/1kQ4+fFHYmJe5e+fDtV9eaqWYgmtgzUJsfTPDFKya0w1ME+hIDYlvunD+7sfqVSpehbZcb2",
+	"UheWenk7zlWeRFjFpPKMIZCnrSA2RsCUR+KZA+MaoEBhmZOxWF1klcDtqLhydfuY9/P3z55Z2PUCrdJx",
+	"WaBpq/gbZFcR/gHjDFuEyWo7rik0iT67zaVoISAiY2wtq8mMf9EMSgnFWGgd7Tm1vE2OGHixcg0m+9EE",
+	"+1Wm3dkxVsV5ASYUYN2CDTXk4Q2KqhRzFpsDSCsIH+Na2GyARrJI+FczlUTu5rwQbfYST6OxcpxLK0V7",
+	"a86KWinhgJTfxPJDarRywekhn2Dds1Tlw0QcbeXfIhO9XrEPsuJ4+cY3ENhUiOwZ45KJ6SxbAEooMy6a",
+	"JvT+8iIWS4jLfZDSWjnvE6WzE7RCWu6Q73V2P2BpcPvqp3cTsSgsKoeuihZVA5L4k8iWBJHOnSmIKMnI",
+	"0aTxyNoHOtwdicFIpWORaQp8CX4j0oBB37sOLApR4UUjOI+2ovoMfsnUjYCk/lDl44mxU8X8WZG0VDPk",
+	"ODEfI/OLvsHaqWuJTjt4l232UyxvdMCQJcYoO1eDRQrSDxcWAW1+CwGpRU0l8lKa/mui/SGVMD6okqD7",
+	"ZjRHKUKEKKH8qKcX1DAeTV28ngmpAZELo5Ee1AI2K1i3FLZ2kqg50VDphQyZFCIi3hlrlMxLEWegosIb",
+	"wY0xH6Ex5ceArqkocOZJ8owNQOgssyFIPbII6QqrxkzNf9j+N7vBbndI0KVKjtvsSoCmdUWrn1xHIIr1",
+	"wygb9ELGhSR+Rr3xLl0cJ7es0q26LsxlzQGEJDHXiBduN4AZeZhwraGzgMuIp5FrajQfZmo61JmSSOqZ",
+	"uYaR31phFJrPSOhOsjQejzE5F0+Fzvh01iJI2w9Ba5zzlMtMgLwBP1l8K6DVKhR98CxnsAkxr0kurrYg",
+	"FKUC6N/uWpEKiW+JqZTxKEohaT5yRVnIsETWsY0d4+6cIKBi2botSGltGJnCVj+aq+9LvEDvIFqGIaE3",
+	"OI1X/+cnx3nkM3cVfy4wITzVc4xGAZWuizQXwgcNAtiM0kzQzEw2zIrtwM+84DM9V0Sr+8dI+CHtA+bZ",
+	"Uy7jkdAZ+/b/Xv78k5GJ/331+pfAYpWw3sUj9vf4+++QPIry1xDOxWgunXPqVqTsx3fv3jxjA7NV7dS6",
+	"WWsDnSFkxDPN8M9ICgnckcXsnoa5ztQUSCSBdZOeidKtpLDsNXRuMeAwBNjXfiUXIvEponpEgu9QJflU",
+	"0gk+FdECAkLX0o0CJh8IoIdQaxthSYh5SepVJNI0W1LSdm0XgNTLeDGxBYwwJaLrcTvduh7cXxGsRv8X",
+	"gXMtKedY10wlVSbq+v0vavv9Sy559Vawl8RCn/5M89P6FMQ6WuUpJI/tqvRZ91qa1+gbKZvBiljV8zqH",
+	"bpiZB0aDv21RO1YU15rvnCTxbZlToud+pn58KClZRUmpeacSQ5cigPSxJQkHAPY+tt3vdl9/rui+3h13",
+	"STe8nstCitfbLCoFNWPpR7tfWt/DZRQVBg6a9EUHM771EDtsC22wjxIHG8hckfL5yRA2GISVVqwi50Gp",
+	"dPtOiX2UzXIv8+fEPK2cf9cv4ZnH1S0TW07/5o4JmMcDq/a+GpkPy8jc2YDcqPEaxDwvBB8CEo4HN1IH",
+	"WYr7xVuIOXOWb6rdMyZXLmUsx14LCL8RlIAz8tZmP/A0iUVqjwagvl7YqiRrvLDLwsZaYgvHustcrwhq",
+	"dTz1NtZNasMv2vbqfLW9/jNsr88ZGnqTGwUmxdwZf36VyNJRHstMmb38yUynU2esrcc5wst/Liy7r1vp",
+	"61b61FvpsmbXQLQjzrQ7I4PiNAVLYR0wxacxF1Y2YZH0qQxXXeH5jv0OXrIGsJ0Axjxwfyb2ccwBh6mI",
+	"hMxinuiAgkpFbcpywSNWlDKusf+Hp9AMEAUYrDLfs4zmVAVpDGKN5VtMCxlR/0FFNqku/1NllWTpouxY",
+	"7FnxUOiytUrDT4ZA7htAFK5+fP3m93ev//7DL/et+92t4XdpzJO3OPLjQOfn2cQsbIhl0OgpuHrw2nJp",
+	"vI4Mrjjyi6VjmQn0ktbUS+P3Sanab3gV0zGkm6alNoPzXtCaQrS69HSeZnGYgGNKccoCC7KqeDRGdFqr",
+	"498JXpTZYdUoyiOCZ4K0tO6u8frrVv/afOO6dV9WWM9xwk/eETTT8qTfB62pyCbKyOWbX9+Z8yFN/Dat",
+	"iZqV2rT4LD61b3baxdTX0LX3mq3/IWipGzsXK29OnAQ70ZCVpa6WicxLjTWV4nJeCOhcu5MK3tQbIWbG",
+	"31EpKAvzI5eOj2HPeIRVnqn59cQcdhuSYnDhL3Ddp4cie40tFT6yFxGQbAD0oqs+F/ys5ebwWDp67Qvg",
+	"6MjTVMgQuY4JN4DApD0+4zDdkPem92v1W8N4AzitNWPcJsHU+Os8AwwrdI6zSQwBIpugjlI+ypZRT5HH",
+	"8PvFSuNX56JkQg23YnKu5PtsNj/nZHcLIC+4lsGGaKSA17tfLarq1jQ7Fbv29C50r7ceWdVd1toLULH4",
+	"ekMgF8XMfBrGIf8NPmyayX4U65Cn0V41RP6D1mCvrXDdk2UNUBcjlbqo04p1R4MrLemeQBcH4oh+VjEC",
+	"6Nh8Zlz/QphscxEC28Va56Xc9xYCVntCliUEbn00+Xg/UZAvnqfmneLMAg/AU1mcQRrblalCsS9qeKiM",
+	"xgJTfCHXS46DRxiCESDkajbjcUWPBzzkP126LC6ZJ1rLvRb7CVN9r+mrjM1QJ+C3bfKfywW0/EBzwY2I",
+	"QDvM+GIqZBZgzBpLyTR5pfD/bfYaVlWlmo1TLrPK+vjCujsGGW3vwpKSlQ2egGrfXA/445POo5Ozzrte",
+	"rzAgYNDLRGYXFeWB6QYiM2xBb3Wf0GBKhYGKLKARO2O/qFvLQ27M7yjlc8ejvEP4B+dzbeMpMrpim3Tm",
+	"jIIGTQ5Xk5oJadbeaESa0ANMj0jw6CQRWSbSk3Gq8tl6t+GF4NFPcPXf8OIDSYkaRN4F6OLWdKH/SNoA",
+	"JP474X4UlDtnj4MW4orglKg8A3qIVGfrQpIJr/77Bf19KrRGABQjfsb+NRs7U4olSo5dpgerjNqN8n1V",
+	"USA0amsvLfi6LYDiY/dAOm50E7w2B6ARVobCqtlwwUJezgO88P6+LaGBtwG2Ff0HSjvTHCFM8arbUcKg",
+	"FO7mlK+/o9nNn8vJX6tJlqhlVrUJtQvf408rJDSEzLJJ5cAxGCV/rFcOGOez/DF1aqqzr5rCyGmr35ql",
+	"Ksqx41zNIG6nRYqcB4tEcXCq9E3uxnK/NzEOcK01TnezxAJTSRsDdZoQDzkS/HixqTZHLXxF1wyEbHG/",
+	"2qjFodrz9C5yr7g2clHMxF6RC+/rzUQuvNnedzp2j174b1EPzvlSpZ77N+dphCXP7yBfBdAzE34rvOzS",
+	"NxryfVDwDLBWsWQD2qeDZ4zj15wPOY5vBSHkARULNCpGLNbXUqJiECkLVZpCzTmA5UiqXU5FlNpvL9CV",
+	"YrHUmZk3NUIvxst6Eb4I16huuA/Cw3QWJwlegkk1zacezEiR2dNCwl2nBMrnEntU2bPK+/ItgirAnv6O",
+	"NFyaFjDNPg+MTehBb77FLd2GDsbo+pJYN1FB2QBc6RYwI3sosF0RSj/hfn6Oa+shZUj2BxYzxnIHW9Ho",
+	"BKuASdA3K70+9CDsE0Ja1gY1IaQ4dIhTlGCGfQNNzZYAicoqLTX0N9rs7DjiCLjstjLTqs1+KZhpb8SM",
+	"WB2l8vYbhCf6sJmvJSBhFT0eaC9Aq4XbM1yyTGAoCtH25qsKo7Lhwczc0sFwMBKJI/zrn5x/CjnfF8Cr",
+	"zE1Y2Gkn52baEmoIl6zjTKTWNMaG1gbMkZcJn9eZJO/pmEA5gzbLZ47PGJbWxbpjjfgNTSVSCy2tV1Kn",
+	"5gA4luVySKZgq238zh1oVMgaxaORSCH0pySb5elMaTrj0Yx2nUJ1iYNDjp5jsopdMgiFkQOwvWzSCjzI",
+	"EwaSFJysA5bPjn2m2CuPJY6Xkqk8s6als7GgidpaaQXqlFRzc0p4xijVW0XUdk3deFpkWWLZ9cDYHCso",
+	"v0pVPp7gQQNWLT7HnhKRwuLsKuwemIZjSXpJpHqfWKSwbsRzQ3BWPpFkXSbxjTiitnNVHmjV2zr/oCiH",
+	"i1ioIoHCFmsjVEXD6UWnw6C/IYunolYs8B2OLBG7KEC0dFr9s8dba7239ksV5/CPao6opDwVSO5lUQ4a",
+	"kr4kwe1YCrH6qwax1mPJZenMrT00YYCAHaZFAkYsBptVEnlIuZWCEywhOQdsDsa0PVjJa4zSxdtcDopS",
+	"T7B4Q+TGbLPLjCWCI4AZ0pqiKA8CNkBhNj8ZWSboDhcehE5n45NHW5zh+kEc4uvDoDBRBVq7Tb8Vp70u",
+	"5TmWYnJ7WKlkE+jjmONKIpZnatxkCbj2Z4/NC6Cc7bSPvYV8QTVg63b0XAD9nhVo5NXnGRuKEBrmYA82",
+	"gmELlgs807ZBHcN6KRksx9jLn3WzrpghX9xmbXJTXolkF87Cr7uy5viFR5aO3iYP2liHqZhxGcYbioJf",
+	"lK58kEnOVU0SR9gtZo4dGcZJzC1C2pr8Yvni9ezAzaZW3RQvbG61wfJkjbw07xQm3kKVJC49aes/sAmc",
+	"mBPOT7qdk27vXcfLE1KKs+CRWMl5YrjC6JCTTrvTdclNWyZk85d6Q96OGr69GzpemVcSmWVUNqkocqak",
+	"YrGCRjOHG2qrd0hDCq2SnO67Y71GHFG3BTVhnHX8lOMfeRzeDJW6McsAerrVf/q0/fSpkTL8Rix/75az",
+	"lGk8E8XlXQTVX0pq2g6QV7/84wTWtdPpHo9K2ZPizcnMUSwj7IDI5ZRn4UR46L1TReG8xjrhoziCSlEe",
+	"RWX75m1ZYraNE/o68fSu+HVx3x8l2Nm3s+Nc3KTkOZc1srn7S5W+FTCeh2BloH4B7ULoqLEcn2SCT/0a",
+	"PFQCJ9NYT6lodHepepnYfsgmwn/+dDeAf8khAOhJAmBgEYz7LgIXKjlK4jAzZ7ZWSd2ZvSR19toGBa+8",
+	"dX/xE0DUHWLD0VYxFoC10b9ynU0hZJgKZFaCxidoPUXe9ArIWvMG/mgehHi7V3EHW+kkSFUOmuzEO7D2",
+	"Ee63xU0fpohf8YVFIPalvAjrOvayZqRdGD+kvor6ChBiTiAsjZe22cAYPeCocfY8UXn0A/yBddsdJuSt",
+	"SNRM+KhLsWQALEffnwIoawo9jwSvp6ZCF3j013LwE9fZCdz25NWLAdbmWzBn81YiekbDKSR/hPUaE5Wn",
+	"bYYo1N0LRl2fAGkwha1iu45tiUSWCj69lkl8KzSxEcBHdKGrpbgRC6ZSNoWiZjblC6YF1UkAF5QZeixZ",
+	"8Uh0VOKUJUpDpyHgS1dlYPGBOI2r23HJ7l7MRJGVm6ViFH+EQZC9ETCdhxPGNRukuWyPYhnriYgGgRk8",
+	"fPRXIHIRH2cJeK5kkKyxs41VXjaz40xMNWpB4/iYr/5/v/GTf//+4b++vb5u04/f/dX8cn391+/+519a",
+	"K2WDQWvKP77CG10UVYU8TfkCTf/GPBTHoAUyU3S1pCIU8S3GGuD9sRO3mICSHJZmwH/xzsnTD3fdoNe5",
+	"P/F+rnjlLfyNTHzMcKecoFSUFGUrjvrs8Tk4DtcSLuszf5mvpdmcfXZ33dIzEZJMQLtxt925bgXXrTiC",
+	"X+1dzEcIZgEfA2IkoQGdrje54avmDeGLkbht64UMk1iKtj+k9m0Xr4yneGVVjSRcYYZOU+Fuu3xuuAuv",
+	"W/2761aa48uludw0UrDa4WKdh6EQkYiuW/f31xK77mt90ErACVybxgznCZ/NhKSiMferp+FJN6xqdrtW",
+	"ZcsZqrk2008NU34j2LcDzUciW7ybpEKbbw6+w3IwPGlEErVRgeNlJ/Ct9jRiRoXwWGKeEpBTq1tifoTR",
+	"/MkLt81LNh9W2BQQmIDz34WybHD8J0m0neNPsHU+OktRdFzJLGfc3fUAMs4PMQNCbhhCNUkFVPy60+b4",
+	"FcZL+OWWrgtm6kiuuRGBzT45bK1m+CKhqrOmpBg33U4K4/TO/LO2ftjcda/KYfhiMzXDExzDji+6e5kw",
+	"DvlDxQydUhJnbUT3R5FEz+m6o+u+BgOZQw3foM3AR5lIywV9vfugiqT2wvwPsAqg0bL8nW6ncx9Ulgf2",
+	"guX+BaPT1mmZcutFuSti+0CjjdrZ+8wnC68WkI1EkrBRqqas2+mwTLEeYI0/ffI/nrGLzv8A7ydJ1FxE",
+	"zTZ9FVKzBcAC1V03hH1uM5PofqYCjn54azPjmzfcoWX59futnwo8me72vWltXS+kM+l0GiwVvA9TZBwC",
+	"zzRThSsIkXENiiioKYZ39ICB+dONELPCgwU6om1KDPG1Sec+oNrCF8j6ZkRjGmvz3v4RvxNW0Ft4xa3j",
+	"Mb1PdtIAIbRIIrct9IQnCYS3h2KH3VBqWl8S6kQA0UnjUv3O1Q1qh5pmqwplBIIqmSsxpMqmiZDAAGhL",
+	"jHXGE4Glg4pikEKOY6w6REGmCkPzO+KqPUNcVZVEK4WIWIdORYhVog6T8WBknaxi8PXy6VSkLIWiUyEh",
+	"fb29eOMa35N0fyZhtpRzJYEeK1aigtlJkmN5G2ecEK7XWEGvvOu+JCsoDMUs8x2vLXAubZ/POOWhKHX6",
+	"rEA0wNfPOqv4C7G83QhT5XpbNwJCpQpsHLNyND+NGSrFwm42VDxhCSxIj0ojkRYx0im/AXiew2X9lf8w",
+	"rHUC+B9P0n+GGG6VrGN0dxu2FtR4FCjBTgx5U4SViT7QPF+7wuwJ4uFDnW0ongFGJVgOivKw1VwkxRsd",
+	"TEZyiEpcJ95LgratEP0i5t7LbWUB7MhI8qfcyIEDBr385x/df978uxc9zn9QndmjtMu/PwtfiJfjH+P/",
+	"ffPT9Bf15o+3+l3+j/n/u/hnp9s7O7949PjJUz4MIzEaT+JVAMmFDEsAkt7ePT34abugvphFWhaOigC/",
+	"u6LA2TU7cQkI+LOwksDoheMS3UkB1R22p3fFL0vMIquTAyop1myu0mziDDvwaoFRydh1nrpkEmCy0D4g",
+	"W5DZbl4ozISoeZXxdqtuympqK5pdf/UaJCR5B2hT0r+7ceH2mP96qpF1L9v5qqJae9gRm7d4AeRabPNm",
+	"Yoqxv5x7mAk7+m/+S38oNjkWCdalbcxcAIhoQXomIDE/VTKb+AGLfGZMiohnwqIABdWmua1K/CwgtA6Z",
+	"LSajCEL5G6pHd8zK0Dt6WDoVA4FJ1WwO7VJuMsNEaSyNNx9TzphIwWdCme22qdDViEdlgetQqURw2WwF",
+	"6myWqlueOCUC4/eUiprO8g0MAFWKp9Mtlaha5MMSEm81MJ3ZmgjruPnCUSx5Ev/bH/AowX34gdTVjrC8",
+	"M5HGCoYpIOOF79Nbfh9Y7+J1MaOUrpmALJ6Kf0J5fOvXd88BcIdn4jm1UJEIzERqE1RlrlkMiRQviR9g",
+	"4RN9soQXTJkrbxKftM+rJ9E96qxpV89soq38PNjRhZ5OYtlMgPqVuzXlu3B5D8b/tZ+CXWV+uq/Vv5ek",
+	"fY1uoL3kbCmWiGgsUgbeX6zZVJklXdW7aDkAzvTuQCW/KCkIDPRgtVEU3NEW+6o+QFbrsMYf1T05nPB0",
+	"XFAZQE2EJF/DR+98VJwPWQw1Rl52DLLSKe57844XRqLFRwDaDHqdDnNSBKHXv+A19/bVklhulfTPAdwC",
+	"KASMnmwZDfV7cetWoTQ9dThTOs4sYPkspaz9QoYnpW8uv43Lry1k6A0fkTP+QxR1rdB4inpHJbzGSLYY",
+	"/nvz35yhm7ZePf+isp9VFI9iETVnewO2su+/l/ghjwhk7mb1Q+15cFpSlXcHPGJdOBG2C/jqNoKI5Msi",
+	"hewNYXsWCUNjhaKBafwQZiGucayavF+YVgK7Rv0uKnGL8Vv7H0yrrHufMCzpdttJ72IJkriakMFqpr8p",
+	"Fc3jJCFY6p2ilpdFvfpRopb1p/MyT8TZ/jwRf0t5KNiPajZDKI3iyC9uX+5PqzQClq9ZMQI6zRoBj7Yy",
+	"AupmyJoFrnH3XznQr9Jx+xdzd7PB/vLIDIgNRaLmID52PxUk4t/+5ZG5+rt2cRJ/NTJ2NzI6xzUyoC8P",
+	"Btlt1Rkb3fXGRmfF2Oh8LmPD9hzuYWtcNGxr4IG93IikGYcD/IukEJcM55NlinF096BvwtLiqtHoAMqC",
+	"9bbF6V3xy9rIPsSswPGkIVqKbeA1oHM+avtAnAUBHz35G83MbFeF8qfqVnjH2958FXuxTjjJaywJ4Mnm",
+	"UhJg6+U7wKzcwhSSvi2xxgxd5hdr3g59lVnGHCVD4doqmUi0QLIUXWk+4ol/CMfJMcxBYgdbawzuYvL5",
+	"hCjHMPm+8pvtyW+2O3dZLY1swU8TWOX6pZ1j71PMOftcO9QaiQRO9gho9iCzmLfbRE+nPL0RkTEVlBTr",
+	"YqQv7E039EReDjEPJrjUbBaNahMzKp3yrJSQETKfmimYReZkD/WtmYTDCA7MrUpNe//jzYuXJ932GWu3",
+	"26WH03jMjpQcBroCgIINgWZc5T5AnKAAzdnAms+BscEDsIoDmK3AWswBapXAKpPr9FoWhnFAVm3QDcB8",
+	"D5YM6mDJiA/A/DYmZ5DryNxr9xY6KzHtagbUF7EunIKqiMkoTowZY9vcy+p47WiaKQ62VjDX7M2Ll8ZK",
+	"fH71j4cTtQJH8/TO/HN/6rlGdfvzFz4VGjFDBPYVKcSl11AJAiYmpj3ZfKKYFpAqFQs2zEHLuILjKV8A",
+	"Wnt10vmnWIrXJWfwiykJXZf4UObyjy7VZr70POFa+x1rraIB5rfCk7Xu9b82nd9rKEEAVAgO6sT4oQU2",
+	"4LbNMLu04x2b9shJx+Z8YyHWTfXA6FiOE+FHQgiMwewjso4P5x49skNh9tg63dAnH/E4XsRL45lCT4yS",
+	"RTgf4ba9hoPlmLWIPGbGIlj9jJ13e9hBACcTAwy4WK5SQ6xGtfEmB4a1PznxYnMusMMSmROgCBhgCGsR",
+	"a5bG40nWqBXYtxHYo/mnjqUTmfjM+V/QdUJzS6yh6BrCNjMeR4xn6M5ayPxUIJg2FkNmis34YlV47Jv8",
+	"50rPK2BH5dJFlJhLdDYnMOP4Vvw6O464XAIdpOX2LKgUoP2pwu2AoXzu9T60Ne+dnzkEbnfA+5E7pLe+",
+	"F0ju1xRA0hEU2jItL6TxsDUPNn2zQjrji+NI6PcLNuTyhmUpl3okUoTKtsW87A1Kruuaw6JPEmezJ+PI",
+	"KL1UgJcP7ZjZREy1SG5FBRTHjC++WOl2qJet7/0JM0bghWOaDZi7kJ0/7na3F3ma6Qcu8k7aOZJNQwun",
+	"hGZkNueLZoX+VsXRsY5xbQ9spG1HhcxsL/Ys4aEYMG7M7HLBs6vNnfJIBFAYAQCAQ2FrISrMQPMiX7pW",
+	"f58qOcbXBz8PpmjHTut/qDhy4ZgHJePviR7al3GH0UVBy1KreYNibqmpj1fZs1o0WnRih1wa4bUe0Krw",
+	"2uFd2vqP/zw71CXyaAr2TuMtCUHJC65cvR84tj1RuoXxocoz69WqObWjMI/ksBBbdEoZz7AlnrpFtVF3",
+	"asSEufMSqHlMVBjXcjBDbTZwXkpscSUqGRDLju7DQMUvull+u9uyNMYljs5hQ+Ec7Kjkvs+TG7dXjgGM",
+	"r/IM4Cq9losi5owVRZSU2z7d5ljn8Jtb13asTNMu391lRl/jS9ey1BVCbAR7qcUbaAybiM9dUlDIKE7r",
+	"njMtbkXKE6/1QKUQnIbdhUyNZuy4ww5QG9TytRbswDaMfUFR7TpuUopKb0zJ/kvFcn2nYlXS1nULqrmE",
+	"MrUjIbLhgmwOJNPiroITmNczCvjKIls2IMdviizKUAAhL/b/U0xrjwbEsoie3uEPm9qDY7NR4IaaCRkV",
+	"hxmE1EjztxkNAvM6AMA9XDAoE7J0kORwsr+LBcV3jX0Oxv0z/L3qPetqj/B5TdYd1TQfE0QDBAMtrC+X",
+	"CzZVaYNtyPbOYDqM9l3nTe3Ie09akz1FD0+X7KYn6jLVuAhfYmvF1IrF8Vua7RTWE6pD3SIsklEmN3iQ",
+	"5xJ+xI8DhiQqjNwjqQjQnrMbsUAMKsBxhsspelBZQ4I50UZUSQNU4Hu2xuPwj8eE/Jn3qwMzcRu21+iG",
+	"JTBlZE49aPc2Q1vrjhiM2MEs7A0JMhVZGod6HVbrz3TJJkD5iWB6xiWhBgDLrIOQN7vtpHc+GQT0c/di",
+	"6n5+HLkfzzonEV/owTP2tMPMT5Y/ru3dA1NwUsTw/tAnK1XKBrHMRHrLE+AUGANNeU0BVxZPxVvjB9dh",
+	"scOzfuuePP2ASOyd4Pz+2+l/T/47+u+TaSzzTOj/PpmoPNX/DQP+rgqlvRJJHpg4bVszkK+rNPJmqjsZ",
+	"1I3avl8tgHzVeOtGtkF3XSG79R5o2Ie3FBtPbCx+4hk6mr2z86Bgnmj1uz0sjPmHSnIzL912L2iNeJwY",
+	"hXZ+ESAuu9ajPGn1uxfdJ0/JnzXGt/n+Re/sfAcNgdJfB+CeTxspGnkZj/NUFHytUDcHVQ24qczn8bS8",
+	"0XFg20Izq5mQfBa37YzXbffXeN3BcDSxHCkom/N6a4zr4yvqVrfdaXfM9NHoWv3WWbuLHxXrw6MoxmDS",
+	"m9SMNwMWPIpUoGhTVVPFKpn3uXzzipn77r9QIsxTaBj67UO51ifWrgKxvDi89cGb+pRnKj0NVT5T8iRU",
+	"0QbQ59f0jefwhedwfUO++oftC53dw2s93yQB3mcdIKAl0oHGMkzyqJlgDY4BH0IsL5SV1iwVkRDTgGg5",
+	"sqpSKjuPujI+ozOeJMg1iEsg6rH6ni891pgEuTTu/ZXIMiRHe5NwLBgBY3Pw5vXVOwZEGPnQ3aqPXx+0",
+	"2SVSZsea5RqmLkRT1kfPigKkRIXZreuYWBWWh0Ro+tPlr788//Gk1+k9bgFXyxuRvkPPtd+FD94K83Qq",
+	"K+12OtQ2p1v9M2i0CwW2MUCDX8IlrOws4dlIpdMTaKgTaetDUK5eSHguwwkL+XTG47FPsPcT/kWNRujn",
+	"8SSOfpUZ2LBmmCedRydnnXe9njVAd2rvKBahqQyZf8uDN9TPGE0Ii3110HZZp+FO70I38vs+9Enunhzz",
+	"X742P4YXkYIA3lfcZSIC52514wgZPdBdU67AIeGFarRbsYPPZ9/uLd7uQYriT8J1G5JOBbwCoxRt/KxR",
+	"2UzUeE1byYTridG6scQYP6Tm2syS3CyAldJS0GPoDQujCKzVFhLyPIozlqhxHVpaMdSf1PjLAjOmyTJK",
+	"uA3kLnoC9NQ8NB54/25Lh586vF1UqbIfK1hbKR+JDIIOdzAYHBOeB8RlWYrembVt9VtPR08eRZ0n3SdP",
+	"zsPH0aOLp7w3Epx3wosLHnW6F/xsODofdYe9YWf4pNcLo+5F9CjsXgw7o06Hd54Yv2xmrNanvXan3WtD",
+	"I3gqbmOV6x/xES239SkU/cemivk/4BjUuSvLL71Io2mMSyOam7MYQmZp3AzcFuweuwE1bCEK3vtbtrYS",
+	"/vA9T/ZCza7/fsFmYLN5JqRNwSPiIRtY636AuPPQBTc1234+iY3P7r7gMW1W7nz7Mm9gSJ/cmvcfXycD",
+	"74oShMZaIQCFgZkJgHBskoButU85iq2OMNlGV89tb8A4FUJjt7t5vPGlAbb20vzBVkda4wHSTjdCzJZq",
+	"MsTC+zsY/xbdNs0l5Pewj+5aWkoVdomPypCdTbOhGOeSDQVyVUKQDCPU7jFDMY6ltvAg5rCh0HWi5iKl",
+	"ireq8g1SyP46PwiLxky6s6xXEDJQfYOP/1palJokUXPYFiPBszwVFn9NZmLsGtAu7oNWSMAYS2UJ7khZ",
+	"PhVAGHEmhsCZgUEELCwxHxR4I+SDOKiTp1D/ALtJILVz5vkUb+hB7B1o7YCOwlXoEescg6dj/luHcOKh",
+	"rPT8h89E+nsuY38AVdAldYNrTVUkEm96CgSXlyplnGVAShgg+Eu/ldHXSrapt6/ViIF7t5cuasw29W/6",
+	"Dzr9G8iy467y9LwaMQ7HBlZZ34p0YWxYcPyx2HSGW6/hU6zvanTualmfV8q8iDIgFSMIMpgRZzYKjcup",
+	"GdeMdEcsx202kGo+KEGIwdVYNBsqnWkKfKwUrFEZYjhRWkibLVlSUvgOS0pqb92yvfZ4wMriCDsVwZP6",
+	"d6BTtNM193vt0P9j1mY3quumTgep5g7esWKpV1YyMd4RDIQnyUu3/GQ4L8lDxdxukoQPtdNftX5LXkg2",
+	"Edu8gbRPqhoforaYv9b4PebjdzWjoao+I51YzecNby/JeEMaab0pSQlULKIbCjJhLAU5N0ZaYvUL5T9A",
+	"fhtzQArd7cYAVdOqYWcjFbdCIspcpbsBLa28sDihz9BWCRpNLTlahRRNCLx4MI8izfIZAUtBoshy2GeM",
+	"pMg4bWxAd4yQWj2Z84Vmg1AliQgz8+l/sYHKM51xYMIfsP+6lgPIlv46gz9aVL1BlZGJCSIKLeHb7mpj",
+	"0vd+RpV5eHxiuPgZUdbMrhgu4EjZxTGy71EjxKma65KDiIJKgPiHSyg93kp+2S8eLuhxRhAaNytIXk/F",
+	"x5lKs9qEFP75ky97NWIJTEcAXrvVnUGxpYJUmE9jOQ5cJa/dD4HbA4En/wGI/u/5LLByHxhjSUYiCszZ",
+	"9Dt+HCC4/64AJZdGfNBO5OEE1zJA4xE0EL1BY7ADxlAD6LxRnDQbPEWNVB9KeVVJxxWqKdiU1jJ1f7Ao",
+	"H5bOan3I5B09/NMzTFyyGU9dxaWE8vTUDDnNHGRMVa2GFjwNJyVhmfKPPwk5NpoKQScPQgdaG6g1+yF6",
+	"6SyrqpKqLbhhCM+2hAzau6jBV/1gBHiqnK0FVnIm5FZIXD/gS7CfMjDHwcJCq8/8jC+CvwNuZaX9Y/OA",
+	"NSbQVenP//DAxXSSj0HLwRhOksxHI+NhFt/CTkpjnlCWEIKuzWOVWDnfHKGlzdhIN0SS2NtRH9LcZTxQ",
+	"jgDEUkZMzY+iUU7v8If7DUUp3gQdHDxFyfYMaW0LO4behC9Z6phjxF/cpKNLmPDwxmxivN8nw6E/xCXC",
+	"gdd5RAXA7CrkbIUz9IYvikMOQw8W8IZokAE51HeURMqqIGxhm9GGAtQyLBQo67St2a2cBvts2smbNl8r",
+	"FW/fkDbaU9W8wDRajelrGyyaKSK3Po3D5/d3W2CBBtEs0pmashklSg5KEOxYbkAKxqEe1WqrU6cP7vZ/",
+	"SC32EYXpSsxc3+gCK05GxCfld7RrBiz7LEawYRudbLNLyeKoVGhUAVuScrlUdvYwGkDBFoSKnVZRGPRo",
+	"pTDIxaavXOl/VlQBzYW4qasA2nnr0Ow0Hbe+8g+fhtqGtJoKa3mPyoBHcdHme7wz3e4SWwq0dxmQ3TLB",
+	"1iVDG9rpV0jvCBvfowZ8ZrdVAdW/gj62ubLoYVUVXaJJ53r0bDXlZ68sOtIu+AEijFTtpspb4MiSb23M",
+	"I5wPrzI244tiD1sJ5RJSURD40zeU7yGkn00qH02lhyCsG53NFWrS1ZLNpWSlIsjpETtzMD97KH4ieDlC",
+	"GqSZd4YVXeYtuVhlbA3TaAO9iBiVBrN5MgOHMSIt/8SOiNrr0bSbsEKhgarQAJaw51OogdM7/OEwpJid",
+	"TkGaVE+JVGPCPEAN4MTtbyjQLJsTCMzxzqjzejVr4VMa7ege8vDGImqS7zPh8CwE5VqII0umK41r/Hi6",
+	"dPk2v5dBB+S3+OWzqoAeU1JgswN0QsSIf+NCUO1N9U7YoPGnqHraHKipLWWYxjKe5ubJwPlAEYxyNMGr",
+	"a6gpUtpYkfS4VI3EwxvkatKA2drFsqZtKpP80Mq9Cydd2nVvl6qOniuZpTzM/rzFRtSc4YqLlBc2cdVF",
+	"Xh2SkscNyZY7l3AbH0VjfL/wypLyREBRUjxCnYDV+NS+jNVFiHJlQbJISYywJKOi3jLW5a6qatTWB1c5",
+	"WZ/iqNkTQWsONSYQmDyhQPReGwUO3ofu3L2hFmo6TsxZ0nySfP2e8Gvymt4U+5fzgWePYfg40yIZbSzE",
+	"K63MUUT2EMn0R/cctdAxnLCV03Tkp1BXMjijPEmo9KR1YUuqSvVbMpv8oubwZ/wrfPQOZwI/22sONtRd",
+	"lWNbWD4uoxLqAEpHVQVWUdtpDptMpFNdhIsQO18rNuJpc+VZZADCsWeh1nRWjXF0hA1NOadGdvCaCMs7",
+	"eMzD6jFMF6BgMuPTt4JWXuqCXbJad08xwQs/8DMETC4o4kZlO0qFcHqVDhaYFjItmhDF9U1J5eL6wmmC",
+	"by13qZRHWl1F00zDkUuTb4+GbV5iXasRvhFmauLUqS0ycBtrQCrmDbBibPCHS2NLKi32oV6xK5nGIST+",
+	"a9byByNYqNgqKuSHCxux9bKi6J0F7I9cZRxrRHkUnUBHVkU15hsaQVPL6/mkroC+1W/NJ3EmThI+FEmr",
+	"YNb9y0XQgYOPcYcqTT7cr3CMLFSeujop6/S99+51/2lLFsjjdQxHhzbfENkzXAPVD95rvqWHMJ2nmFxC",
+	"17fZkokvYTvWgqf4iq5qFy5ts37IkzBPeCbW9cAwHgLBEnp9IjJmM9gZSNeCyFDml06bDaA/YmD5SnmS",
+	"+Gx1lGOPpbGtE/QsrTYmqi5EPOFTJcfXMpuIaZsNoMzetYvqfGoTT2AbokKHZQcyKCDhjs3EZ9rSButM",
+	"zIx2MP9WVWG7eYA1PcRed5sd9sSJeUXcNNX9B2TeF1a9azQp9+bdtaC+FqJU5/eWQkzbsXEAcoKMg5EP",
+	"7FF5tGOLCrz7UXtTtmrU8HI3zgnYlmf9ouMF6UZClKnJnQrCy6yyuShrXKNTqKEe77DSk1RJik4NTKXH",
+	"ZfVFk6Dw6J7wyN2aU7YuzrQtKhcVLSo7CcYlIKXXqTraZ9CAYanFmldw1HxCbljh2KCLRXE+0g3bKUKz",
+	"j2QYJzFutNO78gdrayjfli5t7WODL92imbqw8isUhhB0WLBRDGX6frJ+aRSrthppm70xSJdf0xaDpXki",
+	"ThAFo958N68E2r0IRHIqd0fSuUyxqRDwaZ6INntnDxk4LTKeCSQlmvM4o5jmQmimUiZVtYH/Nk/EZfiJ",
+	"mDB3BgQM7qpJdOGq3+CFP7S2btZxr3qVoUt1BHwTOkZ+5wVbxnrWTugrKfsJLUevfenKRemD7xcIFGJZ",
+	"PIsDodvDExGMVB5mG5g8LWbW3X3QghDKCtV2axf2TrzSKudXv/zjpGs+zRNqYR2fJOZYOwHWJO7kbRfS",
+	"T7z0FysBkssw5ok1022ZK5TRlihC03gmjgfvXgjVFqX3xsZrKvI1zLU5eTTlPKI4qicFLV26UelVaKzT",
+	"u9S950HcncV0rc0Bk84jKpM4sxkay78yVkaryYDgXCnYLRItiCElxu/pNrtMtGIzpXU8TARVufJKdUiv",
+	"5Q3xQQXcnk9EeHNY/R28mmfcNBBa8xe0EaaxRamsdKPoOnDXdiqAZnAL+U0F4iV9NvGNNQP3WKo5kIHO",
+	"J3ECZQvmcEfXD873CnoCM/KHKqGXLFvMYCOmqfqTiaVUTUmlXA/f+jZ/SJbY29waS02BOW9aNzpHGwnf",
+	"mskGzJUkYRbZuPaUhInfFhHZ3NkolQ1uU76nr5Q35iDl0g8Pq3EqtN75pfdwg/KS72Mnqx9yGYpkP9W7",
+	"Xuf+kYtcRPDCsWb4nEQ47uUA6kHQe57zhfnYTAnwzIRqOo2zZ8TXxDV9kBEEqG6z53g7o9uAOY9KaszD",
+	"MgoPqluRBrZczZokFbC7cKfPKxhXmZrh6HeQBHP1qvT3U6EBSb35BR3myU0xw7AsblFVyhC1HeD6sfrP",
+	"dqAK226hVBRgR7sUc3OnNntLxQ+WiNtqBaj3cawI4jaGKingd686hM0r4xIecvpWqcjejlFGBM9cZrcg",
+	"IcMD3fciMVaNXl9ND6TvneI5Tt8dxRIwO4u7YT4kl1shdprlhHQK6SCz4tCR2nGRuw4c9Tj5rX5vN/cQ",
+	"woDe4KxDiHphF2NE1sJ5WGEk96PNXqokUXMjbjxjP6mQoDcgsYp8yQOzX8StecRgiQDEXr+JBMRd1wgR",
+	"iHJbhUMd8ShOkj3VAE7ZCem80zv8HYts7vs8DMVsLyv7yrvPhlYsiIOAPb2QodH2Ht9Kkf5GhP9vtIOO",
+	"4ADzzC0PqjHO46zOV4xibSaCJxUuI7xjabyNWuS7ng/lmWtCWIYLM6EAfinVnCn/yMCn2TNvndSUeGPW",
+	"iw3N9ieRG2RvsjITsFyiGFlgzXJDFMjKqgzQgP+0QvATEO5lbtJ4Ui4dPkgK9GmopBTmGNvILvLcXolP",
+	"3K1sAR9XxYz1F3sutCZZNtP9UzhoT/DTtkrHp4Dfc9rr9Don3R7dqbVCH9IY68gl+99Xr39h+JYBkTfT",
+	"04+TSfeehxCVblG+0WzKZTwSOguw5gAYs3QtX4ldVlr0jYtK7uLXJT3ukvq2rkWl3nJBRZiKbH3M4oqu",
+	"+YIA6bdAAKFk09WPr9+8evl/f3/3+u8//AKJiOz7xTZQ9UgAuPYRR0pK4HpsTkjQ2gJWHFZaHX5c/AI4",
+	"hP7NsX3ilid5KbRrhabqwIC/lCMu9OHpHf6wlln2/YRn8FCdxUlC0IjGjOFxQkjemfEAVdVxDvfEwX0C",
+	"Blh8G+vGNrEAL+AFGKdb7zTjmzhe956WJjleH9zW3W1b1tLBwV+/RIpXHPk3GjHuwOmKp8LtfMDsN7t/",
+	"j82/e+TRTrIx//MK63/wanRipPEExLHP/joAJlgbJlJSBMxcA38esFTMEh4KTMrAW9jj1PbSGT/S+wrc",
+	"EaIEagQRRZwDuEEV6Ic+YFfBAwtvIdhlI15lPD0s74Nr2m9d553OWejmB37doeEa3/4fcLOjdOZ8NnXh",
+	"h9L2IJhdry5QFudcWxGNDlIdvU73qxYuncdS7M/YG3ye4N4VlIY5dby70i176OS3bzD96aJPj6/qit+4",
+	"XJBS1lQFB/0O4uMsAR5BC9y3UyVZDBy2G2UJvVdKkVpHkKcpX1Sx+K5Cwj5IENgt9jZ2/2+Kyjv24Vsh",
+	"M5UuXJuF+Ji9zWURrZ8plYDxjfIPtcYKfVu/48L9SI53uVjNzxwsox7uoqLPG3bGQEa28cZshrpBd8zb",
+	"n4UaoI+2TXbbT43vBT/dbxHRefhOguPe7d95maYVWdVEZ+06gOY8FROVa3ESDYuY0UzpbJwK/UfiUfhk",
+	"KhWjVGEXKl435WnMoyFmx//cu2jHHVJ/JGMo8Yv0jDDk5kowkvhWVJE+b78n9/GIioqcSpfoZ/B/vBCh",
+	"hxjikuEApdFml2706ORovtAFjgDhB8BbKilWyiGu5Qb3y06YksniWdkPu421dcPWeF6rHte1fC1d+S0i",
+	"IKB/ETDxMRSzjCiXgcuXZ+K1TBaV/BVG4yz2126HO2sV5kSULliayz7jUD9HxEvUL+L16VfUpVRZHf4c",
+	"VLEVDJVKBEDhBKu9C8mCaX4rAP3SluSmudQWKcAlFbyGWr/XmSU8vNGYvMUSwrphQvx8x/G9nywC1/I8",
+	"iY1qXtTdX6pM1JleF1WmV1AV2gNW2ILxCyTQo3y3gBwhT9NYREzlGWJYYTWobduG5DaEMbGy2Xw+V2lS",
+	"5LqfMahbmcdasPNujw2AY3WqbkU0aLOrjMsIWjPNy9u9UvfmBIFS+eZIrx1L93uNCVoKJ1RrTntJLPTp",
+	"C6sNm/L0nclmSW5s/y4k9OEIljl0ZiD0JYAE6+x9GmfifQzVl1SzQtApsNkBqsMcvM+VHMXjti3xfCu0",
+	"SnJXEixVVkCco9KKinPWnq1nQSvNpStVscbHF295n+1gM3QrbIaL+6Csgxya+5YstUZARLSdQUHBE1gi",
+	"OPFiB4Djzjg43nhiTpoF1fXEGoGjrO79LGEXuwx1Ir6y7iTRPIpK8uyZBttJbpck9yi1Z76YN1l7Zkt9",
+	"ty8+6zZefPan2ePd7fd4baTu0+3xLzOQ9ybHQF45Yc9imSlzjIdiR9eB0Fk/nqR8fjKEoxli67UO/qnr",
+	"YOhDeHmxVz2W73hUl2KlsfU8spRnYrxgyJZsi/R7nU6HubEsVTIEhGNIhUkqpVr/gjPKhz+7lEx8nJnt",
+	"D7W9gh4cJjye6mtpawWHXIsAwB6gDQcKBr/RaGLhg7RDcZ+jf1FRIWym7Lkd9iEgC/BE0CTUbG92H06V",
+	"WWCVpyEaLTtw1pnBkYI+DvYBYCpCBMFWhUFUkebDGFajZL1q89tdlw6YihlRMyGXtU+vFJVwqswP3rB5",
+	"LHWfCkZBrmA62wd0vl79/VfsfBUatv/TQllSJ1AEcNdSInKMHyACr+170ep3e/TL+3h5yAh64wQLLqW5",
+	"AuvL8TrC7CMUt1HYcFI83R5V2xm3sPdrdKzKM+AiRwcvn7FMsYsO1euDCzox/uBQCFkQTjYO/eY0h/dI",
+	"wLdSIzbjOivUh6c0i725ZTdshYr044eV7fyX2kIRE7k/dSdALaVKp9wJnlFiDnU/wEbWUMlbkULvIBWs",
+	"sJBLJeOQJ/D1Skwn0rkvihDTktauzILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJ",
+	"oB2DDzVRDVQN0dkfS84pIhb3uuePz5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepM",
+	"eo8+K7/GtaS36F9Lxk5YHPWZ/xrmU8bMCPuseJFrbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG",
+	"5An4pw0Kr1FwOYqEONEhX9O2OhbZC3vpVVgPGLh+opZucfgc/6jmbMRT6P60jR+AfmjuwVM4ie1Uu4fr",
+	"I2DC7DTX68AdN4K9zESqqQHJ4fuSEwHQMSkgxYlpNRaMNwmfIpvfHLJLITqNA7uUAFoc/tj2AC2/FSY8",
+	"vGLQSuIbISEI0Wk/NWfUJBV6oswlnfaTCzP2kcrl2iQbnAJRPtsA8oL2mXHU9U2rCtqFgkbmILZOP/lL",
+	"655egM/QqpUs9PtdrGd3CN61wnTa6re6eEg3MqS/t/cY1aQ8Kj1Rs1a/9fgJSpUOIWCMK7c3ek2YTk9I",
+	"lurwa/L0Nr4tAmBHKhR3G2dzdcKMx2kjrLFvzI3MHa1ORpyrFLOOU75gQ+rWBh++tl//Aans0zv38/1W",
+	"p+RhB2RDyWmzokVm2iqETz3B2/AReW++83oc1FC47yDXkK9BAhoJKdY3GhYcFRORRMj5Q8AxtU2IvoA9",
+	"IGCYH42bHutsF6wi9yoNkwU2uYveEZUjy+YKtdXW+6ceIWZ7yU44JHsejFwbG7KgT0ULFcZYQSGhdGae",
+	"9kAF9p1iQ4rI/Lkk1tKeGGuVynpGn1JkwQV5ECJLtEHWCf9Gu0AiVj8RDBeKEuSB2wyCnoQRQnmBUM1i",
+	"odlYAQCM8bJsPA/LowA/ZkX8YRoequzbYi50JkvG6CaDfve98jMIxEPcKsDuoKTNATkG2Ln6lBsml5F6",
+	"EPuFmiOUjOyEGBdNE4IGYe8AqhLYK575Qu6bnUDE5gVsnbrtYV76oe6OuWIzoWYFPkiS/MmMGiSSw2CR",
+	"sTqPLO59jJwcJ8H8Aw8n6OjEmlGIBjFNtEhGBPkVQuJIqswc+vaiWLNMJZHvIJklq2oYNl84IHZ2DHm1",
+	"53vhGrSClh9j/G1T+OhDUBb6YcplOBF6D2F/QYPRR8k2u/RnN2ghKNhOTDOlUZr7VERB3iP/ypQIBZvp",
+	"0jZPo5pOLW5FyhOMsRx7u43i/Wj0N2829AIic2aSD2DUxzhVuYRNR6WrNyK1jDZpUf9BRf7MCQvNDcwJ",
+	"OFk3Ylbh+ZrXOdbm++wpjOeYqSilMLgU821lpBq2a1U81rNKvR4xziK+AAN4wUI1FY4QjkKlgTEZZ0C+",
+	"KSM256k0zvAzBNmCEh1MR2hRnXog4bJ0U18MjEhdESTtDyy3RBIQ+Kj1uN3trjK0bwfH12CxZ6m6cokd",
+	"Hh99vhRfLwowK4b31Fwz4RroDEe90KYoZsluBZpSzN8WdC/uvVr93nnn7H6pRnW1mtNcFVgYHkhz6EzM",
+	"zBmIkFUOFb5VU/bZgVIZI8f+BN/5VCe9+6Ju3P+DGd6NWHg1QPRuWBvZ8salMxXe/J6IW5HoMla9n9Zf",
+	"qiiaTyCzBEmINUUFRSVqxTJ1/9ny65F4tFiqQyhlu5aGGYnM/cnI/5BrcZKl8XgM7CujeIzUWnctPh3G",
+	"41zlGiaUz3mcxXJ8aRkRzIdeCVPHyr7GCiaAL8HPfYOlE7TEHzl9HdOEZmt1gtYE0mudwMwGT2L8ecqz",
+	"cEIXqJmQz0sP9Mi6+t2Olw3rnXc6tpxVt/qP771lA9LwsL00LWYaXcEskHDjPdyqLpV14DpeMpo5LET0",
+	"mbzo6EQMWjwosUMKDI8PRvPfCP3DaISjgq4kK897TP9jb/p7Z4+2WoGzs52W4HzjGvTOHpdX4fxsaRXs",
+	"kUJiGgkH1YOk4xrJpFq9ItUPVj1Y9OYyiEsWO6y944a8/3CMpmBz3m2RejOnYiOpN2Bpg3ITV0Jbk11z",
+	"l+pP1ZlYAwPsOtzASkRdVeB3klWJHBjOqFyUq4Qxx+Iqgm0xXqYAOYAo85QN6mGYD/vpwNbRFkMaqtau",
+	"pe3KgiLDFUM3cMxQpBHZOFXzAuIf8j88arNLj9uRPlwgDjEbmKN00Gewt8sNKcbuupaDN7++Y9W23P80",
+	"d/1/fry8+nFgh+LTPoM7u9wlVuAhY2cZfMocAjJ7CcUlDpBZC2GG8PqqbgwAED2gvsooXbzNZWVHpRnC",
+	"3g2VVVjKzbWeNQTE/NUO/GoHfrUDv9qBX+3AP48duIeNt44211kAQ2EMFGNV1ADLPwT8+JexxFZ1iJyD",
+	"0AErhmehwHxHal9jcvdeNbCP3e/mYfe1sawrG6ZKBdMTNZeYslVasPlEQfmZFjbnp9e1WLzBVvk98Ll9",
+	"uWimkivhMvBzcJrdSPNuWrERTz+bWR9sfzHOxoedFvkANpkDhljnqry2OX8ig1lCl6+jgnlY0gTUMFN+",
+	"g3ua0CD2Ep5NEedUqVHtLn2PACGCJdjAZfZsZgv3Y60kGxW+VtFUVab4ARpp3TaaSePzTtToBI6uOFu0",
+	"p1HBn42lHlzXM+Wb0e6zPPjNZpoZpsZd9Sks4F0AAS9Jikg81wg9KkprB+P4TD68t25DMTYTzjXTSkmk",
+	"56GcUEU66BniLVhwG/LDoT0oUghnw1LApod6HaPFI4W7EB5E8YGpFsmtqFha5LE8Xs6o9+kEpCpVJNV8",
+	"FxHYZsuelpzPusbHjE2VzthF0Ol0jDCCXUuBFg4VJGavuazeM6KxVmoEERBoAIdGQV3TqeIN4nMATwoW",
+	"RxRHg5eq61q07Sxw0YcqxCK/cXLNHXDCtu+IgbV2RSZHaoeZpSrKsR3GtbsUnnB1H8vjdz0Efjn7J1qz",
+	"SYEygm7zZdc3yb1nuHKEKI0B/mnXNhPfCfM868tuq9HYLsx9IaGb47velmqsO3rz4WkMX3yyPUYXWyiL",
+	"T9FYAYqgCeOu9kh6T5VqmVI36A+6+k7s3LfFauUpNPYFXBqYb9ZZdNZY+IyFCE0dKn+LifrHE57CwMpn",
+	"DZ4uZSr/+rPlPRUeZBMRp47iv4bcfumeX35hAZSkW416bjRqp/uu88SPDeswFTMuw9jGR4uPFs+JKz5o",
+	"CRm9wPgf3qhzctZ911kT6V16WNe1IabhhthuEf/p9lCHRnniwbTtCrS0NO5Oedw2rKnzMBQCA99FaLP1",
+	"Rx6HN0OlbjQiqcQzATAGKhGp2b2tfqfd6QatXLphmzl0v9oZbJZEviSnmw+Mpb3Sboout3zb7RKF5bEf",
+	"9cRYq81xfQA+EpDGRPSMDdyyDSDxB6wM0qYRifQzckgi5nepsoANSrtoAHYq8tegb4HHpnEupgpcT4ji",
+	"iWvpdRM4icJjBaueu545bG5KMV70bwKw3cGGz5A3sjyMNjO6z3tkrwP2ddFHacvrrmVdfZ3tfYcPp32v",
+	"USfWbIBwZQMgxynYE4G9kg3K0jFgmUgSh8gkZFQNhITfeRhF3FU6r1apbKE29tzfu0MvbSAFLu/A5lzJ",
+	"uTUkbdp9opIIY1uc6RlhmiJ23NbqYBd7gPJ/9Vzprmf1U7uABZB/UULwjWY3YhHYLQGahz5JXfeI+JhZ",
+	"ygLwmRrE/1/vQRae24dd71p+9bd+2zbE2JhW8E4ZS4SxlwsVu8kv3g3m4adY3liEh5Vhme3DYhkmeSS0",
+	"y/V4cfw146CrP6yHFG7Qi94MaLAuA7sNtj2+UQFPUQAk+DnsoKVvcpdcvrcJPGPxxFs51iDkfy+lu1Ua",
+	"j1dxywLCqlsawl2Lr5mEygTcfTlVPRQTLGhfybtvSNiquXyp0il+01mNwP8KjzY/rM2f1yR2HVQDJund",
+	"r2eNm4xptJ2pCBvg8GPBbvyyWVh4ydTmVWUgGiX9eWIJ9IzTO/xhLTwDjrR1MAz1n3p3l/P35l51G17N",
+	"BTSaeJu3ZkLufe3w5e7v3fZuLcs8/DUot1TGmpnpdLWFAPxUdAA1lEe2j8YGOYhxg5ezbON82t29TYrW",
+	"TukOmuCUSAC2sDB/pCu/wPhRK6itXlt38lZVtnWNhIc816IEwv2vdLvavtBSowOgkquG2yOIXyrHafBM",
+	"pWXefKiaM+9fKk8lTxoL2E/4DFBsoSzZ7cQ1QZcvdNcZTZzrzcfwFV636xtc0dFx+Faa5EM9U3ClsW+u",
+	"FjL0AgS9x++6vf7Zef/isY06mreyB4xZX54IjWDdm27xqOYW/xYyEvqm/P0CYR6uRthUlKgdTh+a3kox",
+	"RzhtIAf387YWn/YZwWy7sMASvzgUk0voAkVK2KiZTSJS4XYGFXcYt9Mb459ih/RHqRD/Pj5Iihva2rCq",
+	"XWNblKpZxm+EBH9fM3Er0ja7hJYKqn6ac82UBPthzhdYUIf0NWka3woIykYifc8XAyLm9iJMFe29MBnO",
+	"Mn9ASBDfQ7kmxZrb27fFv6Q3ckHAgzvg7RH6kF2PQqjXmh0VeO9rJnyUqn8LacsHyLtp/S/6+NO6OfU+",
+	"zIclUjwr/zvBFLyEd9rOc8D3b0Tpwr62vVOEUwz6t9Q8FbBcZnHikPT5vASuu1kXV/LOrtOR5hmfX0O+",
+	"82LjWeGpSZVRaR74cGNB1dKAIBFLNhVcQj/Yqroz73UMZffnVy+oCcgF+CyBjgekAbDoeKyEOYubUAQ/",
+	"AbM0zrJVAWPFSnDljW3zPjQxHYdwxk2S7blEdgVjruDiQYhlmKp8PMksnFvG07HINIRCksQ3dr/R2Hta",
+	"0TQKZjAqBC2yLCGSMddqmcVTYWvFVxWBmYJGFMFh1g75L3jA4gTB8OwuwY+urGcOhCNGIsx8XRXp0zQe",
+	"TzKos4inQuXZFQCJaWy728ltgWnZIX+6Yx9nAZntIoU7UMEcjRjN17C1xGh1gcydqNIKGODVtsqu65bs",
+	"3i8zBe9Fllab91mp4bkvgXIjr82yU113pyWnGmVx07e7ld++30NctwCUoj6dh9DfZUbsox5KNafyUMsy",
+	"kBXMPw0r/1tCCVsfkLVXfUnB2DybVKqEzbudqHn6SLgTIDUthHWxQH633ddwChKXYpskJC1a4HCjbKVU",
+	"g8Vr9IztytY+N7eKG67xafDHDblJRw9zIDnb/rJYgzuwDSlRLRYBKvXfii9/ACF9ANz8ze48ayqt41Jq",
+	"7bz1XoiMx0m9N4BXBWDeeiySS0RiWAS5TFaGan+CXci49LqgIjNHBCaJmks+EquTQ9z8XDz528UGaD+u",
+	"3eT5htOMHvk2l5+miG3DlS+hHOptLqnKaq/eg7c5nQjNqPV860JkM4mfpcHRtiRwBjwOxkXE2gQPqMhu",
+	"nDhlIawHdOc9Q3dQ5+GEccDWiTXDKtyCdTqzZctEFoheZvtaXksoCKbHoqtZwPT0PQLTIjyFIXc3LEBv",
+	"DthQ6DgSlohV8KmZcku9Bg4xVGGwOAsqneBrSV7wK2PWSjYErsJQJInluKBYBDXrGpM3UyqyGMosTLme",
+	"tNmVH0wzg5QqY3yq5JgNSk7lgE0ER75Xm5qwbziKJVC0XkuqzoTibiqetmhEHik/zhuBOelM8OgZqiDL",
+	"wP+NRir/WCJo0oC+sjtx/7UsM/dXlUzjOfw2l5/V78dpcjYi1knSLaKYOnR+u6shY005esBjeJf03QTa",
+	"yKGC3rj8H+53DRxsfzDmcm1mpfsV1ukrrNNXWKevsE5fYZ2+wjodBdbppUqdldEvjIFPC/LUGH7hsWPW",
+	"Xh3hthHqKZdGSqsOiE6N3t87QF3UWglsHsl3IYR6m9cCf6W5rFl/SBJlE0hAYRcg9N/pwUOIDr/NZeGJ",
+	"LcGLbPK/NvR74aSdkNOxPwmuVlMB/lCmiMvjGSIAlR/QnkZA6oSZeSy+1Osy8+Cuwy2e0xC/LI5cf+zN",
+	"0+RuRYcLpBWJAnNiK4ZbHU7Wb9VYt/qtTHzMVq1imiz7QHcY8JB0V2Csu9TYd7KAINmb0hXOGPgUUr1F",
+	"c/sSr6s9e8J06vcSdM0RqK0F2BzMtLfoW5U1T5uI5r2Emg0LxzwVAZsDzXnqeoQwEJItZsVWdvl0h2NV",
+	"F7mHd7LRic8Vv99cxkx3cXXMBzYVKQkMmuBUmv2W8MXPxrztdYJWAjJGwgJ2TqvfgmMDT8op//jCfuHM",
+	"yG+d/Xrv9s2K67Fk4XXxkxeCRz+JDOe2s0wx7Z2/kBun43TXmDl5a8DGiCASoZJSkMniBfeXDQ0eJ7Ec",
+	"X8WA62CNjwS259njx0ELQBJb/bOnZg4hp3x+8eRJ0NL4DaebliEmbCQ/FWNkNQ1aUADnvtJb/gpZ6RD9",
+	"KJQCD7P4Vqw4aTXvlvAxCMqtSPlYmLV8ck6WWKt/1oVlNp+e9zrOr9Hr+k07T/sXT/sXT/655P6FUeh/",
+	"8tau6U9qDDmDVDhRhZCjsWIEdDI7P72zxVJs8LxmE66pE1nwKbli644MMv3M080kY1VWF3+4xAmD3VJx",
+	"YxeTsJ4TsklRUZn5jgCcGfg4FWbc5BpRZUC/d/b0yX3tttrZu6gvz7chUghRwqvoAItiMVKb8LHFc4Jq",
+	"bECiB/x25HOEGK2eqLlmUjFSQLrhVtEf1dyzEyMl9ANKvdJmO73DH6p7RI8LKIpSsnMRqvG4N9W0QcOF",
+	"7eC7EQt3wFKlLnb0YXtfmw2wvhIhTop8wTeaqbm0yQLCAZFiTigoz5jZwUxMZ1lsLiAog2tZFMRiTjFJ",
+	"MPpOxgDgR3AWqhnSJtsyu3wG1jrPhA3Tvxqd/GzedsC+NY8mOwnvslA5JC++M+8yEB9nIswG7FsPoOVa",
+	"4muxaa6NcX8Lvsp3Nm5v+ShlsmDxyNJvz7lmI27UeZ+JRAtmThr38hSC8FoWZqnQxqyhsVXG8uFJ+5bx",
+	"jWAGikLe4Pj9DkD6eAJy9l9VACow1xVdgdVVurtWS70B+T4GR+B/OOBCXUv18jIe3l9tz8ljNFifN9pg",
+	"7ZJwmIc1CpG4nKd8wYYC+60hVIuB24XIApbLROgyotKEA3W0kmOI3KRcah7izmOe1b4UvvnhHVpz60I3",
+	"cM1+8byvGAT7YBAs++7bVfMfKpOv/JgamHVbiBMCb4gozmwrJBy49vR16Mhw+MWZkd5nbGCmYwBXDrRN",
+	"pGsOmetwcpCEHgo5hXuMjm2v0ajREtODybTrwd9HWL8R4NjR1DYLCPhPZlFjuQSa1WYUJxkLRNnyEeay",
+	"iViwCY+oxurZMqARknAOeXjzrFziMRepuJZQzTBW0J+5wJKLIXA2EFL6Aq6jNIRt+EVAJxs+BRPImkrI",
+	"1h1rQGtGoygxghgtl1Ws0mw9u5ZF0co3mrit2Di+xS5StCw/Zo5qH7NhOk+ppEN85GEGNFjc8cuCGXve",
+	"7VUZXWaR9w3RHoWKmUopKIeYy825jq2Vyq8yUrvDye2QFjJ/9jRiuQbgRohZuQwEgke7tExUp8FflYnj",
+	"kWIeuchgLYwUkitOnjv8bLQyJElrcvudTk1yv3e/PypF+Q0wf59QfKC300LWNgrEGjuHKOMZUAu22f3t",
+	"pgjfbbGXuSk8LVHqhvHMggDySmKXg1Vyn6fhJL49Evv765mQWEFovM2lijSifqdgm2aJGGVlZ1ljjxiw",
+	"4WGDF0HGWBBowr6Dwxb0GJ9WZI7oFfcmulv2Az8cQBPSBIkkVDpae4XP+WLH2M4mkYji0eg48nBZ5lFk",
+	"EKLUhPvqw7CjuQQHJcG0DvDaQQX/fzwaFWvbJAfhrsm46vqxi84OxfftuYCKO1dERgZvqTLLBfDvtnEU",
+	"MJO3KdJfl3YwpsHbXBZuxkypBIpDUIiD1iyNVQpqvJUKnhAeqfvRnrt1iYmVWDyeAWtdp5L5TxUxdN7u",
+	"FOV9YSS9xkv1VhNqbs2aNReadfugVNhvyaMSnImdA7a7sHb1Z4gkdUx4fzUXGkPgz6i8ugCvtwXJ2UTI",
+	"NnvDc23s1mwOIMl0GJI1W8EbY8b+Z1HowPlUaHQfyiEVOp+WsByuDqZ+6uNNm1r5ZcBpc+8/y8pg170L",
+	"Daj0Bm3hhtdDJYkx+46zF1/5rUdDQYTKkEywevhZ4Tai+WXNLKOKlM5W958dcmMLHXwW15Bayt5RciXN",
+	"EwEvzFQKURj/qOpuH2my63mUSDoe+M4jrCtaT7jOAD3mfQy9TdbtKsr3SrCAJatEhs+VHMXjts3GvhVa",
+	"JTlWsS0bIzBDRQFPMWHn1UUHX7zNcr6DzdKrsFkeWZuFZ+K1TBa0lFuL1yXGBNzO39jd/jnjiuCsSCZ4",
+	"msQiLXoMY5kpBuAWe2nUShemL3QWT2Fl7mqU4fewC+hwFZIPLSoIbg+IeuII+xb6VSOTnQRGxijSFpPE",
+	"ph+nSmYTz6ONM3cZlJ3D3/9/9q62uW1bS/8VDOfO3Ns7tCw7rpu6n1LXmXS3sbNxcjOzsbeCSUjiiAR0",
+	"CTCKNuP/voNzDkhQJGW90Em2435pJFMkCOC84pznKdvPJFMyZGkihfUp4f/w/tp4fUsSZ2bALpXLJxNY",
+	"yi9sxLUuMngfzB1rV2jgkOHGKif2Udc/ahSk+/AomNKcJf89gQeWJuIfa4nlgQV09AMMpoYcBw+zj9Wu",
+	"i6tpNdz6dFqNdqB7hzFYHZh0wclX4BmVKJVtxIk0pydYjJVkRQb5qOq/MMgSid9XIPyJNGIi8gdR+KvW",
+	"Au72w+aDjspcad+Dvv2m4bC3UWFxG2tULn595VxxF/wefV/x2c7FUZ1uJZHQlFmfYOpxg1my74/Fi16r",
+	"2BfXKfbjcDAcBtCdlXJJpdzWoLkhWWPyp9dFEQYZWNAjnPl5TjV0Sxkd1C4rM5IA5eH/pZCJwVpU9919",
+	"1brmBtTsXUt5NIPiJxie3V/psv2d9nilx3ijrhcCXtuzYC5yZ7LtN+/oKW9Ezly/VVcr1sbW0u3nC2cb",
+	"OsJ9nkEJl6fIIfuUC+DT6CPwv4ZzPsfoQjEFnFatUHfD7G1kDwvNJ2LT0P/MOR3d5vGyOj2aibmpgWol",
+	"mh0Ph4ynWlUYWhWmAZ52wiOait89+btI05VptbLRiWZooEWUC/NnIbEuFY7oi8z6/j+FgbXVwdlzvxnq",
+	"HfZSQ/ISf8s+vHh78erq/fXFn29eXF9/uHr7m52NubJK2UpgWfw2PKTUtx3lnGu9cNQHmYhhuwjwJTBh",
+	"ci2MSeREh+wanqMHTUec8mDbOZMvib+vSywcvx/B4aPDIu0etTPTq1jAkaWSE3wS3wt9Yo00FHfeO66p",
+	"Hvev29sUxvGV1K5RuZgr96GcOww4aop+LvJExcSb1V3ZDPagCjtc/1R39bSNcP4b6oSD9+/OK3W8Msy6",
+	"0rb7P0sMNkCm6UvBDbaj4sDH5WcAVMxUDCXwnoIn6++r/Lzau2Th3/BlBXvtwwqUdRXQnOlZJM9WVL0c",
+	"92Fg8oSn2wpDbc274qqpSpHZ2TMVU26jBCEZn+QCQbpZyo3I+wJXohZGwYyQHNVtDfrx1yRN7cZpykUi",
+	"PymvordFCs6IGKDTKry0sYtUC0bNcSUGDZQN4Da1NpK9cGtW1lvQH/UUKO8Sw1RhzthYCB2yfxfKEAGg",
+	"k39kC6eQCWqqb6SDPHN8X9UFicS6GSrWEGk8YB9cLOStBEeoR1Ot1ASBPqT4JMqemO760YYq2DHbVIoX",
+	"JBoO7KCcLPD4E5eRiA9cxuUgr1IuVhi1UdkBFCNhaEDuV8wNPxAyT6IpqMrbyrdKubGXHmA3ZQ5n+8L+",
+	"RapFsJNIYFHH49Q5PCnIv4KChPJz75pajWcfuvB8qpQWDjzGkfHwOD6gQOVBfegPbyWN5OvEeS5AYW7i",
+	"KjsFwn6nM5txoUn1gKvPM0GE+5oRub5LGBgt0nHL8RY+/UnxPLriaUixNW6eajg6rZMyF2n6mvTJj0MK",
+	"2K1TrL3g/FItvHAevnqHM/AMf7LTJLyhHdkhdrV0JLnQ1rJWbN206UIqVF1MVeosKQYZrsfEiNz1N9mv",
+	"IMgsEVJ7YttxlL8gx61h714uTS5iIbJu6f3doKKEcksHrj9u5nX/rhk9jRpRrPbxnRBNCFqJAdDv1MYv",
+	"qPTATxywqzEzCxsxK4aDqgj7lASmYSUjEcIHwLhO2o7b4JfnYBi/i5pKCpz/ePH+8vzVwfHw+KfNNzW+",
+	"xlsRi8wzJD3w8F4R8FXdSvVAuwjLxhk6JgzevUdTYwUtznnN1tSX313xFJM+uVxf3eWC6tQ7Hs1WkP6q",
+	"ztaVUHBP2cAId11q5h1esX3NwaWS4jX2uN32dA6/vkMnU+U5PZxoGyE3OtG+wOewPwymBCcEC1aeX+u0",
+	"mARnbjwHKVzXOJX2pOqiyNVcHP4q8hQOW3dgzaRp79iDuGx7HTU/G548vEkvlXmt4mScIBBQD7kVSqm4",
+	"tg/o2VU50wL2KrsT1qhrZvy6a5qL5r6maajap6ljeKVFAsoFdt7H/h7uoau0uU3+lQgpebDl1njE9tH/",
+	"l8JGs7hTt9omwrai6r9581iVn/w7tsFDA12SCfa/iA+5qfTU7EGBhy0dcFQjCL6opQ4AKMpW+lyQdbI+",
+	"u/W/gQpPCOfRa/aPUS2UGP3Q9LwnwryHATxQq/CiyknWpqF8/V9qwYX19uEQDdkju0oDSoNabRrahTCP",
+	"zr1CaAIjcnuL//k4PPj59svJ/QH+4/j+bxXAuja5tce9IE8t3Rma/eozwhmiTFQiGoQ1RxFwT32/rwYU",
+	"eTwc+jVY+HnVcbRiX/WMurPt5lC6j7z97tjmE++/qpebcyPOOZJ7Nb3RhxzKsvvqIyKBnadca/+sPGhA",
+	"b+6Mr7V6/n67CppTTX1zUee5yJIiK/VzY5F7GlU3RzFh03wJ8Jw/OAueD07aihM27xgDtdChoEFphcyq",
+	"SFFhj7NUxBPRXxJlwTWDVKNfeOQXomGxb81z6XbJvWKCmu49dGjLrQqYENDHKhcR18YqWi1YDgYBj8qg",
+	"oQWSJkK6pEmazKyOhmMsERIdF6SguMFICyIxOK7J7WeiXp+qBRtzL+RIdHgjsa222nYAdxbWTpYylYM5",
+	"IvQAXra+Qna2ebZE1AotZ0ITYc4xU7WfAi0Lck8xT3hXxBPh2ulLFMbWsNdNdqWHj4/CYJpMrDY6ejb4",
+	"EbOSM5Ha3xwdUZoS0pI/44eajJ5CY6aXxpQQ+n50RE8/P38+XKtSoeAWdf9wMBw+C9YVEzX0b/XDH9fU",
+	"Gt1/7fSDq6heMXCtWrZ7aioQj1zFRWQetkBfUR2iEtwic6c7XdII+gR6UmyNPCzcXlMSOmSL6dKJN7EZ",
+	"TOoQV9smj1HRic9zlXerulGkP5GnaeU5HSG4A2e51Upligj5cdmYRyZ0Wgb6CRzwgDsex/Jgu3MGbDRW",
+	"UaFHoPAMTacOV+59I1ErQtFYIRMTVll6LMgB6IaXV+fvr9nR4Bixm14m8mquGfTi2hWENwDrxa7nIkrG",
+	"pKR+OKsqie8ApQ9S05VSrJLhNzLRLNG6EDFy20Q5IGFIZYQmvojEtNsiWsQSWCFxqfgVZ7xN9+IC/SUd",
+	"8rB9t20wJqoVro1JWmfrYxDpT0EYwGYFsxEVUDq1fzCQ1oxZ8OUm4OYmOLtpbdi8CcIb1JBwyYqOhL86",
+	"jXgDsFWw8tXbNKYKUrOH9uVqo+AmhKeE7m6ho6zxtGRIOGyol8NSoYdOCYek70NyWsOZWD4woHaUI7Xo",
+	"jVsNj+BA7HFXcwR9SzsPIlIlJy4RvqGft3n7RNUSV3VRMCi0gXJriFXgJLyQAzayqmzkuHOqdiVUpFDC",
+	"TH0Mta6IUrOj3rAutKfttBFz7Tw2LEpE+iyCaLA/GrAR6phRyEZwSkfK26UMCHHPOwgNH8gYdLc0lC7h",
+	"jgdqZZbDbUPr/mhX7o9oXuXH+60s9n/ZEW13zrbVKVK9BP3k5+f71NX3V4YelkM6Hg57GpLXK+bG8pa+",
+	"YrrIoynPwTK1V8W71ryfhqcYe5YhgItFcbynbgpbzrtkeZ61+QbYsPS9N+8NYi1UWSiPPI5bu6b2CkvP",
+	"dJIV6Yq6WuFwpiuAKuIx6mdcxQdSq3QVwGy8WHac1zjmx5JXN9yPQDlRVEFAy26rdLXdtCdHg9O2apd6",
+	"nEUzbmf/J6yAuV9bGlTr+6A/s+ttJ+7aPfY1vl7HRseXDxuOH1itXoMXqO+gXAfKAIQKVsCp2MYvgNkj",
+	"cFmIu6lSs4NYpMknkSdrmBt+Ky8B0zcTcyRseDZkMV/qdsaFD3j/6rdfhXWhuXRJDO6PZELG0E3R6Q0j",
+	"OYO7rM7PkPHPfwg5sZv2aDhsdcL7I3yoT93ScT6EzUgFcPjVmAFifIieVNV0Su0Q/ywrjc7KUGnwz9H6",
+	"abB33m4KeiRdNkZkc8Kqd+sRnAWL6Wx9TsNdS0kNEgmsQRDSaiaYKFRKw4OjY/fNg3wWi2n8wJGg+Gxe",
+	"4Li97nGS9bKTHVAqN+EAI6kUscdlfjz0WzVxGec8ifslnljZfA9zT1QKpNf0NJToQth/J5iG7U1lhm3U",
+	"EjTqtv4eUnQPqr/DL4v6q69ldV6Zpv2Lqvw9j81HNjjWcxHRyQ2EwEeD4U1wHzyJxapY5AlFE3wdmdXn",
+	"SORzcLBn1lW3E6FFpCQAEZ4MK4Loo+Yoq8fd33bI4Y4y9rt8WaSdXND0zsu+2Jrd/dA8lIk78Gms0EFy",
+	"kbbjThK2Pfb/qjCVHACbSOkZ+GPxLhg4zed241IJcLogYWxKli+VM6lcuhKsbZpCWtOAPoQuWIc/7xK0",
+	"SVwS3k7bsA7wdZr6pcfa3ZqiOt5DUT1poYeN845K4SF1ELK4EH2Val4LGUNAUyqHVWyVTcS/Vn3jRNct",
+	"+3o6dbr9RXlxb87kBhVgdMmvGMDm6/dSufjrtmUbaQ5t1dlGpWUt0qHSGFu43yNhEd7VIQ3V+Q6r2rLl",
+	"HA8YSr8/qEhG7VoWuQ3kp8bM9dnhIU3gIFKZW0B9qJcygh72WhHJ7bYb261tp0eZpmWMplvOv4B4LOMz",
+	"gPXrw9EkRG1XE7fg0jh/06g0LuMqvasVbLUkr9EcYCh9nqoivoCH2Bf+j+ury5DpZCIFsBxcGy5jnsfM",
+	"PRbS3cSKWD4vi0vbQlzuI8QUGLlJJCAGa0HHCSLeZq7pTE/VQrqKiqgFBBelY2URvynFebeM9LrdN97g",
+	"l2KxOj0bZeCOeq9l/QtpMrgAnqNF9OdNMRw+i54ds5zLWGXsbmkEiMwd1+L0BP4sgq+qAHdUfx8SM8W3",
+	"77LwTgmiR2m9SZyMnQt1w29DOfvrqh5ld0tGk9qrZ1HGBG6O74loUWCOfwX1Gb7fW5+NO/tBTlq7BhPN",
+	"JkqKQS99ZZmC8hF67ZYdE/tp1+1nOnwo7+HN26MX6D+5Z19POz2kk75ls8CVFI0d/3UTFNUsdXP62VE6",
+	"whMgc8HFBlcLkLp81mof3PEX/JPdm8Kxx7CIS+uP4pFT0zfDdqB+dVkffUHNbb1zuPBNe4OeVM/3o3q+",
+	"t6alpvkNGaDLQwFjxmdQhETS3386pen07J8Ireu3Lpj2Kjv5fdA0rXI+1xt9ttyNb3EON9I3W2ZOUYlD",
+	"neKWg9Jv8actEvJKLVjGJbKdYA7fbrXekoLI4ORbJmQUQ2isR9/Ryrg6nR53dEdCJuJ5vgTMDZ1MJEIA",
+	"sMU0SQW7U2ZKUZiG5pSQaYVmPheRsGpfg62mPnf1SeSUfElyIOQF3rgWNHxT2W+KCr8HkbLjT/n8lSpy",
+	"aADbWorse1Ec+WSnn/IeO+Y9pFiQ1IUE2NeWsNxf0118jqpGZMJjhZrpPcONrfWdEaihHs9+2yc8Si73",
+	"6Uzxr3CmiMcfqVIzETOAqskUwDQTKGnN6/4mWUX0Spjdx5hW3F0mnU7rrvL5F12yrwmbKHs/dTQ4Ph08",
+	"rxFlHw2Ggy0a6dyAOhbSMdrvrhNFVCC9CdDFeadlVvtWZP7QxeXN/GtheHB7v3ILOy8JMEB/vL0PvwSE",
+	"jAIfiY2uvQcLCjelNjzFimZiuLXXa3y6w3i2WxJN2SH2J+KAmvUbKkNOXcRsq7BZBpXJdtAZjULLN0LN",
+	"0xK+Dc8LsegjkZ8SdHW0d6PXIruzL9a803+KJUIfzXM1yXnm/+rFm9/ZTCzbflbjjLCevoIsEzGc0e9/",
+	"K3APirY7QF3d375cvnh9cY9d364Tp0RiJzbqscq9mxJqeEdx7SyRSPrsuDwICyfR9eUD1xhRy+tTfl6y",
+	"eHY8oWy/SxM5wy5AfFTzJmX3RisRK5Yti38XPMUWIVzAO6LQpqNT/8UJMbzjjh74PpbdFukMiOoc2Wro",
+	"cniJAZ5R795vUo4Nl7r7IRefRVRgUzq4Ig5qvrrL20J2zVrMDady8YxLPhEZFFCCY0UUXf6NCOmh7U3h",
+	"kHxRzjqLEw0AyfXpJ0L35g2IzpnITmBmpDJwxA6UM4lExCQJAM/+ZhY8Zqkwpl2O3H1Tnk+w+18yLpfA",
+	"f50JEE9c1gVPDGE5I7W394xXKo0719e98BSOsGw8VycBD5lVpjzHk/o7pWYzIewjWKxW5lZGSZqQBWw8",
+	"rAzgHTuJFW/cplZM09SNxDXFItI19ADgxVL5E/cmV2rc8pyXyQQCWlJi1revaSyTJ1HbZGC/L+m6spet",
+	"HuR0zeEc9SYQ/FjFFyPFg9N3RZyYrp9Shjx0mJj40fs1Vk20/PwarYp90aWNXyulWT+N9O5V+g0tmrfA",
+	"WnqzYpHOoP9Ch4TtaP+Bncz2ZXP7hILSAHYJUYv5j3SQk10SXFOfFdpvtVw8uL+9/78AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

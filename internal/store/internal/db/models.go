@@ -341,6 +341,12 @@ type ConnectionSubscription struct {
 	// When to ask again: before it ends, or a while after asking failed. NULL is never.
 	RenewAt      *time.Time
 	ClaimedUntil *time.Time
+	// Since when the vendor tells; NULL until it first agreed.
+	Since *time.Time
+	// When it ends at the vendor unless it is renewed; NULL is never.
+	EndsAt *time.Time
+	// Why asking last failed, for people; empty when it did not.
+	Reason string
 }
 
 // One of many that need a new token claims the row, asks without holding a transaction, and stores the answer before anybody uses it.
@@ -938,6 +944,15 @@ type Member struct {
 	Version   int64
 }
 
+// What an object's fields are taken to be: as they were first found, and as a person accepted since.
+type ObjectShape struct {
+	TenantID  uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Fields    json.RawMessage
+}
+
 // People who run the installation. No tenant's owner can make one: rows come from syncline operator grant, on the database itself.
 type Operator struct {
 	UserID    uuid.UUID
@@ -1155,6 +1170,29 @@ type Sandbox struct {
 	// As the simulator writes it; at most 4 MB.
 	State     []byte
 	UpdatedAt time.Time
+}
+
+type SchemaChange struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	ServiceID uuid.UUID
+	System    string
+	Object    string
+	Field     string
+	// The entity's name of the field; empty when no mapping names it.
+	Name  string
+	Kind  string
+	Was   json.RawMessage
+	IsNow json.RawMessage
+	State string
+	// The service goes by it, or the system is again as it was. An accepted one is not settled until the flow took it up.
+	Settled bool
+	// The field is neither read nor written because of it.
+	Quarantined bool
+	FoundAt     time.Time
+	DecidedAt   *time.Time
+	DecidedBy   string
+	Version     int64
 }
 
 // What ${NAME} in a service document stands for, sealed; associated data are tenant and name.
