@@ -444,13 +444,15 @@ func (t *Tx) owe(ctx context.Context, row *serviceRow, system record.System, col
 }
 
 // oweStill gives duties back that were taken on and not carried out: they are owed since they first were.
-func (t *Tx) oweStill(ctx context.Context, row *serviceRow, system record.System, a engine.Attempt, ids []record.EntityID, due time.Time) error {
-	if err := t.owe(ctx, row, system, a.Collection, ids, t.now, due); err != nil {
+func (t *Tx) oweStill(ctx context.Context, row *serviceRow, a engine.Attempt, ids []record.EntityID, due time.Time) error {
+	if err := t.owe(ctx, row, a.System, a.Collection, ids, t.now, due); err != nil {
 		return err
 	}
+	given := slices.Clone(ids)
 	t.write(func() {
-		for _, id := range ids {
-			if at, d := a.OwedAt[id], row.deliveries[deliveryKey{system, id}]; (a.Backlog || a.Lost) && !at.IsZero() && at.Before(d.since) {
+		for _, id := range given {
+			d := row.deliveries[deliveryKey{a.System, id}]
+			if at := a.OwedAt[id]; (a.Backlog || a.Lost) && !at.IsZero() && at.Before(d.since) {
 				d.since = at
 			}
 		}
@@ -652,7 +654,7 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	if s.Next != nil {
 		t.addAttempt(row, *s.Next)
 	}
-	if err := t.oweStill(ctx, row, system, s.Attempt, st.Waiting, s.RetryAt); err != nil {
+	if err := t.oweStill(ctx, row, s.Attempt, st.Waiting, s.RetryAt); err != nil {
 		return err
 	}
 	if err := t.park(ctx, row, system, s.Attempt.Collection, st.Parked); err != nil {
@@ -805,7 +807,7 @@ func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due
 		return nil
 	}
 	t.write(func() { delete(row.attempts, a.ID) })
-	return t.oweStill(ctx, row, a.System, a, a.Entities, due)
+	return t.oweStill(ctx, row, a, a.Entities, due)
 }
 
 // Owing counts the duties per seat.
