@@ -194,7 +194,9 @@ func sameForm(own, v record.Value) bool {
 		}, record.Text(v))
 	}
 	a, b := fold(own), fold(v)
-	return a == b || a != "" && b != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) // rounded or cut off
+	more, longer := strings.CutPrefix(a, b)
+	return a == b || a != "" && strings.HasPrefix(b, a) || // rounded or cut off
+		b != "" && longer && strings.Trim(more, "0tz") == "" // filled up with zeros, or a day with the time of its beginning
 }
 
 // differing are the fields in which a record that was read is not what its shadow says: none for an equal one. The record
