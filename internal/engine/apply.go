@@ -69,6 +69,20 @@ type DeadLetter struct {
 	SettleKey bool
 }
 
+// OwedSince is since when the oldest of the duties is owed. One that was taken on by the commit that causes it is owed from then on:
+// what OwedAt has of it is the origin's time, which may be years ago.
+func (a Attempt) OwedSince(now time.Time) time.Time {
+	since := now
+	if a.Backlog || a.Lost {
+		for _, id := range a.Entities {
+			if at := a.OwedAt[id]; !at.IsZero() && at.Before(since) {
+				since = at
+			}
+		}
+	}
+	return since
+}
+
 // Outcome is what a batch means: everything that one commit writes. Slices are in the order things happened.
 type Outcome struct {
 	New       []*record.Entity

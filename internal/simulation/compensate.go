@@ -35,7 +35,7 @@ func (t *Tx) Oldest(ctx context.Context, s service.ID) (since time.Time, system 
 			}
 		}
 		for _, a := range row.attempts {
-			older(a.at, a.System)
+			older(a.since, a.System)
 		}
 		return nil
 	})

@@ -98,7 +98,7 @@ type deadRow struct {
 
 type attemptRow struct {
 	engine.Attempt
-	at time.Time
+	at, since time.Time
 }
 
 type deliveryRow struct {

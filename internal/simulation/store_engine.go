@@ -495,7 +495,7 @@ func (row *serviceRow) owe(system record.System, collection string, id record.En
 
 func (t *Tx) addAttempt(row *serviceRow, a engine.Attempt) {
 	a.Entities = slices.Clone(a.Entities)
-	t.write(func() { row.attempts[a.ID] = &attemptRow{Attempt: a, at: t.now} })
+	t.write(func() { row.attempts[a.ID] = &attemptRow{Attempt: a, at: t.now, since: a.OwedSince(t.now)} })
 }
 
 func (t *Tx) addUsage(events []billing.UsageEvent) {
@@ -710,7 +710,7 @@ func (t *Tx) Doubt(ctx context.Context, g engine.Guard, seat *engine.Seat) (out 
 			}
 			out.ID, out.Entities, out.StartedAt = id, slices.Clone(a.Entities), a.at
 			for _, e := range a.Entities {
-				out.OwedAt[e] = a.at
+				out.OwedAt[e] = a.since
 			}
 			found = true
 			return nil

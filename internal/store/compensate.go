@@ -21,7 +21,7 @@ func (t *Tx) Oldest(ctx context.Context, s service.ID) (since time.Time, system 
 	var name string
 	err = t.tx.QueryRow(ctx, `SELECT since, system FROM (
   (SELECT since, system FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND waits <> 'hold' ORDER BY since LIMIT 1)
-  UNION ALL (SELECT started_at, system FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 ORDER BY started_at LIMIT 1)
+  UNION ALL (SELECT since, system FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 ORDER BY since LIMIT 1)
   UNION ALL (SELECT failing_since, system FROM cursors WHERE tenant_id = current_tenant() AND service_id = $1 AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1)
 ) late ORDER BY since LIMIT 1`, uuid.UUID(s)).Scan(&since, &name)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -528,15 +528,16 @@ func (t *Tx) Recover(ctx context.Context, g engine.Guard) ([]engine.SeatID, erro
 func (t *Tx) Doubt(ctx context.Context, g engine.Guard, seat *engine.Seat) (engine.Attempt, bool, error) {
 	a := engine.Attempt{System: seat.System, Collection: seat.Collection.Name, Lost: true, OwedAt: make(map[record.EntityID]time.Time)}
 	var ids [][16]byte
-	err := t.tx.QueryRow(ctx, `SELECT id, entity_ids, started_at FROM attempts
+	var since time.Time
+	err := t.tx.QueryRow(ctx, `SELECT id, entity_ids, started_at, since FROM attempts
 WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND lost ORDER BY started_at, id LIMIT 1`,
-		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &a.StartedAt)
+		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &a.StartedAt, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, false, nil
 	}
 	for _, id := range ids {
 		a.Entities = append(a.Entities, record.EntityID(id))
-		a.OwedAt[record.EntityID(id)] = a.StartedAt
+		a.OwedAt[record.EntityID(id)] = since
 	}
 	return a, true, unavailable(err)
 }

@@ -347,8 +347,8 @@ ON CONFLICT `+target+` DO UPDATE SET op = excluded.op, code = excluded.code, mes
 }
 
 func queueAttempt(b *pgx.Batch, sid uuid.UUID, now time.Time, a engine.Attempt) {
-	b.Queue(`INSERT INTO attempts (tenant_id, service_id, id, system, collection, entity_ids, started_at) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6)`,
-		sid, a.ID, string(a.System), a.Collection, uuids(a.Entities), now)
+	b.Queue(`INSERT INTO attempts (tenant_id, service_id, id, system, collection, entity_ids, started_at, since) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7)`,
+		sid, a.ID, string(a.System), a.Collection, uuids(a.Entities), now, a.OwedSince(now))
 }
 
 func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collection string, ids []record.EntityID, since, due time.Time) {

@@ -71,7 +71,7 @@ func (t *Tx) Overviews(ctx context.Context, s service.ID, over engine.Span) (map
 	}
 	err = each(`SELECT service_id, sum(n)::bigint, min(since) FROM (
   SELECT service_id, count(*) AS n, min(since) AS since FROM deliveries WHERE tenant_id = current_tenant() AND `+one+` GROUP BY 1
-  UNION ALL SELECT service_id, sum(cardinality(entity_ids)), min(started_at) FROM attempts WHERE tenant_id = current_tenant() AND `+one+` GROUP BY 1
+  UNION ALL SELECT service_id, sum(cardinality(entity_ids)), min(since) FROM attempts WHERE tenant_id = current_tenant() AND `+one+` GROUP BY 1
 ) owed GROUP BY 1`, count(func(o *engine.Overview) { o.Owed, o.OwedSince = n, *at }))
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func TestOverviewsCount(t *testing.T) {
 		}
 		exec(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, op, code, message, state, first_at, last_at) VALUES ($1, $2, $3, 'in', 'shop', 'products', '9', 'upsert', 'c', 'm', 'open', $4, $4)`, tid, uuid.Must(uuid.NewV7()), sid, now)
 		exec(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at) VALUES ($1, $2, 'shop', 'products', $3, $4, $4)`, tid, sid, entity, now.Add(-time.Minute))
-		exec(`INSERT INTO attempts (tenant_id, service_id, id, system, collection, entity_ids, started_at) VALUES ($1, $2, $3, 'depot', 'products', ARRAY[$3, $4]::uuid[], $5)`, tid, sid, uuid.Must(uuid.NewV7()), entity, now.Add(-time.Second))
+		exec(`INSERT INTO attempts (tenant_id, service_id, id, system, collection, entity_ids, started_at, since) VALUES ($1, $2, $3, 'depot', 'products', ARRAY[$3, $4]::uuid[], $5, $5)`, tid, sid, uuid.Must(uuid.NewV7()), entity, now.Add(-time.Second))
 		exec(`INSERT INTO cursors (tenant_id, service_id, system, object, phase, read_at, changed_at) VALUES ($1, $2, 'depot', 'products', 'stream', $3, $4)`, tid, sid, now, now.Add(-time.Minute))
 		exec(`INSERT INTO cursors (tenant_id, service_id, system, object, phase, failing_since, error_code, error) VALUES ($1, $2, 'shop', 'products', 'snapshot', $3, 'connection.timeout', 'no answer')`, tid, sid, now.Add(-time.Hour))
 		exec(`INSERT INTO runs (tenant_id, id, service_id, kind, state, actor, revision, created_at, started_at, finished_at) VALUES ($1, $2, $3, 'first', 'partial', 'Ada', 1, $4, $4, $4)`, tid, uuid.Must(uuid.NewV7()), sid, now.Add(-2*time.Hour))

@@ -274,7 +274,7 @@ FROM cursors WHERE tenant_id = current_tenant() AND service_id = $1 ORDER BY sys
 	}
 	rows, err = t.tx.Query(ctx, `SELECT system, sum(n), min(since) FROM (
   SELECT system, count(*) AS n, min(since) AS since FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system
-  UNION ALL SELECT system, sum(cardinality(entity_ids)), min(started_at) FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system
+  UNION ALL SELECT system, sum(cardinality(entity_ids)), min(since) FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system
 ) owed GROUP BY system`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)

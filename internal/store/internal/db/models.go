@@ -90,6 +90,8 @@ type Attempt struct {
 	StartedAt  time.Time
 	// It was cut short: the system may have been written or not.
 	Lost bool
+	// Since when the oldest of the duties is owed.
+	Since time.Time
 }
 
 // The end of each tenant's audit log. Its row lock puts the entries in order, and without it nobody could see that the last ones were dropped.
