@@ -277,15 +277,16 @@ func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 	if h.State == HoldReleased && (h.Kind == HoldChanges || h.Kind == HoldValues) && l.Reads {
 		// A yes to a change is none to a deletion: what is gone meanwhile is the brake's to judge.
 		var gone []record.Change
-		keys = nil
+		left := keys[:0:0]
 		for _, c := range changes {
 			if c.Op == record.Delete {
 				c.Absent = true
 				gone = append(gone, c)
 			} else {
-				keys = append(keys, c.Key)
+				left = append(left, c.Key)
 			}
 		}
+		keys = left
 		changes = slices.DeleteFunc(changes, func(c record.Change) bool { return c.Op == record.Delete })
 		if len(gone) > 0 {
 			signal(l.wake) // judged when the system was read to its end
