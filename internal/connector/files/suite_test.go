@@ -3,11 +3,8 @@
 package files_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -21,40 +18,11 @@ func place(t *testing.T) filestoretest.Place {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	return filestoretest.Place{
+	return filestoretest.InFolder(filestoretest.Place{
 		Connector: files.New(dir), Env: connector.Env{Tenant: "tenant-1"}, Judge: "a folder",
 		Settings: connector.Settings{"folder": "exchange", "settleSeconds": "0"},
 		Bad:      []connector.Settings{{"folder": "nowhere"}, {"folder": "../other"}, {"folder": "/../../etc"}},
-		Put: func(t testing.TB, name string, data []byte) {
-			path := filepath.Join(folder, name)
-			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-		List: func(t testing.TB, prefix string) (names []string) {
-			err := filepath.WalkDir(filepath.Join(folder, prefix), func(path string, d fs.DirEntry, err error) error {
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil
-				}
-				if err == nil && !d.IsDir() {
-					names = append(names, strings.TrimPrefix(path, folder+"/"))
-				}
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return names
-		},
-		Remove: func(t testing.TB, name string) {
-			if err := os.Remove(filepath.Join(folder, name)); err != nil {
-				t.Fatal(err)
-			}
-		},
-	}
+	}, folder)
 }
 
 func TestSuite(t *testing.T) {

@@ -88,7 +88,8 @@ func (s *store) open(ctx context.Context) (*sftp.Client, error) {
 	c, channels, requests, err := ssh.NewClientConn(quiet{raw}, s.address, s.config)
 	if err != nil {
 		stop()
-		return nil, errors.Join(s.unreachable(ctx, err), ignored(raw.Close()))
+		_ = raw.Close() // it failed already
+		return nil, s.unreachable(ctx, err)
 	}
 	conn := ssh.NewClient(c, channels, requests)
 	client, err := sftp.NewClient(conn)
@@ -96,14 +97,12 @@ func (s *store) open(ctx context.Context) (*sftp.Client, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, errors.Join(&connector.Error{Class: connector.Reconnect, Code: "sftp.no_files", Message: "The server lets the user in, but not to files. Ask its operator for SFTP.", Err: err}, ignored(conn.Close()))
+		_ = conn.Close() // it is of no use
+		return nil, &connector.Error{Class: connector.Reconnect, Code: "sftp.no_files", Message: "The server lets the user in, but not to files. Ask its operator for SFTP.", Err: err}
 	}
 	s.conn, s.client = conn, client
 	return client, nil
 }
-
-// ignored is for closing what failed already.
-func ignored(error) error { return nil }
 
 func (s *store) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -144,40 +143,11 @@ func TestSuite(t *testing.T) {
 			if err := os.Mkdir(folder, 0o750); err != nil {
 				t.Fatal(err)
 			}
-			filestoretest.Run(t, filestoretest.Place{
+			filestoretest.Run(t, filestoretest.InFolder(filestoretest.Place{
 				Connector: sftp.New(), Env: env(), Judge: "an SFTP server", Settings: s.settings(connector.Settings{"folder": "exchange"}),
 				Bad: []connector.Settings{s.settings(connector.Settings{"folder": "nowhere"}), s.settings(connector.Settings{"folder": "exchange", "password": "wrong"}),
 					s.settings(connector.Settings{"folder": "exchange", "hostKey": "SHA256:another"}), s.settings(connector.Settings{"folder": "exchange", "hostKey": ""})},
-				Put: func(t testing.TB, name string, data []byte) {
-					at := filepath.Join(folder, name)
-					if err := os.MkdirAll(filepath.Dir(at), 0o750); err != nil {
-						t.Fatal(err)
-					}
-					if err := os.WriteFile(at, data, 0o600); err != nil {
-						t.Fatal(err)
-					}
-				},
-				List: func(t testing.TB, prefix string) (names []string) {
-					err := filepath.WalkDir(filepath.Join(folder, prefix), func(path string, d fs.DirEntry, err error) error {
-						if errors.Is(err, fs.ErrNotExist) {
-							return nil
-						}
-						if err == nil && !d.IsDir() {
-							names = append(names, strings.TrimPrefix(path, folder+"/"))
-						}
-						return err
-					})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return names
-				},
-				Remove: func(t testing.TB, name string) {
-					if err := os.Remove(filepath.Join(folder, name)); err != nil {
-						t.Fatal(err)
-					}
-				},
-			}, format)
+			}, folder), format)
 		})
 	}
 }
