@@ -606,13 +606,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -626,9 +628,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -1265,6 +1271,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1279,6 +1287,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -3398,7 +3410,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -4402,6 +4414,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4481,6 +4500,9 @@ type Record struct {
 
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
+
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
 
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
@@ -4747,7 +4769,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4758,15 +4785,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -6595,6 +6640,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6603,8 +6649,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -7195,8 +7259,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7623,9 +7693,18 @@ type ServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -8550,9 +8629,27 @@ func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CompleteRuleAction Say that it is done
+// (POST /v1/rule-actions/{ruleAction}:complete)
+func (_ Unimplemented) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // RejectRuleAction Say no
 // (POST /v1/rule-actions/{ruleAction}:reject)
 func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseRuleAction Give back what was taken up
+// (POST /v1/rule-actions/{ruleAction}:release)
+func (_ Unimplemented) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TakeRuleAction Take up what a rule wants done
+// (POST /v1/rule-actions/{ruleAction}:take)
+func (_ Unimplemented) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -14151,6 +14248,19 @@ func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// ------------- Optional query parameter "filter[action]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[action]", r.URL.Query(), &params.FilterAction, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[action]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[action]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuleActions(w, r, params)
 	}))
@@ -14212,6 +14322,56 @@ func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) CompleteRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RejectRuleAction operation middleware
 func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
 
@@ -14253,6 +14413,106 @@ func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TakeRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) TakeRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TakeRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18476,6 +18736,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:take", wrapper.TakeRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:complete", wrapper.CompleteRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:release", wrapper.ReleaseRuleAction)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
@@ -24014,6 +24283,51 @@ func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type CompleteRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     CompleteRuleActionParams
+	Body       *CompleteRuleActionJSONRequestBody
+}
+
+type CompleteRuleActionResponseObject interface {
+	VisitCompleteRuleActionResponse(w http.ResponseWriter) error
+}
+
+type CompleteRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response CompleteRuleAction200JSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CompleteRuleActiondefaultApplicationProblemPlusJSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectRuleActionRequestObject struct {
 	RuleAction InRuleAction `json:"ruleAction"`
 	Params     RejectRuleActionParams
@@ -24045,6 +24359,95 @@ type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ReleaseRuleActionParams
+	Body       *ReleaseRuleActionJSONRequestBody
+}
+
+type ReleaseRuleActionResponseObject interface {
+	VisitReleaseRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ReleaseRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ReleaseRuleAction200JSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     TakeRuleActionParams
+}
+
+type TakeRuleActionResponseObject interface {
+	VisitTakeRuleActionResponse(w http.ResponseWriter) error
+}
+
+type TakeRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response TakeRuleAction200JSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TakeRuleActiondefaultApplicationProblemPlusJSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -28331,9 +28734,18 @@ type StrictServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(ctx context.Context, request CompleteRuleActionRequestObject) (CompleteRuleActionResponseObject, error)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(ctx context.Context, request ReleaseRuleActionRequestObject) (ReleaseRuleActionResponseObject, error)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(ctx context.Context, request TakeRuleActionRequestObject) (TakeRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -31866,6 +32278,40 @@ func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// CompleteRuleAction operation middleware
+func (sh *strictHandler) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	var request CompleteRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body CompleteRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteRuleAction(ctx, request.(CompleteRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteRuleActionResponseObject); ok {
+		if err := validResponse.VisitCompleteRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RejectRuleAction operation middleware
 func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	var request RejectRuleActionRequestObject
@@ -31893,6 +32339,67 @@ func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
 		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseRuleAction operation middleware
+func (sh *strictHandler) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	var request ReleaseRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ReleaseRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseRuleAction(ctx, request.(ReleaseRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseRuleActionResponseObject); ok {
+		if err := validResponse.VisitReleaseRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TakeRuleAction operation middleware
+func (sh *strictHandler) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
+	var request TakeRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeRuleAction(ctx, request.(TakeRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TakeRuleActionResponseObject); ok {
+		if err := validResponse.VisitTakeRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34316,971 +34823,982 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqjr3xHcf22s7kfDfxjdEkuhsRG2AIUO0eH7/356AKAEES",
-	"YJMtJTN+nt0/dmI1SQCFQqF+furjIpfbSgomtFpcflxsGC1YDf/55C1dm/8tmMprXmkuxeJy8XbDyC2r",
-	"FZciIytZk2erkx+ozjeEisL844UUDP9yusgWNfu94TUrFpe6bli2UPmGban5rN5XbHG5ULrmYr349Clb",
-	"PJc5xVH6g/60YTUjesOIYDuiN1ysCVfzvv8pW1S0plum7foeN7WSdXyF7wX7oPGB90SuYOiKrhlZspWs",
-	"WUZ2XG/gr4puGVnx0nzVTIibT/zesHq/yBaCbs0cchwpnN2WfnjOxFpvFpcXZ2dnWYQcT+GjrxvxRlPN",
-	"YvOUihEuCBV7O0fFiDIPw0zYh6qUBVtcrmipWHxmOPGf4aV3nQlyzbZApr/UbLW4XPz/vmwZ5Ut8TH3p",
-	"J/fJL4DWNd0H83/D6luesziZeUFkTcxczAIoUfhwio5utvjUuxGCxuj5rGDbSmom8v3f2H44oWtyw4CQ",
-	"e9nUJN9InjPgcL3hihhGY0pnRDWG1xWhpKaikFvy44/Pvjslb5jQhK4pF8gbXGfAH/Y9sqGKCEkUy6Uo",
-	"CFutWK7hyKyZVi0nUaF2rPYEwOPYUiBYw4lZxNgBCCny6FG22HLh/n1+mD4vgSy0PJJO/zyC3IEAKxBb",
-	"cVY10pDoDdVkR80qaZEZ3n3/P97D2ncbqtktqwmHudfslPzE9UY2mnANq8GFmN8fXvw1g5U+PL8guw0T",
-	"5hFuqKFJ3tQ1EE7syVbWLL1wK3Znyli7xvTuHrPWq/tayfjMzc2S2KFrEUx6Lxuyobfsijw4exhOS2le",
-	"lm5iY/Np77Dpk3qjaeQyef8/3l8SKco9zgPIhRQSjOyZRtJJ8/cdV+yISTHRbBeXPy/+x+JdlKnFdfFb",
-	"o/SWCR3fbep//0IRXvgpVFRv2gm0T83lOHFd8ajANYPfsP3oqPjq3BG/bYo1Syx3Cb+NDYpPzB70sRSr",
-	"kueJYXP769jA7pljhhYsj+tOdnD7OwzvLt30NNzXjpxISq3K3c9fKGJeNxOhgtCSU2VuFK7HpwRK1NwZ",
-	"NVWaLOa38R2Bt48b9DFoX/GBCzY6Irw6e9SaFTzFfvDb6FLx7eMGfSE1GxvY3Ajs8Ojwmbkz+I7R4jnT",
-	"miWYrmC0ICU8MDaDov3M7BlwldesoiJPSLmifWB0CsF3Zs+hqUqe09Q2VJSPr96/Pnfg72VZxMfcyLIY",
-	"G9P8Pnu4Z+KWa5oWddz/PjZ0+9QxE5BpgwZ/PDA0vD933OdcJAYtuRgd0fw+e7gf2HaZOlFb+G1sSHxi",
-	"9qCvjTGQ85KPbHDdeWZsEt0nj5pMXaQnUSNzg2rMtQKryFrjaq80245Mqy6OmM4tVyNUwV+/UEQ0hvbJ",
-	"we1XDliOfGu0yovzh18//OuDrx5+DdYT/rG1nbjQbM1qN8GmZNcjSgjND25Y+4XZ1GlShGkODDl/rDfw",
-	"6+MNFevEicT3SQ6PjA2vwk/NngfL65SWq+A3ww10y1qnxePXP/z69uXfnrxIzQc/OX8mI04e666Zonna",
-	"R48d/1VJE1xQlXSUDVTwgdmDw2FPrB1+w6VzgV4NT45C5s02tER7c8Lvzp3OWyZoytTT8NsYIfCJ2YP+",
-	"xJYbKW++YyW/ZXVKC7K/jo2/633oyIk8EUUleYoMzP46YSL+QzNd2Xwb08SvNdlKpYmSZEvFPuXnLOHt",
-	"cISCrWhT6sXlxaNssZL1lmqUvw8uFlkrr8/Pzg4K6tfslomG/SCF3qjhFL+XO5gb2cID6LOraqaY0EQK",
-	"o+LkZVOw4oo4nw9dqpCLe4vB7yyi98v5xeH54vGKzPRZATYjHhOVEcUqWlPNCrLck1xut1RdEVqW4STB",
-	"jUXL8v1UB7n9etw13vc5jzoYYZue4avngYfaOcw/IYcxpb+VBWcwwHdWQpj/zqXQ9j9phco6l+LL3xTe",
-	"t+wD3VYliGAnRcFs1jTXMH1Hxp8/hga+sby2J8XSbF6B/1pkC7n8jZnXLn9uP9F6lyqp9Lpm6vdy8Snr",
-	"fU1tZBV8zvyz971GablldfjB7R6+9e5TSOWxuIOni6FaSI093ZYdajhiXBK3kF+EJcXlL4KQE/KRF5ck",
-	"r7cZeCQuSbu6LPCbwCMnxTIjdi2X5Gf3xXefgi+ZFbtPwbq6X7H06XzGUcR8Z3EghNV3xdvl+bvE3DL/",
-	"583LF4bR///XPzzPCLUy5+LRV+Rv/NtT86j60r534u+gbUHw20umwFf//svbc09wF5gx3PaecAUKL/44",
-	"jMJ9yhY/UMFXTM1k3CVV7Me6NKah1pW6/PJLQ65T+8RpLrdf0oqDwHOfPw+Y6+OC1prnJZ6dG7Y3/MaL",
-	"xTtDONVst9TcTItr+5ARHrKpYUvMIjTXwDEv7d8W7RE2/+owJy0Kjh70V7WsWK3hwOK9YF/CaU3gULeY",
-	"S3L+i0DGMQP+ImBCl8TNZz5zhO42N8pUBvHvqi+RQQ9wiH9+Io+AuFOVFAq3K/SezuOYxeX5g2yRy7Js",
-	"pZCW+c2vJbtlpZF9Bct5wYpvYfcLSp7LW1ZS0DNXnJUFiH1q6L33cnBV/nr21Te7B7/9Y7U6r8/Ozs7P",
-	"Hp7Z/1sbkVYxwYprcw1fnF18dXJ+fnLx4O352eXZ2eXZ+X/BgilMePFYNsJeSxsq0PJD09L8x/gw+ORb",
-	"y5pv/vbjyTn8VcnyNjL8OQx/hsMr0BjOL7LgRlC3Bwa0j77wzgomtKz3J2ovcvMzLxheIjS+dBi7YCXT",
-	"ZqvtzaoYE2Oksqru5WJHa7aRjWJ4h9zSsjH7e/HpXbZQGAb3izfvaXPhr/d4ihpamncwOWFxeZEtdlwI",
-	"Vve/O/ma8TwZOV2hT9+wdyRxIvZp+9iX8Ax8tusrns76dGvYanEpmrI07G/eXzy//vHF4+9PLs4uvl5k",
-	"i7xmRh+6Htkp+wgcjUbV47yBkbN87wZlosCv4z+39MMrVjv74xz+8JoVbAs0c2qP1QcvH2SLitU5LHZx",
-	"cbbIFsZIAx2hKqk2Su6J0rTWrDaqgj9N4PGijcg3JKfbivI1mmwFY1vDcg9bSf4cH5OrFfiibmnJi6e1",
-	"3KbJAY/8KDQv8ZmvT86+Onlw9vbiwj0zg3n8vibZp2Cn5oNdH/p8Fmj/a3Fx+uiss1OLRhWLT14Gur2y",
-	"yp4Y33Dnq7xcLPkBeYheJ/d5v1svG03XjEi0ffWG13hu8SgXNV3p8MyeZ4tdzbVm4lswIjtC5uzR27Nv",
-	"2r1aTuJZq8d3xP6n6ZvY7kxqE9v4BqHKx793d5IJ3ZDGdIawUgAvjVMugJ3HL8CC1/7a5OYkuRhSVcPO",
-	"n198wr+N35/4tPl3rfSYwAHGK8rfx3cNlDd/3ZU08s3gqtsypeiaOV+PmYrLQqCBO9RqZGaysmjQLJKV",
-	"YaJKsdrwYUX3paRFsPzFtsF4+03jJ/Qp4O/gMrec34DoAe3sXi9ef/sVNb9lIrw1lZY1W9US3BS6Bl30",
-	"PLwJpxtWLeMl+D2IpoHs6sW+ZggvpfhasOKtRDJ2FDgreEB5w3VfnF08PDk/Ozm/eHvW0TSAs9tLKGR1",
-	"YG8j/Jkwe3Bydnp23rKslZmOJdWB/bnhAp5rP2gMfqW4WD8Ti8uf32ULSOMYiEDLImFcY1HnYoreN01D",
-	"VLJs7HdnspxX5vC8nT84C9nq94bnN0spb1Srin3zzek33xirH9/g4tfzLifWHBjfaW5nZ6HqZpTmwNJ6",
-	"9uLvJ7CvZ2fnnVtgOr8G3Jdi2PYRZNgwUDpHtAbsGfhVAgZMiadD5gdugWNLuLCyRclvmGBKLS7PTr85",
-	"zxZ6UzMFEdPLs9O/PjJUXclGFIdlbVMdsGQanUvMtlE3i5hsswp/yW+ZM3IxtDE6ulvbx/gdPIfHVesD",
-	"zGvDZ+fmDr+nKf3t9IhZbbqzAg/B5eLrvy4+Ab/nsmZu546+A/J6e2I5rX8LbFm9RguoqW/5raynUPGY",
-	"+8AflsTpqiive3pPeMbe5KDSzzloBdXUeinjJ85Mk4Ij4Ry8risuuNqEdwAcDLAw0IAY4Yk5TsdwUc+5",
-	"ipqF38sdWdEa/M728JAdq42yj7PO0DvtlgbkcikUM4h0J6mzAUmD1AMZsSmLaZcf2PVmEwQYK4uOVtUs",
-	"S56f9nwvo36Ss46fxEyIwBBgLsLVpuEgeTfC/WtTJaMKT1LCB6GlpqWj1hFXFGxu4vQYeQ4cECSVzNCg",
-	"fEqmQv2DVlUtbzGrt2s5PTjecvqPmuaMfC+ryiiF2SIvpept6FlXJzNEaPSBZwauibOTs/P+I2B2dOzb",
-	"s9OzhH3bdEzixVepB1dc0JL/oz+9LoVWJV27WAmYVL81W3AIsw/mrb+YrxuB95evzITIkpVyBxauVVxt",
-	"nYgRi//2l6/M0/9+ujA3Axy3g8Z0yYXzsg1N/OTK8g2FW8Heh+xDVVJhNc6fww8E4V4OnhHv/bRsXuPp",
-	"MGt71K76PDMHVFasho8qQjX5Cz7jl1ZyMUmSNGCwGdMNjNyFOZe/tp9egHOIy6JlD/Mnqbh2fgJnoJk3",
-	"Tzpv9lfj1M03e5EH04dJO7cF6KIwyfNg7I8LJoqQS7ocCq6szgzhvkmztOZb9l9SmMn8+PYxaBtUs8cU",
-	"04zsnlSsdmKqK26Y1mV4zeEfMD5o/9LTs1F0TeEdP9KjyYLNyayEbHMn4d6cIi+k/kEWfMVZEasQCxL/",
-	"zWhBlv/RI74EXpH1q5KKvzsCzQpPNLzUxjq0F1jRxnONJPKuyK9PzgbMVdlkFloUL4UV8L19yzBTAENf",
-	"ZfmUUd3URnDY4Vb+Dz8bNWcrC1YaBrPu1VYMeIerZtT8Gc6WHdMe/qeyJpSY38NY2Sv7InmLL3YY1mYN",
-	"2OlM5qsY1RM8ZoeDK9S99qZZBo/Nu08DSoP31v7DZ1+gYC1pfsPFGn+Li4qLcVFxPhAV54dFxV0YAiee",
-	"4odW4AxFUIQVXtE91AExmm9sjhsW3lCbjEE0vQEt0bMJq0lMpOmaGwE1jz86G5xgDJ/opIKHh3bKq1ou",
-	"S8zdSrBJhU/8z7Sz1YXG7cJ+VZqW4FhlmkIY4Y3csqUs9pZURZgF5rMSyJZRsdvwkp2S14wWZqJYPEdF",
-	"QWpWMZRvtf0KZtsoTcGztYBILH4SQrHOVrIZJc/Qnj3gdDW3R6MWlw/PL9qte2wn7efXhsW/hEAxq2tZ",
-	"txkCXTJM3lS3E5H9BNG+Y0KTXS3F+pQ8PDvrVBLmVAipyZJBqdoVeXh2ToQEknNF0MtIuDA/PECncFnK",
-	"HYMnH4YlWZgmCeXFvwhI1+PKspJ59lFGHp4/MP/vEdkyvZFFRhT/B1SxbFnBKaR9mCe/wT02t7GrHsai",
-	"5ZWsl7wwbIiFX1x7rlBc5EZh/EW4orsr8vDiwmqVVQOMCxTIyHsk+nui6F6Rna3Bu/hrW4zNFbHOSfPD",
-	"N0RLTDlzRFNX5NHZGaEEJBuRq1+EbGr46wOipFmemS8WATJSsIqJgkhBCsmsZx0LMyErIbhhXzNd70+u",
-	"V9FyjJ+43sB0DFM/OnuQEWoeJBuXdIbVoIpoSXS9xxNwOp72gMdYruZ6n1+uQpP067cX510LBiLYXbvV",
-	"P/QQDOyarzDOWTRs8OBF+yD7vTFS7gHQqQTHRdYmYsM/GiHgRnGK3XQ710XSwC09TPQKXChB1AOfhhHP",
-	"w/mtKIf5LRaduW7kDoZYG8ZJBFJqw8XKLo1iHBYte0zds8T6FPgUH8aM7kW22G3AeW/Uc6vBPpwjR+Qq",
-	"6awyP9pbwIjOQsEtMKw6mMFHWOzW97BQddMyz0N3vf818M54rzR3lt5/x0P+Ox6Sioe8Czlm/xituXPI",
-	"wPiuyw8Pumpk6ByN8OK5DxMc3IGtuVcgwQIyisx/N2Unx2eO0Kp1b9499ddRSDV5zlgReOggQ6SzFZbI",
-	"IC5KVqNKhLzdCD/twAMCm5b9SSfOHa+5B6udevdcBcv9/8D5Mms79sR4CrrzMvkW6d0IieukS2W8Sjo1",
-	"ULOuEbtRmCX5q3flZqOJdkmWvZeoZHtizi/Ozs4+WQ6muT6UG2kTvj5+SjHp4w3Lb1jR4ui4LOg7ZEca",
-	"ZoDsSEzBWJV0fVLSes1OdE2FQhqru2RlrLgwNzYt+3EE3K5uHKGV/fPjbgEfJZgPVzM0aW0h3J01mNyI",
-	"0fI1WguheMsNRwBzdAIlOCakQ6rF5Zn38MN/+3xQ89/g1EDPrNU8z1xI6ixbGMMM/gO1SOuPZkbhtD9Y",
-	"nfDiofmlqQo7iiHThIRHsJx8oHAQOsS7sJnmxIZkJ/CRyHUNsfqPneUFM/3U0/jn3pbjqcY+nGXtiBl8",
-	"lpZujRNpGOw8Loh7NHfdcTcjL1y0us7E/fU5xcMNbnf3T9raVhEyV9uGqh/CyGgLV2avzBkMkAplXyPi",
-	"mVwZVkBLqV/5+mcFrJ0OlcsSIECmZb6ofHMgvVVBxeMH3W45LVDX9GgcOKC3eGluORTCTDUVmougJPDY",
-	"iwWC5gsf42mVane/5DmrdPd+wVKtTro7VWA4T/akhtuZEAOdUubhdRNU/s7IpYof7DAAixt4iIgiEd43",
-	"x+F1I1qxUklZQv4COvLBrS1riBGai6bUfItVx/Y/7X52dWp3xi/afalog9kD9h4a48kjQmyOuqm9sU7k",
-	"ewux9eqo765ESLw48FTZwIr50+LrUwiCRILYh4V+63KwnhN0Ng7ZoHemocC3LTI3crRzf7APFa+Z6g79",
-	"sJdANnrFfGOe2VBlhnm0usgdI1flPIVCsN1r5yX72K4LVIkHnyD7po3KDC8n81Qgs+AWYZXhfwlIIF6E",
-	"LBK32Fm2ULC3HQJ/7ETWP2ULTHLo/mCm183edvYsnJBQlvYyhRLpzL3Sp8A52ErbWH7PZJ2J0WI/5jcd",
-	"FJNp/5NRc5ZUGQODr9dgvKz4GkNsxnha8nUjG9SH6Y5yzcX62ifpGCU5ojJjbYxLtQKV2WWe4T9brRkB",
-	"Ma1e7FVol/dv/tu7P84wFetxZ8AgGeLy/CxwzYbKtVpcfv3pYJ4XqutWbMqd/0YqrQr38ZpYyhHFmOpE",
-	"FC1cQi63W0BQpJps6Q2UHmIqDQQZnwBuJFpg5d7x8xHk/zog/8WDrybtwIMHs7bg4cE9uHjwdXcXHj7o",
-	"7cKO1kbD7+QmtVl5bSHERZt9KJuyIEtGrBFmCNuesNOZB3JGvmR4maQc8iU1Rob/JOzbdW7rT9rCWkxn",
-	"+9giHxiKnNhLe1Bnv9yn0WZXhFr4IiJrcsMAg2HwBdQrYsAObRXrz2aczKVrUx3Us7vS32xxba6ex/YW",
-	"7KvXJRc+PAj5AZbLZc0I5EfZowBovl1y5NFPQqSUa0ILG0Kz4FBXNkHtH6yWGC0E9FrNyIqWpYJgPi1L",
-	"0giuVZQgnVyyieDAT9p33pjrZ4AR7LO/xr/zAzwE+Qp42YT4F189XAxRI3xy2MfhSux9EvnFrP7wprtC",
-	"J/yOW4J9287RajldssXZI4Tm7HG8z/wbJY4UDEjJsWqJas1qwwv/lxa//bqIolAUDIvrxr57jRN0CvAM",
-	"QvboBfVnjlj2c1kba7KziRLHw4b2eL/VEKdKhKDK9W6CIVAR+x8yOiScJMFusd5sZG4/u29m8N7iXWwH",
-	"b9g+uoMlVfqpbBLgbOZXsrKZIjXNNauVkzKpZZl3flSOpr1vohzZctFodsSyErIU1E15M2EfYx9VuayQ",
-	"GyaJojfm8ZgAum2z+g5KlRhju2IdtyN+ZiHPhUZNyEIduof0aOeVPhfOJ9c9G+h3m0gVe8AiZPHuJb9t",
-	"SylLZi7yrq9pfIAX7ZN96sFEO99qR40vuio5KwJ3Q1QojCKQgYXMdsEJCFbVMSonEvC7NvYdIaI30iZ+",
-	"zaZAPQVfV+R7YJ4llogZTBTaIzgzLr7OehRGsOS3LZbgFSB9G4XC65CgKZCi3qN7OHb11ikkPjBuzXuo",
-	"5nBNBGMF6BtSsJcrUGkPOqszz5IgDFAfTcHPeZns54yC3pAp6DUwbXjvjIlNAdR9qtlLUe5jx6bH/iHQ",
-	"nQdk7HyjDaC0O9/l0pbDkOjRY6NUs2XFj2gVpHBrXHbyYMtQC8W70SioMUV0W5Xsw5u9yNUERAQBs2Ki",
-	"5vlm63qOTHoHOMwbSgdW0p1jVbMtb7aTh4LUIJuTP+GFT326Z4sPJ2t5Yv544uoMcR+ehYv41Pob55Gv",
-	"bl1DM6jgs0KnDuOTu6a+0Imy3jvtnEPMbNAMcn2KnYqm4PrawZR3yYRa2EBZQSdWi7bvAW5vWOs8Wjhr",
-	"XtYRMP6pZiUMlQX6xbvUEp4IXUcUZOoTEAYzoG7Ro3pBS55P2SzL2+U8zwHICnZ8cbn4TUlx+prufrCe",
-	"jE/OnxpZDK+if66MuJSN+t6+1yvQZB9owXK+peUVYdtK723vEndBMUPUqJYcJFNHhlXs9+Fo5xm5yMgD",
-	"cnp6CqkOstFkTSvV0aPTZqxqrGvmEM+YwWGr3BZnjgvaj/jtCVcCVOzRzJI8yXb3oXq27Pt5qJ9mvq9Z",
-	"JevIype1vEF8q7TaA3GnPalKmrORzf/Z735g7BiOdESOY3VChXHNaAGJ1RAdJbuNLNlEPtswB3oSrit5",
-	"8Cyrz7WYkEnjvBWT+4bm35uZfcoWsJohBV5IzFPfUeUS6TNS1LKqzH9A4Aey8+UtK2L6cG+GOEpL8azd",
-	"W0ukGHN8y3LaKDbzPm5dKwGM6PlZD0f0QXbg5NvPROflu6CkPEspR8kc38rAbbFsil9nOFUzDKLGD3vN",
-	"KPrO4z0Nat22KdKy9BjLDq8WlNZLcpaRR2cZ+fqR4YXzszNigcfiBsw9+QS8iwuX166l6w4Ys/RxA6/9",
-	"dgVE/vns5Jt3H8+z80ef/u2XX07dPy8+/fv/+kuM+Pipe5DclqliDd8GAja9phdsN/O4THOHdigW8Fz3",
-	"iB1E6k1yZG+V3a1OL/eV61o1uuAtF+Ffz/9lSRBZZXlzHYIPTN9Xn7QaMuCc9+Pa2NghPgA4PTjQySMa",
-	"u7QsFZ4Zc6CD+fzIEt1BQA/VHlDC8GB0hR1m6BBhLztzxyu6R+8MumZyiS0UuZ5wy3mSv0ts5UuHCNSX",
-	"FBYqqLtZPSZ1mbDDgJf9BXUUh8JwBT0ziF37JVTEWW9T3IGVR7sq/bTZG/qcjnvYW5SNYVjEhU4/jnzA",
-	"F9RP8xi54MzAXxTfkEUW5hHjWHa97fzmMKHbx0+jvDYksV/mhMUNwmP43Xb+nmdi3PZYFqx4gkk4A5eu",
-	"3ejDW5XSjQ6RDibQwg73tHqqWCLEqjdsj3EWuq6ZUTExVTZMG/kYs459guMwGFyxWkF3FIw+2c4dzkRF",
-	"CHtSNyUj9jNRE9UmSkb9oK4BIdmCGmG7N6KdYLMFLn2SwHIPYP+KFyzzJarLPbwBGf2n82JZ+aqMKoUt",
-	"PNBUfXMkJFn7jj3ByDXLf41/J6gdGPQW0IpA3kYyZBZCMM8OXzls5mhzZVo2tp4+h8a4jXaSvevqDtao",
-	"buNr7CSZxgw5LMiZqPq5s/KGF1GZolyf4kkfcX2DWwznmdf4UHN3cM9pER673ltffEiuLOzT1HJK55C7",
-	"85ahsHD0dJQI1ubn5vc+CIa3ciE4Dx0OGzcTHEmvS1bfMXUmSIhKOhuwYB5cDjtuNBKsb+fbqd6G3Kmx",
-	"iQFozbArJKsTJlpCzGFvF821EZ/wzBVpQ0BiP0Vmpc7Q2G/J84X0eYNF7UcblCkGdczXbpqjbX/kZH5S",
-	"h3XuwTrssuJn4dpzU/6ORlzpy/0ruJcnCqDl/nVTTs1RKmhEEXgmyI9vHw/SLGJn1SY0HsNWZuj2A37e",
-	"WbveMUpBhPqxd0r0lLZRFcgf/Qn0GdFl7k1PgXLSadO5z5s3GQ3uHvDoVeNOOEx9bJvu8Th/Xif5FeVR",
-	"c2I666lUz6m3O+kaTgECj3tqmB3Xo9YulnFhbjy50kxg4jMmaW3JDnM3/McnTHjUF9f2sPK3w4ET3gq9",
-	"HvO4JgKTJpV0+MpbVuumFpO/ZCQVK+5wj1pHnZt/Zwr9z48R5jWrytg9gXbgcIdfwpYqlhGK1haaeaEN",
-	"N0Vh2lhwlYnHFmfp6rqGzNjR8qbcVO2296xh8NQA5N6SMb8sn2NsV7uhBdESGqViC/4N+Osnrt7lvEw9",
-	"vCVb6cNTNU8RLf0kp0ZkLU/PZcBQR1OWGf267JxD/rQM1e79GFeCQZbQ+/vuCyYgoYsqYhttZHhdUt02",
-	"q8xLmd9Y1Xln37AgW5qV5RFJoL4APN1MF+bkrnWwMeL+P9dLaH7OqO/TOTQzEWwilU+/kSVABUXlqseq",
-	"sPF3O792zaM750xml1di8S18j6NYGkn4Mlea5+pPV1znOw2+o9FQfws1MetrgQoa+ajT6uKy2Mogq/1O",
-	"PPdol08kUPd+687iO5ZDvp+y0Ge7Dc83Fs4OjgE4fbQEpkMXP5RxSMVqEKSK8qn3RkV5PZ+2oD7FXMZM",
-	"2mrPeZ9DPoz5i7jI2XTfhHWm8GM8VtYPk+SYBls+TZ3KQB+J9UinApwi4SXzhYIr0mXnzk6g4AizhbP1",
-	"TJk5qTE04/pT7Sk+cJL9IXQM47e6Q/NxMRbS945q42ztMPQgdjcCARzA/QMnCdc14kHvE7z130VVxwRN",
-	"RGsB92wQRL056vryDRbj/Bb2ejQfOR2pg7lTekcuxbz0jtZhPwzZubJ1TTaMlnqzz2CzcJ9O44Z1XjP9",
-	"hmmNZZCDjCC6xdaeyj5ioWlrRm5YpYkCWMN5xpua0N6c7DZSBX1YQWewUK84kdAXGfSEJVtaMKODca1Y",
-	"uRr3V6hg3fEgeTTu1J2zmacniqE90vSU/OXji+sfnnyy2Ih2pvbHRYTVpzr87Upbl38PopmK/YRoavCh",
-	"DgLwILzaX/HLpvZYsbYq8paJQtbwL1aWhl2snn1FpCj3bulcrEsW7NUpeWF1YqAcQMyWXGlm8VECFIip",
-	"56tR8Yig5+MALdjycqMYAMiOznQWg99TylMrogJOHRzZjkPbBkp8LKSVkN00qZayB2MhlgLXjd7Imv+D",
-	"xkUxVTeJmxsruNoTAliehs7zaErt+PGqOjDEaJ4zpcDwWfNbJkKTS0CvdUW4MEPnx1TetTOIMdhPG0nW",
-	"AJavo4LWYg4OX3zTEazbRgH08oqXJRaXIyrEPGJVNp4/IBK4ERCm8YQL51BYsjUX8UrlSirFlyU7cEuS",
-	"GyF3yu0AFiTZXXBJhMta7lToQO4mJmLjxB9rnk4SILSqiP1PK3GAXEZkJILKq0Zh6sXwrtSuuFPXezO5",
-	"Zr3RREi7hqyF0qvZlhX7TuoA16TgRXrMO5dhJghgV40w1S2b+5lhixSPKa3o/rBS5ne4d8Z6DB+UYsJZ",
-	"bzm6u3uW+VrihyQZFzHfg85yv2oeE0UludApZcPo8YQWRY17vuElC4oXOlDo+YYV0RqHeGlz1JSBnWQC",
-	"VRmRfHE8+d2cNUEAQHxldJ+aFUxoTstL8y9DtxWAa2SEEi1vmMjw9ASH0/sSjcg6QhauKC8dLkt3ms+l",
-	"vFGYhFZDEx8KZwX4ccUFIPFb5TQejIb4hNnxo/b790ZiQGauEvSf8OJh7ad/FkGEKMoLI/BKttI9Rx+U",
-	"r6O0GM+2URUry1m2uFPfzIt3SSDp65NaypsfeFlylbLIv5c7UkoAtLdCtJTyhpgXJ/pSmgqBwaZO7kd8",
-	"fmhRjig8IScFLBtZoJ+PP372ADuGCgSJ36lxYXY/4UJn+n4uAUM73/tJ0D4y1XqKURd88qtHjx58NSZS",
-	"tvRDZ5oARdpd+6dRavynk0nzAgoDz+So4ePCNO3TslmG7UVsa65P2QKbO0x4sGaKaXU9Mk+ubMIjtJZo",
-	"RV/NQhnZV0hmyfQeU9rQjlwtgvmNJeR0pGRctwiV6rD0fkRYs3iFWrh/DjlEFETJ6Rs52417jJBPeEJ9",
-	"sCUuVw/JvEH4pRFWHtsGGHqDvr91TdH5h+gdRQvXkYrQxFwVw82kZbmk+U3K9AlVaFDCOHQKgnRmdTqe",
-	"HTs0IKi64WJttxk6fYTetoi90M2o74wi2C7JTsGsubLmMxy3SzCt+Na3R9SQsFdgZFhuHcqMi43YCeNc",
-	"j1D6PGf2DFjotLPrTVWbO9IKBHCwGyKg/orB2GMm4PirOwFc12U4+oaGXXVYQfZMXwHI9y2DogiYXsdR",
-	"ZcgCn7Fk4u2uUlG458CFgYd6uQetxzzbdpsCTQGZH79jS4dvmVVBzJ9iPO5DJnGBAuzaiNJo8Ch3gWmY",
-	"S8kELJZjgJISCpU/StkgTOK4NRsrlhxoblF7xsoELD10nZ0gyAMBdN83iStr9MhV545xJTw8gulm8wFT",
-	"19zP7p4Lb3rsKjfvpR1jN/PeiWcPms+4KYxQNFbaQUtOVS+Od9BHlJdUJVx2AMpG4AEwMQUJ4EJCFvfQ",
-	"HplHBXkXxTGw0I8xO8L+CAfL3D+nCSQE1iJhDGe8o3sbpWCGH+xhzciSKd0a6dOJs0YwapbKYqBm2vyW",
-	"1XuSU0GqWm65ikdY5C5sdplsumhkeaMsOkzrV9OuESe+uGTQtU6xcnVF6BKqctEXIZUHPwQEW9tYMpJ3",
-	"2WrH08C+8IWogdlst7TezwQGxD8cSuKEXzPP2i3onRvUcXDHNx7wSRYAebbbOXqy7s9mk/VnZbLJ+i22",
-	"jhxIlkZvmNDgTipidT3YmxKhZb0fSsWdvDjsdM6DOb30cx2kpUT0vCfmSIa99qgiuuasIDtZ38RBC+Di",
-	"cH0rp1UiBnV2Ufiq0Tp729TTqSYTKkzlTafevbsp7fRbCh/eatsrYmZ18JYKvmIq4Z10v0JyJvsAIjcw",
-	"tC++ujh/+PBIg/1AFPbauhzbiN3VaPiVvN2wvQ/Y3rAqFpHt7YJf/Ch1A1k/PEqyvi+YCCF1XLq6Dtwf",
-	"D+bweq1E6tb534kTxhcak5EtdHnCW4qAvNZOcTlZ8BtXBBxr0ctzCdX36s5wCp2k3x7rGFNK4SyVmVio",
-	"jIbTzqy3s17HlYoURSalAGr62Oljkb3eTc31SeEb3XulYyr5c2IpRgvw5cGUPAk8ED6ufEqFNgDyjSRo",
-	"+7YIkaWYoXKq9OGbXemn7tlP2aLkYhYaJc9Z8ZyLOLYldIJOggDEU7B/FFwra1sbzjQfIVJMLRucBxYN",
-	"LUBoQuak4aHbRgaT+LeO2vcvnWHIah9atrdhVGhMhFJOQU/7Odv5TGHAt5zV33HbPzqa7Onamo8yCT6F",
-	"zcnnYJ0C/7+CLiGRwT3+wAF64OjBcWlRB/yJ9KfFHQDLvH7KraRtpXfqHnmiNN/aLe9dloVNcJwGf+Zh",
-	"4WOJI67bxvBy8SI6UlinEohOY6Lk/kRCv9yh3RELhY4EShH2aSDTBl6RyB34tClLYn7yWLJcYSLdqpYJ",
-	"Q3LD15sEFW5YmSCQ3MUrmIKmDf25fbt3fs3OpXxMwq8Z3s/PrsBn7QZzSJH1P43K7JLspmvNjYPXGOXh",
-	"EFq2P/FmBHAjVYa3pR8sLM9Z9/8CxJ6z2MY+lk0lxWMZLYLpYZ3FM2sTQCN3RZofPYzRKwOne3ooQ+TI",
-	"3JIt/fCK1W+hof1wCmeXhIo9QTU7foS29MNrVrBtlWZ9Wpa2Zb4iWq6Z3rD6ikz5tjkkKjotYwk5X3Gk",
-	"ygHB3Mb3uCpp3BWH0mPFtQpTZShWOU33v42ikhSMbVkRj9ml3U4AB/20ltvp3Aev/DihluGgW91C5zhV",
-	"w9E4gLULRLzdOkflAZ/0OC9cWmfOAa262Z8hlr6P8LlzkJAyViTci4vMy5ejYe/wGy1RZoM3x0Cvngk4",
-	"VTlFT26YI/DwQNZBbLuj87a78Af14hhvsPFHNdC4YYlGIDfMp+GTNxu5E2juS5Gz00OdOA401fjvrhl/",
-	"XtcM3OERdn4mbrlOJYbbVpvHFenMPw9sayGzjz4LY9U6XNxGjwA3FLiPjji1xeUdrUc3z4BddxMrzJxy",
-	"0pq6HHHW2dxQWTHRhdZuan5SM9ekI5vSqwj3wy4sJFSaIQOWcYvEGSdYsOCjqLwDT/EaYkFx38GofTfS",
-	"ruiZJpWxnxwYpNlvvMfRpDLmi3fV2ESpSwyu7o/IhLBLuFvlWR0HFk4U/LvibZtZUVEOWRUZKWq60mbl",
-	"edkUkJBgo/KG+3x1PNeboqY7cToThM6/eIQAifGjV7hsIlmgd3lVqKVulzHDuaR58T5UJGTq49UjeP+F",
-	"1OzOjdCCYtNpsTFsdRYJikUYUKSEqRy6qpc8DnnYBjy6DPsfUHyyaxMVuVINK7JB44AxXMF0AmA/1Q1O",
-	"ATTBNqMAHoXKaV3EUtoiDsR2x3wa9kywPoSfmNiKLnYyWthUHxpy2UD+0Pgj0g4X1vKOlpL5Fd7bAQEG",
-	"/yzi7N8xWjxn2noiJxkjWmHDeMxUA0h8SETDcqRElkyAiDr8FWp0LEc5tuUCMWWjeTvuZh0j0lMsdrdP",
-	"p2vjclmb4RGMBNEEIWZr3pqDvfrWve1DAbtainVmM8JsmR9ki40fbgjg3ekCLcrfx+yhqAUzZ8A0MO9o",
-	"pE9WnRTcSrG6xU+J7nNF96WkxfStngQam+gdZnaoUxW0Zppw2KwUzGxUNjepokRA9ZUrovYifyzFiq9P",
-	"bSswLttmacua0RuVEdXkG0IhPWBL9aFy8XuNoU7J3G4FR1vunQbe8Y1N7r8NQyqS20qVWFQX2zl56FdZ",
-	"DRG4W/Zz82/vHXdG/dnporv626i1VB2sX43IHSDBAtE0Lpu/wytbHelNCnNdgiKRu0jgot6/dg0AoedN",
-	"orschAEQ7k6Kcp8qsp3SIuU8G00e6N1S0A/G6DD9ZJ8oAVrWPfDo9K4s7e49LelueLsmrpFrTP63uVg5",
-	"9G3mGnDlXNMT5MrTuZLZCabxFfX4dAxTvbvCe1CeeiRL5CP8ATrS+Or+o5ZNNQO3fg4C5fyTN1s9uMPt",
-	"Ho1dlVSzRG3xv1YuT/QGsELeIWRGBPk0lgemuFeeRzb7zKyGe6XA57b4adWkEbGvDrVO7B68v9OyYcrB",
-	"HXv4RrkT1uII7rnwW64VTa+YdVZfxtj1oA7Q5Q0LsKH/X6iv/DO0jjFyJ8Eli5rfwn+2Ph/Mai4TBY3t",
-	"R9V3rX+td7ilYId6FFpl+IqcTWolzbaUiygITadZQMlW+pLUrGI2HmDRnqZiugJbxrLfw54HRDnuBRhG",
-	"Xz7okKVyOrEBwuCWsqNnSMFw2fHjlPsG3vfTbjDaFiTGfYeU7iQOn7lDf6q5Zj9xoTJMRQ7+rWRT5/a/",
-	"Na3XTON/7xhfbzSUqRrx8qrmsuZ6n5Etq9csI/SW1dT8R94ojWlfM0vvE8Cv17YLi1wZ6x9F6mlPIhoj",
-	"my5LdvrC/sfPPRn5ruM2VTe8OpEV7tYJJJCzGsV6/Bi3veWHHnGXIdibNZZXAWfWzPa87KQNpp+H9LzT",
-	"WKdjTNwDrrSdqSzMfsIzozcj3RqtqZJTIQXPEZpx2/o0LFL5z2ojq3enAZrZRkY1y35CqBncriB6dFDa",
-	"/SGNOs/vYhJyldesojaM188s/a1RetvJcGod3oM7+oUHQ0gFFF9CgWQjoL8RKyzubNbCMW2ocmnZc4ZT",
-	"CNP1ViaMn/HeWNFEaigm9hi4FiDXV0JvaAUAqNOhCuz1c1Ro/5CvOjyuKSAkI1i/UDYNjpSIbuRQnb5Q",
-	"vkLSA1K4kh/7ipq5JwlfwpM2z23ICKfTXMkqbrv1pYf/+qJDoykRpuBU/M18tcWkeybGCtVsABug3oVE",
-	"2dIubXpKH7QPGUUst6FiRz8AYFvuiU84mO0iHgFvUHLLAG9SbQDJHvCLwDN8mupuJnJe8jbLJZhILkZa",
-	"ok3un6Zk2SQP9EyTf1YjsoAz7tSLLPyOx5JK52Pe0SHd25LQQ21b/rduZ2C9XgMYl4vpPHGu2Vh7KDLX",
-	"K6hFQ/F7FDifA0nddU+34nE8MhrQ7WlJ13M7+cLweE0cNIWil+/FH3P33ofPIrjJPw+nRTvh150DPWdD",
-	"OxpKJAvHCMmllBZGtSuyplxjXVFzN0bwXzpAjXhPjVSk9MjeEq3bxuJFW/142Lsuck0n21FgDAvHPbTK",
-	"Q/0nssWqpOuUtv+dRbue57a69pjZHi2bi55NcEUUY+T9l7fnnuvtS6eGOd4Pq5/H/VVTTbF2TSO1Xko1",
-	"QQlEogZypN19TX0tY9ROwp9RjVnzW6YIFXAloFl6IOYLxvTw24ry4tKoJ3vZnJIto6qpWQEpfV7D9vvC",
-	"i1NCscDnMgCtadMUPKAKhbvNfQ6cGJYnsoX9QpR1tK0gTZ+XI3s8uWYslg52pJDsU+oj3e5f+72Ody+p",
-	"p9XhemaCuEt+E/VpPWVUN7WDnjb74c9Ho4AJMBelKgHgBnGhW6w6o/BeYQ5nuccWSxvGa2Pan0ihRkq/",
-	"VzhwPJ1xs58QHLQfwMfn0Pc5zW9ilLXLmEtbQ5rEsQqJFkeOLql4m9T+0m1Ak1EnmEz4Xccw7fKyjjBp",
-	"eSMqtpuqBAiN2V0X/zizd2b7Hr8EyMyJnijZiLtlCRdNFe803Ta176GxNVpeElryG0aYkM16Q7QkS4Ze",
-	"xsKnXyI8Wg8wDXEoZFTEHUw6OoJwr9FEiFk8edTJ973c4doyKI0lZ2Zx512XSRJP85+RP+RWGnSLqG/5",
-	"bazvyUssUYBdqiivs46bCBDZNN2jg2iOHf5HpR51zDlnozm+dDsYtONxXBLQoD0hXXNtNMtoVJqk4zmz",
-	"uvYg9OARkgBRjg+njvucXTvSwUUpp6DNMGWKILjiTjkwGMbKjKkNUrqrRgSS1k3gALbdln54hj86E8b+",
-	"83ystPRQ5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPUXIf5duMTdh7ORBJVtNhfMKUmIgrrTc2Usc0mPZ/I",
-	"mfJjht8bXdZ9uCI8RT8PR4Sb7g9w3I5NnpiWDgzd9FLdDpbMyGMEknQNF5zDV2C3abC0r1xPV6+lY5sL",
-	"CKeBHz/UFW4Yq4yyUOcbxFYdSW+eFasNgq5eYkmlTwwBYIQM/10zW8Ed/OvE6DYn8Ad/6ciyYKCjVjW3",
-	"uIXYRi061fTl/DZyFasrNDPtnEm+kdJYNj2ajble03iUHj+vRFcTjcf/PZbEefQyTzPma78rRwUPBy79",
-	"K1vm48DcJkj3scl5130fafU2ccxtGHeOsj33nM0KKARNt49ubdaPAcmygCxZCM1wraDCu99cNgGf573x",
-	"/mgEjbQ97TJL4lGZ9ian4ohe+duK1rG0lFeU13aFkFXjnpyY77LigqvNkfYgqJ+TGzPSelbR5wCVINCX",
-	"PTncHMLvdxZ1cCvu83aFrT267rFn7QwdsahqZqiEFq0WCv+9liJ+gTy5jTrjr8njUjYF/KrI+ekZYeKW",
-	"lbJiYR65may5/MD5yuDZ9zG0atu2ZsTtO1iueSmXQjOhHaiut6UrpASX4svfusGavrE/lBze5Tm18Bt6",
-	"ouTBteKmcX56lrjn0vVLDi58mgx1Cw9dFuz2l19O1V7kJRfsl18mNCYNZp9Zo9P7OxGI2I7fJ3mWZsYn",
-	"H6qSCoqNEVg1vUT9yQeaxy9u5wRvczGx5hrmB4xdo85f0fwG/fQr1gWc2Tal5hX4ytzVnS1yWiFH2tc1",
-	"oAFjPqPDp6ltLU3NbjnbQUU/io0ltKoDvXzLMfMOQ1gJV/WRmIBJl3fk0tKsMifQ6Jtmq6Ieyri723q3",
-	"AwxAu0uxHYab+Y0/LbH2LhObePh4V6KpoI9iwa0LPvkr8v5/I1DDe5f8GfRCPsDvLrZFRxZ2dPZ0kCxN",
-	"MOqI6O7M8DXMctvFiA4HFoWDAu6Sk9W1rBPo795iaPu1NYoFgAuKwQS2gHHU8dyPA/QBrnLSuSqk5nkM",
-	"UvYZzCQjy0YPEk1uhNzd2wygrjGmjvb2G5/LHBHbqUc3v2bsHyzOjKta/oMFbsFY19TQSuEKXxHDG2/O",
-	"+VjuD7RCHmd3qqGJ93jHClz2cbjYI2ZJFuDz7wwFbQ+8liyBofJoop3yFF5OGSmtmTCKIuNd340oWP0T",
-	"jSQavwm1f9CNl9BfwVb/Ey3DxG3YdmMxtmubmh6WshX81GI79j0rCwv6O5S+YP1G+gBjl2FtLBkLJwme",
-	"Ay7FZX8ZNhPImtNliRSoGU3AyPs84mnW3Fj/L5eLOShGyUuZ3xwBGNMmLU+b3FzTdMPKWaZvEjMM6f8F",
-	"mpZcBFWa8e4as4vdDxao074EE2w3N+Th094iDjHbNT8HaEe/4ujqbLS4/xGeb1zSKySREy0lWdH68MWP",
-	"uSxQhm1PSJAm18mI6+BwI2fjfDIUp3bDx8/lPViGwSH/LByv33OlZb1/InQdyz53DXwiEXXQ5b5QFh3s",
-	"CwUa1GHVLkvWLyhMeV6ynG5Zp12+E3nmc9NQffxJjwD7zLrJE8UT0E0avUAOHITa+Rup2232XzN6f7MH",
-	"ZJUx2DY4o43IiDn/20qbDcqlWJU81ygjXPdorgldyuYAisQgxP5bAgepn/yN9EHpBr2H4nGolHBEuDXf",
-	"/L2VkgBcfQO3rf2PFaqA2UJv6O6AFJ3sijysp/FO1i6IGZvKCxKrtVpsU3zcuoGcGjmW9yGQwgP+eYgk",
-	"Wabj0X9AFssmWiXx2DbQ24BxiEbQBPN/cFo2ZTF6Wrqj2h5Ql2Qr61bVA40WdDoJLfTwLry0V7FCRc+p",
-	"f5DnQcnKCCCj/HGxvnIdxux3XXPA7lfBTFeXhHYv61VTQ/Jh+HAY2mrbVvkruoXUx29Gj2SyJcwoVpDR",
-	"MucobmlTx7VbkhKbpCQKKczpYYnkk5r9hhhRUrDLMJ2XKy9klzS/QcPDZvVBKqeC4MTBOuI/K+3GHLkI",
-	"YE+qKanjH2iM04PcD0wm18chfrBaIw2O2C5oRWvP68Qj90fl60TggbgLPHS7zW4w0O+6T3guTSfp2CZG",
-	"jr3Gk3XM7tzHTSDjXpl/zRvgTbx5qqHtJdlRY2eheoWK6BWpWcmoYkXmj+WlY6TMtmRYc4Rbg8KpK2JL",
-	"3jspzsCLVOxBUF4RWrIavgQQJ3xrGbSiSrHCp+R6hx54l3YW/Z4sGRjuobD0CfY4V/jP31wBuCvBzxZ2",
-	"2Kjc/G/04n8CevH9QwXH+L7d2ns47gGffBaH/lkAo5ooMIr4rl8O/LkWF3Sy0/q6rV+KteOpqlre4j12",
-	"R0DZvJQeDz7qRlO2f5uRMPiw7x7MS0agqwqILyP+jupI3c05iF3v7gnsKI29CDuzwKwVAX7JL0DM2Vem",
-	"m7d2px+3k4nTS26rRo9QDGWyYL53PSqnqAHDj6xYH+wxfeeOLwDWNx2guGGTn11xQUv+j2NzNUq6VsmG",
-	"wBgXZXWvonjysbGbCBWgkXMzEOYpPGTfhOq+z7WdYLKH3VQcZr8Jc6CY5zZQq6lmj+mEKIh77pNXF0YE",
-	"itVVeJGRW2kUIXMZrmGBTXVMQ3sYMV7q+b3cdUeUNdlt9u5v8fEn9M6fsMVt9bazOCadrrvaDb4BnbcH",
-	"3Oa0pkCnjU0rz0IIUF8Ci+c1uCeC26crC8K97+xKII9Q0oxctI9H7wLXWoHuQbE10+AFqxEdxPZYh89k",
-	"oAVvcPfXksVa23NlFp6oTiH2Z3vZZB7Q0g75hSK7TsAh2hXrg5EztHyWgGC2k/1CGe3Qrc0OcAB3GeoN",
-	"juviwj7oV0jA0TvMExfwZIMrldA1RajhI0Z+W++PmrXd8qAWYAhHAU4AQF2C/YHr17EKEiy1jYfkJn4k",
-	"0XtfrnSMZEVPC4k0CWs7Zg8XI5saV6DrvZ+9lV7OvCTbRmm4Iw9B8K8aUcxQB9Qh5nBkJjlc0xXdG/71",
-	"7XznSvC4VW0USi7Wl/bKw6i582Bp2T0upGa63sPj4MNxJFMMHjKEBpngmdC8sWqUMaMj9CToy+yulQqz",
-	"0lPHVL/iGJd9xuvyHI5jyH8JeSy+uNldSmZt8L9Lmt+cOsGDddG9Ly+puDm1Wvgl3F79u8uZ9JZ2YMoj",
-	"XRbIB8oa9QLrj8OFwB9s+MAyTObEZOGvgHjldM1j+tJbEB1yZbhZhfsCJQsQaGi9j/FDgnGW40RdokGP",
-	"dxi6ja3oftCiZ3pHFHfRBtIeh/bnKOwu79C5vQQP5WIgagYiry+5Y7u0COk1css6hJQpPRR+a7ZVBkC6",
-	"mVXPM9II1SzNQ0tjDULuOtnSPRSoyjrutE4U1yd6/JmHRxYA+vNdu7LkGwoJzIMlQ3rSpbFBdgLRQQSy",
-	"BpdiBGqTtbmqk/0h/fzWpNGSgsmzvFxaJyL4+qggzBag93IuSj4eJR2bqqG5B72a1fe6tTuGOpB1LkBq",
-	"F/oS/HJwf1S8MF4q3qtS6Nys99RLe2oXbDebbNAQ23rnh7mwLf91OWeU6+/D/wb+rM/J+fYm1SbI+q3t",
-	"pWWuQ4i/O2/RsownLz2nMaALDFBiEAl98YrImq85ZOiZf9UsZ7zSxBy6jMhbe3mBlnb+iGy5aHTM0rCQ",
-	"oD+oiUw3B5N9Sz9M/G4/ndNPyn3EDRzbCX/2IzCqml3ak4smGKN1ySFQa062tuWLdMsQqcVe+1z7Pm+g",
-	"CaFR2Q3iNipMv6dFASesn3Efy68vbcul1osaZQQubg4k0OWyggw6GuTPdXd3yTYThGeb5JeCaxoLMO/E",
-	"U1lvp48xyU9hVh+EV0V+bAfPEZypsRrJDja40nRbzci57zVHcTpY68DwC8rcDrV0THD4zUDQ4EfAqwIp",
-	"9XBGMGmpGyTDZN0ok/3AnEuvl4ufjFINvJSNqqO39m+Sz0w8SLdwndEy864uKheistUiNlLlFzMedkZy",
-	"3sNNaPfls7gIca7HQPgfHUyEF+NziSZKvsdGne8hFERWjGXkPWo66r1PzaBENdsrIhiH5B1u5GsjtIuO",
-	"gLzvIHntRf6rWQ51YEQt/AiwWPsDEzXPN8528t2/7RQSJ1PXPI+Uydi78TnV8cb4zwTZ8rLkWIivMpfd",
-	"NEF5mAhy46TMVJXBMNTfZdls4x2513xNl3vNFPm387P/+w2B//73iXNpUVQiLVakYhkpGC1IiVD8U/Ht",
-	"mzxnSq2acuzDUIA5OeUG3Ntv9iKPeCKwUMMzIlhPWvrKbFk7b9AxcPnBwJ2VedqFG5r12auze9ETBwbr",
-	"9Oa8olskZtSX3UaWjDQC+HJlvR/Ys7VnIZ78r5/PTr559z//7ZdfTvG//v1//eVQk9/g/Z/pyT/efXzw",
-	"6S8H7/Jh1/7Y4l+w3XUHy3MOCGiCQs/Qidm6390MrsiSlXJH/sFqSTS9AefVKk6hj+fZ+cUnT6aP59nF",
-	"pwSppqG1P4g5TZz9Gb54MRNg1BPa2aQjBVyG3L6v/gxSj3R1hjC9rH1+qGC3B8PfY+3nZ7ZTOLbBfBr/",
-	"yNiY/PeG2Z9du4RIIawdO0Hox76XwOzeM/AiqiAzyXEsFZnWrqY0hYQRfPKrR48efJVFMaY6DX6CUr0E",
-	"4oVwMGVuyUliNpUUj60L8yghMcYWL0EJkfU1Pv0pizUAetil48MDUjPasQyn0xM5I0IVacrqt0zQmKw7",
-	"D4FsrsjZJeQR4u1uCyct9IyTR/jPs4S34TUrWAA02x3s2z2U+GmYiyJarplR9K7IWSgARiYwZQ6o2g0d",
-	"OLKGgO8W8yTNQ1/4TvIZ+iFcIYpfA4asXOsfJ5jaKV0cnI4DBZjIP6/s4xbbM7KOF9QCPTlYVQWVrlyr",
-	"K6yf7OISeaEWnr6H2Ri826OzMUC3KatA2KG37INeHKjTw/A5kZ0bVx3XFYcXT2u5jZWj7vpUmWYNwzd/",
-	"FJqXKQ/7pc+uYWJyT49ESMNevt40Gb+Fu93nj5JnoQD5kzSWlOYxvtZu8vAcrcP5UEL89UcPD6pVR1vF",
-	"nezaxGp+YsuNlDdPRAEw3jOXdOT9bP7QVXJmfqAVD+Gl7OVDNJR6DT2aamwZA27eNRcKga02Wldq2Flu",
-	"pupqb38zepzaoTNmeB8YmfM+hwfeO5Eq2AcNTeFtAqnNu7HnO61+vvT+2RTO3yT9Ej+TBKOw3uHpHWFG",
-	"PHo7FRNrRpj5e9K6U3wuLROkER5QPWEH/+zvv1RI3G6br4G2HazNjGLbGNJk6CcFX9AckqyZMNcUK+Ie",
-	"vIAhY7HDJEEF1Ra37oAvG0qOLbeZr8RRiGyHtvgca0aLl6Lcx39VOY1duN/xtbHv27QKkD9X5OTcNmwI",
-	"1a6I+8SCQE2D+EHcJkuTYDnB3MOdSG/7PbhyX/pP/uu7cnGubzTVTcTz2ME/jGfPQrhxQ70v6whLumA6",
-	"lWP5vdy13tqaEcVYvF7ef+N1GlE83n3zta0PNXzi8vGUoJXayKndMQGCZ3rxg7EKiyfwTjSnf0V5ycX6",
-	"DRc5OyIANhK5qzZUdSNKdqEQs6oZ3abAVg9mUAMfAA1tKtxhDTUKshGvh+zdE5jiQz2GwL3dFD6Oh5Ty",
-	"/UZdqnLLqkOW83TqYl92dtPxSvQousDC3XDHENT2Q1zGGPHwuKRKTW1VcPB2m4x8MFqxPAnTIMGapQMX",
-	"jN1bcxAN5pUUz8E/oLpbQjsIG7f7ErY4q7pI93al7RaPctF9XGSeIz+Pu6zrFAM3MDWUUuZrF4/OTs8A",
-	"ufIOhqgbAt17f5Jrb3DEfqYn/zAztf978u7jWfZVyh13rH+KkapmCgt22Rfqn+ma+hf3BsVO/Bz3imcq",
-	"TBf6k/zFs+Nl2VhU5RnUNvgcKvAY4trRFmcigG4U9toOnLCQq7U/QmE4njcOxv8mbdqrlqs70iYlaR50",
-	"BM3DQ4Lmle3WNAfpP+qVhIRC0JMk6Gw5FWTJSL6RCvbjWKelayc16UiXVPh+ePe5d7aN1JTtCqcwsyUf",
-	"9MeiihQyV19K+0F1ui0IPrlkqtu4MT78f9R0fui4KF7GvPPXgDeHPiNjHmGZ6pJdYU0HV9D4n1iPsTrS",
-	"Q//gYnj9u33vfeWAW+8uktywZyTRR8jd+1RHCSF3VoE4sUnf7w42SJ/FSvemZOHn/m4zzY4GSw8/9sqi",
-	"Og9dhFZATMzRk7vppu2rmufsWqgdS9i2U8QFyDxoLMMOPxsOGN9KWK79Gi7nEOX+s2HqqCav7pDe0xmb",
-	"t1F3kcSNa0E0CtqAvSp/hGejxD5E2L+3qZq9rOWGlzrWs/yaVLT2kdKqluuabuP1LkUg1o+hwf1T2zGy",
-	"VaSjWhNXKKo797HDUjsAAd1lcDdK5qkZ0GRsZ+7YteWOd/cESRu8HStOPSVvN4zQpuCalHJNbhir3E08",
-	"N8PJDdnmL/TO+LpmLBH4NVKuxUmCKgJ4+hgMkmNBNoazes5WOiPLfSfDblpKsqtM68ulgm1l3O4fmKqa",
-	"xb1B6bBGsgMAmFRhJoJrZ+RgrtpwGtz1pwerv58ePvFRB2sVU0SeKdVYuCshtcV3uFeyO5Ezsy1r1RW8",
-	"keTXslmPw+LFCmxp6VMVZtEvZi27/DQzkbZ6AtisCw8R6RcbLi8Lz2dnlpaxgn0PynNgQ8cEEEqD75i2",
-	"8f1elAS+Mz3mau38xA5H+yE4FMAtLZjndcxryiANx9YoqMlcNknthKYuwUwO5CqGz0KJrZOhUyZiJe4g",
-	"mRn/3JtJ5onuiHZ4++5RV3dz/Zy8om+h/8ufdclni2aCdEgZYY09s2O6wU48DvNO+2qjz9BsW4UjK3WM",
-	"dcXK1bCG7ojbN9VSHmqKqeArpqCFf6MY9JHCoJntuRAvUE8K9ERkfDo4QfiKimMEdtL+cp8ZbL15ZhVc",
-	"z2kG0SnTSsKTxvIP2c6QzmN5TJOwbvOnGtS+IRTeKUHdnmsZZQkVTLV7M40DHVichNnHz3XnumvmW/ul",
-	"6Ox8QXw/16WIdbLKy0bxWzbdRwiO4JSGUc/gVvP3/7JR/PEF45BugAyWErwfpUIZ60AYMep73hTb2D+q",
-	"ernC/wGK/2gbqyQ6xWQEADeplqVtEyyc0WD52eLDyVqemD+eoGoO5Lg2i48d5jB6EEGr21p16JBx/Byf",
-	"BBYpWJnIc9qOEHe61oUusQTYwAi9sbpwhngeEXTx5KVW2iAVBpsWRCTsojPHl57aKY5+7jej3/W0fIpM",
-	"EhG6T25ZvUcz1uKoQO8t3+YfEi1POq0rAjVnFXx3RiJBWECZwOZQ2pXIOXz3SCrZhISdSsoy0a+ipAru",
-	"vZ2sb1hNzJMJ0HOs/IylqkBzNwCQtEBOpZQ3yqV2BhiNcyv7PGWzzv6l9v5VHcWKTbSI9I0HJ0M9YLA3",
-	"2tN8Dh6LDxvHDjmrn7WMEeFUmm9IwDqAvQfEh8C2XGHt6y7BqkFMerjDKeMXFtBJo1rXtGgo1t7fYuUk",
-	"fPvXRnDdbd1YQi5I27vRUz3aUpPHmrb9KBCtwvAXfnhqRWrStwJi5WB7RRSHY5dhkmZN9VbGh4bEMUMn",
-	"n6PKWe2Pt03IMw8dc2BgPpNuO0OAtzxegT/x0u0G/hm2V7LMMoIhZU7qG75tSvqvEHNI5Yu87SaEELqV",
-	"Ym32ZntFHvTjb142XDwc7yZ+XBxxaughDA5NUewO3lEH1B4xRx0xcytSwLsj6pDUTI206qAYpJlnmx3p",
-	"WUwka0IGerN15xnocqhn/YFz7BSjiP+v1Z68SuSBZVu9CTfHkS/JLHEfkXfLTVY0DxqcaacVzOPOEche",
-	"kLxmtASr6kTtRf4+I+9pcUtFzooTBwVwUjMly8a8YX4vqKYnLYqF+RMCFJ7omgrlAegUPMwKaNFdnKim",
-	"qmQNj6uSnnzzzck335h/bHhF6YmS+cUJZC9yM7j5Ybfhmp2UdMnK9/eYnuAPkLuiK1bD2vHyPfFJluYf",
-	"gf6AzKVXXVyeYdhvUCz73r32/pK8x67rtVlfVcsVUwr27z2RNXlv7te6qrli708JvNmdgv2AKGhdvCf/",
-	"FojWf4f3l/yk4DX6Y2j5HqNfAFlJYNWKbOgtM0K6FwCLkvHukV8kdZKVi0PgiAMwhBF0CPdvCkI9KlQ+",
-	"ExjFPxji8M/BI2wzTKLw+db62YXY+QQbuxHV5JsAIRtQsUmnz94kYxsU7DQ0t1sPAvuow4heh6ETnWJn",
-	"Vfu7ISm+SmEuv376mHzz8NHXHiy4gOBTBM4vDpP6RtNlya5AVasALLhRLFLGf3byza/v/ucvv5y2//hL",
-	"or6G8jJBad/ZlorC9vCSpJDRrWx7ft9Lt2wujKhMed5dOShVN6wwZ74Pq3vSOkajNj40jo7hpb+gW2jz",
-	"AdJ5LxszBAiVDSurQWfZ3+MlBL7qagTpc7gow4dGDlrOiB8YGyKI6PCIaUo1Ad7k4NJnxHDRHOKM+8/t",
-	"yjzbBPuUuQL0lrgjB8MXYfYbXzCyok2p96QqKdqq8VMRKY8pm62I3jvU96iyEFrn8crEkgt2pw9smXK3",
-	"buQ0cUV2tTWuEuDFFa3pNg589hakHqv3xD+UkYrqTftvAmxKC/OL2RdGbTMoKNBMXKv2t7ik+uqbs3Py",
-	"f968fOE+QbiwZWB2m8lSFon+UmzLin1KhkuIkTE3z8MC3NE2wVRyNVelVi9X6cq3JVtTcVSPoW1VsmOB",
-	"xIuar3Ss4HZlz6t1gQmHKAYFmrY/+kRfUdGwUch9SLSxFfbLfRBKnbkW9nsTsyFdVSb6UWtG4DnCBZSe",
-	"7AP40wlr2TCahoxjimG5ixSdhoua3pg9FhPHMKpQGlzU/QqZ93Jb0Rr6wF+RM6cPmRn4IGfk840QhnIz",
-	"MnGlXL1uEm2jZta6xRsiWIggcOA5hrar40qKS0hMce1XO3tofvCOfOhCUADv2n9YpsVmDkIaPoPS0owo",
-	"CTv0iwi6ESqKzey4PiXvAc3r/YCoiO2IUzz9RYQp4uaFhePDbIETQURH90bcN4vzn6PJyNUbrPyL+Rjj",
-	"vpTOOfBlr8e4QoPyQ9chwC7ZF7eCWPHHJUPZ1xVWAaM7GdEyZ0uUpPRtZdRskLGwE89I6WofjEcwi0uP",
-	"bTsMS6CB2fbon+4oW8lGzMqvaEXP0LK04Bq9gMa20vsASd8LcGXEeTvnOfW109J4UGLgo53a2RE8al4E",
-	"XdwNqbXVYMypdcX0yHgDpTiQNTNxnCf644dltgETeRQQ5wjqoREGlbf+PLjdn8DdzpE4g8NnZaL1D9Nn",
-	"kYoWclgHPx/lToBlXTBanCCEK9rYtbGyBeyCbSTcYmBbtGuzY6VmNTwkBTvZWXDELdX5JhFh89fkob2K",
-	"hIr9Tee53tuZRsVuRMFqsqP7CAS/ee7b5OnvHCZQMbsq1kxkC69wKElWdGqMXOmoifIau6X7ogV7PRd8",
-	"zZRmRebIItbu6s/A9QNd1yEbTyrm1VN8BJD4ldVNhy2DVE7xxtZcY7eamqk4hD46XqNgFS867TnD5sgY",
-	"6v/jwSqOubUdp4RLG6BS4FYlT9wbL0nv775FNclqpGmt2uw1NlPptOGvrSk3BVtlgn0A3nKyY2VJtNxR",
-	"/LvRDOcYCSlc6Z+wP+NAGb0izF3Vwj9wOq4DTLFV5C4KpcSUVpj+7a5VWFzmCQvYK0ZqLPfmf6A7m5mu",
-	"sZ/KMjxZeFa78OWimxU3Ta0AXJ7I3tjG962dY8XDZFOKFgdwetp1Tv+msolFKbzYKUbxAJwITjgeBpAm",
-	"uw3PNwRHi1YCJ/OG+tJ6qphOq0m7zf7OStIGKmjNl0JucZaDo6rnhVAw2I0M9Sc8YjFB9Tro7RpHIPwz",
-	"MvCiM2O5FDkv+VHpGS49fTBHEOxzLImCq7xmFRU5n5Fm8J1/K17J1f78eEabHyaK76IuAQj9V1RAtbmz",
-	"wvkMOIEVF1xtjvSLDarP6jxefeY0wmmrNbQsmujlYNbrfL5fKOKe9G0huSZ02Y1qhcB5c70wtXZkn1iV",
-	"0O8g83vDGuy42OQ5Y0X8WHrKDtKkuochaNcz9IUctKW1LFkdj928gGROe7tb6bqEnp6QAwqXu3conQ66",
-	"RAQTX1wufjOi+IXvH9HaA/d0hvwHp5+gWOLY0D/T8l24+e3pa+keEjOzQqcVMZ1T1TL/YOYRcRCSqy+C",
-	"DgvLe6i46knfz8LM7c75NQZA5kIJpyTsNSnoPrN6BlfE5Y+CvkeJkQSnB6VH5JM2IK/IxdnFw5Pzs5Oz",
-	"84OfbE9974OalAyaBe/klbUCbOKGE5ZJ3PBZQOHD1qeDQ5LaoJiq0YG7nIq2N2omHVFJhmB3x12ArRd0",
-	"WmO2Vc3YPw5m/zzFpz55T0vEy4reePDCYwATCtuIlpCc3xpivSMaXjHqhlcnssIDcuLjjdDPwnp9hqhG",
-	"sJS2ENxa9AXLwUd9BQ0AwUwDFFwL+OUKaEM/cEb+t2skbz9Sm4vcflloRSjZM5WR/41EcA+hAwPNULll",
-	"S1nsCTwxz7HMp6IUgjT+W6ppX8XE47BXUz9sXu7tvBUX67gPPJhDvip/TWcXtJPH1lJjUMStC35HLZRc",
-	"GstV7vByPmioHThHnXwY21nJxxOV5uAuIGtm1LTMUCSHUIG4wra1CUINpIliWkeVwydBpNIGcKCHD9dk",
-	"Iw3bGu0Q4QIsYgR0VZgweKhDQoHiqGF7UBa8wSLHAdGeypqgSLEgvIWlkvYxANjPLS3YVds5G3Uz+Ccw",
-	"xhcqTreZATRojzleWHqU4tWxd/3xCvz/jsTe9Wz5vVsAGmK+tjK82wMyHRzDK+meFKa6+HwUpbo4po8g",
-	"+1BZr1T0PjCnyvDfLS0b1gZP99hRH9JjLcJOrwPQo2EHoIgx8ZrufrBpJtMvsFSE0k7Z94KBU2UXwGsi",
-	"2M4uI3OePx99c+juKrWSLRed/kbz1jaoPsMVpHeyhRE/RhShiO586VN6qL3IhydFNjqXsaaD2Dn1kjCa",
-	"b5xEboM1ThpfERtUurSFSFtsYn7LatgRrm2aqsjM7YWb0YgrwKjitLzspC8U5lEhUdjDFcO1IpgaRxTd",
-	"K7Lb7K8IWt+X7mP231ceGRN8vSCBXBAYNHWntcjaqlxmpDBnZaRprJ1u2BAQR0tALB8CUY7icjYHA86Y",
-	"nRLeA4cFm2OMPm633XgcN4jqHpa5hpOOs9FW0kM+QDJiIlZ4XSpp9R8hXVNOrkD/sYxG6zXT6guSy4pb",
-	"pHtwc9M15SJr02ptcgq+DVoHWe7DIPsXCtRWNaYrPDsU1L9h+zb3cF6/FDdGG3Lqvn+4cQyQ4k3SsnR4",
-	"l9C/9JZhmmVwRCa0o7oIZPzkhjNGFshGv8EWq51NPz+LBQZKyOCUrVUC+hCyaadE7sEB4OS+jRvSN9jS",
-	"NIP/ZAOp0chWcOdYGQJJaors6N4h+btIU6DDu+DpFrOsKL6jm1oMg91G/MU5DgQjxs6Dj55OxPvtfs98",
-	"67Jtetu9TrkN0TtjJAj+Yo3CFfm94UxfkorJqmRQ9Y4WwhKapnCxviI+HfqyZ/hxjb8p6K5rRTEQa8/0",
-	"FXF2pXlt2SgumMJjiuCsHNJcceArtB3FZVs9AX+A5DajR8HMaFUxjOM7IQ80zhawCBB/beK2G328Lfjh",
-	"bB+f5GCo12bTj0THU5gKTbzFmcup5QoSBlgBoUsjAV3lfEl1P4p4BOKYT/Cx6Aot2JC9M4CY8fNU1PyW",
-	"RVBC6uCXQyXJ7tH4CL8d1YIzdSp+MhoG0vSGVQcREeOQvUpbs2H8nvsWkj6CnLUlzW9ABLpqHGsdGvpO",
-	"QLccAX96zUpmO5nM6WVmu9cNKDCMkEZGrEq6fwzCJeI4dJlL0/wnBct54RKA4qmMSffOPGdine6GM6s3",
-	"Bj6crgSumQLGiBc0oNfHrtpwxJKddsJTB7CcgLY+2LTjQoSgLDHZAyVn37JE91+8yHr1aWAVammnCfOD",
-	"H37iYmysQXdFn8Pm5UlIPLe9wWa2AR9LRb/EkFPaNQXzysYPiWHZ41Rb0Husl/Gg6gQPJ1pMbFnd7aEP",
-	"pWJIFSjdwUo6l5CZyNJjH6oai2jjo2Blck+6PTyLznaVKikq98S3RUf9gSt0fw314CwKRyRrWzqZcKO9",
-	"so/cq2aqJrSJ6sSBaqrZeh8LA7nfAKFOdOI1V4S2XeU4QgGRkx0XbQTqrn0z/MzizHzLRBMRvcv9Dw5d",
-	"bKJ/DD70Wu5iPrLl3qGA3fljvdW5efoxRlb5Wu4SyMNmK1IAoaBN25sWUDy+UISJwiaC7U4JIEBa55hr",
-	"iQzucMBMNbLPeaIp2Koaq2YnpyJZR2rMFf4K0HBLo/juHFIFIniyeM6c+zHa1Bl/JIDlEH97DKejqOlK",
-	"R0sFjJ4EIL57Fq9DNtbm4wTOslki4P3i5NDnaMm8oQVa8UrazHgoeo4vfW20wx+rGO6Pc1Uvy3hE1n03",
-	"ge+ErVkOQhffSj51y9PIfrLREG2zludEIAXMfwZoI0AQAc9bWWLj6RQOV1PHE1HhwJXQVRQfITWer0uv",
-	"kipI44Z7HwbFiCCsKkA72xNASchcQlMO3Z9S81k1okidAdSJrc+mQlBIYuwzXkTrLhOohhYGJcA3CaRD",
-	"SJNg1wPuCI9qd6da7guOYLCozhHwRyklympFI3DJ0BB0eowaaT79eRk5OQjOeeniAdhJUsNmXBEM1lw6",
-	"7+4VwagO/KHkt+Z5Y4SGSszMFnUzFO2JpS2DqhXoFWdJlVkSJ7YFIuMpLGva6E0iY/GYXIa2IjXRkUiH",
-	"xZE4/8kor+PlL1PbQXRaQNhVtQlzv6GrYE+3ZXRznU0ZaagLCWdxwPV5eX8JaOHrCTDCyRpAnylnN9yu",
-	"xJOgG9v0tAwAccO9HeO0e4lp4qfeNNstrfefS3CzO+mRozZ0uYU9m7fMbJXR4m7YPqUszT2Z/4Kcfi+8",
-	"Gt0J217frVTu0LimxRZsaHOZwWdXXNgUylvOdh0J2i73tSxLc3Hc3fn0KGruhYXkLY7e+cOvH/71wVcP",
-	"vx7H0xtcE/ZbUbI0JbvOEw1nE/2Ye/nOOwhBusxBITVfxTmU3l9KnXWJHAeccNjxNiN7bpCzRXMdb31b",
-	"eVTbiTqM3qSwPUJnPHgopDB/rBhFeKNZMdo/yzvYpLBsOuGQLxTIvdN7aM6LT79IlY5Mcjy256OX5x5z",
-	"c0pjSdjQLlzKhwAP75ojHqww6WrsZDbBJmTuZAdNiJ330ec7OXZ1fGj7F7cHr+uX9PGU0SoaT8z70Ada",
-	"yfV5qAI9Tgprn7GSEzrQuFidNbl+cwZaSSuVcIzClz3A6VEBo6OiIU38zoipMz9tZJBqw/UloXDMwS/1",
-	"3tU4vI8rNuY6Lq0L+0iZj8hvxyYlvW7EY/zAIDvy20hec0uiI3QybA0/GeHlsSxY8QTeiWK83HMpVRMv",
-	"pXI4hl3aLJvyBvxJnepUjwWDaS1LpnhhUS50zSggxqIQVaG1DenCvXqYLRVYgmhGCmoTo5idtVzXTEXg",
-	"ql3d/BTs7Hit9xlmnDTiRliQ8bmCvVPL/S5aMdoqhHe2JcP6+JksMfHSdLfl+P1lwRTd3eNKlgJwmdD+",
-	"DGvfO7VMQwERbLc/++5oxWWzO+DJqO7U6mA745HSXnyAcNGviRwrOYZU4qkFyqNAEHAIXfm4oJXaSH23",
-	"Mnyo9ZeKZYTlG8lU58y3WFoI/ERLM4H9ZNCuWJgOI/BtSi9Z1vSGkY2N0k34rqsuiJPIlwUsGSlYyW9Z",
-	"jaERfrfqdTdv2AJIWpvxwd8SUZXvzMcQJQWzgw31bbXp8SItBV9xRY4Qdr4x0jE6r60fd9Xm7ny132yP",
-	"Rxac1o7yZFP2e4gZwAQJcXAvCupno5lOrk9MJGI6ADbMrJdlcUp8+Z8xTcGqQF2P+a4y7zOydaUwlICy",
-	"UDeR1MGi3ltVczz16AcjAyg2BbU1aAO8yBDS2U8kjm/TBa5zzv9IoxvAG5oNrCLw2WiBFmGIV4zGWEag",
-	"WsqM8ti/1i+l7PjLx/rZD3Z/rLRyPOkiOlEuuva8iuYPp7rWveHRUvBv90F6r6152Mm6gHRM7Erk0lIt",
-	"GpFmCHcyse/ggCot4kkU7hBnYqwYgFg2nI3g6/jeKTFHA7doG+mLEWSnTIaXh1xZqjYWpdVyOXh/7LGZ",
-	"lXdh0Tpmnvi/sX1bgtJuR12Ypa/IDdurK7KUeoPYD9TsSZAZEm9Bf5g7tJzy3Kc5SCtvIe5rJuyOkk0e",
-	"xwC4TVMcSdI5mKUTzdPpJcYnSyWdWLUgQzTfhMWD0A4dG/VEM94PphMdyLBvJxIUSzo4i6aCDDmqGaFh",
-	"VQNmjdgKuHvMbkr4Ht4kYS0CJMoA4CJS74KGQ5lwq7yholjKD5Fmf+YSml6yaL/zFK6uGASGkSCzP/fW",
-	"vHW4pSV+O3Nzjl3/9oNPbELLnNoX7ytPeVV6fqWzgyW6b1tkOOSkUwLonajiqSCfP1LudjEs3EshbP5k",
-	"IZpyuEWEGQKVEQrFdsO+GalztCzZ7AqX2CaNbQ2yzry9mdJawrFSLRvLTCosbYlWs1CiSrmzvTdQHIFi",
-	"t8NuD7URC9CNEKvbbPGLMRsQigz7CTIqFLnodok6UAKTLdSG1hHl4BWrSQ4dqWybEFqWrv0bg7ru6OgW",
-	"D82P767MkQkY9SFBG7CScGQ7KIGSApt3L29ZjUgaNRZ8RKfkko2YKPpTO5tXIAS7f4ij1Nzjfje51wr5",
-	"i0MYHoelVQq947BISgEZDATG+KG9CcvDRyb61kmIOKDZIJsDGppj6J/rQ00n5+xDuiZcz+3t5Rm+dfJ4",
-	"94CDZ7o4O0Nm56qb3nkAhc13PbVG+tCnOySxlV+BLmDE0AmIIUgtp7eUl7AR2cKIr0W2KKXSJyjFYLQb",
-	"JtQJJqVvpLxRJ+YB/48CRkjAY5lBT25pDVXYZvTXVLPndvAfO4O/wcGfS6Wv3dhvYewnMPT3ZrTnODL8",
-	"93duYLNc2NBU+ckfHBIfUxJtzNbir8czTWZCZqfakyaUVfMgQGpQ5SA5+2DUa3unJ4MXvjihKGzwbevD",
-	"cOaluJYYP8hvO9W4LXE6eKFCki2tKiP/gXVSxBtB3wxBkaOTgL2DckTGwUAF36MwF7ZF51kyaAs02Lw4",
-	"RN38KHsKGMXBBUH16M5WWRbQVRJ8j9xY0YLQPGeVZoj2acsqXdkz3rBB5TPRUt7A3VslVjIlfBGes0jU",
-	"/04B/Wyxowd5uOjCu3YcHi1zdzTVCU1JU3kDQ/BPV51kRbIN05iJwwlsIzZdTG631e1xT+cLjKUJhPS/",
-	"Bz9sR2x+Fg7ZIQMOGEZWTFx2y7Ad8tQVaJuXYREmV66GVgWZKT4VzuYd2JOGGH9brhRmht8mcuDe5DLW",
-	"X+q92SiqZf3eDNuife82EqAtsPu10rTEXrdYEwF4R4DOklNB1vzWqT/+RscwADQCQke/wKwW1cnZc+l8",
-	"bhLxmbO8ZhG2OiJcL0bkXgzb3Rx07FRi6KEYxq9cT11ITY/eAdY/Omdqd8gzsgcf19CNwrYTOXCIgcb3",
-	"cXxxsz6Pgwtz/bvZxZm21a17J2zV+ejRg6/muRLwM/GptSkCd2X6Y7LqB7kkqeyE5Ikyu/C6EUcpuK7X",
-	"/2jBZlvYwTXPHbZ1aT/uurG6dJN4lYd9PMqS6fr8sFEm9K6XpJAZ3vIg5H51m5ywCMfaTpW8bQQb7fAw",
-	"QSNC5vHK0J8rjXigi7RV0jbfMEgWCTYL9jvY3ZB7jpVnQILHUihj0dq6wr4JVtL9Dwn1jraAJLIsmHIO",
-	"TutgD67qDiohgoDR8KIX0vIKeJQ2gWeubRO0ZAxRpAC0xMbs0UwHJXoyZn6ZhPiG1ZqvVYDyumHEOqzi",
-	"qnfJbrvNmNktE7qxvStqCQfWmCLYjqqmQlHb3jh61rb0w3cpegfeSkvkLd0b+0LuMJHD08r3CEMj8XB7",
-	"vJ89caJtig4GdJZswy0wnZkhU32bEMycwyo9krNDhswzoN02P7ERhv6Or1YRTu7WbN1DJdY9t3wVUvOc",
-	"3d/3AhN3WuKlu0+jWZe3tOTRfl/J8hZ8o1tQ5YnWLndkI+9F1XJr+ix0LZisK9Wf2nIhl2oMogRQQGhR",
-	"ONgrp5lD0a1tc+b7B1l3hE9om5qyq/QTpfkWL9MI+9y9yPK+Duz9JSKzDxWvmZpVnnaX3OUNVZt4x2aH",
-	"PgBb7XxOFqHI7nAYuvG7OyNPuirn5ElDavNlx4/Vxw9DiEdFKIFq6ytfLnsZ9BsmXGAnZKdnOM3vCrKr",
-	"LntZVv3M6kCTSiq4gu1et+GHe2ui84LtfCwBO6ZtqaBrhl2Ul3tihAPJS6riKML3fRvcS7L4iNtWaVZF",
-	"UxdkxUTbNgf/y/dScxmM6Uakc4I4d09ah1XE/IezstkTBouvB/dJvpDyZM7AUjY6ptOGTSYjhg7dVrPy",
-	"LNr75Q28ekBtOBQAOP3DUvFHEmBAeE1PeZmLxh3SKN3Ult4w9WS1iubT0aoq95e2R++6qS0wA2YTmN8c",
-	"nJwXcgXAM4CaAKr9JQnaACNgqmC7zMM/+xexDgAsKMinskWUNg9bYTNrhxwpsvic7LEcJofa+6SQV0a+",
-	"tuAiXuTCxHsgWKWzTK13GpFr32WJQzxnP57izDHiUBt2OGpbf8J3DyYagfLaq+dotdvgagm5oa/uOjHe",
-	"loJMqv9oVYtO3YclWdggx8mAgCadO82qh1Z7GKsYiVB6qIRul3zdyEYd6FyYO00ENAC6ZYQqotgtq2k5",
-	"0UqntlHmtcP5nFiskm4TETbVsM2XzIkyB8Fh+C33kOE7FRgKtvIQLbxWdnyZzGQVpKlKnk+Yk2tk4LaG",
-	"Cpvru2r/PKvL5IF2lnAhu0IZoHojgrTKKW0sXQ/cQ4y3ZU7+wThrSYTcOdTn+67PsRCLcnKVDhfekB5Z",
-	"RYFwWhVVysfTZU3gVRthkhh22lGAlZL1jPqYoE/YWFP2phbmo7ZoyEJ4y1WbgeCYpvXRTS1VGm/nkjin",
-	"SOugGw56DKePWdNEecJPNddub73FvGb6Cq88rsiWAfNNrmw60AvziGopdOqq48qN/FVgBVb7uVbCdEjU",
-	"FicFXdJa4ZIFF0G3Qqm7tS2/d5pY29qlgYQ/cCvdnzsIPCyfm0vIqux/Nu7YTaInUz/HKIkd1m2A7pio",
-	"x0Mtn1jm8Owys3nvEe31J3aUdargwDbEvEmX5dcDK8OPH9paP+l5zaqZZglAm+/lDiwAW3bus5GSzalW",
-	"rco3Xx0fa6YcLRt9plVrawSNsyMRRrlTB2s53adcutxZ2706UTv1T2s8bJM+2q3zXYjNQtt9OMAxzoiJ",
-	"sEzRsaBBTzHyfFtB0NAI6F9Did0R6+0xbK8FIfWvZta9lP4gbGX76kThMo84qQPo6SKe0+XGHSHVEJek",
-	"pitt4WJuIaxKG0wK6kWlzV/qfMNvU6U07QBNvMY+DKpOOFJhGHYsZ2CgPE1UuL5jtHiONdUT3xqFURrD",
-	"bqibhBsMk6VQpUKnqNFfZQ2OiunhBixDjnjkjwEgVHHpVEp501TO4dVWCGJhIBe2UynkdxkJBlAwkyEe",
-	"sTPdoBtU64Q7JoVhtqsLnk9NIg1bdzhtIeT+jrPCd5zr64l9Du27jcKTreNtX16CXYLONUg/aBPqiGCs",
-	"UMNyzXwjB072g10hfcn2x2ga0SRlybboaOPubeNQnNNoYnbkOLqN+hjNdXa5gb3ekdC/noALUNmWjezW",
-	"GHQbsNbTBeIT0Vx79Q+GON6jFshZO7/oZvNtU1LNCsA8jsjZrf972+izHza1nolRNO14SbQbHRz1p+NB",
-	"yugQJRezYjg8Z8VzLqKO+TQmtZ/n4S1xSMshxHLuUlb8Zzrrcqt4N9Jlz/VR7+5XNA5lg9vREvG30/jK",
-	"wkS3b2SOD6I8FMraqKJMe9IeW9xxbP7kwuUVq7mMlHyD4B9+9zl8EXuITsaZB3mViPLfN4oWJlK9mdBl",
-	"Id6RuSzHXEiQDWwuSCpcYSW+QigWcFxZmHJzd+YbWk/3BIIvMT0y1+RGsN3UXDC20unN896+ABvUVoJC",
-	"QhstS7lTLofCljqOJ6LFk63iGBE/2Wig5T2yZGsqpkJAhADLs1pVmQEhcCQFM0NyoaaPuUs1Zev4FrnN",
-	"TDMWKWLoQQT0qIitw21uT09mz6RjFc+t7fTsxjvKt82yOsdiNFrSLIPlDW6dongpZuoVFn0/lcmjbBdM",
-	"uVrNa8Ed6CvxcqUdVbZXxhWCb3CbT4L9Q/WGpXBiLNrFNNYoaX6T6NdHtVe0jdiFBpSkUcxHPCFQ7huP",
-	"wrG78o1kP+g2tO78HBZEpdsBvJvRwahu6tEKsDs4Aby27IZJ+IEid+hzpNNT+2LsDgVxcFCbwKeCO3f0",
-	"aesSbcEI74Wp57FIUjnQsxQDp3DaCdtZTNJf3Oo7x9tMoOYdLTJUhs1PPzqBOhGdJzJrP1t3YN2orWjw",
-	"W9+epkOyqa2tndMmy+90Ah0LU1TUxoY220AJdH60Bf9JqJmvHo4Cpjy4iCbHToMZdyzUG+4AcNBuwyIq",
-	"xXshd+/7QDTOhBNQ9mykz4ndlHeTNvrQhr0ysoxFGiWNNv+Zd85WTVn69lL9bllhrxh00qBGsCOa1VuE",
-	"dIA/QfMYoiRZ0TpqHHnrJ2pddfJQ269ajJSpnpQJNtMLbDsVuXSG08jlliHEh9XmulMacq15622Ue966",
-	"QHpkaeN8ApvZsdH8OsIRw31MGmmGu4YNyAfMVVKlXe/xI5K2YpZVp9G3DRGDQiEkyWWFaQBcYQGDK98Y",
-	"6e7daUHocRBt79fRTt+BUnq4E7drKzyoTnAU8itO03rEK9xaeEOfo/latxy6V2mBPba6OWBU7KHgPH4C",
-	"6cFVP6eBo366r+IlPJ/2YP7RcKTm+9drNloqExQmeeA6yvXUNIVqY3ux9nruW4RZmzRv6I/EawudML5v",
-	"m2NDMjI03b8ilhNdjQ4V+1YFdzEwdwRaW8WNiGVFjG5bQ2WkM9NI/sFyD/36WcQjGnR8nZKVg6dv2sPu",
-	"KE+NPrTwsJPCdiI/Do11rqiJHfupsSwfxAqtVeSz9ghmQcYGHKOQ2/FMx+bwFpry3U81LNvKSN85WjDD",
-	"Ou8Nxcx1Qwp2+z5uGg7qBzQT82pja7ZOxb1V2ayjfT43stYITQLisyhqplSil+Ig19iHBFWjDCskAn+G",
-	"Zv8VhaN+dv3iGvOiybe8NKfTOm6UbZJojQvrBIF5mnsvA1M3gZRyX0WmhmRh0GZtc1fdauymd/NTx6pH",
-	"kd1eUZ1vDloXWy7Cv55nCeiomXCf4VbM7dA6XI+xtV7+P+y9DXPbNvYv/FUwmr3Tdv+0LMl2XpR55l43",
-	"aba52za5cbp57tZ5KoiEJK4pQCVIK1r//d2fwTkHICiReqUSp5vOzsaWKRIEDg7O6+/n0tV1GFw7HI61",
-	"vRhUUrO9Fz014uQB2W3FYJlW1/AjqpUHBlpR6VS3J2fYZNJcFLr2pLokzK2LAKyiiCHRdsLTHbKssKT1",
-	"IGEAvFEXb8M/Ui2gBr7ZkkuQikjILOaJ3m04UGu4MdtqYWp8RDb/WJhiiVFJLorlca/2oU7O67DmPFT+",
-	"Kljo9UB0NWjMzWDPeZO3ypWsomqveCJ4RPUO+2PnTUU2UdXYXXma1MEnDbeqjdsYMoA7uTHgE4v3CvDV",
-	"q+brVxmpihDebJbEdetr+wtXs9dCzHQdGJcxbrudzta7wAzs72KWVSvGWVZbD7xCwWDUmPlGe78iXHcP",
-	"S5ladx8kfG1sAhyDbGXzVR3TdKkAHcgnEqUgc5JtgURo1917gq9OYN5di0jxxnbp6wTs77ReFYdlHQey",
-	"9YqoVSnOtEhGa0AhD+SX3TJev8I7a/HC6oo3zdtvyzCwJZ2UJb4j0BTkxWRRvB1N/7aUAq9lsgDRqT76",
-	"q3uMi4jdbSzmJYh66a2mZgAvyFQldvuW9Hnviy4zD3PfAcOD1TxPVbYdmnFlKRo8IgQ8UklevAWdB09c",
-	"zTDjtQVNlN4if15Z81ixKqG/xWF4I6QSjrXXjLPxlfMdUxGrsm2rOZcL7RfrCm2MpkvEx207lXgN66qQ",
-	"0fbTWW7q2K6k0aEZbRNUyHia7ZnVoYMeb4HvtdRi4YH72MnbJkf1gi9whSrOj93qjV4hcXpt8FzYYtFG",
-	"lhxut2lIP8NFCAMKRBzHWNjlmiiBhfrukXsvDYy+dnF2TdumPBPPebrxG2/tdTVIyqv9Ms8TrvUaftRt",
-	"t1OT7KW1GfQytGcx/DVAyhVLg1Zf7dpU1c4eIuw7a6ZZKqZxPq2FWdtJbTVLKrttbHMjGOsG5VdMwlap",
-	"erht7YI6iIi12kZJsep8uxy724BOF/rFzIX5DCfjh7qT9E3CK0EKdz0v1+za3VTrevDlo2ndA+Wyyplw",
-	"9qcHMlMLir2tHNvjYHtwYV8n7XiI3AetfxQR3rKEjNUmbOaNsQOqxx+r6ier2CZkmqHY9YKuZ5Ue3czu",
-	"hUqeMynmCAZk+9Ah113lqKwS6umaMPV7MZwodXOZZWJa5azuwuAuPoYirYpQAOW3GMeAUWIHj2Wv32g2",
-	"VJvQlvaI78p8OhRpdf+NF6bdJm1fW5i6HJTERxJt9lLskW7nByHtdK1ZlheY+11UrQssmK5+QyGjmYop",
-	"21WokvnkplKV2MtrzzgAbqxeV/jTN5rFUQHAQp1n3+g+m+OLnMTVOKbw7d1ZAkrvFFUnzsTHjKR6P/zY",
-	"QkiWvWOkpku4zhgtA0O0nfVSTGDpxyPhXRKaovGppgKFwhb4IrAbsVS7T/VrxteXpeOisjob/3S3DSC9",
-	"k8slmbMSRjcr5MKjCrYCv7y0/sRW7LMtdtcr+dK8y457zEbVq4uRbTlc7V77ujW/bs3jb82UshlbxTuW",
-	"bIEqr+FBb3Xak/a1t9j5DUBmLJ/UXwRsRqU4rqJUws7pAzeDZPnsWQFZPuULNuFA2QCqruiGtDm9olrI",
-	"FbAVqHRVhSM0ph98/XhooQ59pYblyA3sMqvp9dFqKrACDXbiGAA6gRRzQ8tPZU/YUktZ+Xlud5e111yl",
-	"N0utX9s9rUIb3+xWYaSSCNkNfq3uhvrVcvFIe6ogWIWOx1JERVkv9q8WuNuxZlDVkym1x3std90fqpKt",
-	"vDmVbG5blcw0HxvfBfSVDhhnf2WUihESyxm5rf8HZ4dphVSWffjDkEojRmbjmi0zgIqqOFsM4HQepLls",
-	"WzC7wW49TGsS7U1UR2FWHSemorN9SVBWusT8fVYuoCr25/piqqW1ak5tO22zqeIEbr7F0D5rwVd9zR7B",
-	"eFQW7Fl5r2pF2eapa6l8nWyuUCnvXIFWuWFX9mkUaz6EY2u4YFdUiRkwLQBFhwDR6uYncF/f5oh6H2eT",
-	"BomFvh5W/5mHVQ38xD9EGo9iIkA2w4R+R91mVwA/QUMLxfrq3a8n4Jd3Aq6F/KBFeys0lQLsEJqu6aMn",
-	"ZxOXddte9uXsFtx63YBVxm0z+A5DVrciTfjsR5WnulS90ztfLt156VPjrO7lsTLSK2ErxXJcplt+9GQj",
-	"2XLdi2lYioojIHWf745IudSrZR+K6iJP42wBjIG2ajH+exXj+aVkl29esRuxCNhAJ78bGfwdt9rZI0CV",
-	"4GFGVc6gE8A1FTxFglx89CTLZphu0vX47RHXk6HiafSNZnRhm0HRTopFYNrW6lDPn0pjox8AZ5ffYDlR",
-	"bO4WKnUTOxilfsv2Uvxun19sfXzr+3uAjR1VNGT8YHxbD/Io80cKKD5YNRkpoZF6C5QPn+o2i1SoT/ks",
-	"bk8jJj7OEh5L1MShkmafxEpCLz5nMz4Wz8yP0F7Rv5bX8oT99a+XuTlssjgEqf/rX/tsYD5Safxv+KTP",
-	"voeZZnZh2u32AM8h7q0blQNWTDDDqXITey2ZP7dt9gMPJ8wllYlwluAypjHeI86Q0J19O/h4Unw++O4Z",
-	"zoCVNjMNwO6OqCWpSgTMHTw0VOZgoHBAG1//VaT/+lf8jLNZKkbxR1wEugsuxwLr1b4d6Nvw90EAJwD+",
-	"K8LfB9+12aVLXarUB6wKuWRDAd8GVOo402YocWSuw9+x1QRHYxwGMx7zrmwAECUD9m2XZYoZm5WJRAvW",
-	"u/gOj6EQQigDDJoSOsvgzngAAStCLAGjCMv9gJ4ChfzmMUasB1BTiqt/ShGq//qXVnLQZ4NQRWKA/XDG",
-	"2oQHTbgmaQrYAGmABrRoAF4Pem+BdB/0wOdK2iZYI2AISgG3oaOERq+dXA1+eMfHg2dYSwcI+lYABq9G",
-	"Jz8b52XAvj3vPbHV/AE77/YcXGQMsyxVxvC5RXvld224gzns7W3G8a3Q7KxzTqN9K2aCZ7Ecm7EWxQ5U",
-	"zwfnoGfDwlKZEb+KxHSmACzt5O9iMXhWaJEbsaCnFGDduFxIMAp7QgDyPGzv3jmbmIPEScU0NmLRZwPH",
-	"302WiPv95I1K4nAxMHJb6uJ/xoZioWQEKJrQFX3ee4rzPHgrsnRxcjnKRIqygSXaAZvxlGOpBDwGuBu9",
-	"Smszsciezlwjiq0ljaXTpW32qlhZYgTWEJLjs5ngacB4ohXsB8mMq2Onus/isVSW2GChcoukfSPVvH0t",
-	"oU06FBLbOmPo4BjFIjVnyYyHE3HSa3cK3ex9Zg6IfDrl6aLVb/1diJm3JLb4FSCTzZAAk5QKRQA4cKiy",
-	"CYvilOhdceOZLT5LlaOFpRLmlvXpPIOp3+q2OzgKNROSz+JWv3XW7sJgZ5wQ0E6Nmv03VA6gve1k8FXU",
-	"6rfwr+Yg1jMlNR6tvU6H2j4zOssz8TE7hfMAHO2PhDrcUjf2FOVVEfIVApxXGdFDlCFoqux1NyLLYlMy",
-	"BFr93z74s/9CWTWfqlBoDeQq/xN4GMbAVf+zyDhmr08Bb75+SujPZg6t3EJLEwDMQIkJEZ9ia0sV8RKo",
-	"rnAiwhvctyDyBVTNFFw+d/r/kYt0UQjYrUiHCno/6yf2w6dcsZBLWLCLztmWD/nt5ANQGQ25FpSKupaO",
-	"QmyfAUiV4VSaR/qHMsyyS3c1LVbPubMWnCKqkarbrrGcTm4EFkTX7DadXYIFp1flq2q0xSWnoJihYW7D",
-	"hTZbsllG/MP6X+Syu0W0ocXfSmGdVq/Te3TS7Z70zt51nvY7nX6n88+SR9dv5Tr9vfPo6fzsX/8ejbpp",
-	"p9Ppds479N+4RGTSl3mSYCSkdSMW67+WcJ29VLlRzL2P//ff9MmvenVk3U4xMlsgLWaJWkwxCZeKW3WD",
-	"X8MBoDW3wr/9wdO2XTOhLqlFbpufxzJ3uvdFe10UAqUAQroVMn8JFhFTI3PYL8PMYiVRnLIpvzEuHTO+",
-	"iLkOwAy0SG4pylOB27n3/nA7gmx0HTCaRDyHYxkmeQTBRLs37JVmFn0zG5datwHQBjiLq5gKBzdiMbAv",
-	"TvZNjCreGEDUIsReYd1BOTgEJ+mNmGU+y0d5J6K84irsvBU94wycsQ/oyAqdfU/lEdtvsirxrJPGraXr",
-	"FzG/9BzFwss2R9b9il7o7jbkB6IOoIW0ZR3J67zTOQvPOizlMlJTz9EHaXhEBjecFmafwPVio1bBATWn",
-	"Q7Zdwec0x94qrgYgbgSUEHoNrcbRqbs1XXYK19wHrZ9U6GJT665319EoDlIfP5ODQ8phB3UhohhjQf5J",
-	"e3qHAZH7ok+5OlYDOkOzuUqziSNSc9EZgguELcyUBLWiM2NkkAIyB3fApjy9wa5zWvxVvYJ/2FevjMCJ",
-	"rDq6z9e+lhvO4Qv0Fm51yBIF1bbPWGR7T4txsGunpvNFaq+HqXaOp2/MHc9QjNeL5S8q+1lFxgOPGhDn",
-	"11IUYUUfq6EwIvYxWXaTX2mn9YNVX3kUZydZyjFpV+8rmOvewWVHdxeCKv0SR8bc5GwqpkNjeqZWBqoc",
-	"V2Tn+Q16mT+UnLwN7amrz76UDKk3mM7DidG4A0t6CqiuIhpAlNh9OqhJxG0caqzkgWMt5gn5lrk2Y3cd",
-	"z2ser3PIcOz8/HW3jGUoyjfcLq+1kkb4GCa5jm/FhneAxuI9Hticd8pDi8FGsuCzt2CBIajkjZoc+Rha",
-	"KOtewC/i7Cd1K6BL5R4aHWqdzUhktKcdARclpW2xRYlsy/6NKjLuXa996+noyaOo86T75Ml5+Dh6dPGU",
-	"90aC8054ccGjTveCnw1H56PusDfsDJ/0emHUvYgehd2LYWfU6fDOE7Nos1a/1X3aa3favXYXG+luY5Xr",
-	"H/ERLee1kOXyx/rp0eKPVr/bM9qVesVa+jZc951mPWajCzc7zEJmaXxQhNGdHVDVPhNqlliPcqFZFEcB",
-	"k2JuLEXLKO6ODzPEirMD1D0dHqsnQP9WpPEIu10qXeFfVCbYwBynAxYZR1ckWoBfizHjhcq9uHHCM0Bn",
-	"5ZmzcykXHGcEKWgshAzTj+UzB0dSOnUO26TDVN0IWRgrtDooRxNiAWtO5ElEAeBDJcL5uztI2FsxU2ml",
-	"jDkMCgo5qlw2YnE/tz6p8VljaTvFEHEX5IQlaryfmA3zaCyy9QHJ7+ma5hTyVOXmG62LTqfd6ZRqPwrN",
-	"2em+63iaE1T0MI/W6yBSyUWO21axOf2SCo48phedcvBuazHA+ajVNFDSAzMWsOGCKM8bUjacAIcJQztU",
-	"UGYGoGfe+hOOYIUExIjdsCm25tpk2ABfpU2zNgBOPG2eedEJ2OML0C/dTofNRBqaL6gRi7MAExwYaqN+",
-	"TPYekoCwGAMM2sGhVmD481RcSzwFzQO8u2ISripAh2vxWQN0q9K8KoQ7ytYvsEObD8w9yI2329TUuZ4k",
-	"p19YtOtKmD09tEK8eQNrD/O9HPEinXN6hz8sBbzKewc/33fv7BSEwvg7ttc3EXyaKqidOWzK6iNQbk4O",
-	"O+q+brR1YZ4GQjY7rP/qmbdjcMbOxweomsA+hrLgIEBjI/tpm0NoKtKxOIGx/Nc64XuCwrfjwmOvxlbH",
-	"z9ddUd4VjGtiqZJq/jm3COI+NnW0WGDzE56ItOQsrHJpguGXxVNi+9cK65ocdzDjqdLIbgF1osWlHiLL",
-	"N7pgKvgWgMOfKzmKx217m0sYyOA7Nucy09YHz1QSYbYbjddYs4H9RhvGPlh1aY2H87x0208SSt1w5UsI",
-	"nhFXa5OlGuuCUwXBc793BvxB5t69jgW27Ps4NbAvQ55sigkReM+mUNASco/R2kJmKl2caKTPQIm5snAn",
-	"Z486nUbDRyUZ2BxGyiZi2ohzT49luLdqQ0cF7e3qzqVSwrJn7zatzngW6ywO12zckS3ipk2qZkJidSXs",
-	"yhmXz9hZh0V8ATQ3Us2x+NUGkGLNNAdABbYQPLU+6epuGwu32a6Kce264ZZ2x9eINwXTFm+gDx1wlIaL",
-	"t4CU+oSQxsy0rrnA1wo9j/MQy5osiPdvdz4vvRm7Cm9+T8StANxf0hhPKxWGkSloamxKJ5iBuZuixGLc",
-	"UN2KNMtT/N3IVpzascP4IEZtoft+My+RilGqIH0656mYqFyLk2hottrcvOdvZ8GTD2D/wUED94pEGEfm",
-	"CWfViYCVYZgZFZFTYBfnqMCo+4hmv3PSOy/pZJ2lPBNjiIn6T31Svn/HXWlWMuE6A9Tz97HUlLkrRrs0",
-	"Lu97Uy5znsDEEh5s3VFR9TK7alpPAdRYVYXqakLV/qjmTI0yIW2VNYtiDRSWATKJQn4OQ+bzicgmImVm",
-	"3jTU409UEjWhj9fHWn1284dmhKxNAOM7b9CMeNGHtfW9G5R5xrMlZb6tqImNNweltVuytTnDbAi0UV2w",
-	"u+o1LO1jqDxprbHLRhvsMlSXNWWx3X8WXZyUBkRQdfPD+vvile9sU8Lffz3pYjBFJbd+UUoqNOxkKlFp",
-	"zErUcUSacn0WlggryGjUAnNQdXNhQSDLp0PQusU6/27PCNZRHlg6m+hxT+HYoMwwHIBVStx3co31LKWw",
-	"JvExzObNFrNTgE2azUcwmPXpnf3xvlZXe3bsUcrV1s+Je/Tnq5nyyM52n/HdY3DFG39Ys1x9UjQIm7D3",
-	"E+rSYn+LbwUTH3mYJQvgOVcjNjAaZ8C+9fgq5xOlbUvPPJb6u4AN4LcB+5a+tVB5ytRcBkgCb4vjqdPS",
-	"bubBtfw2gQwBkBmg7v/OZtKKzkRohSVDBas9PaIFzswIiWMBjE2oB0AekKrEGs3hAeINw3o9w172bQyN",
-	"cjqu+OYhaTl3fj03Rj/2w0444OmbCVlW5lsrvBc00TtESLffzAduzBcgIYzvujsL1Ww3kKcUqbl4o93q",
-	"rvsclYhmx8USaTUhmKHRe0AaP/FxlqioOO12MzC3Qk4qJqAEGOIjJ1WP2lKUOG7Hb5DSdYMp7S7/cGAf",
-	"4NY9XhMR3lSXRXeL+KElqgUNOk6F/iOpCfMvlVSj2arkVmH+JTPMN1UR3eJKZFksUfBnXOu5MV8/eIam",
-	"tTvtZfiiaIMXVmUraE3gJGhFwzZNSjtUUw9LpjURPMkmC0fTtfYtj9QsVgjfVmaYdB3FDdanlDWAp3Xc",
-	"p5V6x/51Q0XKK8dkDCiWz4D8ctDPhM4GxA7FszZDuBlm15WIungiIjhZKxreqstKimF/1tKS2g1VvQ/2",
-	"Fueg2CT91l/u3l++/eHH179e/fD7m8urq/ev3764N+KtoeUdQ2+7dJp5k3mUbrNCMeGufpBqqEHls/tq",
-	"FdoqlzRdO+ur3XVRXVSv2PVfZnOa9wJ7abrl3Kr9Azgy9MsW5TuH6Kid+8g8kJkGy3lewIuUZtQWJjuE",
-	"m1wLfcA0B+v89/3nr9GGs6+W1QbLyi9NsE/YQnsZJ/j7BYKAl+KEH46u2QIfO5HqW0GykbQbrJE406xU",
-	"dPEFts4dqAoPCAe5pfDLspaNXqiUYvDnfmEVlpCFpghbJiJo6EWQIIuRp6TQiDDPUqg81Izb27TZJXEv",
-	"Rt4sXEvIMWrGNXNnbVWUBcW3MR3eQNmYv2Xd3uwtWx4qJTvrfo99c7zSsi/DCGxKY/bqVOYW5p2flnBK",
-	"sHcUJfjwyuE+heV2yn1Aw9qam/eAZZYVEwaRn1shI5UC8phmry/zbMJ6QUEwgLBuPAQEK4XVOfiVbzR4",
-	"+EYrEVwjoSKxSKHCIw7laf9aDsylgLQ3t6NYYEtsYKF/Y8kyVQZZxNI6GuGEQyWQGSgbpAJhyn5N40GV",
-	"sitZWyW8x8MrrfVNZW+7XYT1O724CjKqlxEHjiqtofTlNzhaxhbvU/dPT4354G++khRMRDKLhL5xEgAY",
-	"2krreJg4ODBvrra9bzFKmK5RrnliE7MQ6V9t9of5YDgbe+zt8hrVbHQSw4zg/2JpRCyknsOJmhv5MAIL",
-	"SHVNNEBhSYZWUzFU0YKNiWmDxkHFasNUzTVCtX4ec2STekCztlYveKMFG8URtjNxK9IFG4k5m8Yyz4Ru",
-	"s/e2oRyaDc0qAKqR2epPsVwvMEpYz6BrS40gawWHBVxjfivg39fs2R9xzJ/A0ymIoFr4my5+KsR8xOMk",
-	"T80oOhQ2NXeuuu8juu8fuUIeBL7m4YkYZa3+2ZNO0FKjVv+804E3FpmuunUPvnW/dObDVBcRc93q9548",
-	"WbYLVrP//jDKJWHdk16vpLSW/SO/HKDwmTKlbn4uMQQ+OTdGgWXehJq/btCC7jw7r3Mhblr9Tvvp0yf7",
-	"2HckJjX6YhJrY8iUM/bkKFkMUXOeSGzTjhCYCRauqfKvUqQhil2FK+D1U4Hrw9UciHddX8Z7qW8IYBR5",
-	"3xnaGDHC34L2gGJ8uk/AlEyQGgyWgvU6HQBtxSXBmk/b2F5bOE+je01jayzf5JWcjoU0D/bqZywM9k0O",
-	"hjiAI/QBbZI4BDicuEXrR/RaJgv3AWXJ4HqzewAp7De43Qd381k+TOKwvVSAZU6XVr933nD1OU7fup5i",
-	"WjTb/W2p/RtqLCbkaGOGiAjZ1B7uPtBcRkP1cY1pTe0k1lZVADOMQF6geoykWwBeo2ygacXITEEJCHNK",
-	"1s2cx3ioAoC2+GjmK0k0hACWIpd6JvgNmMbcHK2JsU5ULjOHTDzwwt9SZb/Ty4hoUHkGX9G7Hrqv8HVg",
-	"MQjGxOyoEwD9RlcVD4le0NITbkS6E7TMWaFb/TMj6jA9eAPaIObh3O55IoD3Nu5dS0wB66TFI/6/lhxW",
-	"xOa76HRh/1kQ4+fFHYmJe5e+fDtV9eaqWYgmtgzUJsfTPDFKya0w1ME+hIDYlvunD+7sfqVSpehbZcb2",
-	"UheWenk7zlWeRFjFpPKMIZCnrSA2RsCUR+KZA+MaoEBhmZOxWF1klcDtqLhydfuY9/P3z55Z2PUCrdJx",
-	"WaBpq/gbZFcR/gHjDFuEyWo7rik0iT67zaVoISAiY2wtq8mMf9EMSgnFWGgd7Tm1vE2OGHixcg0m+9EE",
-	"+1Wm3dkxVsV5ASYUYN2CDTXk4Q2KqhRzFpsDSCsIH+Na2GyARrJI+FczlUTu5rwQbfYST6OxcpxLK0V7",
-	"a86KWinhgJTfxPJDarRywekhn2Dds1Tlw0QcbeXfIhO9XrEPsuJ4+cY3ENhUiOwZ45KJ6SxbAEooMy6a",
-	"JvT+8iIWS4jLfZDSWjnvE6WzE7RCWu6Q73V2P2BpcPvqp3cTsSgsKoeuihZVA5L4k8iWBJHOnSmIKMnI",
-	"0aTxyNoHOtwdicFIpWORaQp8CX4j0oBB37sOLApR4UUjOI+2ovoMfsnUjYCk/lDl44mxU8X8WZG0VDPk",
-	"ODEfI/OLvsHaqWuJTjt4l232UyxvdMCQJcYoO1eDRQrSDxcWAW1+CwGpRU0l8lKa/mui/SGVMD6okqD7",
-	"ZjRHKUKEKKH8qKcX1DAeTV28ngmpAZELo5Ee1AI2K1i3FLZ2kqg50VDphQyZFCIi3hlrlMxLEWegosIb",
-	"wY0xH6Ex5ceArqkocOZJ8owNQOgssyFIPbII6QqrxkzNf9j+N7vBbndI0KVKjtvsSoCmdUWrn1xHIIr1",
-	"wygb9ELGhSR+Rr3xLl0cJ7es0q26LsxlzQGEJDHXiBduN4AZeZhwraGzgMuIp5FrajQfZmo61JmSSOqZ",
-	"uYaR31phFJrPSOhOsjQejzE5F0+Fzvh01iJI2w9Ba5zzlMtMgLwBP1l8K6DVKhR98CxnsAkxr0kurrYg",
-	"FKUC6N/uWpEKiW+JqZTxKEohaT5yRVnIsETWsY0d4+6cIKBi2botSGltGJnCVj+aq+9LvEDvIFqGIaE3",
-	"OI1X/+cnx3nkM3cVfy4wITzVc4xGAZWuizQXwgcNAtiM0kzQzEw2zIrtwM+84DM9V0Sr+8dI+CHtA+bZ",
-	"Uy7jkdAZ+/b/Xv78k5GJ/331+pfAYpWw3sUj9vf4+++QPIry1xDOxWgunXPqVqTsx3fv3jxjA7NV7dS6",
-	"WWsDnSFkxDPN8M9ICgnckcXsnoa5ztQUSCSBdZOeidKtpLDsNXRuMeAwBNjXfiUXIvEponpEgu9QJflU",
-	"0gk+FdECAkLX0o0CJh8IoIdQaxthSYh5SepVJNI0W1LSdm0XgNTLeDGxBYwwJaLrcTvduh7cXxGsRv8X",
-	"gXMtKedY10wlVSbq+v0vavv9Sy559Vawl8RCn/5M89P6FMQ6WuUpJI/tqvRZ91qa1+gbKZvBiljV8zqH",
-	"bpiZB0aDv21RO1YU15rvnCTxbZlToud+pn58KClZRUmpeacSQ5cigPSxJQkHAPY+tt3vdl9/rui+3h13",
-	"STe8nstCitfbLCoFNWPpR7tfWt/DZRQVBg6a9EUHM771EDtsC22wjxIHG8hckfL5yRA2GISVVqwi50Gp",
-	"dPtOiX2UzXIv8+fEPK2cf9cv4ZnH1S0TW07/5o4JmMcDq/a+GpkPy8jc2YDcqPEaxDwvBB8CEo4HN1IH",
-	"WYr7xVuIOXOWb6rdMyZXLmUsx14LCL8RlIAz8tZmP/A0iUVqjwagvl7YqiRrvLDLwsZaYgvHustcrwhq",
-	"dTz1NtZNasMv2vbqfLW9/jNsr88ZGnqTGwUmxdwZf36VyNJRHstMmb38yUynU2esrcc5wst/Liy7r1vp",
-	"61b61FvpsmbXQLQjzrQ7I4PiNAVLYR0wxacxF1Y2YZH0qQxXXeH5jv0OXrIGsJ0Axjxwfyb2ccwBh6mI",
-	"hMxinuiAgkpFbcpywSNWlDKusf+Hp9AMEAUYrDLfs4zmVAVpDGKN5VtMCxlR/0FFNqku/1NllWTpouxY",
-	"7FnxUOiytUrDT4ZA7htAFK5+fP3m93ev//7DL/et+92t4XdpzJO3OPLjQOfn2cQsbIhl0OgpuHrw2nJp",
-	"vI4Mrjjyi6VjmQn0ktbUS+P3Sanab3gV0zGkm6alNoPzXtCaQrS69HSeZnGYgGNKccoCC7KqeDRGdFqr",
-	"498JXpTZYdUoyiOCZ4K0tO6u8frrVv/afOO6dV9WWM9xwk/eETTT8qTfB62pyCbKyOWbX9+Z8yFN/Dat",
-	"iZqV2rT4LD61b3baxdTX0LX3mq3/IWipGzsXK29OnAQ70ZCVpa6WicxLjTWV4nJeCOhcu5MK3tQbIWbG",
-	"31EpKAvzI5eOj2HPeIRVnqn59cQcdhuSYnDhL3Ddp4cie40tFT6yFxGQbAD0oqs+F/ys5ebwWDp67Qvg",
-	"6MjTVMgQuY4JN4DApD0+4zDdkPem92v1W8N4AzitNWPcJsHU+Os8AwwrdI6zSQwBIpugjlI+ypZRT5HH",
-	"8PvFSuNX56JkQg23YnKu5PtsNj/nZHcLIC+4lsGGaKSA17tfLarq1jQ7Fbv29C50r7ceWdVd1toLULH4",
-	"ekMgF8XMfBrGIf8NPmyayX4U65Cn0V41RP6D1mCvrXDdk2UNUBcjlbqo04p1R4MrLemeQBcH4oh+VjEC",
-	"6Nh8Zlz/QphscxEC28Va56Xc9xYCVntCliUEbn00+Xg/UZAvnqfmneLMAg/AU1mcQRrblalCsS9qeKiM",
-	"xgJTfCHXS46DRxiCESDkajbjcUWPBzzkP126LC6ZJ1rLvRb7CVN9r+mrjM1QJ+C3bfKfywW0/EBzwY2I",
-	"QDvM+GIqZBZgzBpLyTR5pfD/bfYaVlWlmo1TLrPK+vjCujsGGW3vwpKSlQ2egGrfXA/445POo5Ozzrte",
-	"rzAgYNDLRGYXFeWB6QYiM2xBb3Wf0GBKhYGKLKARO2O/qFvLQ27M7yjlc8ejvEP4B+dzbeMpMrpim3Tm",
-	"jIIGTQ5Xk5oJadbeaESa0ANMj0jw6CQRWSbSk3Gq8tl6t+GF4NFPcPXf8OIDSYkaRN4F6OLWdKH/SNoA",
-	"JP474X4UlDtnj4MW4orglKg8A3qIVGfrQpIJr/77Bf19KrRGABQjfsb+NRs7U4olSo5dpgerjNqN8n1V",
-	"USA0amsvLfi6LYDiY/dAOm50E7w2B6ARVobCqtlwwUJezgO88P6+LaGBtwG2Ff0HSjvTHCFM8arbUcKg",
-	"FO7mlK+/o9nNn8vJX6tJlqhlVrUJtQvf408rJDSEzLJJ5cAxGCV/rFcOGOez/DF1aqqzr5rCyGmr35ql",
-	"Ksqx41zNIG6nRYqcB4tEcXCq9E3uxnK/NzEOcK01TnezxAJTSRsDdZoQDzkS/HixqTZHLXxF1wyEbHG/",
-	"2qjFodrz9C5yr7g2clHMxF6RC+/rzUQuvNnedzp2j174b1EPzvlSpZ77N+dphCXP7yBfBdAzE34rvOzS",
-	"NxryfVDwDLBWsWQD2qeDZ4zj15wPOY5vBSHkARULNCpGLNbXUqJiECkLVZpCzTmA5UiqXU5FlNpvL9CV",
-	"YrHUmZk3NUIvxst6Eb4I16huuA/Cw3QWJwlegkk1zacezEiR2dNCwl2nBMrnEntU2bPK+/ItgirAnv6O",
-	"NFyaFjDNPg+MTehBb77FLd2GDsbo+pJYN1FB2QBc6RYwI3sosF0RSj/hfn6Oa+shZUj2BxYzxnIHW9Ho",
-	"BKuASdA3K70+9CDsE0Ja1gY1IaQ4dIhTlGCGfQNNzZYAicoqLTX0N9rs7DjiCLjstjLTqs1+KZhpb8SM",
-	"WB2l8vYbhCf6sJmvJSBhFT0eaC9Aq4XbM1yyTGAoCtH25qsKo7Lhwczc0sFwMBKJI/zrn5x/CjnfF8Cr",
-	"zE1Y2Gkn52baEmoIl6zjTKTWNMaG1gbMkZcJn9eZJO/pmEA5gzbLZ47PGJbWxbpjjfgNTSVSCy2tV1Kn",
-	"5gA4luVySKZgq238zh1oVMgaxaORSCH0pySb5elMaTrj0Yx2nUJ1iYNDjp5jsopdMgiFkQOwvWzSCjzI",
-	"EwaSFJysA5bPjn2m2CuPJY6Xkqk8s6als7GgidpaaQXqlFRzc0p4xijVW0XUdk3deFpkWWLZ9cDYHCso",
-	"v0pVPp7gQQNWLT7HnhKRwuLsKuwemIZjSXpJpHqfWKSwbsRzQ3BWPpFkXSbxjTiitnNVHmjV2zr/oCiH",
-	"i1ioIoHCFmsjVEXD6UWnw6C/IYunolYs8B2OLBG7KEC0dFr9s8dba7239ksV5/CPao6opDwVSO5lUQ4a",
-	"kr4kwe1YCrH6qwax1mPJZenMrT00YYCAHaZFAkYsBptVEnlIuZWCEywhOQdsDsa0PVjJa4zSxdtcDopS",
-	"T7B4Q+TGbLPLjCWCI4AZ0pqiKA8CNkBhNj8ZWSboDhcehE5n45NHW5zh+kEc4uvDoDBRBVq7Tb8Vp70u",
-	"5TmWYnJ7WKlkE+jjmONKIpZnatxkCbj2Z4/NC6Cc7bSPvYV8QTVg63b0XAD9nhVo5NXnGRuKEBrmYA82",
-	"gmELlgs807ZBHcN6KRksx9jLn3WzrpghX9xmbXJTXolkF87Cr7uy5viFR5aO3iYP2liHqZhxGcYbioJf",
-	"lK58kEnOVU0SR9gtZo4dGcZJzC1C2pr8Yvni9ezAzaZW3RQvbG61wfJkjbw07xQm3kKVJC49aes/sAmc",
-	"mBPOT7qdk27vXcfLE1KKs+CRWMl5YrjC6JCTTrvTdclNWyZk85d6Q96OGr69GzpemVcSmWVUNqkocqak",
-	"YrGCRjOHG2qrd0hDCq2SnO67Y71GHFG3BTVhnHX8lOMfeRzeDJW6McsAerrVf/q0/fSpkTL8Rix/75az",
-	"lGk8E8XlXQTVX0pq2g6QV7/84wTWtdPpHo9K2ZPizcnMUSwj7IDI5ZRn4UR46L1TReG8xjrhoziCSlEe",
-	"RWX75m1ZYraNE/o68fSu+HVx3x8l2Nm3s+Nc3KTkOZc1srn7S5W+FTCeh2BloH4B7ULoqLEcn2SCT/0a",
-	"PFQCJ9NYT6lodHepepnYfsgmwn/+dDeAf8khAOhJAmBgEYz7LgIXKjlK4jAzZ7ZWSd2ZvSR19toGBa+8",
-	"dX/xE0DUHWLD0VYxFoC10b9ynU0hZJgKZFaCxidoPUXe9ArIWvMG/mgehHi7V3EHW+kkSFUOmuzEO7D2",
-	"Ee63xU0fpohf8YVFIPalvAjrOvayZqRdGD+kvor6ChBiTiAsjZe22cAYPeCocfY8UXn0A/yBddsdJuSt",
-	"SNRM+KhLsWQALEffnwIoawo9jwSvp6ZCF3j013LwE9fZCdz25NWLAdbmWzBn81YiekbDKSR/hPUaE5Wn",
-	"bYYo1N0LRl2fAGkwha1iu45tiUSWCj69lkl8KzSxEcBHdKGrpbgRC6ZSNoWiZjblC6YF1UkAF5QZeixZ",
-	"8Uh0VOKUJUpDpyHgS1dlYPGBOI2r23HJ7l7MRJGVm6ViFH+EQZC9ETCdhxPGNRukuWyPYhnriYgGgRk8",
-	"fPRXIHIRH2cJeK5kkKyxs41VXjaz40xMNWpB4/iYr/5/v/GTf//+4b++vb5u04/f/dX8cn391+/+519a",
-	"K2WDQWvKP77CG10UVYU8TfkCTf/GPBTHoAUyU3S1pCIU8S3GGuD9sRO3mICSHJZmwH/xzsnTD3fdoNe5",
-	"P/F+rnjlLfyNTHzMcKecoFSUFGUrjvrs8Tk4DtcSLuszf5mvpdmcfXZ33dIzEZJMQLtxt925bgXXrTiC",
-	"X+1dzEcIZgEfA2IkoQGdrje54avmDeGLkbht64UMk1iKtj+k9m0Xr4yneGVVjSRcYYZOU+Fuu3xuuAuv",
-	"W/2761aa48uludw0UrDa4WKdh6EQkYiuW/f31xK77mt90ErACVybxgznCZ/NhKSiMferp+FJN6xqdrtW",
-	"ZcsZqrk2008NU34j2LcDzUciW7ybpEKbbw6+w3IwPGlEErVRgeNlJ/Ct9jRiRoXwWGKeEpBTq1tifoTR",
-	"/MkLt81LNh9W2BQQmIDz34WybHD8J0m0neNPsHU+OktRdFzJLGfc3fUAMs4PMQNCbhhCNUkFVPy60+b4",
-	"FcZL+OWWrgtm6kiuuRGBzT45bK1m+CKhqrOmpBg33U4K4/TO/LO2ftjcda/KYfhiMzXDExzDji+6e5kw",
-	"DvlDxQydUhJnbUT3R5FEz+m6o+u+BgOZQw3foM3AR5lIywV9vfugiqT2wvwPsAqg0bL8nW6ncx9Ulgf2",
-	"guX+BaPT1mmZcutFuSti+0CjjdrZ+8wnC68WkI1EkrBRqqas2+mwTLEeYI0/ffI/nrGLzv8A7ydJ1FxE",
-	"zTZ9FVKzBcAC1V03hH1uM5PofqYCjn54azPjmzfcoWX59futnwo8me72vWltXS+kM+l0GiwVvA9TZBwC",
-	"zzRThSsIkXENiiioKYZ39ICB+dONELPCgwU6om1KDPG1Sec+oNrCF8j6ZkRjGmvz3v4RvxNW0Ft4xa3j",
-	"Mb1PdtIAIbRIIrct9IQnCYS3h2KH3VBqWl8S6kQA0UnjUv3O1Q1qh5pmqwplBIIqmSsxpMqmiZDAAGhL",
-	"jHXGE4Glg4pikEKOY6w6REGmCkPzO+KqPUNcVZVEK4WIWIdORYhVog6T8WBknaxi8PXy6VSkLIWiUyEh",
-	"fb29eOMa35N0fyZhtpRzJYEeK1aigtlJkmN5G2ecEK7XWEGvvOu+JCsoDMUs8x2vLXAubZ/POOWhKHX6",
-	"rEA0wNfPOqv4C7G83QhT5XpbNwJCpQpsHLNyND+NGSrFwm42VDxhCSxIj0ojkRYx0im/AXiew2X9lf8w",
-	"rHUC+B9P0n+GGG6VrGN0dxu2FtR4FCjBTgx5U4SViT7QPF+7wuwJ4uFDnW0ongFGJVgOivKw1VwkxRsd",
-	"TEZyiEpcJ95LgratEP0i5t7LbWUB7MhI8qfcyIEDBr385x/df978uxc9zn9QndmjtMu/PwtfiJfjH+P/",
-	"ffPT9Bf15o+3+l3+j/n/u/hnp9s7O7949PjJUz4MIzEaT+JVAMmFDEsAkt7ePT34abugvphFWhaOigC/",
-	"u6LA2TU7cQkI+LOwksDoheMS3UkB1R22p3fFL0vMIquTAyop1myu0mziDDvwaoFRydh1nrpkEmCy0D4g",
-	"W5DZbl4ozISoeZXxdqtuympqK5pdf/UaJCR5B2hT0r+7ceH2mP96qpF1L9v5qqJae9gRm7d4AeRabPNm",
-	"Yoqxv5x7mAk7+m/+S38oNjkWCdalbcxcAIhoQXomIDE/VTKb+AGLfGZMiohnwqIABdWmua1K/CwgtA6Z",
-	"LSajCEL5G6pHd8zK0Dt6WDoVA4FJ1WwO7VJuMsNEaSyNNx9TzphIwWdCme22qdDViEdlgetQqURw2WwF",
-	"6myWqlueOCUC4/eUiprO8g0MAFWKp9Mtlaha5MMSEm81MJ3ZmgjruPnCUSx5Ev/bH/AowX34gdTVjrC8",
-	"M5HGCoYpIOOF79Nbfh9Y7+J1MaOUrpmALJ6Kf0J5fOvXd88BcIdn4jm1UJEIzERqE1RlrlkMiRQviR9g",
-	"4RN9soQXTJkrbxKftM+rJ9E96qxpV89soq38PNjRhZ5OYtlMgPqVuzXlu3B5D8b/tZ+CXWV+uq/Vv5ek",
-	"fY1uoL3kbCmWiGgsUgbeX6zZVJklXdW7aDkAzvTuQCW/KCkIDPRgtVEU3NEW+6o+QFbrsMYf1T05nPB0",
-	"XFAZQE2EJF/DR+98VJwPWQw1Rl52DLLSKe57844XRqLFRwDaDHqdDnNSBKHXv+A19/bVklhulfTPAdwC",
-	"KASMnmwZDfV7cetWoTQ9dThTOs4sYPkspaz9QoYnpW8uv43Lry1k6A0fkTP+QxR1rdB4inpHJbzGSLYY",
-	"/nvz35yhm7ZePf+isp9VFI9iETVnewO2su+/l/ghjwhk7mb1Q+15cFpSlXcHPGJdOBG2C/jqNoKI5Msi",
-	"hewNYXsWCUNjhaKBafwQZiGucayavF+YVgK7Rv0uKnGL8Vv7H0yrrHufMCzpdttJ72IJkriakMFqpr8p",
-	"Fc3jJCFY6p2ilpdFvfpRopb1p/MyT8TZ/jwRf0t5KNiPajZDKI3iyC9uX+5PqzQClq9ZMQI6zRoBj7Yy",
-	"AupmyJoFrnH3XznQr9Jx+xdzd7PB/vLIDIgNRaLmID52PxUk4t/+5ZG5+rt2cRJ/NTJ2NzI6xzUyoC8P",
-	"Btlt1Rkb3fXGRmfF2Oh8LmPD9hzuYWtcNGxr4IG93IikGYcD/IukEJcM55NlinF096BvwtLiqtHoAMqC",
-	"9bbF6V3xy9rIPsSswPGkIVqKbeA1oHM+avtAnAUBHz35G83MbFeF8qfqVnjH2958FXuxTjjJaywJ4Mnm",
-	"UhJg6+U7wKzcwhSSvi2xxgxd5hdr3g59lVnGHCVD4doqmUi0QLIUXWk+4ol/CMfJMcxBYgdbawzuYvL5",
-	"hCjHMPm+8pvtyW+2O3dZLY1swU8TWOX6pZ1j71PMOftcO9QaiQRO9gho9iCzmLfbRE+nPL0RkTEVlBTr",
-	"YqQv7E039EReDjEPJrjUbBaNahMzKp3yrJSQETKfmimYReZkD/WtmYTDCA7MrUpNe//jzYuXJ932GWu3",
-	"26WH03jMjpQcBroCgIINgWZc5T5AnKAAzdnAms+BscEDsIoDmK3AWswBapXAKpPr9FoWhnFAVm3QDcB8",
-	"D5YM6mDJiA/A/DYmZ5DryNxr9xY6KzHtagbUF7EunIKqiMkoTowZY9vcy+p47WiaKQ62VjDX7M2Ll8ZK",
-	"fH71j4cTtQJH8/TO/HN/6rlGdfvzFz4VGjFDBPYVKcSl11AJAiYmpj3ZfKKYFpAqFQs2zEHLuILjKV8A",
-	"Wnt10vmnWIrXJWfwiykJXZf4UObyjy7VZr70POFa+x1rraIB5rfCk7Xu9b82nd9rKEEAVAgO6sT4oQU2",
-	"4LbNMLu04x2b9shJx+Z8YyHWTfXA6FiOE+FHQgiMwewjso4P5x49skNh9tg63dAnH/E4XsRL45lCT4yS",
-	"RTgf4ba9hoPlmLWIPGbGIlj9jJ13e9hBACcTAwy4WK5SQ6xGtfEmB4a1PznxYnMusMMSmROgCBhgCGsR",
-	"a5bG40nWqBXYtxHYo/mnjqUTmfjM+V/QdUJzS6yh6BrCNjMeR4xn6M5ayPxUIJg2FkNmis34YlV47Jv8",
-	"50rPK2BH5dJFlJhLdDYnMOP4Vvw6O464XAIdpOX2LKgUoP2pwu2AoXzu9T60Ne+dnzkEbnfA+5E7pLe+",
-	"F0ju1xRA0hEU2jItL6TxsDUPNn2zQjrji+NI6PcLNuTyhmUpl3okUoTKtsW87A1Kruuaw6JPEmezJ+PI",
-	"KL1UgJcP7ZjZREy1SG5FBRTHjC++WOl2qJet7/0JM0bghWOaDZi7kJ0/7na3F3ma6Qcu8k7aOZJNQwun",
-	"hGZkNueLZoX+VsXRsY5xbQ9spG1HhcxsL/Ys4aEYMG7M7HLBs6vNnfJIBFAYAQCAQ2FrISrMQPMiX7pW",
-	"f58qOcbXBz8PpmjHTut/qDhy4ZgHJePviR7al3GH0UVBy1KreYNibqmpj1fZs1o0WnRih1wa4bUe0Krw",
-	"2uFd2vqP/zw71CXyaAr2TuMtCUHJC65cvR84tj1RuoXxocoz69WqObWjMI/ksBBbdEoZz7AlnrpFtVF3",
-	"asSEufMSqHlMVBjXcjBDbTZwXkpscSUqGRDLju7DQMUvull+u9uyNMYljs5hQ+Ec7Kjkvs+TG7dXjgGM",
-	"r/IM4Cq9losi5owVRZSU2z7d5ljn8Jtb13asTNMu391lRl/jS9ey1BVCbAR7qcUbaAybiM9dUlDIKE7r",
-	"njMtbkXKE6/1QKUQnIbdhUyNZuy4ww5QG9TytRbswDaMfUFR7TpuUopKb0zJ/kvFcn2nYlXS1nULqrmE",
-	"MrUjIbLhgmwOJNPiroITmNczCvjKIls2IMdviizKUAAhL/b/U0xrjwbEsoie3uEPm9qDY7NR4IaaCRkV",
-	"hxmE1EjztxkNAvM6AMA9XDAoE7J0kORwsr+LBcV3jX0Oxv0z/L3qPetqj/B5TdYd1TQfE0QDBAMtrC+X",
-	"CzZVaYNtyPbOYDqM9l3nTe3Ie09akz1FD0+X7KYn6jLVuAhfYmvF1IrF8Vua7RTWE6pD3SIsklEmN3iQ",
-	"5xJ+xI8DhiQqjNwjqQjQnrMbsUAMKsBxhsspelBZQ4I50UZUSQNU4Hu2xuPwj8eE/Jn3qwMzcRu21+iG",
-	"JTBlZE49aPc2Q1vrjhiM2MEs7A0JMhVZGod6HVbrz3TJJkD5iWB6xiWhBgDLrIOQN7vtpHc+GQT0c/di",
-	"6n5+HLkfzzonEV/owTP2tMPMT5Y/ru3dA1NwUsTw/tAnK1XKBrHMRHrLE+AUGANNeU0BVxZPxVvjB9dh",
-	"scOzfuuePP2ASOyd4Pz+2+l/T/47+u+TaSzzTOj/PpmoPNX/DQP+rgqlvRJJHpg4bVszkK+rNPJmqjsZ",
-	"1I3avl8tgHzVeOtGtkF3XSG79R5o2Ie3FBtPbCx+4hk6mr2z86Bgnmj1uz0sjPmHSnIzL912L2iNeJwY",
-	"hXZ+ESAuu9ajPGn1uxfdJ0/JnzXGt/n+Re/sfAcNgdJfB+CeTxspGnkZj/NUFHytUDcHVQ24qczn8bS8",
-	"0XFg20Izq5mQfBa37YzXbffXeN3BcDSxHCkom/N6a4zr4yvqVrfdaXfM9NHoWv3WWbuLHxXrw6MoxmDS",
-	"m9SMNwMWPIpUoGhTVVPFKpn3uXzzipn77r9QIsxTaBj67UO51ifWrgKxvDi89cGb+pRnKj0NVT5T8iRU",
-	"0QbQ59f0jefwhedwfUO++oftC53dw2s93yQB3mcdIKAl0oHGMkzyqJlgDY4BH0IsL5SV1iwVkRDTgGg5",
-	"sqpSKjuPujI+ozOeJMg1iEsg6rH6ni891pgEuTTu/ZXIMiRHe5NwLBgBY3Pw5vXVOwZEGPnQ3aqPXx+0",
-	"2SVSZsea5RqmLkRT1kfPigKkRIXZreuYWBWWh0Ro+tPlr788//Gk1+k9bgFXyxuRvkPPtd+FD94K83Qq",
-	"K+12OtQ2p1v9M2i0CwW2MUCDX8IlrOws4dlIpdMTaKgTaetDUK5eSHguwwkL+XTG47FPsPcT/kWNRujn",
-	"8SSOfpUZ2LBmmCedRydnnXe9njVAd2rvKBahqQyZf8uDN9TPGE0Ii3110HZZp+FO70I38vs+9Enunhzz",
-	"X742P4YXkYIA3lfcZSIC52514wgZPdBdU67AIeGFarRbsYPPZ9/uLd7uQYriT8J1G5JOBbwCoxRt/KxR",
-	"2UzUeE1byYTridG6scQYP6Tm2syS3CyAldJS0GPoDQujCKzVFhLyPIozlqhxHVpaMdSf1PjLAjOmyTJK",
-	"uA3kLnoC9NQ8NB54/25Lh586vF1UqbIfK1hbKR+JDIIOdzAYHBOeB8RlWYrembVt9VtPR08eRZ0n3SdP",
-	"zsPH0aOLp7w3Epx3wosLHnW6F/xsODofdYe9YWf4pNcLo+5F9CjsXgw7o06Hd54Yv2xmrNanvXan3WtD",
-	"I3gqbmOV6x/xES239SkU/cemivk/4BjUuSvLL71Io2mMSyOam7MYQmZp3AzcFuweuwE1bCEK3vtbtrYS",
-	"/vA9T/ZCza7/fsFmYLN5JqRNwSPiIRtY636AuPPQBTc1234+iY3P7r7gMW1W7nz7Mm9gSJ/cmvcfXycD",
-	"74oShMZaIQCFgZkJgHBskoButU85iq2OMNlGV89tb8A4FUJjt7t5vPGlAbb20vzBVkda4wHSTjdCzJZq",
-	"MsTC+zsY/xbdNs0l5Pewj+5aWkoVdomPypCdTbOhGOeSDQVyVUKQDCPU7jFDMY6ltvAg5rCh0HWi5iKl",
-	"ireq8g1SyP46PwiLxky6s6xXEDJQfYOP/1palJokUXPYFiPBszwVFn9NZmLsGtAu7oNWSMAYS2UJ7khZ",
-	"PhVAGHEmhsCZgUEELCwxHxR4I+SDOKiTp1D/ALtJILVz5vkUb+hB7B1o7YCOwlXoEescg6dj/luHcOKh",
-	"rPT8h89E+nsuY38AVdAldYNrTVUkEm96CgSXlyplnGVAShgg+Eu/ldHXSrapt6/ViIF7t5cuasw29W/6",
-	"Dzr9G8iy467y9LwaMQ7HBlZZ34p0YWxYcPyx2HSGW6/hU6zvanTualmfV8q8iDIgFSMIMpgRZzYKjcup",
-	"GdeMdEcsx202kGo+KEGIwdVYNBsqnWkKfKwUrFEZYjhRWkibLVlSUvgOS0pqb92yvfZ4wMriCDsVwZP6",
-	"d6BTtNM193vt0P9j1mY3quumTgep5g7esWKpV1YyMd4RDIQnyUu3/GQ4L8lDxdxukoQPtdNftX5LXkg2",
-	"Edu8gbRPqhoforaYv9b4PebjdzWjoao+I51YzecNby/JeEMaab0pSQlULKIbCjJhLAU5N0ZaYvUL5T9A",
-	"fhtzQArd7cYAVdOqYWcjFbdCIspcpbsBLa28sDihz9BWCRpNLTlahRRNCLx4MI8izfIZAUtBoshy2GeM",
-	"pMg4bWxAd4yQWj2Z84Vmg1AliQgz8+l/sYHKM51xYMIfsP+6lgPIlv46gz9aVL1BlZGJCSIKLeHb7mpj",
-	"0vd+RpV5eHxiuPgZUdbMrhgu4EjZxTGy71EjxKma65KDiIJKgPiHSyg93kp+2S8eLuhxRhAaNytIXk/F",
-	"x5lKs9qEFP75ky97NWIJTEcAXrvVnUGxpYJUmE9jOQ5cJa/dD4HbA4En/wGI/u/5LLByHxhjSUYiCszZ",
-	"9Dt+HCC4/64AJZdGfNBO5OEE1zJA4xE0EL1BY7ADxlAD6LxRnDQbPEWNVB9KeVVJxxWqKdiU1jJ1f7Ao",
-	"H5bOan3I5B09/NMzTFyyGU9dxaWE8vTUDDnNHGRMVa2GFjwNJyVhmfKPPwk5NpoKQScPQgdaG6g1+yF6",
-	"6SyrqpKqLbhhCM+2hAzau6jBV/1gBHiqnK0FVnIm5FZIXD/gS7CfMjDHwcJCq8/8jC+CvwNuZaX9Y/OA",
-	"NSbQVenP//DAxXSSj0HLwRhOksxHI+NhFt/CTkpjnlCWEIKuzWOVWDnfHKGlzdhIN0SS2NtRH9LcZTxQ",
-	"jgDEUkZMzY+iUU7v8If7DUUp3gQdHDxFyfYMaW0LO4behC9Z6phjxF/cpKNLmPDwxmxivN8nw6E/xCXC",
-	"gdd5RAXA7CrkbIUz9IYvikMOQw8W8IZokAE51HeURMqqIGxhm9GGAtQyLBQo67St2a2cBvts2smbNl8r",
-	"FW/fkDbaU9W8wDRajelrGyyaKSK3Po3D5/d3W2CBBtEs0pmashklSg5KEOxYbkAKxqEe1WqrU6cP7vZ/",
-	"SC32EYXpSsxc3+gCK05GxCfld7RrBiz7LEawYRudbLNLyeKoVGhUAVuScrlUdvYwGkDBFoSKnVZRGPRo",
-	"pTDIxaavXOl/VlQBzYW4qasA2nnr0Ow0Hbe+8g+fhtqGtJoKa3mPyoBHcdHme7wz3e4SWwq0dxmQ3TLB",
-	"1iVDG9rpV0jvCBvfowZ8ZrdVAdW/gj62ubLoYVUVXaJJ53r0bDXlZ68sOtIu+AEijFTtpspb4MiSb23M",
-	"I5wPrzI244tiD1sJ5RJSURD40zeU7yGkn00qH02lhyCsG53NFWrS1ZLNpWSlIsjpETtzMD97KH4ieDlC",
-	"GqSZd4YVXeYtuVhlbA3TaAO9iBiVBrN5MgOHMSIt/8SOiNrr0bSbsEKhgarQAJaw51OogdM7/OEwpJid",
-	"TkGaVE+JVGPCPEAN4MTtbyjQLJsTCMzxzqjzejVr4VMa7ege8vDGImqS7zPh8CwE5VqII0umK41r/Hi6",
-	"dPk2v5dBB+S3+OWzqoAeU1JgswN0QsSIf+NCUO1N9U7YoPGnqHraHKipLWWYxjKe5ubJwPlAEYxyNMGr",
-	"a6gpUtpYkfS4VI3EwxvkatKA2drFsqZtKpP80Mq9Cydd2nVvl6qOniuZpTzM/rzFRtSc4YqLlBc2cdVF",
-	"Xh2SkscNyZY7l3AbH0VjfL/wypLyREBRUjxCnYDV+NS+jNVFiHJlQbJISYywJKOi3jLW5a6qatTWB1c5",
-	"WZ/iqNkTQWsONSYQmDyhQPReGwUO3ofu3L2hFmo6TsxZ0nySfP2e8Gvymt4U+5fzgWePYfg40yIZbSzE",
-	"K63MUUT2EMn0R/cctdAxnLCV03Tkp1BXMjijPEmo9KR1YUuqSvVbMpv8oubwZ/wrfPQOZwI/22sONtRd",
-	"lWNbWD4uoxLqAEpHVQVWUdtpDptMpFNdhIsQO18rNuJpc+VZZADCsWeh1nRWjXF0hA1NOadGdvCaCMs7",
-	"eMzD6jFMF6BgMuPTt4JWXuqCXbJad08xwQs/8DMETC4o4kZlO0qFcHqVDhaYFjItmhDF9U1J5eL6wmmC",
-	"by13qZRHWl1F00zDkUuTb4+GbV5iXasRvhFmauLUqS0ycBtrQCrmDbBibPCHS2NLKi32oV6xK5nGIST+",
-	"a9byByNYqNgqKuSHCxux9bKi6J0F7I9cZRxrRHkUnUBHVkU15hsaQVPL6/mkroC+1W/NJ3EmThI+FEmr",
-	"YNb9y0XQgYOPcYcqTT7cr3CMLFSeujop6/S99+51/2lLFsjjdQxHhzbfENkzXAPVD95rvqWHMJ2nmFxC",
-	"17fZkokvYTvWgqf4iq5qFy5ts37IkzBPeCbW9cAwHgLBEnp9IjJmM9gZSNeCyFDml06bDaA/YmD5SnmS",
-	"+Gx1lGOPpbGtE/QsrTYmqi5EPOFTJcfXMpuIaZsNoMzetYvqfGoTT2AbokKHZQcyKCDhjs3EZ9rSButM",
-	"zIx2MP9WVWG7eYA1PcRed5sd9sSJeUXcNNX9B2TeF1a9azQp9+bdtaC+FqJU5/eWQkzbsXEAcoKMg5EP",
-	"7FF5tGOLCrz7UXtTtmrU8HI3zgnYlmf9ouMF6UZClKnJnQrCy6yyuShrXKNTqKEe77DSk1RJik4NTKXH",
-	"ZfVFk6Dw6J7wyN2aU7YuzrQtKhcVLSo7CcYlIKXXqTraZ9CAYanFmldw1HxCbljh2KCLRXE+0g3bKUKz",
-	"j2QYJzFutNO78gdrayjfli5t7WODL92imbqw8isUhhB0WLBRDGX6frJ+aRSrthppm70xSJdf0xaDpXki",
-	"ThAFo958N68E2r0IRHIqd0fSuUyxqRDwaZ6INntnDxk4LTKeCSQlmvM4o5jmQmimUiZVtYH/Nk/EZfiJ",
-	"mDB3BgQM7qpJdOGq3+CFP7S2btZxr3qVoUt1BHwTOkZ+5wVbxnrWTugrKfsJLUevfenKRemD7xcIFGJZ",
-	"PIsDodvDExGMVB5mG5g8LWbW3X3QghDKCtV2axf2TrzSKudXv/zjpGs+zRNqYR2fJOZYOwHWJO7kbRfS",
-	"T7z0FysBkssw5ok1022ZK5TRlihC03gmjgfvXgjVFqX3xsZrKvI1zLU5eTTlPKI4qicFLV26UelVaKzT",
-	"u9S950HcncV0rc0Bk84jKpM4sxkay78yVkaryYDgXCnYLRItiCElxu/pNrtMtGIzpXU8TARVufJKdUiv",
-	"5Q3xQQXcnk9EeHNY/R28mmfcNBBa8xe0EaaxRamsdKPoOnDXdiqAZnAL+U0F4iV9NvGNNQP3WKo5kIHO",
-	"J3ECZQvmcEfXD873CnoCM/KHKqGXLFvMYCOmqfqTiaVUTUmlXA/f+jZ/SJbY29waS02BOW9aNzpHGwnf",
-	"mskGzJUkYRbZuPaUhInfFhHZ3NkolQ1uU76nr5Q35iDl0g8Pq3EqtN75pfdwg/KS72Mnqx9yGYpkP9W7",
-	"Xuf+kYtcRPDCsWb4nEQ47uUA6kHQe57zhfnYTAnwzIRqOo2zZ8TXxDV9kBEEqG6z53g7o9uAOY9KaszD",
-	"MgoPqluRBrZczZokFbC7cKfPKxhXmZrh6HeQBHP1qvT3U6EBSb35BR3myU0xw7AsblFVyhC1HeD6sfrP",
-	"dqAK226hVBRgR7sUc3OnNntLxQ+WiNtqBaj3cawI4jaGKingd686hM0r4xIecvpWqcjejlFGBM9cZrcg",
-	"IcMD3fciMVaNXl9ND6TvneI5Tt8dxRIwO4u7YT4kl1shdprlhHQK6SCz4tCR2nGRuw4c9Tj5rX5vN/cQ",
-	"woDe4KxDiHphF2NE1sJ5WGEk96PNXqokUXMjbjxjP6mQoDcgsYp8yQOzX8StecRgiQDEXr+JBMRd1wgR",
-	"iHJbhUMd8ShOkj3VAE7ZCem80zv8HYts7vs8DMVsLyv7yrvPhlYsiIOAPb2QodH2Ht9Kkf5GhP9vtIOO",
-	"4ADzzC0PqjHO46zOV4xibSaCJxUuI7xjabyNWuS7ng/lmWtCWIYLM6EAfinVnCn/yMCn2TNvndSUeGPW",
-	"iw3N9ieRG2RvsjITsFyiGFlgzXJDFMjKqgzQgP+0QvATEO5lbtJ4Ui4dPkgK9GmopBTmGNvILvLcXolP",
-	"3K1sAR9XxYz1F3sutCZZNtP9UzhoT/DTtkrHp4Dfc9rr9Don3R7dqbVCH9IY68gl+99Xr39h+JYBkTfT",
-	"04+TSfeehxCVblG+0WzKZTwSOguw5gAYs3QtX4ldVlr0jYtK7uLXJT3ukvq2rkWl3nJBRZiKbH3M4oqu",
-	"+YIA6bdAAKFk09WPr9+8evl/f3/3+u8//AKJiOz7xTZQ9UgAuPYRR0pK4HpsTkjQ2gJWHFZaHX5c/AI4",
-	"hP7NsX3ilid5KbRrhabqwIC/lCMu9OHpHf6wlln2/YRn8FCdxUlC0IjGjOFxQkjemfEAVdVxDvfEwX0C",
-	"Blh8G+vGNrEAL+AFGKdb7zTjmzhe956WJjleH9zW3W1b1tLBwV+/RIpXHPk3GjHuwOmKp8LtfMDsN7t/",
-	"j82/e+TRTrIx//MK63/wanRipPEExLHP/joAJlgbJlJSBMxcA38esFTMEh4KTMrAW9jj1PbSGT/S+wrc",
-	"EaIEagQRRZwDuEEV6Ic+YFfBAwtvIdhlI15lPD0s74Nr2m9d553OWejmB37doeEa3/4fcLOjdOZ8NnXh",
-	"h9L2IJhdry5QFudcWxGNDlIdvU73qxYuncdS7M/YG3ye4N4VlIY5dby70i176OS3bzD96aJPj6/qit+4",
-	"XJBS1lQFB/0O4uMsAR5BC9y3UyVZDBy2G2UJvVdKkVpHkKcpX1Sx+K5Cwj5IENgt9jZ2/2+Kyjv24Vsh",
-	"M5UuXJuF+Ji9zWURrZ8plYDxjfIPtcYKfVu/48L9SI53uVjNzxwsox7uoqLPG3bGQEa28cZshrpBd8zb",
-	"n4UaoI+2TXbbT43vBT/dbxHRefhOguPe7d95maYVWdVEZ+06gOY8FROVa3ESDYuY0UzpbJwK/UfiUfhk",
-	"KhWjVGEXKl435WnMoyFmx//cu2jHHVJ/JGMo8Yv0jDDk5kowkvhWVJE+b78n9/GIioqcSpfoZ/B/vBCh",
-	"hxjikuEApdFml2706ORovtAFjgDhB8BbKilWyiGu5Qb3y06YksniWdkPu421dcPWeF6rHte1fC1d+S0i",
-	"IKB/ETDxMRSzjCiXgcuXZ+K1TBaV/BVG4yz2126HO2sV5kSULliayz7jUD9HxEvUL+L16VfUpVRZHf4c",
-	"VLEVDJVKBEDhBKu9C8mCaX4rAP3SluSmudQWKcAlFbyGWr/XmSU8vNGYvMUSwrphQvx8x/G9nywC1/I8",
-	"iY1qXtTdX6pM1JleF1WmV1AV2gNW2ILxCyTQo3y3gBwhT9NYREzlGWJYYTWobduG5DaEMbGy2Xw+V2lS",
-	"5LqfMahbmcdasPNujw2AY3WqbkU0aLOrjMsIWjPNy9u9UvfmBIFS+eZIrx1L93uNCVoKJ1RrTntJLPTp",
-	"C6sNm/L0nclmSW5s/y4k9OEIljl0ZiD0JYAE6+x9GmfifQzVl1SzQtApsNkBqsMcvM+VHMXjti3xfCu0",
-	"SnJXEixVVkCco9KKinPWnq1nQSvNpStVscbHF295n+1gM3QrbIaL+6Csgxya+5YstUZARLSdQUHBE1gi",
-	"OPFiB4Djzjg43nhiTpoF1fXEGoGjrO79LGEXuwx1Ir6y7iTRPIpK8uyZBttJbpck9yi1Z76YN1l7Zkt9",
-	"ty8+6zZefPan2ePd7fd4baTu0+3xLzOQ9ybHQF45Yc9imSlzjIdiR9eB0Fk/nqR8fjKEoxli67UO/qnr",
-	"YOhDeHmxVz2W73hUl2KlsfU8spRnYrxgyJZsi/R7nU6HubEsVTIEhGNIhUkqpVr/gjPKhz+7lEx8nJnt",
-	"D7W9gh4cJjye6mtpawWHXIsAwB6gDQcKBr/RaGLhg7RDcZ+jf1FRIWym7Lkd9iEgC/BE0CTUbG92H06V",
-	"WWCVpyEaLTtw1pnBkYI+DvYBYCpCBMFWhUFUkebDGFajZL1q89tdlw6YihlRMyGXtU+vFJVwqswP3rB5",
-	"LHWfCkZBrmA62wd0vl79/VfsfBUatv/TQllSJ1AEcNdSInKMHyACr+170ep3e/TL+3h5yAh64wQLLqW5",
-	"AuvL8TrC7CMUt1HYcFI83R5V2xm3sPdrdKzKM+AiRwcvn7FMsYsO1euDCzox/uBQCFkQTjYO/eY0h/dI",
-	"wLdSIzbjOivUh6c0i725ZTdshYr044eV7fyX2kIRE7k/dSdALaVKp9wJnlFiDnU/wEbWUMlbkULvIBWs",
-	"sJBLJeOQJ/D1Skwn0rkvihDTktauzILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJ",
-	"oB2DDzVRDVQN0dkfS84pIhb3uuePz5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepM",
-	"eo8+K7/GtaS36F9Lxk5YHPWZ/xrmU8bMCPuseJFrbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG",
-	"5An4pw0Kr1FwOYqEONEhX9O2OhbZC3vpVVgPGLh+opZucfgc/6jmbMRT6P60jR+AfmjuwVM4ie1Uu4fr",
-	"I2DC7DTX68AdN4K9zESqqQHJ4fuSEwHQMSkgxYlpNRaMNwmfIpvfHLJLITqNA7uUAFoc/tj2AC2/FSY8",
-	"vGLQSuIbISEI0Wk/NWfUJBV6oswlnfaTCzP2kcrl2iQbnAJRPtsA8oL2mXHU9U2rCtqFgkbmILZOP/lL",
-	"655egM/QqpUs9PtdrGd3CN61wnTa6re6eEg3MqS/t/cY1aQ8Kj1Rs1a/9fgJSpUOIWCMK7c3ek2YTk9I",
-	"lurwa/L0Nr4tAmBHKhR3G2dzdcKMx2kjrLFvzI3MHa1ORpyrFLOOU75gQ+rWBh++tl//Aans0zv38/1W",
-	"p+RhB2RDyWmzokVm2iqETz3B2/AReW++83oc1FC47yDXkK9BAhoJKdY3GhYcFRORRMj5Q8AxtU2IvoA9",
-	"IGCYH42bHutsF6wi9yoNkwU2uYveEZUjy+YKtdXW+6ceIWZ7yU44JHsejFwbG7KgT0ULFcZYQSGhdGae",
-	"9kAF9p1iQ4rI/Lkk1tKeGGuVynpGn1JkwQV5ECJLtEHWCf9Gu0AiVj8RDBeKEuSB2wyCnoQRQnmBUM1i",
-	"odlYAQCM8bJsPA/LowA/ZkX8YRoequzbYi50JkvG6CaDfve98jMIxEPcKsDuoKTNATkG2Ln6lBsml5F6",
-	"EPuFmiOUjOyEGBdNE4IGYe8AqhLYK575Qu6bnUDE5gVsnbrtYV76oe6OuWIzoWYFPkiS/MmMGiSSw2CR",
-	"sTqPLO59jJwcJ8H8Aw8n6OjEmlGIBjFNtEhGBPkVQuJIqswc+vaiWLNMJZHvIJklq2oYNl84IHZ2DHm1",
-	"53vhGrSClh9j/G1T+OhDUBb6YcplOBF6D2F/QYPRR8k2u/RnN2ghKNhOTDOlUZr7VERB3iP/ypQIBZvp",
-	"0jZPo5pOLW5FyhOMsRx7u43i/Wj0N2829AIic2aSD2DUxzhVuYRNR6WrNyK1jDZpUf9BRf7MCQvNDcwJ",
-	"OFk3Ylbh+ZrXOdbm++wpjOeYqSilMLgU821lpBq2a1U81rNKvR4xziK+AAN4wUI1FY4QjkKlgTEZZ0C+",
-	"KSM256k0zvAzBNmCEh1MR2hRnXog4bJ0U18MjEhdESTtDyy3RBIQ+Kj1uN3trjK0bwfH12CxZ6m6cokd",
-	"Hh99vhRfLwowK4b31Fwz4RroDEe90KYoZsluBZpSzN8WdC/uvVr93nnn7H6pRnW1mtNcFVgYHkhz6EzM",
-	"zBmIkFUOFb5VU/bZgVIZI8f+BN/5VCe9+6Ju3P+DGd6NWHg1QPRuWBvZ8salMxXe/J6IW5HoMla9n9Zf",
-	"qiiaTyCzBEmINUUFRSVqxTJ1/9ny65F4tFiqQyhlu5aGGYnM/cnI/5BrcZKl8XgM7CujeIzUWnctPh3G",
-	"41zlGiaUz3mcxXJ8aRkRzIdeCVPHyr7GCiaAL8HPfYOlE7TEHzl9HdOEZmt1gtYE0mudwMwGT2L8ecqz",
-	"cEIXqJmQz0sP9Mi6+t2Olw3rnXc6tpxVt/qP771lA9LwsL00LWYaXcEskHDjPdyqLpV14DpeMpo5LET0",
-	"mbzo6EQMWjwosUMKDI8PRvPfCP3DaISjgq4kK897TP9jb/p7Z4+2WoGzs52W4HzjGvTOHpdX4fxsaRXs",
-	"kUJiGgkH1YOk4xrJpFq9ItUPVj1Y9OYyiEsWO6y944a8/3CMpmBz3m2RejOnYiOpN2Bpg3ITV0Jbk11z",
-	"l+pP1ZlYAwPsOtzASkRdVeB3klWJHBjOqFyUq4Qxx+Iqgm0xXqYAOYAo85QN6mGYD/vpwNbRFkMaqtau",
-	"pe3KgiLDFUM3cMxQpBHZOFXzAuIf8j88arNLj9uRPlwgDjEbmKN00Gewt8sNKcbuupaDN7++Y9W23P80",
-	"d/1/fry8+nFgh+LTPoM7u9wlVuAhY2cZfMocAjJ7CcUlDpBZC2GG8PqqbgwAED2gvsooXbzNZWVHpRnC",
-	"3g2VVVjKzbWeNQTE/NUO/GoHfrUDv9qBX+3AP48duIeNt44211kAQ2EMFGNV1ADLPwT8+JexxFZ1iJyD",
-	"0AErhmehwHxHal9jcvdeNbCP3e/mYfe1sawrG6ZKBdMTNZeYslVasPlEQfmZFjbnp9e1WLzBVvk98Ll9",
-	"uWimkivhMvBzcJrdSPNuWrERTz+bWR9sfzHOxoedFvkANpkDhljnqry2OX8ig1lCl6+jgnlY0gTUMFN+",
-	"g3ua0CD2Ep5NEedUqVHtLn2PACGCJdjAZfZsZgv3Y60kGxW+VtFUVab4ARpp3TaaSePzTtToBI6uOFu0",
-	"p1HBn42lHlzXM+Wb0e6zPPjNZpoZpsZd9Sks4F0AAS9Jikg81wg9KkprB+P4TD68t25DMTYTzjXTSkmk",
-	"56GcUEU66BniLVhwG/LDoT0oUghnw1LApod6HaPFI4W7EB5E8YGpFsmtqFha5LE8Xs6o9+kEpCpVJNV8",
-	"FxHYZsuelpzPusbHjE2VzthF0Ol0jDCCXUuBFg4VJGavuazeM6KxVmoEERBoAIdGQV3TqeIN4nMATwoW",
-	"RxRHg5eq61q07Sxw0YcqxCK/cXLNHXDCtu+IgbV2RSZHaoeZpSrKsR3GtbsUnnB1H8vjdz0Efjn7J1qz",
-	"SYEygm7zZdc3yb1nuHKEKI0B/mnXNhPfCfM868tuq9HYLsx9IaGb47velmqsO3rz4WkMX3yyPUYXWyiL",
-	"T9FYAYqgCeOu9kh6T5VqmVI36A+6+k7s3LfFauUpNPYFXBqYb9ZZdNZY+IyFCE0dKn+LifrHE57CwMpn",
-	"DZ4uZSr/+rPlPRUeZBMRp47iv4bcfumeX35hAZSkW416bjRqp/uu88SPDeswFTMuw9jGR4uPFs+JKz5o",
-	"CRm9wPgf3qhzctZ911kT6V16WNe1IabhhthuEf/p9lCHRnniwbTtCrS0NO5Oedw2rKnzMBQCA99FaLP1",
-	"Rx6HN0OlbjQiqcQzATAGKhGp2b2tfqfd6QatXLphmzl0v9oZbJZEviSnmw+Mpb3Sboout3zb7RKF5bEf",
-	"9cRYq81xfQA+EpDGRPSMDdyyDSDxB6wM0qYRifQzckgi5nepsoANSrtoAHYq8tegb4HHpnEupgpcT4ji",
-	"iWvpdRM4icJjBaueu545bG5KMV70bwKw3cGGz5A3sjyMNjO6z3tkrwP2ddFHacvrrmVdfZ3tfYcPp32v",
-	"USfWbIBwZQMgxynYE4G9kg3K0jFgmUgSh8gkZFQNhITfeRhF3FU6r1apbKE29tzfu0MvbSAFLu/A5lzJ",
-	"uTUkbdp9opIIY1uc6RlhmiJ23NbqYBd7gPJ/9Vzprmf1U7uABZB/UULwjWY3YhHYLQGahz5JXfeI+JhZ",
-	"ygLwmRrE/1/vQRae24dd71p+9bd+2zbE2JhW8E4ZS4SxlwsVu8kv3g3m4adY3liEh5Vhme3DYhkmeSS0",
-	"y/V4cfw146CrP6yHFG7Qi94MaLAuA7sNtj2+UQFPUQAk+DnsoKVvcpdcvrcJPGPxxFs51iDkfy+lu1Ua",
-	"j1dxywLCqlsawl2Lr5mEygTcfTlVPRQTLGhfybtvSNiquXyp0il+01mNwP8KjzY/rM2f1yR2HVQDJund",
-	"r2eNm4xptJ2pCBvg8GPBbvyyWVh4ydTmVWUgGiX9eWIJ9IzTO/xhLTwDjrR1MAz1n3p3l/P35l51G17N",
-	"BTSaeJu3ZkLufe3w5e7v3fZuLcs8/DUot1TGmpnpdLWFAPxUdAA1lEe2j8YGOYhxg5ezbON82t29TYrW",
-	"TukOmuCUSAC2sDB/pCu/wPhRK6itXlt38lZVtnWNhIc816IEwv2vdLvavtBSowOgkquG2yOIXyrHafBM",
-	"pWXefKiaM+9fKk8lTxoL2E/4DFBsoSzZ7cQ1QZcvdNcZTZzrzcfwFV636xtc0dFx+Faa5EM9U3ClsW+u",
-	"FjL0AgS9x++6vf7Zef/isY06mreyB4xZX54IjWDdm27xqOYW/xYyEvqm/P0CYR6uRthUlKgdTh+a3kox",
-	"RzhtIAf387YWn/YZwWy7sMASvzgUk0voAkVK2KiZTSJS4XYGFXcYt9Mb459ih/RHqRD/Pj5Iihva2rCq",
-	"XWNblKpZxm+EBH9fM3Er0ja7hJYKqn6ac82UBPthzhdYUIf0NWka3woIykYifc8XAyLm9iJMFe29MBnO",
-	"Mn9ASBDfQ7kmxZrb27fFv6Q3ckHAgzvg7RH6kF2PQqjXmh0VeO9rJnyUqn8LacsHyLtp/S/6+NO6OfU+",
-	"zIclUjwr/zvBFLyEd9rOc8D3b0Tpwr62vVOEUwz6t9Q8FbBcZnHikPT5vASuu1kXV/LOrtOR5hmfX0O+",
-	"82LjWeGpSZVRaR74cGNB1dKAIBFLNhVcQj/Yqroz73UMZffnVy+oCcgF+CyBjgekAbDoeKyEOYubUAQ/",
-	"AbM0zrJVAWPFSnDljW3zPjQxHYdwxk2S7blEdgVjruDiQYhlmKp8PMksnFvG07HINIRCksQ3dr/R2Hta",
-	"0TQKZjAqBC2yLCGSMddqmcVTYWvFVxWBmYJGFMFh1g75L3jA4gTB8OwuwY+urGcOhCNGIsx8XRXp0zQe",
-	"TzKos4inQuXZFQCJaWy728ltgWnZIX+6Yx9nAZntIoU7UMEcjRjN17C1xGh1gcydqNIKGODVtsqu65bs",
-	"3i8zBe9Fllab91mp4bkvgXIjr82yU113pyWnGmVx07e7ld++30NctwCUoj6dh9DfZUbsox5KNafyUMsy",
-	"kBXMPw0r/1tCCVsfkLVXfUnB2DybVKqEzbudqHn6SLgTIDUthHWxQH633ddwChKXYpskJC1a4HCjbKVU",
-	"g8Vr9IztytY+N7eKG67xafDHDblJRw9zIDnb/rJYgzuwDSlRLRYBKvXfii9/ACF9ANz8ze48ayqt41Jq",
-	"7bz1XoiMx0m9N4BXBWDeeiySS0RiWAS5TFaGan+CXci49LqgIjNHBCaJmks+EquTQ9z8XDz528UGaD+u",
-	"3eT5htOMHvk2l5+miG3DlS+hHOptLqnKaq/eg7c5nQjNqPV860JkM4mfpcHRtiRwBjwOxkXE2gQPqMhu",
-	"nDhlIawHdOc9Q3dQ5+GEccDWiTXDKtyCdTqzZctEFoheZvtaXksoCKbHoqtZwPT0PQLTIjyFIXc3LEBv",
-	"DthQ6DgSlohV8KmZcku9Bg4xVGGwOAsqneBrSV7wK2PWSjYErsJQJInluKBYBDXrGpM3UyqyGMosTLme",
-	"tNmVH0wzg5QqY3yq5JgNSk7lgE0ER75Xm5qwbziKJVC0XkuqzoTibiqetmhEHik/zhuBOelM8OgZqiDL",
-	"wP+NRir/WCJo0oC+sjtx/7UsM/dXlUzjOfw2l5/V78dpcjYi1knSLaKYOnR+u6shY005esBjeJf03QTa",
-	"yKGC3rj8H+53DRxsfzDmcm1mpfsV1ukrrNNXWKevsE5fYZ2+wjodBdbppUqdldEvjIFPC/LUGH7hsWPW",
-	"Xh3hthHqKZdGSqsOiE6N3t87QF3UWglsHsl3IYR6m9cCf6W5rFl/SBJlE0hAYRcg9N/pwUOIDr/NZeGJ",
-	"LcGLbPK/NvR74aSdkNOxPwmuVlMB/lCmiMvjGSIAlR/QnkZA6oSZeSy+1Osy8+Cuwy2e0xC/LI5cf+zN",
-	"0+RuRYcLpBWJAnNiK4ZbHU7Wb9VYt/qtTHzMVq1imiz7QHcY8JB0V2Csu9TYd7KAINmb0hXOGPgUUr1F",
-	"c/sSr6s9e8J06vcSdM0RqK0F2BzMtLfoW5U1T5uI5r2Emg0LxzwVAZsDzXnqeoQwEJItZsVWdvl0h2NV",
-	"F7mHd7LRic8Vv99cxkx3cXXMBzYVKQkMmuBUmv2W8MXPxrztdYJWAjJGwgJ2TqvfgmMDT8op//jCfuHM",
-	"yG+d/Xrv9s2K67Fk4XXxkxeCRz+JDOe2s0wx7Z2/kBun43TXmDl5a8DGiCASoZJSkMniBfeXDQ0eJ7Ec",
-	"X8WA62CNjwS259njx0ELQBJb/bOnZg4hp3x+8eRJ0NL4DaebliEmbCQ/FWNkNQ1aUADnvtJb/gpZ6RD9",
-	"KJQCD7P4Vqw4aTXvlvAxCMqtSPlYmLV8ck6WWKt/1oVlNp+e9zrOr9Hr+k07T/sXT/sXT/655P6FUeh/",
-	"8tau6U9qDDmDVDhRhZCjsWIEdDI7P72zxVJs8LxmE66pE1nwKbli644MMv3M080kY1VWF3+4xAmD3VJx",
-	"YxeTsJ4TsklRUZn5jgCcGfg4FWbc5BpRZUC/d/b0yX3tttrZu6gvz7chUghRwqvoAItiMVKb8LHFc4Jq",
-	"bECiB/x25HOEGK2eqLlmUjFSQLrhVtEf1dyzEyMl9ANKvdJmO73DH6p7RI8LKIpSsnMRqvG4N9W0QcOF",
-	"7eC7EQt3wFKlLnb0YXtfmw2wvhIhTop8wTeaqbm0yQLCAZFiTigoz5jZwUxMZ1lsLiAog2tZFMRiTjFJ",
-	"MPpOxgDgR3AWqhnSJtsyu3wG1jrPhA3Tvxqd/GzedsC+NY8mOwnvslA5JC++M+8yEB9nIswG7FsPoOVa",
-	"4muxaa6NcX8Lvsp3Nm5v+ShlsmDxyNJvz7lmI27UeZ+JRAtmThr38hSC8FoWZqnQxqyhsVXG8uFJ+5bx",
-	"jWAGikLe4Pj9DkD6eAJy9l9VACow1xVdgdVVurtWS70B+T4GR+B/OOBCXUv18jIe3l9tz8ljNFifN9pg",
-	"7ZJwmIc1CpG4nKd8wYYC+60hVIuB24XIApbLROgyotKEA3W0kmOI3KRcah7izmOe1b4UvvnhHVpz60I3",
-	"cM1+8byvGAT7YBAs++7bVfMfKpOv/JgamHVbiBMCb4gozmwrJBy49vR16Mhw+MWZkd5nbGCmYwBXDrRN",
-	"pGsOmetwcpCEHgo5hXuMjm2v0ajREtODybTrwd9HWL8R4NjR1DYLCPhPZlFjuQSa1WYUJxkLRNnyEeay",
-	"iViwCY+oxurZMqARknAOeXjzrFziMRepuJZQzTBW0J+5wJKLIXA2EFL6Aq6jNIRt+EVAJxs+BRPImkrI",
-	"1h1rQGtGoygxghgtl1Ws0mw9u5ZF0co3mrit2Di+xS5StCw/Zo5qH7NhOk+ppEN85GEGNFjc8cuCGXve",
-	"7VUZXWaR9w3RHoWKmUopKIeYy825jq2Vyq8yUrvDye2QFjJ/9jRiuQbgRohZuQwEgke7tExUp8FflYnj",
-	"kWIeuchgLYwUkitOnjv8bLQyJElrcvudTk1yv3e/PypF+Q0wf59QfKC300LWNgrEGjuHKOMZUAu22f3t",
-	"pgjfbbGXuSk8LVHqhvHMggDySmKXg1Vyn6fhJL49Evv765mQWEFovM2lijSifqdgm2aJGGVlZ1ljjxiw",
-	"4WGDF0HGWBBowr6Dwxb0GJ9WZI7oFfcmulv2Az8cQBPSBIkkVDpae4XP+WLH2M4mkYji0eg48nBZ5lFk",
-	"EKLUhPvqw7CjuQQHJcG0DvDaQQX/fzwaFWvbJAfhrsm46vqxi84OxfftuYCKO1dERgZvqTLLBfDvtnEU",
-	"MJO3KdJfl3YwpsHbXBZuxkypBIpDUIiD1iyNVQpqvJUKnhAeqfvRnrt1iYmVWDyeAWtdp5L5TxUxdN7u",
-	"FOV9YSS9xkv1VhNqbs2aNReadfugVNhvyaMSnImdA7a7sHb1Z4gkdUx4fzUXGkPgz6i8ugCvtwXJ2UTI",
-	"NnvDc23s1mwOIMl0GJI1W8EbY8b+Z1HowPlUaHQfyiEVOp+WsByuDqZ+6uNNm1r5ZcBpc+8/y8pg170L",
-	"Daj0Bm3hhtdDJYkx+46zF1/5rUdDQYTKkEywevhZ4Tai+WXNLKOKlM5W958dcmMLHXwW15Bayt5RciXN",
-	"EwEvzFQKURj/qOpuH2my63mUSDoe+M4jrCtaT7jOAD3mfQy9TdbtKsr3SrCAJatEhs+VHMXjts3GvhVa",
-	"JTlWsS0bIzBDRQFPMWHn1UUHX7zNcr6DzdKrsFkeWZuFZ+K1TBa0lFuL1yXGBNzO39jd/jnjiuCsSCZ4",
-	"msQiLXoMY5kpBuAWe2nUShemL3QWT2Fl7mqU4fewC+hwFZIPLSoIbg+IeuII+xb6VSOTnQRGxijSFpPE",
-	"ph+nSmYTz6ONM3cZlJ3D3/9/9q62uW1bS/8VDOfO3Ns7tCw7rpu6n1LXmXS3sbNxcjOzsbeCSUjiiAR0",
-	"CTCKNuP/voNzDkhQJGW90Em2435pJFMkCOC84pznKdvPJFMyZGkihfUp4f/w/tp4fUsSZ2bALpXLJxNY",
-	"yi9sxLUuMngfzB1rV2jgkOHGKif2Udc/ahSk+/AomNKcJf89gQeWJuIfa4nlgQV09AMMpoYcBw+zj9Wu",
-	"i6tpNdz6dFqNdqB7hzFYHZh0wclX4BmVKJVtxIk0pydYjJVkRQb5qOq/MMgSid9XIPyJNGIi8gdR+KvW",
-	"Au72w+aDjspcad+Dvv2m4bC3UWFxG2tULn595VxxF/wefV/x2c7FUZ1uJZHQlFmfYOpxg1my74/Fi16r",
-	"2BfXKfbjcDAcBtCdlXJJpdzWoLkhWWPyp9dFEQYZWNAjnPl5TjV0Sxkd1C4rM5IA5eH/pZCJwVpU9919",
-	"1brmBtTsXUt5NIPiJxie3V/psv2d9nilx3ijrhcCXtuzYC5yZ7LtN+/oKW9Ezly/VVcr1sbW0u3nC2cb",
-	"OsJ9nkEJl6fIIfuUC+DT6CPwv4ZzPsfoQjEFnFatUHfD7G1kDwvNJ2LT0P/MOR3d5vGyOj2aibmpgWol",
-	"mh0Ph4ynWlUYWhWmAZ52wiOait89+btI05VptbLRiWZooEWUC/NnIbEuFY7oi8z6/j+FgbXVwdlzvxnq",
-	"HfZSQ/ISf8s+vHh78erq/fXFn29eXF9/uHr7m52NubJK2UpgWfw2PKTUtx3lnGu9cNQHmYhhuwjwJTBh",
-	"ci2MSeREh+wanqMHTUec8mDbOZMvib+vSywcvx/B4aPDIu0etTPTq1jAkaWSE3wS3wt9Yo00FHfeO66p",
-	"Hvev29sUxvGV1K5RuZgr96GcOww4aop+LvJExcSb1V3ZDPagCjtc/1R39bSNcP4b6oSD9+/OK3W8Msy6",
-	"0rb7P0sMNkCm6UvBDbaj4sDH5WcAVMxUDCXwnoIn6++r/Lzau2Th3/BlBXvtwwqUdRXQnOlZJM9WVL0c",
-	"92Fg8oSn2wpDbc274qqpSpHZ2TMVU26jBCEZn+QCQbpZyo3I+wJXohZGwYyQHNVtDfrx1yRN7cZpykUi",
-	"PymvordFCs6IGKDTKry0sYtUC0bNcSUGDZQN4Da1NpK9cGtW1lvQH/UUKO8Sw1RhzthYCB2yfxfKEAGg",
-	"k39kC6eQCWqqb6SDPHN8X9UFicS6GSrWEGk8YB9cLOStBEeoR1Ot1ASBPqT4JMqemO760YYq2DHbVIoX",
-	"JBoO7KCcLPD4E5eRiA9cxuUgr1IuVhi1UdkBFCNhaEDuV8wNPxAyT6IpqMrbyrdKubGXHmA3ZQ5n+8L+",
-	"RapFsJNIYFHH49Q5PCnIv4KChPJz75pajWcfuvB8qpQWDjzGkfHwOD6gQOVBfegPbyWN5OvEeS5AYW7i",
-	"KjsFwn6nM5txoUn1gKvPM0GE+5oRub5LGBgt0nHL8RY+/UnxPLriaUixNW6eajg6rZMyF2n6mvTJj0MK",
-	"2K1TrL3g/FItvHAevnqHM/AMf7LTJLyhHdkhdrV0JLnQ1rJWbN206UIqVF1MVeosKQYZrsfEiNz1N9mv",
-	"IMgsEVJ7YttxlL8gx61h714uTS5iIbJu6f3doKKEcksHrj9u5nX/rhk9jRpRrPbxnRBNCFqJAdDv1MYv",
-	"qPTATxywqzEzCxsxK4aDqgj7lASmYSUjEcIHwLhO2o7b4JfnYBi/i5pKCpz/ePH+8vzVwfHw+KfNNzW+",
-	"xlsRi8wzJD3w8F4R8FXdSvVAuwjLxhk6JgzevUdTYwUtznnN1tSX313xFJM+uVxf3eWC6tQ7Hs1WkP6q",
-	"ztaVUHBP2cAId11q5h1esX3NwaWS4jX2uN32dA6/vkMnU+U5PZxoGyE3OtG+wOewPwymBCcEC1aeX+u0",
-	"mARnbjwHKVzXOJX2pOqiyNVcHP4q8hQOW3dgzaRp79iDuGx7HTU/G548vEkvlXmt4mScIBBQD7kVSqm4",
-	"tg/o2VU50wL2KrsT1qhrZvy6a5qL5r6maajap6ljeKVFAsoFdt7H/h7uoau0uU3+lQgpebDl1njE9tH/",
-	"l8JGs7hTt9omwrai6r9581iVn/w7tsFDA12SCfa/iA+5qfTU7EGBhy0dcFQjCL6opQ4AKMpW+lyQdbI+",
-	"u/W/gQpPCOfRa/aPUS2UGP3Q9LwnwryHATxQq/CiyknWpqF8/V9qwYX19uEQDdkju0oDSoNabRrahTCP",
-	"zr1CaAIjcnuL//k4PPj59svJ/QH+4/j+bxXAuja5tce9IE8t3Rma/eozwhmiTFQiGoQ1RxFwT32/rwYU",
-	"eTwc+jVY+HnVcbRiX/WMurPt5lC6j7z97tjmE++/qpebcyPOOZJ7Nb3RhxzKsvvqIyKBnadca/+sPGhA",
-	"b+6Mr7V6/n67CppTTX1zUee5yJIiK/VzY5F7GlU3RzFh03wJ8Jw/OAueD07aihM27xgDtdChoEFphcyq",
-	"SFFhj7NUxBPRXxJlwTWDVKNfeOQXomGxb81z6XbJvWKCmu49dGjLrQqYENDHKhcR18YqWi1YDgYBj8qg",
-	"oQWSJkK6pEmazKyOhmMsERIdF6SguMFICyIxOK7J7WeiXp+qBRtzL+RIdHgjsa222nYAdxbWTpYylYM5",
-	"IvQAXra+Qna2ebZE1AotZ0ITYc4xU7WfAi0Lck8xT3hXxBPh2ulLFMbWsNdNdqWHj4/CYJpMrDY6ejb4",
-	"EbOSM5Ha3xwdUZoS0pI/44eajJ5CY6aXxpQQ+n50RE8/P38+XKtSoeAWdf9wMBw+C9YVEzX0b/XDH9fU",
-	"Gt1/7fSDq6heMXCtWrZ7aioQj1zFRWQetkBfUR2iEtwic6c7XdII+gR6UmyNPCzcXlMSOmSL6dKJN7EZ",
-	"TOoQV9smj1HRic9zlXerulGkP5GnaeU5HSG4A2e51Upligj5cdmYRyZ0Wgb6CRzwgDsex/Jgu3MGbDRW",
-	"UaFHoPAMTacOV+59I1ErQtFYIRMTVll6LMgB6IaXV+fvr9nR4Bixm14m8mquGfTi2hWENwDrxa7nIkrG",
-	"pKR+OKsqie8ApQ9S05VSrJLhNzLRLNG6EDFy20Q5IGFIZYQmvojEtNsiWsQSWCFxqfgVZ7xN9+IC/SUd",
-	"8rB9t20wJqoVro1JWmfrYxDpT0EYwGYFsxEVUDq1fzCQ1oxZ8OUm4OYmOLtpbdi8CcIb1JBwyYqOhL86",
-	"jXgDsFWw8tXbNKYKUrOH9uVqo+AmhKeE7m6ho6zxtGRIOGyol8NSoYdOCYek70NyWsOZWD4woHaUI7Xo",
-	"jVsNj+BA7HFXcwR9SzsPIlIlJy4RvqGft3n7RNUSV3VRMCi0gXJriFXgJLyQAzayqmzkuHOqdiVUpFDC",
-	"TH0Mta6IUrOj3rAutKfttBFz7Tw2LEpE+iyCaLA/GrAR6phRyEZwSkfK26UMCHHPOwgNH8gYdLc0lC7h",
-	"jgdqZZbDbUPr/mhX7o9oXuXH+60s9n/ZEW13zrbVKVK9BP3k5+f71NX3V4YelkM6Hg57GpLXK+bG8pa+",
-	"YrrIoynPwTK1V8W71ryfhqcYe5YhgItFcbynbgpbzrtkeZ61+QbYsPS9N+8NYi1UWSiPPI5bu6b2CkvP",
-	"dJIV6Yq6WuFwpiuAKuIx6mdcxQdSq3QVwGy8WHac1zjmx5JXN9yPQDlRVEFAy26rdLXdtCdHg9O2apd6",
-	"nEUzbmf/J6yAuV9bGlTr+6A/s+ttJ+7aPfY1vl7HRseXDxuOH1itXoMXqO+gXAfKAIQKVsCp2MYvgNkj",
-	"cFmIu6lSs4NYpMknkSdrmBt+Ky8B0zcTcyRseDZkMV/qdsaFD3j/6rdfhXWhuXRJDO6PZELG0E3R6Q0j",
-	"OYO7rM7PkPHPfwg5sZv2aDhsdcL7I3yoT93ScT6EzUgFcPjVmAFifIieVNV0Su0Q/ywrjc7KUGnwz9H6",
-	"abB33m4KeiRdNkZkc8Kqd+sRnAWL6Wx9TsNdS0kNEgmsQRDSaiaYKFRKw4OjY/fNg3wWi2n8wJGg+Gxe",
-	"4Li97nGS9bKTHVAqN+EAI6kUscdlfjz0WzVxGec8ifslnljZfA9zT1QKpNf0NJToQth/J5iG7U1lhm3U",
-	"EjTqtv4eUnQPqr/DL4v6q69ldV6Zpv2Lqvw9j81HNjjWcxHRyQ2EwEeD4U1wHzyJxapY5AlFE3wdmdXn",
-	"SORzcLBn1lW3E6FFpCQAEZ4MK4Loo+Yoq8fd33bI4Y4y9rt8WaSdXND0zsu+2Jrd/dA8lIk78Gms0EFy",
-	"kbbjThK2Pfb/qjCVHACbSOkZ+GPxLhg4zed241IJcLogYWxKli+VM6lcuhKsbZpCWtOAPoQuWIc/7xK0",
-	"SVwS3k7bsA7wdZr6pcfa3ZqiOt5DUT1poYeN845K4SF1ELK4EH2Val4LGUNAUyqHVWyVTcS/Vn3jRNct",
-	"+3o6dbr9RXlxb87kBhVgdMmvGMDm6/dSufjrtmUbaQ5t1dlGpWUt0qHSGFu43yNhEd7VIQ3V+Q6r2rLl",
-	"HA8YSr8/qEhG7VoWuQ3kp8bM9dnhIU3gIFKZW0B9qJcygh72WhHJ7bYb261tp0eZpmWMplvOv4B4LOMz",
-	"gPXrw9EkRG1XE7fg0jh/06g0LuMqvasVbLUkr9EcYCh9nqoivoCH2Bf+j+ury5DpZCIFsBxcGy5jnsfM",
-	"PRbS3cSKWD4vi0vbQlzuI8QUGLlJJCAGa0HHCSLeZq7pTE/VQrqKiqgFBBelY2URvynFebeM9LrdN97g",
-	"l2KxOj0bZeCOeq9l/QtpMrgAnqNF9OdNMRw+i54ds5zLWGXsbmkEiMwd1+L0BP4sgq+qAHdUfx8SM8W3",
-	"77LwTgmiR2m9SZyMnQt1w29DOfvrqh5ld0tGk9qrZ1HGBG6O74loUWCOfwX1Gb7fW5+NO/tBTlq7BhPN",
-	"JkqKQS99ZZmC8hF67ZYdE/tp1+1nOnwo7+HN26MX6D+5Z19POz2kk75ls8CVFI0d/3UTFNUsdXP62VE6",
-	"whMgc8HFBlcLkLp81mof3PEX/JPdm8Kxx7CIS+uP4pFT0zfDdqB+dVkffUHNbb1zuPBNe4OeVM/3o3q+",
-	"t6alpvkNGaDLQwFjxmdQhETS3386pen07J8Ireu3Lpj2Kjv5fdA0rXI+1xt9ttyNb3EON9I3W2ZOUYlD",
-	"neKWg9Jv8actEvJKLVjGJbKdYA7fbrXekoLI4ORbJmQUQ2isR9/Ryrg6nR53dEdCJuJ5vgTMDZ1MJEIA",
-	"sMU0SQW7U2ZKUZiG5pSQaYVmPheRsGpfg62mPnf1SeSUfElyIOQF3rgWNHxT2W+KCr8HkbLjT/n8lSpy",
-	"aADbWorse1Ec+WSnn/IeO+Y9pFiQ1IUE2NeWsNxf0118jqpGZMJjhZrpPcONrfWdEaihHs9+2yc8Si73",
-	"6Uzxr3CmiMcfqVIzETOAqskUwDQTKGnN6/4mWUX0Spjdx5hW3F0mnU7rrvL5F12yrwmbKHs/dTQ4Ph08",
-	"rxFlHw2Ggy0a6dyAOhbSMdrvrhNFVCC9CdDFeadlVvtWZP7QxeXN/GtheHB7v3ILOy8JMEB/vL0PvwSE",
-	"jAIfiY2uvQcLCjelNjzFimZiuLXXa3y6w3i2WxJN2SH2J+KAmvUbKkNOXcRsq7BZBpXJdtAZjULLN0LN",
-	"0xK+Dc8LsegjkZ8SdHW0d6PXIruzL9a803+KJUIfzXM1yXnm/+rFm9/ZTCzbflbjjLCevoIsEzGc0e9/",
-	"K3APirY7QF3d375cvnh9cY9d364Tp0RiJzbqscq9mxJqeEdx7SyRSPrsuDwICyfR9eUD1xhRy+tTfl6y",
-	"eHY8oWy/SxM5wy5AfFTzJmX3RisRK5Yti38XPMUWIVzAO6LQpqNT/8UJMbzjjh74PpbdFukMiOoc2Wro",
-	"cniJAZ5R795vUo4Nl7r7IRefRVRgUzq4Ig5qvrrL20J2zVrMDady8YxLPhEZFFCCY0UUXf6NCOmh7U3h",
-	"kHxRzjqLEw0AyfXpJ0L35g2IzpnITmBmpDJwxA6UM4lExCQJAM/+ZhY8Zqkwpl2O3H1Tnk+w+18yLpfA",
-	"f50JEE9c1gVPDGE5I7W394xXKo0719e98BSOsGw8VycBD5lVpjzHk/o7pWYzIewjWKxW5lZGSZqQBWw8",
-	"rAzgHTuJFW/cplZM09SNxDXFItI19ADgxVL5E/cmV2rc8pyXyQQCWlJi1revaSyTJ1HbZGC/L+m6spet",
-	"HuR0zeEc9SYQ/FjFFyPFg9N3RZyYrp9Shjx0mJj40fs1Vk20/PwarYp90aWNXyulWT+N9O5V+g0tmrfA",
-	"WnqzYpHOoP9Ch4TtaP+Bncz2ZXP7hILSAHYJUYv5j3SQk10SXFOfFdpvtVw8uL+9/78AAAD//w==",
+	"7P1td9w2kj8MfxWcvuec7AOlSLKdTKQXu44fNv6PY3ttZ3LuTfyP0SS6GxEbYAhQ7Y6Pv/t1UAWAIAmw",
+	"yZaSGV/X7oudWE0SQKFQqMdffVzkcltJwYRWi8uPiw2jBavhP5+8pWvzvwVTec0rzaVYXC7ebhi5YbXi",
+	"UmRkJWvybHXyPdX5hlBRmH+8kILhX04X2aJmvzW8ZsXiUtcNyxYq37AtNZ/V+4otLhdK11ysF58+ZYvn",
+	"Mqc4Sn/QHzesZkRvGBFsR/SGizXhat73P2WLitZ0y7Rd36OmVrKOr/C9YB80PvCeyBUMXdE1I0u2kjXL",
+	"yI7rDfxV0S0jK16ar5oJcfOJ3xpW7xfZQtCtmUOOI4Wz29IPz5lY683i8uLs7CyLkOMpfPR1I95oqlls",
+	"nlIxwgWhYm/nqBhR5mGYCftQlbJgi8sVLRWLzwwn/hO89K4zQa7ZFsj0l5qtFpeL/9+XLaN8iY+pL/3k",
+	"PvkF0Lqm+2D+b1h9w3MWJzMviKyJmYtZACUKH07R0c0Wn3o3QtAYPZ8VbFtJzUS+/xvbDyf0kFwzIORe",
+	"NjXJN5LnDDhcb7gihtGY0hlRjeF1RSipqSjklvzww7PHp+QNE5rQNeUCeYPrDPjDvkc2VBEhiWK5FAVh",
+	"qxXLNRyZNdOq5SQq1I7VngB4HFsKBGs4MYsYOwAhRR48yBZbLty/zw/T5yWQhZZH0ukfR5BbEGAFYivO",
+	"qkYaEr2hmuyoWSUtMsO77//tPax9t6Ga3bCacJh7zU7Jj1xvZKMJ17AaXIj5/f7FXzNY6f3zC7LbMGEe",
+	"4YYamuRNXQPhxJ5sZc3SC7did6aMtWtM7+4xa726q5WMz9zcLIkdeiiCSe9lQzb0hl2Re2f3w2kpzcvS",
+	"TWxsPu0dNn1SbzSNXCbv/+39JZGi3OM8gFxIIcHInmkknTR/33HFjpgUE812cfnT4t8W76JMLR4WvzZK",
+	"b5nQ8d2m/vcvFOGFn0JF9aadQPvUXI4TDyseFbhm8Gu2Hx0VX5074rdNsWaJ5S7ht7FB8YnZgz6SYlXy",
+	"PDFsbn8dG9g9c8zQguVx3ckObn+H4d2lm56G+9qRE0mpVbn7+QtFzOtmIlQQWnKqzI3C9fiUQImaO6Om",
+	"SpPF/Da+I/D2cYM+Au0rPnDBRkeEV2ePWrOCp9gPfhtdKr593KAvpGZjA5sbgR0eHT4zdwaPGS2eM61Z",
+	"gukKRgtSwgNjMyjaz8yeAVd5zSoq8oSUK9oHRqcQfGf2HJqq5DlNbUNF+fjq/etzB/5OlkV8zI0si7Ex",
+	"ze+zh3smbrimaVHH/e9jQ7dPHTMBmTZo8McDQ8P7c8d9zkVi0JKL0RHN77OH+55tl6kTtYXfxobEJ2YP",
+	"+toYAzkv+cgG151nxibRffKoydRFehI1MjeoxlwrsIqsNa72SrPtyLTq4ojp3HA1QhX89QtFRGNonxzc",
+	"fuWA5ci3Rqu8OL//9f2/3vvq/tdgPeEfW9uJC83WrHYTbEr2cEQJofnBDWu/MJs6TYowzYEh54/1Bn59",
+	"tKFinTiR+D7J4ZGx4VX4qdnzYHmd0nIV/Ga4gW5Z67R49Pr7X96+/NuTF6n54Cfnz2TEyWPdNVM0T/vo",
+	"seO/KmmCC6qSjrKBCj4we3A47Im1w2+4dC7Qq+HJUci82YaWaG9O+N2503nLBE2Zehp+GyMEPjF70B/Z",
+	"ciPl9WNW8htWp7Qg++vY+Lveh46cyBNRVJKnyMDsrxMm4j8005XNtzFN/KEmW6k0UZJsqdin/JwlvB2O",
+	"ULAVbUq9uLx4kC1Wst5SjfL33sUia+X1+dnZQUH9mt0w0bDvpdAbNZzid3IHcyNbeAB9dlXNFBOaSGFU",
+	"nLxsClZcEefzoUsVcnFvMfidRfR+Ob84PF88XpGZPivAZsRjojKiWEVrqllBlnuSy+2WqitCyzKcJLix",
+	"aFm+n+ogt1+Pu8b7PudRByNs0zN89TzwUDuH+SfkMKb0t7LgDAZ4bCWE+e9cCm3/k1aorHMpvvxV4X3L",
+	"PtBtVYIIdlIUzGZNcw3Td2T86WNo4BvLa3tSLM3mFfivRbaQy1+Zee3yp/YTrXepkkqva6Z+Kxefst7X",
+	"1EZWwefMP3vfa5SWW1aHH9zu4VvvPoVUHos7eLoYqoXU2NNt2aGGI8YlcQv5WVhSXP4sCDkhH3lxSfJ6",
+	"m4FH4pK0q8sCvwk8clIsM2LXckl+cl989yn4klmx+xSsq/sVS5/OZxxFzHcWB0JYfVe8XZ6/S8wt83/e",
+	"vHxhGP3///D75xmhVuZcPPiK/I1/e2oeVV/a9078HbQtCH57yRT46t9/eXPuCe4CM4bb3hOuQOHFH4dR",
+	"uE/Z4nsq+IqpmYy7pIr9UJfGNNS6UpdffmnIdWqfOM3l9ktacRB47vPnAXN9XNBa87zEs3PN9obfeLF4",
+	"Zwinmu2Wmptp8dA+ZISHbGrYErMIzTVwzEv7t0V7hM2/OsxJi4KjB/1VLStWaziweC/Yl3BaEzjULeaS",
+	"nP8skHHMgD8LmNAlcfOZzxyhu82NMpVB/LvqS2TQAxzin5/IIyDuVCWFwu0KvafzOGZxeX4vW+SyLFsp",
+	"pGV+/UvJblhpZF/Bcl6w4lvY/YKS5/KGlRT0zBVnZQFinxp6770cXJW/nH31ze7er7+vVuf12dnZ+dn9",
+	"M/t/ayPSKiZY8dBcwxdnF1+dnJ+fXNx7e352eXZ2eXb+P7BgChNePJKNsNfShgq0/NC0NP8xPgw++day",
+	"5pu//XByDn9VsryJDH8Ow5/h8Ao0hvOLLLgR1M2BAe2jL7yzggkt6/2J2ovc/MwLhpcIjS8dxi5YybTZ",
+	"anuzKsbEGKmsqnu52NGabWSjGN4hN7RszP5efHqXLRSGwf3izXvaXPjrPZ6ihpbmHUxOWFxeZIsdF4LV",
+	"/e9OvmY8T0ZOV+jTN+wdSZyIfdo+9iU8A5/t+oqnsz7dGrZaXIqmLA37m/cXzx/+8OLRdycXZxdfL7JF",
+	"XjOjDz0c2Sn7CByNRtXjvIGRs3zvBmWiwK/jP7f0wytWO/vjHP7wmhVsCzRzao/VBy/vZYuK1TksdnFx",
+	"tsgWxkgDHaEqqTZK7onStNasNqqCP03g8aKNyDckp9uK8jWabAVjW8Ny91tJ/hwfk6sV+KJuaMmLp7Xc",
+	"pskBj/wgNC/xma9Pzr46uXf29uLCPTODefy+JtmnYKfmg10f+nwWaP9rcXH64KyzU4tGFYtPXga6vbLK",
+	"nhjfcOervFws+QF5iF4n93m/Wy8bTdeMSLR99YbXeG7xKBc1XenwzJ5ni13NtWbiWzAiO0Lm7MHbs2/a",
+	"vVpO4lmrx3fE/qfpm9juTGoT2/gGocrHv3e3kgndkMZ0hrBSAC+NUy6AnccvwILX/trk5iS5GFJVw86f",
+	"X3zCv43fn/i0+Xet9JjAAcYryt/Gdw2UN3/dlTTyzeCq2zKl6Jo5X4+ZistCoIE71GpkZrKyaNAskpVh",
+	"okqx2vBhRfelpEWw/MW2wXj7deMn9Cng7+Ayt5zfgOgB7exOL15/+xU1v2EivDWVljVb1RLcFLoGXfQ8",
+	"vAmnG1Yt4yX4PYimgezqxb5mCC+l+Fqw4q1EMnYUOCt4QHnDdV+cXdw/OT87Ob94e9bRNICz20soZHVg",
+	"byP8mTB7cHJ2enbesqyVmY4l1YH9ueYCnms/aAx+pbhYPxOLy5/eZQtI4xiIQMsiYVxjUediit43TUNU",
+	"smzsd2eynFfm8Lyd3zsL2eq3hufXSymvVauKffPN6TffGKsf3+Dil/MuJ9YcGN9pbmdnoepmlObA0nr2",
+	"4u8nsK9nZ+edW2A6vwbcl2LY9hFk2DBQOke0BuwZ+FUCBkyJp0PmB26BY0u4sLJFya+ZYEotLs9OvznP",
+	"FnpTMwUR08uz078+MFRdyUYUh2VtUx2wZBqdS8y2UdeLmGyzCn/Jb5gzcjG0MTq6W9vH+B08h8dV6wPM",
+	"a8Nn5+YOv6Mp/e30iFlturMCD8Hl4uu/Lj4Bv+eyZm7njr4D8np7YjmtfwtsWb1GC6ipb/iNrKdQ8Zj7",
+	"wB+WxOmqKK97ek94xt7koNLPOWgF1dR6KeMnzkyTgiPhHLyuKy642oR3ABwMsDDQgBjhiTlOx3BRz7mK",
+	"moXfyR1Z0Rr8zvbwkB2rjbKPs87QO+2WBuRyKRQziHQrqbMBSYPUAxmxKYtplx/Y9WYTBBgri45W1SxL",
+	"np/2fC+jfpKzjp/ETIjAEGAuwtWm4SB5N8Lda1MlowpPUsIHoaWmpaPWEVcUbG7i9Bh5DhwQJJXM0KB8",
+	"SqZC/YNWVS1vMKu3azndO95y+q+a5ox8J6vKKIXZIi+l6m3oWVcnM0Ro9IFnBq6Js5Oz8/4jYHZ07Nuz",
+	"07OEfdt0TOLFV6kHV1zQkv/en16XQquSrl2sBEyqX5stOITZB/PWX8zXjcD7y1dmQmTJSrkDC9cqrrZO",
+	"xIjFf/nLV+bpfz1dmJsBjttBY7rkwnnZhiZ+cmX5hsKtYO9D9qEqqbAa50/hB4JwLwfPiPd+Wjav8XSY",
+	"tT1oV32emQMqK1bDRxWhmvwFn/FLK7mYJEkaMNiM6QZG7sKcy1/aTy/AOcRl0bKH+ZNUXDs/gTPQzJsn",
+	"nTf7q3Hq5pu9yIPpw6Sd2wJ0UZjkeTD2xwUTRcglXQ4FV1ZnhnDfpFla8y37HynMZH54+wi0DarZI4pp",
+	"RnZPKlY7MdUVN0zrMrzm8A8YH7R/6enZKLqm8I4f6cFkweZkVkK2uZNwZ06RF1J/Lwu+4qyIVYgFif9m",
+	"tCDL/+gRXwKvyPpVScXfHYFmhScaXmpjHdoLrGjjuUYSeVfk1ydnA+aqbDILLYqXwgr43r5lmCmAoa+y",
+	"fMqobmojOOxwK/+Hn4yas5UFKw2DWfdqKwa8w1Uzav4MZ8uOaQ//U1kTSszvYazslX2RvMUXOwxrswbs",
+	"dCbzVYzqCR6zw8EV6l570yyDx+bdpwGlwXtr/+GzL1CwljS/5mKNv8VFxcW4qDgfiIrzw6LiNgyBE0/x",
+	"QytwhiIowgqv6B7qgBjNNzbHDQtvqE3GIJpeg5bo2YTVJCbSdM2NgJrHH50NTjCGT3RSwcNDO+VVLZcl",
+	"5m4l2KTCJ/497Wx1oXG7sF+UpiU4VpmmEEZ4I7dsKYu9JVURZoH5rASyZVTsNrxkp+Q1o4WZKBbPUVGQ",
+	"mlUM5Vttv4LZNkpT8GwtIBKLn4RQrLOVbEbJM7RnDzhdze3RqMXl/fOLduse2Un7+bVh8S8hUMzqWtZt",
+	"hkCXDJM31e1EZD9BtO+Y0GRXS7E+JffPzjqVhDkVQmqyZFCqdkXun50TIYHkXBH0MhIuzA/30ClclnLH",
+	"4Mn7YUkWpklCefHPAtL1uLKsZJ59kJH75/fM/3tAtkxvZJERxX+HKpYtKziFtA/z5De4x+Y2dtXDWLS8",
+	"kvWSF4YNsfCLa88ViovcKIw/C1d0d0XuX1xYrbJqgHGBAhl5j0R/TxTdK7KzNXgXf22Lsbki1jlpfviG",
+	"aIkpZ45o6oo8ODsjlIBkI3L1s5BNDX+9R5Q0yzPzxSJARgpWMVEQKUghmfWsY2EmZCUEN+xrpuv9ycNV",
+	"tBzjR643MB3D1A/O7mWEmgfJxiWdYTWoIloSXe/xBJyOpz3gMZarud7nl6vQJP367cV514KBCHbXbvUP",
+	"3QcDu+YrjHMWDRs8eNE+yH5rjJS7B3QqwXGRtYnY8I9GCLhRnGI33c51kTRwSw8TvQIXShD1wKdhxPNw",
+	"fivKYX6LRWeuG7mDIdaGcRKBlNpwsbJLoxiHRcseU/cssT4FPsX7MaN7kS12G3DeG/XcarD358gRuUo6",
+	"q8yP9hYworNQcAsMqw5m8BEWu/U9LFRdt8xz313vfw28M94rzZ2l97/xkP+Nh6TiIe9Cjtk/QmvuHDIw",
+	"Hnf54V5XjQydoxFePPdhgoM7sDX3CiRYQEaR+e+m7OT4zBFate7Nu6f+OgqpJs8ZKwIPHWSIdLbCEhnE",
+	"RclqVImQtxvhpx14QGDTsj/pxLnjNfdgtVPvnqtguf8fOF9mbceeGE9Bd14m3yK9GyFxnXSpjFdJpwZq",
+	"1jViNwqzJH/xrtxsNNEuybJ3EpVsT8z5xdnZ2SfLwTTXB9yXtFLhiZAuAezjpxTTPtqw/JoVLa6Oy4q+",
+	"RbakYQ7MlvRXHhwOzNBYlXR9UtJ6zU50TYXCLVC3SdpYcWEudFr2wwy4m90wg78ajLEsWmLBP53w0GZ+",
+	"zr1/RPwu4McEE+Oyh6axLai7tSaUG3FcvkarI2SK3HAWMFkn4IJjQlqlWlye+UgB/LfPKzX/Dc4R9PBa",
+	"DfbMhbbOsoUx8OA/UBu1fm1mFFf7g9UtL+6bX5qqsKMYMk1InAQLzAccByFIvFObac5wSJoCX4tc1xDz",
+	"/9hZXjDTTz3LYe6tO56y7MNi1h6ZwWdpKdk40YhB0+OCwUdz1y13M/LCRaszTdxfn5s83OB2d/+krW0V",
+	"KnNFbqj6PoywtrBn9uqdwQCpkPhDRE6TK8MKaHH1K2j/rMC308VyWQKUyLQMGpVvDqTJKqic/KDbLacF",
+	"6qwe1QMH9JYzzS2HQriqpkJzEZQWHnsDQfB94WNFrXLuLqI8Z5XuXkRY8tVJm6cKDPDJHtlwOxNioFMS",
+	"PbxuggriGTlZ8YMdBnJxAw8RUSTSBMxxeN0El3MlZQl5EBgQAPe4rCHWaC6aUvMtVi/b/7T72dXN3Rm/",
+	"aPelog1mIdh7aIwnjwjVOeqm9sY6o+8sVNerx769EiHx4sBTZQM05k+Lr08hmBIJhh8W+q3rwnpg0Gk5",
+	"ZIPemYZC4bZY3cjRzv3BPlS8Zqo79P1eItroFfONeWZDlRnmweoid4xclfMUCsF2r5237WO7LlAl7n2C",
+	"LJ42ujO8nMxTgcyCW4RVhv8lIIp4EbJI3GJn2ULB3nYI/LETof+ULTBZovuDmV43C9zZxXBCQlnayzhK",
+	"pEX3SqgCJ2MrbWN5QpN1JkaL/Zj/dVCUpv1PRs1ZUmUsEb5eg9Gz4msM1RkjbMnXjWxQH6Y7yjUX64c+",
+	"2ccoyRGVGWtsXMoWqMwugw3/2WrNCKxp9WKvQrv6AfPf3o1yhildjzoDBkkVl+dngYs3VK7V4vLrTwfz",
+	"xVBdt2JT7vw3UulZuI8PiaUcUYypTmTSwi7kcrsFJEaqyZZeQwkjpuRAsPIJ4E+iqVbuHT8fQf6vA/Jf",
+	"3Ptq0g7cuzdrC+4f3IOLe193d+H+vd4u7GhtNPxOjlOb3dcWVFy0WYyyKQuyZMQaYYaw7Qk7nXkgZ+Rd",
+	"hpdJyrFfUmNk+E/Cvj3MbR1LW6CLaXEfWwQFQ5ETe2kP6vWX+zRq7YpQC4NEZE2uGWA5DL6AekUMIKKt",
+	"hv3JjJO5tG+qg7p4V0KcLR6aq+eRvQX76nXJhQ8zQp6B5XJZMwJ5VvYoACpwlxx59JMQceWa0MKG4izI",
+	"1JVNdPud1RKjjoCCqxlZ0bJUkBRAy5I0gmsVJUgnJ20iyPCT9p035voZYA37LLLx73wPD0HeA142IY7G",
+	"V/cXQ/QJn2T2cbgSe59EfjGrP7zprmAKv+OWYN+2c7RaTpdscfYIIT57HO8zCEeJIwUDUnKsfqJas9rw",
+	"wv+lxa+/LKJoFgXDIr2x7z7ECToFeAYhe/SCOjZHLPu5rI1Z2dlEiePhR3u832qIUyVCUC17O8EQqIj9",
+	"DxkdEk6SYDdYtzYyt5/cNzN4b/EutoPXbB/dwZIq/VQ2CZA38ytZ2YyTmuaa1cpJmdSyzDs/KEfT3jdR",
+	"jmy5aDQ7YlkJWQrqpryesI+xj6pcVsgNk0TRG/N4TADdtNmBB6VKjLFd0Y/bET+zkOdCoyZkoQ7dQ3q0",
+	"80qfC+eT654N9LtNpIo9YBGyePeS37allCUzF3nX1zQ+wIv2yT71YKKdb7WjxhddlZwVgbshKhRGkczA",
+	"Qma74AQEq+oYlRMJ+LiNoUeI6I20iV+zqVRPwdcV+R6YZ4klYiYUhTYLzoyLr7MehSMs+U2LSXgFiOFG",
+	"ofA6JGgKpKj36B6OXb11CtEPjFvzHqo5XBPBWAH6hhTs5QpU2oPO6syzJAgD1EdTMHZeJvs5o6A3ZAp6",
+	"Fkwb3jtjYlMAdZ9q9lKU+9ix6bF/CJjngR0732gDKO3Od7m05TAkevTYKNVsWfEDWgUp/BuX5TzYMtRC",
+	"8W40CmpMEd1WJfvwZi9yNQFZQcCsmKh5vtm63iWT3gEO84bSgZV051jVbMub7eShIMXI5vZPeOFTn+7Z",
+	"4sPJWp6YP564ekXch2fhIj61/sZ55Ktb19AMKvjs0qnD+CSxqS90wrF3TjvnEDMbNINcn2Knoim4fujg",
+	"zrtkQi1soKygE6tF7fdAudesdR4tnDUv6wio/1SzEobKAv3iXWoJT4SuIwoy9YkMgxlQt+hRvaAlz6ds",
+	"luXtcqfnAG0FO764XPyqpDh9TXffW0/GJ+dPjSyGV9E/V0ZcykZ9Z9/rFXqyD7RgOd/S8oqwbaX3tgeK",
+	"u6CYIWpUSw6SsiPDKvbbcLTzjFxk5B45PT2FFAnZaLKmlero0WkzVjXWNXOIZ8zgsFVuizPHBe1H/PaE",
+	"KwEq9mhmSZ5ku7tQPVv2/TzUTzPf16ySdWTly1raTJC02gNxpz2pSpqzkc3/ye9+YOwYjnREjmN+QqVy",
+	"zWgBCdoQHSW7jSzZRD7bMAeeEq4refAsq8+1mJBJ47wVk/uG5t+ZmX3KFrCaIQVeSMx331HlEvIzUtSy",
+	"qsx/QOAHsvzlDSti+nBvhjhKS/Gs3VtLpBhzfMty2ig28z5uXSsBHOn5WQ+P9F524OTbz0Tn5buppDxL",
+	"KUfJHN/KwG2xbIpfZjhVMwyixg97zSj6zuO9EWrdtjvSsvRYzQ73FpTWS3KWkQdnGfn6geGF87MzYgHM",
+	"4gbMHfkEvIsLl9eupesOGLP0cQMf+u0KiPzT2ck37z6eZ+cPPv3Lzz+fun9efPrX//hLjPj4qTuQ3Jap",
+	"Yo3jBgI2vaYXbDfzuExzh3YoFvBc94gdRPxNcmRvld2tTi/3let+NbrgLRfhX8//aUkQWWV5/TAEMZi+",
+	"rz75NWTAOe/HtbGxQ3wAuHpwoJNHNHZpWSo8M+ZABzv6gSW6g5Ieqj2ghOHB6Ao7zNAhwl525o5XdI/e",
+	"GXTN5BJbMXI94ZbzJH+X2MqXDlmoLyks5FB3s3pM6lJmhwEv+wvqKA7N4Qp6bxC79kuorLPeprgDK492",
+	"Z/pxszf0OR33sLdoHcOwiAudfhz5gC/Mn+YxcsGZgb8oviGLLEw4xrHsetv5zWFCt4+fRnltSGK/zAmL",
+	"G4TH8Lvt/D3PxLjtkSxY8QSTcAYuXbvRh7cqpRsdIh1MoIUv7mn1VLFEiFVv2B7jLHRdM6NiYqpsmDby",
+	"MWYd+wTHYTC4YrWCLisYfbIdQJyJilD4pG5KRuxnoiaqTZSM+kFdI0OyBTXCdoFEO8FmC1z6JIHlHpoG",
+	"KF6wzJe6LvfwBlQCnM6LZeWrMqoUtjBDU/XNkZBk7Tv/BCPXLP8l/p2g5mDQo0ArAnkbyZBZCOU8O3zl",
+	"MJ6jTZpp2di6/Bwa7DbaSfauqztYo7qJr7GTZBoz5LCwZ6Lq587KG15EZYpy/Y4nfcT1H26xoGde40PN",
+	"3cFGp0V47HpvffEhubKw31PLKZ1D7s5bhsLC0dNRIlibn5vf+yAY3sqF4Dx0OGzcTHAkfViy+papM0FC",
+	"VNLZgIX34HLYcaORYJ083071NuROjU0MQGuG3SVZnTDREmIOe8Roro34hGeuSBsCEvspMit1hsZ+S54v",
+	"pM8bLI4/2qBMMahjvnbTHG37IyfzkzqscwfWYZcVPwvXnpvyYxpxpS/3r+BeniiAlvvXTTk1R6mgEUXg",
+	"mSA/vH00SLOInVWb0HgMW5mh2w/4eWftescoBRHqR94p0VPaRlUgf/Qn0GdEl7kzPQXKUqdN5y5v3mQ0",
+	"uHvAo1eNO+Ew9bFtusPj/Hmd5FeUR82J6aynUr2r3u6ka1wFSD7uqWF2XI9au1jGhbnx5EozgYnPmKS1",
+	"JTvM3fAfnzDhUV9c2wvL3w4HTngr9HrM45oRTJpU0uErb1itm1pM/pKRVKy4xT1qHXVu/p0p9D8/RpjX",
+	"rCpj9wTagcMdfglbqlhGKFpbaOaFNtwUhWljQVomHlucpavrGjJjR8ubclO1296zhsFTA9B9S8b8snyO",
+	"sV3thhZES2i4iq38N+Cvn7h6l/My9fCWbKUPT9U8RbT0k5wakbU8PZcBQx1NWWb067JzDvnTMlS792Nc",
+	"CQZZQu/vuy+YgIQuqoht2JHhdUl12/QyL2V+bVXnnX3DgnVpVpZHJIH6AvB0U16Yk7vWwcaI+/9cT6L5",
+	"OaO+3+fQzETQilQ+/UaWADkUlase88LG3+382jWP7pwzmV1eicXJ8L2SYmkk4ctcaZ6rP11xne80eEyj",
+	"of4WsmLW1wIVNPJRp9XFZbGVQVb7nXju0S6fSKDu/dadxWOWQ76fshBquw3PNxYWD44BOH20BKZDFz+U",
+	"cUjFahCkivKp90ZFeT2ftqA+xVzGTNpqz3mfQz6M+Yu4yNl034R1pvBjPFbWD5PkmAZbR02dykAfifVa",
+	"pwKcIuEl84WCK9Jl585OoOAI14Wz9UyZOakxNOP6U+0pPnCS/SF0DOO3ukPzcTEW0veWauNs7TD0IHY3",
+	"AgEcwP0DJwnXNeJB7xO89d9FVccETURrAfdsEETLOer68o0a4/wW9ow0HzkdqYO5VXpHLsW89I7WYT8M",
+	"2bmydU02jJZ6s89gs3CfTuOGdV4z/YZpjWWQg4wgusUWoco+YiFua0auWaWJAnjEecabmtAmnew2UgX9",
+	"XEFnsJCxOJHQFxn0liVbWjCjg3GtWLka91eoYN3xIHk07tSds5mnJ4qhPdL0lPzl44uH3z/5ZDEW7Uzt",
+	"j4sIq091+NuVti7/HtQzFfsJ0dTgQx0k4UF4tb/il03tMWdtVeQNE4Ws4V+sLA27WD37ikhR7t3SuViX",
+	"LNirU/LC6sRAOYCqLbnSzOKjBCgQU89Xo+IRQc/HAeqw5eVGMQCiHZ3pLAa/o5SnVkQFnDo4sh2Htg2U",
+	"+FhIKyG7aVItZQ/GQiwFHjZ6I2v+O42LYqquEzc3VnC1JwQwQQ2d59GU2vHjVXVgiNE8Z0qB4bPmN0yE",
+	"JpeAnu2KcGGGzo+pvGtnEGOwHzeSrAF0X0cFrcUuHL74piNYt40CCOcVL0ssLkdUiHnEqmw8f0AkcCMg",
+	"3OMJF86hsGRrLuKVypVUii9LduCWJNdC7pTbASxIsrvgkgiXtdyp0IHcTUzEBow/1DydJEBoVRH7n1bi",
+	"ALmMyEgElVeNwtSL4V2pXXGnrvdmcs16o4mQdg1ZC8FXsy0r9p3UAa5JwYv0mLcuw0wQwK4a4a5bNvcz",
+	"w1YrHpta0f1hpczvcO+M9Rg+KMWEs95ydHf3LPO1xA9JMi5ivgOd5W7VPCaKSnKhU8qG0eMJLYoa93zD",
+	"SxYUL3Qg1fMNK6I1DvHS5qgpAzvJBKoyIvniePK7OWuCABD5yug+NSuY0JyWl+Zfhm4rANfICCVaXjOR",
+	"4ekJDqf3JRqRdYQsXFFeOlyW7jSfS3mtMAmthmZAFM4K8OOKC0D0t8ppPBgN8Qmz40ft92+NxIDMXCXo",
+	"v+HFw9pP/yyCCFGUF0bglWyle44+KF9HaTGebaMqVpazbHGnvpkXb5NA0tcntZTX3/Oy5CplkX8nd6SU",
+	"AIxvhWgp5TUxL070pTQVAoNNndwP+PzQohxReEJOClg2skA/H3/87AF2DBUIEr9T48LsbsKFzvT9XAKG",
+	"dr53k6B9ZKr1FKMu+ORXDx7c+2pMpGzph840AYq0u/ZPo9T4byeT5gUUBp7JUcPHhWnap2WzDNuU2BZf",
+	"n7IFNomY8GDNFNPq4cg8ubIJj9CiohV9NQtlZF8hmSXTe0xpQztytQjmN5aQ05GScd0iVKrD0vsRYc3i",
+	"FWrh/jnkEFEQJadv5Gw37jFCPuEJ9cGWuFw9JPMG4ZdGWHlsG2noDfr+1jVF5x+idxQtXEcqQhNzVQw3",
+	"k5blkubXKdMnVKFBCePQcQjSmdXpeHbs0ICg6pqLtd1m6BgSetsi9kI3o74zimC7JDsFs+bKms9w3C7B",
+	"tOJb32ZRQ8JegZFhuXUoMy42YieMcz1C6fOc2TNgoWPPrjdVbe5IKxDAwW6IgPorBmOPmYDjr+4EcF2X",
+	"4egbGnbnYQXZM30FIN83DIoiYHodR5UhC3zGkom3u0pF4Z4DFwYe6uUetB7zbNu1CjQFZH78ji0dvmFW",
+	"BTF/ivG4D5nEBQqwayNKo8Gj3AWmYS4lE7BYjgFKSihU/ihlgzCJ49ZsrFhyoLlF7RkrE7D00HWIgiAP",
+	"BNB9/yWurNEjV507xpXw8Aimm80HTF1zP7l7LrzpsTvdvJd2jF3PeyeePWg+46YwQtFYaQctOVW9ON5B",
+	"H1FeUpVw2QEoG4EHwMQUJIALCVncQ3tkHhXkXRTHwEI/xuwI+yMcLHP/nCaQEFiLhDGc8Y7ubZSCGX6w",
+	"hzUjS6Z0a6RPJ84awahZKouBmmnzG1bvSU4FqWq55SoeYZG7sGlmsnmjkeWNsugwrV9Nu4ae+OKSQfc7",
+	"xcrVFaFLqMpFX4RUHvwQEGxtg8pI3mWrHU8D+8IXogZms93Sej8TGBD/cCiJE37NPGu3oHduUMfBHd94",
+	"wCdZAOTZbufoybo7m03Wn5XJJuu32IJyIFkavWFCgzupiNX1YI9LhJb1figVd/LisNM5D+b00s91kJYS",
+	"0fOemCMZ9uyjiuias4LsZH0dBy2Ai8P1v5xWiRjU2UXhq0br7G1zUKeaTKgwldedevfuprTTbyl8eKtt",
+	"r4iZ1cFbKviKqYR30v0KyZnsA4jcwNC++Ori/P79Iw32A1HYh9bl2EbsrkbDr+Tthu19wPaaVbGIbG8X",
+	"/OJHqRvI+uFRkvVdwUQIqePS1XXy/ngwh9drJVK3zv9OnDC+0JiMbKHLE95SBOS1dorLyYLfuCLgWIte",
+	"nkuovle3hlPoJP32WMeYUgpnqczEQmU0nHZmvZ31Oq5UpCgyKQVQ00dOH4vs9W5qrk8K3+jOKx1TyZ8T",
+	"SzFagC8PpuRJ4IHwceVTKrQBkG8kQdu3RYgsxQyVU6UP3+xKP3XPfsoWJRez0Ch5zornXMSxLaGjdBIE",
+	"IJ6C/YPgWlnb2nCm+QiRYmrZ4DywaGgBQhMyJw0P3TYymMS/ddS+f+kMQ1b70LK9DaNCYyKUcgp62s/Z",
+	"zmcKA77lrH7MbR/qaLKna48+yiT4FDY5n4N1Cvz/CrqERAb3+AMH6IGjB8elRR3wJ9KfFncALPP6KbeS",
+	"tpXeqXvkidJ8a7e8d1kWNsFxGvyZh4WPJY64bhvDy8WL6EhhnUogOo2JkrsTCf1yh3ZHLBQ6EihF2KeB",
+	"TBt4RSJ34NOmLIn5yWPJcoWJdKtaJgzJDV9vElS4ZmWCQHIXr2AKmjb05/bt3vk1O5fyMQm/Zng/P7sC",
+	"n7UbzCFF1v82KrNLspuuNTcOXmOUh0No2f7EmxHAjVQZ3pZ+sLA8Z93/CxB7zmIb+0g2lRSPZLQIpod1",
+	"Fs+sTQCN3BZpfvQwRq8MnO7poQyRI3NLtvTDK1a/hcb4wymcXRIq9gTV7PgR2tIPr1nBtlWa9WlZ2tb7",
+	"imi5ZnrD6isy5dvmkKjotIwl5HzFkSoHBHMb3+OqpHFXHEqPFdcqTJWhWOU03f82ikpSMLZlRTxml3Y7",
+	"ARz001pup3MfvPLDhFqGg251C53jVA1H4wDWLhDxdusclQd80uO8cGmdOQe06mZ/hlj6PsLnzkFCyliR",
+	"cCcuMi9fjoa9w2+0RJkN3hwDvXom4FTlFD25YY7A/QNZB7Htjs7b7sIf1ItjvMHGH9VA45olGoFcM5+G",
+	"T95s5E6guS9Fzk4PdeI40FTjf7tm/HldM3CHR9j5mbjhOpUYblttHlekM/88sK2FzD76LIxV63BxEz0C",
+	"3FDgLjri1BaXd7Qe3TwDdt11rDBzyklr6nLEWWdzQ2XFRBdau6n5SdtGPJvSqwj3wy4sJFSaIQOWcYvE",
+	"GSdYsOCjqLwDT/EaYkFx38GofTfSruiZJpWxnxwYpNlvvMfRpDLmi3fV2ESpSwyu7o/IhLBLuF3lWR0H",
+	"Fk4U/LvibZtZUVEOWRUZKWq60mbledkUkJBgo/KG+3x1PNeboqY7cToThM6/eIQAifGjV7hsIlmgd3lV",
+	"qKVulzHDuaR58S5UJGTq49UjeP+F1OzWjdCCYtNpsTFsdRYJikUYUKSEqRy6qpc8DnnYBjy6DPtfUHyy",
+	"axMVuVINK7JB44AxXMF0AmA/1Q1OATTBNqMAHoXKaV3EUtoiDsR2x3wa9kywPoSfmNiKLnYyWthUHxpy",
+	"2UD+0Pgj0g4X1vKOlpL5Fd7ZAQEG/yzi7I8ZLZ4zbT2Rk4wRrbBhPGaqASQ+JKJhOVIiSyZARB3+CjU6",
+	"lqMc23KBmLLRvB13s44R6SkWu9un07VxuazN8AhGgmiCELM1b83BXn3r3vahgF0txTqzGWG2zA+yxcYP",
+	"NwTwbnWBFuVvY/ZQ1IKZM2AamHc00ierTgpupVjd4qdE97mi+1LSYvpWTwKNTfQOMzvUqQpaM004bFYK",
+	"ZjYqm5tUUSKg+soVUXuRP5JixdenthUYl22ztGXN6LXKiGryDaGQHrCl+lC5+J3GUKdkbreCoy33TgPv",
+	"+MYmd9+GIRXJbaVKLKqL7Zw89KushgjcLfu5+bf3jjuj/ux00V39bdRaqg7Wr0bkDpBggWgal82P8cpW",
+	"R3qTwlyXoEjkNhK4qPevXQNA6HmT6C4HYQCEu5Oi3KeKbKe0SDnPRpMHercU9IMxOkw/2SdKgJZ1Dzw6",
+	"vStLu3tPS7ob3q6Ja+QhJv/bXKwc+jZzDbhyrukJcuXpXMnsBNP4inp8Ooap3l3hHShPPZIl8hH+AB1p",
+	"fHX/VcummoFbPweBcv7Jm60e3OJ2j8auSqpZorb4nyuXJ3oDWCHvEDIjgnwaywNT3CnPI5t9ZlbDnVLg",
+	"c1v8tGrSiNhXh1ondg/e32nZMOXgjj18o9wJa3EE91z4LdeKplfMOqsvY+x6UAfo8oYF2ND/L9RX/hFa",
+	"xxi5k+CSRc1v4D9bnw9mNZeJgsb2o+px61/rHW4p2KEehVYZviJnk1pJsy3lIgpC02kWULKVviQ1q5iN",
+	"B1i0p6mYrsCWsez3sOcBUY57AYbRlw86ZKmcTmyAMLil7OgZUjBcdvw45b6B9920G4y2BYlx3yGlO4nD",
+	"Z+7QH2uu2Y9cqAxTkYN/K9nUuf1vTes10/jfO8bXGw1lqka8vKq5rLneZ2TL6jXLCL1hNTX/kTdKY9rX",
+	"zNL7BPDrQ9uFRa6M9Y8i9bQnEY2RTZclO31h/+Onnox813GbqmtencgKd+sEEshZjWI9fozb3vJDj7jL",
+	"EOzNGsurgDNrZntedtIG089Det5prNMxJu4BV9rOVBZmP+GZ0ZuRbo3WVMmpkILnCM24bX0aFqn8J7WR",
+	"1bvTAM1sI6OaZT8h1AxuVxA9Oijt/pBGnee3MQm5ymtWURvG62eW/toove1kOLUO78Ed/cKDIaQCii+h",
+	"QLIR0N+IFRZ3NmvhmDZUubTsOcMphOl6KxPGz3hvrGgiNRQTewxcC5DrK6E3tAIA1OlQBfb6OSq0f8hX",
+	"HR7XFBCSEaxfKJsGR0pEN3KoTl8oXyHpASlcyY99Rc3ck4Qv4Umb5zZkhNNprmQVt9360sN/fdGh0ZQI",
+	"U3Aq/ma+2mLSPRNjhWo2gA1Q70KibGmXNj2lD9qHjCKW21Cxox8AsC33xCcczHYRj4A3KLllgDepNoBk",
+	"D/hF4Bk+TXU3EzkveZvlEkwkFyMt0Sb3T1OybJIHeqbJP6sRWcAZt+pFFn7HY0ml8zFv6ZDubUnoobYt",
+	"/1u3M7BerwGMy8V0njjXbKw9FJnrFdSiofg9CpzPgaTuuqdb8TgeGQ3o9rSk67mdfGF4vCYOmkLRy/fi",
+	"j7l778JnEdzkn4fTop3w686BnrOhHQ0lkoVjhORSSguj2hVZU66xrqi5HSP4Lx2gRrynRipSemRvidZt",
+	"Y/GirX487F0XuaaT7SgwhoXjHlrlof4T2WJV0nVK239s0a7nua0eesxsj5bNRc8muCKKMfL+y5tzz/X2",
+	"pVPDHO+H1c/j/qqppli7ppFaL6WaoAQiUQM50u6+pr6WMWon4c+oxqz5DVOECrgS0Cw9EPMFY3r4bUV5",
+	"cWnUk71sTsmWUdXUrICUPq9h+33hxSmhWOBzGYDWtGkKHlCFwt3mPgdODMsT2cJ+Ico62laQps/LkT2e",
+	"XDMWSwc7Ukj2KfWRbvcf+r2Ody+pp9XhemaCuEt+HfVpPWVUN7WDnjb74c9Ho4AJMBelKgHgBnGhW6w6",
+	"o/BeYQ5nuccWSxvGa2Pan0ihRkq/VzhwPJ1xs58QHLQfwMfn0Pc5za9jlLXLmEtbQ5rEsQqJFkeOLql4",
+	"m9T+0m1Ak1EnmEz4Xccw7fKyjjBpeSMqtpuqBAiN2V0X/zizd2b7Hr8EyMyJnijZiNtlCRdNFe803Ta1",
+	"76GxNVpeElrya0aYkM16Q7QkS4ZexsKnXyI8Wg8wDXEoZFTEHUw6OoJwr9FEiFk8edTJ953c4doyKI0l",
+	"Z2Zx512XSRJP8x+RP+RWGnSLqG/4TazvyUssUYBdqiivs46bCBDZNN2jg2iOHf5HpR51zDlnozm+dDsY",
+	"tONxXBLQoD0hXXNtNMtoVJqk4zmzuvYg9OARkgBRjg+njvucXTvSwUUpp6DNMGWKILjiTjkwGMbKjKkN",
+	"UrqrRgSS1k3gALbdln54hj86E8b+83ystPRQ5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPUXIf5duMTdh7O",
+	"RBJVtNhfMKUmIgrrTc2Usc0mPZ/ImfJjht8bXdZduCI8RT8PR4Sb7vdw3I5NnpiWDgzd9FLdDpbMyGME",
+	"knQNF5zDV2C3abC0r1xPV6+lY5sLCKeBHz/UFa4Zq4yyUOcbxFYdSW+eFasNgq5eYkmlTwwBYIQM/10z",
+	"W8Ed/OvE6DYn8Ad/6ciyYKCjVjW3uIXYRi061fTl/DZyFasrNDPtnEm+kdJYNj2ajble03iUHj+vRFcT",
+	"jcf/PZbEefQyTzPma78rRwUPBy79K1vm48DcJkj3scl5130fafUmccxtGHeOsj33nM0KKARNt49ubdaP",
+	"AcmygCxZCM1wraDCu99cNgGf573x/mgEjbQ97TJL4lGZ9ian4ohe+duK1rG0lFeU13aFkFXjnpyY77Li",
+	"gqvNkfYgqJ+TGzPSelbR5wCVINCXPTncHMLvdxZ1cCvu8naFrT267rFn7QwdsahqZqiEFq0WCv+9liJ+",
+	"gTy5iTrjH5JHpWwK+FWR89MzwsQNK2XFwjxyM1lz+YHzlcGz72No1bZtzYjbd7Bc81IuhWZCO1Bdb0tX",
+	"SAkuxZe/doM1fWN/KDm8y3Nq4Tf0RMmDa8VN4/z0LHHPpeuXHFz4NBnqFh66LNjNzz+fqr3ISy7Yzz9P",
+	"aEwazD6zRqf3dyIQsR2/T/IszYxPPlQlFRQbI7Bqeon6kw80j1/czgne5mJizTXMDxi7Rp2/ovk1+ulX",
+	"rAs4s21KzSvwlbmrO1vktEKOtK9rQAPGfEaHT1PbWpqa3XC2g4p+FBtLaFUHevmWY+YdhrASruojMQGT",
+	"Lu/IpaVZZU6g0TfNVkU9lHF3t/VuBxiAdpdiOww38xt/WmLtXSY28fDxrkRTQR/FglsXfPJX5P1/IlDD",
+	"e5f8GfRCPsDvLrZFRxZ2dPZ0kCxNMOqI6O7M8DXMctvFiA4HFoWDAu6Sk9W1rBPo795iaPu1NYoFgAuK",
+	"wQS2gHHU8dyPA/QBrnLSuSqk5nkMUvYZzCQjy0YPEk2uhdzd2QygrjGmjvb2G5/LHBHbqUc3v2bsdxZn",
+	"xlUtf2eBWzDWNTW0UrjCV8TwxptzPpb7A62Qx9mdamjiPd6xApd9HC72iFmSBfj8O0NB2wOvJUtgqDyY",
+	"aKc8hZdTRkprJoyiyHjXdyMKVv9II4nGb0LtH3TjJfRXsNX/RMswcRu23ViM7dqmpoelbAU/tdiOfcfK",
+	"woL+DqUvWL+RPsDYZVgbS8bCSYLngEtx2V+GzQSy5nRZIgVqRhMw8j6PeJo1N9b/y+ViDopR8lLm10cA",
+	"xrRJy9MmN9c03bBylumbxAxD+n+BpiUXQZVmvLvG7GL3gwXqtC/BBNvNDXn4tLeIQ8x2zc8B2tGvOLo6",
+	"Gy3uf4TnG5f0CknkREtJVrQ+fPFjLguUYdsTEqTJdTLiOjjcyNk4nwzFqd3w8XN5B5ZhcMg/C8frd1xp",
+	"We+fCF3Hss9dA59IRB10uS+URQf7QoEGdVi1y5L1CwpTnpcsp1vWaZfvRJ753DRUH3/SI8A+s27yRPEE",
+	"dJNGL5ADB6F2/kbqdpv914ze3ewBWWUMtg3OaCMyYs7/ttIZyaVYlTzXZqsAbYLmLbaEayXNNaFL2RyA",
+	"lBjE239NgCL1M8GRWCjqoBFRPCiVkpSIveY7wbciE1Csr+Hqtf+xQn0wW+gN3QWJt9gTrP3Xu9umQE8t",
+	"ROad5F6QRjbjFwRba9zY3vm4wwNxNnJ670JuhXLg85BcskyHrf+AZJdNtJjike2ztwEbEm2lCV6CwTna",
+	"lMXoOeqOaltFXZKtrFuNEBRfUP0kdNrDK/PS3tgK9UGnJUI6CCUrI6eMjsjF+so1IrPfdT0Eu18Fa15d",
+	"Etq901dNDTmK4cNhBKztbuVv8hZ5H78ZPZLJzjGjkEJGGZ2j36UtIteVSUrspZKotzCnhyVyVGr2K0JJ",
+	"ScEuw6xfrrz4XdL8Gu0Tm/wHGZ8KYhgHy43/rOwcc+QiuD6p3qWOf6B/Tg+ZP7CsXLuH+MFqbTk4Yrug",
+	"Y609rxOP3B+V1hNBEeIuPtFtSrvBfADXpMJzaTqXx/Y6cuw1ntNjducubgIZd978c94Ab+I9Vg1tL8mO",
+	"GnMMtTDUV69IzUpGFSsyfywvHSNltnPDmiMqG9RXXRFbGd/JhAZepGIPgvKK0JLV8CVAQuFby6AVVYoV",
+	"PnPX+/3ACbWzIPlkycC+D4Wlz8PHucJ//urqxF2lfraww0bl5v+CHP8DQI7vHlE4xvft1t7BcQ/45LM4",
+	"9M8CtNVEHVLExf1y4Pa18KGTfdsP2zKnWNeeqqrlDd5jt8SdzUvpYeOj3jZl27wZCYMP+ybDvGQEmq+A",
+	"+DLi76jG1d3UhNj17p7AxtPYsrAzC0xuEeC+/ALEnH1luhVsd/pRO5k4veS2avQIxVAmC+Zb3KNyihow",
+	"/MiK9cFW1LduDAOYftNxjBs2+dkVF7Tkvx+b0lHStUr2DcbwKat7hceTj43dRCgUjZybgTBPwSb7XlV3",
+	"fa7tBJOt7qbCNftNmIPYPLfPWk01e0QnBEvcc5+8ujAiUKyuwouM3EijCJnLcA0LbKpj+t7DiPGK0O/k",
+	"rjuirMlus3d/i48/ocX+hC1ui7ydxTHpdN3WbvB96rw94DanNQU63W5aeRYihfpKWTyvwT0R3D5dWRDu",
+	"fWdXAnmEkmbkon00ehe4Dgx0D4qtmQYvWI0gIrYVO3wmAy14g7u/lizWAZ8rs/BEEQuxP9vLJvO4l3bI",
+	"LxTZdeIS0eZZH4ycoeWzBFKznewXymiHbm12gAPwzFCWcFyzF/ZBv0ICjt5hnrgAOxtcqYSuKSISHzHy",
+	"23p/1KztlgclA0PUCnACADgT7A9cv45VkGCpbTwkN/EjiRb9cqVjJCt6Wkikl1jbWHu4GNnUuAJd7/3s",
+	"rfRy5iXZNkrDHXkIqX/ViGKGOqAOMYcjM8nhmq7o3vCv7/o7V4LHrWqjUHKxvrRXHgbXnQdLy+5xITXT",
+	"9R4eBx+OI5li8JAhNMgEz4TmjVWjjBkdoSdBX2Z3rVSYlZ46pvoFx7jsM16X53AcQ/5LSHfxNdDuUjJr",
+	"g/9d0vz61AkeLJ/ufXlJxfWp1cIv4fbq313OpLe0A1Me6bJAPlDWqBdYphwuBP5gwweWYTInJgt/BcQL",
+	"rGse05feguiQK8PNKtwXqGyAQEPrfYwfEozAHCfqEn18vMPQbWxF94NOPtMbp7iLNpD2OLQ/R2ETegfi",
+	"7SV4KBcDUTMQeX3JHdulRUivkVvWAalMabXwa7OtMsDbzax6npFGqGZpHloaaxBS3MmW7qGOVdZxp3Wi",
+	"Bj/RCtA8PLIA0J9v27wl31DIcx4sGbKYLo0NshMIIiKQNbgUI4icrE1pnewP6afBJo2WFJqe5eXSOhHB",
+	"10cFYbZOvZeaUfLx+OnYVA3NPTbWrPbYrd0x1IGscwEywNCX4JeD+6Pi9fNS8V4xQ+dmvaOW21ObZbvZ",
+	"ZIO+2dY7P0yZbfmvyzmjXH8X/jfwZ31Ozrc3qW5C1m9tLy1zHULQ3XmLlomw+3Maw8PAACUGkdAXr4is",
+	"+ZpDIp/5V81yxitNzKHLiLyxlxdoaecPyJaLRscsDYsc+r2ayHRzoNu39MPE7/azPv2k3EfcwLGd8Gc/",
+	"graq2aU9uWiCMVqXHAK15mRrW+VItwwBXey1z7VvBweaEBqV3SBuo8IsfVoUcML6ifmxNPzSdmZqvahR",
+	"RuDi+kCeXS4rSLSjQZpdd3eXbDNBeLa5gClUp7EA8048lfV2+hiT/BRm9UF4VeTHNvocgaMaK6XsQIgr",
+	"TbfVjNT8Xg8Vp4O1Dgy/oMztUEvHBIdfDwQNfgS8KpB5D2cEs5u6QTLM6Y0y2ffMufR6KfvJKNXAS9mo",
+	"Onpr/yr5zMSDdKfXGZ01b+uiciEqW1RiI1V+MeNhZyTnHdyEdl8+i4sQ53oM0v/RwUR4MT6XaD7le+zn",
+	"+R5CQWTFWEbeo6aj3vvUDEpUs70ignFI3uFGvjZCu+gIyPsO4Nde5L+Y5VCHWdSilACLtT8wUfN842wn",
+	"3yTcTiFxMnXN80g1jb0bn1Md75//TJAtL0uO9foqc9lNE5SHiVg4TspMVRkMQ/1dls023rh7zdd0uddM",
+	"kX85P/u/3xD473+dOJcWbCXSiUUqlpGC0YKUiNg/FQa/yXOm1Kopxz4MdZqTU27Avf1mL/KIJwLrOTwj",
+	"gvWkpS/glrXzBh2Dqh8M3FmZp124oVmfvTq7Fz1xYLBO7+ErurVkRn3ZbWTJSCOAL1fW+4GtXXsW4sl/",
+	"/HR28s27f/+Xn38+xf/61//4y6FewMH7P9GT3999vPfpLwfv8mFz/9jiX7Ddww7k5xys0ASFnqETs3W/",
+	"uxlckSUr5Y78zmpJNL0G59UqTqGP59n5xSdPpo/n2cWnBKmmgbrfizlNnP0ZvngxE4fUE9rZpCN1Xobc",
+	"vv3+DFKPNH+GML2sfX6oYDcHw99jXepndl04tg99GibJ2Jj8t4bZn11XhUi9rB07QehHvuXA7BY18CKq",
+	"IDPJcSwVmdau9DQFmBF88qsHD+59lUWhqDp9gIKKvgQwhnBoZm7JSWI2lRSPrAvzKCExxhYvQQmR9UN8",
+	"+lMW6xN0v0vH+wekZrSxGU6nJ3JGhCrSlNVvmaAxWXce4t1ckbNLyCPE293WV1qEGieP8J9nCW/Da1aw",
+	"AI+2O9i3e6gE1DAXRbRcM6PoXZGzUACMTGDKHFC1GzpwZA0B3y3mSZqHvvAN5zP0Q7h6Fb8GDFm5DkFO",
+	"MLVTujg4HYcdMJF/XtnHLQRoZB0vqMWDcuirCgpiuVZXWGbZhS/yQi08ffezMRS4B2djuG9TVoHoRG/Z",
+	"B704UM6H4XMiOzeuOq55Di+e1nIbq1rd9akyzRqGb/4gNC9THvZLn13DxOTWH4mQhr18vWkyfgt3m9Qf",
+	"Jc9CAfInaSwpzWN8rd3k4Tlah/OhhDDtD+4fVKuOtoo72bWJ1fzIlhspr5+IAtC+Zy7pyPvZ/KGr5Mz8",
+	"QCsewkvZy4doKPUhtHKqsbMMuHnXXCjEv9poXalhA7qZqqu9/c3ocWqHzpjhfWBkzvscHnjvRKpgHzT0",
+	"jrcJpDbvxp7vtPr50vtnU3CAk/RL/EwSs8J6h6c3jhnx6O1UTKwZYebvSetO8bm0TJBGeNz1hB38k7//",
+	"UiFxu22+VNo2ujYzim1jSJOhnxR8QXNIsmbCXFOsiHvwAoaMxQ6TBBVUW3i7A75sqEy23Ga+Egcrso3c",
+	"4nOsGS1einIf/1XlNHbhPuZrY9+3aRUgf67Iybnt6xCqXRH3icWKmoYEhPBOlibBcoK5hzuR3vY7cOW+",
+	"9J/853fl4lzfaKqbiOexA5MYz56FcOOGel/WEZZ0wXQqx/I7uWu9tTUjirF4Wb3/xus08Hi8SedrWx9q",
+	"+MTl4ylBK7WRU5toAlLP9OIHYxUWT+CdaE7/ivKSi/UbLnJ2RABsJHJXbajqRpTsQiFmVTO6TWGyHsyg",
+	"Bj4AGtpUuMMaahSLI14P2bsnMMWHeqiBO7spfBwPKeXbkrpU5ZZVhyzn6dSFyOzspuOV6FF0gYXbwZMh",
+	"9u2HuIwx4uFRSZWa2tHg4O02GRNhtGJ5EtpBgjVLh0EYu7fmIBrMKymeg39AdbeEdhA2bvcl7IRWdQHx",
+	"7UrbLR7loru4yDxHfh53WdcpBm5gaiilzNcuHpydngHA5S0MUTcEuvf+JNfe4Ij9RE9+NzO1/3vy7uNZ",
+	"9lXKHXesf4qRqmYKC3bZF+of6Zr6J/cGxU78HPeKZypMF/qT/MWz42XZWFTlGdQ2+Bwq8Bji2tEWZyJA",
+	"eBT22g6csJCrtT9CYTieNw7G/yZt2quWqzvSJiVp7nUEzf1DguaVbeo0pyFA1CsJCYWgJ0nQ2XIqyJKR",
+	"fCMV7MexTkvXdWrSkS6p8G3z7nLvbLepKdsVTmFm5z5oo0UVKWSuvpT2g+p0WxB8cslUt79jfPj/qun8",
+	"0HFRvIx55x8CLB36jIx5hGWqS3aFNR1ckZKtNLEeY3Wkh/7exfD6d/ve+8oBt95tJLlhz0iij5C796nG",
+	"E0LurAJxYpO+3x3soz6Lle5MycLP/d1mmh2NqR5+7JUFfx66CK2AmJijJ3fTTdtXNc/ZQ6F2LGHbThEX",
+	"IPOg/ww7/Gw4YHwrYbn2a7icQ5T774apo3rBukN6R2ds3kbdRhI3rlPRKGgDtrT8AZ6NEvsQYf/epmr2",
+	"spYbXupYa/OHpKK1j5RWtVzXdBuvdykCsX4MDe6e2o6RrSId1Zq4QlHduY8dltoBpOgug7tRMk/NgCZj",
+	"O3PL5i63vLsnSNrg7Vhx6il5u2GENgXXpJRrcs1Y5W7iuRlObsg2f6F3xtc1Y4nAr5FyLU4SVBHA08dg",
+	"kBwLsjGc1XO20hlZ7jsZdtNSkl1lWl8uFWwr43b/wFTVLO4NSoc1ko0CwKQKMxFc1yMHc9WG0+CuPz1Y",
+	"/f308ImPOlirmCLyTKnGwl0JqS2+w52S3Ymcmd1bq67gjSS/ls16HBYvVmBLS5+qMIt+MWvZ5aeZibTV",
+	"E8BmXXiISFvZcHlZeD47s7SMFex7UJ4DGzomgFAaPGbaxvd7URL4zvSYq7XzEzscbZvgUAC3tGCe1zGv",
+	"KYM0HFujoCZz2SS1E3q/BDM5kKsYPgsltk6GTpmIlbiDZGb8c28mmSe6I9rh7btDXd3N9XPyir6FNjF/",
+	"1iWfLZoJ0iFlhDX2zI7pBjvxKMw77auNPkOz7SiOrNQx1hUrV8MauiNu31TneagppoKvmIJO/41i0G4K",
+	"g2a2NUO8QD0p0BOR8engBOErKo4R2En7y31msPXmmVVwPadnRKdMKwlPGss/ZDtDOo/lMU3Cus2falD7",
+	"vlF4pwR1e66zlCVUMNXuzTQOdGBxEmYfP9fE67aZb+2XorPzBfH9XJci1vAqLxvFb9h0HyE4glMaRj2D",
+	"W83f/8dG8ccXjEO6ATJYSvB+lAplrFFhxKjveVNs//+o6uUK/wdg/6PdrpLoFJMRANykWpa2vbJwRoPl",
+	"Z4sPJ2t5Yv54gqo5kOOhWXzsMIfRgwha3daqQ4eM4+f4JLBIwcpEntN2hLjTtS50iSXABkbojdWFM8Tz",
+	"iKCLJy+10gapMNi0ICJhF505vvTUTnH0c78Z/eao5VNkkojQfXLD6j2asRZHBVp0ueRjComWJ50OF4Ga",
+	"swq+OyORICygTGBzKO1K5By+eySVbELCTiVlmWhrUVIF995O1tesJubJBOg5Vn7GUlWgBxwASFogp1LK",
+	"a+VSOwOMxrmVfZ6yWWf/Unv/qo5ixSY6Sfr+hJOhHjDYG219PgePxYeNY4ec1c9axohwKs03JGAdwN4D",
+	"4kNgW66w9nWXYNUgJj3c4ZTxCwvopFGta1o0FGvvb7ByEr79SyO47nZ4LCEXpG3x6Kke7bzJY73dfhCI",
+	"VmH4Cz88tSI16VsBsXKwCyOKw7HLMEmzpnor40ND4pihk89R5az2x9sm5JmHjjkwMJ9Jt50hwFser8Cf",
+	"eOl2A/8MuzBZZhnBkDIn9Q3fNiX9Z4g5pPJF3nYTQgjdSrE2e7O9Ivf68TcvGy7ujzcdPy6OODX0EAaH",
+	"pih2B++oA2qPmKOOmLkVKeDdEXVIaqZGWnVQDNLMs82O9CwmkjUhA73ZuvMMdDnU2v7AOXaKUcT/12pP",
+	"XiXywLKt3oSb48iXZJa4j8i75SYrmgcNzrTTCuZx6whkL0heM1qCVXWi9iJ/n5H3tLihImfFiYMCOKmZ",
+	"kmVj3jC/F1TTkxbFwvwJAQpPdE2F8gB0Ch5mBXTyLk5UU1WyhsdVSU+++ebkm2/MPza8ovREyfziBLIX",
+	"uRnc/LDbcM1OSrpk5fs7TE/wB8hd0RWrYe14+Z74JEvzj0B/QObSqy4uzzDsNyiWfe9ee39J3mNz9tqs",
+	"r6rliikF+/eeyJq8N/drXdVcsfenBN7sTsF+QBS0Lt6TfwlE67/C+0t+UvAa/TG0fI/RL4CsJLBqRTb0",
+	"hhkh3QuARcl4+8gvkjrJysUhcMQBGMIIOoT7NwWhHhUqnwmM4h8Mcfjn4BG2GSZR+Hxr/exC7HyCjd2I",
+	"avJNgJANqNik04FvkrENCnYamtutB4F91GFEr8PQiU6xs6r97ZAUX6Uwl18/fUS+uf/gaw8WXEDwKQLn",
+	"F4dJfaPpsmRXoKpVABbcKBYp4z87+eaXd//+88+n7T/+kqivobxMUNo3wKWisD28JClkdCvb1uB30lSb",
+	"CyMqU553Vw5K1TUrzJnvw+qetI7RqI0P/aVjeOkv6BbafIB03svGDAFCZcPKatCA9rd4CYGvuhpB+hwu",
+	"yvChkYOWM+IHxoYIIjo8YppSTYA3Obj0GTFcNIc44/5zuzLPNsE+Za4AvSXuyMHwRZj9xheMrGhT6j2p",
+	"Soq2avxURMpjymYrovcO9T2qLITWebwyseSC3eoDW6bcrRs5TVyRXW2NqwR4cUVruo0Dn70FqcfqPfEP",
+	"ZaSietP+mwCb0sL8YvaFUdsMCgo0E9eq/S0uqb765uyc/J83L1+4TxAubBmY3WaylEWivxTbsmKfkuES",
+	"YmTMzfOwAHe0TTCVXM1VqdXLVbrybcnWVBzVY2hblexYIPGi5isdK7hd2fNqXWDCIYpBgaZtoz7RV1Q0",
+	"bBRyHxJtbIX9ch+EUmeuhf3WxGxIV5WJftSaEXiOcAGlJ/sA/nTCWjaMpiHjmGJY7iJFp+Giptdmj8XE",
+	"MYwqlAYXdb9C5r3cVrSGdvFX5MzpQ2YGPsgZ+XwjhKHcjExcKVevm0TbqJm1bvGGCBYiCBx4jqHt6riS",
+	"4hISU1z71c4emh+8Ix+6EBTAu/YflmmxmYOQhs+gtDQjSsIO/SyCboSKYjM7rk/Je0Dzej8gKmI74hRP",
+	"fxZhirh5YeH4MFvgRBDR0b0R983i/OdoMnL1Biv/Yj7GuC+lcw582esxrtCg/NB1CLBL9sWtIFb8cclQ",
+	"9nWFVcDoTka0zNkSJSl9Wxk1G2Qs7MQzUrraB+MRzOLSY9sOwxJoYLat/Kc7ylayEbPyK1rRM7QsLbhG",
+	"L6CxrfQ+QNL3AlwZcd7OeU597bQ0HpQY+GindnYEj5oXQbN3Q2ptNRhzal0xPTLeQCkOZM1MHOeJ/vhh",
+	"mW3ARB4FxDmCemiEQeWtPw9u9ydwt3MkzuDwWZlo/cP0WaSihRzWwc9HuRNgWReMFicI4Yo2dm2sbAG7",
+	"YBsJtxjYFu3a7FipWQ0PScFOdhYccUt1vklE2Pw1eWivIqFif9N5rvd2plGxG1GwmuzoPgLBb577Nnn6",
+	"O4cJVMyuijUT2cIrHEqSFZ0aI1c6aqK8xm7pvmjBXs8FXzOlWZE5soi1u/ozcP1A13XIxpOKefUUHwEk",
+	"fmV102HLIJVTvLE119itpmYqDqGPjtcoWMWLTnvOsDkyhvr/eLCKY25txynh0gaoFLhVyRP3xkvSu7tv",
+	"UU2yGmlaqzZ7jc1UOm34a2vKTcFWmWAfgLec7FhZEi13FP9uNMM5RkIKV/pH7M84UEavCHNXtfAPnI7r",
+	"AFNsFbmLQikxpRWmf7trFRaXecIC9oqRGsu9+R/ozmama+ynsgxPFp7VLny56GbFTVMrAJcnsje28X1r",
+	"51jxMNmUosUBnJ52ndO/qWxiUQovdopRPAAnghOOhwGkyW7D8w3B0aKVwMm8ob60niqm02rSbrO/tZK0",
+	"gQpa86WQW5zl4KjqeSEUDHYjQ/0Jj1hMUL0OervGEQj/jAy86MxYLkXuZEMv3aUpWSJXAn5ymUj19ex0",
+	"aTUB/Sm5pxZrCKc3tih+VM6Jy7kfLAJuqznmUcFVXrOKipzPyJ147N+Kl6e1Pz+a0buIieJx1M8B+QwV",
+	"FVBC71wLfAZGwooLrjZHOvsGJXV1Hi+pc2rutNUaWhZN9MYz63WO7C8UcU/6XpdcE7rshupCNMC5rqVa",
+	"O7JPLLXot8X5rWENtpFs8pyxIi5rPGUHuV/dwxD0IBo6eA4eWy1LVscDUi8gQ9XKBHtlLKFRKSS2gsbi",
+	"vWSng9YXwcQXl4tfzf3ywjfFaI2cOzpD/oPTT1AsG27odGr5Ltz89vS1dA+JmVmh04qYzqlqmX8w84g4",
+	"CMnVF0GHheUdlJH1pO9nYbt35/waozpz8ZFTEvYhKeg+s8oTV8QlxYISS4mRBKcHpUfkkzbLQJGLs4v7",
+	"J+dnJ2fnBz/ZnvreBzUpGXRA3skra9rYbBQnLJNg6LPQz4f9XAeHJLVBMf2pg+E5FUJw1PY7ojwOEfyO",
+	"uwBb1+60bnOrmrHfD6Y0PcWnPnn3UcR1jCEGCC1gVBaq9YiWUHHQWpe9IxpeMeqaVyeywgNy4oOo0KTD",
+	"urKGUE2wlLa63bopCpaD4/0KuhqC7QnQvhbFzFUFh87tjPyn645vP2JUQvdloRWhZM9URv4TieAeQq8M",
+	"2tZyy5ay2BN4Yp4Oy6dCL4I0/luqE2HFxKOwAVU/F6Dc23krLtZxx34wh3xV/pJOmWgnj/2yxvCV27jC",
+	"jlp8vDRArdzh5XzQ+jxwjjpJPrZdlA+SKs3BB0LWzKhpGQFLAMTSFfbiTRAqaqa2Vk+kHH3ZKC6YUtbQ",
+	"sTaOkbXtqyE6qzAmeyENs8naPCkkKaVYs5psGdMYmDHfOiVjOzot+BnYbInwp9bRpT0Jgss25gZtl7gm",
+	"G2kOpVkiIjxYkA9ohDGBtKGGDDWlo76Ig5LuDdalDljiqawJCkyLm1xYHtA+bAPcuqUFu2qbnaPmCf8E",
+	"tv9CRblibswTOpqO1wIfpVZ2XBReeAQhG0diHy2wp7lbsxvC9LY3VLdtZzqeiRfuHamDdfH5qIF1cUzr",
+	"R/ahso7E6G1nTpXhvxtaNqyNd+/JtgGA8RvmQJF6TZseDJs2RUyl13T3vc0Mmn49p4LKdsq+fQ+cKrsA",
+	"XhPBdnYZmXPW+oCpA+RXqZVsuei0pJq3tkHBIK4gvZMt8vsxoggvoM6XPqWH2ot8eFJko3MZ6xOJzW4v",
+	"CaP5xknkNr7mpPEVsXHAS1s7tsW+8zeshh3h2mYWi8zczfaWEVcAK8ZpednJODH3EzjNzefhAuVaEcxm",
+	"JIruFdlt9lcEfQuX7mP231cezBTc8yCBXNwe7BCnk+H9Z4PkYZrRSJ9fO92whyOOlkDFPoR7HYVSbQ7m",
+	"CGBCUXgPHBZsjjH6UOt243HcIBB/WOYaTjrOAl1Jj9IB+aOJ8O7DUkmr3Qnp+qhyBdqdZTRar5lWX5Bc",
+	"Vtw2J4DIBF1TLrI2E9rmE+HboHWQ5T7Mi/jCqlBjusKzQ3kY12zfpovOa3HjxmijhN33D/f6AVK8SdrN",
+	"DqIUWs7eMMyMDY7IhA5iF4GMn9wjyMgC2eg32BW3s+nnZ7FYTglJt7K1uUAfQjbtVDXeO4B13bfgQ/oG",
+	"W5pm8B9t7DsajAzuHCtDIK9QkR3du+YLLjgYWCgu3r3FxDiK7+imFsP8BCP+4hwHghHTHYKPnk6EaO5+",
+	"z3zrsu1T3L1Ouc2qcKZWEK/HspIr8lvDmb4kFZNVyQCoAO2fJfS54WJ9RXwG+2XPrOUaf1PQENmKYiDW",
+	"nukr4qxm81rH0kE8XQ6ZyTjwFVrG4rIteIE/QD6i0aNgZrSqGKZeOCEPNM4WsAgQf22uvRt9vJP74QQt",
+	"n5diqNcWQIwkNKRgMJp4VzqXBs0V5HiwAqLNRgI6sIOS6n7g9wiQOJ+TZQExWnwoe2cAMePnqaj5DYsA",
+	"u9TBL4eqyN2j8RF+PapraupU/Gg0DKTpNasOgljGUZaVtmbD+D33LeTpBGmGS5pfgwh0BVTWOjT0nQBI",
+	"OoLX9ZqVzDafmdN+zjYcHFBgGACNjFiVdP8IhEvELeqSzaZ5hwqW88LlbMWzT5POq3mu0jrdwGhWOxN8",
+	"OF28XTMFjBGvQUGfll214YglO+0E3w7AbwFtfShtx4UIcXRisgeqBL9liYbNeJH1SgrBKtTSThPmBz/8",
+	"yMXYWIOGmD7t0MuTkHhue4PNbMNZlop+iSGntGsK5pWNHxLDsseptqD3WB/qQdUJHk50BdmyGhFF3E0F",
+	"1X1IFai2wuJHl0ObSKxkH6oa657jo2AxeU+63T+LznaVqgIr98R3skf9gSt0fw314CyKICVrW+2acKO9",
+	"so/cqWY6K7cDOnNRzdb7WJDL/QaggqITjboitG0EyBG9iZzsuGjja7dtdeJnFmfmGyaaiOhd7r93gHAT",
+	"/WPwoddyF/ORLfcOuO3WH+utzs3TjzGyytdylwCLNluRwnQFbdretAC88oUiTBQ2d293SgC00zrHXBdr",
+	"cPYDzK2Rfc4TTcFW1VjoPDl7zDpSY67wVwBgXBrFd+fARRB0lcXTHN2P0T7c+CMB+I3422PQKkVNVzpa",
+	"3WH0JMBd3rN46bixNh8loLHNEgGiGSeHPkdL5g0t0IpX0hYzQJ16fOlrox3+UMWgmpyrelnG483uuwlI",
+	"LuymcxBt+kbyqVueBmOUjYZYorU8J2JfYMo6oFEB6At43soSe4WnoNOaOp47DAeuhEaw+Aip8XxdepVU",
+	"QeY93PswKMY7YVUBQN2eALBF5tK1cmjYlZrPqhFF6gygTmx9NhXieBJjn/EiWiqbAKK0yDUBJE0gHUKa",
+	"BLsecEd4VLs71XJfcASDRXWOgD9KKVFWKxpBuIYertMj8Ejz6c/LyMlBPNVLFw/A5p8aNuOKYLDm0nl3",
+	"rwhGdeAPJb8xzxsjNFRiZnYVnKFoT6xGGhQaQXs/S6rMkjixLRD3T8GP00ZvEvmYx2RqtEXEiSZSOqxn",
+	"xflPBuYdr1ia2sGj07XDrqpNB/wVXQV7ui2jm+tsykgPZEini2Pkz8tqTKBBP5yA/Jws2/R5gHbD7Uo8",
+	"CbqxTU/LAMM43NsxTruTmCZ+6k2z3dJ6/7kEN7uTHjlqQ5db2GZ7y8xWGS3umu1TytLck/lPyOl3wqvR",
+	"nZBlJ8VX7tC4psUWbGhzmcFnV1zYBNEbznYdCdou97UsS3Nx3N759CBq7oW1/y304fn9r+//9d5X978e",
+	"h0AcXBP2W1GyNCV7mCd6BCdaaPeyuXcQgnR5kUJqvopzKL27hEHrEjkO6+Kw421GbiAvYgEqhUGTa7Y3",
+	"eh5moe42ss39aSoMDXNNpBiUMtNcR2+BklYqXov4xqdlhSGPVEaUT6OytYtmKkdUK2Kawwxige/3cHwB",
+	"nC5SmD9WjCLI1qyw85/m8AyQByI+z9wKcAj748bsoCJLroAbCl502zsGn25SYE2d4NEXCm6J0zvoPo1P",
+	"v0jVRk1y07bSpFfzECOQNHaXDYSDCgNOCh0mQ5pHlgzS4tpMWShZDJjcsHab6xfVp+k1EwdOjc9K5QCr",
+	"zfUx1btmnIRcseH9sezPNkcJA4OQ1YO9PZRNDzi6QcZtay0C7kg6tTs5dMDAmbtDgg7ljhCtx9vn2Dl5",
+	"4gSFbXPutq8lcHgBdP3jdds5v41+erF5oC7Pc+9jGQOYbMXKoeDRPNHgrs4Wu9Aca9B3riBih45WQKmE",
+	"6fWcrA+mhq/8+u5CHW8Vh89DE++JpkAV3FGBHg5gr7YYHpp4udi5dYH86hwmyFNx5dAM5TGijwrgHhWd",
+	"bOI6XMy8+HEjg9Q3ri8JBXEDIvi9q6h6Hzc0jHpc2pDSkToYgmcemyT4uhGP8AODbOVvI1UULYmOsJEA",
+	"XXI6SNYjWbDiCbwTzRO/48LNJl646aBgu7RZNuU1+Hc7Bf4eTgvTzJZMcXu/Kl0zCqDbeE2r0PsFxQm9",
+	"6rstFVjFbUYKyrujsMe1XNdMRRD/HfTIlPYDcbiMM7zSG3EtbJ+GuddfBw7jXbSaoTXQbu3bCSFGZrLE",
+	"RLXM6WPjt7zFo3X3siuQDPC5Qn9QCB/SqZwcCohgu/3Zd0crLqzdAU9mWUwFWLAzHkFHwAeMgs6n4knY",
+	"1P6pGA+jWDpwCB0Ch6CV2kh9OyQTgEuRimWE5RtjZIZnvoUjROw8WpoJ7CfjHsbC5pgRE6ivy5peM7Kx",
+	"UfMJ33W1THES+SKkJSMFK/kNqzFUyW8HAOLmDVsASaQzPvhrIsr52HwMgaYwW99Q39a2Hy/SUghAV+QI",
+	"Yed7yx1jGVgIDgfY4c5X+832eGTBae0oT7aEpgc6BEyQEAd3orF+Nqrq5GroRGK0w7DEShdZFqfEFxtL",
+	"wTARBXU95htzvc/I1rmnKAFloW4iqbxFvbeq5ngq4PdGBlDsq2wrXgeQuyEqvp9IHCKsi/3pgnGRXmEA",
+	"2TYbm0rgs9FyUMIQ8h0N1YxAbaYZ5ZF/rV+43THU4xPRdcMiuz9WyD2eBBWdKBe9wspoPn+q8ecbHjVh",
+	"v90H6fa2Bmkn6wLSo7Gxm0sTt4BumiFi1ETsmQFVWtCoKGIszsRYMYBSbzgb+1fge6fEHA3com2ktVCQ",
+	"LTa5QwfkrlO1sUDXlsvBdWmPzaw8KAt4NPPE/43t25Kwdjvqwix9Ra7ZXl2RpdQbRJqhZk+CTK1eKYtt",
+	"Xn6YO7Sc8tynOWBVbyEPw0zYHSVbzIEJKTZteCRp7mDWXDRvrleokizMdmLV4rTRfBMW81a01rbXWbQC",
+	"5WB634GKl4GP0GykA89pKshYpZoRGlYZYRaXrUi9w2zDhO/hTRJEJwDzDeB0IvVnaDiUCbfKGyqKpfwQ",
+	"6ZdqLqHpJcT2O0/h6ooB7hgJMvtzb81bh7sC47czN+fY9W8/+MQmmM2pRfOxq5RXpedXOjsICPC2BddE",
+	"TjolAICMKp4K/PCR8tOLYSFtCqT4R4tyl8MtAqX9qIxQKH4dth5KnaNlyWZXnMU2aWxrkHXm7c2U7jyO",
+	"lWrZWGZSYalZtLqMElXKnW1fhOIIFLsdNsypjViAhq5YbWqL0YzZgGiO2JKVUaHIRbfR3oGStGyhNrSO",
+	"KAevWE1yaOpnOy3RsnS4dQxQJKKjW0hJP767MkcmYNSHBG3ASsKR7aAESnxsHYy8YTXi9tRYgBWdkkv+",
+	"Y6LoT+1sXsEe7P4hjlJzj/vt5F4r5C8OIQYdllYprKDDIikVxRoIjPFDex3CNYxM9K2TEHFMyEF2FSu4",
+	"xiBrMlTbqjRz9iGN0aDntkf0DN86ebx7wIHBXZydIbNz1U23PgBk6RtHWyN96NMdktjKr0AXMGLoBMQQ",
+	"lHrQG8pL2IhsYcTXIluUUukTlGIw2jUT6gSLRDZSXqsT84D/RwEjJMD4zKAnN7SG+KkZ/TXV7Lkd/IfO",
+	"4G9w8OdS6Ydu7Lcw9hMY+jsz2nMcGf77sRvYLBc2NFUO9genqIwpiTYrwLawiGd+zew6kOrwnFBWzYMA",
+	"cUOVQzXu4/mv7Z2eDF74YqGisMG3rQ/DmZfiWmL8IL/tVMe3xOlALgtJtrSqjPzH0HuCeCMAxiGufHQS",
+	"sHdQHsw4GKjgexTmwrYZDksGndUGmxcHxJyfx5ECKnLgZFDNvbNVzwU05gXfIzdWtCA0z1mlGQIm2zJn",
+	"B0OAN2yAREC0lNeY7pRYyZTwRXjOInklY2C9E1yhO3qQh4suQnbH4dEyd0dTndDXOZVdMcRPdtWCViTb",
+	"MI2ZOJzANmLTbWvgtro97um8ibG8iJD+d+CH7YjNz8IhO2TAAcPIionLLiyCyyi6Am3zMsxs4srVtLv0",
+	"7TC06vIO7ElDRNEtVworNW4SOalvchlr0ffebBTVsn5vhm0bJuw2EqBmzLSgl16J7cKxRgnwxwAtKaeC",
+	"rPmNU3/8jY5hAOilho5+gbk/qpND69Jr3STiM2d5zSJsdUS4XozIvVh7DHPQsdmToYeymWSuLTmUikTv",
+	"AOsfnTO1W2Rj2YOPa+hGYduJHDjEQOO7OL64WZ/HwYW5/t3s4kzb6sa9E3Y7fvDg3lfzXAn4mfjU2hSB",
+	"2zL9MVUug1ySVHZC8kSZXXjdiKMU3ErKeDP6sIC6LbTimueuPUBpP+4aWrt0k3jVlX08ypJpvIyw1/CG",
+	"Kmw+m+EtD0LuF7fJCYtwrHNfydte2tEmORM0ImQerwz9udKIB7pIi1rg8y59skiwWbDfwe6G3HOsPAMS",
+	"PJJCGYvW1vn2TbCS7r9PqHe0BQiSZcGUc3BaB3twVXcwUBGUj4YXvZCWV8CjtAk8c22ntSVjiOoGIEJn",
+	"PlO/tkr05LYjZbKhAKzWfK0CTOkNI9ZhFVe9S3bT7WfPbpjQjW3/U0s4sMYUwY5+NRWK2g7x0bO2pR8e",
+	"p+gdeCstkbd0b+wLucNEDk8r32YRjcTDHUZ/8sSJdno7GNBZsg23QJFQKqH6NiGYOYdVeiRnhwyZZ0C7",
+	"bX5iIwz9mK9WEU7u1lDeQWXkHXfNFlLzOZM79L3AxJ2WeOnu02jW5Q0tebRlYrLcDN/oFjh6orXLHdnI",
+	"O1G13Jo+C10LJuugM6Y2eMmlGoMMAlQeWhQOhs5p5lAE3y9jsu4In9A2NWVX6SdK8y1ephH2uX3R810d",
+	"2LtLRGYfKl4zNatc9Da5yxuqNvGm9w4NBLba+ZwsYpjd4TB043d3Rp50Vc7Jk4bU5suOH6uP54eQq4pQ",
+	"AugHV758/TJo2U64wGbyTs9wmt8VZFdd9rKs+pnVgSaVVHAF271uww931ofsBdv5WAI2ndxSQdcMG9Ev",
+	"98QIB5KXVMVRve/6NriTZPERt63SrIqmLsiKibbzGP6Xb0fpMhjTvZznBHFun7QOq4j5D2dlsycMFo/P",
+	"4JN8IeXJnIGlbHRMpw379EYMHbqtZuVZtPfLG3j1gNpwKABw+oel4o8kwIDwmp7yMhcdP6RRui84vWbq",
+	"yWoVzaejVVXuL22b83VTW6AUzCYwvzl4Ry/kCoBLATUBVPtLEnRSRwBjwXaZh2P3L2IdAFhQkE9lyzlt",
+	"HraCT3okV5HF52SP5TA51N4nhbwy8rUF+/Ei1xc9B6B0pbNMrXcakaTfZYlDPGc/nuLMMeJQG3Y4alt/",
+	"xHcPJhqB8tqr52i12+BqCbmhr+46Md6Wgkyq/2hVi07dhyVZ2I7LyYCAJp07zaqHVnsYqxiJUHqohG6X",
+	"fN3IRh1o/po7TQQ0ALplhCqi2A2raTnRSqe21/BDh7s7sVgl3ZQmbOFjW72ZE2UOgsPUXO59CfTkwphD",
+	"tPBa2fFlMpNVkKYqeT5hTq6xiNsaKmyu76r986xGvQc6AsOF7AplgOqNCNIqp3QCdm3EDzHeljn5B+Os",
+	"JRFy51DY77o+x0KeyslVOlx4Q3pkFQXC21VUKR9PlzWBV22ESVowBAowb7KeUR8TdCUcmYNuamE+aouG",
+	"LKS+XLUZCI5pWh/d1FKl8eZRiXOKtA56b6HHcPqYNU2UJ/xYc+321lvMa6av8MrjimwZMN/kyqYD7YSP",
+	"qJZCp646rtzIXwVWYLWfayVMh0RtcVLQk7EVLllwEXQrlLpb2/J7cIB97dJAwh+4le7OHQQels/NJWRV",
+	"9j8bB/A60QGun2OUxPLLQjBnz0Q9Hmr5xDKHZ5eZ/c/HrMZkUuCkptxOFRzYhpg36bL8euCB+PFDW+sn",
+	"Pa/fP9MsATD1ndyBBWDLzn02UrIV3qpV+ear42P96KNlo8+0am0N26UlHmOp5U4drOV0n3LpctaQHqmd",
+	"+of1brdJH+3W+UbuZqHtPhzgGGfERFim6FjQoKcYeb6tIGhoBPQvocTuiPX2GLbXgpD6FzPrXkp/ELay",
+	"fa6i8LVHnNQBFHwRz+ly446QalBRA75GC6pzA2FV2mBSUC8qbf5S5xt+kyqlaQdo4jX2YVB1wpEKw7Bj",
+	"OQMD5WmiwvWY0eI51lRPfGsUA2wMu6FuRKr/vvBRQ3SKGv1V1uComNFJEsqQoy0k5wOCqrh0KqW8birn",
+	"8GorBLEwkAuLSAf5XUaCARTMZMhV7BQ56M7WOuGOSWGY7eqC51OTSMNIHk5bCLm/46zwHSD7emKfQ/tu",
+	"o/Bk63gbppdgl6BzDdIP2oQ6Ihgr1LBcM9/IgZP9ICSYL9n+GE0jmqQs2ZY5bdy9bVOMcxpNzI4cR7dR",
+	"H6O5zi43sAfdxmiJ3YFqpmwLVXZjDLoNWOvpAvGJ6Mq9+gdDHO9RC+SsnV90s/m2KalmBWCQR+Ts1v+9",
+	"bSvcD5taz8Qoun28JNqNDo760/EgZXSIkotZMRyes+I5F1HHfBoj3s/z8JY45PMQ8jx3KSv+M511uVW8",
+	"G+l6eYKs2duvaBzKBrejJeJvp/GVhW1v38gcH0R5KJS1UUWZ9qS9xRXFZmwuXF6xmstIyTcI/uF3n8MX",
+	"safv5L4PIK8SUf67RtHCRKo3E7qexPu/l+WYCwmygc0FSYUrrMRXCMUCjivbNsDcnfmG1tM9geBLTI/M",
+	"NbkWbDc1F4ytdHrzvLcvwOq1laCQ0EbLUu6Uy6GwpY7jiWjxZCuegDm0WLTIe2TJ1lRMhYAIAc9ntY4z",
+	"A0LgSApmhuRCTR9zl2qS2PEtcpuZZixSxNCDCOhREVuHo96ensyeSccqnlvb6dmNd5Rvm9d1jsVotKRZ",
+	"Bssb3DpF8VLM1CtsN4xUJo+yXWnlajUPwjTQV+LlSjuqbO+aKwTf4DafBPv56g1L4cRYtItprFHS/DrR",
+	"P5Nqr2gbsQsNYUmjmI94QqDcNwKGY3flGzt/0G1o3fk5LIhKh1K9slpGdVOPVoDdwgngtWU3TMIPFLlD",
+	"nyOdntoXY3coiIOD2gQ+Fdy5o09bl2gLRngnTD2PRZLKgZ6lGDiF007YzmKS/uJW3zneZgI172iRoTJs",
+	"fvrBCdSJ6DyRWfvZugPrRm1Fg9/69jQdkk1tbe2ctnV+pxPoWJiiojY2tNkGSqATqy34T0LNfHV/FDDl",
+	"3kU0OXYa7L9jod5wB4CDdhsWUSneC7l73weicSacgLJnI31O7Ka8m7TRhzbslZFlLNK4bLQZ17xztmrK",
+	"0rd763evC3s3oZMGNYId0azeqhZJGZo5ESXJitZR48hbP1HrqpOH2n7VYqRM9aRMsJleYBu4yKUznEYu",
+	"twwhPqw2153SkGvNW2+j3PPWBdIjSxvnE9jMjo3m1xGOGO5j0kgz3AX+l07f9wFzlVTpN3uRH5m0FbOs",
+	"Oo33bYgYFAohSS4rTAPgCgsYXPnGSLf9TktQj4NoezGPdt4PlNLDnfFdm+9BdYKjkF9xmtYjXuHWwhv6",
+	"HM3XuuXQvUoL7HnXzQGjYg8F5/ETSA+u+jkNHPX/D3tvw9w2jqWN/hWUarbSPUPLkmznQ6lb+7qTzna2",
+	"00ne2D25O+3cFkRCEsYUoCZIKxqv//stnAOAoERKlEQ5Tk+6pia2TJEgcHBwPp+nfqziHVxfHcE8NByp",
+	"vv/5mK1tlfEakxxwHeVp3TKF2cRwIxdvbxFmTdG8nn+cvLzRCfP7hooBipGJ3kbPiZFE26NDxSI3wW0O",
+	"LMdUt76KfSK2FTE6zR2VNUxpa+oPhgsC4duSiKjHwFynKgd3X72L7Vaum33I4WFrpe1EuBsa67aqpmzb",
+	"181luSSW762inOVbMPAqNmAb+dKOe7psDJdAktlMNyybyhIeSBoxLToDPWP6uCERuxmUu4Yr/QMpE9v1",
+	"xiZsXJX3VnE2LuXdncgkRWgSUJ9RlDClKrhNV2qNXUpQZUqLQkXiT8/ZP0rhqF+fvz3HumjyA4/17jSB",
+	"G2VIS41zYYIgME597gXg6lYgpTTVZKqnzE/ajE3tqn0bs+jF+tR13aMobu9pGk42ehdTLvxPu0EFdNSW",
+	"cJ/+UmzLmLz6PtrXeufS1VUYXFscjpW9GKakpr4XPdXi5AHZ1WKUTcpr+BHVygMDLal0qtqTM2wyaS4K",
+	"XXlSnRvMrbMArKKIIPF9TJMtsqywpNUgYQC8URVvwz+aWkAF/M8FlyBhERMpp7HabjhQa7gx22phanxE",
+	"Nv9YmGKJUUEu8uVxr/apSs6rsOY8VP4yWOj1QHQVaMzNYM95k7fKXS6jcq94wmhk6h12x86bsnQiy7G7",
+	"siSugk8a1qqN2xgygDu5MeAT8/cK8NXL5utXEcmSEN5sFvOq9bX9havZa8ZmqgqMSxu33U6n9i7QA/uZ",
+	"zdJyxThLK+uBVygYtBrT32jvVoTr7mEpjKvugwTMjU2AY3Qubb6qYn4vFKAD+UQsJWRO0hpIhHbdvSf4",
+	"6gTm3bWI5G9sl75KwH4261VyWFZxkluvyLQq8VSxeLQGFHJPvuea8foVHmiLF1ZVvKnfvi7DQE06Kcva",
+	"aEBTkKeWRDyqBdtbl1LgnYgXIDrlR395j3EesbvhbF6AqPfJMhUBeEEiS7HbaxI0fsy7zDzMfQcMD1bz",
+	"PJFpPTTj0lK0nD4O67hi5kDnwROXM8x41aCJUjXy56U1jyWrEvpbHIY3QmpvrrxmnI2vnG2ZiliVbVvN",
+	"uVxov1hXaKM1Xcw+1+1UohUsyExE9aez2NRRr6TRoRnVCSqkNEl3zOqYgx5vge+11GLhgfvYyauTo3pJ",
+	"F7hCJefHdvVGr5EqsTJ4zmyxaCNLDrfbNKRf4CKEAQUijkMs7HJNFMNCfffInZcGRl+5ONumbROashc0",
+	"2fiND/a6CiTl1X6ZFzFVag25b93t1CQ/bmUGvQjtmQ9/DZByydKg1Ve5NmW1s/sI+9aaaZawKc+mlTBr",
+	"W6mtZmmL68Y2N4KxblB++STUStXDbSsX1EFErNU2UrBV59vl2N0GdLrQL2bOzWc4GT9VnaTvY1oKUrjt",
+	"eblm126nWteDLx9M6+4pl2XOhLM/PZCZSlDsunJsj4P64MK+TtryELkLWn/PI7xFCRnLTdjMG2MHph5/",
+	"LMufLLlNyDRDsesFXU9KPbqZ3QulPGeCzREMyPahQ667zFFZJdRTFWHqj2w4kfL6PE3ZtMxZpdsQ2X4O",
+	"WVIWoQBSeTbmgFFiB49lr48UGcpNaEs7xHeR3Lq8/8YL09ZJ21cWpi4HJfGRhlJ8KfZobucHIe10rVmW",
+	"l5j7XZStCyyYKn9DJqKZ5CbblauS+eS6VJXYyyvPOABuLF9X+NMjRXiUA7CYzrNHqk/m+CJHvBzHFL69",
+	"PUtA4Z2i8sQZ+5waqd4NPzYXkmXvGKnpYqpSYpaBINrOeik2YOmHI+FdEpq88amiAsWELfBFYDdiqXbf",
+	"1K9pX18UjovS6mz8020dQHonl0syZyXM3CyXC48q2Ar88tL6E1uyz2rsrtfilX6XLfeYjaqXFyPbcrjK",
+	"vfZta37bmoffmonJZtSKdyzZAmVew4Pe6mZP2teusfMbgMxYPqm/CtiMUnFcRamEndMHbgZBstnzHLJ8",
+	"ShdkQoGyAVRd3g1pc3p5tZArYMtR6coKR8yYfvT1476FOuYrFSxHbmDnaUWvj5JThhVosBPHANAJpJgb",
+	"Wn5Ke8KWWsqKz3O7u6i95jK5Xmr9qve0Em18vV2FkYwjZDf4tbwb6lfLxSPsqYJgFYqPBYvysl7sX81x",
+	"t7kiUNWTSrnDey133e+rkq28OZWsb1uWzNQfa98F9JUKCCV/JSYVwwSWM1Jb/w/ODlESqSz78IehKY0Y",
+	"6Y2rt8wAKqp4uhjA6TxIMtG2YHaD7XqY1iTam6iOwqw6TkxJZ/uSoKx0ifn7rFhAle/P9cVUS2vVnNp2",
+	"2mZTxQncvMbQvmjBV3XNnoHxKC3Ys/Je1opS56lrqXydbK5QKW9dgVa6YVf2acQVHcKxNVyQC1OJGRDF",
+	"AEXHAKJVzU/gvl7niPrI00mDxELfDqt/z8OqAn7i7yzhI24IkPUwod9RtckFwE+YoYVsffXutxPw6zsB",
+	"10J+mEX7wJQpBdgiNF3RR2+cTVzWur3sy9ktuPW6AcuU2mbwLYYsb1gS09lPMktUoXqnd7pcuvPKp8ZZ",
+	"3ctjqaVXwFbiYlykW378dCPZctWLKViKkiMgcZ9vj0i51KtlH4rqIkt4ugDGQFu1yH8uYzw/F+T8/Wty",
+	"zRYBGaj4dy2Dv+NWO3kMqBI0TE2VM+gEcE0ZTZAgFx89SdMZpptUNX57RNVkKGkSPVLEXNgmULSTYBGY",
+	"srU6pudPJlzrB8DZpddYTsT13UIpr7mDUeq3bC/F7/b5+dbHt767A9jYUUlDxo/at/Ugj1J/pIDig1WT",
+	"kWQKqbdA+dCpapNIhuqYznh7GhH2eRZTLlATh1LofcKlgF58SmZ0zJ7rH6G9on8lrsQR+etfzzN92KQ8",
+	"BKn/61/7ZKA/kgn/F3zSJz/ATBO7MO12e4DnEPXWzZQDlkwwwalyE3sliD+3bfIjDSfEJZUN4ayBy5hy",
+	"vAdPkdCdfDf4fJR/Pvj+Oc6AlTY9DcDujqgliYwZzB08NJT6YDDhgDa+/utI/fWv+Bkls4SN+GdcBHMX",
+	"XI4F1qt9N1A34e+DAE4A/JeFvw++b5Nzl7qUiQ9YFVJBhgy+DajUPFV6KDzS1+Hv2GqCo9EOgx6Pflcy",
+	"AIiSAfmuS1JJtM1KWKwY6Z19j8dQCCGUAQZNDTrL4FZ7AAHJQywBMRGWu4F5ChTy68dosR5ATSmu/rGJ",
+	"UP3tn0qKQZ8MQhmxAfbDaWsTHjShykhTQAZIAzQwiwbg9aD3Fkj3YR74QgrbBKsFDEEp4DbmKDGjV06u",
+	"Bj9e0vHgOdbSAYK+FYDB69HRL9p5GZDvTntPbTV/QE67PQcXyWGWhUwJPjdvr/y+DXfQh729zZjfMEVO",
+	"OqdmtB/YjNGUi7Eea17sYOr54Bz0bFhYKj3i1xGbziSApR39zBaD57kWuWYL85QcrBuXCwlGYU8wQJ6H",
+	"7d07JRN9kDipmHItFn0ycPzdxhJxvx+9lzEPFwMtt4Uu/udkyBZSRICiCV3Rp71nOM+DDyxNFkfno5Ql",
+	"KBtYoh2QGU0olkrAY4C70au01hOL7OnENaLYWlIunC5tk9f5yhpGYAUhOTqbMZoEhMZKwn4QRLs6dqr7",
+	"hI+FtMQGC5lZJO1rIeftKwFt0iET2NbJoYNjxFmiz5IZDSfsqNfu5LrZ+0wfENl0SpNFq9/6mbGZtyS2",
+	"+BUgk/WQAJPUFIoAcOBQphMS8cTQu+LG01t8lkhHC2tKmFvWp/MMpn6r2+7gKOSMCTrjrX7rpN2Fwc6o",
+	"QUA71mr2X1A5gPa2k8HXUavfwr/qg1jNpFB4tPY6HdP2mZqzPGWf02M4D8DR/mxQh1vy2p6itCxCvkKA",
+	"8zo19BBFCJoye92NyLLYFAyBVv+3T/7sv5RWzScyZEoBucp/Ag/DGLjqf2Epxez1MeDNV0+J+bOeQyu3",
+	"0NIEADNQYmKIT7G1pYx4CVRXOGHhNe5bEPkcqmYKLp87/f/IWLLIBeyGJUMJvZ/VE/vpPlcspAIW7Kxz",
+	"UvMhvx19AiqjIVXMpKKuhKMQ22UAQqY4lfqR/qEMs+zSXU2L1QvqrAWniCqk6qarLaeja4YF0RW7TaXn",
+	"YMGpVfkqG21+yTEoZmiY23ChzZZslhH/sP6ncdndItrQ4m+FsE6r1+k9Pup2j3onl51n/U6n3+n8o+DR",
+	"9VuZSn7vPH42P/nnv0ajbtLpdLqd0475b1wgMumLLI4xEtK6Zov1X4upSl/JTCvm3uf/+Zf55Fe1OrJu",
+	"Jx+ZLZBms1guppiES9iNvMav4QDQmlvh3/7kaduunlCX1DJum5/H0ne680V7XRQCpQBCuiUyfw4WEZEj",
+	"fdgvw8xiJRFPyJRea5eOaF9EXwdgBorFNybKU4LbufP+cDvC2OgqIGYS8RzmIoyzCIKJdm/YK/Us+mY2",
+	"LrVqA6ANcBaXMRUOrtliYF/c2DccVbw2gEyLEHmNdQfF4BCcpNdslvosH8WdiPKKq7D1VvSMM3DGPqEj",
+	"y1T6gymPqL/JysSzShprS9dbNj/3HMXcy9ZH1t2KXuhuN+QHog6ghbRlHcmrrNM5CU86JKEiklPP0Qdp",
+	"eGwMbjgt9D6B69lGrYIDak6H1F3BF2aOvVVcDUBcMygh9BpataNTdWtz2TFccxe03sjQxabWXe+uM6PY",
+	"S338Yhwcoxy2UBcs4hgL8k/a41sMiNzlfcrlsRrQGYrMZZJOHJGai84YuEDYwkQKUCsq1UaGUUD64A7I",
+	"lCbX2HVuFn9Vr+AfdtUrI3Aiy47u07Wv5Yaz/wJ9gFvts0RBue0zZunO06Id7Mqp6XyV2uthqp3D6Rt9",
+	"xxMU4/Vi+Vamv8hIe+BRA+L8TrA8rOhjNeRGxC4my3byK+y0frLqK4t4epQmFJN21b6Cvu4SLju4uxCU",
+	"6RceaXOTkimbDrXpmVgZKHNckZ3nN+hl/lRw8ja0p64++1wQpN4gKgsnWuMOLOkpoLqyaABRYvfpoCIR",
+	"t3GoXIo9x5rPE/ItU6XH7jqe1zxeZZDh2Pr5627JRciKN6yX11pJI3wO40zxG7bhHaCxeIcHNued0tBi",
+	"sBlZ8NlbsMAQVPJGTY58DC2UdS/gF1HyRt4w6FK5g0aHSmczYqnZ046AyySlbbFFgWzL/s1UZNy5XvvW",
+	"s9HTx1Hnaffp09PwSfT47BntjRilnfDsjEad7hk9GY5OR91hb9gZPu31wqh7Fj0Ou2fDzqjToZ2netFm",
+	"rX6r+6zX7rR77S420t1wmamf8BEt57UYy+WP9dOj2B+tfrentavpFWupm3Ddd5r1mLUu3OwwM5EmfK8I",
+	"ozs7oKp9xuQsth7lQpGIRwERbK4tRcso7o4PPcSSswPUvTk8Vk+A/g1L+Ai7XUpd4bcyZWSgj9MBibSj",
+	"y2LFwK/FmPFCZl7cOKYpoLPS1Nm5JhfMUwMpqC2EFNOPxTMHR1I4dfbbpMNEXjORGytmdVCOJoYFrDmR",
+	"NyIKAB8yZs7f3ULCPrCZTEplzGFQmJCjzEQjFvcL65Nqn5UL2ymGiLsgJySW493EbJhFY5auD0j+YK5p",
+	"TiFPZaa/0TrrdNqdTqH2I9ecne5lx9OcoKKHWbReBxmVnOe4bRWb0y8Jo8hjetYpBu9qiwHOR6WmgZIe",
+	"mDFg7EfK84aUDTWAwwZDO5RQZgagZ976GxzBEgngiN2wKbbm2mTIAF+lbWZtAJx4Sj/zrBOQJ2egX7qd",
+	"DpmxJNRfkCPC0wATHBhqM/2Y5CMkAWExBhi0g0Mtx/CnCbsSeArqB3h3xSRcWYAO1+KLBuhWpXlVCLeU",
+	"rbewQ5sPzD3Ijbfd1FS5nkZOv7Jo1wXTe3pohXjzBlYe5nsx4mV0zvEt/rAU8CruHfx8172zVRAK4+/Y",
+	"Xt9E8GkqoXZmvymrjkC5OdnvqPu20daFeRoI2Wyx/qtn3pbBGTsfn6BqAvsYioKDAI2N7Kc6h9CUJWN2",
+	"BGP52zrhe4rCt+XCY69GrePn264o7gpClWGpEnL+JbcI4j42dbRYYPMjGrOk4CyscmmC4ZfyqWH7VxLr",
+	"mhx3MKGJVMhuAXWi+aUeIssjlTMVfAfA4S+kGPFx297mHAYy+J7MqUiV9cFTGUeY7UbjlSsysN9ow9gH",
+	"qy6t9nBeFG57L6HUDVe+guCZ4WptslRjXXAqJ3ju906AP0jfu9exwJZ9H6cG9mVI400xIQPesykUtITc",
+	"o7U2E6lMFkcK6TNQYi4s3MnJ406n0fBRQQY2h5HSCZs24tybxxLcW5Who5z2dnXnmlLComfvNq1KacpV",
+	"ysM1G3dki7jNJpUzJrC6EnbljIrn5KRDIroAmhsh51j8agNIXBFFAVCBLBhNrE+6utvGzG22i3xc2264",
+	"pd3xLeJtgmmL99CHDjhKw8UHQEp9apDG9LSuucDXCj2P8xDLmiyI92+3Pi+9HrsMr3+P2Q0D3F+jMZ6V",
+	"KgwtU9DU2JRO0ANzN0WJxbihvGFJmiX4u5Ytntixw/ggRm2h+37TL5GwUSIhfTqnCZvITLGjaKi32ly/",
+	"528nwdNPYP/BQQP3iljII/2Ek/JEwMow9IyyyCmws1NUYKb7yMx+56h3WtDJKk1oysYQE/Wf+rR4/467",
+	"Uq9kTFUKqOcfuVAmc5ePdmlc3vemVGQ0hok1eLBVR0XZy2yraT0FUGFV5aqrCVX7k5wTOUqZsFXWJOIK",
+	"KCwDZBKF/ByGzOcTlk5YQvS8KajHn8g4akIfr4+1+uzmD80IWZsAxnfeoBnxok9r63s3KPOUpkvKvK6o",
+	"sY03B6W1XbK1OcNsCLRRXbC7qjWs2cdQedJaY5eNNthlqC4rymK7/8i7OE0aEEHV9Q/r74tXXtqmhJ9/",
+	"PepiMEXGN35RSsIU7GRTotKYlah4ZDTl+iysIawwRqNimIOqmgsLAlk8HYLWDdb5d3tasA7ywMLZZB73",
+	"DI4NkxmGA7BMiftOrraehWDWJD6E2bzZYnYKsEmz+QAGszq+tT/eVepqz449SLna+jlxj/5yNVMe2dn2",
+	"M759DC5/409rlqtvFA3CJuz8hKq02H/xG0bYZxqm8QJ4zuWIDLTGGZDvPL7K+UQq29Iz50J9H5AB/DYg",
+	"35lvLWSWEDkXAZLA2+J402lpN/PgSnwXQ4YAyAxQ939vM2l5ZyK0whpDBas9PaIFSvQIDccCGJtQD4A8",
+	"IGWJNTOHe4g3DOvdDHvZ6xgaxXRc/s190nLu/HqhjX7sh51QwNPXE7KszGsrvJdmoreIkNbfzHtuzJcg",
+	"IYRuuztz1Ww3kKcUTXPxRrvVXfclKhH1juMCaTUhmKHQe0AaP/Z5FssoP+22MzBrISflE1AADPGRk8pH",
+	"bSlKHLfjI6R03WBKu8s/7dkHWLvHa8LC6/Ky6G4eP7REtaBBxwlTf8QVYf6lkmo0W6WoFeZfMsN8UxXR",
+	"LS5YmnKBgj+jSs21+frJMzSt3WkvwxdFGzy3KltBawInQSsats2ktEM59bBkWhNG43SycDRda9/yQM1i",
+	"ufDVMsOE6yhusD6lqAE8reM+LdU79q8bKlJeOyZjQLF8DuSXg37KVDow7FA0bROEmyF2XQ1RF41ZBCdr",
+	"ScNbeVlJPuwvWlpSuaHK98HO4hzkm6Tf+svtx/MPP/707teLH39/f35x8fHdh5d3WrwVtLxj6G2bTjNv",
+	"Mg/SbZYrJtzVD1INNah8tl+tXFtlwkzX1vpqe11UFdXLd/3X2ZzmvcBOmm45t2r/AI6M+aVG+c4+Omrr",
+	"PjIPZKbBcp6X8CKFGbWFyQ7hJlNM7THNwTr/fff5a7Th7JtltcGy8ksT7BNqaC/tBP+wQBDwQpzw08E1",
+	"W+BjJ5r6VpBsJO0Ga4SnihSKLr7C1rk9VeEe4SC3FH5Z1rLRC5VSBP7cz63CArLQFGHLWAQNvQgSZDHy",
+	"pGAKEeZJApWHilB7mzY5N9yLkTcLVwJyjIpQRdxZWxZlQfFtTIc3UDbmb1m3N3vLlodMjJ11t8O+OVxp",
+	"2ddhBDalMXtVKrOGeeenJZwS7B1ECT68crj7sNyOqQ9oWFlz8xGwzNJ8wiDyc8NEJBNAHlPk3XmWTkgv",
+	"yAkGENaNhoBgJbE6B7/ySIGHr7WSgWs0qEgkkqjwDIfytH8lBvpSQNqb21EssCU2sNC/XJBUFkEWsbTO",
+	"jHBCoRJID5QMEoYwZb8mfFCm7ArWVgHvcf9Ka3Vd2ttuF2H9Ts+vgozqeUSBo0opKH35DY6WscX7VP3j",
+	"Y20++JuvIAUTFs8ipq6dBACGtlSKD2MHB+bNVd375qOE6RplisY2MQuR/tVmf5gPgrOxw94urlHFRjdi",
+	"mBr4Py60iIWm53Ai51o+tMACUl0TDVBYkqHklA1ltCBjw7RhxmGK1YaJnCuEav0y5sgm9YBmbaVe8EYL",
+	"NoojbCfshiULMmJzMuUiS5lqk4+2oRyaDfUqAKqR3urPsFwv0EpYzaBrS44gawWHBVyjf8vh39fs2Z9w",
+	"zPfg6eREUC38TeU/5WI+ojzOEj2Kjgmb6juX3fexue8fmUQeBLrm4TEbpa3+ydNO0JKjVv+004E3Zqkq",
+	"u3UPvnW3dObDVOcRc9Xq954+XbYLVrP//jCKJWHdo16voLSW/SO/HCD3mVIpr38pMAQ+PdVGgWXehJq/",
+	"btCC7jw7r3PGrlv9TvvZs6e72HdGTCr0xYQrbcgUM/bGUbIYovo8EdimHSEwEyxcU+VfhUhDxF2FK+D1",
+	"mwLXh6s5EO+6uoz3XF0bgFHkfSdoY3CEvwXtAcX45j4BkSJGajBYCtLrdAC0FZcEaz5tY3tl4bwZ3Tsz",
+	"tsbyTV7J6ZgJ/WCvfsbCYF9nYIgDOEIf0CYNhwCFEzdv/YjeiXjhPjBZMrhe7x5ACvsNbvfJ3XyWDWMe",
+	"tpcKsPTp0ur3ThuuPsfpW9dTbBbNdn9bav+GGosNcrQ2Q1iEbGoPdx8oKqKh/LzGtDbtJNZWlQAzjEBe",
+	"oHq0pFsAXq1soGlFy0xOCQhzaqybOeV4qAKANvus5yuOFYQAliKXasboNZjGVB+tsbZOZCZSh0w88MLf",
+	"Qqa/m5dh0aD0DL4w77rvvsLXgcUwMCZ6Rx0B6De6qnhI9IKWmlAt0p2gpc8K1eqfaFGH6cEbmA2iH07t",
+	"njcE8N7GvW2xKWCdtGhE/8+Sw4rYfGedLuw/C2L8Ir+jYeLepi/fTlW1uaoXooktA7XJfJrFWim5FYY6",
+	"2IcQEKu5f/rgzu5WKlWIvpVmbM9VbqkXt+NcZnGEVUwySwkCedoKYm0ETGnEnjswrgEKFJY5aYvVRVYN",
+	"uJ0prlzdPvr9/P2zYxZ2vUDLZFwUaLNV/A2yrQj/iHGGGmGyyo5rE5pEn93mUhRjEJHRtpbVZNq/aAal",
+	"xMRYzDrac2p5mxww8GLlGkz2gwn261S5s2Ms8/MCTCjAugUbakjDaxRVweaE6wNISQgf41rYbIBCskj4",
+	"VxEZR+7mNBdt8gpPo7F0nEsrRXtrzopKKaGAlN/E8kNqtHTBzUPuYd3TRGbDmB1s5T8gE71asQ/S/Hh5",
+	"5BsIZMpY+pxQQdh0li4AJZRoF00Z9P7iIuZLiMu9l9JaOe9jqdIjtEJa7pDvdbY/YM3gdtVPlxO2yC0q",
+	"h66KFlUDkviGpUuCaM6dKYiokZGDSeOBtQ90uDsSg5FMxixVJvDF6DVLAgJ97yqwKES5F43gPMqK6nP4",
+	"JZXXDJL6Q5mNJ9pOZfPnedJSzpDjRH+MzC/qGmunrgQ67eBdtskbLq5VQJAlRis7V4NlFKQfLswD2vQG",
+	"AlKLikrkpTT9t0T7QyphfFAlQXfNaI5ChAhRQulBTy+oYTyYung3Y0IBIhdGIz2oBWxWsG4pbO04lnND",
+	"Q6UWIiSCscjwzlijZF6IOAMVFd4Iboz5CIUpPwJ0TXmBM43j52QAQmeZDUHqkUVIlVg1emr+zfa/3g12",
+	"u0OCLpFi3CYXDDStK1q9dx2BKNYPo2zQCxnnkvgF9cZlsjhMblkmtbou9GXNAYTEnCrEC7cbQI88jKlS",
+	"0FlARUSTyDU16g9TOR2qVAok9Uxdw8hvrTAK9WdG6I7ShI/HmJzjU6ZSOp21DKTtp6A1zmhCRcpA3oCf",
+	"jN8waLUKWR88yxlsQsxrGhdXWRCKQgH0b7etSIaGb4nIhNAoSiBpPnJFWciwZKxjGzvG3TlBQMWidZuT",
+	"0towsglb/aSvvivwAl1CtAxDQu9xGi/+7xvHeeQzd+V/zjEhPNVziEYBmayLNOfCBw0C2IzSTNBMTzbM",
+	"iu3AT73gs3kui1b3j5bwfdoH9LOnVPARUyn57n/Of3mjZeK/L969DSxWCemdPSY/8x++R/Iok7+GcC5G",
+	"c805J29YQn66vHz/nAz0VrVT62atDXSGkBFPFcE/IykkcEfms3scZiqVUyCRBNZN80yUbimYZa8x5xYB",
+	"DkOAfe2XciEaPkVUj0jwHco4mwpzgk9ZtICA0JVwo4DJBwLoIdTaRlgSol/S9Coa0jRbUtJ2bReA1Eto",
+	"PrE5jLBJRFfjdrp13bu/IliN/i8C51qanGNVM5WQKavq9z+r7PcvuOTlW8Fewpk6/sXMT+s+iHWUzBJI",
+	"HttV6ZPuldCv0ddSNoMVsarnXQbdMDMPjAZ/q1E7lhfX6u8cxfymyCnRcz+bfnwoKVlFSal4pwJDlzQA",
+	"6WNLEg4A7H1su9/uvv5cmft6d9wm3fBuLnIpXm+zyATUjKUf7X5tfQ/nUZQbOGjS5x3M+NZD7LDNtcEu",
+	"ShxsIH1FQudHQ9hgEFZasYqcByWT+p0Suyib5V7mL4l5Wjr/rl/CM4/LWyZqTv/mjgmYxz2r9r4ZmQ/L",
+	"yNzagNyo8RrEPM8FHwISjgc3kntZirvFWwxz5izbVLunTa5MCC7GXgsIvWYmAaflrU1+pEnMWWKPBqC+",
+	"XtiqJGu8kPPcxlpiC8e6y0ytCGp5PPWGqya14Vdte3W+2V7/HrbXlwwNvc+0AhNs7ow/v0pk6SjnIpV6",
+	"L9+b6XTsjLX1OEd4+S+5ZfdtK33bSve9lc4rdg1EO3iq3BkZ5KcpWArrgCnux1xY2YR50qc0XHWB5zv2",
+	"O3jJGsB2AhjzwP3ZsI9jDjhMWMREymmsAhNUymtTlgsesaKUUIX9PzSBZoAowGCV/p5lNDdVkNogVli+",
+	"RRQTkek/KMkmVeV/yqySNFkUHYsdKx5yXbZWafjJEMh9A4jCxU/v3v9++e7nH9/ete62t4YvE07jDzjy",
+	"w0DnZ+lEL2yIZdDoKbh68MpyabzOGFw88ouluUgZeklr6qXx+0ap2m94FdMc0k3TQpvBaS9oTSFaXXg6",
+	"TVIexuCYmjhljgVZVjzKEZ3W6vhLRvMyO6waRXlE8EyQltbtFV5/1epf6W9cte6KCusFTvjRpYFmWp70",
+	"u6A1ZelEarl8/+ulPh+S2G/TmshZoU2LzvixfbPjLqa+hq69V2/9T0FLXtu5WHlzw0mwFQ1ZUeoqmci8",
+	"1FhTKS7nhYDOtTsp5029Zmym/R2ZgLLQP1Lh+Bh2jEdY5ZnoX4/0YbchKQYXvoXr7h+K7B22VPjIXoaA",
+	"ZAOgl7nqS8HPWm4Oj6Wj1z4Djo4sSZgIkevY4AYYMGmPzzhMNuS9zfu1+q0h3wBOa80Yt0kwNf4uSwHD",
+	"Cp3jdMIhQGQT1FFCR+ky6inyGP6wWGn86pwVTKhhLSbnUr7PZvNzTnZrAHnBtQQ2RCMFvN79KlFVa9Ps",
+	"lOza49vQvd56ZFV3WWsnQMX86w2BXOQzcz+MQ/4bfNo0k/2Iq5Am0U41RP6D1mCvrXDdG8saoC5GMnFR",
+	"pxXrzgyusKQ7Al3siSP6RcUIoGOzmXb9c2GyzUUIbMeVygq57xoCVnlCFiUEbn0w+fg4kZAvnif6nXhq",
+	"gQfgqYSnkMZ2ZapQ7IsaHiqjscAUX8j1kuPgEYZgBAi5iswoL+nxgIf8u0uXxSXzRGu512I3YaruNX2d",
+	"khnqBPy2Tf5TsYCWH2guuGYRaIcZXUyZSAOMWWMpmTJeKfx/m7yDVZWJIuOEirS0Pj637g5BRts7s6Rk",
+	"RYMnMLVvrgf8yVHn8dFJ57LXyw0IGPQykdlZSXlgsoHIDFvQW92nZjCFwkBpLKAROSFv5Y3lIdfmd5TQ",
+	"ueNR3iL8g/O5tvEUGV2xTTp1RkGDJoerSU2Z0GuvNaKZ0D1Mj4jR6ChmacqSo3Eis9l6t+Elo9EbuPq/",
+	"8OI9SYkaRN4F6OLWdKH+iNsAJP67wf3IKXdOngQtxBXBKZFZCvQQiUrXhSRjWv73M/P3KVMKAVC0+Gn7",
+	"V2/sVEoSSzF2mR6sMmo3yvdVRoHQqK29tODrtgCKj90DybjRTfBOH4BaWAkKqyLDBQlpMQ/w0vt7XUID",
+	"bwPUFf0HSjvTHCFM/qr1KGFQCrdzytffUe/mL+Xkr9UkS9Qyq9rEtAvf4U8rJDQGmWWTyoFjMIr/WK8c",
+	"MM5n+WOq1FRnVzWFkdNWvzVLZJRhx7mcQdxOsQQ5DxaxpOBUqevMjeVuZ2Ic4FprnO5miQWmlDYG6jQh",
+	"HnIg+PF8U22OWviKrhkI2fx+lVGLfbXn8W3kXnFt5CKfiZ0iF97Xm4lceLO963RsH73w36IanPOVTDz3",
+	"b06TCEueLyFfBdAzE3rDvOzSIwX5Pih4BlgrLsjA7NPBc0Lxa86HHPMbZhDygIoFGhUjwtWVEKgYWEJC",
+	"mSRQcw5gOcLULicsSuy3F+hKES5UqudNjtCL8bJeBl+EKlQ31AfhISrlcYyXYFJN0akHM5Jn9hQTcNep",
+	"AeVziT1T2bPK+/IdgirAnv7eaLgkyWGafR4Ym9CD3nyLW1qHDkbr+oJYN1FB2QBcaQ2YkR0U2LYIpfe4",
+	"n1/g2npIGYL8gcWMXGxhK2qdYBWwEfTNSq8PPQi7hJCWtUFFCImHDnHKJJhh30BTsyVAMmWVlhr6kdI7",
+	"m0cUAZfdViZKtsnbnJn2ms0Mq6OQ3n6D8EQfNvOVACSsvMcD7QVotXB7hgqSMgxFIdrefFVhlDY86Jlb",
+	"Ohj2RiJxhH/9o9P7kPNdAbyK3IS5nXZ0qqctNg3hgnScidSacmxobcAceRXTeZVJ8tEcEyhn0Gb53PEZ",
+	"w9K6WDdXiN/QVCI119JqJXWqD4BDWS77ZApqbeNLd6CZQtaIj0YsgdCfFGSWJTOpzBmPZrTrFKpKHOxz",
+	"9BySVeycQCjMOAD1ZdOswIM8YSBJQY11QLLZoc8Ue+WhxPFcEJml1rR0NhY0UVsrLUedEnKuTwnPGDX1",
+	"VpFpuzbdeIqlaWzZ9cDYHEsov0pkNp7gQQNWLT7HnhKRxOLsMuwemIZDSXpBpHr3LFJYN+K5ITgr9yRZ",
+	"5zG/ZgfUdq7KA616W+cf5OVwEQllxFDYuNJClTecnnU6BPobUj5llWKB73BgidhGAaKl0+qfPKmt9T7Y",
+	"L5Wcwz/JOaKS0oQhuZdFOWhI+uIYt2MhxOqvGsRaDyWXhTO38tCEAQJ2mGIxGLEYbJZx5CHllgpOsITk",
+	"HJA5GNP2YDVeY5QsPmRikJd6gsUbIjdmm5ynJGYUAcyQ1hRFeRCQAQqz/knLsoHucOFB6HTWPnlU4wxX",
+	"D+IQXx8GhYnK0dpt+i0/7VUhz7EUk9vBSjU2gTqMOS4FYnkm2k0WgGt/8kS/AMrZVvvYW8iXpgZs3Y6e",
+	"M6DfswKNvPo0JUMWQsMc7MFGMGzBcoFn2jaoQ1gvBYPlEHv5i27WFTPkq9usTW7KCxZvw1n4bVdWHL/w",
+	"yMLR2+RBy1WYsBkVId9QFPyycOWDTHKuahIeYbeYPnZEyGNOLULamvxi8eL17MDNplbdFC9sbrXB8mSF",
+	"vDSXEhNvoYxjl5609R/YBG6YE06Pup2jbu+y4+UJTYoz55FYyXliuELrkKNOu9N1yU1bJmTzl2pD3s40",
+	"fHs3dLwyrwUyy8h0UlLkbJKK+QpqzRxuqK3eIg3JlIwzc98t6zV4ZLotTBPGScdPOf6R8fB6KOW1XgbQ",
+	"063+s2ftZ8+0lOE3uPi9W8xSJnzG8su7CKq/lNS0HSCv3/79CNa10+kejkrZk+LNycwRFxF2QGRiStNw",
+	"wjz03qk04bzGOuEjHkGlKI2ion3zoSgxdeOEvk48vs1/Xdz1RzF29m3tOOc3KXjORY2s7/5KJh8YjOch",
+	"WBmoX0C7GHRULsZHKaNTvwYPlcDRlKupKRrdXqpexbYfsonwnz/dDeBfUggAepIAGFgGxn0bgQulGMU8",
+	"TPWZrWRcdWYvSZ29tkHBK27dt34CyHSH2HC0VYw5YG30z0ylUwgZJgyZlaDxCVpPkTe9BLJWv4E/mgch",
+	"3u5V3MFWOAkSmYEmO/IOrF2E+0N+04cp4hd0YRGIfSnPw7qOvawZaWfaD6muor4AhJgjCEvjpW0y0EYP",
+	"OGqUvIhlFv0IfyDddocwccNiOWM+6hIXBIDlzPenAMqaQM+jgdeTU6ZyPPorMXhDVXoEtz16/XKAtfkW",
+	"zFm/FYuem+Hkkj/Ceo2JzJI2QRTq7hkxXZ8AaTCFrWK7jm2JRJowOr0SMb9hyrARwEfmQldLcc0WRCZk",
+	"CkXNZEoXRDFTJwFcUHroXJD8keio8ITEUkGnIeBLl2Vg8YE4javbccnuXsxYnpWbJWzEP8MgjL0REJWF",
+	"E0IVGSSZaI+44GrCokGgBw8f/RWIXNjnWQyeqzFI1tjZ2iovmtk8ZVOFWlA7Pvqr/99v9Ohfv3/623dX",
+	"V23z4/d/1b9cXf31+//8S2ulbDBoTenn13ijs7yqkCYJXaDp35iH4hi0QGbyrpaEhYzfYKwB3h87cfMJ",
+	"KMhhYQb8F+8cPft02w16nbsj7+eSV67hb6Tsc4o75QiloqAoWzzqkyen4DhcCbisT/xlvhJ6c/bJ7VVL",
+	"zVhoZALajbvtzlUruGrxCH61d9EfIZgFfAyIkQYN6Hi9yQ1f1W8IX4zYTVstRBhzwdr+kNo3XbyST/HK",
+	"shpJuEIP3UyFu+3yueEuvGr1b69aSYYvl2Ri00jBaoeLVRaGjEUsumrd3V0J7Lqv9EFLASdwbRoznCd0",
+	"NmPCFI25Xz0Nb3TDqma3a1W0nKGaazP91DCh14x8N1B0xNLF5SRhSn9z8D2Wg+FJw+KojQocLzuCb7Wn",
+	"EdEqhHKBeUpATi1vifkJRvMnL9zWL9l8WGFTQGACzn8XyrLB8Z/EUT3H38DW+egsedFxKbOcdnfXA8g4",
+	"P0QPCLlhDKpJwqDi1502h68wXsIvt3RdMFMHcs21CGz2yWFrNcMXCVWdFSXFuOm2UhjHt/qftfXD+q47",
+	"VQ7DF5upGZ7gGLZ80e3LhHHIn0pm6NgkcdZGdH9icfTCXHdw3ddgIHOo4BtmM9BRypJiQV/vLigjqT3T",
+	"/wOsAmi0LH6n2+ncBaXlgb1guX9B67R1WqbYelHsiqgfaLRRO3uf+WTh1QKSEYtjMkrklHQ7HZJK0gOs",
+	"8WdP/+M5Oev8B3g/cSznLGq26SuXmhoAC6buuiHsc5uZRPczYXD0w1vrGd+84fYty6/eb/2E4cl0u+tN",
+	"K+t6IZ1pTqfBUsH7MEHGIfBMU5m7ghAZV6CIgopieEcPGOg/XTM2yz1YoCOqU2KIr2107gOqLXyJrG9a",
+	"NKZc6ff2j/itsII+wCvWjsf07u2kAUJoFkduW6gJjWMIbw/ZFruh0LS+JNQxA6KTxqX60tUNKoeaZqsK",
+	"RQSCKogrMTSVTRMmgAHQlhirlMYMSweliUEyMeZYdYiCbCoM9e+Iq/YccVVlHK0UImIduilCLBN1mIwH",
+	"I+vGKgZfL5tOWUISKDplAtLX9cUb1/jOSPcXEmZLOVcQ6LEkBSqYrSSZixueUoNwvcYKeu1d9zVZQWHI",
+	"ZqnveNXAubR9PuOEhqzQ6bMC0QBfP+ms4i9wcbMRpsr1tm4EhEok2Dh65cz8NGao5Au72VDxhCWwID0y",
+	"iViSx0in9BrgefaX9df+w7DWCeB/PEn/BWK4ZbKO0d06bC2o8UygBDsxxHUeVjb0gfr5yhVmTxAPH+ps",
+	"Q/YcMCrBcpAmD1vORZK/0d5kJPuoxHXivSRodYXoLZt7L1fLAtiSkeRPuZEDBwx6/o8/uv+4/lcvepL9",
+	"KDuzx0mX/nASvmSvxj/x/75+M30r3//xQV1mf5//v4t/dLq9k9Ozx0+ePqPDMGKj8YSvAkguRFgAkPT2",
+	"7vHeT9sG9UUv0rJwlAT43RU5zq7eiUtAwF+ElQRGzxyX6FYKqOqwPb7Nf1liFlmdHFBJXJG5TNKJM+zA",
+	"qwVGJW3XeeqSCIDJQvvA2ILEdvNCYSZEzcuMtxt5XVRTtWh2/dVrkJDkEtCmhH937cLtMP/VVCPrXrbz",
+	"TUW1drAjNm/xHMg13+bNxBS5v5w7mAlb+m/+S3/KNzkWCValbfRcAIhoTnrGIDE/lSKd+AGLbKZNioim",
+	"zKIABeWmua1K/CIgtA6ZjRujCEL5G6pHt8zKmHf0sHRKBgKTqsgc2qXcZIaxVFgarz82OWNDCj5jUm+3",
+	"TYWuWjxKC1yHUsaMimYrUGezRN7Q2CkRGL+nVOR0lm1gAChTPJ1uoUTVIh8WkHjLgen01kRYx80Xjrig",
+	"Mf+XP+BRjPvwk1FXW8LyzljCJQyTQcYL36e3/D6w3vnrYkYpWTMBKZ+yf0B5fOvXyxcAuENT9sK0UBkR",
+	"mLHEJqiKXLMYEslfEj/AwifzyRJesMlceZP4tH1aPonuUSdNu3p6E9Xy82BH53o65qKZAPVrd2uT78Ll",
+	"3Rv/134KdpX+6a5S/54b7at1g9lLzpYiMYvGLCHg/XFFplIv6areRcsBcKa3Byp5KwUzYKB7q4284M5s",
+	"sW/qA2S1Cmv8cdWTwwlNxjmVAdRECONr+Oidj/PzIeVQY+RlxyArneC+1+94piWafQagzaDX6RAnRRB6",
+	"/Qtec2dfLeaiVtI/A3ALoBDQerKlNdTv+a1budL01OFMKp5awPJZYrL2CxEeFb65/DYuv7YQoTd8RM74",
+	"N1HUlULjKeotlfAaI9li+O/Mf3OCbtp69fxWpr/IiI84i5qzvQFb2fffC/yQBwQyd7P6qfI8OC6oyts9",
+	"HrEunAjbBXx1G0FE8mWWQPbGYHvmCUNthaKBqf0QYiGucazKeL8wrQbsGvU7K8Utxm/tfjCtsu7dY1jS",
+	"7baj3tkSJHE5IYPVTP8lZTTncWxgqbeKWp7n9eoHiVpWn87LPBEnu/NE/FdCQ0Z+krMZQmnkR35++2J/",
+	"WqkRsHzNihHQadYIeFzLCKiaIWsWuMbdf2ZAv2qO27/ou+sN9pfHekBkyGI5B/Gx+yknEf/uL4/11d+3",
+	"85P4m5GxvZHROayRAX15MMhuq8rY6K43NjorxkbnSxkbtudwB1vjrGFbAw/s5UYkRSgc4F8lhbggOJ8k",
+	"lYSiuwd9E5YWV45Ge1AWrLctjm/zX9ZG9iFmBY6nGaKl2AZeA3POR20fiDMn4DNPfqSInu2yUP5U3jDv",
+	"eNuZr2In1gkneY0lATzZXEoC1F6+PczKGqaQ8G2JNWboMr9Y83bo69Qy5kgRMtdWSVisGJKlqFLzEU/8",
+	"fThODmEOGnawtcbgNiafT4hyCJPvG7/Zjvxm23OXVdLI5vw0gVWuX9s59jHBnLPPtWNaI5HAyR4BzR5k",
+	"FvO2TvR0SpNrFmlTQQq2Lkb60t50Q0/k+RDzYIwKRWbRqDIxI5MpTQsJGSayqZ6CWaRP9lDd6EnYj+BA",
+	"36rQtPcf71++Ouq2T0i73S483IxH70hBYaArACjYEKjHVewDxAkK0JwNrPkcaBs8AKs4gNkKrMUcoFYJ",
+	"rDK5Sq5EbhgHxqoNugGY78GSQR0sGfEBmN/a5AwyFel7bd9CZyWmXc6A+pKr3Ckoi5iMeKzNGNvmXlTH",
+	"a0fTTHGwtYKpIu9fvtJW4ouLvz+cqBU4mse3+p+7Y881qtqfb+mUKcQMYdhXJBGXXkElCJiYmPYk84kk",
+	"ikGqlC3IMAMt4wqOp3QBaO3lSec3XLB3BWfwqykJXZf4kPryzy7Vpr/0IqZK+R1rrbwB5rfck7Xu9T83",
+	"nd9rKEEAVAgO6lj7oTk2YN1mmG3a8Q5Ne+SkY3O+MRfrpnpgFBfjmPmREAPGoPeRsY735x49sEOh99g6",
+	"3dA3PuJhvIhX2jOFnhgp8nA+wm17DQfLMWsWecyMebD6OTnt9rCDAE4mAhhwXKxSQ6xGtfEme4a17514",
+	"sTkX2GGJzA2gCBhgCGvBFUn4eJI2agX2bQT2YP6pY+lEJj59/ud0ndDcwhUUXUPYZkZ5RGiK7qyFzE8Y",
+	"gmljMWQqyYwuVoXHvsm/r/S8BnZUKlxEibhEZ3MCM+Y37NfZYcTlHOggLbdnTqUA7U8lbgcM5Uuv976t",
+	"eZd+5hC43QHvR2yR3vqBIblfUwBJB1Boy7S8kMbD1jzY9M0K6YwuDiOhPyzIkIprkiZUqBFLECrbFvOS",
+	"9yi5rmsOiz6NOOs9ySOt9BIGXj60Y6YTNlUsvmElUBwzuvhqpduhXrZ+8CdMG4Fnjmk2IO5Ccvqk260v",
+	"8mamH7jIO2mnSDYNLZwCmpHJnC6aFfobyaNDHePKHthI244Kmdhe7FlMQzYgVJvZxYJnV5s7pRELoDAC",
+	"AACHzNZClJiB+kW+dq3+MZFijK8Pfh5M0Zad1n+XPHLhmAcl4x8NPbQv4w6jywQtC63mDYq5paY+XGXP",
+	"atFo3okdUqGF13pAq8Jrh3du6z/+/exQl8gzU7BzGm9JCApecOnq/Uix7cmkWwgdyiy1Xq2cm3YU4pEc",
+	"5mKLTimhKbbEm25RpdWdHBGm77wEas4NFcaVGMxQmw2cl8ItrkQpA2LR0X0YqPh5N8tvtzVLY1zi6BQ2",
+	"FM7Blkruhyy+dnvlEMD4MksBrtJruchjzlhRZJJy9dNtjnUOv1m7tmNlmrb57jYz+g5fupKlLhdiLdhL",
+	"Ld5AY9hEfO7cBIW04rTuOVHshiU09loPZALBadhdyNSox447bA+1YVq+1oId2IaxryiqXcVNaqLSG1Oy",
+	"/5RcrO9ULEvaum5BORdQpnYgRDZckM2BZLO4q+AE+vW0Ar6wyJYNyPH7PIsyZEDIi/3/Jqa1QwNiUUSP",
+	"b/GHTe3BXG8UuKEiTET5YQYhNaP528QMAvM6AMA9XBAoE7J0kMbhJD+zhYnvavscjPvn+HvZe1bVHuHz",
+	"mqw7qmg+NhANEAy0sL5ULMhUJg22Ids7g+kw2nWdN7Uj7zxpTfYUPTxdsp2eqMpU4yJ8ja0VUysWh29p",
+	"tlNYTagOdYuwSFqZXONBngn4ET8OCJKoEOMeCWkA7Sm5ZgvEoAIcZ7jcRA9Ka0gwJ9qIKmmACnzH1ngc",
+	"/uGYkL/wfnVgJm7D9hrdsAZMGZlT99q9zdDWuiMGI3YwCztDgkxZmvBQrcNq/cVcsglQfsKImlFhUAOA",
+	"ZdZByOvddtQ7nQwC83P3bOp+fhK5H086RxFdqMFz8qxD9E+WP67t3QNTcIJxeH/okxUyIQMuUpbc0Bg4",
+	"BcZAU15RwJXyKfug/eAqLHZ41m/do2efEIm9E5zefTf938n/Rv97NOUiS5n636OJzBL1vzDg78tQ2kuR",
+	"5IGJ07Y1A/m6TCJvprqTQdWo7ftVAsiXjbdqZBt01wWyW++Ahr1/S7H2xMbsDU3R0eydnAY580Sr3+1h",
+	"YczfZZzpeem2e0FrRHmsFdrpWYC47EqNsrjV7551nz4z/qw2vvX3z3onp1toCJT+KgD3bNpI0cgrPs4S",
+	"lvO1Qt0cVDXgptKf82lxo+PA6kIzyxkTdMbbdsartvs7vG5vOBouRhLK5rzeGu36+Iq61W132h09fWZ0",
+	"rX7rpN3Fj/L1oVHEMZj0PtHjTYEFz0QqULRNVVPJKun3OX//muj77r5QLMwSaBj67VOx1ocrV4FYXBza",
+	"+uRNfUJTmRyHMptJcRTKaAPo8zvzjRfwhRdwfUO++qf6hc7u4ZWebxwD77MKENAS6UC5COMsaiZYg2PA",
+	"hxiWF5OVViRhEWPTwNBypGWlVHYeVWl8RqU0jpFrEJeAVWP1vVh6rDYJMqHd+wuWpkiO9j6mWDACxubg",
+	"/buLSwJEGNnQ3aqPXx+0yTlSZnNFMgVTF6Ip66NnRQFSosLsVnVMrArLQyI0fXP+69sXPx31Or0nLeBq",
+	"ec+SS/Rc+1344APTTzdlpd1Ox7TNqVb/BBrtQoZtDNDgF1MBKzuLaTqSyfQIGupY0voUFKsXYpqJcEJC",
+	"Op1RPvYJ9t7gX+RohH4ejXn0q0jBhtXDPOo8PjrpXPZ61gDdqr0jX4SmMmT+LffeUL9gNCHM99Ve22Wd",
+	"hju+Dd3I7/rQJ7l9csx/+cr8GF5kFATwvuIuYxE4d6sbh4noge6aYgWOEV6oRrthW/h89u0+4O0epCi+",
+	"Ya7b0OhUwCvQStHGzxqVzViO17SVTKiaaK3LBcb4ITXXJpbkZgGslJaCHkNvWBhlwFptISHNIp6SWI6r",
+	"0NLyob6R468LzNhMllbCbSB3UROgp6ah9sD7tzUdftPh7aJKpf1YwdpK+YilEHS4hcHgmPA8MFyWheid",
+	"XttWv/Vs9PRx1Hnaffr0NHwSPT57RnsjRmknPDujUad7Rk+Go9NRd9gbdoZPe70w6p5Fj8Pu2bAz6nRo",
+	"56n2y2baan3Wa3favTY0gifshstM/YSPaLmtb0LRf2yqmP8DjkGVubL8wos0msY416K5OYvBRJrwZuC2",
+	"YPfYDahgC5ngvb9lKyvh99/zxl6o2PU/LMgMbDbPhLQpeEQ8JANr3Q8Qdx664KZ6288nXPvs7gse02bp",
+	"zrcv8x6GdO/WvP/4Khm4zEsQGmuFABQGoicAwrFxDLrVPuUgtjrCZGtdPbe9AeOEMYXd7vrx2pcG2Npz",
+	"/QdbHWmNB0g7XTM2W6rJYAvv72D8W3TbJBOQ38M+uithKVXIOT4qRXY2RYZsnAkyZMhVCUEyjFC7xwzZ",
+	"mAtl4UH0YWNC17Gcs8RUvJWVbxiF7K/zg7Bo9KQ7y3oFIQPVN/j474RFqYljOYdtMWI0zRJm8ddEysau",
+	"Ae3sLmiFBhhjqSzBHSnLpwIII87EEDgzMIiAhSX6gxxvxPggDurkGdQ/wG5iSO2cej7Fe/MgcglaOzBH",
+	"4Sr0iHWOwdPR/61DOPFQVnr+w2cs+T0T3B9AGXRJ1eBaUxmx2JueHMHllUwIJSmQEgYI/tJvpeZrBdvU",
+	"29dyRMC920kXNWab+jf9uzn9G8iy467y9LwcEQrHBlZZ37BkoW1YcPyx2HSGW6/hU6zvanRuK1mfV8q8",
+	"DGVAwkYQZNAjTm0UGpdTEaqI0R1cjNtkIOR8UIAQg6uxaDaUKlUm8LFSsGbKEMOJVEzYbMmSksJ3WFJS",
+	"O+uW+trjASuLA+xUBE/q34JOUU7X3O20Q/+vXpvtqK6bOh2EnDt4x5KlXlnJWHtHMBAax6/c8hvDeUke",
+	"SuZ2kyR8qpz+svVb8kLSCavzBsI+qWx8iNqi/1rh9+iPLytGY6r6tHRiNZ83vJ0k473RSOtNSZNAxSK6",
+	"ITMmjKUgp9pIi61+MfkPkN/GHJBcd7sxQNW0bNjZSNgNE4gyV+puQEsrzS1O6DO0VYJaUwuKVqGJJgRe",
+	"PJhGkSLZzABLQaLIctinxEiRdtrIwNwxQmr1eE4XigxCGccsTPWnfyMDmaUqpcCEPyB/uxIDyJb+OoM/",
+	"WlS9QZmRiQkiE1rCt93WxjTf+wVV5v7xieHiF0RZ07tiuIAjZRvHyL5HhRAncq4KDiIKqgHE319CzeOt",
+	"5Bf94uHCPE4LQuNmhZHXY/Z5JpO0MiGFf773ZS9HLIHpCMBrt7ozyLdUkDD9KRfjwFXy2v0QuD0QePIf",
+	"gOj/ns0CK/eBNpZExKJAn02/48cBgvtvC1ByrsUH7UQaTnAtAzQeQQOZN2gMdkAbagCdN+Jxs8FT1EjV",
+	"oZTXpXRcoZyCTWktU/cHi/Jh6azWh0wuzcPvn2HinMxo4iouBZSnJ3rISeogY8pqNRSjSTgpCMuUfn7D",
+	"xFhrKgSd3AsdaG2gVu+H6JWzrMpKqmpwwxg82wIyaO+sAl/1kxbgqXS2FljJKRO1kLh+xJcgb1Iwx8HC",
+	"QqtP/4wvgr8DbmWp/WPzgBUm0EXhz3/3wMVUnI1By8EYjuLURyOjYcpvYCclnMYmSwhB1+axSqycb47Q",
+	"ms3YSDdEHNvbmT6kuct4oBwBiKWIiJwfRKMc3+IPdxuKUrwJ2jt4ipLtGdLKFnYMvQlfstQxx4i/uElH",
+	"lzCm4bXexHi/e8Oh38clwoFXeUQ5wOwq5GyJM/SeLvJDDkMPFvDG0CADcqjvKLGElEHYwjYzGwpQy7BQ",
+	"oKjTarNbOQ32xbSTN22+VsrfviFttKOqeYlptArT1zZYNFNEbn0ah8/v77bAAg2iWaRSOSUzkyjZK0Gw",
+	"ZbmBUTAO9ahSWx07fXC7+0MqsY9MmK7AzPVI5VhxIjJ8Un5HuyLAsk84gg3b6GSbnAvCo0KhUQlsSULF",
+	"UtnZw2gABVsQKnZaeWHQ45XCIBebvnCl/2leBTRn7LqqAmjrrWNmp+m49YV/+DTUNqTklFnLe1QEPOJ5",
+	"m+/hznS7S2wp0M5lQHbLBLVLhja006+Q3hlsfI8a8LndVjlU/wr62ObKoodVVXSOJp3r0bPVlF+8suhA",
+	"u+BHiDCaajdZ3AIHlnxrYx7gfHidkhld5HvYSigVkIqCwJ+6Nvkeg/SzSeWjqfQQhHWjs7lCTbpasrmU",
+	"rJQGcnpEThzMzw6K3xC8HCAN0sw7w4ou85acrTK2hkm0gV6EjQqD2TyZgcMYEZZ/YktE7fVo2k1YodBA",
+	"lWsAS9hzH2rg+BZ/2A8pZqtT0Eyqp0TKMWEeoAZw4vZfKNAknRsQmMOdUafVatbCpzTa0T2k4bVF1DS+",
+	"z4TCsxCUa8EOLJmuNK7x4+nc5dv8XgYVGL/FL5+VOfSYFAybHaATgiP+jQtBtTfVO2GDxp+i6mlzoKay",
+	"lGHKBZ9m+snA+WAiGMVoglfXUFGktLEi6UmhGomG18jVpACztYtlTXUqk/zQyp0LJ53bdW8Xqo5eSJEm",
+	"NEz/vMVGpjnDFRdJL2ziqou8OiQpDhuSLXYu4TY+iMb4YeGVJWUxg6IkPkKdgNX4pn0Zq4sQ5cqCZBkl",
+	"McKSjJJ6S66KXVXlqK0PrnKyOsVRsSeC1hxqTCAweWQC0TttFDh4H7pz9960UJvjRJ8lzSfJ1+8Jvyav",
+	"6U2xezkfePYYhuepYvFoYyFeYWUOIrL7SKY/uheohQ7hhK2cpiM/hbqSwRllcWxKT1pntqSqUL8l0slb",
+	"OYc/41/ho0ucCfxspznYUHdVjG1h+biICqgDKB1lFVh5bac+bFKWTFUeLkLsfCXJiCbNlWcZAxCOPQu1",
+	"ptJyjKMDbGiTc2pkB6+JsFzCYx5Wj2GyAAWTap++FbSyQhfsktW6fYoJXviBnyFgckERNyrbUcKY06vm",
+	"YIFpMaZFE6K4vimpWFyfO03wreUuleJIy6tommk4cmny+mjY+iXWtRrhG2GmhidObRkDt7EGpHzeACvG",
+	"Bn+o0LakVGwX6hW7kgkPIfFfsZY/asFCxVZSIT9c2IitlxVF7ywgf2QypVgjSqPoCDqySqox35sRNLW8",
+	"nk/qCuhb/dZ8wlN2FNMhi1s5s+5fzoIOHHyEOlRp48P9CsfIQmaJq5OyTt9H715391uyYDxex3C0b/ON",
+	"IXuGa6D6wXvND+YhRGUJJpfQ9W22ZOJr2I6V4Cm+oivbhUvbrB/SOMximrJ1PTCEhkCwhF4fi7TZDHYG",
+	"0rUgMpT+pdMmA+iPGFi+UhrHPludybFzoW3rGD1Lq40NVRcintCpFOMrkU7YtE0GUGbv2kVVNrWJJ7AN",
+	"UaHDsgMZFJBwcz3xqbK0wSplM60d9L9lVdhuHmBN97HX3WaHPXGkXxE3TXn/gTHvc6veNZoUe/NuW1Bf",
+	"C1Gq0ztLIabs2CgAOUHGQcsH9qg83rJFBd79oL0ptRo1vNyNcwLq8qyfdbwg3YixIjW5U0F4mVU2Z0WN",
+	"q3WKaajHO6z0JJWSopsGpsLj0uqiSVB45p7wyO2aU2oXZ9oWlbOSFpWtBOMckNKrVJ3ZZ9CAYanFmldw",
+	"pvnEuGG5Y4MulonzGd1QTxHqfSRCHnPcaMe3xQ/W1lB+KFza2sUGX7pFM3VhxVfIDSHosCAjDmX6frJ+",
+	"aRSrtprRNjtjkC6/pi0GS7KYHSEKRrX5rl8JtHseiKSm3B1J51JJpozBp1nM2uTSHjJwWqQ0ZUhKNKc8",
+	"NTHNBVNEJkRI70jKr55jjsz0u+ck7VOSzco9gg9ZzM7De6LO3BpBMLgtZ92Fq36Dd/7Uqt3d4171IjU+",
+	"2Nrb4/IW719NOvtILeE3jpkAX+934y+0EfPKFv6fHrbu3wK0mHPwd5rTfaynHYXGmKKj03L84Oeu3tV8",
+	"8MMCkU4sDWl+onV7eKSDlU3DdEOVAZ0p//bSgoDd3gUtiAmtcIe3tqEjxSvtafP67d+PuvBpzgKlf81i",
+	"06I7Por1sX0ErFDUbY9tSE3x0rdWogQVIaexdUNsGS+UCRcoUBM+Qzf0mol8PuBXO9mpHputWT8Qzn2+",
+	"WWr0IGhjt6kQ4DBT+ghWJvkT8aiaHbVw6UbtX6K6j28T9557kZjm07U2GW6Uv+F04VZXOyKasdTqXQQG",
+	"19ZE/VmsmKGK4fg91SbnsZJkJpXiw5iZcl9KhKxkLfWG+KAijy8mLLzerxARXs2z8hqIMfoL2gjl2qJQ",
+	"X7tRdB3KbTthwLdYQ37REU0PJ8AfEX4m58RLJdatFBiH9AdKThnUH4LsplJek2xm/GCeKP1FO9oSLEvz",
+	"lwcnsflpoU8QOEI7ndNeawet+lIK9nCFFRQUIp1HxcqCgwhuwhDx7IvpXa4IBLiEnAOd73zCYyg80uY5",
+	"Bm/AQi8hGNEjf6iq9ZykixmcIEki/2T6VMjDS2XMAOzlQGL52pzlLnMDLDlSsDzRw260VBpUyThWqGMJ",
+	"QoYB6Z/HGAepfx6VCSm8yEOVUojCYKBWy6qJeYPqmYs/j9BCyXFe6jmnhqaUZLNDSzKQXB5KjJGERTBk",
+	"Uufpcwe1h2KqWCiRRR0pC1lETjvPoBXNE6ujn4HkycQrLFcUUXQEVkbCZoyWJDX1mx1Krr+otEBhcDaz",
+	"ZcF6NSG60+yBLNZjz3/IHlJU6ENmAzdNMVFsWk/j+zaSe9aTDYBxcUwsLUOlZwsTX5fOQd9Z7/cNMd9s",
+	"x0Bv1lh0NxN+bluOE6bU1i+9Qww3KwRu7WT1QypCFu+mF9ebm39kLGMRvDBXBJ8TA3crVLQHoC4x9D+n",
+	"CwK2tsLjP5TTKepQc0bgB6nBL1dt8gJvp49KYwFAYFg/LDW5TXnDksDW2tswQomfBXf6soJxkcoZjn4L",
+	"SdBXr0p/P2EKaGCaX9BhFl/nMwzL4hZVJgQpZ4BrCFsXLHwGs72iUkYBwvEINtd3apMPpnITQj1gv+Hr",
+	"QbGyo3RiNxxKvBUv7dXGV8Yl3OfoK1ORvS1TpIj8vUzNZYQMz3M/xIuJdozwVgA4+JFpdGHMd0dcAOB4",
+	"fjcs5shELbhxvZxQC2J0kF5xgNPouLRjBwxGnPxWv7dd7BdymN7gbLQX9cI2Jq2oxCKzwmhChm3ySsax",
+	"nGtxoyl5I0ODGwa+RSKz8YQM9H4Bl0INltjL7PWbGMzcdY2wmEm3VShYxiMexzuqAZyyI6Pzjm/xd6wQ",
+	"vuvTMGSznQIMF959NvSRQw4EQgkLEWpt75HF5S4d0hM9Ug73igJHBbUk7toZ5GlVfDfiSk8EjUvCvPCO",
+	"hfF+UXO4OHNNCMtwoScUkLuFnBPpHxn4NHvmrZOaAunderExs30vcoPUk1ZmApIJFCOLCl7s5gZZWZUB",
+	"M+A/rRC8Abbg1E0ajYvO0F5SoI5DKQTTx9hGarQX9kp84nY1l/i4MlrPv9hzoTVJ05nqH8NBe4SftmUy",
+	"PgbwweNep9c56vbMnVor3GeNUaadk/++ePeW4FsGBJ5OzNMPUwboPQ/xtd2iPFJkSgUfMZUGWDAJdJ+q",
+	"kmzNLqtZ9I2LatzFb0t62CX1bV1bPVFzQVmYsHR9zOLCXPMVsenUgC8zlSkXP717//rV//x++e7nH99C",
+	"lUH6w6IOzw6yF699xIEKCXA9NhcRmLUFoFssE9//uHgLIMr+zbH384bGWSEda4Wm7MCAvxQjLubD41v8",
+	"YS0t/scJTeGhKuVxbHCdtRlDeWxoSFLtAcqy4xzuiYO7B/p6fBvrxjaxAC/hBQg1t95qxjcR1O88LU0S",
+	"1D+4rbvdtqzksoW/fo389DjyRwoBesHp4lPmdj4QDundv8Pm3z7yaCdZm/9ZifU/eD060tJ4BOLYJ38d",
+	"mBQIhokgFaivgT8PSMJmMQ1NhgTewh6nFghA+5HeV+COECWQI4go4hzADcoQy9QeuwoemHsLwTYb8SKl",
+	"yX7JRFzTfusq63ROQjc/8OsWaDH49n+Hmx2krfiLqQs/lLYDO/56dYGyOKfKimi0l+rodbrftHDhPBZs",
+	"vvOMBl8muHcBde1OHW+vdIseuvHbN5j+5qL7B4d3lftULIxSVqYoH5o12edZDCTIFnV4q6p2DgT8G2UJ",
+	"vVeTIrWOIE0SusBa90149g8Swb7G3kbook1RefMyXNwwkcpk4XpE2ef0Q+bVWs+kjMH4RvmHRimJvq3f",
+	"Lup+NI53sTDdzxwsQzZvo6JPG3bGQEbqeGM2Q92gO+btz1wNmI/qJrvtp9r3gp/uakR0Hr6TYOMg0C/p",
+	"Mk0rsoq1UV778pwmbCIzxY6iYR4zmkmVjhOm/og9/sFUJmyUSITQwOumNOE0GmJ2/M+9i7bcIdVHMoYS",
+	"v0rPCENurgQj5jd5AG6nPbmLR5RX5JS6RL+4EjDzLA/uzCXDTaX5uRs9OjmKLlReCWnAj+AtpWAr5RBX",
+	"YoP7ZSdMinjxvOiH3XBl3bA1nteqx3Ul3gnXMoPwTehfBIR9DtksxdUZ3NCYa+l+J+JFKfmW1jiL3bXb",
+	"/s5aiTkRJQuSZKJv6vwMa6RpdvVAhkrqUsqsDn8OyqiWhlLGDHD8gtKSREVvGJQj2jaaJBPKwhy5pIKH",
+	"BuIDtZCYhtcKk7dYPV01TIifbzm+j5NF4Kp+J1yr5kXV/YVMWZXpdVZmegVloT2gtM/pSkECocIW949F",
+	"EwtpknAWEZmlCMCJhfAWcwaS2xDGxG4k/flcJnGe635OoG5lzhUjp90eGQBB/FTesGjQJhcpFRHgSuiX",
+	"t3ul6s0Nflvpm3eBLZcL93uFCVoIJ5RrTnsJZ+r4pdWGTXn6zmSzDH0WfAQS+nAEiwy6MhG3GxgOVPox",
+	"4Sn7yKH60tSsGNw32OyAM6YP3hdSjPi4bUs8PzAl48zV6wqZ5vwsqLSi/Jy1Z+tJ0Eoy4UpVrPHx1Vve",
+	"J1vYDN0Sm+HsLijqIEdFU5NiXwsIi+oZFCZ4AksEJx536H3ujIPjjcb6pFmYuh6uEPXS6t4vEnaxy1Al",
+	"4ivrbiSaRlFBnj3ToJ7kdo3kHqT2zBfzJmvPbKlv/eKzbuPFZ3+aPd6tv8crI3X3t8e/zkDe+wwDecWE",
+	"PeEilfoYD9mWroOBlv98lND50RCOZoitVzr4x66DoQ/h5cVO9Vi+41FeipVw63mkCU3ZeEGksOiXTKWk",
+	"1+l0iBvLUiVDYECYTWGSTEytf0546WO3ngvCPs/09ofaXmYeHMaUT9WVsLWCQ6pYAEhV2BMTyiR6pNDE",
+	"wgcpR0EzR/+ipEJYT9kLO+x9EKLgiaBJDFKQ3n04VXqBZZaEaLRsQbirB2cU9GGAmwAQGiIItioMoopm",
+	"PrRhNYrXqzYf6mLpgCmZETljYln79ApRCafK/OANmXOh+qZgFOQKprO9B8rFxc+/GpQLBdv/Wa4sTSdQ",
+	"BFwdQiDsnR8gAq/tB9bqd3vml498eciI2OcECy41cwXWlyOlhtlHHhGtsOGkeFafEsQZt7D3K3SszFJo",
+	"N0MHL5uRVJKzjqnXBxd0ov3BIWMiZ8tuHLfWaQ7vkQDOKUdkRlWaqw9PaeZ7syaCRYmK9OOHpVhE58ry",
+	"KMwTnqZMmO4EqKWUyZQ6wdNKzFEGBdjAH0pxwxJomzYFKySkQgoe0hi+XgpIaXTuyzzEtKS1S7MgMJgl",
+	"0B2zQi3Y4EGLiWyqZ878uqDTWM9dLU/YGg+PlGGff14ME0E7Bh0qw5NUNkRnfyw5p0i30OuePjl9evL4",
+	"9InHwZD7p4COBz2qwT2Hob9QXLneLs8977ug8CKwuAXeb/MefVJ8jSth3qJ/JQg5IjzqE/819KeE6BH2",
+	"Sf4iV9hCUI3rhGz8PnmJQeJC8EgXk9RqB2X3awsO+2+LMSJPwO83KLxGwWUoEuxIhXRN2+qYpS/tpRdh",
+	"Ndrx+olausX+c/yTnJMRTaD70zZ+AHSzvgdN4CS2U+0erg4AaLfVXK9Dpt6IVDdjiTINSI6cwDgRgHuX",
+	"AMwtm5bj0nmTcB/Z/OZQ5nLRMSBzDabCfXA2B55aH5ztt9yEh1cMWjG/ZgKCEJ32M31GTRKmJlJf0mk/",
+	"PdNjH8lMrE2ywSkQZbP1pqmxz7Sjrq5bZTBuJmikD2Lr9Bt/ad3Tc+A5s2oFC/1uG+vZHYK3rTCZtvqt",
+	"Lh7SjQzp5/YOo5oUR6Umctbqt548RalSIQSMceV2hqYLk+mRkaUqcLosueE3eQDsQIXibuNsrk6YUZ40",
+	"Qnn/Xt9I39HqZATpTDDrOKULMjTd2uDDV/brPyCVfXzrfr6rdUrud0A2lJzWK5pnpq1CuO8JrkOm6L35",
+	"1uuxV0PhroNcAz8ECWhk01rfaJgTbE1YHCGKjcHMqmxC9AXsAaEN/aTddK7SbfAF3as0zHTc5C66NDzU",
+	"JJ1L1Fa19081Qkx9yY4pJHsejFxrGzLnfkcLFcZYwn8lVaqf9kAF9lKSoYnI/Lkk1nK2aWvVlPWM7lNk",
+	"wQV5ECJrOA89KGkbSMTqp2VMrIVqEwh6GowQkxcI5YwzRcYSAGC0l2XjeVgeBfgxK+IP0/BQZd8Wc6Ez",
+	"WTBGNxn02++VX0AgHuJWAWoqKWwOyNHXz+V9bphMRPJB7BfTHCFFZCdEu2gGEdFi7yCCqbZXPPPFuG92",
+	"ApFYALB1qraHfumHujvmksyYnOX4IHH8JzNqkAUXg0Xa6jywuPcxcnKYBPOPNJygo8MVMSEaxDRRLB4Z",
+	"yK8QEkdCpvrQtxdxRVIZR76DpJesrGFYf2GP2Nkh5NWe77lr0Apafozxt03ho09BUeiHCRXhhKkdhP2l",
+	"GYw6SLbZpT+7QQtBwbaiySuMUt+nJArycQlvu5Eubf00U9Op2A1LaIwxlkNvtxHURB1is7124NXWB9Dq",
+	"Y5zITMCmM6Wr1yyxdHxJXv9hivyJExYzNzAn4GRds1mJ56tf51Cb74unMF5gpqKQwqCCzevKSDls16p4",
+	"rKfEfDcilER0AQbwAiBmHZutCZUG2mScAXO4iMicJkI7w88RZAtKdDAdoVh56sEIl+XK/GpgRKqKIM3+",
+	"wHJLZDCDj1pP2t1ua4XPrB4cX4PFnoXqSvZ5xhOmio8+XYqv5wWYJcN7pq+ZUAVczKNeaFMUs3i7Ak3B",
+	"5h9yrjr3Xq1+77RzcrdUo7pazamvCiwMD6Q5VMpm+gxEyCpH+dKqKPvsQKmMlmN/gm99nrbeXV437v9B",
+	"D++aLbwaIPNuWBvZ8salUhle/x6zGxarIhGNn9ZfqiiaTyCzBEmINUUFeSVqyTJ1/9Hy65FotFiqQyhk",
+	"u5aGGbHU/UnL/5AqdpQmfDwG6rgRHyMv6G2LTod8nMlMwYTSOeUpF+Nzy4akP/RKmDpW9hVWMAF8CX7u",
+	"GyydoMX+yMzXMU2ot1YnaE0gvdYJ9GzQmOPPU5qGE3OBnDHxovBAj2m03+142bDeaadjy1lVq//kzlu2",
+	"WTaMedhemhY9ja5gVs7dPdyqLpV14DqeEzNzWIjo05CaoxMxaPGgxA4pMDw+IS+R+nE0wlFBV5KV5x2m",
+	"/4k3/b2Tx7VW4ORkqyU43bgGvZMnxVU4PVlaBXukGDGNmIPqUUC6qJAJs9XLU/1g1YNFry+DuGS+w9pb",
+	"bsi7T4doCtbnXY3Umz4VG0m9AcUslJu4EtqK7Jq7VN1XZ2IFDLDrcAMrEXVVjt9prErkrXJG5aJYJYw5",
+	"FlcRbIvxUgnIAYb7QNqgHob5sJ/Osj4ghjRUrV0J25UFRYYrhm7gaC2NRiTjRM5zdhPI/9CoTc49Ymrz",
+	"4QJxiMlAH6WDPoG9XWxI0XbXlRi8//WSlNty/6nv+v/8dH7x08AOBW9vkI+1O7vcJZbjIWNnGXxKHAIy",
+	"eQXFJQ6QWTGmh/DuomoMABA9MH2VUbL4kInSjko9hJ0bKsuwlJtrPWsIiPmbHfjNDvxmB36zA7/ZgX8e",
+	"O3AHG28d57+zAIZMGyjaqqgAln8I+PGvuMBWdSTJ0UIHrBiehQLzHcldjcnte9XAPna/64fdVcayLmyY",
+	"KmFETeRcYMpWKgbszVO60DvRCs+6Fov32Cq/Az63LxfNVHLF1JKSzY0wXQv9bkqSEU2+mFkf1L8YZ+PT",
+	"Vou8B5vMHkOs5uRiBTKYJXT5KiqYhyVNQA0zpde4pw0axE7CsyninEg5qtylHxEghJEYG7iQm9QU7nMl",
+	"BRnlvlbeVFWk+FGAfNHWmknh847k6AiOLp4u2tOIsM+zmHJhSz2okqJ8y7+H0e6yPPjNZpoZptpd9Sks",
+	"4F0AAS+O80g8VQg9ygprB+P4Qj68t25DNtYTThVRUgqk5zE5oZJ00HPEW7DgNsYPh/agSCKcDUkAmx7q",
+	"dbQWjyTuQniQiQ9MFYtvWMnSIvf04XJGvfsTkLJUkZDzbUSgzpY9LjifVY2PKZlKlZKzoNPpaGEEu9YE",
+	"WihUkOi95rJ62A4I94cICDSAQ6OgquhU8QbxJYAnGeGRiaPBS1V1Ldp2FrjoUxlikd84ueYOOGH1O2Jg",
+	"rV2RyYHaYWaJjDJsh3HtLrknXN7H8uSyh8AvJ/9AazbOUUbQbT7v+ia59wxXjhAlHOCftm0z8Z0wz7M+",
+	"77Yaje3C3OcSujm+622pxrqjNx+e2vDFJ9tjdFFDWdxHYwUogiaMu2pSdVOpBiTp4A+6+k7s3LfFasUp",
+	"1PYFXBrob1ZZdNZY+IKFCE0dKsCfa6IQVnhyA6tAorvv6aIFS4Q85jYWUGUamsIDILUnIy4iLsYVx8SH",
+	"pXt+/YUFUJJuNeqp1qid7mXnqR8bVmHCZlSE3MZH848WL2QmEBGCieglxv/wRp2jk+5lZ02kd+lhXdeG",
+	"mIQbYrt5/KfbQx0aZbEH07Yt0NLSuDvFcduwpsrCkDEMfOehzdYfGQ+vh1JeK0RS4TMGMAYyZoneva1+",
+	"p93pBq1MuGHrOXS/2hls9MQoyunmA2Npr7Sbosst3rZeorA49oOeGGu1Oa4PwEcC0hiLnpOBW7YBJP6A",
+	"lUHYNKIh/Ywckoj+Xcg0IIPCLhqAnYr8Nehb4LGpnYupBNcTonjsSnjdBE6i8FjBqueuZw7rm5oYL/o3",
+	"AdjuYMOnyBtZHEabaN3nPbLXAfs676O05XVXoqq+zva+w4fTvteowxUZIFzZAMhxlgnxB0XpGOTk+HCN",
+	"iMqBkPA7D6OIu0znVSqVGmpjx/29PfTSBlLg4g5szpWcW0PSpt0nMo4wtkWJmhlMU8SOq60OtrEHTP6v",
+	"mivd9azetwuYA/nnJQSPFLlmi8BuCdA85pPEdY+wz6mlLACfqUH8//UeZO65fdr2rsVX/+C3bUOMjSgJ",
+	"75SSmGl7OVexm/zi7WAe3nBxbREeVoaltw/hIoyziCmX6/Hi+GvGYa7+tB5SuEEvejOgwboMbB1se3yj",
+	"HJ4iB0jwc9hBS11nLrl8ZxN42uLhtRxrEPKfC+lumfDxKm5ZYLDqloZw26JrJqE0AXdXTFUP2QQL2lfy",
+	"7hsStnIuXslkit90ViPwv8Kj9Q9r8+cViV0H1YBJevfrSeMmYxLVMxVhA+x/LNiNXzQLcy/ZtHmVGYha",
+	"SX+ZWIJ5xvEt/rAWngFH2tobhvpPvbuL+Xt9r6oNL+cMGk28zVsxIXe+dvh69/d2e7eSZR7+GhRbKrki",
+	"ejpdbSEAP+UdQA3lke2jsUEOYtzg5SzbOPe7u+ukaO2UbqEJjg0JQA0L8ydz5VcYP2oFldVr607essq2",
+	"rpbwkGaKFUC4/5nUq+0LLTU6ACq5argdgviFcpwGz1SzzJsPVX3m/VNmiaBxYwH7CZ0Bii2UJbuduCbo",
+	"8pXuOq2JM7X5GL7A67Z9gwtzdOy/lSbZUM0kXKntm4uFCL0AQe/JZbfXPzntnz2xUUf9VvaA0etLY6YQ",
+	"rHvTLR5X3OJfTERMXRe/nyPMw9UIm4oStcXpY6a3VMwRThvIwf28rcWnfW5gtl1YYIlfHIrJBXSBIiVs",
+	"1MwmYQlzO8MUd2i30xvjn2KH9EcJY/86PEiKG9rasKpdY1uUqkhKr5kAf18RdsOSNjmHlgpT/TSnikgB",
+	"9sOcLrCgDulrkoTfMAjKRiz5SBcDQ8ztRZhK2nthMpxl/oCQIH6Ack0Ta27Xb4t/Zd7IBQH37oC3R+hD",
+	"dj1yoV5rdpTgva+Z8FEi/8WELR8w3k3r/5iP79fNqfZhPi2R4ln53wqm4BW8Uz3PAd+/EaUL+9r2Thmc",
+	"YtC/heapgGQi5bFD0qfzArjuZl1cyju7TkfqZ3x5DXnpxcbT3FMTMjWleeDDjZmplgYECS7IlFEB/WCr",
+	"6k6/1yGU3Z9fvaAmMC7AFwl0PCANgEXHY8n0WdyEIngDzNI4y1YFjCUpwJU3ts370MR0GMIZN0m25xLZ",
+	"FbS5gosHIZZhIrPxJLVwbilNxixVEAqJY9/YfaSw97SkaRTMYFQIiqVpbEjGXKtlyqfM1oqvKgI9BY0o",
+	"gv2sHeO/4AGLEwTDs7sEP7qwnjkQjmiJ0PN1kadPEz6epFBnwadMZukFAIkpbLvbym2Badkif7plH2cO",
+	"me0ihVtQwRyMGM3XsJXEaFWBzK2o0nIY4NW2yq7rluzeLTMF70SWVpn3WanhuSuAciOvzbJTXXWnJaca",
+	"ZXHTt7ul377bQVxrAEqZPp2H0N+lR+yjHgo5N+WhlmUgzZl/Glb+NwYlbH1A1l71NQVjs3RSqhI273ZD",
+	"zdNHwp0AqWkhrIsF8tvtvoZTkLgUdZKQZtEChxtlK6UaLF4zz6hXtvaluVXccLVPgz9uyE06epg9ydl2",
+	"l8UK3IE6pESVWASo1H/Lv/wJhPQBcPM3u/OsqbSOS6m19dZ7yVLK42pvAK8KwLz1WCSXiMSwCHKZrAzV",
+	"/gS7kHHpVU5Fpo8ITBI1l3w0rE4OcfNL8eTXiw2Y/bh2k2cbTjPzyA+ZuJ8itg1XvoJyqA+ZMFVWO/Ue",
+	"fMjMidCMWs9qFyLrSfwiDY62JYES4HHQLiLWJnhARXbj8ISEsB7Qnfcc3UGVhRNCAVuHK4JVuDnrdGrL",
+	"lg1ZIHqZ7StxJaAg2DwWXc0cpqfvEZjm4SkMubthAXpzQIZM8YhZIlZGp3rKLfUaOMRQhUF4GpQ6wVfC",
+	"eMGvtVkryBC4CkMWx5bjwsQiTLOuNnlTKSOLoUzChKpJm1z4wTQ9SCFTQqdSjMmg4FQOyIRR5Hu1qQn7",
+	"hiMugKL1SpjqTCjuNsXTFo3II+XHeTNgTiplNHqOKsgy8D9SSOXPBYImDcxXtifuvxJF5v6ykmk8hz9k",
+	"4ov6/ThNzkbEOklzi4ibDp3fbivIWBOKHvAY3iW5nEAbOVTQa5f/0922gYP6B2Mm1mZWut9gnb7BOn2D",
+	"dfoG6/QN1ukbrNNBYJ1eycRZGf3cGLhfkKfG8AsPHbP26gjrRqinVGgpLTsgOhV6f+cAdV5rxbB5JNuG",
+	"EOpDVgn8lWSiYv0hSZROIAGFXYDQf6cGDyE6/CETuSe2BC+yyf/a0O+Fk3ZknI7dSXCVnDLwh1JpuDye",
+	"IwJQ8QHtaQSkTpiZx+JLtS4zD+463OKFGeLXxZHrj715mtxadLhAWhFLMCdqMdyqcLJ+q3LV6rdS9jld",
+	"tYrNZNkHusOAhkZ3Bdq6S7R9J3IIkp0pXeGMgU8h1Zs3ty/xutqzJ0ymfi9BVx+BylqAzcFMe4teq6x5",
+	"2kQ07xXUbFg45ikLyBxozhPXI4SBkHQxy7eyy6c7HKuqyD28k41OfKn4/eYyZnMXV8e8Z1ORFMCgCU6l",
+	"3m8xXfyizdteJ2jFIGNGWMDOafVbcGzgSTmln1/aL5xo+a2yX+/cvllxPZYsvC5+8pLR6A1LcW47yxTT",
+	"3vkLuXFznG4bMzfeGrAxIohEKIVgxmTxgvvLhgblMRfjCw64Dtb4iGF7njx5ErQAJLHVP3mm5xByyqdn",
+	"T58GLYXfcLppGWLCRvITNkZW06AFBXDuK73lrxgrHaIfuVKgYcpv2IqTVvFuMR2DoNywhI6ZXsunp8YS",
+	"a/VPurDM+tPTXsf5NWpdv2nnWf/sWf/s6T+W3L8wCv1PPtg1fSPHkDNImBNVCDlqK4ZBJ7Pz0zs1lmKD",
+	"5zWbUGU6kRmdGlds3ZFhTD/9dD3JWJXVxR/OccJgt5Tc2MUkrOeEbFKmqEx/hwHODHycMD1u4xqZyoB+",
+	"7+TZ07vKbbW1d1Fdnm9DpBCihFdRARbFYqQ2pmOL5wTV2IBED/jtyOcIMVo1kXNFhCRGAamGW0V/knPP",
+	"TowkUw8o9Wo22/Et/lDeI3pYQFGUkq2LULXHvammDRoubAffNVu4A9ZU6mJHH7b3tckA6ysR4iTPFzxS",
+	"RM6FTRYYHBDB5gYF5TnRO5iw6Szl+gIDZXAl8oJYzCnGMUbfjTEA+BGUhHKGtMm2zC6bgbVOU2bD9K9H",
+	"R7/otx2Q7/SjjZ2Ed1nIDJIX3+t3GbDPMxamA/KdB9ByJfC1yDRT2ri/AV/lexu3t3yUIl4QPrL023Oq",
+	"yIhqdd4nLFaM6JPGvbwJQXgtC7OEKW3WmLGVxvLhSbuW8Y1gBvJC3uDw/Q5A+ngEcva3MgAVmOuSrsDy",
+	"Kt1tq6Xeg3wfgiPw3xxwoaqlenkZ9++vtufkIRqsTxttsHZJOMzDaoVouJyndEGGDPutIVSLgdsFSwOS",
+	"iZipIqLShAJ1tBRjiNwkVCga4s4jntW+FL758RKtuXWhG7hmt3jeNwyCXTAIln33etX8+8rkaz+mBmZd",
+	"DXFC4A0W8dS2QsKBa09fh44Mhx9PtfQ+JwM9HQO4cqBsIl1RyFyHk70kdF/IKdxj5tj2Go0aLTHdm0y7",
+	"Gvx9hPUbAY4dTW29gID/pBeViyXQrDYxcZIxQ5QtH2EunbAFmdDI1Fg9XwY0QhLOIQ2vnxdLPOYsYVcC",
+	"qhnGEvozF1hyMQTOBoOUvoDrTBrCNvwioJMNn4IJZE0lZOvmCtCa0SiKtSBGy2UVqzRbz69EXrTySBlu",
+	"KzLmN9hFipbl59RR7WM2TGWJKelgn2mYAg0WdfyyYMaedntlRpde5F1DtAehYjalFCaHmInNuY7aSuVX",
+	"Ecnt4eS2SAvpP3sasVgDcM3YrFgGAsGjbVomytPgr4vE8Ugxj1xksBZaCo0rbjx3+FlrZUiSVuT2O52K",
+	"5H7vbndUiuIbYP4+NvGB3lYLWdkowBV2DpmMZ2BasP9/9q69uWkk23+VLtdW7c6WYpwQMoz5K2RCwb0D",
+	"4RJYqi7JHXektt1lqdurbmF8qXz3rT7ntB6WFL8UYKjMP4MdWWr147zP7+dOf78rwndf7OVuCk+LtZ4x",
+	"bj0IIG8kdtlbJA95Gk7l53tif7+YC4UVhM7bXKlII+p3CrYZFouxrTrLBnvEgA0PG7wIMsaDQBP2HShb",
+	"kGM8acgc0SvuTHS36gde70ET0gWJJFQ6enuFL/hyy9jOui0RyfH4fvbDaZVHkUGI0hDuaxmGHc0lUJQE",
+	"0zrCa0cN/P9yPC7WtksOwm2Tcc31Y08GWxTf9xcCKu7yIjIyeCuVWXkA/+smjgJm8tZF+tvSDs40eJep",
+	"ws2Yax1DcQhu4qA3T6VOQYz3UsFjwiPN/+n1bltiohaLRx1wp+tUMf+pIob07VZR3t/dTm/xUkurCTW3",
+	"bs26C83m56BS2O/Jo2Kcia0Dttuwdg3niCR1n/D+eiEMhsCfUXl1AV7vC5LtVKg+e8sz4+xWuwCQZFKG",
+	"ZM028Ma4sf8sAh04nwqJXoZySIXJkgqWw+Xe1E9DvGlXK78KOO3u/bOsDHbd56EBnc7QFu54PXQcO7Pv",
+	"fs7iq3Lr0Y0gQmVIJng5/KxwG9H88maWE0Xa2Pr580PubKGD7+IaUkvZe0qupFks4IWZTiEKU1ZVh5tH",
+	"mvx63kskHRV+7hG2Fa3H3FhAj/koobfJu11F+V4FFrBilajwTKuxnPR9NvadMDrOsIpt1RiBGSoKeIoJ",
+	"O24uOvjL2yzHW9gsRw02y4m3WbgVFype0lJuvL1OMSaQn/y13e3fM64IzopigqexFGnRYyiV1QzALXaS",
+	"qI0uzFAYKxNYma8twvA5nAJSrkLxG48KgscDop44wqGHfjXIZKeAkTGKjMck8enHRCs7LXm00uaXQdk5",
+	"/D1vP1NMq4DFUglnU8L/4f2NLfUtKZyZPnujfTyZwFKesRE3JkvgfTB2bHyhgUeGG+uU2Ed9/6jVEO7D",
+	"VDCFOXP+ewIPzFXEP+4klgcW0NEvMJgKchw8zD3W+C6uutbw69OqNZqB7j3GYJEwaYOTL8AziqOUtxFL",
+	"ZU+OsRhLJlkC8ajiv6CXSIXfFyD8UlkxEelaFP6itYD7/bD5oMM8Vtr1oK+/qztc2qiwuLU1yhe/unK+",
+	"uAt+j7av+OLm4rBKtyIVNGVWJ5h63GCW3Ptj8WKpVeyr7xR7MugPBj3ozoq5olJup9D8kJwy+bPURRH0",
+	"EtCghzjz85Rq6JYqPKhclkckAcqj/JdMSYu1qP6726J1zQ+o3rsW83AGxU8wPLe/4mXzO+3xSvfxRm0v",
+	"BLy2w95cpF5lu2/e01PeipT5fqu2VqyNtaXfz+deN7S4+zyBEq6SIIfoUyqAT6MLx/8S8nye0YV8CshW",
+	"rVB3w+xtpA8zwydiU9d/6I2OdvX4psgezcTcVkC1pGFHgwHjsdEFhlaBaYDZTnhEXfD7J/8QYbo8rJY3",
+	"OtEM9Y0IU2H/zBTWpUKKPkuc7f9r0HO6ujd8Wm6Geo+91BC8xN+yj6fvzl9efLg8//Pt6eXlx4t3v7vZ",
+	"mGsnlN0JzIvfBo8o9O1GOefGLDz1QSIi2C4CbAkMmFwKa6WamIBdwnNMv26IUxxsO2PyBfH3tR0Lz+9H",
+	"cPhosCi3R93MdHosIGWp1QSfxPdCn7jjNGQ3pXe8o3q8fN3eqjCKLpTxjcrZXPsP+dyhw1ER9HORSh0R",
+	"b1Z7ZTPog8Lt8P1T7dXTzsP5X6gT7n14f1aI45VhVoW22/+JtNgAGccvBLfYjooDH+efAVAx0RGUwJcE",
+	"PGn/sshPi71LGv4tXxaw12VYgbyuApozSxqppCuKXo7boGdTyeNtD0Nlzdv8qqmOkdm5pCqm3HkJQjE+",
+	"SQWCdLOYW5F2Ba5ELYyCWaE4itsK9ONzGcdu49TPhVSfdamit+EUDIkYoFUrvHC+i9ILRs1xOQYNlA3g",
+	"NnU6kp36NcvrLeiPZgqUd9IyndkhGwthAvbvTFsiAPTnH9nCyWWCmuor5SHPPN9XcYFUWDdDxRoijvrs",
+	"o/eFSivBEerRFis1QaAPJT6LvCemvX60Jgp2jDblxwsCDQduUP4s8OgzV6GIDnzE5SAtQi7uMBqrkwMo",
+	"RkLXgMyviFt+IFQqwymIyuvCtoq5dZceYDdlCrl94f6i9KK305HAoo77qXN4EJA/g4CE8vPSNZUazy5k",
+	"4dlUayM8eIwn4+FRdECOylp5WB7eShipLBPnqQCBuYmp7AUIe0U5m3FmSPSAqc8TQYT7hhG5vg8YWCPi",
+	"cUN6C5/+IHjuXfDUTrFTbiXRcHhSJWXO4vg1yZMnA3LYnVFsSs75G70oufPw1Xucgcf4k50m4S3tyJZj",
+	"VwlHkgntNGvB1k2bLqBC1cVUx16TopPhe0ysSH1/k/sKnMwcIbUjth1P+QvnuNHt3cukSUUkRNJ+el9Z",
+	"FJRQbunB9cf1uO7fDaOnUSOKkz5lI8QQgpa0APodO/8FhR7YiX12MWZ24TxmzXBQBWGfVsA0rFUoAvgA",
+	"GNeyKd0GvzwDxfhD1FSS4/zH6Yc3Zy8PjgZHv26+qfE13olIJCVF0gEP7wUBX1W1VAe0i7BsnKFhwuDd",
+	"O1Q17qBFKa/omury+ysefNIHk+ubm1xQnXrDw9kK0l/R2briCu55NtDDvSs08x6v2L7m4I1W4jX2uF13",
+	"lIe/u0Mn0XmeHjLaVqiNMtrn+Bz2h8WQ4IRgwfL8tYmzSW/ox3MQw3W1rHTpVJ1nqZ6LR89FGkOydQfW",
+	"TJr2lj2Iy7ZXqvnx4Hj9Jn2j7WsdybFEIKAOYisUUvFtH9Czq1NmBOxVdiOcUjfMluuuaS7q+5qmoWif",
+	"po7hlRYJKBfYeR+X93AHXaX1bfIvKZTivS23xj22j/4lDxvN4k7dapscthVR/92bx4r45N+xDR4a6GQi",
+	"2P8jPuSmp6eiDzJMtrTAUY3A+aKWOgCgyFvpU0Haydnszv4GKjwhvEVv2D9GFVdi9Evd8p4I+wEGsKZW",
+	"4bSISVamIX/9ZxXnwln7kERD9si20oBcoRabhnYhzKM3rxCawIrU3eL/Pg0Ofrv+enx7gP84uv1bAbBu",
+	"bOr0cSfIU0ufQ3NffUE4QzwTxRHtBRVDEXBPy3ZfBSjyaDAo12Dh51XD0R37omfU57brQ2lPeZe7Y+tP",
+	"vP2mVm7KrTjjSO5Vt0bXGZR599UnRAI7i7kx5Vx5rwa9uTO+1mr+/XoVNKeY+vqizlORyCzJ5XNtkTsa",
+	"VTtHMWHTfO1hnr837D3tHzcVJ2zeMQZioUVAg9AKmBORosAeZ7GIJqK7IMqCGwahxnLhUbkQDYt9K5ZL",
+	"u0leKiaoyN5HHm25UQATAvpYpyLkxjpBawRLQSFgqgwaWiBoIpQPmsRy5mQ0pLFEQHRcEILiFj0t8MQg",
+	"XZO6z0S9PtULNuYll0Oa4EphW22x7QDuLKhklhKdgjoi9ACet75CdLaeWyJqhYac0ETYM4xU7SdA84Lc",
+	"E4wT3mTRRPh2+hyFsdHt9ZNdyOGjw6A3lRMnjQ4f959gVHImYvebw0MKU0JY8jf8UDmjJ9CYWQpjKnB9",
+	"P3mip9+ePh3cKVKh4BZl/6A/GDzu3VVMVJO/xQ+f3FFrdPutww++onpFwTVK2fapKUA8Uh1loV2vgb6h",
+	"OEQhuEXkzrSapCH0CXQk2GpxWLi9oSB0wBbTpT/exGYwqUJcbRs8RkEnvsx12i7qRqH5TJamO8/xCMEd",
+	"OEudVMpDRMiPy8Y8tIGXMtBP4IEHfHocy4Pdzumz0ViHmRmBwLM0nSZYufeVQqkIRWOZkjYoovRYkAPQ",
+	"DS8uzj5cssP+EWI3vZDqYm4Y9OK6FYQ3AO3FLucilGMSUr8Mi0riG0Dpg9B0IRSLYPiVkoZJYzIRIbdN",
+	"mAIShtJWGOKLkLZZF9Ei5sAK0ofiV4zxJtmLC/RTGuRB827bYExUK1wZk3LG1qdeaD73gh5sVlAbYQal",
+	"U/s7A3FFmfW+XvW4veoNrxobNq96wRVKSLhkRUbCX71EvALYKlj54m1qUwWh2Ufu5Sqj4DaApwT+boGn",
+	"rClJyYBw2FAuB7lAD7wQDkjeB2S0BjOxXDOgZpQjveiMWw1TcHDscVdzBH2LWxMRsVYTHwjf0M7bvH2i",
+	"aIkruigYFNpAuTX4KpAJz1SfjZwoG3nunKJdCQUplDBTH0OlKyKX7Cg3nAldknbGirnxFhsWJSJ9FkE0",
+	"uB/12QhlzChgI8jSkfD2IQNC3CslQoM1EYP2lobcJNwxoZZHOfw2dOaP8eX+iOaVf7zdSmP/jxvRdnm2",
+	"rbJI1RL049+e7lNX310ZepAP6Wgw6GhIpV4xP5Z39BUzWRpOeQqaqbkq3rfm/To4Qd8zdwG8L4rjPfFT",
+	"2JDvUnk+a/MNsGHpe2fWG/haKLLwPPIoauya2sstHRqZZPGKuFrhcKYrgCriPupnfMUHUqu0FcBsvFhu",
+	"nJc45vs6r364n4ByIiucgIbdVshqt2mPD/snTdUuVT+LZtzN/q9YAXN7Z2lQpe+D/swut524S//Y1/h6",
+	"LRsdXz6oGX6gtTp1XqC+g2IdeAbAVXAHnIptygUwezguC3Ez1Xp2EIlYfhapvIO54ff8ElB9MzFHwobH",
+	"AxbxpWlmXPiI9y9++01YF+pLJyMwfxQTKoJuilZrGMkZ/GVVfoaEf/lDqInbtIeDQaMR3h3hQ3Xqlp7z",
+	"Iah7KoDDr8cMEOMDtKSKplNqh/hnXmk0zF2l/j9Hd0+Du/N2U9Ah6bK1IpkTVr1fj96wt5jO7o5p+Gsp",
+	"qEFHAmsQhHKSCSYKhdLg4PDIf7OWz2IxjdakBMUXe4rjLnWP01nPO9kBpXITDjA6lSIqcZkfDcqtmriM",
+	"cy6jboknVjbfeu6JQoB0Gp6GEl1w+28EM7C9qcywiVqCRt3U30OCbq34e/R1UX31O1mdV6Zp/6Kq8p7H",
+	"5iPnHJu5CClzAy7wYX9w1bvtPRyL1WORSvIm+F1kVl9Ckc7BwJ45U91NhBGhVgBEeDwoCKIP66MsHnd7",
+	"3XIOdzxjr9SLLG7lgqZ3XnbF1uzvh+ohD9yBTeMOHQQXaTvudMK2x/5fPUw5B8Amp3QI9li0CwZO/bnt",
+	"uFQCjC4IGNuc5UunTGkfrgRtG8cQ1rQgD6EL1uPP+wCtjHLC22kT1gG+Tl2+dFi7WxFUR3sIqgcptF45",
+	"7ygU1omDgEWZ6KpU81KoCByaXDisYqtscvwr1Tf+6Pplv5tOnW5/nl/cmTG5QQUYXfIcHdj07r2UL/5d",
+	"27KJNIe26myj0rKG06HjCFu4PyBhEd7VIw1V+Q6L2rLlHBMMud3fK0hG3VpmqXPkp9bOzfDRI5rAfqgT",
+	"v4DmkVmqEHrYK0Uk19tubL+2rRZlHOc+mmnIfwHxWMJnAOvXhaFJiNq+Jm7BlfX2ptVxlPtVZlct2KhJ",
+	"XqM6QFf6LNZZdA4PcS/8X5cXbwJm5EQJYDm4tFxFPI2YfyyEu4kVMX9eEuW6hbjcR4gpMPKTSEAMToOO",
+	"JSLeJr7pzEz1QvmKirABBBdPx8oifleK8/Yz0ul233iDvxGL1enZKAJ32Hkt608kyeACeI4R4Z9X2WDw",
+	"OHx8xFKuIp2wm6UVcGRuuBEnx/Bn0fumAnBH8fdR2im+fZuG90IQLUpnTeJk7FyoG3wfytnnq3KU3SwZ",
+	"TWqnlkXuE/g5viWiRYEx/hXUZ/h+b3k2bu0HOW7sGpSGTbQS/U76yhIN5SP02g07JiqHXbef6WBd3KM0",
+	"b/deoP9gnn076bROJn3PZoELJWo7/tsGKIpZauf0c6P0hCdA5oKLDaYWIHWVWavL4I7P8E9ubwrPHsNC",
+	"rpw9iimnum2G7UDdyrIu+oLq23pnd+G79gY9iJ4fR/T8aE1LdfUbMECXhwLGhM+gCIlOf/fhlLrRs38g",
+	"tCrf2mDai+jkj0HTtMr5XG302XI3vsM53EjebBk5RSEOdYpbDsq8w582nJCXesESrpDtBGP4bqt1FhRE",
+	"BqeyZkJGMYTGuvcdra2v0+lwR7cEZEKepkvA3DByohACgC2mMhbsRtspeWEGmlMCZjSq+VSEwol9A7qa",
+	"+tz1Z5FS8EWmQMgLvHENaPi20N/kFf4IR8qNP+bzlzpLoQFs61Pk3ov8yAc9/RD32DHuocSCTl1AgH1N",
+	"Acv9Jd35l7BoRCY8VqiZ3tPd2FreWYES6v70t3vCvcRyH3KKP0NOEdMfsdYzETGAqkk0wDQTKGnF6v4u",
+	"UUW0SpjbxxhW3P1MepnWXuXzL7pkXxU20e5++rB/dNJ/WiHKPuwP+ls00vkBtSykZ7TfXSaKMEN6E6CL",
+	"K2XLnPQtyPyhi6s086+F5b3r25VbuHmRwAD96fo2+NojZBT4SGx0zT1YULipjOUxVjQTw6273uDTPcaz",
+	"25Koyh5hfyIOqF6/oRPk1EXMtgKbpV+obA+dUSu0fCv0PM7h2zBfiEUfUn2WaOqY0o1ei+TGvVj9Tv8t",
+	"lgh9NE/1JOVJ+Venb1+xmVg2/azCGeEsfQ1RJmI4o9//nuEeFE13gLq6v319c/r6/Ba7vn0nTo7ETmzU",
+	"Y52Wbkqo4S3FtTOpkPTZc3kQFo401eUD0xhRy6tTfpazeLY8IW+/i6WaYRcgPqp+k7x7o5GIFcuWxb8z",
+	"HmOLEC7gDVFoU+q0/OKEGN5yxxL4PpbdZvEMiOo82WrgY3jSAs9o6d5vY44Nl6b9IedfRJhhUzqYIh5q",
+	"vrjLu0y1zVrELady8YQrPhEJFFCCYUUUXeUbEdJD05tCknyRzzqLpAGA5Or0E6F7/QZE50xkJzAzSltI",
+	"sQPljFSImKQA4Lm8mQWPWCysbT5H/r4xTyfY/a8YV0vgv04EHE9c1gWXlrCckdq79IyXOo5a19e/8BRS",
+	"WM6fq5KAB8wJU55ipv5G69lMCPcIFumVuVWhjCVpwNrDcgfes5O4443b1B3TOPYj8U2xiHQNPQB4sdLl",
+	"iXubaj1ueM4LOQGHloSYs+0rEsumMmyaDOz3JVmX97JVnZy2OZyj3ASCHyf4IqR48PIui6Rt+ylFyAOP",
+	"iYkfS7/GqomGn1+iVnEvunT+ayE0q9nI0r1yu6FB8mZYS29XNNIQ+i9MQNiO7h/YyexeNnVPyCgM4JYQ",
+	"pVj5kR5ysu0EV8RngfZbLBfv3V7f/icAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

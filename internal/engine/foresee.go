@@ -38,6 +38,7 @@ type AsideTx interface {
 	// DropAside forgets what was kept.
 	DropAside(ctx context.Context, plan uuid.UUID) error
 
+	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
 }
@@ -380,6 +381,11 @@ func (f *foreseeing) takeIn(ctx context.Context, seat *Seat, mapped []Mapped, ju
 	err := f.inTx(ctx, func(tx AsideTx) (err error) {
 		if loaded, err = tx.LoadAside(ctx, f.Plan, f.Service, seat, keys, matchKeys); err != nil {
 			return err
+		}
+		if seat.Collection.acts() && f.Service != (service.ID{}) && len(loaded.Entities) > 0 {
+			if loaded.Acting, err = tx.Acting(ctx, f.Service, entityIDs(loaded.Entities)); err != nil {
+				return err
+			}
 		}
 		pass := mapped
 		weighed = Weighed{Tally: f.tally}

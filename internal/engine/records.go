@@ -39,6 +39,14 @@ type Detail struct {
 	Holds     map[record.System]uuid.UUID // the hold that a change of the record in that system waits in
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
+
+	Reconciled *Reconciled // nil unless a business rule marks it so
+}
+
+// Reconciled is that business rules mark a record as settled, for as long as it meets them.
+type Reconciled struct {
+	Since time.Time // since when at least one of them does
+	Rules []string
 }
 
 // Settled says whether every system that takes the record holds it, and nothing about it waits.

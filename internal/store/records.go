@@ -121,6 +121,9 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 			return d, err
 		}
 	}
+	if d.Reconciled, err = t.reconciledBy(ctx, s, d.ID); err != nil {
+		return d, err
+	}
 	if d.Holds, err = t.heldOf(ctx, s, d.ID); err != nil {
 		return d, err
 	}
