@@ -148,6 +148,21 @@ func (f *family) one(what, query string, want int64) {
 	f.eventually(what, func() bool { return f.number(query) == want })
 }
 
+// relatives are those of the record with the number.
+func (f *family) relatives(number string) engine.Relatives {
+	f.t.Helper()
+	r := engine.NewReader(store.InTx(f.db, func(tx *store.Tx) engine.ReadTx { return tx }))
+	d, err := r.Record(context.Background(), f.person(), f.service, number)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	out, err := r.Relatives(context.Background(), f.person(), f.service, d.Entity)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out
+}
+
 // The worked example of docs/hierarchies.md, and what follows. Each database enforces its foreign keys, so a child that came too early, or a parent that went too early, would be refused.
 func TestHierarchy(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0])
@@ -228,8 +243,19 @@ func TestMissingParent(t *testing.T) {
 	if got := f.tree("shop"); got != "" {
 		t.Fatalf("the shop has\n%s", got)
 	}
+	order, account := f.relatives("O7"), f.relatives("A7")
+	if p := order.Parents; len(p) != 1 || p[0].Field != "account" || p[0].Record == nil || p[0].Record.MatchKey != "A7" {
+		t.Errorf("O7 refers to %+v", p)
+	}
+	if c := account.Children; !account.Counted || len(c) != 1 || c[0] != (engine.ChildrenOf{Collection: "orders", Field: "account", Count: 1, Waiting: 1}) {
+		t.Errorf("what refers to A7: %+v", c)
+	}
 	f.do("crm", `UPDATE accounts SET name = 'Known' WHERE id = 7`)
 	f.both("the account with its order", "A7 Known of -\nO7 70.00 of A7\n")
+	f.eventually("nothing waits for it", func() bool {
+		c := f.relatives("A7").Children
+		return len(c) == 1 && c[0].Count == 1 && c[0].Waiting == 0
+	})
 	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
 	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
 
@@ -240,6 +266,13 @@ func TestMissingParent(t *testing.T) {
 	f.do("crm", `DELETE FROM orders WHERE number = 'O7'`)
 	f.both("both are gone", "")
 	f.one("nothing is open", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+
+	// One that nobody knows yet is named as its system names it.
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O8', 8, 80)`)
+	f.one("it is known", `SELECT count(*) FROM entities WHERE match_key = 'O8'`, 1)
+	if p := f.relatives("O8").Parents; len(p) != 1 || p[0].Record != nil || !p[0].Entity.IsZero() || p[0].System != "crm" || p[0].Key != "8" {
+		t.Errorf("O8 refers to %+v", p)
+	}
 }
 
 // Two accounts that belong to each other can only be written in two passes.

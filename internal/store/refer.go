@@ -112,6 +112,37 @@ func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, 
 	return out, unavailable(rows.Err())
 }
 
+// Relatives loads the entities with these ids, and counts the living ones that refer to one, by field.
+func (t *Tx) Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []engine.ChildrenOf, error) {
+	parents := make(map[record.EntityID]*record.Entity)
+	if len(ids) > 0 {
+		rows, err := t.tx.Query(ctx, `SELECT `+entityColumns+` FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2)`, uuid.UUID(s), uuids(ids))
+		if err != nil {
+			return nil, nil, unavailable(err)
+		}
+		list, err := pgx.CollectRows(rows, scanEntity)
+		if err != nil {
+			return nil, nil, unavailable(err)
+		}
+		if err := t.linksOf(ctx, s, list); err != nil {
+			return nil, nil, err
+		}
+		for _, e := range list {
+			parents[e.ID] = e
+		}
+	}
+	rows, err := t.tx.Query(ctx, `SELECT c.collection, r.field, count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM deliveries d
+  WHERE d.tenant_id = r.tenant_id AND d.service_id = r.service_id AND d.entity_id = r.entity_id AND d.waits_for = $2))
+FROM (SELECT * FROM entity_references WHERE tenant_id = current_tenant() AND service_id = $1 AND parent_id = $2 LIMIT $3) r
+JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id
+WHERE c.deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2`, uuid.UUID(s), uuid.UUID(of), upTo)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	children, err := pgx.CollectRows(rows, pgx.RowToStructByPos[engine.ChildrenOf])
+	return parents, children, unavailable(err)
+}
+
 // ReleaseWaiting makes deliveries due whose wait for another record is over: it came, or where one is to be
 // deleted, it went or refers to another.
 func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (int64, error) {
