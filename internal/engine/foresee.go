@@ -40,6 +40,8 @@ type AsideTx interface {
 
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
+	Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
+	followTx
 }
 
 // Looker opens a system of a document that need not be in force, to look at it only; *service.Manager is one.
@@ -95,6 +97,10 @@ type ForeseenSeat struct {
 	Open       int64 `json:"open"`       // fields that differ and wait for a person
 	Held       int64 `json:"held"`       // changes that the brake would hold
 	Waiting    int64 `json:"waiting"`    // records that wait for approval
+
+	Unfound int64 `json:"unfound"` // records to be created in it that would wait for one that they refer to, which nothing here creates
+	Circles int64 `json:"circles"` // of those, records that refer to each other in a circle: none could be first
+	Orphans int64 `json:"orphans"` // records that refer to one of it that is gone: deleted with it, or without their reference, as the document says
 
 	Creates    int64 `json:"creates"` // written to it
 	Updates    int64 `json:"updates"`
@@ -347,7 +353,12 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	if why := seat.Collection.Brake.Judge(seat, Tally{}, int64(len(gone)), known); why != "" {
+	follows, err := f.follows(ctx, seat, gone)
+	if err != nil {
+		return err
+	}
+	n.Orphans += follows.Count
+	if why := seat.Collection.Brake.Judge(seat, Tally{}, int64(len(gone)), known, follows); why != "" {
 		n.Held += int64(len(gone))
 		f.out.Warnings = append(f.out.Warnings, Warning{Code: "brake", System: seat.System, Object: seat.Object, Message: why + " The brake would hold them until somebody decides."})
 		return nil
@@ -358,6 +369,28 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 		}
 	}
 	return nil
+}
+
+// follows finds out what would become of the records that refer to those which are gone, as the service knows them.
+func (f *foreseeing) follows(ctx context.Context, seat *Seat, gone []record.Change) (out Following, err error) {
+	keys := make([]record.Key, len(gone))
+	for i := range gone {
+		keys[i] = gone[i].Key
+	}
+	return out, f.inTx(ctx, func(tx AsideTx) error {
+		known, err := tx.Linked(ctx, f.Service, seat.System, seat.Object, keys)
+		if err != nil {
+			return err
+		}
+		ids := make([]record.EntityID, 0, len(known))
+		for _, k := range keys {
+			if id, ok := known[k]; ok {
+				ids = append(ids, id)
+			}
+		}
+		out, err = f.plan.following(ctx, tx, f.Service, seat, Tally{}, ids, uuid.Nil)
+		return err
+	})
 }
 
 // intake weighs a page and takes in what passes.

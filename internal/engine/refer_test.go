@@ -233,6 +233,50 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// Orphans are weighed with the deletion that they follow from, before anything of it happens: whether the system tells of the deletion, or
+// a reading does not show the record any more.
+func TestBrakeWeighsOrphans(t *testing.T) {
+	for name, missing := range map[string]bool{"told": false, "missing": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {orphans: delete}\n  safetyThreshold: {maxDeletes: 2}\n")
+			f.do("crm", `ALTER TABLE accounts DROP CONSTRAINT accounts_parent_id_fkey`)
+			f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+			f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) VALUES (1, 'A1', 'Acme', 3), (2, 'A2', 'Bolt', NULL), (3, 'A3', 'Acme Group', NULL), (4, 'A4', 'Cord', NULL)`)
+			f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O1', 1, 10), ('O2', 2, 20), ('O4', 4, 40)`)
+			f.start()
+			all := "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nA4 Cord of -\nO1 10.00 of A1\nO2 20.00 of A2\nO4 40.00 of A4\n"
+			f.both("the first sync", all)
+			kind := engine.HoldDeletes
+			if missing {
+				kind = engine.HoldAbsent
+				f.halt()
+				// The place in the stream is lost, so the table is read anew.
+				f.exec(`UPDATE cursors SET cursor = '', phase = 'snapshot' WHERE object = 'accounts' AND system = 'crm'`)
+			}
+			f.do("crm", `DELETE FROM accounts WHERE number = 'A3'`) // with it would go A1 and O1
+			if missing {
+				f.start()
+			}
+			h := f.held(kind, 1)
+			if !strings.Contains(h.Reason, "2 records that refer to deleted ones would be deleted, which makes 3, and 2 are allowed") {
+				t.Errorf("it is held because: %s", h.Reason)
+			}
+			if got := f.tree("shop"); got != all {
+				t.Errorf("the shop has\n%s", got)
+			}
+			_, err := f.holds().Release(context.Background(), f.person(), h.ID, "", 0)
+			f.decided(h, err)
+			f.both("all that belongs to the group is gone", "A2 Bolt of -\nA4 Cord of -\nO2 20.00 of A2\nO4 40.00 of A4\n")
+			f.do("crm", `DELETE FROM accounts WHERE number = 'A4'`)
+			f.both("few enough go by themselves", "A2 Bolt of -\nO2 20.00 of A2\n")
+			f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+			if n := f.number(`SELECT count(*) FROM holds WHERE state = 'open'`) + f.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`); n != 0 {
+				t.Errorf("%d holds and dead letters are open\n%s", n, f.state())
+			}
+		})
+	}
+}
+
 // What refers to a record that never comes is reported, by name, and follows when it comes all the same.
 func TestMissingParent(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")

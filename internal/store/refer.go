@@ -112,6 +112,28 @@ func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, 
 	return out, unavailable(rows.Err())
 }
 
+// Following counts the living records that refer to one of the entities, or to one that a change of the hold is about; unless direct is
+// set, also those that refer to these, and so on. The entities themselves are not counted.
+func (t *Tx) Following(ctx context.Context, s service.ID, ids []record.EntityID, hold uuid.UUID, direct bool) (n int64, err error) {
+	const children = `JOIN entity_references r ON r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id = p.id
+  JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL`
+	err = t.tx.QueryRow(ctx, `WITH RECURSIVE gone(id) AS MATERIALIZED (
+  SELECT unnest($2::uuid[]) UNION SELECT entity_id FROM held_changes WHERE tenant_id = current_tenant() AND hold_id = $3 AND entity_id IS NOT NULL
+), follows(id) AS (
+  SELECT c.id FROM gone p `+children+`
+  UNION SELECT c.id FROM follows p `+children+` WHERE NOT $4
+)
+SELECT count(*) FROM follows f WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.id)`, uuid.UUID(s), uuids(ids), hold, direct).Scan(&n)
+	return n, unavailable(err)
+}
+
+// CountLiving counts living entities of the collections, up to a number.
+func (t *Tx) CountLiving(ctx context.Context, s service.ID, collections []string, upTo int64) (n int64, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND collection = ANY($2) AND deleted_at IS NULL LIMIT $3) e`,
+		uuid.UUID(s), collections, upTo).Scan(&n)
+	return n, unavailable(err)
+}
+
 // Relatives loads the entities with these ids, and counts the living ones that refer to one, by field.
 func (t *Tx) Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []engine.ChildrenOf, error) {
 	parents := make(map[record.EntityID]*record.Entity)
