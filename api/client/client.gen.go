@@ -1589,6 +1589,7 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1611,6 +1612,8 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
+	case ServicePlanSampleKindUnfound:
+		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1627,6 +1630,7 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1645,6 +1649,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	case ServicePlanWarningCodeReferences:
 		return true
 	default:
 		return false
@@ -5176,6 +5182,12 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
+	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
+	AwaitingReference int64 `json:"awaitingReference"`
+
+	// Circular Of these, records that refer to each other in a circle.
+	Circular int64 `json:"circular"`
+
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5206,6 +5218,9 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
+
+	// Orphans Records that refer to one of the object that is gone.
+	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`

@@ -68,6 +68,7 @@ func newFamily(t *testing.T, document string) *family {
 	f.do("crm", `CREATE TABLE orders (id bigserial PRIMARY KEY, number text UNIQUE NOT NULL, account_id integer NOT NULL REFERENCES accounts, total numeric(10,2))`)
 	f.do("shop", `CREATE TABLE accounts (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, name text, parent_id bigint, FOREIGN KEY (parent_id) REFERENCES accounts (id)) AUTO_INCREMENT = 5001`)
 	f.do("shop", `CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, account_id bigint NOT NULL, total decimal(10,2), FOREIGN KEY (account_id) REFERENCES accounts (id)) AUTO_INCREMENT = 7001`)
+	f.opener = f
 	f.service = service.ID(uuid.Must(uuid.NewV7()))
 	f.apply(document, 1)
 	log := slog.New(slog.DiscardHandler)
