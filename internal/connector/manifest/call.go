@@ -240,7 +240,7 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		case "renew":
 			if s.auth.tokens() && !renewed {
 				renewed = true
-				if _, err := s.renew(ctx, token); err != nil {
+				if _, err := s.wallet().Renew(ctx, token); err != nil {
 					return nil, answer, err
 				}
 				continue

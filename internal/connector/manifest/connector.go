@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -35,7 +36,7 @@ type Connector struct {
 	space string
 
 	mu     sync.Mutex
-	tokens map[string]*memory // by account, where the process lends no Credentials
+	tokens map[string]*oauth.Memory // by account, where the process lends no Credentials
 }
 
 var _ connector.Connector = (*Connector)(nil)
@@ -47,7 +48,7 @@ func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
 			return nil, fmt.Errorf("the object %s names the hook %s, which there is not", name, o.Find.Hook)
 		}
 	}
-	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*memory)}, nil
+	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*oauth.Memory)}, nil
 }
 
 // NewOwn makes the connector of a manifest that a tenant wrote. Budgets, tokens and recordings are the tenant's alone: space keeps
@@ -261,12 +262,12 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 	return s, nil
 }
 
-func (c *Connector) memoryOf(account string) *memory {
+func (c *Connector) memoryOf(account string) *oauth.Memory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.tokens[account]
 	if k == nil {
-		k = &memory{}
+		k = &oauth.Memory{}
 		c.tokens[account] = k
 	}
 	return k
