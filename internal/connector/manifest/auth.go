@@ -60,21 +60,35 @@ func (a *Auth) needs() []string {
 	case "basic":
 		texts = []string{a.User, a.Pass}
 	case "oauth2":
-		texts = []string{a.ClientID, a.ClientSecret, a.RefreshToken}
+		texts = []string{a.ClientID, a.proof(), a.RefreshToken}
 	case "clientCredentials":
-		texts = []string{a.ClientID, a.ClientSecret}
+		texts = []string{a.ClientID, a.proof()}
 	case "assertion":
 		texts = []string{a.Issuer, a.Key}
 	case "sigv4":
 		texts = []string{a.AccessKey, a.SecretKey}
+	case "oauth1":
+		texts = []string{a.ClientID, a.ClientSecret, a.Token, a.TokenSecret}
 	case "mtls":
-		texts = []string{a.Certificate, a.Key}
+		texts = []string{a.Key}
 	}
+	texts = append(texts, a.Certificate, a.CertificateKey)
 	var out []string
 	for _, text := range texts {
 		out = append(out, named(text)...)
 	}
 	return out
+}
+
+// proof is what the client proves itself with when it asks for tokens.
+func (a *Auth) proof() string {
+	switch a.ClientAuth {
+	case "privateKeyJwt":
+		return a.Key
+	case "none":
+		return ""
+	}
+	return a.ClientSecret
 }
 
 // tokens says whether the way buys tokens, which end.
@@ -137,6 +151,18 @@ func (s *system) endpoint() oauth.Endpoint {
 	for k, v := range a.TokenForm {
 		e.Parameters[k] = s.text(v, nil)
 	}
+	switch a.ClientAuth {
+	case "none":
+		e.ClientSecret = ""
+	case "privateKeyJwt":
+		e.Proof = func() (string, error) {
+			audience := s.text(a.Audience, nil)
+			if audience == "" {
+				audience = e.URL
+			}
+			return s.signed(s.claims(e.ClientID, e.ClientID, audience))
+		}
+	}
 	e.Also = func(body any, next map[string]string) {
 		for name, path := range a.Capture {
 			if v := digText(body, path); v != "" {
@@ -157,15 +183,20 @@ func (a *Auth) scope() string {
 
 // assertion signs who we are.
 func (s *system) assertion() (string, error) {
-	a, now := s.auth, s.client.Now()
-	claims := map[string]any{"iss": s.text(a.Issuer, nil), "aud": s.text(a.Audience, nil), "iat": now.Unix(), "exp": now.Add(3 * time.Minute).Unix(), "jti": uuid.NewString()}
-	if sub := s.text(a.Subject, nil); sub != "" {
-		claims["sub"] = sub
+	a := s.auth
+	return s.signed(s.claims(s.text(a.Issuer, nil), s.text(a.Subject, nil), s.text(a.Audience, nil)))
+}
+
+func (s *system) claims(issuer, subject, audience string) map[string]any {
+	now := s.client.Now()
+	claims := map[string]any{"iss": issuer, "aud": audience, "iat": now.Unix(), "exp": now.Add(3 * time.Minute).Unix(), "jti": uuid.NewString()}
+	if subject != "" {
+		claims["sub"] = subject
 	}
-	for k, v := range a.Claims {
+	for k, v := range s.auth.Claims {
 		claims[k] = s.text(v, nil)
 	}
-	return s.signed(claims)
+	return claims
 }
 
 func (s *system) signed(claims map[string]any) (string, error) {
@@ -201,11 +232,43 @@ func (s *system) authorize(ctx context.Context, call *transport.Call) (token str
 			return "", err
 		}
 		token = kept[oauth.AccessToken]
-		call.Header.Set("Authorization", "Bearer "+token)
+		a.carry(call, token)
 	case "sigv4":
 		return "", s.sigv4(call)
+	case "oauth1":
+		return "", s.oauth1(call)
 	}
 	return token, nil
+}
+
+// carry puts a token where the vendor wants it.
+func (a *Auth) carry(call *transport.Call, token string) {
+	name, prefix := a.TokenHeader, ""
+	if name == "" {
+		name, prefix = "Authorization", "Bearer "
+	}
+	if a.TokenPrefix != nil {
+		prefix = *a.TokenPrefix
+	}
+	call.Header.Set(name, prefix+token)
+}
+
+// oauth1 signs the request as OAuth 1.0 does.
+func (s *system) oauth1(call *transport.Call) error {
+	a := s.auth
+	var form url.Values
+	if call.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		var err error
+		if form, err = url.ParseQuery(string(call.Body)); err != nil {
+			return err
+		}
+	}
+	o := oauth.One{ConsumerKey: s.text(a.ClientID, nil), ConsumerSecret: s.text(a.ClientSecret, nil), Token: s.text(a.Token, nil), TokenSecret: s.text(a.TokenSecret, nil), Realm: s.text(a.Realm, nil), SHA1: a.Algorithm == "HMAC-SHA1"}
+	header, err := o.Authorization(call.Method, call.URL, form, s.client.Now())
+	if err == nil {
+		call.Header.Set("Authorization", header)
+	}
+	return err
 }
 
 // sigv4 signs the request as Amazon's services want it.
@@ -265,12 +328,18 @@ func mac(key []byte, s string) []byte {
 	return h.Sum(nil)
 }
 
-// clientCertificate adds the certificate of mtls to the base configuration.
+// clientCertificate adds the certificate to the base configuration.
 func (s *system) clientCertificate(base *tls.Config) (*tls.Config, error) {
-	if s.auth.Kind != "mtls" {
+	a := s.auth
+	key := a.CertificateKey
+	if key == "" {
+		key = a.Key
+	}
+	shown := s.text(a.Certificate, nil)
+	if shown == "" && a.Kind != "mtls" {
 		return base, nil
 	}
-	cert, err := tls.X509KeyPair([]byte(s.text(s.auth.Certificate, nil)), []byte(s.text(s.auth.Key, nil)))
+	cert, err := tls.X509KeyPair([]byte(shown), []byte(s.text(key, nil)))
 	if err != nil {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.key_unreadable", Message: "The client certificate and its key do not belong together or cannot be read. Paste both in PEM form.", Err: errors.New("X509KeyPair failed")}
 	}

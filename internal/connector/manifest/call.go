@@ -201,7 +201,7 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		if err != nil {
 			return nil, nil, err
 		}
-		token, err := s.authorize(ctx, &call)
+		renew, err := s.prove(ctx, op, sc, &call)
 		if err != nil {
 			if ctx.Err() == nil && tries < 2 && connector.Classify(err).Class == connector.Retry { // nothing was sent yet
 				if err := s.client.Sleep(ctx, pause(tries)); err != nil {
@@ -238,9 +238,9 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		}
 		switch p.class {
 		case "renew":
-			if s.auth.tokens() && !renewed {
+			if renew != nil && !renewed {
 				renewed = true
-				if _, err := s.wallet().Renew(ctx, token); err != nil {
+				if err := renew(ctx); err != nil {
 					return nil, answer, err
 				}
 				continue

@@ -399,6 +399,23 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(fmt.Sprintf("/limits/%d", i), "manifest.bad_value", "Give the number of calls that are allowed in the time.", "A limit of %v calls lets nothing through.", l.Calls)
 		}
 	}
+	for i := range m.Auth {
+		c.auth(fmt.Sprintf("/auth/%d", i), &m.Auth[i])
+	}
+	for i, t := range m.Tokens {
+		at := fmt.Sprintf("/tokens/%d", i)
+		if (t.Request == nil) == (len(t.Scopes) == 0) {
+			c.say(at, "manifest.missing", "Give request, or scopes.", "It is not said how the token is had.")
+		}
+		if !slices.ContainsFunc(m.Auth, func(a Auth) bool { return a.tokens() }) {
+			c.say(at, "manifest.bad_value", "Give a way under auth that buys tokens.", "No way of this manifest buys tokens, so calls carry none.")
+		}
+		for _, name := range t.Objects {
+			if _, ok := m.Objects[name]; !ok {
+				c.say(at+"/objects", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", name)
+			}
+		}
+	}
 	for i, q := range m.Quota {
 		if _, err := regexp.Compile(q.Pattern); err != nil {
 			c.say(fmt.Sprintf("/quota/%d/pattern", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
@@ -423,6 +440,19 @@ func (c *checker) meaning(m *Manifest) {
 				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
 			}
 		}
+	}
+}
+
+// auth checks a way to prove who is calling.
+func (c *checker) auth(at string, a *Auth) {
+	if a.ClientAuth == "privateKeyJwt" && a.Key == "" {
+		c.say(at, "manifest.missing", "Give key, usually {settings.privateKey}.", "The client proves itself with a signed token, and it is not said with which key.")
+	}
+	if a.ClientAuth == "none" && a.NoPKCE && a.Certificate == "" {
+		c.say(at, "manifest.bad_value", "Give clientAuth: body or basic with a secret, or a certificate.", "The client proves itself with nothing at all.")
+	}
+	if (a.Certificate == "") != (a.CertificateKey == "" && (a.Kind != "mtls" || a.Key == "")) {
+		c.say(at, "manifest.missing", "Give certificate and certificateKey together.", "A certificate needs its key, and a key its certificate.")
 	}
 }
 

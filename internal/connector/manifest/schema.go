@@ -18,6 +18,7 @@ type Manifest struct {
 	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of every request: versions, media types."`
 	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
+	Tokens    []CallToken       `yaml:"tokens" doc:"Tokens that some calls carry in place of the connection's own."`
 	Check     *Request          `yaml:"check" doc:"A request that succeeds when the credentials do, used to test a connection."`
 	Errors    Errors            `yaml:"errors" doc:"How answers say that something is wrong."`
 	Guarded   *Guarded          `yaml:"guarded" doc:"A token against forged requests that writes must carry (CSRF)."`
@@ -44,10 +45,10 @@ type Setting struct {
 
 // Auth is one way to prove who is calling.
 type Auth struct {
-	Kind string `yaml:"kind" doc:"bearer: a token in Authorization. header, query: a key there. basic: name and password. oauth2: an access token, refreshed when it ends. clientCredentials: a token bought with client id and secret. assertion: a token bought with a signed JWT. sigv4: signed requests. mtls: a client certificate. none: nothing." enum:"bearer,header,query,basic,oauth2,clientCredentials,assertion,sigv4,mtls,none" must:"true"`
+	Kind string `yaml:"kind" doc:"bearer: a token in Authorization. header, query: a key there. basic: name and password. oauth2: an access token, refreshed when it ends. clientCredentials: a token bought with client id and secret. assertion: a token bought with a signed JWT. sigv4: signed requests. oauth1: requests signed with a token that was made beforehand (NetSuite TBA). mtls: a client certificate, which oauth2, clientCredentials, assertion and the others can have beside them. none: nothing." enum:"bearer,header,query,basic,oauth2,clientCredentials,assertion,sigv4,oauth1,mtls,none" must:"true"`
 	// Needs are the settings that must be filled in for this way to be taken; by default those that its templates name.
 	Needs []string `yaml:"needs" doc:"Settings that must be filled in for this way to be taken."`
-	Token string   `yaml:"token" doc:"bearer: the token, usually {settings.accessToken}."`
+	Token string   `yaml:"token" doc:"bearer: the token, usually {settings.accessToken}. oauth1: the token's id."`
 	Name  string   `yaml:"name" doc:"header, query: its name."`
 	Value string   `yaml:"value" doc:"header, query: its value."`
 	User  string   `yaml:"user" doc:"basic: the name."`
@@ -55,10 +56,12 @@ type Auth struct {
 
 	AuthorizeURL   string            `yaml:"authorizeUrl" doc:"oauth2: where a person grants access."`
 	TokenURL       string            `yaml:"tokenUrl" doc:"oauth2, clientCredentials, assertion: where tokens are made."`
-	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}."`
-	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}."`
+	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}. oauth1: the consumer key."`
+	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}. oauth1: the consumer secret."`
 	RefreshToken   string            `yaml:"refreshToken" doc:"oauth2: usually {settings.refreshToken}."`
-	ClientAuth     string            `yaml:"clientAuth" doc:"How the client proves itself when it asks for tokens." enum:"body,basic"`
+	ClientAuth     string            `yaml:"clientAuth" doc:"How the client proves itself when it asks for tokens: body unless said. privateKeyJwt: with a token signed with key. none: by PKCE or by its certificate alone." enum:"body,basic,privateKeyJwt,none"`
+	TokenHeader    string            `yaml:"tokenHeader" doc:"oauth2, clientCredentials, assertion: the header that carries the token; Authorization unless said."`
+	TokenPrefix    *string           `yaml:"tokenPrefix" doc:"What stands before the token; Bearer and a space in Authorization, nothing elsewhere, unless said."`
 	Scopes         []string          `yaml:"scopes" doc:"What is asked for."`
 	ScopeSeparator string            `yaml:"scopeSeparator" doc:"Between scopes; a space by default."`
 	NoPKCE         bool              `yaml:"noPkce" doc:"The vendor does not know PKCE."`
@@ -70,10 +73,10 @@ type Auth struct {
 
 	Issuer    string            `yaml:"issuer" doc:"assertion: iss."`
 	Subject   string            `yaml:"subject" doc:"assertion: sub."`
-	Audience  string            `yaml:"audience" doc:"assertion: aud."`
-	Key       string            `yaml:"key" doc:"assertion: the private key in PEM; mtls: the key of the certificate in PEM."`
-	KeyID     string            `yaml:"keyId" doc:"assertion: kid."`
-	Algorithm string            `yaml:"algorithm" doc:"assertion: how it is signed." enum:"RS256,ES256"`
+	Audience  string            `yaml:"audience" doc:"assertion: aud. privateKeyJwt: aud; tokenUrl unless said."`
+	Key       string            `yaml:"key" doc:"assertion, privateKeyJwt: the private key in PEM; mtls: the key of the certificate in PEM."`
+	KeyID     string            `yaml:"keyId" doc:"assertion, privateKeyJwt: kid."`
+	Algorithm string            `yaml:"algorithm" doc:"assertion: how it is signed; the kind of key decides. oauth1: HMAC-SHA256 unless said." enum:"RS256,ES256,HMAC-SHA256,HMAC-SHA1"`
 	Claims    map[string]string `yaml:"claims" doc:"assertion: more claims."`
 
 	AccessKey    string `yaml:"accessKey" doc:"sigv4: the access key id."`
@@ -82,7 +85,22 @@ type Auth struct {
 	Region       string `yaml:"region" doc:"sigv4: the region."`
 	Service      string `yaml:"service" doc:"sigv4: the service's name."`
 
-	Certificate string `yaml:"certificate" doc:"mtls: the certificate in PEM."`
+	TokenSecret string `yaml:"tokenSecret" doc:"oauth1: the token's secret."`
+	Realm       string `yaml:"realm" doc:"oauth1: the realm; NetSuite: the account."`
+
+	Certificate    string `yaml:"certificate" doc:"The client certificate in PEM. With any kind it is shown to every host of the connection, where tokens are made, too."`
+	CertificateKey string `yaml:"certificateKey" doc:"The key of the certificate in PEM; mtls takes key where it is not given."`
+}
+
+// CallToken is a token that a class of calls carries in place of the connection's own: a restricted one, or one of other scopes.
+type CallToken struct {
+	Operations []string          `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all."`
+	Objects    []string          `yaml:"objects" doc:"Only calls about these objects of this manifest. None: all."`
+	Request    *Request          `yaml:"request" doc:"The request that gives the token, made with the connection's own; it may use {native}."`
+	Token      string            `yaml:"token" doc:"request: where the answer has it; access_token unless said."`
+	Expires    string            `yaml:"expires" doc:"request: where the answer has its seconds; expires_in unless said."`
+	Scopes     []string          `yaml:"scopes" doc:"In place of request: it is bought at the tokenUrl of the way that is in use, with client credentials and these scopes."`
+	Parameters map[string]string `yaml:"parameters" doc:"scopes: more parameters of the question."`
 }
 
 // Request is one HTTP request, with placeholders.
