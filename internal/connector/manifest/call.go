@@ -190,7 +190,7 @@ func brackets(form url.Values, name string, v any) {
 }
 
 // reading are operations that may be repeated without a thought.
-var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived"}
+var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived", "keys"}
 
 // do makes a request and reads its answer. What can be mended here is: ended credentials, a pause that the system asks for, and
 // passing trouble where asking again changes nothing.

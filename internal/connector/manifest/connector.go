@@ -37,6 +37,7 @@ type Connector struct {
 
 	mu     sync.Mutex
 	tokens map[string]*oauth.Memory // by account, where the process lends no Credentials
+	rings  map[string]*keyring      // by connection: keys with which messages are signed
 }
 
 var _ connector.Connector = (*Connector)(nil)

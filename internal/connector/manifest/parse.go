@@ -435,10 +435,16 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	if m.Webhook != nil {
 		c.webhook(m.Webhook)
-		for t, name := range m.Webhook.Objects {
-			if _, ok := m.Objects[name]; !ok {
-				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+		leads := func(at string, objects map[string]string) {
+			for t, name := range objects {
+				if _, ok := m.Objects[name]; !ok {
+					c.say(at, "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+				}
 			}
+		}
+		leads("/webhook/objects", m.Webhook.Objects)
+		for i, b := range m.Webhook.Bodies {
+			leads(fmt.Sprintf("/webhook/bodies/%d/objects", i), b.Objects)
 		}
 	}
 }
@@ -461,10 +467,34 @@ func (c *checker) webhook(w *Webhook) {
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
-		if (v.Header == "") == (v.Query == "") {
-			c.say(at, "manifest.missing", "Give header, or query.", "It is not said where a message has its signature.")
+		places := 0
+		for _, p := range []string{v.Header, v.Query, v.Body} {
+			if p != "" {
+				places++
+			}
 		}
-		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && v.Field == "" {
+		if places != 1 {
+			c.say(at, "manifest.missing", "Give header, or query, or for a secret body.", "It is not said where a message has its signature.")
+		}
+		if v.Body != "" && v.Kind != "secret" {
+			c.say(at+"/body", "manifest.bad_value", "Use header or query.", "Only a secret can be in the body: a signature is over it.")
+		}
+		if (v.Secret == "") == (v.Keys == nil) {
+			c.say(at, "manifest.missing", "Give secret, or for ecdsa and jwt keys.", "It is not said what a message is verified with.")
+		}
+		if v.Keys != nil {
+			c.duration(at+"/keys/lasts", v.Keys.Lasts)
+			if v.Kind != "ecdsa" && v.Kind != "jwt" {
+				c.say(at+"/keys", "manifest.bad_value", "Use kind: ecdsa or jwt.", "What is fetched is a public key, and a message of the kind %s has none.", v.Kind)
+			}
+			if v.Kind == "ecdsa" && v.KeyID == "" {
+				c.say(at+"/keyId", "manifest.missing", "Name the header with the key's id, or with wrapped its name.", "It is not said where a message names its key.")
+			}
+		}
+		if v.Wrapped && v.Field == "" {
+			c.say(at+"/field", "manifest.missing", "Give the signature's name in the JSON.", "It is not said where the header has the signature.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && (v.Field == "" || v.Wrapped) {
 			c.say(at+"/tolerance", "manifest.missing", "Name the header with the time under timestampHeader.", "It is not said where a message has its time.")
 		}
 		if v.Tolerance != "" && v.Kind != "jwt" && !strings.Contains(v.Message, "{timestamp}") {
@@ -473,6 +503,23 @@ func (c *checker) webhook(w *Webhook) {
 	}
 	if h := w.Handshake; h != nil && h.Kind != "probe" && h.Name == "" {
 		c.say("/webhook/handshake", "manifest.missing", "Name the header, parameter or field.", "The handshake has no name.")
+	}
+	status := func(at string, n int) {
+		if n != 0 && (n < 200 || n > 299) {
+			c.say(at, "manifest.bad_value", "Give one from 200 to 299.", "%d is no status of success.", n)
+		}
+	}
+	if w.Handshake != nil {
+		status("/webhook/handshake/status", w.Handshake.Status)
+	}
+	if w.Reply != nil {
+		status("/webhook/reply/status", w.Reply.Status)
+		if w.Reply.Body != "" && w.Reply.Type == "" {
+			c.say("/webhook/reply", "manifest.missing", "Give type: text/xml, application/json or another.", "It is not said what the reply's body is.")
+		}
+	}
+	if (w.Account == "") != (w.AccountIs == "") {
+		c.say("/webhook/account", "manifest.missing", "Give account and accountIs together.", "It is not said whose events are meant.")
 	}
 	if s := w.Subscribe; s != nil {
 		c.duration("/webhook/subscribe/lasts", s.Lasts)
@@ -606,6 +653,9 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			c.strings(v.Elem(), pointer, settings)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Reply]() { // sent as it is
+			return
+		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			switch name {

@@ -94,7 +94,7 @@ type Auth struct {
 
 // CallToken is a token that a class of calls carries in place of the connection's own: a restricted one, or one of other scopes.
 type CallToken struct {
-	Operations []string          `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all."`
+	Operations []string          `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe, keys. None: all."`
 	Objects    []string          `yaml:"objects" doc:"Only calls about these objects of this manifest. None: all."`
 	Request    *Request          `yaml:"request" doc:"The request that gives the token, made with the connection's own; it may use {native}."`
 	Token      string            `yaml:"token" doc:"request: where the answer has it; access_token unless said."`
@@ -349,7 +349,7 @@ type ErrorRule struct {
 
 // Limit is a budget.
 type Limit struct {
-	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all together."`
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe, keys. None: all together."`
 	Calls      float64  `yaml:"calls" must:"true" doc:"How many calls."`
 	Per        string   `yaml:"per" must:"true" doc:"In which time: 10s, 1m."`
 	Burst      float64  `yaml:"burst" doc:"How many at once; as many as calls unless said."`
@@ -376,12 +376,36 @@ type Webhook struct {
 	Verify    []Verify          `yaml:"verify" must:"true" doc:"How a message proves where it comes from; one of them must hold."`
 	Subscribe *Subscribe        `yaml:"subscribe" doc:"How the vendor is asked to send changes here. Without it a person enters the connection's address over there."`
 	Handshake *Handshake        `yaml:"handshake" doc:"How the vendor tries the address."`
+	Format    string            `yaml:"format" doc:"How messages are written; json unless said." enum:"json,xml"`
+	Lists     []string          `yaml:"lists" doc:"format xml: elements that are lists also when there is only one."`
+	Reply     *Reply            `yaml:"reply" doc:"How a message is answered, if not with 200 and nothing."`
+	Bodies    []Body            `yaml:"bodies" doc:"Other shapes that messages have, while a vendor goes from one to another; the first whose when holds is read, else the one that is described here."`
+	Account   string            `yaml:"account" doc:"Where an event, or else the message, names the account. Events of another account than accountIs are left out."`
+	AccountIs string            `yaml:"accountIs" doc:"The account of this connection: {settings.realmId}."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
 	Key       string            `yaml:"key" doc:"Where an event has the record's key."`
 	ID        string            `yaml:"id" doc:"Where an event has its own id, by which repeats are known."`
 	Object    string            `yaml:"object" doc:"Where an event has the object, when the type does not tell."`
 	Objects   map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
+}
+
+// Body is one more shape of a message. What is left out of type, key, id, object and objects is as the webhook says.
+type Body struct {
+	When    Predicate         `yaml:"when" must:"true" doc:"It holds for messages of this shape; the path begins at the message."`
+	Events  string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
+	Type    string            `yaml:"type" doc:"Where an event has its type."`
+	Key     string            `yaml:"key" doc:"Where an event has the record's key."`
+	ID      string            `yaml:"id" doc:"Where an event has its own id."`
+	Object  string            `yaml:"object" doc:"Where an event has the object, when the type does not tell."`
+	Objects map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
+}
+
+// Reply is how a message is answered.
+type Reply struct {
+	Status int    `yaml:"status" doc:"The status; 200 unless said, and not outside 200 to 299."`
+	Type   string `yaml:"type" doc:"The media type of the body: text/xml."`
+	Body   string `yaml:"body" doc:"The body, as it is."`
 }
 
 // Subscribe is how the vendor is asked to send changes to the connection's address.
@@ -401,9 +425,13 @@ type Verify struct {
 	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body." enum:"hmac,secret,ecdsa,jwt"`
 	Header    string `yaml:"header" doc:"The header that carries it."`
 	Query     string `yaml:"query" doc:"The parameter that carries it."`
-	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
+	Body      string `yaml:"body" doc:"secret: where the message carries it; with * in the path, each of them must be it."`
+	Secret    string `yaml:"secret" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
 	Key       string `yaml:"key" doc:"How the secret becomes a key; text is as it is. base64 is decoded, after whsec_ where it begins so." enum:"text,base64,hex"`
-	Algorithm string `yaml:"algorithm" doc:"hmac: sha256 unless said." enum:"sha256,sha1,sha512"`
+	Algorithm string `yaml:"algorithm" doc:"hmac, and the digest of ecdsa: sha256 unless said." enum:"sha256,sha1,sha512"`
+	Wrapped   bool   `yaml:"wrapped" doc:"The header is JSON in base64, in which field has the signature."`
+	KeyID     string `yaml:"keyId" doc:"The header with the id of the key; wrapped: its name in the JSON. jwt: the token names it itself, as kid."`
+	Keys      *Keys  `yaml:"keys" doc:"ecdsa, jwt: the public key is fetched by its id, in place of secret."`
 	Encoding  string `yaml:"encoding" doc:"base64 unless said." enum:"base64,hex"`
 	Prefix    string `yaml:"prefix" doc:"In front of the signature: sha256=."`
 	Field     string `yaml:"field" doc:"The signature is one of several parts, name=value: v1."`
@@ -416,11 +444,20 @@ type Verify struct {
 	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
 }
 
+// Keys is how a key is fetched by which messages can be verified. Keys are kept in mind; ids that the vendor does not know, too.
+type Keys struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {kid}, the id; made with the connection's proof as the operation keys, through the guard against private addresses."`
+	At      string  `yaml:"at" doc:"Where the answer has the key: PEM, base64 or a JWK. A list of JWKs is one in which kid is looked for. Empty: the answer."`
+	Ended   string  `yaml:"ended" doc:"Where the answer says since when the key is not used any more; null while it is."`
+	Lasts   string  `yaml:"lasts" doc:"How long a key is kept in mind; 24h unless said."`
+}
+
 // Handshake is how the vendor tries the address.
 type Handshake struct {
 	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address. probe: answer a GET or HEAD without a message." enum:"echoHeader,echoQuery,echoField,hashChallenge,probe"`
 	Name   string `yaml:"name" doc:"The header, parameter or field; all but probe need it."`
 	Secret string `yaml:"secret" doc:"hashChallenge: the secret."`
 	Answer string `yaml:"answer" doc:"echoHeader, echoQuery, echoField: answer with JSON that has what came under this name."`
+	Status int    `yaml:"status" doc:"The status of the answer; 200 unless said, and not outside 200 to 299."`
 	Learn  bool   `yaml:"learn" doc:"What came is the secret that the vendor will sign with. It counts only while a subscription is being made."`
 }
