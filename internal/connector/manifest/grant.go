@@ -97,7 +97,7 @@ func (c *Connector) AskAt(settings connector.Settings, ask connector.Ask) (strin
 	if len(missing) > 0 {
 		return "", oauth.Unready(c.m.Title, missing)
 	}
-	s := &system{scope: scope{"settings": c.filled(settings)}}
+	s := &system{scope: scope{"settings": c.filled(settings), "region": c.m.region(settings)}}
 	page := oauth.Page{Vendor: c.m.Title, URL: s.text(a.AuthorizeURL, nil), ClientID: s.text(a.ClientID, nil), Scope: a.scope(), NoPKCE: a.NoPKCE, Parameters: map[string]string{}}
 	for name, value := range a.AuthorizeQuery {
 		page.Parameters[name] = s.text(value, nil)

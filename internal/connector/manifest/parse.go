@@ -134,6 +134,7 @@ type checker struct {
 	file     *ast.File
 	what     string // what the whole is called
 	objects  map[string]Object
+	regional map[string]string // what {region.x} can name
 	problems []fault.Field
 }
 
@@ -373,6 +374,9 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at, "manifest.bad_value", "Give each setting a name of its own.", "The setting %s is declared twice.", s.Name)
 		}
 		known[s.Name] = true
+		if s.Name == regionSetting && len(m.Regions) > 0 {
+			c.say(at, "manifest.bad_value", "Leave it out.", "The setting region is made of the regions.")
+		}
 		if (s.Kind == "choice") != (len(s.Choices) > 0) {
 			c.say(at, "manifest.bad_value", "Give kind: choice and choices together.", "The setting %s has choices without being one, or is one without.", s.Name)
 		}
@@ -383,6 +387,7 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at+"/pattern", "manifest.bad_value", "Check the regular expression.", "The pattern of %s cannot be read: %v.", s.Name, err)
 		}
 	}
+	c.regions(m, known)
 	c.strings(reflect.ValueOf(m).Elem(), "", known)
 	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
 		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
@@ -449,6 +454,33 @@ func (c *checker) meaning(m *Manifest) {
 	}
 }
 
+// regions checks that each says what the others say.
+func (c *checker) regions(m *Manifest, settings map[string]bool) {
+	for i, r := range m.Regions {
+		at := fmt.Sprintf("/regions/%d", i)
+		settings[regionSetting] = true
+		if !typeName.MatchString(r.Name) {
+			c.say(at+"/name", "manifest.bad_value", "Use lower case letters, digits and dashes, beginning with a letter.", "%q cannot be the name of a region.", r.Name)
+		}
+		if slices.ContainsFunc(m.Regions[:i], func(o Region) bool { return o.Name == r.Name }) {
+			c.say(at, "manifest.bad_value", "Give each region a name of its own.", "The region %s is declared twice.", r.Name)
+		}
+		for name := range m.Regions[0].Values {
+			if _, ok := r.Values[name]; !ok {
+				c.say(at, "manifest.missing", "Give it in each region.", "The region %s has no %s, which %s has.", r.Name, name, m.Regions[0].Name)
+			}
+		}
+		for name := range r.Values {
+			if _, ok := m.Regions[0].Values[name]; !ok {
+				c.say(at+"/values/"+name, "manifest.missing", "Give it in each region.", "Only the region %s has %s.", r.Name, name)
+			}
+		}
+	}
+	if len(m.Regions) > 0 {
+		c.regional = m.Regions[0].Values
+	}
+}
+
 // auth checks a way to prove who is calling.
 func (c *checker) auth(at string, a *Auth) {
 	if a.ClientAuth == "privateKeyJwt" && a.Key == "" {
@@ -464,6 +496,7 @@ func (c *checker) auth(at string, a *Auth) {
 
 // webhook checks the recipes of messages.
 func (c *checker) webhook(w *Webhook) {
+	c.duration("/webhook/sweep", w.Sweep)
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
@@ -684,6 +717,8 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			}
 			if !slices.Contains(roots, p.path[0]) {
 				c.say(pointer, "manifest.placeholder", "There are: "+strings.Join(roots, ", ")+".", "The placeholder {%s} is not known.", strings.Join(p.path, "."))
+			} else if _, ok := c.regional[strings.Join(p.path[1:], ".")]; p.path[0] == "region" && !ok {
+				c.say(pointer, "manifest.missing", "Declare it under values of each region.", "The placeholder {%s} names nothing that regions have.", strings.Join(p.path, "."))
 			} else if p.path[0] == "settings" && (len(p.path) != 2 || !settings[p.path[1]]) {
 				c.say(pointer, "manifest.missing", "Declare it under settings.", "The placeholder {%s} names no setting.", strings.Join(p.path, "."))
 			}

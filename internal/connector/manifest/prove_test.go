@@ -336,3 +336,67 @@ tokens: [{scopes: [a], objects: [others]}]`: "others is not an object",
 		}
 	}
 }
+
+// An account is where the connection says: hosts, and whatever else differs, come from its region, for the page that asks people, too.
+func TestRegions(t *testing.T) {
+	t.Parallel()
+	source := func(regions string) string {
+		return strings.Replace(thingsWith("https://{region.host}/api", `auth: [{kind: oauth2, authorizeUrl: "https://{region.login}/authorize", tokenUrl: "https://{region.login}/token", clientId: a, clientSecret: b, refreshToken: "{settings.r}"}, {kind: bearer, token: "{settings.r}"}]
+settings: [{name: r, secret: true}]
+`+regions), "check: {path: /}", `check: {path: /, headers: {X-Zone: "{region.zone}"}}`, 1)
+	}
+	const regions = `regions:
+  - {name: us, title: United States, values: {host: api.example.com, login: login.example.com, zone: "1"}}
+  - {name: eu, title: European Union, values: {host: api.eu.example.com, login: login.eu.example.com, zone: "2"}}
+`
+	var asked string
+	env := connector.Env{Sandbox: manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, "/token") {
+			asked = r.URL.String() + " " + r.Header.Get("X-Zone")
+		}
+		rec := httptest.NewRecorder()
+		_, _ = rec.WriteString(`{"access_token":"x"}`)
+		return rec.Result(), nil
+	})}
+	for region, want := range map[string][2]string{"": {"https://api.example.com/api/ 1", "https://login.example.com/authorize?"}, "us": {"https://api.example.com/api/ 1", "https://login.example.com/authorize?"},
+		"eu": {"https://api.eu.example.com/api/ 2", "https://login.eu.example.com/authorize?"}} {
+		o := dialled(t, source(regions), transport.NewPool(), nil, env)
+		settings, err := o.c.Spec().Check(connector.Settings{"region": region, "r": "sandbox_r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.settings = settings
+		if err := o.check(); err != nil || asked != want[0] {
+			t.Errorf("%q: %s is asked, %v", region, asked, err)
+		}
+		if page, err := o.c.AskAt(settings, connector.Ask{Redirect: "https://sync.example/back"}); err != nil || !strings.HasPrefix(page, want[1]) {
+			t.Errorf("%q: people are asked at %s, %v", region, page, err)
+		}
+	}
+	spec := dialled(t, source(regions), transport.NewPool(), nil, env).c.Spec()
+	if d := spec.Settings[0]; d.Name != "region" || d.Kind != connector.Choice || fmt.Sprint(d.Choices) != "[us eu]" || d.Default != "us" || !strings.Contains(d.Doc, "us is United States; eu is European Union.") {
+		t.Errorf("the form asks %+v", d)
+	}
+	if _, err := spec.Check(connector.Settings{"region": "mars"}); err == nil {
+		t.Error("a region that is none is taken")
+	}
+	for more, says := range map[string]string{
+		strings.Replace(regions, `, zone: "2"`, "", 1):                         "The region eu has no zone",
+		strings.Replace(regions, `zone: "2"`, `zone: "2", more: x`, 1):         "Only the region eu has more",
+		strings.Replace(regions, "name: eu", "name: us", 1):                    "declared twice",
+		strings.Replace(regions, "name: eu", "name: E U", 1):                   "cannot be the name",
+		strings.ReplaceAll(regions, "login", "signin"):                         "names nothing that regions have",
+		strings.Replace(regions, "regions:", "aliases: [x]\nregions:", 1) + "": "",
+	} {
+		_, err := manifest.Parse([]byte(source(more)))
+		if says == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !fault.IsCode(err, "manifest.invalid") || !strings.Contains(fmt.Sprint(fault.As(err).Fields), says) {
+			t.Errorf("%s gives %v", says, err)
+		}
+	}
+}

@@ -13,6 +13,7 @@ type Manifest struct {
 	Class     string            `yaml:"class" doc:"The price class." enum:"standard,premium"`
 	Guarantee string            `yaml:"guarantee" doc:"What a delivery can promise, in one sentence."`
 	Settings  []Setting         `yaml:"settings" doc:"What a connection needs. The form, its checks and its help are made from it."`
+	Regions   []Region          `yaml:"regions" doc:"The regions of a vendor with several hosts. A connection chooses one by the setting region; the first is the default."`
 	BaseURL   string            `yaml:"baseUrl" doc:"Where paths begin, with placeholders of settings: https://{settings.subdomain}.example.com/api." must:"true"`
 	SecondURL string            `yaml:"secondUrl" doc:"Where calls go while baseUrl cannot be reached, in the same form: usually {settings.secondUrl}, a setting that may be left empty. For a minute at a time; the connection's health says so."`
 	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
@@ -41,6 +42,13 @@ type Setting struct {
 	Required bool     `yaml:"required" doc:"It must be given."`
 	Secret   bool     `yaml:"secret" doc:"Sealed at rest and never shown again."`
 	Pattern  string   `yaml:"pattern" doc:"A regular expression that the whole value must match."`
+}
+
+// Region is where a vendor keeps an account.
+type Region struct {
+	Name   string            `yaml:"name" must:"true" doc:"The value of the setting region: eu."`
+	Title  string            `yaml:"title" doc:"The region as people know it; shown in the form."`
+	Values map[string]string `yaml:"values" must:"true" doc:"What differs, as placeholders anywhere in the manifest: host is {region.host}. Each region has the same names."`
 }
 
 // Auth is one way to prove who is calling.
@@ -380,6 +388,7 @@ type Webhook struct {
 	Lists     []string          `yaml:"lists" doc:"format xml: elements that are lists also when there is only one."`
 	Reply     *Reply            `yaml:"reply" doc:"How a message is answered, if not with 200 and nothing."`
 	Bodies    []Body            `yaml:"bodies" doc:"Other shapes that messages have, while a vendor goes from one to another; the first whose when holds is read, else the one that is described here."`
+	Sweep     string            `yaml:"sweep" doc:"How often to look although nothing was told, where messages do not tell of everything: 10s. Without it, now and then."`
 	Account   string            `yaml:"account" doc:"Where an event, or else the message, names the account. Events of another account than accountIs are left out."`
 	AccountIs string            `yaml:"accountIs" doc:"The account of this connection: {settings.realmId}."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`

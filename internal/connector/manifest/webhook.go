@@ -47,7 +47,7 @@ func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, en
 	if w == nil {
 		return Verdict{}, fault.New(fault.NotFound, "webhook.unknown", "%s does not tell of changes.", c.m.Title)
 	}
-	s := &system{scope: scope{"settings": c.filled(settings)}}
+	s := &system{scope: scope{"settings": c.filled(settings), "region": c.m.region(settings)}}
 	u, err := url.Parse(in.URL)
 	if err != nil {
 		return Verdict{}, fault.New(fault.Malformed, "webhook.malformed", "The address cannot be read.")
