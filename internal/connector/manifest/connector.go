@@ -229,9 +229,12 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		return nil, err
 	}
 	for _, l := range c.m.Limits {
-		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst})
+		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst, Records: l.Records, AtOnce: l.AtOnce})
 	}
 	for _, q := range c.m.Quota {
+		if q.Body {
+			continue
+		}
 		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve, Resets: q.Resets}
 		if q.Pattern != "" {
 			h.Pattern = regexp.MustCompile(q.Pattern) // checked by Parse

@@ -82,6 +82,7 @@ func (s *system) object(ctx context.Context, name record.Object, anew bool) (*ob
 		}
 	}
 	for i := range o.fields {
+		o.fields[i].Zone = s.text(o.fields[i].Zone, nil)
 		o.byName[o.fields[i].Name] = &o.fields[i]
 	}
 	o.info = connector.ObjectInfo{Name: name, Key: def.Key, Rows: -1, Model: def.Model}
@@ -194,11 +195,13 @@ func (o *object) wanted(fields []string) []string {
 		if f.Outside || path == "" {
 			return
 		}
-		if first, _, inside := strings.Cut(path, "."); inside {
-			path = first
-		}
-		if !slices.Contains(out, path) {
-			out = append(out, path)
+		for _, path := range []string{path, f.TimeAt} {
+			if first, _, inside := strings.Cut(path, "."); inside {
+				path = first
+			}
+			if path != "" && !slices.Contains(out, path) {
+				out = append(out, path)
+			}
 		}
 	}
 	for _, k := range o.Key {
@@ -248,7 +251,23 @@ func (o *object) read(v any) (item, error) {
 	it := item{raw: raw, fields: make(record.Fields, len(o.fields)), deleted: o.Deletes.Mode == "tombstone" && o.Deletes.When.holds(raw)}
 	for i := range o.fields {
 		f := &o.fields[i]
-		value, err := f.decode(o.source(f, raw), &o.Object)
+		v := o.source(f, raw)
+		var err error
+		if f.TimeAt != "" {
+			clock := *f
+			clock.Path = f.TimeAt
+			if v, err = f.joined(v, o.source(&clock, raw)); err == nil && v != nil {
+				it.fields[f.Name] = v
+				if connector.Type(f.Type) == connector.TypeTimestamp {
+					it.fields[f.Name] = record.Time(moment(v.(string)))
+				}
+				continue
+			}
+		}
+		var value record.Value
+		if err == nil {
+			value, err = f.decode(v, &o.Object)
+		}
 		if err != nil {
 			return it, fmt.Errorf("the field %s of %s: %w", f.Name, o.name, err)
 		}

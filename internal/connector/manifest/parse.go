@@ -395,8 +395,17 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	for i, l := range m.Limits {
 		c.duration(fmt.Sprintf("/limits/%d/per", i), l.Per)
-		if l.Calls <= 0 {
-			c.say(fmt.Sprintf("/limits/%d", i), "manifest.bad_value", "Give the number of calls that are allowed in the time.", "A limit of %v calls lets nothing through.", l.Calls)
+		at := fmt.Sprintf("/limits/%d", i)
+		switch {
+		case l.Calls < 0 || l.AtOnce < 0 || l.Calls == 0 && l.AtOnce == 0:
+			c.say(at, "manifest.bad_value", "Give the number of calls that are allowed in the time, or atOnce.", "A limit of %v calls lets nothing through.", l.Calls)
+		case l.Calls > 0 && l.Per == "":
+			c.say(at, "manifest.missing", "Say under per in which time: 10s, 1m.", "A limit of %v calls has no time.", l.Calls)
+		case l.Calls == 0 && (l.Per != "" || l.Burst != 0 || l.Records):
+			c.say(at, "manifest.missing", "Give calls, or leave per, burst and records out.", "It is not said how many calls the limit allows in the time.")
+		}
+		if d, err := time.ParseDuration(l.Per); err == nil && d == 0 {
+			c.say(at+"/per", "manifest.bad_value", "Write it as 500ms, 30s or 5m.", "A limit for no time lets nothing through.")
 		}
 	}
 	for i, q := range m.Quota {
@@ -404,7 +413,24 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(fmt.Sprintf("/quota/%d/pattern", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
 		}
 	}
+	for i, q := range m.Quota {
+		if q.Body && (q.Remaining == "" || q.Of == "") {
+			c.say(fmt.Sprintf("/quota/%d", i), "manifest.missing", "Say under remaining and of where the answer has them.", "It is not said where an answer's body has what is left.")
+		}
+	}
 	for i, r := range m.Errors.Rules {
+		at := fmt.Sprintf("/errors/rules/%d", i)
+		for name, text := range map[string]string{"text": r.Body, "afterMatch": r.AfterMatch} {
+			e, err := regexp.Compile(text)
+			if err != nil {
+				c.say(at+"/"+name, "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+			} else if name == "afterMatch" && text != "" && e.NumSubexp() < 1 {
+				c.say(at+"/"+name, "manifest.bad_value", `Put the time in parentheses: retry in (\d+) seconds.`, "The pattern has no group for the time.")
+			}
+		}
+		if (r.AfterFrom != "" || r.AfterMatch != "") && r.Class != "slow_down" {
+			c.say(at, "manifest.bad_value", "Use them with class: slow_down.", "Only an answer that asks to slow down says for how long.")
+		}
 		c.duration(fmt.Sprintf("/errors/rules/%d/after", i), r.After)
 		if _, err := regexp.Compile(r.Match); err != nil {
 			c.say(fmt.Sprintf("/errors/rules/%d/match", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
@@ -491,6 +517,9 @@ func (c *checker) object(at, name string, o Object) {
 	if len(o.Key) == 0 {
 		c.say(at+"/key", "manifest.missing", "Name the fields that identify a record.", "%s has no key.", name)
 	}
+	for i, f := range o.Fields {
+		c.field(fmt.Sprintf("%s/fields/%d", at, i), f)
+	}
 	if o.Version != "" && !field(o.Version) {
 		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
 	}
@@ -568,6 +597,46 @@ func (c *checker) object(at, name string, o Object) {
 	}
 }
 
+// field checks how a field is written.
+func (c *checker) field(at string, f Field) {
+	typ := f.Type
+	if typ == "" {
+		typ = "text"
+	}
+	isTime := typ == "timestamp" || typ == "datetime" || typ == "date"
+	if _, err := patternOf(f.Format); f.Format != "" && err != nil {
+		c.say(at+"/format", "manifest.bad_value", "Write it like yyyy-MM-dd HH:mm; other letters stand in single quotes.", "%s.", upperFirst(err.Error()))
+	}
+	if !strings.Contains(f.Zone, "{") {
+		if _, err := zone(f.Zone); err != nil {
+			c.say(at+"/zone", "manifest.bad_value", "Zones are called like Europe/Berlin.", "There is no time zone %q.", f.Zone)
+		}
+	}
+	if !isTime && (f.Format != "" || f.Zone != "" || f.TimeAt != "") {
+		c.say(at, "manifest.bad_value", "Give type: timestamp, datetime or date, or leave format, zone and timeAt out.", "The field %s is no time.", f.Name)
+	}
+	if f.TimeAt != "" && typ != "timestamp" {
+		c.say(at+"/timeAt", "manifest.bad_value", "Write type: timestamp.", "A date with a time of day is a timestamp.")
+	}
+	if f.Format != "" && f.Codec != "" {
+		c.say(at+"/format", "manifest.bad_value", "Keep one of them.", "The field %s has a codec and a form.", f.Name)
+	}
+	switch f.Codec {
+	case "epoch", "epochMillis", "msDate", "serialDate", "offsetTime":
+		if !isTime {
+			c.say(at+"/codec", "manifest.bad_value", "Give type: timestamp, datetime or date.", "The codec %s is for times.", f.Codec)
+		}
+	case "cents", "numberText":
+		if typ != "integer" && typ != "number" && typ != "float" {
+			c.say(at+"/codec", "manifest.bad_value", "Give type: number.", "The codec %s is for numbers.", f.Codec)
+		}
+	case "document":
+		if typ != "text" {
+			c.say(at+"/codec", "manifest.bad_value", "Leave type out.", "A document is read as text.")
+		}
+	}
+}
+
 // strings looks at every placeholder.
 func (c *checker) strings(v reflect.Value, pointer string, settings map[string]bool) {
 	switch v.Kind() {
@@ -579,7 +648,7 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			switch name {
-			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy":
+			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy", "afterMatch", "text", "format", "clear":
 				continue // not templates
 			}
 			c.strings(v.Field(i), pointer+"/"+name, settings)

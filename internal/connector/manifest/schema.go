@@ -96,6 +96,7 @@ type Request struct {
 	Answer   string            `yaml:"answer" doc:"How the answer is read; json unless said. xml: elements become maps, texts and, where a name comes again, lists; attributes are @name. csv: a list of maps by the names of the first line." enum:"json,xml,csv"`
 	Lists    []string          `yaml:"lists" doc:"answer xml: elements that are lists also when there is only one."`
 	Cost     float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
+	Once     bool              `yaml:"once" doc:"It must not be repeated unless the system said that it was not carried out: a call that is billed, or one that makes things twice. When its answer is lost the record fails, and a person decides."`
 }
 
 // Paging says how a list goes on.
@@ -123,7 +124,7 @@ type Object struct {
 	Version  string            `yaml:"version" doc:"The field that changes with every change of a record, its modified time."`
 	FieldsAt string            `yaml:"fieldsAt" doc:"Where a record keeps its fields; empty: the record itself."`
 	Texts    bool              `yaml:"texts" doc:"All values are texts on the wire, whatever their type."`
-	Empty    string            `yaml:"empty" doc:"What clears a field: null, or an empty text that is also read as null." enum:"null,text"`
+	Empty    string            `yaml:"empty" doc:"What clears a field: null, an empty text that is also read as null, or omit: it is left out of what replaces the record." enum:"null,text,omit"`
 	Fields   []Field           `yaml:"fields" doc:"The fields that are known beforehand; what describe finds is added."`
 	Describe *Describe         `yaml:"describe" doc:"A request that says which fields there are."`
 	Model    string            `yaml:"model" doc:"The standard record shape: contacts, companies, products, ..."`
@@ -149,7 +150,11 @@ type Field struct {
 	Name       string            `yaml:"name" must:"true" doc:"Its name for documents."`
 	Path       string            `yaml:"path" doc:"Where the record has it; its name unless said. Dots go inside."`
 	Type       string            `yaml:"type" doc:"The type of its values." enum:"text,integer,number,float,boolean,timestamp,datetime,date,time,bytes,json,array,uuid"`
-	Codec      string            `yaml:"codec" doc:"How it is written on the wire, where not as usual." enum:"epoch,epochMillis,offsetTime,numberText,cents"`
+	Codec      string            `yaml:"codec" doc:"How it is written on the wire, where not as usual. epoch, epochMillis: seconds or milliseconds since 1970. msDate: /Date(1700000000000)/. serialDate: days since 1899-12-30, as in spreadsheets. offsetTime: an offset without colon. numberText: a number in quotes. cents: money in its smallest unit. document: rich text as a tree of nodes (Atlassian Document Format), read and written as plain text." enum:"epoch,epochMillis,msDate,serialDate,offsetTime,numberText,cents,document"`
+	Format     string            `yaml:"format" doc:"How a time is written, where no codec says: dd.MM.yyyy HH:mm. Of yyyy, yy, MM, dd, HH, hh, mm, ss, SSS, a, Z (+0100), XXX (+01:00); other letters stand in single quotes."`
+	Zone       string            `yaml:"zone" doc:"The time zone of times that say none: Europe/Berlin or {settings.timeZone}; UTC unless said."`
+	TimeAt     string            `yaml:"timeAt" doc:"The time of day stands apart from the date, at this path: 14:30:00, 143000 or PT14H30M."`
+	Clear      string            `yaml:"clear" doc:"What is sent to clear the field, where empty does not say."`
 	Required   bool              `yaml:"required" doc:"It may not be null."`
 	ReadOnly   bool              `yaml:"readOnly" doc:"It cannot be written."`
 	CreateOnly bool              `yaml:"createOnly" doc:"It can be given only when the record is made."`
@@ -314,6 +319,8 @@ type Job struct {
 type Errors struct {
 	Message []string    `yaml:"message" doc:"Where an answer has its message; the first that is there."`
 	Code    []string    `yaml:"code" doc:"Where an answer has its code."`
+	Field   []string    `yaml:"field" doc:"Where an answer names the field that is wrong; it is added to the message."`
+	Trace   []string    `yaml:"requestId" doc:"Where an answer has the vendor's id of the request, header:Name for a header; people who ask the vendor need it, so it is added to the message."`
 	Rules   []ErrorRule `yaml:"rules" doc:"What is what; the first that fits. Without one the status decides."`
 }
 
@@ -324,17 +331,24 @@ type ErrorRule struct {
 	Code       []string   `yaml:"code" doc:"One of these codes; none: any."`
 	When       *Predicate `yaml:"when" doc:"A condition on the body."`
 	Match      string     `yaml:"match" doc:"A regular expression on the message."`
-	Class      string     `yaml:"class" must:"true" doc:"What it means. ok: it is none. renew: the credentials ended, get new ones. exists: there is such a record already." enum:"ok,retry,slow_down,renew,reconnect,refused,conflict,exists,gone,drift,lost_place"`
-	After      string     `yaml:"after" doc:"slow_down: how long to wait when the answer does not say: 30s."`
+	Body       string     `yaml:"text" doc:"A regular expression on the answer's text, also where that is a page and not as the request's answer says."`
+	Class      string     `yaml:"class" must:"true" doc:"What it means. ok: it is none. renew: the credentials ended, get new ones. exists: there is such a record already. restart: the pages read so far do not count, the list begins again." enum:"ok,retry,slow_down,renew,reconnect,refused,conflict,exists,gone,drift,lost_place,restart"`
+	After      string     `yaml:"after" doc:"slow_down: how long to wait when the answer does not say: 30s. Without it and without Retry-After each wait is twice as long as the one before."`
+	AfterFrom  string     `yaml:"afterFrom" doc:"slow_down: where the answer says how long, a place in the body or header:Name: seconds, a Unix time, a date, or a length like 1m30s."`
+	AfterMatch string     `yaml:"afterMatch" doc:"slow_down: a regular expression whose group is how long, on what afterFrom names, else on the answer's text."`
+	AfterUnit  string     `yaml:"afterUnit" doc:"What a bare number of afterFrom and afterMatch counts; s unless said." enum:"s,ms"`
 	Remedy     string     `yaml:"remedy" doc:"What a person can do, added to the message."`
 }
 
 // Limit is a budget.
 type Limit struct {
-	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe. None: all together."`
-	Calls      float64  `yaml:"calls" must:"true" doc:"How many calls."`
-	Per        string   `yaml:"per" must:"true" doc:"In which time: 10s, 1m."`
-	Burst      float64  `yaml:"burst" doc:"How many at once; as many as calls unless said."`
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, upsert, describe, check, job, archived, subscribe. None: all together."`
+	Calls      float64  `yaml:"calls" doc:"How many calls; with per. It or atOnce is given, or both."`
+	Per        string   `yaml:"per" doc:"In which time: 10s, 1m."`
+	Burst      float64  `yaml:"burst" doc:"How many in one moment; as many as calls unless said."`
+	Records    bool     `yaml:"records" doc:"It counts the records that calls write or read by key, and not the calls."`
+	AtOnce     int      `yaml:"atOnce" doc:"How many calls may be under way at any time."`
+	By         string   `yaml:"by" doc:"What has a budget of its own within the account, with placeholders of the request: {native} for each object, {parent} for each parent or partition."`
 }
 
 // Quota reads what is left.
@@ -345,6 +359,7 @@ type Quota struct {
 	Of        string  `yaml:"of" doc:"The header with the whole."`
 	Resets    string  `yaml:"resets" doc:"The header that says when it is whole again: seconds from now, a Unix time or a date."`
 	Reserve   float64 `yaml:"reserve" doc:"Below this part calls are spaced out; 0.1 unless said."`
+	Body      bool    `yaml:"body" doc:"remaining, of and resets are not headers but places in the answer."`
 }
 
 // Pace says how often to look.

@@ -161,7 +161,7 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 		}
 		return nil, nil
 	}
-	if v == nil || v == "" && o.Empty == "text" {
+	if v == nil || v == "" && o.Empty == "text" || f.Clear != "" && record.Text(v) == f.Clear {
 		return nil, nil
 	}
 	if f.Split != "" {
@@ -177,6 +177,9 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 	}
 	switch connector.Type(f.Type) {
 	case connector.TypeText, connector.TypeUUID, connector.TypeBytes:
+		if _, tree := v.(map[string]any); tree && f.Codec == "document" {
+			return documentText(v), nil
+		}
 		return record.Text(v), nil
 	case connector.TypeInteger, connector.TypeNumber, connector.TypeFloat:
 		n, err := record.ParseNumber(strings.TrimSpace(record.Text(v)))
@@ -195,24 +198,21 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 			return false, nil
 		}
 		return nil, fmt.Errorf("%q is not true or false", record.Text(v))
-	case connector.TypeTimestamp:
-		t, err := parseTime(v, f.Codec)
+	case connector.TypeTimestamp, connector.TypeDateTime, connector.TypeDate:
+		t, err := f.moment(v)
 		if err != nil {
 			return nil, err
 		}
-		return record.Time(t), nil
-	case connector.TypeDateTime:
-		t, err := parseTime(v, f.Codec)
-		if err != nil {
-			return nil, err
+		if connector.Type(f.Type) == connector.TypeTimestamp {
+			return record.Time(t.UTC()), nil
+		}
+		if l, err := zone(f.Zone); err == nil && f.Zone != "" {
+			t = t.In(l)
+		}
+		if connector.Type(f.Type) == connector.TypeDate {
+			return t.Format(time.DateOnly), nil
 		}
 		return t.Format("2006-01-02T15:04:05.999999"), nil
-	case connector.TypeDate:
-		t, err := parseTime(v, f.Codec)
-		if err != nil {
-			return nil, err
-		}
-		return t.Format(time.DateOnly), nil
 	case connector.TypeTime:
 		text := record.Text(v)
 		for _, layout := range []string{"15:04:05.999999999Z07:00", "15:04:05.999999999", "15:04"} {
@@ -237,6 +237,9 @@ func shift(n record.Number, by int) (record.Value, error) {
 // encode brings a canonical value into the form of the wire.
 func (f *Field) encode(v record.Value, o *Object) any {
 	if v == nil {
+		if f.Clear != "" {
+			return f.Clear
+		}
 		if o.Empty == "text" {
 			return ""
 		}
@@ -261,13 +264,23 @@ func (f *Field) encode(v record.Value, o *Object) any {
 		if err != nil {
 			return text
 		}
-		switch f.Codec {
-		case "epoch":
-			v = record.Int(t.Unix())
-		case "epochMillis":
-			v = record.Int(t.UnixMilli())
-		case "offsetTime":
-			v = t.Format("2006-01-02T15:04:05.000-0700")
+		if w, ok := f.onWire(t); ok {
+			v = w
+		}
+	case connector.TypeDateTime, connector.TypeDate:
+		t, err := parseTime(text, "x")
+		if err != nil {
+			return text
+		}
+		if l, err := zone(f.Zone); err == nil {
+			t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), l)
+		}
+		if w, ok := f.onWire(t); ok {
+			v = w
+		}
+	case connector.TypeText:
+		if f.Codec == "document" {
+			return document(text)
 		}
 	case connector.TypeInteger, connector.TypeNumber, connector.TypeFloat:
 		if n, ok := v.(record.Number); ok && f.Codec == "cents" {
