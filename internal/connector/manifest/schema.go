@@ -24,6 +24,8 @@ type Manifest struct {
 	Limits    []Limit           `yaml:"limits" doc:"Budgets of calls that the vendor allows an account."`
 	AccountBy string            `yaml:"accountBy" doc:"What budgets are shared by, with placeholders: the vendor's tenant. Without it, the base URL and the credentials."`
 	Quota     []Quota           `yaml:"quota" doc:"Headers that say what is left; calls are spaced out when little is."`
+	Learn     []Learn           `yaml:"learn" doc:"Requests that fill settings in which a person need not know: the id of the site, workspace or company."`
+	Discover  *Discover         `yaml:"discover" doc:"A request that says which objects there are, beside those that are described."`
 	Objects   map[string]Object `yaml:"objects" doc:"The sets of records, by name." must:"true"`
 	Webhook   *Webhook          `yaml:"webhook" doc:"How the vendor tells of changes."`
 	Pace      Pace              `yaml:"pace" doc:"How often to look for changes."`
@@ -40,6 +42,8 @@ type Setting struct {
 	Required bool     `yaml:"required" doc:"It must be given."`
 	Secret   bool     `yaml:"secret" doc:"Sealed at rest and never shown again."`
 	Pattern  string   `yaml:"pattern" doc:"A regular expression that the whole value must match."`
+	Prefix   string   `yaml:"prefix" doc:"What people often enter in front of the value, and what is taken off: https://."`
+	Suffix   string   `yaml:"suffix" doc:"What people often enter behind it, and what is taken off: .example.com."`
 }
 
 // Auth is one way to prove who is calling.
@@ -102,12 +106,15 @@ type Request struct {
 // Paging says how a list goes on.
 type Paging struct {
 	Style     string `yaml:"style" doc:"cursor: a token in the answer, sent back as a placeholder {token}. nextUrl: a whole URL in the answer. nextPath: a path in the answer, joined to rootUrl. link: the Link header. lastId: the last record's key is {token}. offset: {offset} counts records. page: {page} counts pages. none: one answer has all." enum:"cursor,nextUrl,nextPath,link,lastId,offset,page,none" must:"true"`
-	Next      string `yaml:"next" doc:"cursor, nextUrl, nextPath: where the answer has it."`
+	Next      string `yaml:"next" doc:"cursor, nextUrl, nextPath: where the answer has it; header:Name for a header."`
 	More      string `yaml:"more" doc:"Where the answer has a flag that says whether there is more; without it, having a next place says so."`
 	Size      int    `yaml:"size" doc:"The most records in a page; {limit} is at most that."`
 	FirstPage int    `yaml:"firstPage" doc:"page: the number of the first page."`
+	FirstItem int    `yaml:"firstOffset" doc:"offset: what {offset} is at the beginning: 1 where records are counted from one."`
 	Cap       int    `yaml:"cap" doc:"The most records that one query gives; a longer one begins a new window at the last record's time."`
 	ShortEnds bool   `yaml:"shortEnds" doc:"A page that is not full is the last; for offset, page and lastId this is so anyway."`
+	UntilNone bool   `yaml:"untilEmpty" doc:"offset, page, lastId: pages may be short, and only an empty one is the last."`
+	Lasts     string `yaml:"lasts" doc:"How long the vendor keeps the place in a list: 30s. When reading goes on later than that the list begins again."`
 }
 
 // List is a request for many records.
@@ -130,7 +137,10 @@ type Object struct {
 	Model    string            `yaml:"model" doc:"The standard record shape: contacts, companies, products, ..."`
 	Bindings map[string]any    `yaml:"bindings" doc:"The model's fields: name to this object's field, or to a list of which the first that exists is taken."`
 	Identity []string          `yaml:"identity" doc:"Fields that no two records should share; before a record is made, one with these values is looked for."`
-	Parent   *Parent           `yaml:"parent" doc:"The records are listed for each record of another object."`
+	Keyed    string            `yaml:"keyed" doc:"Lists are maps from each record's key to the record: where the record gets that key."`
+	AskFor   *AskFor           `yaml:"askFor" doc:"How many of {fields} one request may ask for; the rest is asked for in further ones, and put together by key."`
+	Template bool              `yaml:"template" doc:"It is no object itself: discover makes objects like it."`
+	Parent   *Parent           `yaml:"parent" doc:"The records are listed for each record of another object, or for each of some values (partitions)."`
 	List     *List             `yaml:"list" doc:"All records, for the first reading."`
 	Changes  *Changes          `yaml:"changes" doc:"What became different."`
 	Deletes  Deletes           `yaml:"deletes" doc:"How deletes are seen." must:"true"`
@@ -170,14 +180,15 @@ type Field struct {
 
 // Describe discovers fields.
 type Describe struct {
-	Request   Request           `yaml:"request" must:"true" doc:"The request."`
-	List      string            `yaml:"list" doc:"Where the answer has the list of fields."`
-	Name      string            `yaml:"name" must:"true" doc:"Where a field has its name."`
+	Request   Request           `yaml:"request" doc:"The request. Objects that discover found leave it out when its answer has their fields."`
+	List      string            `yaml:"list" doc:"Where the answer has the list of fields, with placeholders. [name=value] takes the one of a list that has the value there, so that this reads OData's $metadata, with answer: xml and lists: [Schema, EntityType, Property]: Edmx.DataServices.Schema.*.EntityType.[@Name={native}].Property"`
+	Name      string            `yaml:"name" doc:"Where a field has its name."`
+	Sample    int               `yaml:"sample" doc:"Nothing says which fields there are: they are learnt from so many records of the list. Others can be read all the same."`
 	Type      string            `yaml:"type" doc:"Where a field has its type."`
 	Types     map[string]string `yaml:"types" doc:"The vendor's types to ours; * is everything else, and skip leaves fields out."`
 	Codecs    map[string]string `yaml:"codecs" doc:"The vendor's types to codecs."`
-	ReadOnly  string            `yaml:"readOnly" doc:"Where a field says that it cannot be written; a leading ! turns it round."`
-	Required  string            `yaml:"required" doc:"Where a field says that it may not be null; a leading ! turns it round."`
+	ReadOnly  string            `yaml:"readOnly" doc:"Where a field says that it cannot be written; a leading ! turns it round, and path=value says what it has there instead of true."`
+	Required  string            `yaml:"required" doc:"Where a field says that it may not be null; in the same form."`
 	MaxLength string            `yaml:"maxLength" doc:"Where a field has its length."`
 	Scale     string            `yaml:"scale" doc:"Where a field has its digits behind the point."`
 	Skip      string            `yaml:"skip" doc:"Where a field says that it is not to be used."`
@@ -185,31 +196,75 @@ type Describe struct {
 
 // Changes says how changes are read.
 type Changes struct {
-	Style    string  `yaml:"style" must:"true" doc:"since: a query for records changed since {since}, page by page. keyset: the same without pages, each query going on behind {since} and {after}. feed: a feed whose place is a token. full: everything is read and compared." enum:"since,keyset,feed,full"`
-	Request  Request `yaml:"request" doc:"since, keyset: the query. feed: the first request, at {since}; full uses list."`
+	Style    string  `yaml:"style" must:"true" doc:"since: a query for records changed since {since}, page by page. keyset: the same without pages, each query going on behind {since} and {after}. feed: a feed whose place is a token. queue: messages that are taken away once they are read. full: everything is read and compared." enum:"since,keyset,feed,queue,full"`
+	Request  Request `yaml:"request" doc:"since, keyset: the query. feed: the first request, at {since}. queue: the request that gets messages; full uses list."`
 	Next     Request `yaml:"next" doc:"feed: the request that goes on at {token}."`
 	Records  string  `yaml:"records" doc:"Where the answer has the list."`
-	Paging   Paging  `yaml:"paging" doc:"since: how the query goes on. feed: next is where the token is, more where the end flag is."`
+	Paging   Paging  `yaml:"paging" doc:"since: how the query goes on. feed: next is where the token is, more where the end flag is; of style nextUrl or nextPath when the token is an address."`
 	Time     string  `yaml:"time" doc:"How {since} is written." enum:"rfc3339,millis,epoch,epochMillis,date"`
+	Format   string  `yaml:"format" doc:"Another way to write {since} and {until}, in the form of a field's format: yyyy-MM-dd HH:mm."`
+	Zone     string  `yaml:"zone" doc:"format: the time zone, Europe/Berlin or {settings.timeZone}; UTC unless said."`
+	Lag      string  `yaml:"lag" doc:"since, keyset: how far behind now the place stays, for systems that show changes late or refuse a later {until}: 2m. What is newer is read again until then."`
+	Keeps    string  `yaml:"keeps" doc:"How long the vendor keeps what changed: 720h. After a longer pause everything is read once more."`
 	Overlap  string  `yaml:"overlap" doc:"How far each new look goes back, for what became visible late: 5s."`
 	Ties     *List   `yaml:"ties" doc:"since with a cap: the records of exactly {since} with a key above {after}, by key, for when one moment has more than the cap."`
 	Snapshot bool    `yaml:"snapshot" doc:"The first reading is the changes since the beginning, and not list."`
 	FirstKey string  `yaml:"firstKey" doc:"keyset: what {after} is at the beginning."`
 	EndFlag  string  `yaml:"endFlag" doc:"feed: where the answer says that this was the end."`
+	Final    string  `yaml:"final" doc:"feed: where the last page has the token for the next look, when that is another than those of pages."`
+	Whole    bool    `yaml:"whole" doc:"feed: its pages count only together. An answer of class restart, or a pause longer than paging.lasts, begins again at the first, and what was read in vain is compared by key."`
+	Ack      *Ack    `yaml:"ack" doc:"queue: how messages are taken away, once what they say is kept."`
 	Ids      *Ids    `yaml:"ids" doc:"The list has only what was changed, not the records: they are read by key, many at once where getMany is given."`
 }
 
 // Ids are the entries of a list that names records without having them.
 type Ids struct {
-	Key     string     `yaml:"key" doc:"Where an entry has the record's key; empty: the entry is the key."`
+	Key     string     `yaml:"key" doc:"Where an entry has the record's key, or several: targets.*.id; empty: the entry is the key."`
 	At      string     `yaml:"at" doc:"Where an entry has the time of the change; without it, the time of the answer counts."`
+	Only    *Predicate `yaml:"only" doc:"What an entry about such a record looks like, where the list has others, too."`
 	Deleted *Predicate `yaml:"deleted" doc:"What an entry of a deleted record looks like. One that cannot be read any more counts as deleted, too."`
 }
 
-// Parent says that an object's records are listed for each record of another.
+// Parent says that an object's records are listed for each record of another, or for each of some values.
 type Parent struct {
-	Object string `yaml:"object" must:"true" doc:"The other object, whose list is read. {parent} is the key of one."`
-	Field  string `yaml:"field" doc:"The field that gets the parent's key, where records do not have it themselves. In the requests for one record it is {part.<field>} when it is part of the key."`
+	Object  string            `yaml:"object" doc:"The other object, whose list is read. {parent} is the key of one, {part.<field>} a field of a key of several. It may have a parent itself."`
+	Values  []string          `yaml:"values" doc:"Instead of object: partitions, with placeholders. A text with commas or lines is several: [\"{settings.marketplaces}\"]. {parent} is one."`
+	Field   string            `yaml:"field" doc:"The field that gets the parent's key, or the value, where records do not have it themselves. In the requests for one record it is {part.<field>} when it is part of the key."`
+	Fields  map[string]string `yaml:"fields" doc:"Instead of field, when the parent's key has several: this object's fields to those of the parent's key."`
+	Changed bool              `yaml:"changed" doc:"A change of a record changes its parent, too: for changes only parents that changed themselves are gone through."`
+}
+
+// AskFor bounds the fields of one request.
+type AskFor struct {
+	Fields int `yaml:"fields" doc:"The most fields of one request."`
+	URL    int `yaml:"url" doc:"The most characters of its address: 8000."`
+}
+
+// Ack takes messages of a queue away.
+type Ack struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {token}, the message's handle. It is made when what the message says is kept."`
+	From    string  `yaml:"from" doc:"Where the answer has the handle of the message, or of all of them; header:Name for a header."`
+	Each    string  `yaml:"each" doc:"Where each entry has its handle."`
+}
+
+// Discover finds objects after a connection was made.
+type Discover struct {
+	Request Request `yaml:"request" must:"true" doc:"The request."`
+	List    string  `yaml:"list" doc:"Where the answer has the list of objects, in the form of describe."`
+	Paging  Paging  `yaml:"paging" doc:"How it goes on; one answer has all unless said."`
+	Name    string  `yaml:"name" must:"true" doc:"Where one has its name for documents."`
+	Native  string  `yaml:"native" doc:"Where one has its name for paths, {native}; its name unless said."`
+	Title   string  `yaml:"title" doc:"Where one has its name for people."`
+	Skip    string  `yaml:"skip" doc:"Where one says that it is not to be used; a leading ! turns it round."`
+	Like    string  `yaml:"like" must:"true" doc:"The object with template: true that it is like."`
+}
+
+// Learn is a request that fills settings in.
+type Learn struct {
+	Request  Request           `yaml:"request" must:"true" doc:"The request, made when one of the settings is empty."`
+	List     string            `yaml:"list" doc:"Where the answer has a list of which one is taken; without it, the answer itself."`
+	Where    *Predicate        `yaml:"where" doc:"Which one of the list; without it the first. equals may have placeholders."`
+	Settings map[string]string `yaml:"settings" must:"true" doc:"Setting to where it stands."`
 }
 
 // Guarded is a token that the vendor wants with each write, and hands out beforehand.
@@ -223,11 +278,11 @@ type Guarded struct {
 
 // Deletes says how deletes are seen.
 type Deletes struct {
-	Mode     string     `yaml:"mode" must:"true" doc:"tombstone: changes have deleted records with a mark. archived: a list of the deleted. diff: with changes of style full, what is missing. webhook: only the vendor's message tells. never: they are not seen." enum:"tombstone,archived,diff,webhook,never"`
+	Mode     string     `yaml:"mode" must:"true" doc:"tombstone: changes have deleted records with a mark. archived: a list of the deleted. diff: what is missing from the list, which is read for that now and then, or each time with changes of style full. webhook: only the vendor's message tells. never: they are not seen." enum:"tombstone,archived,diff,webhook,never"`
 	When     *Predicate `yaml:"when" doc:"tombstone: what marks a deleted record, in any answer."`
 	Archived *List      `yaml:"archived" doc:"archived: the list of the deleted."`
 	At       string     `yaml:"at" doc:"archived: where a record has the time of its deletion."`
-	Every    string     `yaml:"every" doc:"archived: how often to look; 60s unless said."`
+	Every    string     `yaml:"every" doc:"archived, diff: how often to look; 60s unless said, for diff 1h."`
 }
 
 // Predicate is a condition on an answer or record.

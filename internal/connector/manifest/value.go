@@ -14,21 +14,57 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// dig follows a path of names and positions; "" and "." are the value itself, and * goes into each item of a list.
+// dig follows a path of names and positions; "" and "." are the value itself, * goes into each item of a list, and [name=value]
+// is the first item that has the value there.
 func dig(v any, path string) any {
 	if path == "" || path == "." {
 		return v
 	}
-	steps := strings.Split(path, ".")
+	if !strings.ContainsAny(path, "[*") {
+		return follow(v, strings.Split(path, "."))
+	}
+	return follow(v, stepsOf(path))
+}
+
+// stepsOf takes a path apart at the points that are not in brackets.
+func stepsOf(path string) (out []string) {
+	begin, inside := 0, false
+	for i := range len(path) {
+		switch path[i] {
+		case '[':
+			inside = true
+		case ']':
+			inside = false
+		case '.':
+			if !inside {
+				out, begin = append(out, path[begin:i]), i+1
+			}
+		}
+	}
+	return append(out, path[begin:])
+}
+
+func follow(v any, steps []string) any {
 	for at, step := range steps {
+		if name, value, is := selector(step); is {
+			items, _ := v.([]any)
+			v = nil
+			for _, it := range items {
+				if digText(it, name) == value {
+					v = it
+					break
+				}
+			}
+			continue
+		}
 		switch c := v.(type) {
 		case map[string]any:
 			v = c[step]
 		case []any:
 			if step == "*" {
-				out, rest := make([]any, len(c)), strings.Join(steps[at+1:], ".")
+				out := make([]any, len(c))
 				for i := range c {
-					out[i] = dig(c[i], rest)
+					out[i] = follow(c[i], steps[at+1:])
 				}
 				return out
 			}
@@ -44,6 +80,15 @@ func dig(v any, path string) any {
 	return v
 }
 
+// selector reads a step in brackets.
+func selector(step string) (name, value string, is bool) {
+	if !strings.HasPrefix(step, "[") || !strings.HasSuffix(step, "]") {
+		return "", "", false
+	}
+	name, value, is = strings.Cut(step[1:len(step)-1], "=")
+	return name, value, is
+}
+
 func digText(v any, path string) string {
 	x := dig(v, path)
 	if x == nil {
@@ -56,6 +101,9 @@ func digText(v any, path string) string {
 func records(v any, path string) ([]any, bool) {
 	switch l := dig(v, path).(type) {
 	case []any:
+		if strings.Contains(path, "*") {
+			return flat(l), true
+		}
 		return l, true
 	case nil:
 		return nil, true
@@ -72,6 +120,21 @@ func records(v any, path string) ([]any, bool) {
 		return out, path != ""
 	}
 	return nil, false
+}
+
+// flat is what a path with * found: lists in it are taken apart, and what is not there is left out.
+func flat(l []any) []any {
+	out := make([]any, 0, len(l))
+	for _, v := range l {
+		switch v := v.(type) {
+		case nil:
+		case []any:
+			out = append(out, flat(v)...)
+		default:
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // holds says whether the predicate is true of v.
