@@ -36,8 +36,9 @@ type Connector struct {
 	space string
 
 	mu     sync.Mutex
-	tokens map[string]*oauth.Memory // by account, where the process lends no Credentials
-	rings  map[string]*keyring      // by connection: keys with which messages are signed
+	tokens map[string]*oauth.Memory     // by account, where the process lends no Credentials
+	rings  map[string]*keyring          // by connection: keys with which messages are signed
+	learnt map[string]map[string]string // by account and settings: those that it was asked for
 }
 
 var _ connector.Connector = (*Connector)(nil)
@@ -213,6 +214,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 	if d := env.Detection; d != "" && d != "auto" && !slices.Contains(spec.Detections, d) {
 		return nil, &connector.Error{Class: connector.Reject, Code: "http.detection", Message: fmt.Sprintf("%s cannot see changes by %s; it can by %s.", spec.Title, d, strings.Join(spec.Detections, ", "))}
 	}
+	settings = c.m.trimmed(settings)
 	for _, d := range c.m.Settings {
 		if v := settings[d.Name]; v != "" && d.Pattern != "" {
 			if ok, _ := regexp.MatchString("^(?:"+d.Pattern+")$", v); !ok {
@@ -263,9 +265,12 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		return nil, err
 	}
 	for _, l := range c.m.Limits {
-		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst})
+		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst, Records: l.Records, AtOnce: l.AtOnce})
 	}
 	for _, q := range c.m.Quota {
+		if q.Body {
+			continue
+		}
 		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve, Resets: q.Resets}
 		if q.Pattern != "" {
 			h.Pattern = regexp.MustCompile(q.Pattern) // checked by Parse
@@ -292,7 +297,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		}
 		s.base, s.root = strings.TrimRight(s.text(c.m.BaseURL, nil), "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
 	}
-	return s, nil
+	return s, s.learn(ctx, plainSettings)
 }
 
 func (c *Connector) memoryOf(account string) *oauth.Memory {
@@ -333,6 +338,7 @@ type system struct {
 
 	mu      sync.Mutex
 	objects map[record.Object]*object
+	found   map[string]finding // objects that the system said there are
 }
 
 var (
@@ -406,16 +412,18 @@ func (s *system) Gauges() (g connector.Gauges) {
 	return g
 }
 
-func (s *system) Detection(_ context.Context, name record.Object) (string, string, error) {
-	o, ok := s.m.Objects[string(name)]
-	if !ok {
-		return "", "", s.noObject(name)
+func (s *system) Detection(ctx context.Context, name record.Object) (string, string, error) {
+	o, _, err := s.define(ctx, name)
+	if err != nil {
+		return "", "", err
 	}
 	base := "timestamp"
 	why := "The system is asked for what changed since the last look."
 	switch {
 	case o.Changes == nil || o.Changes.Style == "full":
 		base, why = "hash", "The system cannot say what changed, so everything is read and compared."
+	case o.Changes.Style == "queue":
+		why = "The system keeps messages about changes until they are read."
 	case o.Changes.Style == "feed":
 		why = "The system keeps a feed of changes."
 	}
@@ -433,17 +441,24 @@ func (s *system) Detection(_ context.Context, name record.Object) (string, strin
 }
 
 func (s *system) noObject(name record.Object) error {
-	return &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no object %q here; it has %s.", s.m.Title, name, strings.Join(slices.Sorted(maps.Keys(s.m.Objects)), ", "))}
+	return &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no object %q here; it has %s.", s.m.Title, name, strings.Join(s.known(), ", "))}
 }
 
 func (s *system) Check(ctx context.Context) error {
 	req := s.m.Check
 	if req == nil {
-		first := record.Object(slices.Sorted(maps.Keys(s.m.Objects))[0]) // Parse wants at least one
+		all, err := s.Objects(ctx)
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			return &connector.Error{Class: connector.Reconnect, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no objects that these credentials may see.", s.m.Title)}
+		}
+		first := all[0]
 		if _, err := s.object(ctx, first, true); err != nil {
 			return err
 		}
-		_, err := s.Read(ctx, connector.ReadRequest{Object: first, Limit: 1})
+		_, err = s.Read(ctx, connector.ReadRequest{Object: first, Limit: 1})
 		return err
 	}
 	_, _, err := s.do(ctx, "check", *req, s.scope)

@@ -125,18 +125,6 @@ func (w *Webhook) parse(message []byte) (any, error) {
 	return record.ParseJSON(message)
 }
 
-// flat takes lists of lists apart, as a path with several * leaves them.
-func flat(events []any) (out []any) {
-	for _, e := range events {
-		if list, ok := e.([]any); ok {
-			out = append(out, flat(list)...)
-			continue
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
 func (r *Reply) verdict() Verdict {
 	v := Verdict{Status: http.StatusOK}
 	if r == nil {
