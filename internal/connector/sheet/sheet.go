@@ -148,6 +148,7 @@ type System struct {
 	told  Told   // nil: the place does not tell, or was asked not to
 	asked string // the detection asked for
 	why   string // why it does not tell
+	now   func() time.Time
 
 	mu     sync.Mutex
 	chosen map[record.Object]choice
@@ -155,7 +156,7 @@ type System struct {
 
 // New makes a system of a source. It starts nothing.
 func New(source Source, o Options, env connector.Env, pace connector.Pace) (connector.System, error) {
-	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}}
+	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, now: time.Now}
 	s.keyed, _ = source.(Keyed)
 	told, tells := source.(Told)
 	switch d := env.Detection; {
@@ -176,6 +177,9 @@ func New(source Source, o Options, env connector.Env, pace connector.Pace) (conn
 	}
 	return s, nil
 }
+
+// Clock makes the system read the time there.
+func (s *System) Clock(now func() time.Time) { s.now = now }
 
 // Check implements connector.System.
 func (s *System) Check(ctx context.Context) error { return s.source.Check(ctx) }

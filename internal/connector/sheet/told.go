@@ -110,14 +110,14 @@ func (s *System) readTold(ctx context.Context, req connector.ReadRequest, p plac
 			return page, err
 		}
 		page.More = true
-		page.Cursor, err = json.Marshal(place{Told: now, At: time.Now().Unix()})
+		page.Cursor, err = json.Marshal(place{Told: now, At: s.now().Unix()})
 		return page, err
 	case p.Told == nil:
 		now, err := s.told.Now(ctx, req.Object)
 		if err != nil {
 			return connector.Page{}, err
 		}
-		p = place{Snap: true, Told: now, At: time.Now().Unix()}
+		p = place{Snap: true, Told: now, At: s.now().Unix()}
 	}
 	if p.Snap {
 		return s.span(ctx, req, p)
@@ -134,12 +134,12 @@ func (s *System) readTold(ctx context.Context, req connector.ReadRequest, p plac
 		keys = unique(slices.Concat(keys, news.Keys))
 	}
 	page := connector.Page{Phase: connector.Stream}
-	if len(keys) == 0 && !more && (bytes.Equal(next, p.Told) || time.Since(time.Unix(p.At, 0)) < fresh) {
+	if len(keys) == 0 && !more && (bytes.Equal(next, p.Told) || s.now().Sub(time.Unix(p.At, 0)) < fresh) {
 		page.Cursor = slices.Clone(req.Cursor)
 		return page, nil
 	}
 	now := keys[:min(len(keys), req.Limit)]
-	p.Told, p.Keys, p.At = next, keys[len(now):], time.Now().Unix()
+	p.Told, p.Keys, p.At = next, keys[len(now):], s.now().Unix()
 	page.More = more || len(p.Keys) > 0
 	if page.Changes, err = s.present(ctx, req.Object, req.Fields, now); err != nil {
 		return page, err
