@@ -15,6 +15,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/sheet"
+	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // Connector is the connector type dynamodb.
@@ -69,7 +70,7 @@ func (c Connector) source(settings connector.Settings, env connector.Env) (*sour
 	if err != nil {
 		return nil, options, err
 	}
-	s := &source{keys: map[string][]keyPart{}, iterators: map[string]iterator{}, now: time.Now}
+	s := &source{keys: map[string][]keyPart{}, iterators: map[string]iterator{}, listings: map[record.Object]listing{}, now: time.Now}
 	through := env.Sandbox
 	if through == nil || !c.Sandboxed(settings) {
 		s.transport = &http.Transport{DialContext: env.Dial, TLSClientConfig: env.TLS, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: workers}

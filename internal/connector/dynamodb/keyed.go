@@ -24,6 +24,13 @@ const sample = 500
 
 // Shape looks at some items.
 func (s *source) Shape(ctx context.Context, object record.Object) (*sheet.Table, error) {
+	return s.shapes.Get(object, func() (*sheet.Table, bool, error) {
+		t, err := s.look(ctx, object)
+		return t, err == nil && len(t.Rows) == sample, err
+	})
+}
+
+func (s *source) look(ctx context.Context, object record.Object) (*sheet.Table, error) {
 	key, err := s.key(ctx, object)
 	if err != nil {
 		return nil, err
@@ -38,7 +45,6 @@ func (s *source) Shape(ctx context.Context, object record.Object) (*sheet.Table,
 	}
 	t := &sheet.Table{Open: true, Estimate: max(aws.ToInt64(about.Table.ItemCount), int64(len(out.Items)))}
 	fill(t, key, out.Items)
-	t.Rows = nil
 	return t, nil
 }
 

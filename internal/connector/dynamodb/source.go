@@ -42,10 +42,12 @@ type source struct {
 	streams   *dynamodbstreams.Client
 	transport *http.Transport
 	now       func() time.Time
+	shapes    sheet.Shapes
 
 	mu        sync.Mutex
 	keys      map[string][]keyPart
 	iterators map[string]iterator // by stream and shard
+	listings  map[record.Object]listing
 }
 
 type item = map[string]types.AttributeValue

@@ -31,9 +31,19 @@ const (
 	margin = 10 * time.Minute
 	// iterates is how long a shard iterator is used; the vendor's end after 15 minutes.
 	iterates = 10 * time.Minute
-	// answers is how many answers of one shard are read for one page.
+	// mostAnswers is how many answers of one shard are read for one page.
 	mostAnswers = 20
+	// listed is how long a list of shards is good, unless one of them was read to its end: the vendor answers ten such questions a
+	// second, for all tables of an account.
+	listed = 30 * time.Second
 )
+
+// listing is a table's stream and its shards, lately.
+type listing struct {
+	arn    string
+	shards map[string]stream.Shard
+	at     time.Time
+}
 
 // place is where reading of a table's stream stands.
 type place struct {
@@ -105,6 +115,27 @@ func (s *source) shards(ctx context.Context, object record.Object, arn string) (
 	}
 }
 
+// listing is the table's stream with its shards, and whether they were asked for lately and not now.
+func (s *source) listing(ctx context.Context, object record.Object) (l listing, cached bool, err error) {
+	s.mu.Lock()
+	l, known := s.listings[object]
+	s.mu.Unlock()
+	if known && s.now().Sub(l.at) < listed {
+		return l, true, nil
+	}
+	l = listing{at: s.now()}
+	if l.arn, err = s.stream(ctx, object); err != nil || l.arn == "" {
+		return l, false, err
+	}
+	if l.shards, err = s.shards(ctx, object, l.arn); err != nil {
+		return l, false, err
+	}
+	s.mu.Lock()
+	s.listings[object] = l
+	s.mu.Unlock()
+	return l, false, nil
+}
+
 // Now: the vendor has no name for the present end of a shard. So all that is kept is read, and what is older than now is passed over.
 func (s *source) Now(ctx context.Context, object record.Object) (json.RawMessage, error) {
 	arn, err := s.stream(ctx, object)
@@ -130,8 +161,25 @@ func trimmed(object record.Object, why string, err error) error {
 	return &connector.Error{Class: connector.LostPlace, Code: "dynamodb.history_lost", Message: fmt.Sprintf("The stream of %s no longer keeps the changes since they were last read; the table is scanned anew.", object), Err: err}
 }
 
+// errStale says that a shard is not as the list of shards says.
+var errStale = errors.New("dynamodb: the list of shards is old")
+
 // Since reads all shards, several at a time. In which order does not matter: what they name is read as it is now.
-func (s *source) Since(ctx context.Context, object record.Object, raw json.RawMessage, limit int) (news sheet.News, err error) {
+func (s *source) Since(ctx context.Context, object record.Object, raw json.RawMessage, limit int) (sheet.News, error) {
+	news, err := s.since(ctx, object, raw, limit)
+	if errors.Is(err, errStale) {
+		s.mu.Lock()
+		delete(s.listings, object)
+		s.mu.Unlock()
+		news, err = s.since(ctx, object, raw, limit)
+	}
+	if errors.Is(err, errStale) {
+		return news, trimmed(object, "", err)
+	}
+	return news, err
+}
+
+func (s *source) since(ctx context.Context, object record.Object, raw json.RawMessage, limit int) (news sheet.News, err error) {
 	var p place
 	if err := json.Unmarshal(raw, &p); err != nil || p.Shards == nil {
 		return news, trimmed(object, "the place cannot be read", err)
@@ -140,23 +188,19 @@ func (s *source) Since(ctx context.Context, object record.Object, raw json.RawMe
 	if err != nil {
 		return news, err
 	}
-	arn, err := s.stream(ctx, object)
+	began := s.now()
+	l, cached, err := s.listing(ctx, object)
 	if err != nil {
 		return news, err
 	}
-	if arn != p.Stream {
+	if l.arn != p.Stream {
 		return news, trimmed(object, "the table has another stream, or none", nil)
 	}
-	began := s.now()
-	listed, err := s.shards(ctx, object, arn)
-	if err != nil {
-		return news, err
-	}
-	if err := p.follow(object, listed); err != nil {
+	if err := p.follow(object, l.shards); err != nil {
 		return news, err
 	}
 	old := began.Sub(time.Unix(p.At, 0)) > kept
-	r := &reading{source: s, object: object, arn: arn, key: key, place: &p, left: limit, old: old}
+	r := &reading{source: s, cached: cached, object: object, arn: l.arn, key: key, place: &p, left: limit, old: old}
 	next := make(chan string)
 	var wait sync.WaitGroup
 	failures := make(chan error, workers)
@@ -165,7 +209,7 @@ func (s *source) Since(ctx context.Context, object record.Object, raw json.RawMe
 			var failed error
 			for id := range next {
 				if failed == nil {
-					failed = r.shard(ctx, id, listed[id])
+					failed = r.shard(ctx, id, l.shards[id])
 				}
 			}
 			failures <- failed
@@ -185,9 +229,9 @@ func (s *source) Since(ctx context.Context, object record.Object, raw json.RawMe
 		}
 	}
 	if !r.more {
-		p.At = began.Unix()
+		p.At = l.at.Unix() // what is in shards that are not listed is not older
 	}
-	news.Keys, news.More = r.keys, r.more
+	news.Keys, news.More = r.keys, r.more || r.ended
 	news.Next, err = json.Marshal(p)
 	return news, err
 }
@@ -233,12 +277,14 @@ type reading struct {
 	arn    string
 	key    []keyPart
 	place  *place
+	cached bool // the list of shards is not of this moment
 	old    bool // reading stood still for longer than records are kept
 
 	gather sync.Mutex
 	left   int
 	keys   []record.Key
 	more   bool
+	ended  bool // a shard was read to its end, and may have children
 }
 
 // shard reads on in one shard.
@@ -270,13 +316,20 @@ func (r *reading) shard(ctx context.Context, id string, sh stream.Shard) error {
 		}
 	}
 	var api smithy.APIError
+	code := ""
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
 	switch {
-	case errors.As(err, &api) && (api.ErrorCode() == "TrimmedDataAccessException" || api.ErrorCode() == "ExpiredIteratorException"):
+	case code == "TrimmedDataAccessException" || code == "ResourceNotFoundException" || code == "ExpiredIteratorException":
 		r.keep(id, "", "")
-		if api.ErrorCode() == "TrimmedDataAccessException" {
-			if r.old {
-				return trimmed(r.object, "", err)
-			}
+		switch {
+		case code == "ExpiredIteratorException":
+		case r.cached || code == "ResourceNotFoundException":
+			return errStale
+		case r.old:
+			return trimmed(r.object, "", err)
+		default:
 			pos.After = "" // read so lately that nothing behind it can be gone: from the oldest that is kept
 		}
 		r.gather.Lock()
@@ -286,7 +339,14 @@ func (r *reading) shard(ctx context.Context, id string, sh stream.Shard) error {
 	case err != nil:
 		return classify(err, r.object)
 	}
-	pos.Done = at == ""
+	if pos.Done = at == ""; pos.Done { // what came after it is to be read now
+		r.mu.Lock()
+		delete(r.listings, r.object)
+		r.mu.Unlock()
+		r.gather.Lock()
+		r.ended = true
+		r.gather.Unlock()
+	}
 	return nil
 }
 

@@ -122,9 +122,14 @@ func testSuite(t *testing.T, detection string) {
 	u := &users{server: server}
 	good := connector.Settings{"accessKeyId": "sandbox", "secretAccessKey": "sandbox_secret"}
 	var lose func(*testing.T, record.Object, string)
-	if detection == "stream" { // the stream is disabled and enabled again: it is another one
+	if detection == "stream" { // the stream was disabled and enabled again, and a day went by: it is another one
 		lose = func(t *testing.T, o record.Object, _ string) {
-			server.Do(t.Context(), func(x *sandbox.Exchange) { Stream(x.W, string(o)) })
+			server.Do(t.Context(), func(x *sandbox.Exchange) {
+				for _, s := range ofTable(x.W, string(o)) {
+					delete(x.W.Table(shards).Records, s.ID)
+				}
+				Stream(x.W, string(o))
+			})
 		}
 	}
 	connectortest.Run(t, connectortest.Harness{

@@ -35,31 +35,39 @@ func (s *source) find(ctx context.Context, object record.Object, filter any, o *
 
 // Shape looks at some documents.
 func (s *source) Shape(ctx context.Context, object record.Object) (*sheet.Table, error) {
+	return s.shapes.Get(object, func() (*sheet.Table, bool, error) {
+		t, n, err := s.look(ctx, object)
+		return t, n >= sample, err
+	})
+}
+
+// look returns the table as some of its documents show it, and how many they are.
+func (s *source) look(ctx context.Context, object record.Object) (*sheet.Table, int, error) {
 	c := s.db.Collection(string(object))
 	n, err := c.EstimatedDocumentCount(ctx)
 	if err != nil {
-		return nil, classify(err)
+		return nil, 0, classify(err)
 	}
 	docs, err := s.find(ctx, object, bson.D{}, options.Find().SetLimit(sample))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(docs) == 0 {
 		if err := s.exists(ctx, object); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	if len(docs) == sample {
 		newest, err := s.find(ctx, object, bson.D{}, options.Find().SetSort(bson.M{ownID: -1}).SetLimit(sample))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		docs = append(docs, newest...)
 	}
 	t := s.table(object)
 	s.fill(t, docs)
-	t.Rows, t.Estimate = nil, n
-	return t, nil
+	t.Estimate = n
+	return t, len(docs), nil
 }
 
 // exists tells a collection that is empty from one that is not there.

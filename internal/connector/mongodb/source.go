@@ -26,6 +26,7 @@ type source struct {
 	client  *mongo.Client
 	db      *mongo.Database
 	options sheet.Options
+	shapes  sheet.Shapes
 }
 
 func (s *source) Check(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -295,3 +296,44 @@ func (f *Following) Watch(ctx context.Context, objects []record.Object, wake fun
 }
 
 var _ connector.Watcher = (*Following)(nil)
+
+// Shapes remembers what tables looked like by example, for a short while: looking costs the other side.
+type Shapes struct {
+	mu    sync.Mutex
+	known map[record.Object]shape
+}
+
+type shape struct {
+	t    Table
+	seen time.Time
+}
+
+// remembered is for how long.
+const remembered = time.Minute
+
+// Get returns the table without rows, as it was lately or as look finds it. Only what is settled is remembered: a table with few
+// rows looks otherwise after the next one.
+func (s *Shapes) Get(object record.Object, look func() (t *Table, settled bool, err error)) (*Table, error) {
+	s.mu.Lock()
+	k, there := s.known[object]
+	s.mu.Unlock()
+	if !there || time.Since(k.seen) > remembered {
+		t, settled, err := look()
+		if err != nil {
+			return nil, err
+		}
+		k = shape{*t, time.Now()}
+		k.t.Rows = nil
+		if settled {
+			s.mu.Lock()
+			if s.known == nil {
+				s.known = map[record.Object]shape{}
+			}
+			s.known[object] = k
+			s.mu.Unlock()
+		}
+	}
+	t := k.t
+	t.Key, t.Fields = slices.Clone(t.Key), slices.Clone(t.Fields)
+	return &t, nil
+}
