@@ -11,11 +11,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 )
 
 func connectorsCommand() *cobra.Command {
@@ -165,7 +165,7 @@ func (s *session) sketchConnector(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	body, err := yaml.YAMLToJSON(source)
+	body, err := manifest.SketchJSON(source)
 	if err != nil {
 		return usageError{fmt.Errorf("%s cannot be read: %w", file, err)}
 	}
