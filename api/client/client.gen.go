@@ -127,6 +127,66 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for ConnectorSketchAuth.
+const (
+	ConnectorSketchAuthBasic             ConnectorSketchAuth = "basic"
+	ConnectorSketchAuthBearer            ConnectorSketchAuth = "bearer"
+	ConnectorSketchAuthClientCredentials ConnectorSketchAuth = "clientCredentials"
+	ConnectorSketchAuthHeader            ConnectorSketchAuth = "header"
+	ConnectorSketchAuthNone              ConnectorSketchAuth = "none"
+	ConnectorSketchAuthQuery             ConnectorSketchAuth = "query"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchAuth enum.
+func (e ConnectorSketchAuth) Valid() bool {
+	switch e {
+	case ConnectorSketchAuthBasic:
+		return true
+	case ConnectorSketchAuthBearer:
+		return true
+	case ConnectorSketchAuthClientCredentials:
+		return true
+	case ConnectorSketchAuthHeader:
+		return true
+	case ConnectorSketchAuthNone:
+		return true
+	case ConnectorSketchAuthQuery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorSketchObjectPaging.
+const (
+	ConnectorSketchObjectPagingCursor  ConnectorSketchObjectPaging = "cursor"
+	ConnectorSketchObjectPagingLink    ConnectorSketchObjectPaging = "link"
+	ConnectorSketchObjectPagingNextURL ConnectorSketchObjectPaging = "nextUrl"
+	ConnectorSketchObjectPagingNone    ConnectorSketchObjectPaging = "none"
+	ConnectorSketchObjectPagingOffset  ConnectorSketchObjectPaging = "offset"
+	ConnectorSketchObjectPagingPage    ConnectorSketchObjectPaging = "page"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchObjectPaging enum.
+func (e ConnectorSketchObjectPaging) Valid() bool {
+	switch e {
+	case ConnectorSketchObjectPagingCursor:
+		return true
+	case ConnectorSketchObjectPagingLink:
+		return true
+	case ConnectorSketchObjectPagingNextURL:
+		return true
+	case ConnectorSketchObjectPagingNone:
+		return true
+	case ConnectorSketchObjectPagingOffset:
+		return true
+	case ConnectorSketchObjectPagingPage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreditNoteState.
 const (
 	CreditNoteStateDiscarded CreditNoteState = "discarded"
@@ -2617,6 +2677,100 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// ConnectorSketch defines model for ConnectorSketch.
+type ConnectorSketch struct {
+	// Auth How callers prove who they are; bearer unless given.
+	Auth *ConnectorSketchAuth `json:"auth,omitempty"`
+
+	// AuthName header, query: its name.
+	AuthName *string `json:"authName,omitempty"`
+
+	// BaseURL Where paths begin: https://shop.example.com/api.
+	BaseURL string                  `json:"baseUrl"`
+	Objects []ConnectorSketchObject `json:"objects"`
+
+	// Title The system's name as people know it.
+	Title string `json:"title"`
+
+	// TokenURL clientCredentials: where tokens are made.
+	TokenURL *string `json:"tokenUrl,omitempty"`
+
+	// Type The word for documents; made of the title unless given.
+	Type *string `json:"type,omitempty"`
+}
+
+// ConnectorSketchAuth How callers prove who they are; bearer unless given.
+type ConnectorSketchAuth string
+
+// ConnectorSketchObject defines model for ConnectorSketchObject.
+type ConnectorSketchObject struct {
+	// Answers Writes answer with the record; they do unless said.
+	Answers *bool `json:"answers,omitempty"`
+
+	// Create The path that makes a record.
+	Create *string `json:"create,omitempty"`
+
+	// Delete The path that deletes one, with {id}.
+	Delete *string `json:"delete,omitempty"`
+
+	// Example A record, or an answer with a list of them, as JSON text: fields and their types are learnt from it.
+	Example *string `json:"example,omitempty"`
+
+	// Fields A name and a type a line; they count before the example's.
+	Fields *string `json:"fields,omitempty"`
+
+	// Get The path of one record, with {id}.
+	Get *string `json:"get,omitempty"`
+
+	// Key The field that identifies a record; id unless given.
+	Key *string `json:"key,omitempty"`
+
+	// Limit The parameter with the size of a page.
+	Limit *string `json:"limit,omitempty"`
+
+	// List The path of the list.
+	List *string `json:"list,omitempty"`
+
+	// Name The set of records.
+	Name string `json:"name"`
+
+	// Next cursor, nextUrl: where the answer has it.
+	Next *string `json:"next,omitempty"`
+
+	// Paging How the list goes on; none unless given.
+	Paging *ConnectorSketchObjectPaging `json:"paging,omitempty"`
+
+	// Place The parameter with the offset, the page or the token.
+	Place *string `json:"place,omitempty"`
+
+	// ReadOnly Names of fields that cannot be written, between commas.
+	ReadOnly *string `json:"readOnly,omitempty"`
+
+	// Record Where the answer has the record.
+	Record *string `json:"record,omitempty"`
+
+	// Records Where the answer has the list; empty is the answer itself.
+	Records *string `json:"records,omitempty"`
+
+	// Replaces An update sends the whole record (PUT).
+	Replaces *bool `json:"replaces,omitempty"`
+
+	// Since The parameter with the time since which records are asked for.
+	Since *string `json:"since,omitempty"`
+
+	// Update The path that changes one, with {id}.
+	Update *string `json:"update,omitempty"`
+
+	// Version The field with the time of the last change.
+	Version *string `json:"version,omitempty"`
+
+	// Wrap The name under which a record is sent.
+	Wrap *string `json:"wrap,omitempty"`
+}
+
+// ConnectorSketchObjectPaging How the list goes on; none unless given.
+type ConnectorSketchObjectPaging string
 
 // ConnectorTrial defines model for ConnectorTrial.
 type ConnectorTrial struct {
@@ -5386,6 +5540,15 @@ type SimulatedMonth struct {
 	Simulated  string       `json:"simulated"`
 }
 
+// SketchedConnector defines model for SketchedConnector.
+type SketchedConnector struct {
+	// Manifest The manifest in YAML.
+	Manifest string `json:"manifest"`
+
+	// Type The word for documents.
+	Type string `json:"type"`
+}
+
 // SourceStatus How a lookup service does in its present period.
 type SourceStatus struct {
 	// Asked Lookups made.
@@ -7196,6 +7359,9 @@ type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 // ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
 type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
 
+// SketchConnectorJSONRequestBody defines body for SketchConnector for application/json ContentType.
+type SketchConnectorJSONRequestBody = ConnectorSketch
+
 // TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
 type TryConnectorJSONRequestBody = ConnectorTrialRequest
 
@@ -7811,6 +7977,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 	GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SketchConnectorWithBody Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnector(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TryConnectorWithBody Try a manifest with settings, without keeping or writing anything
 	//
@@ -10399,6 +10585,46 @@ func (c *Client) ReviseConnector(ctx context.Context, connector InConnector, par
 // Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 func (c *Client) GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConnectorManifestRequest(c.Server, connector)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SketchConnectorWithBody Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *Client) SketchConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSketchConnectorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SketchConnector Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *Client) SketchConnector(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSketchConnectorRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -16417,6 +16643,46 @@ func NewGetConnectorManifestRequest(server string, connector InConnector) (*http
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSketchConnectorRequest calls the generic SketchConnector builder with application/json body
+func NewSketchConnectorRequest(server string, body SketchConnectorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSketchConnectorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSketchConnectorRequestWithBody constructs an http.Request for the SketchConnector method, with any body, and a specified content type
+func NewSketchConnectorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors:sketch")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -26045,6 +26311,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 	GetConnectorManifestWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorManifestResponse, error)
 
+	// SketchConnectorWithBodyWithResponse Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error)
+
+	// SketchConnectorWithResponse Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithResponse(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error)
+
 	// TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
 	//
 	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
@@ -30155,6 +30441,61 @@ func (r GetConnectorManifestResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetConnectorManifestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SketchConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for SketchConnector
+type SketchConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SketchConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SketchedConnector
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SketchConnectorResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SketchConnectorResponse) GetJSON200() *SketchedConnector {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SketchConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SketchConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SketchConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SketchConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SketchConnectorResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -39954,6 +40295,38 @@ func (c *ClientWithResponses) GetConnectorManifestWithResponse(ctx context.Conte
 	return ParseGetConnectorManifestResponse(rsp)
 }
 
+// SketchConnectorWithBodyWithResponse Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *ClientWithResponses) SketchConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error) {
+	rsp, err := c.SketchConnectorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSketchConnectorResponse(rsp)
+}
+
+// SketchConnectorWithResponse Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *ClientWithResponses) SketchConnectorWithResponse(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error) {
+	rsp, err := c.SketchConnector(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSketchConnectorResponse(rsp)
+}
+
 // TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
 //
 // Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
@@ -45166,6 +45539,52 @@ func ParseGetConnectorManifestResponse(rsp *http.Response) (*GetConnectorManifes
 		response.Headers200 = &headers
 	case true:
 		var headers GetConnectorManifestResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSketchConnectorResponse parses an HTTP response from a SketchConnectorWithResponse call
+func ParseSketchConnectorResponse(rsp *http.Response) (*SketchConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SketchConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SketchedConnector
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SketchConnectorResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -133,6 +133,66 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for ConnectorSketchAuth.
+const (
+	ConnectorSketchAuthBasic             ConnectorSketchAuth = "basic"
+	ConnectorSketchAuthBearer            ConnectorSketchAuth = "bearer"
+	ConnectorSketchAuthClientCredentials ConnectorSketchAuth = "clientCredentials"
+	ConnectorSketchAuthHeader            ConnectorSketchAuth = "header"
+	ConnectorSketchAuthNone              ConnectorSketchAuth = "none"
+	ConnectorSketchAuthQuery             ConnectorSketchAuth = "query"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchAuth enum.
+func (e ConnectorSketchAuth) Valid() bool {
+	switch e {
+	case ConnectorSketchAuthBasic:
+		return true
+	case ConnectorSketchAuthBearer:
+		return true
+	case ConnectorSketchAuthClientCredentials:
+		return true
+	case ConnectorSketchAuthHeader:
+		return true
+	case ConnectorSketchAuthNone:
+		return true
+	case ConnectorSketchAuthQuery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorSketchObjectPaging.
+const (
+	ConnectorSketchObjectPagingCursor  ConnectorSketchObjectPaging = "cursor"
+	ConnectorSketchObjectPagingLink    ConnectorSketchObjectPaging = "link"
+	ConnectorSketchObjectPagingNextURL ConnectorSketchObjectPaging = "nextUrl"
+	ConnectorSketchObjectPagingNone    ConnectorSketchObjectPaging = "none"
+	ConnectorSketchObjectPagingOffset  ConnectorSketchObjectPaging = "offset"
+	ConnectorSketchObjectPagingPage    ConnectorSketchObjectPaging = "page"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchObjectPaging enum.
+func (e ConnectorSketchObjectPaging) Valid() bool {
+	switch e {
+	case ConnectorSketchObjectPagingCursor:
+		return true
+	case ConnectorSketchObjectPagingLink:
+		return true
+	case ConnectorSketchObjectPagingNextURL:
+		return true
+	case ConnectorSketchObjectPagingNone:
+		return true
+	case ConnectorSketchObjectPagingOffset:
+		return true
+	case ConnectorSketchObjectPagingPage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreditNoteState.
 const (
 	CreditNoteStateDiscarded CreditNoteState = "discarded"
@@ -606,15 +666,13 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate      HistoryEntryOp = "create"
-	HistoryEntryOpDelete      HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
-	HistoryEntryOpLink        HistoryEntryOp = "link"
-	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
-	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
-	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
-	HistoryEntryOpUpdate      HistoryEntryOp = "update"
+	HistoryEntryOpCreate HistoryEntryOp = "create"
+	HistoryEntryOpDelete HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
+	HistoryEntryOpLink   HistoryEntryOp = "link"
+	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
+	HistoryEntryOpUpdate HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -628,13 +686,9 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
-	case HistoryEntryOpReconcile:
-		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
-		return true
-	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -907,27 +961,6 @@ func (e OperatorPlanGrantWhen) Valid() bool {
 	case OperatorPlanGrantWhenNextPeriod:
 		return true
 	case OperatorPlanGrantWhenNow:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ParentRecordState.
-const (
-	ParentDeleted ParentRecordState = "deleted"
-	ParentKnown   ParentRecordState = "known"
-	ParentUnknown ParentRecordState = "unknown"
-)
-
-// Valid indicates whether the value is a known member of the ParentRecordState enum.
-func (e ParentRecordState) Valid() bool {
-	switch e {
-	case ParentDeleted:
-		return true
-	case ParentKnown:
-		return true
-	case ParentUnknown:
 		return true
 	default:
 		return false
@@ -1292,8 +1325,6 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
-	RuleActionStateTaken    RuleActionState = "taken"
-	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1308,10 +1339,6 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
-		return true
-	case RuleActionStateTaken:
-		return true
-	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1637,7 +1664,6 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
-	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1660,8 +1686,6 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
-	case ServicePlanSampleKindUnfound:
-		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1678,7 +1702,6 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
-	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1697,8 +1720,6 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
-		return true
-	case ServicePlanWarningCodeReferences:
 		return true
 	default:
 		return false
@@ -2265,16 +2286,6 @@ type ApprovalOutcome struct {
 	Total   nullable.Nullable[Money]  `json:"total"`
 }
 
-// ChildRecords defines model for ChildRecords.
-type ChildRecords struct {
-	Collection string `json:"collection"`
-	Count      int64  `json:"count"`
-	Field      string `json:"field"`
-
-	// Waiting Of those, how many a system does not have yet because it does not have this one.
-	Waiting int64 `json:"waiting"`
-}
-
 // CodedError defines model for CodedError.
 type CodedError struct {
 	Code    string `json:"code"`
@@ -2653,6 +2664,100 @@ type ConnectorList struct {
 	// NextCursor For the `cursor` of the next page; null at the end.
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
+
+// ConnectorSketch defines model for ConnectorSketch.
+type ConnectorSketch struct {
+	// Auth How callers prove who they are; bearer unless given.
+	Auth *ConnectorSketchAuth `json:"auth,omitempty"`
+
+	// AuthName header, query: its name.
+	AuthName *string `json:"authName,omitempty"`
+
+	// BaseURL Where paths begin: https://shop.example.com/api.
+	BaseURL string                  `json:"baseUrl"`
+	Objects []ConnectorSketchObject `json:"objects"`
+
+	// Title The system's name as people know it.
+	Title string `json:"title"`
+
+	// TokenURL clientCredentials: where tokens are made.
+	TokenURL *string `json:"tokenUrl,omitempty"`
+
+	// Type The word for documents; made of the title unless given.
+	Type *string `json:"type,omitempty"`
+}
+
+// ConnectorSketchAuth How callers prove who they are; bearer unless given.
+type ConnectorSketchAuth string
+
+// ConnectorSketchObject defines model for ConnectorSketchObject.
+type ConnectorSketchObject struct {
+	// Answers Writes answer with the record; they do unless said.
+	Answers *bool `json:"answers,omitempty"`
+
+	// Create The path that makes a record.
+	Create *string `json:"create,omitempty"`
+
+	// Delete The path that deletes one, with {id}.
+	Delete *string `json:"delete,omitempty"`
+
+	// Example A record, or an answer with a list of them, as JSON text: fields and their types are learnt from it.
+	Example *string `json:"example,omitempty"`
+
+	// Fields A name and a type a line; they count before the example's.
+	Fields *string `json:"fields,omitempty"`
+
+	// Get The path of one record, with {id}.
+	Get *string `json:"get,omitempty"`
+
+	// Key The field that identifies a record; id unless given.
+	Key *string `json:"key,omitempty"`
+
+	// Limit The parameter with the size of a page.
+	Limit *string `json:"limit,omitempty"`
+
+	// List The path of the list.
+	List *string `json:"list,omitempty"`
+
+	// Name The set of records.
+	Name string `json:"name"`
+
+	// Next cursor, nextUrl: where the answer has it.
+	Next *string `json:"next,omitempty"`
+
+	// Paging How the list goes on; none unless given.
+	Paging *ConnectorSketchObjectPaging `json:"paging,omitempty"`
+
+	// Place The parameter with the offset, the page or the token.
+	Place *string `json:"place,omitempty"`
+
+	// ReadOnly Names of fields that cannot be written, between commas.
+	ReadOnly *string `json:"readOnly,omitempty"`
+
+	// Record Where the answer has the record.
+	Record *string `json:"record,omitempty"`
+
+	// Records Where the answer has the list; empty is the answer itself.
+	Records *string `json:"records,omitempty"`
+
+	// Replaces An update sends the whole record (PUT).
+	Replaces *bool `json:"replaces,omitempty"`
+
+	// Since The parameter with the time since which records are asked for.
+	Since *string `json:"since,omitempty"`
+
+	// Update The path that changes one, with {id}.
+	Update *string `json:"update,omitempty"`
+
+	// Version The field with the time of the last change.
+	Version *string `json:"version,omitempty"`
+
+	// Wrap The name under which a record is sent.
+	Wrap *string `json:"wrap,omitempty"`
+}
+
+// ConnectorSketchObjectPaging How the list goes on; none unless given.
+type ConnectorSketchObjectPaging string
 
 // ConnectorTrial defines model for ConnectorTrial.
 type ConnectorTrial struct {
@@ -3447,7 +3552,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt, conflict or rule action that brought it about.
+	// Cause The id of the run, attempt or conflict that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3748,13 +3853,6 @@ type Money struct {
 	// Amount An exact decimal in whole units of the currency.
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
-}
-
-// NamedRecord How a system names a record that is not known yet.
-type NamedRecord struct {
-	Key    string `json:"key"`
-	Object string `json:"object"`
-	System string `json:"system"`
 }
 
 // NewAdjustment defines model for NewAdjustment.
@@ -4117,24 +4215,6 @@ type OwnConnector struct {
 	Versions []ConnectorVersion `json:"versions"`
 }
 
-// ParentRecord defines model for ParentRecord.
-type ParentRecord struct {
-	Field string `json:"field"`
-
-	// Named How a system names a record that is not known yet.
-	Named *NamedRecord `json:"named,omitempty"`
-
-	// Record null while it is not known.
-	Record nullable.Nullable[string] `json:"record"`
-	State  ParentRecordState         `json:"state"`
-
-	// Title Its match key.
-	Title string `json:"title"`
-}
-
-// ParentRecordState defines model for ParentRecord.State.
-type ParentRecordState string
-
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -4476,13 +4556,6 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
-// Reconciled defines model for Reconciled.
-type Reconciled struct {
-	// Rules The rules that mark it.
-	Rules []string  `json:"rules"`
-	Since time.Time `json:"since"`
-}
-
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4563,12 +4636,6 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
-	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
-	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
-
-	// References What the record refers to and what refers to it; only for a single record.
-	References *RecordReferences `json:"references,omitempty"`
-
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
 
@@ -4594,16 +4661,6 @@ type RecordPatch struct {
 
 	// Fields Fields of the record and their new values, in the record's own names.
 	Fields json.RawMessage `json:"fields"`
-}
-
-// RecordReferences What the record refers to and what refers to it; only for a single record.
-type RecordReferences struct {
-	// Children Living records that refer to it, by collection and field; `filter[parent]` of the list of records lists them.
-	Children []ChildRecords `json:"children"`
-
-	// Counted All of them are counted; false when more than 10,000 records refer to it.
-	Counted bool           `json:"counted"`
-	Parents []ParentRecord `json:"parents"`
 }
 
 // RecordStatus defines model for RecordStatus.
@@ -4844,12 +4901,7 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-
-	// ID Also the key by which who takes it up does it once.
-	ID string `json:"id"`
-
-	// LapsedAt Since when the record no longer meets the rule; null while it does.
-	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
+	ID     string `json:"id"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4860,33 +4912,15 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
-	// Reference What came of it, in the words of who did it.
-	Reference string `json:"reference"`
-
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was, or the system whose being written to made the record meet the rule.
-	System string `json:"system"`
-
-	// TakenAt Since when somebody is at it.
-	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
-	TakenBy string                       `json:"takenBy"`
-
-	// Targets The systems that the rule names as its target.
-	Targets []string `json:"targets"`
-	Version int64    `json:"version"`
-}
-
-// RuleActionDone defines model for RuleActionDone.
-type RuleActionDone struct {
-	Reason *string `json:"reason,omitempty"`
-
-	// Reference What came of it, such as an invoice's number; kept with the action.
-	Reference *string `json:"reference,omitempty"`
+	// System Whose change it was.
+	System  string `json:"system"`
+	Version int64  `json:"version"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5281,12 +5315,6 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
-	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
-	AwaitingReference int64 `json:"awaitingReference"`
-
-	// Circular Of these, records that refer to each other in a circle.
-	Circular int64 `json:"circular"`
-
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5317,9 +5345,6 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
-
-	// Orphans Records that refer to one of the object that is gone.
-	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`
@@ -5438,6 +5463,15 @@ type SimulatedMonth struct {
 	Lines      []PricedLine `json:"lines"`
 	Month      string       `json:"month"`
 	Simulated  string       `json:"simulated"`
+}
+
+// SketchedConnector defines model for SketchedConnector.
+type SketchedConnector struct {
+	// Manifest The manifest in YAML.
+	Manifest string `json:"manifest"`
+
+	// Type The word for documents.
+	Type string `json:"type"`
 }
 
 // SourceStatus How a lookup service does in its present period.
@@ -6724,7 +6758,6 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
-	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6733,26 +6766,8 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
-// CompleteRuleActionParams defines parameters for CompleteRuleAction.
-type CompleteRuleActionParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
-type ReleaseRuleActionParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// TakeRuleActionParams defines parameters for TakeRuleAction.
-type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -7000,9 +7015,6 @@ type ListRecordsParams struct {
 
 	// FilterDeleted true includes deleted records.
 	FilterDeleted *bool `form:"filter[deleted],omitempty" json:"filter[deleted],omitempty"`
-
-	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
-	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7250,6 +7262,9 @@ type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 // ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
 type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
 
+// SketchConnectorJSONRequestBody defines body for SketchConnector for application/json ContentType.
+type SketchConnectorJSONRequestBody = ConnectorSketch
+
 // TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
 type TryConnectorJSONRequestBody = ConnectorTrialRequest
 
@@ -7346,14 +7361,8 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
-// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
-type CompleteRuleActionJSONRequestBody = RuleActionDone
-
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
-
-// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
-type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7558,6 +7567,9 @@ type ServerInterface interface {
 	// GetConnectorManifest A connector of your own with its manifest, versions and connections
 	// (GET /v1/connectors/{connector}/manifest)
 	GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	// (POST /v1/connectors:sketch)
+	SketchConnector(w http.ResponseWriter, r *http.Request)
 	// TryConnector Try a manifest with settings, without keeping or writing anything
 	// (POST /v1/connectors:test)
 	TryConnector(w http.ResponseWriter, r *http.Request)
@@ -7780,18 +7792,9 @@ type ServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
-	// CompleteRuleAction Say that it is done
-	// (POST /v1/rule-actions/{ruleAction}:complete)
-	CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
-	// ReleaseRuleAction Give back what was taken up
-	// (POST /v1/rule-actions/{ruleAction}:release)
-	ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams)
-	// TakeRuleAction Take up what a rule wants done
-	// (POST /v1/rule-actions/{ruleAction}:take)
-	TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -8272,6 +8275,12 @@ func (_ Unimplemented) GetConnectorManifest(w http.ResponseWriter, r *http.Reque
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// SketchConnector Make a manifest of a REST API of the usual shape
+// (POST /v1/connectors:sketch)
+func (_ Unimplemented) SketchConnector(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // TryConnector Try a manifest with settings, without keeping or writing anything
 // (POST /v1/connectors:test)
 func (_ Unimplemented) TryConnector(w http.ResponseWriter, r *http.Request) {
@@ -8716,27 +8725,9 @@ func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// CompleteRuleAction Say that it is done
-// (POST /v1/rule-actions/{ruleAction}:complete)
-func (_ Unimplemented) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // RejectRuleAction Say no
 // (POST /v1/rule-actions/{ruleAction}:reject)
 func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// ReleaseRuleAction Give back what was taken up
-// (POST /v1/rule-actions/{ruleAction}:release)
-func (_ Unimplemented) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// TakeRuleAction Take up what a rule wants done
-// (POST /v1/rule-actions/{ruleAction}:take)
-func (_ Unimplemented) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10873,6 +10864,20 @@ func (siw *ServerInterfaceWrapper) GetConnectorManifest(w http.ResponseWriter, r
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConnectorManifest(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SketchConnector operation middleware
+func (siw *ServerInterfaceWrapper) SketchConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SketchConnector(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14335,19 +14340,6 @@ func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *htt
 		return
 	}
 
-	// ------------- Optional query parameter "filter[action]" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[action]", r.URL.Query(), &params.FilterAction, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[action]"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[action]", Err: err})
-		}
-		return
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuleActions(w, r, params)
 	}))
@@ -14409,56 +14401,6 @@ func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
-// CompleteRuleAction operation middleware
-func (siw *ServerInterfaceWrapper) CompleteRuleAction(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "ruleAction" -------------
-	var ruleAction InRuleAction
-
-	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params CompleteRuleActionParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CompleteRuleAction(w, r, ruleAction, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // RejectRuleAction operation middleware
 func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
 
@@ -14500,106 +14442,6 @@ func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// ReleaseRuleAction operation middleware
-func (siw *ServerInterfaceWrapper) ReleaseRuleAction(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "ruleAction" -------------
-	var ruleAction InRuleAction
-
-	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ReleaseRuleActionParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ReleaseRuleAction(w, r, ruleAction, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// TakeRuleAction operation middleware
-func (siw *ServerInterfaceWrapper) TakeRuleAction(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "ruleAction" -------------
-	var ruleAction InRuleAction
-
-	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params TakeRuleActionParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TakeRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16527,19 +16369,6 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[deleted]"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[deleted]", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "filter[parent]" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[parent]", r.URL.Query(), &params.FilterParent, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[parent]"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[parent]", Err: err})
 		}
 		return
 	}
@@ -18628,6 +18457,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connectors:test", wrapper.TryConnector)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors:sketch", wrapper.SketchConnector)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/connectors/{connector}", wrapper.DeleteConnector)
 	})
 	r.Group(func(r chi.Router) {
@@ -18836,15 +18668,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:take", wrapper.TakeRuleAction)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:complete", wrapper.CompleteRuleAction)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:release", wrapper.ReleaseRuleAction)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
@@ -20984,6 +20807,49 @@ type GetConnectorManifestdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConnectorManifestdefaultApplicationProblemPlusJSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SketchConnectorRequestObject struct {
+	Body *SketchConnectorJSONRequestBody
+}
+
+type SketchConnectorResponseObject interface {
+	VisitSketchConnectorResponse(w http.ResponseWriter) error
+}
+
+type SketchConnector200JSONResponse SketchedConnector
+
+func (response SketchConnector200JSONResponse) VisitSketchConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SketchConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SketchConnectordefaultApplicationProblemPlusJSONResponse) VisitSketchConnectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24383,51 +24249,6 @@ func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
-type CompleteRuleActionRequestObject struct {
-	RuleAction InRuleAction `json:"ruleAction"`
-	Params     CompleteRuleActionParams
-	Body       *CompleteRuleActionJSONRequestBody
-}
-
-type CompleteRuleActionResponseObject interface {
-	VisitCompleteRuleActionResponse(w http.ResponseWriter) error
-}
-
-type CompleteRuleAction200JSONResponse struct{ RuleActionJSONResponse }
-
-func (response CompleteRuleAction200JSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type CompleteRuleActiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response CompleteRuleActiondefaultApplicationProblemPlusJSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type RejectRuleActionRequestObject struct {
 	RuleAction InRuleAction `json:"ruleAction"`
 	Params     RejectRuleActionParams
@@ -24459,95 +24280,6 @@ type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ReleaseRuleActionRequestObject struct {
-	RuleAction InRuleAction `json:"ruleAction"`
-	Params     ReleaseRuleActionParams
-	Body       *ReleaseRuleActionJSONRequestBody
-}
-
-type ReleaseRuleActionResponseObject interface {
-	VisitReleaseRuleActionResponse(w http.ResponseWriter) error
-}
-
-type ReleaseRuleAction200JSONResponse struct{ RuleActionJSONResponse }
-
-func (response ReleaseRuleAction200JSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type TakeRuleActionRequestObject struct {
-	RuleAction InRuleAction `json:"ruleAction"`
-	Params     TakeRuleActionParams
-}
-
-type TakeRuleActionResponseObject interface {
-	VisitTakeRuleActionResponse(w http.ResponseWriter) error
-}
-
-type TakeRuleAction200JSONResponse struct{ RuleActionJSONResponse }
-
-func (response TakeRuleAction200JSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type TakeRuleActiondefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response TakeRuleActiondefaultApplicationProblemPlusJSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -28612,6 +28344,9 @@ type StrictServerInterface interface {
 	// GetConnectorManifest A connector of your own with its manifest, versions and connections
 	// (GET /v1/connectors/{connector}/manifest)
 	GetConnectorManifest(ctx context.Context, request GetConnectorManifestRequestObject) (GetConnectorManifestResponseObject, error)
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	// (POST /v1/connectors:sketch)
+	SketchConnector(ctx context.Context, request SketchConnectorRequestObject) (SketchConnectorResponseObject, error)
 	// TryConnector Try a manifest with settings, without keeping or writing anything
 	// (POST /v1/connectors:test)
 	TryConnector(ctx context.Context, request TryConnectorRequestObject) (TryConnectorResponseObject, error)
@@ -28834,18 +28569,9 @@ type StrictServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
-	// CompleteRuleAction Say that it is done
-	// (POST /v1/rule-actions/{ruleAction}:complete)
-	CompleteRuleAction(ctx context.Context, request CompleteRuleActionRequestObject) (CompleteRuleActionResponseObject, error)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
-	// ReleaseRuleAction Give back what was taken up
-	// (POST /v1/rule-actions/{ruleAction}:release)
-	ReleaseRuleAction(ctx context.Context, request ReleaseRuleActionRequestObject) (ReleaseRuleActionResponseObject, error)
-	// TakeRuleAction Take up what a rule wants done
-	// (POST /v1/rule-actions/{ruleAction}:take)
-	TakeRuleAction(ctx context.Context, request TakeRuleActionRequestObject) (TakeRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -30199,6 +29925,37 @@ func (sh *strictHandler) GetConnectorManifest(w http.ResponseWriter, r *http.Req
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConnectorManifestResponseObject); ok {
 		if err := validResponse.VisitGetConnectorManifestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SketchConnector operation middleware
+func (sh *strictHandler) SketchConnector(w http.ResponseWriter, r *http.Request) {
+	var request SketchConnectorRequestObject
+
+	var body SketchConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SketchConnector(ctx, request.(SketchConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SketchConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SketchConnectorResponseObject); ok {
+		if err := validResponse.VisitSketchConnectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -32378,40 +32135,6 @@ func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Reques
 	}
 }
 
-// CompleteRuleAction operation middleware
-func (sh *strictHandler) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
-	var request CompleteRuleActionRequestObject
-
-	request.RuleAction = ruleAction
-	request.Params = params
-
-	var body CompleteRuleActionJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.CompleteRuleAction(ctx, request.(CompleteRuleActionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "CompleteRuleAction")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(CompleteRuleActionResponseObject); ok {
-		if err := validResponse.VisitCompleteRuleActionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // RejectRuleAction operation middleware
 func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	var request RejectRuleActionRequestObject
@@ -32439,67 +32162,6 @@ func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
 		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// ReleaseRuleAction operation middleware
-func (sh *strictHandler) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
-	var request ReleaseRuleActionRequestObject
-
-	request.RuleAction = ruleAction
-	request.Params = params
-
-	var body ReleaseRuleActionJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.ReleaseRuleAction(ctx, request.(ReleaseRuleActionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ReleaseRuleAction")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(ReleaseRuleActionResponseObject); ok {
-		if err := validResponse.VisitReleaseRuleActionResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// TakeRuleAction operation middleware
-func (sh *strictHandler) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
-	var request TakeRuleActionRequestObject
-
-	request.RuleAction = ruleAction
-	request.Params = params
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.TakeRuleAction(ctx, request.(TakeRuleActionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "TakeRuleAction")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(TakeRuleActionResponseObject); ok {
-		if err := validResponse.VisitTakeRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34923,991 +34585,989 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/l9s2ki+MvxUcfeec7N7L7qjbdjLp/mPXsZON7zi213Ym57uJbwyRkIQ0BTAA2bImx+/9OagCQJAE",
-	"KFLdyY6fZ+ePiVuiCKBQKNTPT/2+yOWukoKJWi+ufl9sGS2Ygn9+85ZuzH8LpnPFq5pLsbhavN0ycsuU",
-	"5lJkZC0VebY++57W+ZZQUZg/XkjB8JPzRbZQ7LeGK1YsrmrVsGyh8y3bUfPa+lCxxdVC14qLzeLjx2zx",
-	"XOYUR+kP+uOWKUbqLSOC7Um95WJDuJ73/o/ZoqKK7lht1/ekUVqq+ArfC/ahxgfeE7mGoSu6YWTF1lKx",
-	"jOx5vYVPNd0xsualeauZEDev+K1h6rDIFoLuzBxyHCmc3Y5+eM7Ept4uri6Xy2UWIce38NLXjXhT05rF",
-	"5ik1I1wQKg52jpoRbR6GmbAPVSkLtrha01Kz+Mxw4j/Bj951JshrtgMy/UWx9eJq8f/7vGWUz/Ex/bmf",
-	"3Ee/AKoUPQTzf8PULc9ZnMy8IFIRMxezAEo0Ppyio5stPvVuhKAxej4r2K6SNRP54W/sMJzQY3LDgJAH",
-	"2SiSbyXPGXB4veWaGEZjus6Ibgyva0KJoqKQO/LDD8+enpM3TNSEbigXyBu8zoA/7O/IlmoiJNEsl6Ig",
-	"bL1meQ1HZsNq3XISFXrPlCcAHseWAsEazswixg5ASJFHj7LFjgv398Vx+rwEstDyRDr99xHkDgRYg9iK",
-	"s6qRhqTe0prsqVklLTLDu+//13tY+35La3bLFOEwd8XOyY+83sqmJryG1eBCzPcPL/+awUofXlyS/ZYJ",
-	"8wg31KhJ3igFhBMHspOKpRduxe5MGWvXmN7dU9Z6fV8rGZ+5uVkSO/RYBJM+yIZs6S27Jg+WD8Np6ZqX",
-	"pZvY2HzaO2z6pN7UNHKZvP9f76+IFOUB5wHkQgoJRg6sRtJJ8/mea3bCpJhodournxb/a/EuytTicfFr",
-	"o+sdE3V8t6n//jNNeOGnUNF6206gfWoux4nHFY8KXDP4DTuMjoo/nTvi102xYYnlruC7sUHxidmDPpFi",
-	"XfI8MWxuvx0b2D1zytCC5XHdyQ5uv4fh3aWbnoZ724kTSalVufv6M03Mz81EqCC05FSbG4XX41MCJWru",
-	"jJoqTRbz3fiOwK9PG/QJaF/xgQs2OiL8dPaoihU8xX7w3ehS8denDfpC1mxsYHMjsOOjw2vmzuApo8Vz",
-	"VtcswXQFowUp4YGxGRTta2bPgOtcsYqKPCHlivaB0SkE75k9h6YqeU5T21BRPr56//O5A38nyyI+5laW",
-	"xdiY5vvZwz0Tt7ymaVHH/fdjQ7dPnTIBmTZo8MsjQ8Pv5477nIvEoCUXoyOa72cP9z3brVInagffjQ2J",
-	"T8we9LUxBnJe8pENVp1nxibRffKkyagiPQmFzA2qMa81WEXWGtcHXbPdyLRUccJ0brkeoQp++5kmojG0",
-	"Tw5u33LEcuQ7o1VeXjz88uFfH3zx8EuwnvDD1nbiomYbptwEm5I9HlFCaH50w9o3zKZOkyJMc2TI+WO9",
-	"gW+fbKnYJE4k/p7k8MjY8Dp81ex5sFyltFwN3xluoDvWOi2evP7+l7cv//bNi9R88JXzZzLi5LHumima",
-	"p3301PFflTTBBVVJR9lABy+YPTgc9sTa4TtcOhfo1fDkKGTe7EJLtDcnfO/c6bxlgqZMvRq+GyMEPjF7",
-	"0B/ZaivlzVNW8lumUlqQ/XZs/H3vRSdO5BtRVJKnyMDstxMm4l8005XNdzFN/HFNdlLXREuyo+KQ8nOW",
-	"8OtwhIKtaVPWi6vLR9liLdWO1ih/H1wuslZeXyyXRwX1a3bLRMO+l6Le6uEUv5N7mBvZwQPos6sU00zU",
-	"RAqj4uRlU7DimjifD13pkIt7i8H3LKL3y8Xl8fni8YrM9FkBNiMeE50RzSqqaM0KsjqQXO52VF8TWpbh",
-	"JMGNRcvy/VQHuX173DXe9zmPOhhhm57hTy8CD7VzmH9EDmO6/loWnMEAT62EMP/OpajtP2mFyjqX4vNf",
-	"Nd637APdVSWIYCdFwWyuaV7D9B0Zf/o9NPCN5bU7K1Zm8wr8a5Et5OpXZn529VP7ita7VEldbxTTv5WL",
-	"j1nvbXorq+B15s/e+xpdyx1T4Qt3B3jXu48hlcfiDp4uhmohNQ50V3ao4YhxRdxCfhaWFFc/C0LOyO+8",
-	"uCK52mXgkbgi7eqywG8Cj5wVq4zYtVyRn9wb330M3mRW7F4F6+q+xdKn8xpHEfOexZEQVt8Vb5fn7xJz",
-	"y/yfNy9fGEb//z/+/nlGqJU5l4++IH/jX5+bR/Xn9ndn/g7aFQTfvWIafPXvP7+98AR3gRnDbe8J16Dw",
-	"4pfDKNzHbPE9FXzN9EzGXVHNflClMQ3rutJXn39uyHVunzjP5e5zWnEQeO71FwFz/b6gquZ5iWfnhh0M",
-	"v/Fi8c4QTje7HTU30+KxfcgID9ko2BKziJrXwDEv7WeL9gibvzrMSYuCowf9lZIVUzUcWLwX7I9wWhM4",
-	"1C3milz8LJBxzIA/C5jQFXHzmc8cobvNjTKVQfxv9efIoEc4xD8/kUdA3OlKCo3bFXpP53HM4uriQbbI",
-	"ZVm2UqiW+c0vJbtlpZF9Bct5wYqvYfcLSp7LW1ZS0DPXnJUFiH1q6H3wcnBd/rL84qv9g1//sV5fqOVy",
-	"ebF8uLT/2xiRVjHBisfmGr5cXn5xdnFxdvng7cXyarm8Wl78FyyYwoQXT2Qj7LW0pQItPzQtzT/Gh8En",
-	"31rWfPO3H84u4FMty9vI8Bcw/BKH16AxXFxmwY2gb48MaB994Z0VTNRSHc70QeTma14wvERofOkwdsFK",
-	"VputtjerZkyMkcqquleLPVVsKxvN8A65pWVj9vfy47tsoTEM7hdvflebC39zwFPU0NL8BpMTFleX2WLP",
-	"hWCq/97J14znycjpCn36hr0jiROxV9vHPodn4LVdX/F01qc7w1aLK9GUpWF/8/vF88c/vHjy3dnl8vLL",
-	"RbbIFTP60OORnbKPwNFotBrnDYyc5Qc3KBMFvh3/3NEPr5hy9scFfPCaFWwHNHNqj9UHrx5ki4qpHBa7",
-	"uFwusoUx0kBHqEpaGyX3TNdU1UwZVcGfJvB40UbkW5LTXUX5Bk22grGdYbmHrSR/jo/J9Rp8Ube05MW3",
-	"Su7S5IBHfhA1L/GZL8+WX5w9WL69vHTPzGAev69J9inYuXlh14c+nwXafy0uzx8tOzu1aHSx+OhloNsr",
-	"q+yJ8Q13vsqrxYofkYfodXKv97v1sqnphhGJtm+95QrPLR7lQtF1HZ7Zi2yxV7yumfgajMiOkFk+erv8",
-	"qt2r1SSetXp8R+x/nL6J7c6kNrGNbxCqffx7fyeZ0A1pTGcIKwXw0jjnAth5/AIsuPLXJjcnycWQKgU7",
-	"f3H5ET8bvz/xafO30vWYwAHGK8rfxncNlDd/3ZU08s7gqtsxremGOV+PmYrLQqCBO9RqZGaysmjQLJKV",
-	"YaJKM2X4sKKHUtIiWP5i12C8/abxE/oY8HdwmVvOb0D0gHZ2rxevv/0KxW+ZCG9NXUvF1kqCm6JWoIte",
-	"hDfhdMOqZbwEvwfRNJBdvdjXDOGlNd8IVryVSMaOAmcFDyhvuO7L5eXDs4vl2cXl22VH0wDObi+hkNWB",
-	"vY3wZ8LswdnyfHnRsqyVmY4l9ZH9ueECnmtfaAx+rbnYPBOLq5/eZQtI4xiIQMsiYVxjoXIxRe+bpiFq",
-	"WTb2vTNZzitzeN4uHixDtvqt4fnNSsob3apiX311/tVXxurHX3Dxy0WXExUHxnea23IZqm5GaQ4srWcv",
-	"/n4G+7pcXnRugen8GnBfimHbR5Bhw0DpHNEasGfgVwkYMCWejpkfuAWOLeHCyhYlv2GCab24Wp5/dZEt",
-	"6q1iGiKmV8vzvz4yVF3LRhTHZW1THbFkmjqXmG2jbxYx2WYV/pLfMmfkYmhjdHS3tt/jd/AcHtetDzBX",
-	"hs8uzB1+T1P62/kJs9p2ZwUegqvFl39dfAR+z6VibudOvgNytTuznNa/BXZMbdACatQtv5VqChVPuQ/8",
-	"YUmcropy1dN7wjP2JgeVfs5BK2hNrZcyfuLMNCk4Ei7A67rmgutteAfAwQALAw2IEZ6Y43QMF/Wc66hZ",
-	"+J3ckzVV4He2h4fsmTLKPs46Q++0WxqQy6VQzCDSnaTOFiQNUg9kxLYspl1+YNebTRBgrCw6WlWzKnl+",
-	"3vO9jPpJlh0/iZkQgSHAXISrrYaD5N0I969NlYxqPEkJH0Qta1o6ap1wRcHmJk6PkefAAUFSyQwNyqdk",
-	"atQ/aFUpeYtZvV3L6cHpltN/KJoz8p2sKqMUZou8lLq3ocuuTmaI0NRHnhm4JpZny4v+I2B2dOzb5fky",
-	"Yd82HZN48UXqwTUXtOT/6E+vS6F1STcuVgIm1a/NDhzC7IP51V/M243A+8sXZkJkxUq5BwvXKq62TsSI",
-	"xX/5yxfm6X89X5ibAY7bUWO65MJ52YYmfnJl+ZbCrWDvQ/ahKqmwGudP4QuCcC8Hz4j3flo2V3g6zNoe",
-	"tau+yMwBlRVT8FJNaE3+gs/4pZVcTJIkDRhsxnQDI3dhzuUv7asX4BzismjZw3wkNa+dn8AZaOaXZ51f",
-	"9lfj1M03B5EH04dJO7cF6KIwyYtg7N8XTBQhl3Q5FFxZnRnCfZNm6Zrv2H9JYSbzw9snoG3Qmj2hmGZk",
-	"96RiyomprrhhdV2G1xx+gPFB+0lPz0bRNYV3/EiPJgs2J7MSss2dhHtziryQ9fey4GvOiliFWJD4b0YL",
-	"svxPHvEl8IpUr0oq/u4INCs80fCyNtahvcCKNp5rJJF3RX55thwwV2WTWWhRvBRWwPf2LcNMAQx9leW3",
-	"jNaNMoLDDrf2H/xk1JydLFhpGMy6V1sx4B2uNaPmYzhbdkx7+L+VilBivg9jZa/sD8lb/GGHYW3WgJ3O",
-	"ZL6KUT3BY3Y4uELdz940q+CxefdpQGnw3to/fPYFCtaS5jdcbPC7uKi4HBcVFwNRcXFcVNyFIXDiKX5o",
-	"Bc5QBEVY4RU9QB0Qo/nW5rhh4Q21yRikpjegJXo2YYrERFqtuBFQ8/ijs8EJxvCJTjp4eGinvFJyVWLu",
-	"VoJNKnzif6edrS40bhf2i65pCY5VVlMII7yRO7aSxcGSqgizwHxWAtkxKvZbXrJz8prRwkwUi+eoKIhi",
-	"FUP5puxbMNtG1xQ8WwuIxOIrIRTrbCWbUfIM7dkjTldzezR6cfXw4rLduid20n5+bVj8cwgUM6WkajME",
-	"umSYvKluJyL7CaJ9z0RN9kqKzTl5uFx2KglzKoSsyYpBqdo1ebi8IEICybkm6GUkXJgvHqBTuCzlnsGT",
-	"D8OSLEyThPLinwWk63FtWck8+ygjDy8emP97RHas3soiI5r/A6pYdqzgFNI+zJNf4R6b29hVD2PR8lqq",
-	"FS8MG2LhF689V2gucqMw/ixc0d01eXh5abXKqgHGBQpk5D0S/T3R9KDJ3tbgXf61LcbmmljnpPniK1JL",
-	"TDlzRNPX5NFySSgByUbk+mchGwWfPiBamuWZ+WIRICMFq5goiBSkkMx61rEwE7ISghv2NavV4ezxOlqO",
-	"8SOvtzAdw9SPlg8yQs2DZOuSzrAaVJNaklod8AScj6c94DGW67ne55fr0CT98u3lRdeCgQh21271Dz0E",
-	"A1vxNcY5i4YNHrxsH2S/NUbKPQA6leC4yNpEbPijEQJuFKfYTbdzXSQN3NLDRK/AhRJEPfBpGPEinN+a",
-	"cpjfYtGZ61buYYiNYZxEIEUZLtZ2aRTjsGjZY+qeJdbHwKf4MGZ0L7LFfgvOe6OeWw324Rw5ItdJZ5X5",
-	"0t4CRnQWGm6BYdXBDD7CYre+h4Xqm5Z5Hrrr/a+Bd8Z7pbmz9P4nHvI/8ZBUPORdyDGHJ2jNXUAGxtMu",
-	"PzzoqpGhczTCixc+THB0B3bmXoEEC8goMv9uyk6OzxyhperevHvqr6OQbvKcsSLw0EGGSGcrLJFBXJRM",
-	"oUqEvN0IP+3AAwKblv1JJ84dr7kHq51691wFy/3/wPkyazv1xHgKuvMy+Rbp3QiJ66RLZbxKOjVQs64R",
-	"u1GYJfmLd+Vmo4l2SZa9l6hke2IuLpfL5UfLwTSvj7gvaaXDEyFdAtjvH1NM+2TL8htWtLg6Liv6DtmS",
-	"hjkwW9JfeXA4MENjXdLNWUnVhp3VigqNW6DvkrSx5sJc6LTshxlwN7thBn81GGNZtMSCP53wqM38nHv/",
-	"hPhdwI8JJsZlD01jW1B3Z00oN+K4fI1WR8gUueEsYLJOwAXHhLRKvbha+kgB/NvnlZp/g3MEPbxWg126",
-	"0NYyWxgDD/6B2qj1azOjuNovrG55+dB801SFHcWQaULiJFhgPuA4CEHindpMc4ZD0hT4WuRGQcz/987y",
-	"gpl+7FkOc2/d8ZRlHxaz9sgMPktLycaJRgyanhYMPpm77ribkR9ctjrTxP31ucnDDW5390/a2lahMlfk",
-	"lurvwwhrC3tmr94ZDJAKiT9G5DS5NqyAFle/gvbPCnw7XSyXJUCJTMug0fn2SJqshsrJD3W75bRAndWj",
-	"euCA3nKmueVQCFcpKmougtLCU28gCL4vfKyoVc7dRZTnrKq7FxGWfHXS5qkGA3yyRzbczoQY6JRED6+b",
-	"oIJ4Rk5W/GCHgVzcwGNEFIk0AXMcXjfB5VxJWUIeBAYEwD0uFcQazUVT1nyH1cv2n3Y/u7q5O+OX7b5U",
-	"tMEsBHsPjfHkCaE6R93U3lhn9L2F6nr12HdXIiReHHiqbIDGfLT48hyCKZFg+HGh37ourAcGnZZDNuid",
-	"aSgUbovVjRzt3B/sQ8UV092hH/YS0UavmK/MM1uqzTCP1pe5Y+SqnKdQCLZ/7bxtv7frAlXiwUfI4mmj",
-	"O8PLyTwVyCy4RVhl+F8CoogXIYvELbbMFhr2tkPg3zsR+o/ZApMlul+Y6XWzwJ1dDCcklKW9jKNEWnSv",
-	"hCpwMrbSNpYnNFlnYrQ4jPlfB0Vptf/KqDkrqo0lwjcbMHrWfIOhOmOErfimkQ3qw3RPec3F5rFP9gk+",
-	"fN2aOkZ15ipvSqrwj4hWjWU4LqsLtGqX5IZ/too1Ym9a1dlr2a7EwPzbe1qWmPX1pDNgkHdxdWH+VtUW",
-	"cgOXgUc41MX14urLj0fTy1C7t1JW7v07UtlcuO2PiSU00YzpTiDTojTkcrcD4EZakx29gYpHzOCB2OY3",
-	"AFeJll15cOz/x+zWl8FuXT74YtKGPXgwa8ceHt2yywdfpjft4YPepu2pMvZDJ4OqzR1syzUu2xxJ2ZQF",
-	"WTFiTTyzD+35PZ953GdkdYZXVSpsUFJjwvhXwjY/zm2VTFv+i0l3v7f4DIYiZ1YlGKABrA5pTNw1oRZk",
-	"iUhFbhggRQzegFpLDH6irbX9yYyTuaRyWgdV965AOVs8NhfbE3vH9pX3kgsfxIQsBnsopGIEsrjsyQHM",
-	"4S458ugrIZ7La0ILG+izEFbXNo3uH0xJjGkCxm7NyJqWpYaUA1qWpBG81lGCdDLeJkIYf9P+5o253AZI",
-	"xj5Hbfw938NDkFWBV1mI0vHFw8UQ28KnsP0+XIm9rSLfmNUf33RXjoXvcUuwv7ZztDpUl2xx9ggBRHsc",
-	"7/MTR4kjBQNScqytonXNlOGF/0uLX39ZRLEyCoYlgGPvfYwTdOr1DEL26AVVco5Y9nVZGxGzs4kSx4Ob",
-	"9ni/1T+nSoSgFvdugiFQQPsvMhoqnCTBbrEqbmRuP7l3ZvC7xbvYDt6wQ3QHS6rrb2WTgJAz35K1zWdR",
-	"NK+Z0k7KpJZlfvODdjTtvRPlyI6LpmYnLCshS0GZlTcT9jH2Up3LCrlhkih6Yx6PCaDbNvfwqFSJMbYr",
-	"KXI74mcW8lxoMoUs1KF7SI92Xulz4Tx+3bOBXr2JVLEHLEIW77zy27aSsmTmIu96ssYHeNE+2aceTLTz",
-	"rnbU+KKrkrMicGZEhcIoThrY32wfnIBgVR2TdSIBn7YR+ggRvQk48W02Uetb8KRF3gfGX2KJmGdFoYmD",
-	"MxLj61SjYIclv20RD68Bj9woFF6HBE2BFOqAzufY1atSeIFgOpvfoZrDayIYK0DfkIK9XINKe9QVnnmW",
-	"BGGA+mgKJM/LZD9nFPSGTEFHhGnDe1dPbAqg+tOavRTlIXZseuwfwvF52MjOO9rwTLvzXS5tOQyJHj02",
-	"Wjc7VvyAVkEKXcflUA+2DLVQvBuNghpTRHdVyT68OYhcT8BtEDArJhTPtzvXGWXSb4DDvNF0ZCXdOVaK",
-	"7XizmzwUJDDZyoEJP/jYp3u2+HC2kWfmwzNXDYn78CxcxMfWmzmPfKp1PM2ggs9dnTqMT0Gb+oNOsPfe",
-	"aefcbWaDZpDrY+xUNAWvHzsw9S6ZUAsbKCvoImt7AngY3hvWuqYWzrKXKtIyYKpZCUNlgX7xLrWEb0St",
-	"Igoy9WkSgxlQt+hRvaAlz8dsluXtMrPnwHgFO764WvyqpTh/TfffW0/GR+etjSyGV9GPKyMuZaO/s7/r",
-	"lZGyD7RgOd/R8pqwXVUfbIcVd0ExQ9SolhykfEeG1ey34WgXGbnMyANyfn4OCRiyqcmGVrqjR6fNWN1Y",
-	"18wxnjGDw1a5Lc4cF7Qv8dsTrgSo2KOZJXmS7e5D9WzZ99NQP818X7NKqsjKV0raPJO02gNRrQOpSpqz",
-	"kc3/ye9+YOwYjnREjiOKQh20YrSA9G+IvZL9VpZsIp9tmYNmCdeVPHiW1edaTMikcd6KyX1D8+/MzD5m",
-	"C1jNkAIvJGbT76l26f4ZKZSsKvMPCCtBDYG8ZUVMH+7NEEdpKZ61e2uJFGOOr1lOG81m3setayUAO71Y",
-	"9tBOH2RHTr59TXRevldLyrOUcpTM8a0M3BarpvhlhlM1wxBt/LArRtGPHu+8oOq2mVItS48E7VB1QWm9",
-	"IsuMPFpm5MtHhhculkti4dHiBsw9+QS8iwuX166l6w4Ys/RxAx/77QqI/NPy7Kt3v19kF48+/svPP5+7",
-	"Py8//uu//SVGfHzVPUhuy1SxtnQDAZte0wu2n3lcprlDOxQLeK57xI7iCSc5srfK7lanl/vK9dYaXfCO",
-	"i/DTi39aEkRWWd48DiESpu+rT60NGXDO7+Pa2NghPgKLPTjQySMau7QsFZ4Zc6CDTP3IEt0BVQ/VHlDC",
-	"8GB0hR3m/xBhLztzx2t6QO8MumZyiY0eeT3hlvMkf5fYypcOt6gvKSygUXezekzqEnKHAS/7DeooDivi",
-	"Gjp7ELv2K6jbs96muAMrj/Z++nF7MPQ5H/ewt1ggw7CIC53+PvICX/Y/zWPkgjMDf1F8QxZZmM6MY9n1",
-	"tvObw4RuHz+O8tqQxH6ZExY3CI/he9v5e56JcduTLS+LIJGm77JokzxiyooThxM0XJufGHmLzRgYstTL",
-	"Nam3UrOsLaL0Zdi+VhNAEQ6sJitUAg3/dr+EUlcppqniPWoGBHBLcMtuJx6lqyxY8Q2mTg2pWkw8Aimd",
-	"8xhLwgRa0OmetUQ1S4Su6y07YPyKbhQzqjsmOB/hgyAtdRhkr5jS0BsHo3q2b4sz/bGBAVFNyYh9TdT0",
-	"9+wT8S+79pNkB+qZ7d2J9pfNwrjyyRerA7R60LxgmS9QXh3gF1C/cT4vRpivy6iy3YJDTdXjR0K9yvdr",
-	"CkZWLP8l/p6gUmTQWaLWBHJjkqHIEIB7dljQIXNHW2vTsrFoCjm0RW5qd2N2QwjBGvVtfI2d1OCYgYzl",
-	"WBNVandW3vAiKqu161I96SWua3SL4D1TPRoKTwf2nb4aY2pTG+MIyZWFXbpaTsnisg6EhaOno0SwNj83",
-	"v/dBkkErF4Lz0OGwcfPLkfRxydQdU5KCpLOkEwfhEsCVs+dG00N0A76b6sXx92FiAKoY9gRlKmH6JsQc",
-	"dvapeW3EJzxzTdrQmjhMkVmpMzT2XfJ8IX3eIKTByYZ6ikHbi9ZtWnDpdkZO5n11WOcerO4uK34SLlM3",
-	"5ac0EqJYHV7BvTxRAK0Or5tyau5XQSOKwDNBfnj7ZJC+EjurgUI4l63M0O0L/Lyzdr1jlILI/xPv7PnD",
-	"VeGhLnNvegoUE0+bzn3evMkoe/eAj6rVMPWxbbrH4/xpneRXlEfNiemsp1Mdx97upWs3BvhL7qlh1mGP",
-	"WvtYJou58eS6ZgLzzzH5bUf2mBPjXz5hwqM+zraDmb8djpzwVuj1mMe1kJg0qaQjXd4yVTdKTH6TkVSs",
-	"uMM9ah2gbv6dKfRfP0aY16wqY/cE2oEJ25wZ25yitYVmXmjDTVGYthZaZ+KxxVm6arwhM3a0vCk3Vbvt",
-	"PWsYPGDgPlgx5pflc7ftare0ILWENrm65mVJthAHmbh6l0s09fCWbF0fn6p5itTST3JqpNvy9HwPSauj",
-	"acuMfl12ziF/WoZq936MK8EgS+j9ffcFE5AoRzWxbVYyvC5p3bYqzUuZ31jVeW9/YSHWalaWJyTX+rL9",
-	"dCtlmJO71sHGiPtVXSep+bm4vkvr0MxEqJFUncJWlgAUFZWrHqnE5jXY+bVrHt05ZzK7fB2LbuI7XMXS",
-	"c8Ifc13zXP/piut8p8FTGk2haIFGZr0tUEEjL3VaXVwWWxlktd+J5x7t8okE6t5v3Vk8ZTnkUWoLfLff",
-	"8nxrwQzhGIDTp5bAdBg6gfIYqZkCQaopn3pvVJSr+bQF9SnmimfS1ujOex3yYcxfxEXOpvsmrDOFn+Kx",
-	"sn6YJMc02PBr6lQG+kisQz4V4BQJL5nPNFyRLut5dmIKR5A1nK1nysxJjaEZ159qT/GBk+wPoWMYv9Ud",
-	"mo+LsZC+d1QbZ2uHoQexuxEIuwHuHzhJuK4RD3qf4K3/Lqo6JmgiWgu4Z4MgxtFJ15dvrxnnt7DTp3nJ",
-	"+Uh90Z3SZnIp5qXNtA77YSjUgQ3UZMtoWW8PGWwW7tN53LDOFavfsLrG8tJBphXdYWNXbR+xwMSKkRtW",
-	"1UQDqOU8401PaG5P9lupgy68oDNYoF+cSOiLDDoCkx0tmNHBeK1ZuR73V+hg3fHkg2jcqTtnM09PFEN7",
-	"pOk5+cvvLx5//81Hi4xpZ2q/XERYfarD3660dfn3ALqpOEyIUgcv6uA/D8LW/RW/bJRHCrbVprdMFFLB",
-	"X6wsDbtYPfuaSFEe3NK52JQs2Ktz8sLqxEA5ABguua6ZRbUJsDumnq9GxyOCno8DrGjLyxi+PTLTWQx+",
-	"T6lkrYgKOHVwZDsObRso8bGQVkJ2089ayh6NhVgKPG7qrVT8HzQuiqm+SdzcWBnXnhBAcjV0nkdTaseP",
-	"VyuCIUbznGkNhs+G3zIRmlwCOu1rwoUZOj+lorGdQYzBftxKsoFWCXVU0FrEyeEP33QE667RALy95mWJ",
-	"RfuI5TGPWJWN5w+IBG4EBOk848I5FFZsw0W8ArySWvNVyY7ckuRGyL12O4CFXnYXXHLmSsm9Dh3I3YRP",
-	"bJv5g+LpJAFCq4rYf1qJA+QyIiMRVF43GlNahndl7Ypma3Uwk2s225oIadeQtcCJiu1YceikDvCaFLxI",
-	"j3nn8tYEAeyqEaS8ZXM/M9VNRNH0cFwp8zvcO2M9hg9KXOGstxzd3T3LfC3xQ5KMi5jvQGe5XzWPiaKS",
-	"XNQpZcPo8YQWhcI93/KSBUUhHSD8fMuKaO1IvGQ8asrATjKBqoxI/nC8qMCcNUEAPn5tdB/FCiZqTssr",
-	"85eh2xoATDJCSS1vmMjw9ASH0/sSjcg6QRauKS8dmk53ms+lvNGY3KeghROFswL8uOYC+jBY5TQejIb4",
-	"hNnxk/b7t0ZiQGauEvSf8MPj2k//LIII0ZQXRuCVbF33HH0AC4DSYjzbRlesLGfZ4k59Mz+8SwJJX5+s",
-	"pbz5npcl1ymL/Du5J6WEdgZWiJZS3hDzw4m+lKZCOLepk/sBnx9alCMKT8hJActGFujn44+fPcCOoQJB",
-	"4ndqXJjdT7jQmb6fSsDQzvd+Et9PTGGfYtQFr/zi0aMHX4yJlB390JkmAMh21/5xlBr/6WTSvIDCwDM5",
-	"avi4ME37tGxWYXMZ25jtY7bA1h4THlRMs1o/Hpkn1zbhERqLtKJPsVBG9hWSWTK9x5Q2tCPXi2B+Ywk5",
-	"HSkZ1y1CpTqENBgR1ixe+Rfun0NkEQXRcvpGznbjniLkE55QH2yJy9VjMm8QfmmElce2/Um9Rd/fRlF0",
-	"/iEqStHCoKQiNDFXxXAzaVmuaH6TMn1CFRqUMA59oiCdWZ+PZ8cODQiqb7jY2G2GPi+hty1iL3QrFTqj",
-	"CLZPslMwa66t+QzH7QpMK77zzTFrSNgrMDIsdw69x8VG7IRxricofZ4zewYs9Fna96ZamzvSCgRwsBsi",
-	"oP6KwdhTJuD4qzsBXNdVOPqWhj2VWEEOrL4GaPZbBsUmML2Oo8qQBV5jycTbXaWicM+BCwMP9eoAWo95",
-	"tu01BpoCMj++x5Zk3zKrgnRT90MYMhsyiQsUYNdGlEaDR7kLTMNcSiZg3JwCQJVQqPxRygZhEset2VgR",
-	"6kBzi9ozViZgSafr6wVBHgig+65ZXFujR647d4wrjeIRrDybD5i65n5y91x402NPwXk/2jN2M+838exB",
-	"8xo3hRGKxko7aMmp7sXxjvqI8pLqhMsOwO4IPAAmpiABDEvI4h4yJfNoK++i+BAWXjNmR9gv4WCZ++c8",
-	"gTDBWoSR4Yz39GCjFMzwgz2sGVkxXbdG+nTibBBCnKWyGKiZNr9l6kByKkil5I7reIRF7sNWp8mWm0aW",
-	"N9qi7rR+tdq1YcUfrhj0LNSsXF8TuoJqZ/RFSO1BJQF32LYVjeRdttrxNBA1/EHUwGx2O6oOMwEX8YNj",
-	"SZzwbeZZuwUTdIM6Du74xgM+yQKA1HY7R0/W/dlsUn1SJptUb7Fx6ECyNPWWiRrcSUWsrgc7kyLCr/dD",
-	"6biTF4edznkwp5d+roO0lIie9405kmGnRapJrTgryF6qmzgYBFwcrmvptArPoM4uCgs2il9gawmdajKh",
-	"clfedHAEupvSTr+l8PGtth0+ZlZd76jga6YT3kn3LSRnsg8gcgND+/KLy4uHD0802I9EYR9bl2Mbsbse",
-	"Db+St1t28AHbG1bFIrK9XfCLH6VuIOuHR0mq+4LfELKOS1fXf/33ozm8XiuRdev878QJ4wuNycgWcD7h",
-	"LUWgY2unuJws+I5rAo616OW5AlQDfWeYik7Sb491jCmlcZbaTCxURsNpZ9bbqTZxpSJFkUkpgDV94vSx",
-	"yF7vp+b6pHCj7r3SMZX8ObEUowVO8yBVngS+fQGufErlOwAdjiRo+2YWkaWYoXKq6+M3u66/dc9+zBYl",
-	"F7NQPnnOiudcxDFDoQ94ElwhnoL9g+C1tra14UzzkskV53NBuKFxC03InDTsdtt+YhL/qqh9/9IZhkz5",
-	"0LK9DaNCYyJEdQrS28/ZzmcKA77lTD3ltnt4NNnTNbUfZRJ8ClvTz8GQBf5/Bb1dIoN7XIcj9MDRg+PS",
-	"ojn4E+lPizsAlnn9lFtJ20rv1D3yja75zm5577IsbILjNFg5D7cfSxxxPVKGl4sX0ZHCOp1AyhoTJfcn",
-	"EvrlDu2OWIh5JFCKsN8GMm3gFYncgd82ZUnMVx6jl2tMpFsrmTAkt3yzTVDhhpUJAsl9vIIpaIzRn9vX",
-	"B+fX7FzKpyT8muH9/OwKfNZuMIcUWf/TqMwuyW661tw4eI1RHg4he/sTb0YAN1JleDv6wcIdLbv/C5CQ",
-	"lrGNfSKbSoonMloE08OQi2fWJoBG7orgP3oYo1cGTvf8WIbIibklO/rhFVNvmaCx/JLlFaHiQFDNjh+h",
-	"Hf3wmhVsV6VZn5YlqWEETWq5YfWWqWsy5d3mkOjotIwl5HzFkSoHBMkb3+OqpHFXHEqPNa91mCpDscpp",
-	"uv9tFJWkYGzHinjMLu12Apjtb5XcTec++MkPE2oZjrrVLXSOUzUcjQO4wEDE261zVB7wSY/zwqV15hzQ",
-	"qpv9GfYo8BE+dw4SUsaKhHtxkXn5cjKcIL6jJcpsUOwYmNgzAacqp+jJDXMEHh7JOohtd3Tedhf+oB4n",
-	"441L/qjGJDcs0WDlhvk0fPJmK/fCoWLl7PxYh5MjzUr+pxvJn9eNBHd4hJ2fiVtepxLDbYPU04p05p8H",
-	"trNQ5CefhbFqHS5uo0eAGwrcR6chZfGOR+vRzTNg193ECjOnnLRGlSPOOpsbKismupDljeJnbfP3bEoP",
-	"KNwPu7CQUGmGDFjGLRJnnGDBgo+iHQ88xRuIBcV9B6P23UgbqGc1qYz95EA2zX7jPY4mlTFfvKvGJkpd",
-	"YXD1cEImhF3C3SrPVBywOVHw74q3bWZFRTlkVWSkUHRdm5XnZVNAQoKNyhvu89XxvN4Wiu7F+UwQOv/D",
-	"EwRIjB+9wmUTyQK9y6tCLXW7jBnOJc2L96EiIVOfrh7B71/Imt25wVxQbDotNoYt5CJBsQgDipQwlUNX",
-	"9YrHIQ/bgEeXYf8Dik/2baIi17phRTZoyDCGK5hOAOynusEpgNblZhTAo9A5VUUspS3iQGx3zKdhzwTr",
-	"Q/iJiS3+YiejhaP1oSGXDeQPjT8i7XBhLe9oKZlf4b0dEGDwTyLO/pTR4jmrrSdykjFSa2zzj5lqiDJL",
-	"RWHLkRJZMgEi6vBbqNGxHOXYlgvE6o3m7bibdYxI32Kxu306XRuXS2WGRzASRBOEmK351Rzs1bfu1z4U",
-	"sFdSbDKbEWbL/CBbbPxwQwDvThdoUf42Zg9FLZg5A6aBeUcjfbLqpOBWmqkWPyW6zxU9lJIW07d6Emhs",
-	"oieb2aFOVdCG1YTDZqVgZqOyuUkVJQKqr1wTfRD5EynWfHNuW6xx2TahWylGb3RGdJNvCYX0gB2tj5WL",
-	"32sMdUrmdis42nLvNPCObxhz/+0tUpHcVqrEorrYJstDv8pqiGzesp+bf3vvuDPqz04X3dXfRq2l6mD9",
-	"FCJ3gAQLRNO4bH6KV7Y+0ZsU5roERSJ3kcCFOrx2jRWhl1Ciax+EARDuTorykCqyndJ65iIbTR7o3VLQ",
-	"Z8foMP1knygBWtY98uj0bjft7n1b0v3wdk1cI48x+d/mYuXQD5vXgCvnmskgV57PlcxOMI2vqMenY5jq",
-	"3RXeg/LUI1kiH+EP0JHGV/cfSjbVDNz6OQiU80/ebPXgDrd7NHZV0polaov/uXJ5ojeAFfIOITMiyKex",
-	"PDDFvfI8stknZjXcKwU+tcVPqyaNiH19rCVl9+D9nZYN0w7u2MM3yr2wFkdwz4Xvci1+esWss/pdxq4H",
-	"fYQub1iADf3/Qn3lv0PrGCN3ElyyUPwW/tn6fDCruUwUNLYv1U9b/1rvcEvBjvV+tMrwNVlOatHNdpSL",
-	"KAhNp1lAydb1FVGsYjYeYNGepmK6AlvGst/DngdEO+4FGEZfPuiQpXK6O6l3jh89QwqGy44fp9w3Rr+f",
-	"No7RtiAx7jumdCdx+Mwd+qPiNfuRC51hKnLwt5aNyu2/a6o2rMZ/7xnfbGsoUzXi5ZXiUvH6kJEdUxuW",
-	"EXrLFDX/yBtdY9rXzNL7BPDrY9uFRa6N9Y8i9bwnEY2RTVclO39h//FTT0a+67hN9Q2vzmSFu3UGCeRM",
-	"oViPH+O2Z//QI+4yBHuzxvIq4EzFbC/RTtpg+nlIzzuPdZDGxD3gStvxy8LsJzwz9XakC6Y1VXIqpOA5",
-	"QjPuWp+GRSr/SW9l9e48QDPbyqhm2U8INYPbFUSPDkq7P6QB6sVdTEKuc8UqasN4/czSXxtd7zoZTq3D",
-	"e3BHv/BgCKmA4ksokGwE9DdihcWdzVo4pi31jcDmDKcRpuutTBg/472xoonUUEzsMXAtQK6vhN7SCgBQ",
-	"p0MV2OvnpND+MV91eFxTQEhGsH6mbRocKRHdyKE6faZ9haQHpHAlP/YneuaeJHwJ37R5bkNGOJ/mStZx",
-	"260vPfzbFx0aTYkwBafib+atLSbdMzFWqGYD2AD1LiTKlnZp01P6oH3IKGK5DRU7+gEA2+pAfMLBbBfx",
-	"CHiDljsGeJN6C0j2gF8EnuHzVHczkfOSt1kuwURyMdISbXL/NC3LJnmgZ5r8sxqRBZxxp15k4Xs8llQ6",
-	"H/OODuneloQeajg1odsZWK/XAMblYjpPnGs21h6KzPUKatFQ/B4FzudAUnfd0614HI+MBnT7tqSbuR2S",
-	"YXi8Jo6aQtHL9/KPuXvvw2cR3OSfhtOinfDrzoGes6EdDSWShWOE5EpKC6PaFVlTrrGuqLkbI/g3HaFG",
-	"vKdGKlJ6Ym+J1m1j8aKtfjzsXRe5ppPtKDCGheMeW+Wx/hPZYl3STUrbf2rRrue5rR57zGyPls1Fzya4",
-	"Jpox8v7z2wvP9fZH54Y53g+rn8f9VVNNsXZNI7VeWjdBCUSiBjKZwVtRRX0tY9ROwq9RjdnwW6YJFXAl",
-	"oFl6JOYLxvTw3Zry4sqoJwfZnJMdo7pRrICUPq9h+33hxTmhWOBzFYDWtGkKHlCFwt3mXgdODMsT2cK+",
-	"Ico6ta0gTZ+XE3s8uWYslg52pJDsU+oj3e4/9nsd716iptXhemaCuEt+E/Vpfcto3SgHPW32w5+PRgMT",
-	"YC5KVQLADeJCd7s4X2MOZ3nAFktbxpUx7c+k0COl32scOJ7OuD1MCA7aF+Djc+j7nOY3McraZcylrSFN",
-	"4liFRIsjR5dUvE1qf+k2oMmoE0wmfK9jmHZ5WUeYtLwRFdtNVQKExuyui3+c2TuzfY9fAmTmRE+UbMTd",
-	"soSLpop3mrZN5odobE0trwgt+Q0jTMhmsyW1JCuGXsbCp18iPFoPMA1xKGRUxB1NOjqBcNiDPmrx5FEn",
-	"33dyj2vLoDSWLM3iLroukySe5n9H/pBbadAtQt3y21jfk5dYogC7VFGuso6bCBDZanpAB9EcO/yPSj3q",
-	"mHPORnN86XYwaMfjuCSgQXtCuubaaJbRqDRJx3Nmde1B6METJAGiHB9PHfc5u3ako4vSTkGbYcoUQXDF",
-	"nXJgMIyVGVMbpHRXjQgkrZvAEWy7Hf3wDL90Joz982KstPRY5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPU",
-	"XIf5duMTdh7ORBJVtNhfMK0nIgrXW8W0sc0mPZ/ImfJjhu8bXdZ9uCI8RT8NR4Sb7vdw3E5NnpiWDgzd",
-	"9FLdDlbMyGMEknQNF5zDV2C3abC0r11PV6+lY5sLCKeBHz/UFW4Yq4yyoPItYquOpDfPitUGQVcvsaSu",
-	"zwwBYIQM/1bMVnAHf50Z3eYMPvCXjiwLBjpqpbjFLcQ2atGppi/nt5GrWF+jmWnnTPKtlMay6dFszPWa",
-	"xqP0+HkluppoPP7vsSQuopd5mjFf+105KXg4cOlf2zIfB+Y2QbqPTc677vtIq7eJY27DuHOU7bnnbFZA",
-	"IWi6fXJrs34MSJYFZMlCaIbXGiq8+81lE/B53hvvj0bQSNvTLrMkHpVpb3IqTuiVv6uoiqWlvKJc2RVC",
-	"Vo17cmK+y5oLrrcn2oOgfk5uzEjVrKLPASpBoC97crg5hO/vLOroVtzn7Qpbe3LdY8/aGTpiUdXMUAkt",
-	"Wi0U/r2RIn6BfHMbdcY/Jk9K2RTwrSYX50vCxC0rZcXCPHIzWXP5gfOVwbPvY2jVtm3NiNt3sFzzo1yK",
-	"monagep6W7pCSnApPv+1G6zpG/tDyeFdnlMLv6EnSh5cK24aF+fLxD2Xrl9ycOHTZKhbeOiyYLc//3yu",
-	"DyIvuWA//zyhMWkw+8wand7fiUDEdvw+ybM0M37zoSqpoNgYgVXTS9S/+UDz+MXtnOBtLibWXMP8gLEV",
-	"6vwVzW/QT79mXcCZXVPWvAJfmbu6s0VOK+RI+/Ma0IAxn9Hh0yhbS6PYLWd7qOhHsbGCVnWgl+84Zt5h",
-	"CCvhqj4REzDp8o5cWjWrzAk0+qbZqqiHMu7utt7tAAPQ7lJsh+FmfuNPS6y9y8QmHj7elWgq6KNYcOuC",
-	"T/6avP93BGp475I/g17IR/jdxbboyMJOzp4OkqUJRh0R3Z0ZvoZZ7roY0eHAonBQwF1yMqWkSqC/e4uh",
-	"7dfWaBYALmgGE9gBxlHHcz8O0Ae4yknnqpA1z2OQss9gJhlZNfUg0eRGyP29zQDqGmPqaG+/8bnMEbGd",
-	"enTzFWP/YHFmXCv5Dxa4BWNdU0MrhWv8iRjeeHPOx+pwpBXyOLvTGpp4j3eswGWfhos9YpZkAT7/3lDQ",
-	"9sBryRIYKo8m2infwo9TRkprJoyiyHjXdyMKpn6kkUTjN6H2D7rxCvor2Op/UsswcRu23ViM7dqmpoel",
-	"bAU/tdiOfcfKwoL+DqUvWL+RPsDYZbg2loyFkwTPAZfiqr8MmwlkzemyRAooRhMw8j6PeJo1N9b/y+Vi",
-	"DopR8lLmNycAxrRJy9MmN9c03bJylumbxAxD+n+GpiUXQZVmvLvG7GL3owXqtC/BBNvPDXn4tLeIQ8x2",
-	"zc8B2tGvOLo6Gy3uv4TnW5f0CknkpJaSrKk6fvFjLguUYdsTEqTJdTLiOjjcyNk4nwzFqd3w8XN5D5Zh",
-	"cMg/Ccfrd1zXUh2+EbWKZZ+7Bj6RiDrocp9piw72mQYN6rhqlyXrFzSmPK9YTnes0y7fiTzzummoPv6k",
-	"R4B9Zt3kieIJ6CaNXiAHDkLt/I3U7Tb7V4ze3+wBWWUMtg3OaCMyYs7/rqozkkuxLnlem60CtAmat9gS",
-	"rpU0rwldyeYIpMQg3v5rAhSpnwmOxEJRB42I4kGplKRE7DXfCb4VmYBifQNXr/3HGvXBbFFv6T5IvMWe",
-	"YO1f7+6aAj21EJl3kntBGtmMXxBsrXFje+fjDg/E2cjpvQ+5FcqBT0NyyTIdtv4Dkl220WKKJ7bP3hZs",
-	"SLSVJngJBudoWxaj56g7qm0VdUV2UrUaISi+oPpJ6LSHV+aVvbE16oNOS4R0EErWRk4ZHZGLzbVrRGbf",
-	"63oIdt8K1ry+IrR7p68bBTmK4cNhBKztbuVv8hZ5H98ZPZLJzjGjkEJGGZ2j36UtIteVSUrspZKotzCn",
-	"hyVyVBT7FaGkpGBXYdYv1178rmh+g/aJTf6DjE8NMYyj5cZ/VnaOOXIRXJ9U71LHP9A/p4fMH1hWrt1D",
-	"/GC1thwcsX3Qsdae14lH7o9K64mgCHEXn+g2pd1iPoBrUuG5NJ3LY3sdOfYaz+kxu3MfN4GMO2/+OW+A",
-	"N/Eeq4a2V2RPjTmGWhjqq9dEsZJRzYrMH8srx0iZ7dyw4YjKBvVV18RWxncyoYEXqTiAoLwmtGQK3gRI",
-	"KHxnGbSiWrPCZ+56vx84ofYWJJ+sGNj3obD0efg4V/jnr65O3FXqZws7bFRu/g/I8X8DyPH9IwrH+L7d",
-	"2ns47gGffBKH/lmAtpqoQ4q4uF8O3L4WPnSyb/txW+YU69pTVUre4j12R9zZvJQeNj7qbdO2zZuRMPiw",
-	"bzLMS0ag+QqILyP+Tmpc3U1NiF3v7glsPI0tCzuzwOQWAe7Lz0DM2Z9Mt4LtTj9pJxOnl9xVTT1CMZTJ",
-	"gvkW96icogYMX7Jic7QV9Z0bwwCm33Qc44ZNfnbNBS35P05N6SjpRif7BmP4lKle4fHkY2M3EQpFI+dm",
-	"IMxTsMm+V9V9n2s7wWSru6lwzX4T5iA2z+2zpmjNntAJwRL33EevLowIFKur8CIjt9IoQuYy3MACm+qU",
-	"vvcwYrwi9Du5744oFdlvD+6z+PgTWuxP2OK2yNtZHJNO113tBt+nztsDbnNaU6DT7aaVZyFSqK+UxfMa",
-	"3BPB7dOVBeHed3YlkEcoaUYu2iejd4HrwEAPoNiaafCCKQQRsa3Y4TUZaMFb3P2NZLEO+FybhSeKWIj9",
-	"2l42mce9tEN+psm+E5eINs/6YOQMLZ8lkJrtZD/TRjt0a7MDHIFnhrKE05q9sA/1KyTg6B3miQuws8GV",
-	"SuiGIiLxCSO/VYeTZm23PCgZGKJWgBMAwJlgf+D6dayCBEtt4zG5iS9JtOiX6zpGsqKnhUR6ibWNtYeL",
-	"kY3CFdTq4GdvpZczL8mu0TXckceQ+teNKGaoA/oYczgykxyu6YoeDP/6rr9zJXjcqjYKJRebK3vlYXDd",
-	"ebBq2T0uRLFaHeBx8OE4kmkGDxlCg0zwTGh+sW60MaMj9CToy+yulQqz0nPHVL/gGFd9xuvyHI5jyH8F",
-	"6S6+BtpdSmZt8N8VzW/OneDB8unem1dU3JxbLfwKbq/+3eVMeks7MOWRLgvkA22NeoFlyuFC4AMbPrAM",
-	"kzkxWfgrIF5grXhMX3oLokOuDTfrcF+gsgECDa33MX5IMAJzmqhL9PHxDkO3sRU9DDr5TG+c4i7aQNrj",
-	"0P4chU3oHYi3l+ChXAxEzUDk9SV3bJcWIb1GblkHpDKl1cKvza7KAG83s+p5Rhqhm5V5aGWsQUhxJzt6",
-	"gDpWqeJO60QNfqIVoHl4ZAGgP9+1eUu+pZDnPFgyZDFdGRtkLxBERCBrcClGEDlZm9I62R/ST4NNGi0p",
-	"ND3Ly6V1IoKvjwrCbJ16LzWj5OPx07GpGpp7bKxZ7bFbu2OoA1nnAmSAoS/BLwf3R8fr56XmvWKGzs16",
-	"Ty23pzbLdrPJBn2zrXd+mDLb8l+Xc0a5/j78b+DP+pScb29S3YSs39peWuY6hKC78xatEmH35zSGh4EB",
-	"SgwioS9eE6n4hkMin/lLsZzxqibm0GVE3trLC7S0i0dkx0VTxywNixz6vZ7IdHOg23f0w8T39rM+/aTc",
-	"S9zAsZ3wZz+CtlqzK3ty0QRjVJUcArXmZNe2ypHuGAK62Guf174dHGhCaFR2g7iNDrP0aVHACesn5sfS",
-	"8Evbman1okYZgYubI3l2uawg0Y4GaXbd3V2x7QTh2eYCplCdxgLMe/GtVLvpY0zyU5jVB+FVkZ/a6HME",
-	"jmqslLIDIa5ruqtmpOb3eqg4Hax1YPgFZW6HWjomOPxmIGjwJeBVgcx7OCOY3dQNkmFOb5TJvmfOpddL",
-	"2U9GqQZeykar6K39q+QzEw/SnV5ndNa8q4vKhahsUYmNVPnFjIedkZz3cBPaffkkLkKc6ylI/ycHE+GH",
-	"8blE8ynfYz/P9xAKImvGMvIeNR393qdmUKKb3TURjEPyDjfytRG1i46AvO8Afh1E/otZDnWYRS1KCbBY",
-	"+wUTiudbZzv5JuF2ComTWSueR6pp7N34nNbx/vnPBNnxsuRYr68zl900QXmYiIXjpMxUlcEw1N9l2ezi",
-	"jbs3fENXh5pp8i8Xy//7FYF//+vEubRgK5FOLFKzjBSMFqRExP6pMPhNnjOt10059mKo05yccgPu7TcH",
-	"kUc8EVjP4RkRrKda+gJuqZw36BRU/WDgzso87cINzfrs1dm96IkDg3V6D1/RrSUz6st+K0tGGgF8ubbe",
-	"D2zt2rMQz/7tp+XZV+/+97/8/PM5/utf/+0vx3oBB7//iZ79493vDz7+5ehdPmzuH1v8C7pjxetEVQK6",
-	"6m16m7lOdKQ+QdZW8Tyweqi+naCOTW4JFFVWootk+8cdXNM5gKgJNniGnto2xuDIfE1WrJR78g+mJKnp",
-	"DXjo1nE2+P0iu7j86Hnh94vs8mOCH6Yh1z+IeYackR3+8HIm2KrnJmd4jxSzGXJX/G+48zNIPdLhGnIR",
-	"pPJJsILdHo3xj7Xin9la4tRm+2ksKGNI898aZr92rSMiRcF27AShn/i+CrP78MAPUc+aSY5Tqcjq2tXX",
-	"plBBgld+8ejRgy+yKN5Wp9lRULaYQP8QDrLNLTlJzKaS4on1054kJMbY4iVoWlI9xqc/ZrFmSA+7dHx4",
-	"5GqIdm/D6fREzsjNgTRl6i0TNCbrLkJQn2uyvIJkSVRhbBGpheFx8gj/XCZcKq9ZwQLQ3e5gXx+g3LGG",
-	"uWhSyw0z2uw1WYYCYGQCU+aA+uvQSyUVRLV3mAxqHvrMd9XP8M5zRTl+DRiXc22QnGBqp3R5dDoOIGEi",
-	"/7yyj1uc08g6XlALeuUgZjVU/fJaX2MtaRejyQu18PQ9zMag7h4tx8DtpqwCIZjesg/14kjNIuYIENm5",
-	"cfVpHYJ48a2Su1hp7r5PlWkmP7zzB1HzMhVGuPIpRExM7m+SiNvYy9fbX+O3cLcT/0nyLBQgf5LGktI8",
-	"xtfazZCeo3U4R1GIRf/o4VG16mTTv5NCnFjNj2y1lfLmG1EApPnMJZ14P5sPukrOzBe04iG8lL18iMaL",
-	"H0O/KoXtc8CXveFCI8jXtq4rPeyyN1N1tbe/GT1O7dDjNLwPjMx5n8MD751IFexDDQ3ybZasTS6y5zut",
-	"fr70Vk8K83CSfomvSQJzWJtrenecEbflXsfEmhFm/p60PiOfMMwEaYQHl08Y+z/5+y8V97fb5uvBbTdv",
-	"M6PYNoY0GTqDweE1hyQbJsw1xYq4mzJgyFiANElQQWuL4XfEYQ/l15bbzFviiEy2W118jorR4qUoD/Fv",
-	"dU5jF+5TvuG1DnJHQP5ck7ML27wiVLsiPiILiDUN7ggxrCxNguUEcw93Ir3t9+Cvfulf+c/vr8a5vqlp",
-	"3UTcqx0syHiKMMRUt9Q77E6wpAtWpxJJv5P71iWtGNGMxbED/Dtep9HV451IX9siWMMnLulQC1rprZza",
-	"KRTgiKZXeBirsPgGfhMtXFhTXnKxecNFzk6I8o34w6ot1d2wmV0oBOYUo7sU8OzRNHHgA6Chzfc7rqFG",
-	"AUfiRZ+9ewLzmKjHU7i3m8L7/5BSvveqy8duWXXIcp5OXRzQzm46XokeRRc9uRsGGwL8fojLGCMenpRU",
-	"66ltG47ebpOBH0bLsidBOiRYs3RAi7F7aw5sw7y66TkgD7Tu1gkP3M3tvoTt3qou6r9dabvFo1x0HxeZ",
-	"58hP4y7rOsXADUwNpbR52+Wj5fkSUDzvYIi6IdC99ye59gZH7Cd69g8zU/vfs3e/L7MvUu64U/1TjFSK",
-	"aaxKZp/p/07X1D+5Nyh24ue4VzxTYU7Un+Qvnh0UzMaiKs+ggMMnioHHENeOtjgTAYylsNd24ISFhLTD",
-	"CQrD6bxxNMg5adNetVzdkTYpSfOgI2geHhM0r2znqjldD6JeSciaBD1Jgs6WU0FWjORbqWE/TnVautZa",
-	"k450SYXvDXife2dbak3ZrnAKM9sTQq8wqkkhc/25tC/U57uC4JMrprtNLOPD/4ei80PHRfEy5p1/DNh7",
-	"6DMy5hHW4q7YNRaucE1Ktq6J9RjrEz30Dy6H17/b995bjrj17iLJDXtGspmE3L9PddcQcm8ViDOb2f7u",
-	"aLP4Wax0b0oWvu7vNp3uZOD48GWvLML10EVoBcTERES5n27avlI8Z4+F3rOEbTtFXIDMgyY77Piz4YDx",
-	"rYTl2rfhco5R7j8bpk9qeOsO6T2dsXkbdRdJ3Lh2TKPIFNi38wd4NkrsY4T9e5uP2kvNbnhZx/q3PyYV",
-	"VT5SWim5UXQXL+opArF+Cg3un9qOka0iHdWauEZR3bmPHWDcETjsLoO7UTJPzYAmYztzxw42d7y7J0ja",
-	"4NexCtxz8nbLCG0KXpNSbsgNY5W7iedmOLkh2/yF3hnfKMYSgV8j5VowKCiVgKdPAVo5FUlkOKvnbF1n",
-	"ZHXopBFOy7t25Xd9uVSwnYzb/QNTtWZxb1A6rJHshgAmVZiJ4Fo7OSyvNpwGd/350RL3b4+f+KiDtYop",
-	"Is+0biyml5C1BbG4V7I7kTOzRW3VFbyRDN+y2Yxj/8WqiGnpUxVm0S9mLbv8NDORtkQE2KyLgRHpnRsu",
-	"LwvPZ2eWlrGCfQ9qkGBDxwQQSoOnrLbx/V6UBN4zPeZq7fzEDkd7Qziowx0tmOd1zGvKIA3HFmLoyVw2",
-	"Se2EBjfBTI7kKobPQh2xk6FTJmIl7iBjGz/uzSTzRHdEO75996iru7l+Sl7Rt9AL58+65LNFM0E6pIyw",
-	"xp7ZMd1gL56Eead9tdFnaLZt05GVOsa6ZuV6mGl+wu2baq8PhdNU8DXTNeGCNJpBTy0Mmtn+E/Eq/KRA",
-	"T0TGpyMwhD/RcSDETtpf7jODrTfPrILXcxpjdGrRkhissfxDtjek84Al0ySs2/ypBrVvjoV3SlCc6Npn",
-	"WUIFU+3eTONoDq+oYqJONTpJt6U1F+PRitWw8OJYY4guCJ+tt5jbFUL3qy/hLT5Qh7Xd+NnA35ItPpyZ",
-	"n53dUgV1IOb3SJ6/2bfgX0/9u/DvH9wb0079Z7UmO1rn2wRiZ6IP76BxBK4vvo+HEwo/2o5zd81gbN8U",
-	"nZ1Hb+jnLBWx7mx52Wh+y6b7esGhn9IU1QypYz7/L5uNMb5gHNINkMFSgt9HqVDGumpGnDO9Q8ho3aiE",
-	"Cu1QKgadKUZbsyWhVCbDVbhJtbxpG7vhjAbLN6drI8/Mh2doYgE5HpvFx4RyGAWKQCvurFp7zMnxHJ8E",
-	"FilYmRRlaeJO157RtZlAxhihN5bCzrhmRy6seBJae2sgFQabFkSW7KIzx5ee2imOfu43o9/Jt/wWmSRy",
-	"eX5zy9QB3REW9Af6ybkkcgoJs2eddiyBuroO3jsjISSs9k0Ayeja1XO6ZgSRlMAJiVeVlGWiB0tJNegv",
-	"e6lumCLmyQRCP5Ypx1KOoGEhoJ1a1LFSyhvtUnQDQNG5Zaieslln/1J7/0pFgY0TbU99M83JuCQYtI/2",
-	"6Z8DHuTD/7FDztSzljEinErzLQlYB4AigfiQoCDXWKi9T7BqkFsw3OGUEwMW0NFjNooWDUWt4xbLfOHd",
-	"vzSC1912pCXk9LT9SD3Vo21ieawR4Q8CoVUMf+GLp5ZPJ31kIFaOtgxFcTh2GSZp1lRvZXxoSAA0dPK5",
-	"xpwpf7xtYqV56JQDo6IKWey2MwR4y+NwERMv3W4CB8OWYZZZRgDPzEl9w3dNSf8ZYkepvJ+33cQeQndS",
-	"bMze7K7Jg34c1cuGy4fjHfJPiwdPDSGFQb4pit3RO+qI2iPmqCNmbkUKJXpEHZI10yN9ZSgG2+bZ2Cd6",
-	"iBNJt1BJ0OzceQa6RKXJdE3JKUYRP26rPXmVyKMgt3oTbo4jX5JZ4r4+716drGgedRyknY8wjztHknvJ",
-	"DorREqyqM30Q+fuMvKfFLRU5K84cbsWZYlqWjfmF+b6gNT1rIVfMR4imeVYrKrRHS9TwMCug7Xxxppuq",
-	"kgoe1yU9++qrs6++Mn9seUXpmZb55RlkoXIzuPliv+U1OyvpipXv7zHNxB8gd0VXTMHa8fI987a7+SPQ",
-	"H5C56nUXRGoYvh0UPb93P3t/Rd6D1cmUWV+l5JppDfv3nkhF3pv7VVWKa/b+nMAvu1OwLxAFVcV78i+B",
-	"aP1X+P2KnxVcoV+Nlu8xign4qgRWrcmW3jIjpHuBzCgZ7x7BR1InWbk4huQ5ALUYgTJxf1MQ6lGh8olg",
-	"fv7BeJx/DnhmmykU7fVgrZ992OiBYBdCopt8G8C5A4Q76bSLnGRsg4KdxpF360EUKn3ct3cc59Mpdla1",
-	"vxvs56sUQPjrb5+Qrx4++tIjWxcQRIxgT8Yxfd/UdFWya1DVKkC2bjSLwDEsz7765d3//vnn8/aPvyTq",
-	"pCgvE5T23ZqpKGzDOUkKGd3Kto/9vXSA58KIylQExZX1Un3DCnPm+xjQZ61jNGrjQzP0GLj/C7oDdzhI",
-	"54NszBAgVLasrAZ+8d/ipSC+em4Elna4KMOHRg5azogfGBvqiejwCMBLawK8ySE0w4jhojnEGY+D2JV5",
-	"tgn2KXNAAi1xRw6GL6btd2lhZE2bsj6QqqRoq8ZPRaTMqWx2InrvUN9QzeK9XcQrTEsu2J1esGPa3bqR",
-	"08Q12StrXCWQtiuq6C6O0vcWpB5TB+IfykhF6237NwE2pYX5xuwLo7ZzGRTaJq5V+11cUn3x1fKC/J83",
-	"L1+4VxAubDmf3WaykkWiGRrbseKQkuESYp3MzfO4AHe0TTCVXM9VqfXLdbqCccU2VJzUEGtXQZjqtL6y",
-	"iq/rWOH02p5X6wITDv4OCm1tz/+JvqKiYaP9ISBhyiIlrA5BSHzmWthvTcyGdNW16EdVjMBzhAsoIToE",
-	"WL0T1rJlNI1vyDTDsiUpOt1Ba3pj9lhMHMOoQmkkXPctVFDIXUUVK8jqcE2WTh8yM/DB6sjrGyEM5WZk",
-	"VEu5ft0kepzNrFmMd++wUE/gwHMMbVfHtRRXkGDkegV39tB84R350DKjAN61f1imxc4jQho+gxLhjGgJ",
-	"O/SzCFpnaoqdF3l9Tt4DKtv7AVERiBSneP6zCFP9zQ8Wjg+zBU4E4UfdL+K+WZz/HE1Grt9gBWfMxxj3",
-	"pXTOgS9fPsUVGpSRunYWdsm+SBnEij8uGcq+rrAKGN3JiJY5W6IkpW8ro2aDxYVto0ZKkPugSoLZJgqY",
-	"vGBYAg1M5Mx5jrK1bMSsPJlW9AwtSwuS0gto7Kr6ELR98AJcG3HeznlOnfS0dCyUGPjoSDpIBzydu1aR",
-	"RvU1pA4xOR0oAjLe7GSRNOj4RH/8sFw6YCKP5tJP4vDdlX0FtT8PbvcncLdzJM7g8FkZhf3D9EmkFIYc",
-	"1mn2gHInAF4vGC3OEG8YbWxlrGwBu2C7XreA7Raa3exYWTMFD0nBzvYW5BJSexIRNn9NHturSKjY33Se",
-	"672daVTsRhRMkT09RPpFmOe+Tp7+zmECFbOrYs1EKPEKh5ZkTafGyHUdNVFeY2t/X3xir+eCb5iuWZE5",
-	"soiNu/ozcP2YDzABWWrm1VOL5Hsj5F5b3XTY30rnFG/smtfYWkkxHe/3gI7XKOjIi04aW9jJG0P9fzzo",
-	"yCm3tuOUcGkDdBHcquSJe+Ml6f3dt6gmWY00rVWbvcbOP04PBN1aWVNuCkbOBPsAvOVkz8qS1HJP8XOj",
-	"Gc4xElIg6D9iM9GBMnpNmLuqhX/gfFwHmGKryH0UEotpSFIsmL9WYXGZJyxg6BipsTqY/0ArQTNdYz+V",
-	"ZXiy8Kx2sfZFNytumloB+EqRvUHcpcDOseJhsilFiyN4S+06p79T28SiFO7vFKN4ADIFJxwPA0iT/Zbn",
-	"W4KjRSu6k3lDfWk9VUyn1aT99nBnJWkLldDmTSG3OMvBUdXzQigY7EaG+hMesZigeh00Io4jSf4ZGXjR",
-	"mbFcitzJhl66S1OyRK4EfOUykdTN7LR3PQHFK7mnFjMKpze2KH5SzomrnRgsAm6rOeZRwXWuWEVFzmfk",
-	"Tjz1v4qXGbZfP5nRaIuJ4mnUzwH5DBUVAIXgXAt8BtbFmguutyc6+walkSqPl0Y6NXfaag0tiyZ645n1",
-	"Okf2Z5q4J31jVl4TuuqG6kJUx7muJVU7sk8smelXEfzWsAZ7njZ5zlgRlzVBHUEv96t7GIKGWUMHz9Fj",
-	"W8uSqXhA6gVkqFqZYK+MFXTVhcRW0Fi8l+x80KclmPjiavGruV9e+A4urZFzT2fIv3D6CYplww2dTi3f",
-	"hZvfnr6W7iExMyt0WhHTOVUt8w9mHhEHIbn6Iui4sLyHcsCe9P0kbPfunF9jVGcuznVKwj4mBT1kVnni",
-	"mrikWFBiKTGS4Pyo9Ii80mYZaHK5vHx4drE8W14cfWV76nsvrEnJoF33Xl5b08ZmozhhmQS1n4ViP2w+",
-	"PDgkqQ2K6U8dLNapUJCjtt8JZY62wOukC7B17U5rjbhWjP3jaErTt/jUR+8+iriOMcQAoQWMykLVJakl",
-	"VBy01mXviIZXjL7h1Zms8ICc+SAqNFuxrqwh5BYspUUpsG6KguXgeL+GFpxgewJEs0Wjc9XdoXM7I/+O",
-	"XTdpaV9iVEL3ZlFrQsmB6Yz8OxLBPRT0V9Jyx1ayOBB4Yp4Oy6dCaII0/luqT1PFxJOwW1o/F6A82Hlr",
-	"LjZxx34wh3xd/pJOmWgnj83dxnCy27jCnlqcwzTQsNzj5XzU+jxyjjpJPra3mQ+S6pqDD4RsmFHTMgKW",
-	"AIila2wcnSBU1ExtrZ4IrMCq0Vwwra2hY20cI2vbn4You8KY7IU0zCaVeVJIUkqxYYrsGKsxMGPedU7G",
-	"dnRa8DOw2aLhT5/YMumqVsXr9nnbRChKmG+C0LSN2EHzLV6TrTRH2hAIcT4s1Au0Q5mwMaF+DZXFo56M",
-	"o3LyDVYnDxjqW6kIiluLnl1YDqp90Ad4fUcLdt329Ue9Ff6EQ/OZjvLU3IgpNO8drwg/SSntODi86AkC",
-	"Po7EPtZgZUG3cjsEa27vt26H2nQ0FBnrnpRJVXw6SqQqTulyyj5U1g0ZvSvNqTL8d0vLhrXR8gPZNQAz",
-	"f8scNFavddejYeuuiKH1mu6/t3lF0y/3VEjaTtk3cYJTZRfAFRFsb5eROVevD7e6tgw6tZIdF53GZPPW",
-	"Fi10H2Pf1x05msjBtSsEmatRebJZou1HvB4Xg32VlpeFiulsz/ltEHlCPoBRcBAEVvLHH2YCi7wm7zF4",
-	"+FMFoAHv3rfVKxoq09wrzd9wWe2mo0qY6Vr3brSqCDvkxlE6cRo7kLD2wWsCRwTv1R3muVBBLpbZcrkM",
-	"4gF+2YnaR1jpjASWEIviaH2LfXnWbla70DRDtQ0lTrnbUB/qvOljeqiDyIeiVzZ1LmM9drFR+BVhNN+6",
-	"K74N97rr/ZrYsPSVLWXcMWM5yFumgNl4bRPdRWZURav0iGtAK+S0vOokQBl1CWI45vXAvrzWBJNriaYH",
-	"Tfbbg+EGo+lcuZfZv689RjJEi+BKc2kkYBY7EwHVMZuzEWa9jfRIt9MN+9/iaAmw/WNw+lGE5uZoygrm",
-	"t4WKxfGb0jFGv4OD3XgcN8gLOX6JG046zSGylh78B9KZE9kGj0strbEhpOtBzTUYG5bRqNqwWn9Gcllx",
-	"2/MEAmV0Q7nIWpFr09vw16DGGpEYpOl8ZjX6MeXz2bG0oBt2aLOX53XOcmO0Qevu74+3EANSvEm6cRzy",
-	"MbTrvmWYqB0ckQmNCS8DpWFy6zEjC2RTv8GO4p1Nv1jGQosl5IDL1gUACjayaafI9sERCP2+Qymkb7Cl",
-	"aQb/0aZiRGPjwRVvZQikuWqypwfX08XFqgOD2aVftPeX+aRulBje90b8xTkOBCNm3wQvPZ+I/N59n3nX",
-	"VdvjvaufcZvk4yz/IH0Eq5yuyW8NZ/UVqZisSga4GWiOr6B9Fheba+Ltzqt+F+uOMmRFMRDrwOpr4pw4",
-	"5mcdwxthujkkyuPA1+ioEVdt/RV8AOmxRjGHmdGqYpgJ5IQ80DhbwCIWgYVsJLsdvU21GhfyKcHg06QM",
-	"9dp6nJH8mhQqSxNvdumy8rmGlCNWQPKDkYAOe6OkdT8P4QTsSZ8iaPFZWtg5e2cAMePnqVD8lkVwhlTw",
-	"zTFQA/dofIRfT2rGnDoVPxoNA2l6w6qj2Lhx8HZdWzt0/J77GtLGgqzXFc1vQAQ6W8K6Gwx9J+Acj8AA",
-	"vmYlsz2t5nS1tH1MBxQYxuMjI1YlPTwB4RLx0rvcx2nOyoLlvHAphPFk6KQvdZ7nXqX7os3qkoQPp7EE",
-	"FNPAGPGSKHSx2lUbjlix804s+AiqH9DWR3b3XIgQ1ikme6Bo9WuWhMODnL5uhSu4GWpppwnzgy9+5GJs",
-	"rEGfXZ8F6+VJSLzM48/5zWyjq5aKfokhp7RrCuaVjR8Sw7Knqbag91iX/lHVCR5ONBvaMYUAN+6mgmJT",
-	"pAoU/2EtrkvpTuT5sg+VwjL8+CiIbdCTbg+X0dmuU0WJ5YG43bP+Ha7RvzDUg7MooJlUtvg64Zd9ZR+5",
-	"V810VqoRNPyjNdscYjFX9x1glYpOcPSa0La/KEcwMXK256IN9961g5KfWZyZb5loIqJ3dfje4RNOdLjC",
-	"i17LfcyZszo4HME7v6y3OjdPP8bIKl/LfQKDfud8PpGYDmjT9qYFHKDPNGGisKmk+3MCWMDW2+qa40Ps",
-	"CdCzjexzoQ0KtmrtXFYTkxmtay7mC3sFuOilUXz3DusGsZxZPOvWfRlt749fEkCDif96DOmnUHRdR4uN",
-	"jJ4EcO4HFkcyMNbmkwTivlkiOChxcujEtmTe0gKteC1tbQ3AJsSXvjHa4Q9VDDnMOT9XZTz9wb03gRCH",
-	"TbqOgtjfSj51y9PYoLKpIbRtLc+JUCxYQQHgaIBBBJ63sgTgf51C8mtUPJUdDlwJ/aXxEaLwfF15lVRD",
-	"IQjc+zAoht9hVQFe4oEAzkrmsgdz6AOYms+6EUXqDKBObH02FcLKEmOf8SJauZ3ARbVASgFCUiAdQpoE",
-	"ux5wR3hUuzvVcl9wBINFdY6AP0opUaY0jQDnQ2vo6QkhSPPpz8vIyUGY5isXYMKewjVsxjXB6N+V8+5e",
-	"EwwTwgclvzXPGyM0VGJmNiudoWhPLI4b1L1B11BLqsySOLEtkIaS6mpAm3qbSA8+JXGorWlP9Karw/Jq",
-	"nP/kyMx4Ad3UxkCdZkB2VW126q/oKjjQXRndXGdTRlqrQ3ZnvPXGvCTbBMj84wmA8skqYp+WajfcrsST",
-	"oBss97QMoNHDvR3jtHsJkuOr3jS7HVWHTyVa3p30yFEbutzC7v07ZrbKaHFxfPOTTuY/IaffC69Gd0KW",
-	"nYxzuUfjmhY7sKHNZQavXXNh85VvOdt3JGi73NeyLM3FcXfn06OouRdCUbRInBcPv3z41wdfPPxyHJFz",
-	"cE3Yd0XJ0pTscZ5oPZ7ozN8rLthDCNKl6QpZ83WcQ+n95a9al8hp0CvHHW8zUlV5NOivMWhyww5Gz8Ok",
-	"6P1WtslkTYWhYV4TKQaV9TSvo7dASSsdL41947MEw5BHKkHPZ/XZUlozlROKZzFvZgaxwPd7PL4AThcp",
-	"zIcVo4j5Nivs/Kc5PAMgjIjPM7cCHML+uDF7SOyQa+CGghfd1I7g1U0KO6wTPPpMwy1xfg9N7fHpF6lS",
-	"vUlu2laa9EpwYgSSxu6ygXBQYcBJUYe5ueaRFYM8yzZxGypoAyY3rN2mnkb1aXrDxJFT45OkOaC88/qU",
-	"YnIzTkKu2PD+WDJym/SGgUFIE8OWQdqmB5zcd+eupT8BdySd2p2kTGDgzN0hWVuk6gjRerx90qaTJ05Q",
-	"wJXRbl9L4PAC6PrHfVwvjH56sXmkTNRz71MZwzttxcqx4NE80eCuzhZK0xxr0HeuIWKHjlYATYXp9Zys",
-	"j6aGr/z67kMdbxWHT0MT74mmQBXcU4EeDmCvFpsBegO62Ll1gfzqHCbIU3Hl0AzlIctPCuCeFJ1s4jpc",
-	"zLz4cSuD1DdeXxEK4gZE8HtX4Pc+bmgY9bi0IaUTdTDEcj01SfB1I57gCwbp719HinpaEp1gIwHY6XTM",
-	"tieyYMU38Jto2cI91xE38Tpih0zcpc2qKW/Av9vBm/DobphmtmKa2/tV14pRwIDHa1qH3i+olekVg+6o",
-	"QFABM1KANhBF4VZyo5iONKBwSDhTumHE0VuWeKXbRmSnYLZ00FneRYtrWgPtzr6dEPFmJktMVMucPjZ+",
-	"y1t4ZHcvu3rdAC4u9AeFaDadQt6hgAi22599d7Tiwtod8GSWxVS8DzvjEbAOfMAo6HwqvIlrdjcRcmQU",
-	"2gkOoQOEEbTSW1nfDVgH0HukZhlh+dYYmeGZb9ExEcqRlmYCh8kwnLGwOWbEBOrrStEbRrY2aj7hva60",
-	"Lk4iXxO3YqRgJb9lCkOV/G54NG7esAWQRDrjhb8mopxPzcsQ9wzLPwz1LdTC6SItBUh1TU4Qdr5l5SmW",
-	"gUWEcfgx7ny17wx7QbantaM82ZqsHgYWMEFCHNyLxvrJqKqTi/MTidEOUhVLp2RZnBNf+y4Fw0QU1PWY",
-	"7xP3PiM7556iBJQF1URSeQt1sKrmeCrg90YGUGzXbguwBwjQYZMGP5E4Yl0XitYF4yKt66AIaDZUmsBn",
-	"o9XJhGEHAjRUMwKlwmaUJ/5nfRyBjqEen0itGhbZ/TFcgfEkqOhEuejV+Ubz+VP9hN/wqAn79SFIt7dF",
-	"bXupCkiPxj6DLk3c4gvWDAHMJkIhDajSYphFAYxxJsaKgaYJhrOxnQr+7pyEdVjDTldBttjkhjGQu071",
-	"1uKuWy4H16U9NrPyoCz+1swT/zd2aGsM2+1QhVn6mtywg74mK1lvEfiImj0JMrV6pSxKRqo1YhSp5ZTn",
-	"Ps7BTnsLeRhmwu4o2WIOTEixacMjSXNHs+aieXO9QpUkToATqxY2kObbsDq8oqq2rfeiFShH0/uOVLwM",
-	"fIRmIx2WU1NBxiqtGaFhlRFmcdkS53vMNkz4Ht4kMZ0CbOkA3SlSf4aGQ5lwq7yholjJD5H2veYSml4E",
-	"ad/zLVxdMfwnI0Fmv+6t+dXxZuP47szNOXb92xd+YxPM5tSi+dhVyqvS8ystj+JTvG2xXpGTzgngcaOK",
-	"pwM/fKSe+XJYmZ3CzP7Rgi7mcIsA0gQqIxSqqYedsFLnaFWy2RVnsU0a2xpknXl7M6VZlGMlJRvLTDos",
-	"NYtWl1GiS7m33bRQHIFit8f+TcqIBegvjNWmthjNmA0ILoodghkVmlx2+z4eKUnLFnpLVUQ5eMUUyaHH",
-	"pG38RcvSwSgyADWJjm4RTv347socmYBRHxK0ASsJR7aDEijxsXUw8pYphJFSWIAVnZJL/mOi6E9tOa9g",
-	"D3b/GEfpucf9bnKvFfKXxwCsjkurFHTVcZGUimINBMb4ob0J8T9GJvrWSYg4ROkgu4oVvMYgazJU26o0",
-	"c/YhDfpRz+3W6Rm+dfJ494DDJrxcLpHZue6mWx/BVfV9zK2RPvTpDkls5VegCxgxdAZiCEo96C3lJWxE",
-	"tjDia5EtSqnrM5RiMNoNE/oMi0S2Ut7oM/OA/6OAERLYkGbQs1uqIH5qRn9Na/bcDv5DZ/A3OPhzqevH",
-	"buy3MPY3MPR3ZrTnODL8+6kb2CwXNjRVDvYHp6iMKYk2K8B2VIlnfs1sgpFqOJ5QVs2DgJlEtQPZ7reX",
-	"2Ng7PRm88MVCRWGDbzsfhjM/imuJ8YP8tlMd3xKngwAuJNnRqjLyH0PvCeKN4GmHbQ6ik4C9g/JgxsFA",
-	"Bd+jMBe2zXBYMWj0N9i8OD7r/DyOFPKVw8qDau69rXouoE80+B65saIFoXnOqpohfrctc3YwBHjDBkgE",
-	"pJbyBtOdEiuZEr4Iz1kkr2QMO3qCK3RPj/Jw0QVs7zg8WubuaKoT2oynsiuGcN6uWtCKZBumMROHE9hG",
-	"bLpdNtxWt8c9nTcxlhcR0v8e/LAdsflJOGSHDDhgGFkxcdWFRXAZRdegbV6FmU1cu5p2l74dhlZd3oE9",
-	"aQhwu+NaY6XGbSIn9U0uYx0j35uNorVU782wbf+O/VYC1IyZFrR2LLF7PdYoAZITwG/lVJANv3Xqj7/R",
-	"MQwArf3Q0S8w90d3cmhdeq2bRHzmLFcswlYnhOvFiNyLdWsxBx17jxl6aJtJ5rrkQ6lI9A6w/tE5U7tD",
-	"NpY9+LiGbhS2nciRQww0vo/ji5v1aRxcmOvfzS7OtK1u3W/C5tuPHj34Yp4rAV8Tn1qbInBXpj+lymWQ",
-	"S5LKTkieKLMLrxtxkoJbSVnGKwKDAuq20IrXPHfdKkr7ctdf3aWbxKuu7ONRlkzjZYStr7dUYy/kDG95",
-	"EHK/uE1OWIRjjSRL3rZ2j/ZsmqARIfN4ZejPlUY80EVa1AKfd+mTRYLNgv0OdjfknlPlGZDgiRTaWLS2",
-	"zrdvgpX08H1CvaMtQJAsC6adg9M62IOrugPJiyiPNLzohbS8Ah6lbeCZaxv/rRhDVDcAEVr6TH1llejJ",
-	"XXDKZH8LWK15WwUQ51tGrMMqrnqX7JaV4TFjt0zUje1GpSQcWGOKYINJRYVG3qfx0qAd/fA0Re/AW2mJ",
-	"vKMHY1/IPSZyeFr5rp9oJB5vePuTJ0608eDRgM6KbblFHoVSCd23CcHMOa7SIzk7ZMg8A9pt8xMbYein",
-	"fL2OcHK3hvIeKiPvuYm7kDWfM7lj7wtM3GmJl+4+jWZd3tKSRzt4JsvN8BfdAkdPtHa5Ixt5L6qWW9Mn",
-	"oWvBZB10xtR+Q7nUY5BBgMpDi8LB0DnNHIrg+2VM1h3hE9qmpuzq+htd8x1ephH2uXvR830d2PtLRGYf",
-	"Kq6YnlUuepfc5S3V24jTCfxsiAYCW+18ThYxzO5wGLrxuzsjT7oq5+RJQ2rzVceP1cfzQ8hVTSgB9INr",
-	"X75+ZT5yvUS4IABv1AIRo+Z3DdlVV70sq35mdaBJJRVcwfav2/DDvbXFe8H2PpaAPVB3VNANYEsAALMR",
-	"DiQvqY7DxN/3bXAvyeIjbltdsyqauiArJtpGePgv3x3VZTCmW4vPCeLcPWkdVhHzH87KZk8YLB6fwSf5",
-	"QsqTOQMr2dQxnTZsGx0xdOiumpVn0d4vb+CnR9SGYwGA8z8sFX8kAQaE1/SUl7ntFkIapdvU0xumv1mv",
-	"o/l0tKrKw5Xtur9plAVKwWwC852Dd/RCrgC4FFATQLW/IkFjfwQwFmyfeXx//0OsAwALCvKpbDmnzcPW",
-	"8EqP5Cqy+JzssRwmh9r7pJDXRr62YD9e5Pqi5wCUrnSWqfVOI5L0uyxxiOfsx7c4c4w4KMMOJ23rj/jb",
-	"o4lGoLz26jla7Ta4WkJu6Ku7Toy3pSCT6j9a1aJT92FJFnaHczIgoEnnTrPqodUexipGIpQeKqG7Fd80",
-	"stFHehHnThMBDYDuGKGaaHbLFC0nWunUtr5+7HB3p11R7mev09WjnZkij3t0aR9eBce96x6QtT6LsLja",
-	"N0Pe0tupzoecq7wpqRrrGB1v3AAnHFNyAWPLvKmcPGy6dVTYaMs2ZDSrNfLBQY2uDr4yfHK9kJ5E+BW7",
-	"Q/XQZM2sqUqeT5iTa+DjOJYKmwK9bj+e1U77SN9u0FNc/RBQvRFBtumUft2u2f+x87hj7lqAcTaSCLl3",
-	"4PT3XbZkkWDl5OIlLrx/YWQVBaL+VVRrn2YgFYGf2sCbtBgRFNDvzIGeXDYU9A4dmUPdKGFeamupbKcB",
-	"uW4lh2Oa1nU5tYJrvMVb4pz2BJhzuk8fU9FE1caPitdub70jYcPqa9QEuCY7Bsw3dSxVbak4dga9vDME",
-	"dd5luKQGeS+TisyONBo/oXAN/ev6tMovfytbIdm+rpVqnW1p68SCbq2tQMuCO7lbLNZlp/aMBULDl5EN",
-	"LtvYRRpcXu1mHtEk7s+FB16xT82NZ82sPxu78SbRRLKfF5bEX8xCAG7PbT1maxnKclHAV42AhJmo4j/m",
-	"RRix+ZMpnZM6/DtFfmDZY9ary9HsQT/iy49tsp90vyLuCABXzRLwYN/JPdhvFjTA55Il+2quW4V9vjE1",
-	"sh/xot9ntW4tRdtjJx4hU3Kvj1biule5ZEfrBhmpfBtp6J5moElsMuSPLiQPpuy0W4evtQtt9+EIxzgT",
-	"NMIyRcf/AeqUuQJ2FYR8jUz/JRTynZugPZDtTSJk/YuZtc3WDXp+RiOQtgdeFIn4hGM7QPUv4ul5btwR",
-	"ug2Ko8BtbPGRbiFCThvM7+olGJhPVL7lt6mqqHaAJg6XEMbHJ5yvMKI+lv4xUPgmKolPGS2eY3n8xF+N",
-	"wrmNwXCoJuHRxLw31MfQv210bqnA5zSjRy1UlEeCK6dgu+q4qCqlvGkq57tsiz2xxpMLCy4IFr8RZ4Dq",
-	"Mxk9F7vIDhrttf7UU7JRZnst4fnUJNKIoMczUELu7/idfHfYvp7Z59C+BzA82XW8o9ZLsKXQTwqZJG1u",
-	"JBGMFTrWDVMO4iVH0d189f3v0YywSTqU7X7UplC0DdBxTqM59pHj6Dbq92jaukvz7KHwMVpioyfFtG2v",
-	"zG6NEboFD0O61n8iUHavlMUQxztHAzlr5xfdbL5rSlqzAuDkI3J25z9vG5b3I+DWmzLaqCBe3e5Gh5jL",
-	"+Xi8OTpEycWscBzPWfGci2iMJQ337+d5fEsciH2IXp+77CP/ms663CrejXTEPUPW7O1XNKRo8xSi1f5v",
-	"p/GVReBvf5E5PojyUChro1oz7Ul7CxGLffVc5kPFFJeR6n0Q/JF2uvBG7Pc93d1q5FUiYeO+AdEwJ+7N",
-	"hAY2saDbmpflmNsLErvNBUmFq5HFnxDq2gZjBwhozrularr3Evyf6ZF5TW4E209N62PrOr153kMZwC7b",
-	"ol7ITaRlKffapcPYqtVxP1M8b44nECstrDDyHlmxDRVT0TxC7PpZXQDNgBADlIKZIbnQ08fcp/pddtx1",
-	"3CYZGvMU4RAhmH1S8N1B4renJ7Nn0rGK59Z2enbjHeXbPoSdYzEa+GpWwfL+H/behbltHFsX/Sso1Zzq",
-	"7tm0LMl2HkrdOseddHbndDrJid2Te6ad24JISOKYAtQEaUXj7f9+C2stgKBE6mUqcXqna2piyxQJAgsL",
-	"6/l9K6dOFL2VO9oVRGxSV5SliWBYjUa7odF69kp159mca6IheoY4KjGVBiE1czYRdZA/BFyynWgkPLyu",
-	"oULlmTO0jdoFbl+Wa+GS11Dz4DidYds9c6Tvn7KiSsIGPQgPpzRTSx3Sgmd5uraZ7x4RAWct28fUBIUq",
-	"ztDXOE8v6YtVZyiog43WBF7lnblrr6ZIaYEr2YhQ7yYitcZBtpNhYA1OGjCNYiv7xb59aXubAaRxyYr0",
-	"jWHzp9+sQt0SaKli1G60dsPapxaqwS19sZs26aaiTXoXBkK30jVAZ1htpCeUji2SO0CqS9gNtahBj07X",
-	"Yt+c9CrrnLdjcLAitPS4DRhQ84moMCkGUs0Hy5hC1oWT0MFutM8RLcrHrRZ604K9M7pMVHDQreVV222f",
-	"jfIkccx9y0SEPg0XBmnQIpizTKRTXYBiAy8X04qNeFrpHDnvp9K7KpUUF3cluJttIylb+ExvkNGv4tBZ",
-	"HUaopgLRWsiaKw9pVWrNty4rpefSJv8rXm29nMBilnw09x7+E/11rHXSjHRB/KVE4b8iXAnX2cVChnvW",
-	"31V5VrhlSv23aFBIxUI1w9KFWGMviu3EsbtLLySSpc2EdPWfHrurg7QkWu2AHlcZN/GM0vVMRz5j+0qj",
-	"iZ0h98b1c70mKlx4eKsxR3O3cmf7UtMM0heWy/m4XAB2QPUO5Bvf+jX3AvXbxyrewvX1EcxDI8ua+5+P",
-	"xdquJ6/HzGEQ8jjbtrRiNiGa6/LtLVgw9T+Y+adSA9ezhvUBxKoBdeXMbKNnjCTRtltxuShMcJsQK+Dx",
-	"ra9in4gdYoJPC0dlDendmvqF4YJB+LYiIuqRaW9TSYS7b7uL7VbeNvtQIP1ulcOT4X7Auruqmqptv20u",
-	"yyWxfG8V5azYgoFX8QHbyJd23NNVY7gEvtNmGpvFVFVQevJIGNEZmBkzxw2LxM2g2jVcaQXJhNytzTkV",
-	"47okuE7ycSWF8kSlGaLMgPqMolRoXUNTu1I27lKCOtdGFGoSf2bO/lmJLP7q/M05lrizH+PE7E4K3Gji",
-	"nyXngoIgME5z7gXg6taA3jTVL2ymzE/ajKkM2b4NLXq51HhdIzCK2zuehZON3sU0lv6n3aAGBWxH5FZ/",
-	"KXYlv159H+NrvXXp6jo4tR0Ox9q2Gqq02d6Lnhpx8jAJtyIHTqvbMRCgzMN1rSiAqtuTM+wXai4KXXtS",
-	"nRN82lkAVlHEuGaRCBOe7pBlhSWtx3sDDJW6eBv+keoXNVB5l1yCVERCZjFP9G7DgfrIjdlWizjkg+v5",
-	"x8IU641KclEsj3u1j3VyXgcb6BEsVCF8r8cUrAHWbgZG0Ju8VRp6FVV7xRPBI6p32B8GcSqyiaqGYcvT",
-	"pA4Ja7hVydzGkAHcyY0Bn1i8V4CvXjVfv8lIVYTwZrMkrltf2yq6mr0WYqbrcNWMcdvtdLbeBWZgv4hZ",
-	"Vq0YZ1ltDfMKm4ZRY+Yb7f2KeN09LBt13X2QS7uxCXDk3JV9dHUk/qWieeARSZSCzEm2BaikXXfvCb46",
-	"gXl33T7FG9ulrxOwX2i9Kg7LOnp56xVR11mcaZGM1uB73pO6e8t4/Qqlt4V+q6vkNG+/LVnElsxgloCT",
-	"8G+QcphFcbQVAvO27BBvZbIA0ak++qvbxYuI3U0s5iW2AZ/3VDNAimSqEoZ/S67ND0XDoEef4DD+wWqe",
-	"pyrbDpi6shStYALEOq5EOP4A8MTVDDNeWzB+6S3y55U1jxWrEvpbHIY3Qpb2WHsNRBtfOd8xFbEq27aa",
-	"c7n+frGu0MZoukR82ra7itcQWgsZbT+d5UaU7UoaHTDVNkGFjKfZnlkdOujxFvheSy0aHk6TnbxtclQv",
-	"+AJXqOL82K3e6BWyXtYGz4UtFm1kyeF2m4b0K1yEiK7AqXKIhV2uiRJYte8euffSwOhrF2fXtG3KM/Gc",
-	"pxu/8d5eVwOKvdpG8zzhWq/had52OzVJdVybQS+jtBbDX4OJXbE0aPXVrk1V7ex9hH1nzTRLxTTOp7WI",
-	"eTuprWYZqLeNbW7E1d2g/IpJ2CpVD7etXVCH9rFW2ygpVp1vl2N3G9DpQr+YuTCf4WT8WHeSvkt4Jd7k",
-	"ruflml27m2pdj6N9MK17T7msciac/enhBdXim28rx/Y42B4n2tdJOx4id0HrH0WEtywhY7UJZntj7IDq",
-	"8ceq+skqtgmZZtiSvaDrSaVHN7N7oZKyToo54jrZFl7IdVc5KqvciLomTP1BDCdKXZ9nmZhWOat8F07i",
-	"T6FIqyIUlxOqlJTQXY6Dx7LX7zQbqk3AWXvEd5GnvLr/xgvTbpO2ry1MXQ5K4iOJHX4p9ki384OQdrrW",
-	"LMsLzP0uqtYFFkxXv6GQ0UzFlO0qVMl8cl2pSuzltWccYHBWryv86TvN4qjA0qHOs+90n83xRY7iakha",
-	"+PbuhA+ld4qqE2fiU0ZSvR8UcCEky94xsgwmXGeMloEhcNJ6KSbc+8PxKS8JTdH4VFOBQmELfBHYjViq",
-	"3af6NePry9JxUVmdjX+63YZbwMnlksxZCaObFXLhsT5bgV9eWn9iK/bZFrvrlXxp3mXHPWaj6tXFyLYc",
-	"rnavfdua37bm4bdmStmMreIdS7ZAldfwoLc67Un72lvs/AaQNJZP6q8CTaNSHFcBR2Hn9IFmQ7J89qxA",
-	"n5/yBQB0sTgDVVd0Q9qcXlEt5ArYCoDBqsIRGtNPvn68b6EOfaWGsMoN7Dyr6fXRaiqwAg124hiwVoHf",
-	"dEPLT2VP2FJLWfl5bneXtddcpddLrV/bPa1CG1/vVmGkkgiJKn6r7ob6zdIqSXuqIHKFjsdSREVZL/av",
-	"FhDqsWZQ1ZMptcd7LXfd31clW3lzKtnctiqZaT42vgvoKx0wzv7OKBUjJJYzclv/D84O0wpZSfvwhyGV",
-	"RozMxjVbZgAVVXG2GMDpPEhz2ba4hIPdepjWJNqbqI7CrDpOTEVn+5KgrHSJ+fusXEBV7M/1xVRLa9Wc",
-	"2nbaZlPFCdx8i6F90YKv+po9gvGoLNiz8l7VirLNU9eyMjvZXGHF3rkCrXLDruzTKNZ8CMfWcMEuqBIz",
-	"YFoApA6BuNXNT+C+vs0R9SHOJg1yRH07rP57HlY18BP/EGk8ionL2gwT+h11m10A/AQNLRTrq3e/nYBf",
-	"3wm4FvKDFu290FQKsENouqaPnpxNXNZte9mXs1tw63UDVhm3zeA7DFndiDThs59VnupS9U7vdLl056XP",
-	"crS6l8fKSK+ErRTLcZk5+9GTjbzZdS+mYSkqjoDUfb47ouVSr5Z9KKqLPI2zBZA/2qrF+Jcq8vpzyc7f",
-	"vWLXYhGwgU7+MDL4B261k0eAKsHDjKqcQSeAayp4ilzH+OhJls0w3aTrofgjridDxdPoO83owjaDop0U",
-	"i8C0rdWhnj+VxkY/ADYwv8ZyotjcLVTqOnYwSv2W7aX4wz6/2Pr41nd3AHU7qmjI+Mn4th7kUeaPFFB8",
-	"sGoyUkIjixooHz7VbRapUB/zWdyeRkx8miU8lqiJQyXNPomV1AgZPeNj8cz8CO0V/St5JY/Y3/9+npvD",
-	"JotDkPq//73PBuYjlcb/hk/67EeYaWYXpt1uD/Ac4t66UTlgxQQznCo3sVeS+XPbZj8BtrVNKhN3MMFl",
-	"TGO8R5whNz/7fvDpqPh88MMznAErbWYagKgfUUtSlQiYO3hoqMzBQOGANr7+q0j//e/4GWezVIziT7gI",
-	"dBeLBg71at8P9E34xyCAEwD/FeEfgx/a7NylLlXqA1aFXLKhgG8DknacaTOUODLX4e/YaoKjMQ6DGY95",
-	"VzYAiJIB+77LMsWMzcpEogXrnf2Ax1AIIZQBBk0JnWVwazyAgBUhloBRhOVuQE+BQn7zGCPWA6gpxdU/",
-	"pgjVf/xLKznos0GoIjHAfjhjbcKDJlyTNAVsgIxOA1o0QCkHvbdA5hZ64HMlbROsETAEpYDb0FFCo9dO",
-	"rgY/XfLx4BnW0gEZghWAwavR0a/GeRmw7097T2w1f8BOuz2HHRnDLEuVMXxu0V75QxvuYA57e5txfCM0",
-	"O+mc0mjfi5ngWSzHZqxFsQPV88E56NmwsFRmxK8iMZ0pAEs7+kUsBs8KLXItFvSUAmAclwu5YmFPCCAR",
-	"gO3dO2UTc5A4qZjGRiz6bOCo2MkScb8fvVNJHC4GRm5LXfzP2FAslIwAUhO6ok97T3GeB+9Fli6OzkeZ",
-	"SFE2sEQ7YDOeciyVgMcADadXaW0mFonwmWtEsbWksXS6tM1eFStL5M4aQnJ8NhM8DRhPtIL9IJlxdexU",
-	"91k8lspyVCxUbtG/r6Wat68ktEmHQmJbZwwdHKNYpOYsmfFwIo567U6hm73PzAGRT6c8XbT6rV+EmHlL",
-	"YotfAXLZDAkASqlQBIADhyqbsChOiakXN57Z4rNUOYZfKmFuWZ/OM5j6rW67g6NQMyH5LG71WyftLgx2",
-	"xgkB7dio2X9D5QDa204GX0Wtfgv/ag5iPVNS49Ha63So7TOjszwTn7JjOA/A0f5EYMQtdW1PUV4VIV/h",
-	"MnqVEdNHGYKmyl53I7KERCVDoNX//aM/+y+UVfOpCoXWwJPzP4FSY6yNdfGryDhmr48BI79+SujPZg6t",
-	"3EJLEwDMQIkJcdhia0sVhxaornAiwmvctyDyBVTNFFw+d/r/mYt0UQjYjUiHCno/6yf24+dcsZBLWLCz",
-	"zsmWD/n96COwUg25FpSKupKODW6fAUiV4VSaR/qHMsyyS3c1LVbPubMWnCKqkaqbrrGcjq4FFkTX7Dad",
-	"nYMFp1flq2q0xSXHoJihYW7DhTZbsllG/MP6X+Syu0W0ocXfS2GdVq/Te3TU7R71Ti47T/udTr/T+WfJ",
-	"o+u3cp3+0Xn0dH7yr3+PRt200+l0O6cd+m9c4qTpyzxJMBLSuhaL9V9LuM5eqtwo5t6n//tv+uQ3vTqy",
-	"bqcYmS2QFrNELaaYhEvFjbrGr+EA0JpboVL/6GnbrplQl9Qit83PY5k73fmivS4KgVIAId0KmT8Hi4ip",
-	"kTnsl2FmsZIoTtmUXxuXjhlfxFwHYAZaJDcU5anA7dx7f7gdQTa6DhhNIp7DsQyTPIJgot0b9kozi76Z",
-	"jUut2wBoA/TTVaSTg2uxGNgXJ/smRhVvDCBqEWKvsO6gHByCk/RazDKfmaS8E1FecRV23oqecQbO2Ed0",
-	"ZIXOfqTyiO03WZV41knj1tL1RszPPUex8LLNkXW3ohe6uw35gagDaCFtWUfyKu90TsKTDku5jNTUc/RB",
-	"Gh6RwQ2nhdkncL3YqFVwQM3pkG1X8DnNsbeKqwGIawElhF5Dq3F06m5Nlx3DNXdB67UKXWxq3fXuOhrF",
-	"vdTHr+TgkHLYQV2IKMZYkH/SHt9iQOSu6FOujtWAztBsrtJs4jjxXHSG4AJhCzMlQa3ozBgZpIDMwR2w",
-	"KU+vseucFn9Vr+Af9tUrI3Aiq47u07Wv5YZz/wV6D7e6zxIF1bbPWGR7T4txsGunpvNVaq+HqXYOp2/M",
-	"HU9QjNeL5RuV/aoi44FHDYjzWymKsKKP1VAYEfuYLLvJr7TT+tGqrzyKs6Ms5Zi0q/cVzHWXcNnB3YWg",
-	"Sr/EkTE3OZuK6dCYnqmVgSrHFUl7fode5o8lJ29De+rqs88lQ+oNpvNwYjTuwPLXAqqriAYQJXafDmoS",
-	"cRuHGit5z7EW84TU2VybsbuO5zWP1zlkOHZ+/rpbxjIU5Rtul9daSSN8CpNcx8hGueaB0Fi8xwOb8055",
-	"aDHYSBZ89hYsMASVvFGTIx9DC2XdC/hFnL1WNwK6VO6g0aHW2YxERnva8XJRUtoWW5Q4uOzfqCLjzvXa",
-	"t56OnjyKOk+6T56cho+jR2dPeW8kOO+EZ2c86nTP+MlwdDrqDnvDzvBJrxdG3bPoUdg9G3ZGnQ7vPDGL",
-	"Nmv1W92nvXan3Wt3sZHuJla5/hkf0XJeC1kuf66fHi3+bPW7PaNdqVespW/Cdd9p1mM2unCzwyxklsb3",
-	"ijC6swOq2mdCzRLrUS40i+IoYFLMjaVoyeHd8WGGWHF2gLqnw2P1BOjfiDQeYbdLpSv8RmWCDcxxOmCR",
-	"cXRFogX4tRgzXqjcixsnPAN0Vp45O5dywXFGkILGQsgw/Vg+c3AkpVPnfpt0mKprIQtjhVYH5WhClGDN",
-	"iTyJKAB8qEQ4f3cHCXsvZiqtlDGHQUEhR5XLRizu59YnNT5rLG2nGCLugpywRI33E7NhHo1Ftj4g+SNd",
-	"05xCnqrcfKN11um0O51S7UehOTvdy46nOUFFD/NovQ4ilVzkuG0Vm9MvqeDIvXrWKQfvthYDnI9aTQMl",
-	"PTBjARsuiL2+IWXDCXCYMLRDBWVmAHrmrT/hCFZIQIzYDZtia65Nhg3wVdo0awMgyNPmmWedgD0+A/3S",
-	"7XTYTKSh+YIasTgLiEEaQm3Uj8k+QBIQFmOAQTs41AoMf56KK4mnoHmAd1dMwlUF6HAtvmiAblWaV4Vw",
-	"R9l6Azu0+cDcg9x4u01NnetJcvqVRbsuhNnTQyvEmzew9jDfyxEv0jnHt/jDUsCrvHfw8333zk5BqFce",
-	"jXITwaepgtqZ+01ZfQTKzcn9jrpvG21dmKeBkM0O67965u0YnLHz8RGqJrCPoSw4CNDYyH7a5hCainQs",
-	"jmAs/7FO+J6g8O248NirsdXx821XlHcF45pYqqSaf8ktgriPTR0tFtj8iCciLTkLq1yaYPhl8VRQXaPC",
-	"uiZHJMx4qjSyW0CdaHGph8jynS6YCr4H4PDnSo7icdve5hwGMviBzbnMtPXBM5VEmO1G4zXWbGC/0Yax",
-	"D1ZdWuPhPC/d9rOEUjdc+RKCZ8TV2mSpxrrgVMH23O+dAH+QuXevY4Et+z5ODezLkCebYkIE3rMpFLSE",
-	"3GO0tpCZShdHGukzUGIuLNzJyaNOp9HwUUkGNoeRsomYNuLc02MZ7q3a0FFBe7u6c6mUsOzZu02rM57F",
-	"OovDNRt3ZIu4aZOqmZBYXQm7csblM3bSYRFfAM2NVHMsfrUBpFgzzQFQgS0ET61PurrbxsJttotiXLtu",
-	"uKXd8S3iTcG0xTvoQwccpeHiPSClPiGkMTOtay7wtULP4zzEsiYL4v37rU9Sb8auwus/EnEjAPeXNMbT",
-	"SoVhZAqaGpvSCWZg7qYosRg3VDcizfIUfzeyFad27DA+iFFb6L7fzUukYpQqSJ/OeSomKtfiKBqarTY3",
-	"7/n7SfDkI9h/cNDAvSIRxpF5wkl1ImBlGGZGReQU2NkpKjDqPqLZ7xz1Tks6WWcpz8QYYqL+U5+U799x",
-	"V5qVTLjOAPX8Qyw1Ze6K0S6Ny/velMucJzCxhAdbd1RUvcyumtZTADVWVaG6mlC1P6s5U6NMSFtlzaJY",
-	"A4VlgEyikJ/DkPl8IrKJSJmZNw31+BOVRE3o4/WxVp/d/KEZIWsTwPjOGzQjXvRxbX3vBmWe8WxJmW8r",
-	"amLjzUFp7ZZsbc4wGwJtVBfsrnoNS/sYKk9aa+yy0Qa7DNVlTVls959FFyelARFU3fyw/r545aVtSvjl",
-	"t6MuBlNUcuMXpaRCw06mEpXGrEQdR6Qp12dhibCCjEYtMAdVNxcWBLJ8OgStG6zz7/aMYB3kgaWziR73",
-	"FI4NygzDAVilxH0n11jPUgprEh/CbN5sMTsF2KTZfACDWR/f2h/vanW1Z8cepFxt/Zy4R3+5mimP7Gz3",
-	"Gd89Ble88cc1y9UnRYOwCXs/oS4t9p/xjWDiEw+zZAE852rEBkbjDNj3Hl/lfKK0bemZx1L/ELAB/DZg",
-	"39O3FipPmZrLAEngbXE8dVrazTy4kt8nkCEAMgPU/T/YTFrRmQitsGSoYLWnR7TAmRkhcSyAsQn1AMgD",
-	"UpVYozm8h3jDsN7OsJd9G0OjnI4rvnmftJw7v54box/7YScc8PTNhCwr860V3gua6B0ipNtv5ntuzBcg",
-	"IYzvujsL1Ww3kKcUqbl4o93qrvsSlYhmx8USaTUhmKHRe0AaP/FplqioOO12MzC3Qk4qJqAEGOIjJ1WP",
-	"2lKUOG7H75DSdYMp7S7/eM8+wK17vCYivK4ui+4W8UNLVAsadJwK/WdSE+ZfKqlGs1XJrcL8S2aYb6oi",
-	"usWFyLJYouDPuNZzY75+9AxNa3fay/BF0QYvrMpW0JrASdCKhm2alHaoph6WTGsieJJNFo6ma+1bHqhZ",
-	"rBC+rcww6TqKG6xPKWsAT+u4Tyv1jv3rhoqUV47JGFAsnwH55aCfCZ0NiB2KZ22GcDPMrisRdfFERHCy",
-	"VjS8VZeVFMP+oqUltRuqeh/sLc5BsUn6rb/dfjh//9PPb3+7+OmPd+cXFx/evn9xZ8RbQ8s7ht526TTz",
-	"JvMg3WaFYsJd/SDVUIPKZ/fVKrRVLmm6dtZXu+uiuqheseu/zuY07wX20nTLuVX7B3Bk6Jctynfuo6N2",
-	"7iPzQGYaLOd5AS9SmlFbmOwQbnIt9D2mOVjnv+8/f402nH2zrDZYVn5pgn3CFtrLOME/LhAEvBQn/Hhw",
-	"zRb42IlU3wqSjaTdYI3EmWaloouvsHXunqrwHuEgtxR+Wday0QuVUgz+3C+swhKy0BRhy0QEDb0IEmQx",
-	"8pQUGhHmWQqVh5pxe5s2OyfuxcibhSsJOUbNuGburK2KsqD4NqbDGygb87es25u9ZctDpWRn3e2xbw5X",
-	"WvZ1GIFNacxencrcwrzz0xJOCfYOogQfXjnc57DcjrkPaFhbc/MBsMyyYsIg8nMjZKRSQB7T7O15nk1Y",
-	"LygIBhDWjYeAYKWwOge/8p0GD99oJYJrJFQkFilUeMShPO1fyYG5FJD25nYUC2yJDSz0byxZpsogi1ha",
-	"RyOccKgEMgNlg1QgTNlvaTyoUnYla6uE93j/Smt9Xdnbbhdh/U4vroKM6nnEgaNKayh9+R2OlrHF+9T9",
-	"42NjPvibryQFE5HMIqGvnQQAhrbSOh4mDg7Mm6tt71uMEqZrlGue2MQsRPpXm/1hPhjOxh57u7xGNRud",
-	"xDAj+L9YGhELqedwouZGPozAAlJdEw1QWJKh1VQMVbRgY2LaoHFQsdowVXONUK1fxhzZpB7QrK3VC95o",
-	"wUZxhO1M3Ih0wUZizqaxzDOh2+yDbSiHZkOzCoBqZLb6UyzXC4wS1jPo2lIjyFrBYQHXmN8K+Pc1e/Zn",
-	"HPNn8HQKIqgW/qaLnwoxH/E4yVMzig6FTc2dq+77iO77Z66QB4GveXgiRlmrf/KkE7TUqNU/7XTgjUWm",
-	"q27dg2/dLZ35MNVFxFy3+r0nT5btgtXsvz+McklY96jXKymtZf/ILwcofKZMqetfSwyBT06NUWCZN6Hm",
-	"rxu0oDvPzutciOtWv9N++vTJPvYdiUmNvpjE2hgy5Yw9OUoWQ9ScJxLbtCMEZoKFa6r8qxRpiGJX4Qp4",
-	"/VTg+nA1B+Jd15fxnutrAhhF3neGNkaM8LegPaAYn+4TMCUTpAaDpWC9TgdAW3FJsObTNrbXFs7T6N7S",
-	"2BrLN3klp2MhzYO9+hkLg32dgyEO4Ah9QJskDgEOJ27R+hG9lcnCfUBZMrje7B5ACvsdbvfR3XyWD5M4",
-	"bC8VYJnTpdXvnTZcfY7Tt66nmBbNdn9bav+GGosJOdqYISJCNrWHuw80l9FQfVpjWlM7ibVVFcAMI5AX",
-	"qB4j6RaA1ygbaFoxMlNQAsKcknUz5zEeqgCgLT6Z+UoSDSGApcilngl+DaYxN0drYqwTlcvMIRMPvPC3",
-	"VNkf9DIiGlSewRf0rvfdV/g6sBgEY2J21BGAfqOriodEL2jpCTci3Qla5qzQrf6JEXWYHrwBbRDzcG73",
-	"PBHAexv3tiWmgHXS4hH/X0sOK2LznXW6sP8siPHz4o7ExL1LX76dqnpz1SxEE1sGapPjaZ4YpeRWGOpg",
-	"H0JAbMv90wd3dr9SqVL0rTJje64LS728HecqTyKsYlJ5xhDI01YQGyNgyiPxzIFxDVCgsMzJWKwuskrg",
-	"dlRcubp9zPv5+2fPLOx6gVbpuCzQtFX8DbKrCP+EcYYtwmS1HdcUmkSf3eZStBAQkTG2ltVkxr9oBqWE",
-	"Yiy0jvacWt4mBwy8WLkGk/1ggv0q0+7sGKvivAATCrBuwYYa8vAaRVWKOYvNAaQVhI9xLWw2QCNZJPyr",
-	"mUoid3NeiDZ7iafRWDnOpZWivTVnRa2UcEDKb2L5ITVaueD0kM+w7lmq8mEiDrby75GJXq/YB1lxvHzn",
-	"GwhsKkT2jHHJxHSWLQAllBkXTRN6f3kRiyXE5b6X0lo57xOlsyO0QlrukO91dj9gaXD76qfLiVgUFpVD",
-	"V0WLqgFJfC2yJUGkc2cKIkoycjBpPLD2gQ53R2IwUulYZJoCX4JfizRg0PeuA4tCVHjRCM6jrag+g18y",
-	"dS0gqT9U+Xhi7FQxf1YkLdUMOU7Mx8j8oq+xdupKotMO3mWbvY7ltQ4YssQYZedqsEhB+uHCIqDNbyAg",
-	"taipRF5K039LtD+kEsYHVRJ014zmKEWIECWUH/T0ghrGg6mLtzMhNSByYTTSg1rAZgXrlsLWThI1Jxoq",
-	"vZAhk0JExDtjjZJ5KeIMVFR4I7gx5iM0pvwY0DUVBc48SZ6xAQidZTYEqUcWIV1h1Zip+W+2/81usNsd",
-	"EnSpkuM2uxCgaV3R6mfXEYhi/TDKBr2QcSGJX1BvXKaLw+SWVbpV14W5rDmAkCTmGvHC7QYwIw8TrjV0",
-	"FnAZ8TRyTY3mw0xNhzpTEkk9M9cw8nsrjELzGQndUZbG4zEm5+Kp0BmfzloEafsxaI1znnKZCZA34CeL",
-	"bwS0WoWiD57lDDYh5jXJxdUWhKJUAP37bStSIfEtMZUyHkUpJM1HrigLGZbIOraxY9ydEwRULFu3BSmt",
-	"DSNT2Opnc/VdiRfoEqJlGBJ6h9N48X9eO84jn7mr+HOBCeGpnkM0Cqh0XaS5ED5oEMBmlGaCZmayYVZs",
-	"B37mBZ/puSJa3T9Gwu/TPmCePeUyHgmdse//7/mvr41M/O+Lt28Ci1XCemeP2C/xjz8geRTlryGci9Fc",
-	"OufUjUjZz5eX756xgdmqdmrdrLWBzhAy4plm+GckhQTuyGJ2j8NcZ2oKJJLAuknPROlWUlj2Gjq3GHAY",
-	"Auxrv5ILkfgUUT0iwXeoknwq6QSfimgBAaEr6UYBkw8E0EOotY2wJMS8JPUqEmmaLSlpu7YLQOplvJjY",
-	"AkaYEtH1uJ1uXe/dXxGsRv8XgXMtKedY10wlVSbq+v3Pavv9Sy559Vawl8RCH/9K89P6HMQ6WuUpJI/t",
-	"qvRZ90qa1+gbKZvBiljV8zaHbpiZB0aDv21RO1YU15rvHCXxTZlToud+pn58KClZRUmpeacSQ5cigPSx",
-	"JQkHAPY+tt3vdl9/rui+3h13STe8nctCitfbLCoFNWPpR7tfW9/DeRQVBg6a9EUHM771EDtsC22wjxIH",
-	"G8hckfL50RA2GISVVqwi50GpdPtOiX2UzXIv85fEPK2cf9cv4ZnH1S0TW07/5o4JmMd7Vu19MzIflpG5",
-	"swG5UeM1iHleCD4EJBwPbqTuZSnuF28h5sxZvql2z5hcuZSxHHstIPxaUALOyFub/cTTJBapPRqA+nph",
-	"q5Ks8cLOCxtriS0c6y5zvSKo1fHUm1g3qQ2/atur8832+u9he33J0NC73CgwKebO+POrRJaO8lhmyuzl",
-	"z2Y6HTtjbT3OEV7+a2HZfdtK37bS595K5zW7BqIdcabdGRkUpylYCuuAKT6PubCyCYukT2W46gLPd+x3",
-	"8JI1gO0EMOaB+zOxj2MOOExFJGQW80QHFFQqalOWCx6xopRxjf0/PIVmgCjAYJX5nmU0pypIYxBrLN9i",
-	"WsiI+g8qskl1+Z8qqyRLF2XHYs+Kh0KXrVUafjIEct8AonDx89t3f1y+/eWnN3etu92t4cs05sl7HPlh",
-	"oPPzbGIWNsQyaPQUXD14bbk0XkcGVxz5xdKxzAR6SWvqpfH7pFTtN7yK6RjSTdNSm8FpL2hNIVpdejpP",
-	"szhMwDGlOGWBBVlVPBojOq3V8ZeCF2V2WDWK8ojgmSAtrdsrvP6q1b8y37hq3ZUV1nOc8KNLgmZanvS7",
-	"oDUV2UQZuXz326U5H9LEb9OaqFmpTYvP4mP7ZsddTH0NXXuv2fofg5a6tnOx8ubESbATDVlZ6mqZyLzU",
-	"WFMpLueFgM61O6ngTb0WYmb8HZWCsjA/cun4GPaMR1jlmZpfj8xhtyEpBhe+ges+PxTZW2yp8JG9iIBk",
-	"A6AXXfWl4GctN4fH0tFrnwFHR56mQobIdUy4AQQm7fEZh+mGvDe9X6vfGsYbwGmtGeM2CabG3+YZYFih",
-	"c5xNYggQ2QR1lPJRtox6ijyGPy5WGr86ZyUTargVk3Ml32ez+Tknu1sAecG1DDZEIwW83v1qUVW3ptmp",
-	"2LXHt6F7vfXIqu6y1l6AisXXGwK5KGbm8zAO+W/wcdNM9qNYhzyN9qoh8h+0BnttheueLGuAuhip1EWd",
-	"Vqw7GlxpSfcEurgnjugXFSOAjs1nxvUvhMk2FyGwXax1Xsp9byFgtSdkWULg1geTjw8TBfnieWreKc4s",
-	"8AA8lcUZpLFdmSoU+6KGh8poLDDFF3K95Dh4hCEYAUKuZjMeV/R4wEP+u0uXxSXzRGu512I/YarvNX2V",
-	"sRnqBPy2Tf5zuYCWH2guuBYRaIcZX0yFzAKMWWMpmSavFP6/zd7CqqpUs3HKZVZZH19Yd4cgo+2dWVKy",
-	"ssETUO2b6wF/fNR5dHTSuez1CgMCBr1MZHZWUR6YbiAywxb0VvcJDaZUGKjIAhqxE/ZG3VgecmN+Rymf",
-	"Ox7lHcI/OJ9rG0+R0RXbpDNnFDRocria1ExIs/ZGI9KE3sP0iASPjhKRZSI9Gqcqn613G14IHr2Gq/8T",
-	"L74nKVGDyLsAXdyaLvSfSRuAxP8g3I+CcufkcdBCXBGcEpVnQA+R6mxdSDLh1X8/o79PhdYIgGLEz9i/",
-	"ZmNnSrFEybHL9GCVUbtRvq8qCoRGbe2lBV+3BVB87B5Ix41ugrfmADTCylBYNRsuWMjLeYAX3t+3JTTw",
-	"NsC2ov9AaWeaI4QpXnU7ShiUwt2c8vV3NLv5Szn5azXJErXMqjahduE7/GmFhIaQWTapHDgGo+TP9coB",
-	"43yWP6ZOTXX2VVMYOW31W7NURTl2nKsZxO20SJHzYJEoDk6Vvs7dWO72JsYBrrXG6W6WWGAqaWOgThPi",
-	"IQeCHy821eaoha/omoGQLe5XG7W4r/Y8vo3cK66NXBQzsVfkwvt6M5ELb7b3nY7doxf+W9SDc75Uqef+",
-	"zXkaYcnzJeSrAHpmwm+El136TkO+DwqeAdYqlmxA+3TwjHH8mvMhx/GNIIQ8oGKBRsWIxfpKSlQMImWh",
-	"SlOoOQewHEm1y6mIUvvtBbpSLJY6M/OmRujFeFkvwhfhGtUN90F4mM7iJMFLMKmm+dSDGSkye1pIuOuU",
-	"QPlcYo8qe1Z5X75HUAXY0z+QhkvTAqbZ54GxCT3ozbe4pdvQwRhdXxLrJiooG4Ar3QJmZA8FtitC6Wfc",
-	"z89xbT2kDMn+xGLGWO5gKxqdYBUwCfpmpdeHHoR9QkjL2qAmhBSHDnGKEsywb6Cp2RIgUVmlpYb+Tpud",
-	"HUccAZfdVmZatdmbgpn2WsyI1VEqb79BeKIPm/lKAhJW0eOB9gK0Wrg9wyXLBIaiEG1vvqowKhsezMwt",
-	"HQz3RiJxhH/9o9PPIef7AniVuQkLO+3o1ExbQg3hknWcidSaxtjQ2oA58jLh8zqT5AMdEyhn0Gb5zPEZ",
-	"w9K6WHesEb+hqURqoaX1SurUHACHslzukynYahtfugONClmjeDQSKYT+lGSzPJ0pTWc8mtGuU6gucXCf",
-	"o+eQrGLnDEJh5ABsL5u0Ag/yhIEkBSfrgOWzQ58p9spDieO5ZCrPrGnpbCxoorZWWoE6JdXcnBKeMUr1",
-	"VhG1XVM3nhZZllh2PTA2xwrKr1KVjyd40IBVi8+xp0SksDi7CrsHpuFQkl4Sqd5nFimsG/HcEJyVzyRZ",
-	"50l8LQ6o7VyVB1r1ts4/KMrhIhaqSKCwxdoIVdFwetbpMOhvyOKpqBULfIcDS8QuChAtnVb/5PHWWu+9",
-	"/VLFOfyzmiMqKU8FkntZlIOGpC9JcDuWQqz+qkGs9VByWTpzaw9NGCBgh2mRgBGLwWaVRB5SbqXgBEtI",
-	"zgGbgzFtD1byGqN08T6Xg6LUEyzeELkx2+w8Y4ngCGCGtKYoyoOADVCYzU9Glgm6w4UHodPZ+OTRFme4",
-	"fhCH+PowKExUgdZu02/Faa9LeY6lmNweVirZBPow5riSiOWZGjdZAq79yWPzAihnO+1jbyFfUA3Yuh09",
-	"F0C/ZwUaefV5xoYihIY52IONYNiC5QLPtG1Qh7BeSgbLIfbyF92sK2bIV7dZm9yUFyLZhbPw266sOX7h",
-	"kaWjt8mDNtZhKmZchvGGouAXpSsfZJJzVZPEEXaLmWNHhnESc4uQtia/WL54PTtws6lVN8ULm1ttsDxZ",
-	"Iy/NpcLEW6iSxKUnbf0HNoETc8LpUbdz1O1ddrw8IaU4Cx6JlZwnhiuMDjnqtDtdl9y0ZUI2f6k35O2o",
-	"4du7oeOVeSWRWUZlk4oiZ0oqFitoNHO4obZ6hzSk0CrJ6b471mvEEXVbUBPGScdPOf6Zx+H1UKlrswyg",
-	"p1v9p0/bT58aKcNvxPKPbjlLmcYzUVzeRVD9paSm7QB59eYfR7CunU73cFTKnhRvTmaOYhlhB0QupzwL",
-	"J8JD750qCuc11gkfxRFUivIoKts378sSs22c0NeJx7fFr4u7/ijBzr6dHefiJiXPuayRzd1fqvS9gPE8",
-	"BCsD9QtoF0JHjeX4KBN86tfgoRI4msZ6SkWju0vVy8T2QzYR/vOnuwH8Sw4BQE8SAAOLYNx3EbhQyVES",
-	"h5k5s7VK6s7sJamz1zYoeOWt+8ZPAFF3iA1HW8VYANZG/8p1NoWQYSqQWQkan6D1FHnTKyBrzRv4o3kQ",
-	"4u1exR1spZMgVTlosiPvwNpHuN8XN32YIn7BFxaB2JfyIqzr2MuakXZh/JD6KuoLQIg5grA0XtpmA2P0",
-	"gKPG2fNE5dFP8AfWbXeYkDciUTPhoy7FkgGwHH1/CqCsKfQ8Eryemgpd4NFfycFrrrMjuO3RqxcDrM23",
-	"YM7mrUT0jIZTSP4I6zUmKk/bDFGou2eMuj4B0mAKW8V2HdsSiSwVfHolk/hGaGIjgI/oQldLcS0WTKVs",
-	"CkXNbMoXTAuqkwAuKDP0WLLikeioxClLlIZOQ8CXrsrA4gNxGle345LdvZiJIis3S8Uo/gSDIHsjYDoP",
-	"J4xrNkhz2R7FMtYTEQ0CM3j46O9A5CI+zRLwXMkgWWNnG6u8bGbHmZhq1ILG8TFf/f9+50f//uPjf3x/",
-	"ddWmH3/4u/nl6urvP/zPv7VWygaD1pR/eoU3OiuqCnma8gWa/o15KI5BC2Sm6GpJRSjiG4w1wPtjJ24x",
-	"ASU5LM2A/+Kdo6cfb7tBr3N35P1c8cpb+BuZ+JThTjlCqSgpylYc9dnjU3AcriRc1mf+Ml9Jszn77Paq",
-	"pWciJJmAduNuu3PVCq5acQS/2ruYjxDMAj4GxEhCAzpeb3LDV80bwhcjcdPWCxkmsRRtf0jtmy5eGU/x",
-	"yqoaSbjCDJ2mwt12+dxwF161+rdXrTTHl0tzuWmkYLXDxToPQyEiEV217u6uJHbd1/qglYATuDaNGc4T",
-	"PpsJSUVj7ldPw5NuWNXsdq3KljNUc22mnxqm/Fqw7weaj0S2uJykQptvDn7AcjA8aUQStVGB42VH8K32",
-	"NGJGhfBYYp4SkFOrW2J+htH8xQu3zUs2H1bYFBCYgPPfhbJscPwnSbSd40+wdT46S1F0XMksZ9zd9QAy",
-	"zg8xA0JuGEI1SQVU/LrT5vAVxkv45ZauC2bqQK65EYHNPjlsrWb4IqGqs6akGDfdTgrj+Nb8s7Z+2Nx1",
-	"r8ph+GIzNcMTHMOOL7p7mTAO+WPFDB1TEmdtRPdnkUTP6bqD674GA5lDDd+gzcBHmUjLBX29u6CKpPbM",
-	"/A+wCqDRsvydbqdzF1SWB/aC5f4Fo9PWaZly60W5K2L7QKON2tn7zCcLrxaQjUSSsFGqpqzb6bBMsR5g",
-	"jT998j+esbPO/wDvJ0nUXETNNn0VUrMFwALVXTeEfW4zk+h+pgKOfnhrM+ObN9x9y/Lr91s/FXgy3e57",
-	"09q6Xkhn0uk0WCp4H6bIOASeaaYKVxAi4xoUUVBTDO/oAQPzp2shZoUHC3RE25QY4muTzn1AtYUvkPXN",
-	"iMY01ua9/SN+J6yg9/CKW8djep/tpAFCaJFEblvoCU8SCG8PxQ67odS0viTUiQCik8al+tLVDWqHmmar",
-	"CmUEgiqZKzGkyqaJkMAAaEuMdcYTgaWDimKQQo5jrDpEQaYKQ/M74qo9Q1xVlUQrhYhYh05FiFWiDpPx",
-	"YGSdrGLw9fLpVKQshaJTISF9vb144xrfkXR/IWG2lHMlgR4rVqKC2UmSY3kTZ5wQrtdYQa+8674mKygM",
-	"xSzzHa8tcC5tn8845aEodfqsQDTA1086q/gLsbzZCFPlels3AkKlCmwcs3I0P40ZKsXCbjZUPGEJLEiP",
-	"SiORFjHSKb8GeJ77y/or/2FY6wTwP56k/wox3CpZx+juNmwtqPEoUIKdGPK6CCsTfaB5vnaF2RPEw4c6",
-	"21A8A4xKsBwU5WGruUiKN7o3Gcl9VOI68V4StG2F6I2Yey+3lQWwIyPJX3IjBw4Y9Pyff3b/ef3vXvQ4",
-	"/0l1Zo/SLv/xJHwhXo5/jv/39evpG/Xuz/f6Mv/H/P9d/LPT7Z2cnj16/OQpH4aRGI0n8SqA5EKGJQBJ",
-	"b+8e3/tpu6C+mEVaFo6KAL+7osDZNTtxCQj4i7CSwOiF4xLdSQHVHbbHt8UvS8wiq5MDKinWbK7SbOIM",
-	"O/BqgVHJ2HWeumQSYLLQPiBbkNluXijMhKh5lfF2o67Lamorml1/9RokJLkEtCnp3924cHvMfz3VyLqX",
-	"7XxTUa097IjNW7wAci22eTMxxdhfzj3MhB39N/+lPxabHIsE69I2Zi4ARLQgPROQmJ8qmU38gEU+MyZF",
-	"xDNhUYCCatPcViV+ERBah8wWk1EEofwN1aM7ZmXoHT0snYqBwKRqNod2KTeZYaI0lsabjylnTKTgM6HM",
-	"dttU6GrEo7LAdahUIrhstgJ1NkvVDU+cEoHxe0pFTWf5BgaAKsXT6ZZKVC3yYQmJtxqYzmxNhHXcfOEo",
-	"ljyJ/+0PeJTgPvxI6mpHWN6ZSGMFwxSQ8cL36S2/D6x38bqYUUrXTEAWT8U/oTy+9dvlcwDc4Zl4Ti1U",
-	"JAIzkdoEVZlrFkMixUviB1j4RJ8s4QVT5sqbxCft0+pJdI86adrVM5toKz8PdnShp5NYNhOgfuVuTfku",
-	"XN574//aT8GuMj/d1erfc9K+RjfQXnK2FEtENBYpA+8v1myqzJKu6l20HABnenegkjdKCgIDvbfaKAru",
-	"aIt9Ux8gq3VY44/qnhxOeDouqAygJkKSr+Gjdz4qzocshhojLzsGWekU9715xzMj0eITAG0GvU6HOSmC",
-	"0Ovf8Jo7+2pJLLdK+ucAbgEUAkZPtoyG+qO4datQmp46nCkdZxawfJZS1n4hw6PSN5ffxuXXFjL0ho/I",
-	"Gf9NFHWt0HiKekclvMZIthj+e/PfnKCbtl49v1HZryqKR7GImrO9AVvZ999L/JAHBDJ3s/qx9jw4LqnK",
-	"23s8Yl04EbYL+Oo2gojkyyKF7A1hexYJQ2OFooFp/BBmIa5xrJq8X5hWArtG/S4qcYvxW/sfTKuse58x",
-	"LOl221HvbAmSuJqQwWqm/1QqmsdJQrDUO0Utz4t69YNELetP52WeiJP9eSL+M+WhYD+r2QyhNIojv7h9",
-	"uT+t0ghYvmbFCOg0awQ82soIqJshaxa4xt1/5UC/Ssft38zdzQb72yMzIDYUiZqD+Nj9VJCIf/+3R+bq",
-	"H9rFSfzNyNjdyOgc1siAvjwYZLdVZ2x01xsbnRVjo/OljA3bc7iHrXHWsK2BB/ZyI5JmHA7wr5JCXDKc",
-	"T5YpxtHdg74JS4urRqN7UBasty2Ob4tf1kb2IWYFjicN0VJsA68BnfNR2wfiLAj46MnfaWZmuyqUP1U3",
-	"wjve9uar2It1wkleY0kATzaXkgBbL989zMotTCHp2xJrzNBlfrHm7dBXmWXMUTIUrq2SiUQLJEvRleYj",
-	"nvj34Tg5hDlI7GBrjcFdTD6fEOUQJt83frM9+c125y6rpZEt+GkCq1y/tnPsQ4o5Z59rh1ojkcDJHgHN",
-	"HmQW83ab6OmUp9ciMqaCkmJdjPSFvemGnsjzIebBBJeazaJRbWJGpVOelRIyQuZTMwWzyJzsob4xk3A/",
-	"ggNzq1LT3v949+LlUbd9wtrtdunhNB6zIyWHga4AoGBDoBlXuQ8QJyhAczaw5nNgbPAArOIAZiuwFnOA",
-	"WiWwyuQqvZKFYRyQVRt0AzDfgyWDOlgy4gMwv43JGeQ6MvfavYXOSky7mgH1RawLp6AqYjKKE2PG2Db3",
-	"sjpeO5pmioOtFcw1e/fipbESn1/84+FErcDRPL41/9wde65R3f58w6dCI2aIwL4ihbj0GipBwMTEtCeb",
-	"TxTTAlKlYsGGOWgZV3A85QtAa69OOr+OpXhbcga/mpLQdYkPZS7/5FJt5kvPE66137HWKhpgfi88Wete",
-	"/2vT+b2GEgRAheCgTowfWmADbtsMs0s73qFpj5x0bM43FmLdVA+MjuU4EX4khMAYzD4i6/j+3KMHdijM",
-	"HlunG/rkIx7Gi3hpPFPoiVGyCOcj3LbXcLAcsxaRx8xYBKufsdNuDzsI4GRigAEXy1VqiNWoNt7knmHt",
-	"z0682JwL7LBE5gQoAgYYwlrEmqXxeJI1agX2bQT2YP6pY+lEJj5z/hd0ndDcEmsouoawzYzHEeMZurMW",
-	"Mj8VCKaNxZCZYjO+WBUe+yb/faXnFbCjcukiSswlOpsTmHF8I36bHUZczoEO0nJ7FlQK0P5U4XbAUL70",
-	"et+3Ne/SzxwCtzvg/cgd0ls/CiT3awog6QAKbZmWF9J42JoHm75ZIZ3xxWEk9McFG3J5zbKUSz0SKUJl",
-	"22Je9g4l13XNYdEnibPZk3FklF4qwMuHdsxsIqZaJDeiAopjxhdfrXQ71MvWj/6EGSPwzDHNBsxdyE4f",
-	"d7vbizzN9AMXeSftHMmmoYVTQjMym/NFs0J/o+LoUMe4tgc20rajQma2F3uW8FAMGDdmdrng2dXmTnkk",
-	"AiiMAADAobC1EBVmoHmRr12rf0iVHOPrg58HU7Rjp/U/VBy5cMyDkvEPRA/ty7jD6KKgZanVvEExt9TU",
-	"h6vsWS0aLTqxQy6N8FoPaFV47fDObf3Hfz871CXyaAr2TuMtCUHJC65cvZ84tj1RuoXxocoz69WqObWj",
-	"MI/ksBBbdEoZz7AlnrpFtVF3asSEufMSqHlMVBhXcjBDbTZwXkpscSUqGRDLju7DQMUvull+v92yNMYl",
-	"jk5hQ+Ec7KjkfsyTa7dXDgGMr/IM4Cq9losi5owVRZSU2z7d5ljn8Jtb13asTNMu391lRt/iS9ey1BVC",
-	"bAR7qcUbaAybiM+dU1DIKE7rnjMtbkTKE6/1QKUQnIbdhUyNZuy4w+6hNqjlay3YgW0Y+4qi2nXcpBSV",
-	"3piS/ZeK5fpOxaqkresWVHMJZWoHQmTDBdkcSKbFXQUnMK9nFPCFRbZsQI7fFVmUoQBCXuz/p5jWHg2I",
-	"ZRE9vsUfNrUHx2ajwA01EzIqDjMIqZHmbzMaBOZ1AIB7uGBQJmTpIMnhZL+IBcV3jX0Oxv0z/L3qPetq",
-	"j/B5TdYd1TQfE0QDBAMtrC+XCzZVaYNtyPbOYDqM9l3nTe3Ie09akz1FD0+X7KYn6jLVuAhfY2vF1IrF",
-	"4Vua7RTWE6pD3SIsklEm13iQ5xJ+xI8DhiQqjNwjqQjQnrNrsUAMKsBxhsspelBZQ4I50UZUSQNU4Hu2",
-	"xuPwD8eE/IX3qwMzcRu21+iGJTBlZE691+5thrbWHTEYsYNZ2BsSZCqyNA71OqzWX+mSTYDyE8H0jEtC",
-	"DQCWWQchb3bbUe90Mgjo5+7Z1P38OHI/nnSOIr7Qg2fsaYeZnyx/XNu7B6bgpIjh/aFPVqqUDWKZifSG",
-	"J8ApMAaa8poCriyeivfGD67DYodn/d49evoRkdg7wend99P/mvxX9F9H01jmmdD/dTRRear/Cwb8QxVK",
-	"eyWSPDBx2rZmIF9XaeTNVHcyqBu1fb9aAPmq8daNbIPuukB26z3QsO/fUmw8sbF4zTN0NHsnp0HBPNHq",
-	"d3tYGPMPleRmXrrtXtAa8TgxCu30LEBcdq1HedLqd8+6T56SP2uMb/P9s97J6Q4aAqW/DsA9nzZSNPIy",
-	"HuepKPhaoW4OqhpwU5nP42l5o+PAtoVmVjMh+Sxu2xmv2+5v8bp7w9HEcqSgbM7rrTGuj6+oW912p90x",
-	"00eja/VbJ+0uflSsD4+iGINJ71Iz3gxY8ChSgaJNVU0Vq2Te5/zdK2buu/9CiTBPoWHo94/lWp9YuwrE",
-	"8uLw1kdv6lOeqfQ4VPlMyaNQRRtAn9/SN57DF57D9Q356h+3L3R2D6/1fJMEeJ91gICWSAcayzDJo2aC",
-	"NTgGfAixvFBWWrNUREJMA6LlyKpKqew86sr4jM54kiDXIC6BqMfqe770WGMS5NK49xciy5Ac7V3CsWAE",
-	"jM3Bu7cXlwyIMPKhu1Ufvz5os3OkzI41yzVMXYimrI+eFQVIiQqzW9cxsSosD4nQ9PX5b2+e/3zU6/Qe",
-	"t4Cr5Z1IL9Fz7Xfhg/fCPJ3KSrudDrXN6Vb/BBrtQoFtDNDgl3AJKztLeDZS6fQIGupE2voYlKsXEp7L",
-	"cMJCPp3xeOwT7L3Gv6jRCP08nsTRbzIDG9YM86jz6Oikc9nrWQN0p/aOYhGaypD5t7z3hvoVowlhsa/u",
-	"tV3Wabjj29CN/K4PfZK7J8f8l6/Nj+FFpCCA9xV3mYjAuVvdOEJGD3TXlCtwSHihGu1G7ODz2bd7j7d7",
-	"kKL4WrhuQ9KpgFdglKKNnzUqm4kar2krmXA9MVo3lhjjh9Rcm1mSmwWwUloKegy9YWEUgbXaQkKeR3HG",
-	"EjWuQ0srhvpajb8uMGOaLKOE20DuoidAT81D44H3b7d0+KnD20WVKvuxgrWV8pHIIOhwC4PBMeF5QFyW",
-	"peidWdtWv/V09ORR1HnSffLkNHwcPTp7ynsjwXknPDvjUad7xk+Go9NRd9gbdoZPer0w6p5Fj8Lu2bAz",
-	"6nR454nxy2bGan3aa3favTY0gqfiJla5/hkf0XJbn0LRf26qmP8TjkGdu7L80os0msY4N6K5OYshZJbG",
-	"zcBtwe6xG1DDFqLgvb9layvh77/nyV6o2fU/LtgMbDbPhLQpeEQ8ZANr3Q8Qdx664KZm288nsfHZ3Rc8",
-	"ps3KnW9f5h0M6bNb8/7j62TgsihBaKwVAlAYmJkACMcmCehW+5SD2OoIk2109dz2BoxTITR2u5vHG18a",
-	"YGvPzR9sdaQ1HiDtdC3EbKkmQyy8v4Pxb9Ft01xCfg/76K6kpVRh5/ioDNnZNBuKcS7ZUCBXJQTJMELt",
-	"HjMU41hqCw9iDhsKXSdqLlKqeKsq3yCF7K/zg7BozKQ7y3oFIQPVN/j4b6VFqUkSNYdtMRI8y1Nh8ddk",
-	"JsauAe3sLmiFBIyxVJbgjpTlUwGEEWdiCJwZGETAwhLzQYE3Qj6Igzp5CvUPsJsEUjtnnk/xjh7ELkFr",
-	"B3QUrkKPWOcYPB3z3zqEEw9lpec/fCbSP3IZ+wOogi6pG1xrqiKReNNTILi8VCnjLANSwgDBX/qtjL5W",
-	"sk29fa1GDNy7vXRRY7apf9N/0OnfQJYdd5Wn59WIcTg2sMr6RqQLY8OC44/FpjPceg2fYn1Xo3Nby/q8",
-	"UuZFlAGpGEGQwYw4s1FoXE7NuGakO2I5brOBVPNBCUIMrsai2VDpTFPgY6VgjcoQw4nSQtpsyZKSwndY",
-	"UlJ765bttccDVhYH2KkIntS/BZ2ina6522uH/h+zNrtRXTd1Okg1d/COFUu9spKJ8Y5gIDxJXrrlJ8N5",
-	"SR4q5naTJHysnf6q9VvyQrKJ2OYNpH1S1fgQtcX8tcbvMR9f1oyGqvqMdGI1nze8vSTjHWmk9aYkJVCx",
-	"iG4oyISxFOTcGGmJ1S+U/wD5bcwBKXS3GwNUTauGnY1U3AiJKHOV7ga0tPLC4oQ+Q1slaDS15GgVUjQh",
-	"8OLBPIo0y2cELAWJIsthnzGSIuO0sQHdMUJq9WTOF5oNQpUkIszMp//BBirPdMaBCX/A/uNKDiBb+tsM",
-	"/mhR9QZVRiYmiCi0hG+7q41J3/sVVeb94xPDxa+IsmZ2xXABR8oujpF9jxohTtVclxxEFFQCxL+/hNLj",
-	"reSX/eLhgh5nBKFxs4Lk9Vh8mqk0q01I4Z8/+7JXI5bAdATgtVvdGRRbKkiF+TSW48BV8tr9ELg9EHjy",
-	"H4Do/5HPAiv3gTGWZCSiwJxNf+DHAYL77wpQcm7EB+1EHk5wLQM0HkED0Rs0BjtgDDWAzhvFSbPBU9RI",
-	"9aGUV5V0XKGagk1pLVP3B4vyYems1odMLunhn59h4pzNeOoqLiWUp6dmyGnmIGOqajW04Gk4KQnLlH96",
-	"LeTYaCoEnbwXOtDaQK3ZD9FLZ1lVlVRtwQ1DeLYlZNDeWQ2+6kcjwFPlbC2wkjMht0Li+glfgr3OwBwH",
-	"CwutPvMzvgj+DriVlfaPzQPWmEAXpT//wwMX00k+Bi0HYzhKMh+NjIdZfAM7KY15QllCCLo2j1Vi5Xxz",
-	"hJY2YyPdEElib0d9SHOX8UA5AhBLGTE1P4hGOb7FH+42FKV4E3Tv4ClKtmdIa1vYMfQmfMlSxxwj/uIm",
-	"HV3ChIfXZhPj/T4bDv19XCIceJ1HVADMrkLOVjhD7/iiOOQw9GABb4gGGZBDfUdJpKwKwha2GW0oQC3D",
-	"QoGyTtua3cppsC+mnbxp87VS8fYNaaM9Vc0LTKPVmL62waKZInLr0zh8fn+3BRZoEM0inakpm1Gi5F4J",
-	"gh3LDUjBONSjWm117PTB7f4PqcU+ojBdiZnrO11gxcmI+KT8jnbNgGWfxQg2bKOTbXYuWRyVCo0qYEtS",
-	"LpfKzh5GAyjYglCx0yoKgx6tFAa52PSFK/3PiiqguRDXdRVAO28dmp2m49YX/uHTUNuQVlNhLe9RGfAo",
-	"Ltp8D3em211iS4H2LgOyWybYumRoQzv9CukdYeN71IDP7LYqoPpX0Mc2VxY9rKqiczTpXI+erab84pVF",
-	"B9oFP0GEkardVHkLHFjyrY15gPPhVcZmfFHsYSuhXEIqCgJ/+pryPYT0s0nlo6n0EIR1o7O5Qk26WrK5",
-	"lKxUBDk9YicO5mcPxU8ELwdIgzTzzrCiy7wlZ6uMrWEabaAXEaPSYDZPZuAwRqTln9gRUXs9mnYTVig0",
-	"UBUawBL2fA41cHyLP9wPKWanU5Am1VMi1ZgwD1ADOHH7TxRols0JBOZwZ9RpvZq18CmNdnQPeXhtETXJ",
-	"95lweBaCci3EgSXTlcY1fjydu3yb38ugA/Jb/PJZVUCPKSmw2QE6IWLEv3EhqPameids0PhLVD1tDtTU",
-	"ljJMYxlPc/Nk4HygCEY5muDVNdQUKW2sSHpcqkbi4TVyNWnAbO1iWdM2lUl+aOXOhZPO7bq3S1VHz5XM",
-	"Uh5mf91iI2rOcMVFygubuOoirw5JycOGZMudS7iND6Ixflx4ZUl5IqAoKR6hTsBqfGpfxuoiRLmyIFmk",
-	"JEZYklFRbxnrcldVNWrrg6ucrE9x1OyJoDWHGhMITB5RIHqvjQIH70N37t5RCzUdJ+YsaT5Jvn5P+DV5",
-	"TW+K/cv5wLPHMHycaZGMNhbilVbmICJ7H8n0R/cctdAhnLCV03Tkp1BXMjijPEmo9KR1ZkuqSvVbMpu8",
-	"UXP4M/4VPrrEmcDP9pqDDXVX5dgWlo/LqIQ6gNJRVYFV1HaawyYT6VQX4SLEzteKjXjaXHkWGYBw7Fmo",
-	"NZ1VYxwdYENTzqmRHbwmwnIJj3lYPYbpAhRMZnz6VtDKS12wS1br7ikmeOEHfoaAyQVF3KhsR6kQTq/S",
-	"wQLTQqZFE6K4vimpXFxfOE3wreUulfJIq6tommk4cmny7dGwzUusazXCN8JMTZw6tUUGbmMNSMW8AVaM",
-	"Df5waWxJpcU+1Ct2JdM4hMR/zVr+ZAQLFVtFhfxwYSO2XlYUvbOA/ZmrjGONKI+iI+jIqqjGfEcjaGp5",
-	"PZ/UFdC3+q35JM7EUcKHImkVzLp/Ows6cPAx7lClyYf7DY6RhcpTVydlnb4P3r3uPm/JAnm8juHovs03",
-	"RPYM10D1g/ea7+khTOcpJpfQ9W22ZOJr2I614Cm+oqvahUvbrB/yJMwTnol1PTCMh0CwhF6fiIzZDHYG",
-	"0rUgMpT5pdNmA+iPGFi+Up4kPlsd5dhjaWzrBD1Lq42JqgsRT/hUyfGVzCZi2mYDKLN37aI6n9rEE9iG",
-	"qNBh2YEMCki4YzPxmba0wToTM6MdzL9VVdhuHmBN72Ovu80Oe+LIvCJumur+AzLvC6veNZqUe/NuW1Bf",
-	"C1Gq0ztLIabt2DgAOUHGwcgH9qg82rFFBd79oL0pWzVqeLkb5wRsy7N+1vGCdCMhytTkTgXhZVbZnJU1",
-	"rtEp1FCPd1jpSaokRacGptLjsvqiSVB4dE945G7NKVsXZ9oWlbOKFpWdBOMckNLrVB3tM2jAsNRizSs4",
-	"aj4hN6xwbNDFojgf6YbtFKHZRzKMkxg32vFt+YO1NZTvS5e29rHBl27RTF1Y+RUKQwg6LNgohjJ9P1m/",
-	"NIpVW420zd4YpMuvaYvB0jwRR4iCUW++m1cC7V4EIjmVuyPpXKbYVAj4NE9Em13aQwZOi4xnAkmJ5jzO",
-	"KKa5EJqplEnlHUnF1XPMkVG/e0HSPmX5rNojeJ8n4jz8TNSZOyMIBrfVrLtw1e/wzh9bW3f3uFe9yMgH",
-	"W3t7XN7y/etJZ7/TS/iNYyHB1/uD/IU2Yl7Zwv/Tw9b9W4AWOgf/4AXdx3raUWiMKTs6LccPfu7qXemD",
-	"HxeIdGJpSIsTrdvDIx2sbB5mG6oM+Ez7t1cWBOz2LmhBTGiFO7y1Cx0pXmlPm1dv/nHUhU8LFijza55Q",
-	"i+74KDHH9hGwQnG3PXYhNcVL31iJklyGMU+sG2LLeKFMuESBmsYzdEOvhSzmA361k52Zsdma9QPh3Beb",
-	"ZYseBGPsNhUCHObaHMGakj9RHNWzo5Yu3aj9K1T38W3q3vNeJKbFdK1NhpPyJ06X2OpqR0QzVka9y4Bw",
-	"bSnqLxItiComxu/pNjtPtGIzpXU8TASV+3ImVS1rqTfEBxV5fD4R4fX9ChHh1Twrr4EYo7+gjVCuLUr1",
-	"tRtF16HctlMBfItbyC86otnhBPgDws8UnHiZwrqVEuOQ+UCrqYD6Q5DdTKlrls/ID45Tbb5oR1uBZUl/",
-	"eXASW5wW5gSBI7TTOe219tCqL5QUD1dYQUEh0nlUriw4iOCmAhHPvpjejTWDAJdUc6DznU/iBAqPjHmO",
-	"wRuw0CsIRszIH6pqPWfZYgYnSJqqv5g+lerwUpkIAHs5kFi+orPcZW6AJUdJUSR6xI2RSkKVTBKNOpYh",
-	"ZBiQ/nmMcZD6j6MqIYUXeahSClEYDNQaWaWYN6ieufzrCC2UHBelnnNONKUsnx1akoHk8lBijCQsUiCT",
-	"epw9c1B7KKZahApZ1JGyUETstPMUWtE8sTr6BUieKF5huaKY5iOwMlIxE7wiqWne7FBy/UWlBQqD85kt",
-	"CzarCdGdZg9kuR57/n3+kKJC73MbuGmKiWLTepLv20ju2Uw2AMYlCbO0DLWeLUz8tnQO5s5mv2+I+eZ7",
-	"BnrzxqK7ufRz22qcCq13fuk9Yrh5KXBrJ6sfchmKZD+9uN7c/DMXuYjghWPN8DkJcLdCRXsA6hJD/3O+",
-	"YGBrazz+QzWdog6lMwI/yAi/XLfZc7ydOSrJAoDAsHlYRrlNdSPSwNba2zBChZ8Fd/qygnGRqRmOfgdJ",
-	"MFevSn8/FRpoYJpf0GGeXBczDMviFlWlDClngGsIWxcsfIawvaJKRQHC8UgxN3dqs/dUuQmhHrDf8PWg",
-	"WNlROombGEq8dVzZq42vjEt4n6OvSkX2dkyRIvL3MjUXCRme536IFxPtGOGtAXDwI9PowtB3R7EEwPHi",
-	"bljMkcut4MbNckItCOkgs+IAp9FxaccOGIw4+a1+b7fYL+QwvcHZaC/qhV1MWlmLRWaFkUKGbfZSJYma",
-	"G3HjGXutQsINA98iVfl4wgZmv4BLoQdL7GX2+k0MZu66RljMlNsqHCzjUZwke6oBnLIj0nnHt/g7Vgjf",
-	"9XkYitleAYYL7z4b+sghBwKhhIUMjbb3yOIKlw7pib7TDveKA0cFtyTuxhmMs7r4bhRrMxE8qQjzwjuW",
-	"xvtFzeHyzDUhLMOFmVBA7pZqzpR/ZODT7Jm3TmpKpHfrxYZm+7PIDVJPWpkJWC5RjCwqeLmbG2RlVQZo",
-	"wH9ZIXgNbMGZmzSelJ2he0mBPg6VlMIcYxup0Z7bK/GJu9Vc4uOqaD3/Zs+F1iTLZrp/DAftEX7aVun4",
-	"GMAHj3udXueo26M7tVa4zxqjTDtn//vi7RuGbxkweDqjpx+mDNB7HuJru0X5TrMpl/FI6CzAgkmg+9S1",
-	"ZGt2WWnRNy4quYvflvSwS+rburZ6YssFFWEqsvUxiwu65iti09kCvowqUy5+fvvu1cv/+8fl219+egNV",
-	"BtmPi214dpC9eO0jDlRIgOuxuYiA1haAbrFM/P7HxRsAUfZvjr2fNzzJS+lYKzRVBwb8pRxxoQ+Pb/GH",
-	"tbT4HyY8g4fqLE4SwnU2ZgyPE6IhyYwHqKqOc7gnDu4z0Nfj21g3tokFeAEvwDjdeqcZ30RQv/e0NElQ",
-	"/+C27m7bspbLFv76NfLT48i/0wjQC05XPBVu5wPhkNn9e2z+3SOPdpKN+Z9XWP+DV6MjI41HII599vcB",
-	"pUAwTASpQHMN/HnAUjFLeEgZEngLe5xaIADjR3pfgTtClECNIKKIcwA3qEIs0/fYVfDAwlsIdtmIFxlP",
-	"75dMxDXtt67yTuckdPMDv+6AFoNv/w+42UHair+YuvBDaXuw469XFyiLc66tiEb3Uh29TvebFi6dx1LM",
-	"957R4MsE9y6grt2p492VbtlDJ799g+lPF31+cHhXuc/lgpSypqJ8aNYUn2YJkCBb1OGdqtpjIODfKEvo",
-	"vVKK1DqCPE35AmvdN+HZP0gE+y32NkIXbYrK08vE8kbITKUL1yMqPmXvc6/WeqZUAsY3yj80Sin0bf12",
-	"UfcjOd7lwnQ/c7AM2byLij5t2BkDGdnGG7MZ6gbdMW9/FmqAPto22W0/Nb4X/HS3RUTn4TsJNg4C/ZIu",
-	"07Qiq1gb5bUvz3kqJirX4igaFjGjmdLZOBX6z8TjH8xUKkapQggNvG7K05hHQ8yO/7V30Y47pP5IxlDi",
-	"V+kZYcjNlWAk8U0RgNtrT+7jERUVOZUu0a+uBIye5cGduWQ4VZqfu9Gjk6P5QheVkAR+BG+ppFgph7iS",
-	"G9wvO2FKJotnZT/sJtbWDVvjea16XFfyrXQtMwjfhP5FwMSnUMwyXJ3BDU9iI91vZbKoJN8yGmexv3a7",
-	"v7NWYU5E6YKluexTnR+xRlKzqwcyVFGXUmV1+HNQRbU0VCoRgOMXVJYkan4joBzRttGkudQW5sglFTw0",
-	"EB+ohSU8vNaYvMXq6bphQvx8x/F9mCwCV/U7iY1qXtTdX6pM1JleZ1WmV1AV2gNK+4KuFCQQKmxx/1g0",
-	"sZCnaSwipvIMATixEN5izkByG8KY2I1kPp+rNCly3c8Y1K3MYy3YabfHBkAQP1U3Ihq02UXGZQS4Eubl",
-	"7V6pe3PCb6t88y6w5cbS/V5jgpbCCdWa014SC338wmrDpjx9Z7JZhj4LPgIJfTiCZQ5dmYjbDQwHOvuQ",
-	"xpn4EEP1JdWsEO4bbHbAGTMH73MlR/G4bUs83wutktzV60qVFfwsqLSi4py1Z+tJ0Epz6UpVrPHx1Vve",
-	"JzvYDN0Km+HsLijrIEdFsyXFvhEQEW1nUFDwBJYITrzYofe5Mw6ON56Yk2ZBdT2xRtRLq3u/SNjFLkOd",
-	"iK+sO0k0j6KSPHumwXaS2yXJPUjtmS/mTdae2VLf7YvPuo0Xn/1l9nh3+z1eG6n7fHv86wzkvcsxkFdO",
-	"2LNYZsoc46HY0XUgaPlPRymfHw3haIbYeq2Df+w6GPoQXl7sVY/lOx7VpVhpbD2PLOWZGC+Ykhb9UuiM",
-	"9TqdDnNjWapkCAiEmQqTVEq1/gXhpY/dei6Z+DQz2x9qewU9OEx4PNVX0tYKDrkWASBVYU9MqNLoO40m",
-	"Fj5IOwqaOfoXFRXCZsqe22HfByEKngiahJCCzO7DqTILrPI0RKNlB8JdMzhS0IcBbgJAaIgg2KowiCrS",
-	"fBjDapSsV20+1MXSAVMxI2om5LL26ZWiEk6V+cEbNo+l7lPBKMgVTGf7HigXF7/8RigXGrb/00JZUidQ",
-	"BFwdUiLsnR8gAq/tR9Hqd3v0y4d4eciI2OcECy6luQLry5FSw+wjj4hR2HBSPN2eEsQZt7D3a3SsyjNo",
-	"N0MHL5+xTLGzDtXrgws6Mf7gUAhZsGU3jlvrNIf3SADnVCM24zor1IenNIu9uSWCRYWK9OOHlVhE59ry",
-	"KMzTOMuEpO4EqKVU6ZQ7wTNKzFEGBdjAHyp5I1Jom6aCFRZyqWQc8gS+XglISTr3RRFiWtLalVkQGMwS",
-	"6A6tUAs2eNASMp+amaNfF3yamLnbyhO2xsN3mtjnn5XDRNCOwYeaeJKqhujsjyXnFOkWet3Tx6dPTh6d",
-	"PvY4GAr/FNDxoEc1+Mxh6C8UV95ulxee911QehFY3BLvN71Hn5Vf40rSW/SvJGNHLI76zH8N8yljZoR9",
-	"VrzIFbYQ1OM6IRu/T15CSFwIHulikkbtoOx+bcFh/20xRuQJ+OcNCq9RcDmKhDjSIV/TtjoW2Qt76UVY",
-	"j3a8fqKWbnH/Of5ZzdmIp9D9aRs/ALrZ3IOncBLbqXYP1wcAtNtprtchU29EqpuJVFMDkiMnICcCcO9S",
-	"gLkV02pcOm8SPkc2vzmUuUJ0CGSuwVS4D87mwFO3B2f7vTDh4RWDVhJfCwlBiE77qTmjJqnQE2Uu6bSf",
-	"nJmxj1Qu1ybZ4BSI8tl605TsM+Oo6+tWFYwbBY3MQWydfvKX1j29AJ6jVStZ6He7WM/uELxthem01W91",
-	"8ZBuZEi/tPcY1aQ8Kj1Rs1a/9fgJSpUOIWCMK7c3NF2YTo9IlurA6fL0Jr4pAmAHKhR3G2dzdcKMx2kj",
-	"lPfvzI3MHa1ORpDOFLOOU75gQ+rWBh++tl//Aans41v3891Wp+T9DsiGktNmRYvMtFUIn3uCtyFT9N58",
-	"5/W4V0PhvoNcAz8ECWhk01rfaFgQbE1EEiGKDWFm1TYh+gL2gNCGfjZueqyzXfAF3as0zHTc5C66JB5q",
-	"ls0Vaqut9089Qsz2kp1wSPY8GLk2NmTB/Y4WKoyxgv9K6cw87YEK7KViQ4rI/LUk1nK2GWuVynpGn1Nk",
-	"wQV5ECJLnIcelLQNJGL10zIm1kK3GQQ9CSOE8gKhmsVCs7ECABjjZdl4HpZHAX7MivjDNDxU2bfFXOhM",
-	"lozRTQb97nvlVxCIh7hVgJpKSZsDcvT1c/U5N0wuI/Ug9gs1RygZ2QkxLhohIlrsHUQwNfaKZ76Q+2Yn",
-	"EIkFAFunbnuYl36ou2Ou2EyoWYEPkiR/MaMGWXAxWGSszgOLex8jJ4dJMP/Ewwk6OrFmFKJBTBMtkhFB",
-	"foWQOJIqM4e+vSjWLFNJ5DtIZsmqGobNF+4ROzuEvNrzvXANWkHLjzH+vil89DEoC/0w5TKcCL2HsL+g",
-	"weiDZJtd+rMbtBAUbCeavNIozX0qoiAflvC2G+nSNk+jmk4tbkTKE4yxHHq7jaAm6hCb7ZUDr7Y+gFEf",
-	"41TlEjYdla5ei9TS8aVF/QcV+TMnLDQ3MCfgZF2LWYXna17nUJvvi6cwnmOmopTC4FLMt5WRatiuVfFY",
-	"T4n5dsQ4i/gCDOAFQMw6NlsKlQbGZJwBc7iM2Jyn0jjDzxBkC0p0MB2hRXXqgYTLcmV+NTAidUWQtD+w",
-	"3BIZzOCj1uN2t9ta4TPbDo6vwWLPUnWl+DSLU6HLjz5diq8XBZgVw3tqrplwDVzMo15oUxSzZLcCTSnm",
-	"7wuuOvderX7vtHNyt1SjulrNaa4KLAwPpDl0JmbmDETIKkf50qop++xAqYyRY3+Cb32ett5dUTfu/8EM",
-	"71osvBogejesjWx549KZCq//SMSNSHSZiMZP6y9VFM0nkFmCJMSaooKiErVimbr/bPn1SDxaLNUhlLJd",
-	"S8OMROb+ZOR/yLU4ytJ4PAbquFE8Rl7Q2xafDuNxrnINE8rnPM5iOT63bEj+h+8LfodO0ArjNMwTnuIv",
-	"RZVTx24PjUVOgHCCn/s2TSdoiT9zegJmEs3u6wStCWTgOoGZMJ7E+POUZ+GELlAzIZ+XHuiRkfa75vd0",
-	"NgEl2fGSZ73TTsdWv+pW//Gdt8qzfJjEYXtpFs2su/paNXf3cEKwVAWCy37OaKKxbtFnLaWTFiFr8VzF",
-	"hiqwUz4ijZH+aTTCUUETkxX/w6zWY2+1eiePtlqwk5OdVux045L1Th7XL9rpydKi2QOLNkEkHBCQBkpH",
-	"jTybrV5RSAA+A/gL5jKIehb7t73jdr/7eIiWY3OabpHYM2duI4k9ILCFYhZXoFuTu3OX6s/V91gDMuz6",
-	"58AGRU1YoIOSzYqsWM5kXZRrkDGD4+qNbalfpgCXgJgVlA0ZYhARu/UspwQiVENN3JW0PV9QwrhiRgeO",
-	"NJP0LRunal5wp0B2iUdtdu7RXtOHC0Q5ZgNzUA/6DFRBud3FWHVXcvDut0tWbSn+T3PX/+fn84ufB3Yo",
-	"eHvCVTbO8nIPWoG2jH1r8Clz+MrsJZSuOLhnLYQZwtuLujEA/PSAujajdPE+l5X9mmYIe7drViE1N9fY",
-	"1hDM8zcr85uV+c3K/GZlfrMyv1mZ21mZe1iQdd0fJftiKIz5Y2yWGlD8h4B9/zKW2GaPBD9GRoHRw7N/",
-	"YL4jta+punufHVjf7nfzsLvaONyFDbGlgumJmktMNystgHl6yhdm41rhWdce8g7b/PfAFvflopkqtIRb",
-	"QrU5CdO1NO+mFRvx9Is5DcH2F+NsfNxpke/BhHOPIdbziYkSkc0SMn4djc3DkiagtZnya9zThGSxl/Bs",
-	"ipanSo1qd+kHBDcRLMHmM+RVpaaDWCvJRoUnVzSElemJNKB2tI1m0vi8IzU6gmMszhbtacTEp1nCY2nL",
-	"VLhWsnrLv4PR7rM8+M1mGjGmxhn26TfgXQC9L0mKLALXCJsqSmsH4/hCEQJv3YZibCaca6aVkkgtRPms",
-	"ilTWM8SKsMA85OVDa1OkEIqHpYCrD7VGRotHCnchPIiiD1MtkhtRsbTIm324fFfv8wlIVZpLqvkuIrDN",
-	"lj0uubZ1TZsZmyqdsbOg0+kYYQQzmMI4HKpfzF5zGUlsZYT7Q3wFmtehyVHXdNl4g/gSoJmCxRFF6eCl",
-	"6joubSsOXPSxCm3Jb/pccwecsO27eWCtXYHMgVp5ZqmKcmzlca06hZ9d3YPz+LKHoDUn/0RrNikQUtAp",
-	"P+/6Jrn3DFdKEaUxQFft2iLj+2ye337ebTUaOYa5LyR0c/TY21KNdXZvPjyN4YtPtsfoYgtl8TmaQkAR",
-	"NGHc1RPCU5UdELyDP+hqUxF1wBbalafQ2BdwaWC+WWfRWWPhCxZRNHWoAPcvBS2s8BQGVokA+L6nixEs",
-	"GcZJbOMCdaYhFU0AIT8bxTKK5bjmmHi/dM+vvygCyumtRj01GrXTvew88SPPOkzFjMswttHX4qPFc5VL",
-	"RLMQMnqB0UW8UefopHvZWRNHXnpY17VQpuGGyHERC+r2UIdGeeJBzO0KErU07k553DZoqvMwFALD6kXg",
-	"tPVnHofXQ6WuNaLAxDMBEAwqESnHeFm70w1auXTDNnPofrUz2OiJUZbTzQfG0l5pN0X1W77tdmnI8tgP",
-	"emKs1ea4PgB9CShpInrGBm7ZBpBWBEYJaZOURFgaORQU87tUWcAGpV00ADsVuXfQt8Bj0zgXUwWuJ0Tx",
-	"xJX0OiGcROGxghXbXc8cNjelkDD6NwHY7mDDZ8h5WR5Gmxnd5z2y1wH7uugBtaWBV7KuNtD27cOH077X",
-	"ZBRrNkCotQEQ+yyT+Q/K0jEoiP3hGhlVgzjhdx5GAXqVzqtVKluojT339+6wURsIjcs7sDlXcm4NSZvU",
-	"n6gkwtgWZ3pGeKyIe7e1OtjFHqDsYj3Pu+u3/dwuYEFCUBQofKfZtVgEdkuA5qFPUtf5Ij5llm4BfKYG",
-	"uQvWe5CF5/Zx17uWX/2933IOMTamFbxTxhJh7OVCxW7yi3eDqHgdy2uLTrEyLLN9WCzDJI+EdrkeL46/",
-	"Zhx09ccd4ZBLM5GKke1dizVSIM0ncTgB9EQ+dS0TEDmAs2NZcjYM0mxJmX1cgyx8WD6LzQAS63LS23AJ",
-	"4CoUcCAFIIWf1Q9a+jp36fY7m4A0Vlq8VTAANuYvpQIAlcbjVZy4gLABl4Zw2+JrJqEyaXhXTt4PxQQb",
-	"CFYqETbkpNVcvlTpFL/pLF3g24VHmx/WVhTU5K4dNAaWLbhfTxo3c9NoO/MWNu39jzK7RcumbOHZU1td",
-	"lVFrDpYvE/+gZxzf4g9r4TBwpK17w37/pXd3uf7A3Ktuw6u5gMYeb/PWTMidrx2+3v29296tZfWHvwbl",
-	"FlZzDM5F5KotAWir6LhqKPdtH73pdP28u3ubtLKd0h00wTGRLmxhFf9MV36FMa9WUFvPt+7krar16xoJ",
-	"D3muRQn0/F/pdtWOoaWiBwArVx+4R+KhVELU4JlKy7z5UDVn3r9UnkqeNJZkmPAZoAZDobbbiWsCRV/p",
-	"rjOaONebj+ELvG7XN7igo+P+W2mSD/VMwZXGvrlYyNALavQeX3Z7/ZPT/tljGyk1b2UPGLO+PBEawdE3",
-	"3eJRzS3+LWQk9HX5+wWiP1yNMLUoUTucPjS9lWKO8OVAxu7nmi0e8DOCNXehjCU+dyivl9B1S+5aM5tE",
-	"pMLtDCpIMa6yN8a/xA7pj1Ih/n14UBo3tLWhYLvGtu5Ws4xfCwkxCs3EjUjb7ByaTKhia86Nxw72w5wv",
-	"sAgQ6YLSNL4REEiORPqBLwZEhO5FxSraqWEynGX+gJA3foQSU4qPt7eHIXhJb+QCl/dGHLBH6EN2PQqh",
-	"Xmt2VODrr5nwUar+LaQteSDvpvW/6OPP6+bU+zAfl0gIrfzvBAvxEt5pO88B378RpQv72naTES406N9S",
-	"O1nAcpnFiWMu4PMSmPFmXVzJ87tOR5pnfHkNeenF87PCU5Mqo3JC8OHGgiq8AbEjlmwquIQOuVV1Z97r",
-	"EMrur69eUBOQC/BFAh0PSANgofRYCXMWN6EIXgOTN86yVQFjxUrw8I1t8z60dR2G4MdNku1CRTYLY67g",
-	"4kGIZZiqfDzJLHxextOxyDSEQpLEN3a/09iNW9FGC2YwKgQtsiwhUjfXfJrFU2Hr21cVgZmCRhTB/awd",
-	"8l/wgMUJguHZXYIfXVjPHAhejESY+booUr5pPJ5kUBsST4XKswsAbtPYiLiT2wLTskPOd8fO1gKi3EUK",
-	"d6DeORgRna9ha4no6gKZO1HTFbDLq42mXdc/2r1bZmbei5yuNu+zUnd0VwJBRx6hZae67k5LTjXK4qZv",
-	"dyu/fbeHuG4B4EW9RQ+hJ82M2EeZlGpOJa2W1SErmJYaVv43hMq2PiBrr/qagrF5NqlUCZt3O1Eh9ZHg",
-	"KEAqYAjrYlH/bruv4RQkLsU2SUhatMDhdNnqrgYL7ugZ25XafWkuGzdc49Pgjxtyk46O555kePvLYg0S",
-	"wzYkULXoDKjUfy++/BGE1Ocy+0KcVc3uPGsqreOuau289V6IjMdJvTeAVwVg3nqsnUvEbVi4uUwOh2p/",
-	"gp3TuPS6oH4zRwQmiZpLPhKLlkM4jQrSuM+6bbeLDdB+XLvJ8w2nGT3yfS4/T+HdhitfQnXU+1xSZdhe",
-	"/RLvczoRmlHr+dbF02YSv0hTpm2j4Ax4M4yLiLUJHnST3ThxykJYD+gofIbuoM7DCeOANhRrhpXDBct3",
-	"ZkutiZwRvcz2lbySUMRMj0VXswAu6nuEsUV4CkPubliAlh2wodBxJCzxreBTM+WW6g4cYqjCYHEWVDrB",
-	"V5K84FfGrJVsCNyQoUgSyylCsQhqMDYmb6ZUZDGrWZhyPWmzCz+YZgYpVcb4VMkxG5ScygGbCI78ujY1",
-	"Yd9wFEugxL2SVFEKBelU8G3xmaghm8zvAt5KZ4JHz1AFZQQq8Z1mE64nRm8CjNSAvoIl4YjgoGSyINQr",
-	"+zVw/DHzMaQmmyuJiFOuj72izBvP4fe5/KJ+P06TsxGxbJJuEcXUVfT7bQ35bcrRAx7Du6SXE2h9h6p/",
-	"4/J/vNs1cLD9wZjLtZmV7jegq29AV9+Arr4BXX0DuvoGdPUVAl29VKmzYfqFqfF5Ya8aw4s8dETcq1Lc",
-	"Nv495dJIbNXx06k5VfYOfxeVXAI7VfJd6L3e57VQaGkua9YfUlDZBNJb2BcJHYl68BBiz+9zWfh5S4Ar",
-	"m7y7DR1wOGlH5NLsT2ms1VSAt5UpYmZ5hphI5Qe0pxFQdGHeH0s79bq8PwQD4BbPaYhfF+OxP/bmSY+3",
-	"IjcGCpJEgbGyFV+xDifrt2qsW/1WJj5lqzY3TZZ9oDsMeEi6KzC2Y2qsR1mAsuxN0AtnDHwKieSi3X+J",
-	"pdeePWE69TsVuuYI1Na+bA7W21v0rYqmp03ECl9CRYiFv56KgM2BtD51HUgYZskWs2Iru2y9Q/aqywvA",
-	"O9nYx5fKDmwukqa7uCrpe7YsKQl8qOCymv2W8MWvxjLudYJWAjJGwgJ2TqvfgmMDT8op//TCfuGk06k3",
-	"d+/cvllxbJasvS5+8kLw6LXIcG47y4Th3vkLmXc6TneNyJMvCNyaCKsRKikFmSxe6mDZ0OBxEsvxRQwG",
-	"szU+EtieJ48fBy2AjWz1T56aOYSM9enZkydBS+M3nG5aBt2weYJUjJGjNmhBeZ37Sm/5K2S/Q2ylUAo8",
-	"zOIbseIC1rxbwscgKDci5WNh1vLJKVlirf5JF5bZfHra6zg3SK/rZu087Z897Z89+eeScxlGof/Je7um",
-	"r9UYMhKpcKIKAU1jxQjo7XZRgM4WS7HBUZtNuKbuXsGn5LmtOzLI9DNPN5OMNV9d/OEcJwx2S8WNXcTD",
-	"elHIDUYla+Y7ApB34ONUmHGTm0R1B/3eydMnd7Xbamfvor743wZgIQAKr6IDLLnFOHDCxxbhCmq9Afkf",
-	"8PKRnRMiwHqi5ppJxUgB6YYbUX9Wc89OjJTQDyixS5vt+BZ/qO5APSzEKkrJziWuxvveVDFX6r6/Fgt3",
-	"wFIdMPYLYvNgmw2wehNBX4psxHeaqbm0qQhCRpFiTrgwz5jZwUxMZ1lsLiBwhytZlNtixjJJMLZPxgAg",
-	"anAWqhmSYNsivnwG1jrPhE0CvBod/WredsC+N48mO+n/Z+9qm9u2tfRfwWjuTNu7tCI7bpoqn1zXmWa3",
-	"ibNxcjOzsbeCSUjiiAR0CdCyNuP/voNzDkhQJG29UElurvulsUSRIF7O+3kevMtS5ZAa+cm+y0jczkVo",
-	"RuxHD7LmUuJrsTTX1ri/AV/lJ5cVcOyiMlmyeOzI1BdcszG34nzIRKIFs5qmeHkKQXgNEfNMaGvW0Nga",
-	"MwXwpG2LBMcwA2WZcLD/bgqg8DyAffYfTZAyMNcNPYfNNcCb1mK9hf29D8bHf3M4h7aG7dVl3L172+nJ",
-	"fbRvH3favl2k+DDLawUiMXOnfMmuBXZzQ2QX47xLYQKWy0ToKsbUlAMRuJITiNxkXGoe4sljntW+Er45",
-	"e4/W3H2hG7hmu3jeI8LBNggHq777er0Cu+7JV35MDcy6NbYTwnqIKDau0RIUrtO+BV40KL/Y2N37go3s",
-	"dIzgypF2aXrNl4jds9MO3RWEC88YqW2vjanTAtadqdHb4fDHWB0S4NjR1LYLCIhYdlFjuQIj1mcUJ5kI",
-	"xB3zMffMVCzZlEdUwfViFeIJKVWveTh7US0gWYhMXEqolZgo6P5cYkHHNbBYEHb8Eq6jNIRrJ0aIKxc+",
-	"BRPImUrIvR5rwK9GoyixGzFaLdqo05q9uJRlScwPmrjE2CS+wR5VtCxvDSMLhZJnOs+oYETc8tAA7Rgv",
-	"2ILBjD0+PGoyuuwibxui3QuxNhVqUMoxlw/nOtYWKh9kpDYH2NsgLWS/9iRitcJgJsS8WmQCwaNNGjKa",
-	"k+yvsMzR7T4ogSLuN1gLuwvJFSfPHf5tpTLkVFsqBwaDltKBo7vtMS+qb4DVAQnFB442WsjWNoRYY18S",
-	"ZTwDavC2p7/fFX2/KyWzN4WnJUrNGDcOFpE3Ut3sLJKHPAun8c2euPzP50JifaL1Nlfq3YjIn4JtmiVi",
-	"bKrOssYONGAfxPYxAqRxsNiEBgjKFuQYTxsyR/SKWxMLrvqBVzsQp3RB2gl1lM5e4Qu+3DC289CWiOLx",
-	"eD/74aTKW8kgRKkJCdcHpkdzCRQlAdeO8NpRfXntz8q17ZLzcdNkXHN12s+DDUr7+wsB9XxFiRoZvJW6",
-	"ryKA/3kdRwEzeQ9F+tvSDtY0eJfL0s2YK5VAcQhu4qA3z2KVgRjvZYInhNBa/NPp3bbERC0WjzrgXtep",
-	"Yv5TdQzp242ivL/bnd7ipXqrCRW9ds26C80W56DSNuDotBKciY0DtpvwmA3niFO1T8IDtRAaQ+AvqHi7",
-	"hPN35c5mKmSfveW5tnarWQBsNClDsmYbmHTs2L8XgQ4sWKVE94EiMqHztIIUcbEzGdYQb9rVyq9CcNt7",
-	"fy8rgz39RWhAZTO0hTteD5Uk1uzbz1l85Tc2XQsisIZkgpPDL0q3Ec0vZ2ZZUaS0qZ8/N+TOFjr4Kq4h",
-	"Nay9p+RKlicCXpipDKIwvqo6XD/S5NZzL5F0VPiFR9hWEp9wbQCb5mMMnVPO7SrL9yqggxWrRIanSo7j",
-	"Sd9lY98JrZIcq9hWjRGYobKAp5yw4+aig395m+V4A5vlqMFmeeZsFm7EuUyWtJRrb68TjAkUJ//B3vmv",
-	"GVcEZ0UywbMkFlnZwRhLoxhAZ2wlURtdmKHQJk5hZT63CMPf4BSQchWSXzvMETweEPXEEQ4dsKxGbj8J",
-	"HJVRpB3iiUs/pkqaqefRxqa4DKrU4fuiuU0yJQOWxFJYmxL+D++vjdcVJXFm+uyNcvFkgmJ5wUZc6zyF",
-	"98HYsXaFBg53bqwy4mN13alGQbgPU8EU5uyzk6K/yz65UBE/3kvkD7yoo59gMBVcOniYfax2PWJ1reHW",
-	"p1VrNAPeOwTDMmHShl1fQnOUR6loUo6leXaMxVhxmqeIYV/8F/TSWOLnJbB9LI2YiOxBNP6yE4G7/bD+",
-	"oMMiVtr1oK++qjvsbVRY3NoaFYtfXTlX3AW/R9tX3Nq5OKwS0MQSWj6rE0wddDBL9v2xeNFrRPvs+tB+",
-	"HvQHgx70fiVcUim3VWhuSFaZ/OV1VAS9FDToIc78PKMauqUMDyqXFRFJAArxv8llbLAW1X12VzbGuQHV",
-	"O+MSHs6g+AmGZ/dXsmx+px1eaR9v1PZCwPQ77M1F5lS2/eQ9PeWtyJjr5mpr9FpbW7r9fOZ0Q4u7z1Mo",
-	"4fIEOUSfMgEMI104/heQ53McN+RTQLZqhcwcZm8tfZhrPhHruv5DZ3S0q8c3ZfZoJuamAtkVa3Y0GDCe",
-	"aFUidJWICZjthEfUBb978jcRpivCakWjE81QX4swE+avXGJdKqTo89Ta/r8EPaure8PnfjPUe+zUhuAl",
-	"/pZ9PHl39sf5h4uzv96eXFx8PH/3u52NubJC2Z7Aovht8IRC33aUc671whErpCKC7SLAlsCAyYUwJpYT",
-	"HbALeI7u1w1xioNtZky+JEbDtmPhGA8JbB8NFmn3qJ2ZTo8FpCyVnOCT+E7YFvechvzae8d7qsf963ZW",
-	"hVF0LrVrg87nyv1RzB06HBVBPxdZrCJiEmuvbAZ9ULodrn+qvXraejj/A3XCvQ/vT0txvDLMqtC2+z+N",
-	"DfZLJslLwQ02u+LAx8XfANeYqghK4D0BT9rfF/lZuXdJw7/lyxJU2wctKOoqoJfT00ierih7Oe6Cnsli",
-	"nmx6GCpr3uZXTVWCXNeeqphy6yUIyfgkEwgBzhJuRNYVdBO1MApmhOQobivAkr/FSWI3Tv1cxPJGeRW9",
-	"DadgSLQDrVrhpfVdpFowao4rEG6gbAC3qdWR7MStWVFvQV/qKZAAxoap3AzZWAgdsH/myhAlojv/yJ9O",
-	"LhPUVF9KB6jmGNDKC2JJnFdYrCGSqM8+Ol/IWwmOQJKmXKkJwohIcSOKnpj2+tGaKNgy2lQcLwg0HNhB",
-	"ubPAoxsuQxEduIjLQVaGXOxh1EalB1CMhK4BmV8RN/xAyCwOpyAqr0rbKuHGXnqA3ZQZ5PaF/UaqRW+r",
-	"I4FFHfupc3gUkN+DgITyc++aSo1nF7LwdKqUFg6axlH98Cg6IEflQXnoD28ljOTLxHkmQGCuYyo7AcJe",
-	"Uc5mnGsSPWDq8xSghLSS2k6IV9IaGy2ScUN6C5/+KHj2Lnhqp9gqN080HD6r0lTnSfKa5MnPA3LYrVGs",
-	"Pef8jVp47jx89B5n4Cn+ZKtJeEs7suXYVcKRZEJbzVryl9OmC6hQdTFVidOk6GS4HhMjMtffZD8CJ7PA",
-	"X+2Iy8eRIMM5bnR7dzJpMhEJkbaf3lcGBSWUWzro/nE9rvuDZvQ0akSx0sc3QjThc8UGIMUT67+g0AM7",
-	"sc/Ox8wsrMesGA6qpANUEriXlQxFAH8AgnbclG6DX56CYvwmairJcf7z5MOb0z8OjgZHv6y/qfE13olI",
-	"pJ4i6YCZ+JxgtapaqgNSR1g2ztAwYfDuHaoae9CijFd0TXX53RWPPumjyfXFTS6oTr3m4WwFR7DsbF1x",
-	"BXc8G+jh3heaeY9XbF5z8EZJ8Rp73K46ysPf36GTqiJPDxltI+RaGe0zfA7702BIcEKgY0X+Wif5pDd0",
-	"4zlI4LpaVto7VWd5pubiyW8iSyDZugUnJ017yx7EZdsp1fx0cPzwJn2jzGsVxeMYgYA6iK1QSMW1fUDP",
-	"rsqYFrBX2bWwSl0z49dd01zU9zVNQ9k+TR3DKy0SUC6w9T7293AHXaX1bfKPWEjJextujT22j/5LHjaa",
-	"xa261dY5bCui/qs3j5XxyR+wDR4a6OJUsP9D9Ml1T09FH+SYbGmBoxqB80UtdQBAUbTSZ4K0k7XZrf0N",
-	"RHtCOItesx9HFVdi9FPd8p4I8wEG8ECtwkkZk6xMQ/H6LyrOhbX2IYmG3JRtpQGFQi03De1CmEdnXiE0",
-	"gRGZvcX/fhoc/Hr1+fjuAP9xdPe33l6Y+pcuh2Y/ukVoQzwT5RHtBRVDEVBVfbuvgjF5NBj4NVj496rh",
-	"aI992TPqctv1obSnvP3u2PoT776olZtxI045UofVrdGHDMqi++oTIoGdJlxrP1feqyF1bo2vtZp/v1oF",
-	"zSmnvr6o80ykcZ4W8rm2yB2Nqp0BmbBpPvcwz98b9p73j5uKE9bvGAOx0CKgQWgFzIpIUSKbs0REE9Fd",
-	"EGXBNYNQo1945BeiYbFvxXJpN8m9YoKK7H3isJwbBTDhq49VJkKujRW0WrAMFAKmyqChBYImQrqgSRLP",
-	"rIyGNJYIiOwLQlDcoKcFnhikazL7NxG7T9WCjbnncsQ6uJTYVltuO4A7CyqZpVRloI4IPYAXra8Qna3n",
-	"loi4oSEnNBHmFCNVuwnQoiD3GcYJr/NoIlw7fYHC2Oj2usku5fDRYdCbxhMrjQ6f9n/GqORMJPY3h4cU",
-	"poSw5K/4R+WMPoPGTC+MKcH1/eRopH59/nxwr0iFgluU/YP+YPC0d18xUU3+lj/8+Z5ao7svHX5wFdUr",
-	"Cq5RyrZPTQnikakoD83DGugLikMUghtE7nSrSRpCn0BHgq0Wh4XbawpCB2wxXbrjTVwJkyrE1abBYxR0",
-	"4nausnZRNwr1DVma9jwnIwR34CyzUqkIESH7Lhvz0AROykA/gQMecOlxLA+2O6fPRmMV5noEAs/QdOpg",
-	"5d6XEqUiFI3lMjZBGaXHghyAbnh5fvrhgh32jxC76WUsz+eaQS+uXUF4A9Be7GIuwnhMQuqnYVlJfA0o",
-	"fRCaLoViGQy/lLFmsda5iJA5J8wACUMqIzSxUcSmWRfRIhbACrELxa8Y402yFxfouzTIg+bdtsaYqFa4",
-	"MiZpja1PvVDf9IIebFZQG2EOpVO7OwNJRZn1Pl/2uLnsDS8bGzYve8ElSki4ZEVGwrdOIl4CbBWsfPk2",
-	"tamC0OwT+3KVUXATwFMCd7fAEeJ4UjIgHDaUy0Eh0AMnhAOS9wEZrcFMLB8YUDPKkVp0xtyGKTg49rir",
-	"OYK+Ja2JiETJiQuEr2nnrd8+UbbElV0UDAptoNwafBXIhOeyz0ZWlI0cM0/ZroSCFEqYqY+h0hVRSHaU",
-	"G9aE9qSdNmKuncWGRYlIzkUQDfZHfTZCGTMK2AiydCS8XciAEPe8RGjwQMSgvaWhMAm3TKgVUQ63Da35",
-	"o125P6J5FX/ebaSx/9uOaLM820ZZpGoJ+vGvz3epq++uDD0ohnQ0GHQ0JK9XzI3lHX3EdJ6FU56BZmqu",
-	"ineteb8MnqHvWbgAzhfF8T5zU9iQ75JFPmv9DbBm6Xtn1hv4Wiiy8DzyKGrsmtrJLR3qOM2TFXG1whBN",
-	"VwBVxD7qZ1zFB7KytBXArL1YdpwXOOZ9nVc33E9AOZGXTkDDbitltd20x4f9Z03VLlU/i2bczv4vWAFz",
-	"d29pUKXvg75mF5tO3IV77Gt8vZaNji8f1Aw/0FqdOi9Q30GxDjwD4CrYA07FNn4BzA6Oy0JcT5WaHUQi",
-	"iW9EFt/D3PB7cQmovpmYI2HD0wGL+FI3My58xPuXv/0irAv1pYsjMH8kEzKCbopWaxjJGdxlVX6GlN/+",
-	"KeTEbtrDwaDRCO+O8KE6dUvH+RDUPRXA4VdjBojxAVpSZdMptUP8vag0GhauUv/vo/unwd55synokNLZ",
-	"GJHOCaverUdv2FtMZ/fHNNy1FNSgI4E1CEJayQQThUJpcHB45D55kM9iMY0eSAmKW3OC4/a6x+msF53s",
-	"gFK5DsMYnUoReUzpRwO/VROXcc7jqFviiZXN9zD3RClAOg1PQ4kuuP3XgmnY3lRm2EQtQaNu6u8hQfeg",
-	"+HvyeVF99Xs5o1emafeiKn/PY/ORdY71XISUuQEX+LA/uOzd9R6PxeqxyGLyJvh9ZFa3ocjmYGDPrKlu",
-	"J0KLUEkAIjwelPTTh/VRlo+7u2o5h1uesVfyZZ60Mk3TOy+74oJ290P1UATuwKaxhw6Ci7Qdtzphm2P/",
-	"rx6mggNgnVM6BHss2gYDp/7cdlwqAUYXBIxNwfKlMiaVC1eCtk0SCGsakIfQBevw512ANo4KOt1pE9YB",
-	"vk5dvnRYu1sRVEc7CKpHKfSwct5SKDwkDgIW5aKrUs0LISNwaArhsIqtss7xr1TfuKPrlv1+sna6/Vlx",
-	"cWfG5BoVYHTJb+jAZvfvpWLx79uWTaQ5tFVna5WWNZwOlUTYwv0BCYvwrg5pqMp3WNaWLeeYYCjs/l5J",
-	"OGrXMs+sIz81Zq6HT57QBPZDlboF1E/0UobQw14pIrnadGO7tW21KJOk8NF0Q/4LiMdSPgNYvy4MTULU",
-	"djVxCy6NszeNSqLCr9LbasFGTfIa1QG60qeJyqMzeIh94f+8OH8TMB1PpACWgwvDZcSziLnHQribWBGL",
-	"56VRoVuIKX6EmAIjN4kExGA16DhGxNvUNZ3pqVpIV1ERNoDg4ulYWcSvSqDefkY63e5rb/A3YrE6PWtF",
-	"4A47r2X9jiQZXADP0SL86zIfDJ6GT49YxmWkUna9NAKOzDXX4tkxfC16X1QAbin+PsZmim/fpuGdEESL",
-	"0lqTOBlbF+oGX4dy9rdVOcqul4wmtVPLovAJ3BzfEdGiwBj/CuozfL6zPBu39oMcN3YNxppNlBT9TvrK",
-	"UgXlI/TaDTsm8sOum8908FDcw5u3vRfoP5pnX046PSSTvmazwLkUtR3/ZQMU5Sy1c/rZUTrCEyBzwcUG",
-	"UwuQunzWah/c8QV+ZfemcOwxLOTS2qOYcqrbZtgO1K0s66IvqL6tt3YXvmpv0KPo+XZEz7fWtFRXvwED",
-	"dHkoYEz5DIqQ6PR3H06pGz27B0Kr8q0Npr2MTn4bNE2rnM/VRp8Nd+M7nMO15M2GkVMU4lCnuOGg9Dv8",
-	"acMJ+UMtWMolsp1gDN9utc6Cgsjg5GsmZBRDaKy972hlXJ1Ohzu6JSAT8ixbAuaGjicSIQDYYhongl0r",
-	"MyUvTENzSsC0QjWfiVBYsa9BV1Ofu7oRGQVf4gwIeYE3rgEN35T6m7zCb+FI2fEnfP6HyjNoANv4FNn3",
-	"Ij/yUU8/xj22jHtIsaBTFxBgX1PAcndJd3Yblo3IhMcKNdM7uhsbyzsjUELtT3/bJ+wllvuYU/wecoqY",
-	"/kiUmomIAVRNqgCmmUBJK1b3V4kqolXC7D7GsOL2Z9LJtPYqn3/QJbuqsImy91OH/aNn/ecVouzD/qC/",
-	"QSOdG1DLQjpG++1loghzpDcBujgvW2alb0nmD11c3sy/Fob3ru5WbmHnJQYG6E9Xd8HnHiGjwJ/ERtfc",
-	"gwWFm1IbnmBFMzHc2us1Pt1hPNstiarsCfYn4oDq9RsqRU5dxGwrsVn6pcp20Bm1Qsu3Qs2TAr4N84VY",
-	"9BHLmxhNHe3d6LVIr+2L1e/0X2KJ0EfzTE0ynvq/Onn7is3EsulnFc4Ia+kriDIRwxn9/vcc96BougPU",
-	"1f3t85uT12d32PXtOnEKJHZiox6rzLspoYa3FNfOYomkz47Lg7BwYl1dPjCNEbW8OuWnBYtnyxOK9rsk",
-	"ljPsAsRH1W9SdG80ErFi2bL4Z84TbBHCBbwmCm1KnfovTojhLXf0wPex7DZPZkBU58hWAxfDiw3wjHr3",
-	"fptwbLjU7Q85uxVhjk3pYIo4qPnyLu9y2TZrETecysVTLvlEpFBACYYVUXT5NyKkh6Y3hST5oph1FsUa",
-	"AJKr00+E7vUbEJ0zkZ3AzEhlIMUOlDOxRMQkCQDP/mYWPGKJMKb5HLn7JjybYPe/ZFwugf86FXA8cVkX",
-	"PDaE5YzU3t4z/lBJ1Lq+7oWnkMKy/lyVBDxgVpjyDDP110rNZkLYR7BIrcytDOMkJg1Ye1jhwDt2Enu8",
-	"cZvaY5okbiSuKRaRrqEHAC+Wyp+4t5lS44bnvIwn4NCSELO2fUVimSwOmyYD+31J1hW9bFUnp20O5yg3",
-	"geDHCr4IKR6cvMuj2LT9lCLkgcPExD+9X2PVRMPPL1Cr2BddWv+1FJrVbKR3r8JuaJC8OdbSmxWNNIT+",
-	"Cx0QtqP9B3Yy25fN7BNyCgPYJUQp5j/SQU62neCK+CzRfsvl4r27q7v/DwAA//8=",
+	"7L3/k9w2kif6ryDqTYR379jt6pZkj7t/uJNle60bWdJK8jjubJ2FIlFVcLMAmgC7VKPQ//4CmQAIkgCL",
+	"rG57Ru/t/rBjdZEEkEgk8usnPyxyuaukYEKrxdWHxZbRgtXwn9++oRvzvwVTec0rzaVYXC3ebBm5ZbXi",
+	"UmRkLWvydH32A9X5llBRmH88l4LhX84X2aJmvze8ZsXiStcNyxYq37IdNZ/Vh4otrhZK11xsFh8/Zotn",
+	"Mqc4Sn/Qn7asZkRvGRFsT/SWiw3hat73P2aLitZ0x7Rd35OmVrKOr/CdYO81PvCOyDUMXdENIyu2ljXL",
+	"yJ7rLfxV0R0ja16ar5oJcfOJ3xtWHxbZQtCdmUOOI4Wz29H3z5jY6O3i6nK5XGYRcnwHH33ViNeaahab",
+	"p1SMcEGoONg5KkaUeRhmwt5XpSzY4mpNS8XiM8OJ/wwvve1MkGu2AzL9pWbrxdXi//m8ZZTP8TH1uZ/c",
+	"R78AWtf0EMz/Natvec7iZOYFkTUxczELoEThwyk6utniU29HCBqj59OC7SqpmcgPf2OH4YQekxsGhDzI",
+	"pib5VvKcAYfrLVfEMBpTOiOqMbyuCCU1FYXckR9/fPrNOXnNhCZ0Q7lA3uA6A/6w75EtVURIolguRUHY",
+	"es1yDUdmw7RqOYkKtWe1JwAex5YCwRrOzCLGDkBIkUePssWOC/fvi+P0eQFkoeWJdPrnEeQOBFiD2Iqz",
+	"qpGGRG+pJntqVkmLzPDuu//2Dta+31LNbllNOMy9ZufkJ663stGEa1gNLsT8/vDyrxms9OHFJdlvmTCP",
+	"cEMNTfKmroFw4kB2smbphVuxO1PG2jWmd/eUtV7f10rGZ25ulsQOPRbBpA+yIVt6y67Jg+XDcFpK87J0",
+	"ExubT3uHTZ/Ua00jl8m7//buikhRHnAeQC6kkGDkwDSSTpq/77liJ0yKiWa3uPp58d8Wb6NMLR4XvzVK",
+	"75jQ8d2m/vfPFOGFn0JF9badQPvUXI4TjyseFbhm8Bt2GB0VX5074tdNsWGJ5a7gt7FB8YnZgz6RYl3y",
+	"PDFsbn8dG9g9c8rQguVx3ckObn+H4d2lm56G+9qJE0mpVbn7+TNFzOtmIlQQWnKqzI3C9fiUQImaO6Om",
+	"SpPF/Da+I/D2aYM+Ae0rPnDBRkeEV2ePWrOCp9gPfhtdKr592qDPpWZjA5sbgR0fHT4zdwbfMFo8Y1qz",
+	"BNMVjBakhAfGZlC0n5k9A67ymlVU5AkpV7QPjE4h+M7sOTRVyXOa2oaK8vHV+9fnDvy9LIv4mFtZFmNj",
+	"mt9nD/dU3HJN06KO+9/Hhm6fOmUCMm3Q4I9Hhob35477jIvEoCUXoyOa32cP9wPbrVInage/jQ2JT8we",
+	"9JUxBnJe8pENrjvPjE2i++RJk6mL9CRqZG5QjblWYBVZa1wdlGa7kWnVxQnTueVqhCr462eKiMbQPjm4",
+	"/coRy5HvjFZ5efHwy4d/ffDFwy/BesI/trYTF5ptWO0m2JTs8YgSQvOjG9Z+YTZ1mhRhmiNDzh/rNfz6",
+	"ZEvFJnEi8X2SwyNjw6vwU7PnwfI6peUq+M1wA92x1mnx5NUPv7558bdvn6fmg5+cP5MRJ49110zRPO2j",
+	"p47/sqQJLqhKOsoGKvjA7MHhsCfWDr/h0rlAr4YnRyHzZhdaor054XfnTucNEzRl6mn4bYwQ+MTsQX9i",
+	"q62UN9+wkt+yOqUF2V/Hxt/3PnTiRL4VRSV5igzM/jphIv5DM13ZfBfTxB9rspNKEyXJjopDys9Zwtvh",
+	"CAVb06bUi6vLR9liLesd1Sh/H1wuslZeXyyXRwX1K3bLRMN+kEJv1XCK38s9zI3s4AH02VU1U0xoIoVR",
+	"cfKyKVhxTZzPh65UyMW9xeB3FtH75eLy+HzxeEVm+rQAmxGPicqIYhWtqWYFWR1ILnc7qq4JLctwkuDG",
+	"omX5bqqD3H497hrv+5xHHYywTU/x1YvAQ+0c5h+Rw5jSX8uCMxjgGyshzH/nUmj7n7RCZZ1L8flvCu9b",
+	"9p7uqhJEsJOiYDZrmmuYviPjzx9CA99YXruzYmU2r8B/LbKFXP3GzGtXP7efaL1LlVR6UzP1e7n4mPW+",
+	"prayCj5n/tn7XqO03LE6/ODuAN96+zGk8ljcwdPFUC2kxoHuyg41HDGuiFvIL8KS4uoXQcgZ+cCLK5LX",
+	"uww8ElekXV0W+E3gkbNilRG7livys/vi24/Bl8yK3adgXd2vWPp0PuMoYr6zOBLC6rvi7fL8XWJumf/1",
+	"+sVzw+j/+/EPzzJCrcy5fPQF+Rv/+tw8qj637535O2hXEPz2iinw1b/7/PbCE9wFZgy3vSNcgcKLPw6j",
+	"cB+zxQ9U8DVTMxl3RRX7sS6Naah1pa4+/9yQ69w+cZ7L3ee04iDw3OcvAub6sKC15nmJZ+eGHQy/8WLx",
+	"1hBONbsdNTfT4rF9yAgP2dSwJWYRmmvgmBf2b4v2CJt/dZiTFgVHD/rLWlas1nBg8V6wL+G0JnCoW8wV",
+	"ufhFIOOYAX8RMKEr4uYznzlCd5sbZSqD+HfV58igRzjEPz+RR0DcqUoKhdsVek/ncczi6uJBtshlWbZS",
+	"SMv85teS3bLSyL6C5bxgxdew+wUlz+QtKynomWvOygLEPjX0Png5uC5/XX7x1f7Bb/9Yry/q5XJ5sXy4",
+	"tP+3MSKtYoIVj801fLm8/OLs4uLs8sGbi+XVcnm1vPg/sGAKE148kY2w19KWCrT80LQ0/zE+DD75xrLm",
+	"67/9eHYBf1WyvI0MfwHDL3F4BRrDxWUW3Ajq9siA9tHn3lnBhJb14UwdRG5+5gXDS4TGlw5jF6xk2my1",
+	"vVkVY2KMVFbVvVrsac22slEM75BbWjZmfy8/vs0WCsPgfvHmPW0u/M0BT1FDS/MOJicsri6zxZ4Lwer+",
+	"dydfM54nI6cr9Okb9o4kTsQ+bR/7HJ6Bz3Z9xdNZn+4MWy2uRFOWhv3N+4tnj398/uT7s8vl5ZeLbJHX",
+	"zOhDj0d2yj4CR6NR9ThvYOQsP7hBmSjw6/jPHX3/ktXO/riAP7xiBdsBzZzaY/XBqwfZomJ1DotdXC4X",
+	"2cIYaaAjVCXVRsk9U5rWmtVGVfCnCTxetBH5luR0V1G+QZOtYGxnWO5hK8mf4WNyvQZf1C0tefFdLXdp",
+	"csAjPwrNS3zmy7PlF2cPlm8uL90zM5jH72uSfQp2bj7Y9aHPZ4H2vxaX54+WnZ1aNKpYfPQy0O2VVfbE",
+	"+IY7X+XVYsWPyEP0OrnP+9160Wi6YUSi7au3vMZzi0e5qOlah2f2Ilvsa641E1+DEdkRMstHb5ZftXu1",
+	"msSzVo/viP2P0zex3ZnUJrbxDUKVj3/v7yQTuiGN6QxhpQBeGudcADuPX4AFr/21yc1JcjGkqoadv7j8",
+	"iH8bvz/xafPvWukxgQOMV5S/j+8aKG/+uitp5JvBVbdjStENc74eMxWXhUADd6jVyMxkZdGgWSQrw0SV",
+	"YrXhw4oeSkmLYPmLXYPx9pvGT+hjwN/BZW45vwHRA9rZvV68/vYran7LRHhrKi1rtq4luCl0DbroRXgT",
+	"TjesWsZL8HsQTQPZ1Yt9zRBeSvGNYMUbiWTsKHBW8IDyhuu+XF4+PLtYnl1cvll2NA3g7PYSClkd2NsI",
+	"fybMHpwtz5cXLctamelYUh3Znxsu4Ln2g8bgV4qLzVOxuPr5bbaANI6BCLQsEsY1FnUupuh90zREJcvG",
+	"fncmy3llDs/bxYNlyFa/Nzy/WUl5o1pV7Kuvzr/6ylj9+AYXv150ObHmwPhOc1suQ9XNKM2BpfX0+d/P",
+	"YF+Xy4vOLTCdXwPuSzFs+wgybBgonSNaA/YM/CoBA6bE0zHzA7fAsSVcWNmi5DdMMKUWV8vzry6yhd7W",
+	"TEHE9Gp5/tdHhqpr2YjiuKxtqiOWTKNzidk26mYRk21W4S/5LXNGLoY2Rkd3a/sQv4Pn8LhqfYB5bfjs",
+	"wtzh9zSlv52fMKttd1bgIbhafPnXxUfg91zWzO3cyXdAXu/OLKf1b4EdqzdoATX1Lb+V9RQqnnIf+MOS",
+	"OF0V5XVP7wnP2OscVPo5B62gmlovZfzEmWlScCRcgNd1zQVX2/AOgIMBFgYaECM8McfpGC7qGVdRs/B7",
+	"uSdrWoPf2R4esme1UfZx1hl6p93SgFwuhWIGke4kdbYgaZB6ICO2ZTHt8gO73myCAGNl0dGqmlXJ8/Oe",
+	"72XUT7Ls+EnMhAgMAeYiXG0aDpJ3I9y/NlUyqvAkJXwQWmpaOmqdcEXB5iZOj5HnwAFBUskMDcqnZCrU",
+	"P2hV1fIWs3q7ltOD0y2n/6hpzsj3sqqMUpgt8lKq3oYuuzqZIUKjjzwzcE0sz5YX/UfA7OjYt8vzZcK+",
+	"bTom8eKL1INrLmjJ/9GfXpdC65JuXKwETKrfmh04hNl789ZfzNeNwPvLF2ZCZMVKuQcL1yqutk7EiMV/",
+	"+8sX5ul/P1+YmwGO21FjuuTCedmGJn5yZfmWwq1g70P2viqpsBrnz+EHgnAvB8+I935aNq/xdJi1PWpX",
+	"fZGZAyorVsNHFaGa/AWf8UsruZgkSRow2IzpBkbuwpzLX9tPL8A5xGXRsof5k1RcOz+BM9DMm2edN/ur",
+	"cerm64PIg+nDpJ3bAnRRmORFMPaHBRNFyCVdDgVXVmeGcN+kWVrzHfs/UpjJ/PjmCWgbVLMnFNOM7J5U",
+	"rHZiqitumNZleM3hHzA+aP/S07NRdE3hHT/So8mCzcmshGxzJ+HenCLPpf5BFnzNWRGrEAsS/81oQZb/",
+	"ySO+AF6R9cuSir87As0KTzS81MY6tBdY0cZzjSTyrsgvz5YD5qpsMgstihfCCvjevmWYKYChr7L8jlHd",
+	"1EZw2OHW/g8/GzVnJwtWGgaz7tVWDHiHq2bU/BnOlh3THv7vZE0oMb+HsbKX9kXyBl/sMKzNGrDTmcxX",
+	"MaoneMwOB1eoe+11swoem3efBpQG7639h8++QMFa0vyGiw3+FhcVl+Oi4mIgKi6Oi4q7MAROPMUPrcAZ",
+	"iqAIK7ykB6gDYjTf2hw3LLyhNhmDaHoDWqJnE1aTmEjTNTcCah5/dDY4wRg+0UkFDw/tlJe1XJWYu5Vg",
+	"kwqf+O9pZ6sLjduF/ao0LcGxyjSFMMJruWMrWRwsqYowC8xnJZAdo2K/5SU7J68YLcxEsXiOioLUrGIo",
+	"32r7Fcy2UZqCZ2sBkVj8JIRina1kM0qeoj17xOlqbo9GLa4eXly2W/fETtrPrw2Lfw6BYlbXsm4zBLpk",
+	"mLypbici+wmifc+EJvtais05ebhcdioJcyqE1GTFoFTtmjxcXhAhgeRcEfQyEi7MDw/QKVyWcs/gyYdh",
+	"SRamSUJ58S8C0vW4sqxknn2UkYcXD8z/e0R2TG9lkRHF/wFVLDtWcAppH+bJr3CPzW3sqoexaHkt6xUv",
+	"DBti4RfXnisUF7lRGH8Rrujumjy8vLRaZdUA4wIFMvIOif6OKHpQZG9r8C7/2hZjc0Wsc9L88BXRElPO",
+	"HNHUNXm0XBJKQLIRuf5FyKaGvz4gSprlmfliESAjBauYKIgUpJDMetaxMBOyEoIb9hXT9eHs8TpajvET",
+	"11uYjmHqR8sHGaHmQbJ1SWdYDaqIlkTXBzwB5+NpD3iM5Xqu9/nFOjRJv3xzedG1YCCC3bVb/UMPwcCu",
+	"+RrjnEXDBg9etg+y3xsj5R4AnUpwXGRtIjb8oxECbhSn2E23c10kDdzSw0SvwIUSRD3waRjxIpzfmnKY",
+	"32LRmetW7mGIjWGcRCClNlys7NIoxmHRssfUPUusj4FP8WHM6F5ki/0WnPdGPbca7MM5ckSuk84q86O9",
+	"BYzoLBTcAsOqgxl8hMVufQ8LVTct8zx01/tfA++M90pzZ+n9Vzzkv+IhqXjI25BjDk/QmruADIxvuvzw",
+	"oKtGhs7RCC9e+DDB0R3YmXsFEiwgo8j8d1N2cnzmCK1a9+bdU38dhVST54wVgYcOMkQ6W2GJDOKiZDWq",
+	"RMjbjfDTDjwgsGnZn3Ti3PGae7DaqXfPVbDc/x+cL7O2U0+Mp6A7L5Nvkd6NkLhOulTGq6RTAzXrGrEb",
+	"hVmSv3pXbjaaaJdk2XuJSrYn5uJyuVx+tBxMc30sN9ImfH34mGLSJ1uW37CixdFxWdB3yI40zADZkZiC",
+	"sS7p5qyk9Yad6ZoKhTRWd8nKWHNhbmxa9uMIuF3dOEIr++fH3QI+SjAfrmZo0tpCuDtrMLkRo+UrtBZC",
+	"8ZYbjgDm6ARKcExIh1SLq6X38MN/+3xQ89/g1EDPrNU8ly4ktcwWxjCD/0At0vqjmVE47Q9WJ7x8aH5p",
+	"qsKOYsg0IeERLCcfKByEDvEubKY5sSHZCXwkclNDrP5DZ3nBTD/2NP65t+V4qrEPZ1k7YgafpaVb40Qa",
+	"BjtPC+KezF133M3IC5etrjNxf31O8XCD2939k7a2VYTM1bal6ocwMtrCldkrcwYDpELZjxHxTK4NK6Cl",
+	"1K98/bMC1k6HymUJECDTMl9Uvj2S3qqg4vG9brecFqhrejQOHNBbvDS3HAphppoKzUVQEnjqxQJB84WP",
+	"8bRKtbtf8pxVunu/YKlWJ92dKjCcJ3tSw+1MiIFOKfPwugkqf2fkUsUPdhiAxQ08RkSRCO+b4/CqEa1Y",
+	"qaQsIX8BHfng1pY1xAjNRVNqvsOqY/ufdj+7OrU745ftvlS0wewBew+N8eQJITZH3dTeWCfyvYXYenXU",
+	"d1ciJF4ceKpsYMX8afHlOQRBIkHs40K/dTlYzwk6G4ds0DvTUODbFpkbOdq5P9j7itdMdYd+2EsgG71i",
+	"vjLPbKkywzxaX+aOkatynkIh2P6V85J9aNcFqsSDj5B900ZlhpeTeSqQWXCLsMrwvwQkEC9CFolbbJkt",
+	"FOxth8AfOpH1j9kCkxy6P5jpdbO3nT0LJySUpb1MoUQ6c6/0KXAOttI2lt8zWWditDiM+U0HxWTa/2TU",
+	"nBVVxsDgmw0YL2u+wRCbMZ5WfNPIBvVhuqdcc7F57JN0jJIcUZmxNsalWoHK7DLP8J+t1oyAmFYv9iq0",
+	"y/s3/+3dH0tMxXrSGTBIhri6WAau2VC5VourLz8ezfNCdd2KTbn330ilVeE+PiaWckQxpjoRRQuXkMvd",
+	"DhAUqSY7egOlh5hKA0HGbwE3Ei2w8uD4+QTyfxmQ//LBF5N24MGDWVvw8OgeXD74srsLDx/0dmFPa6Ph",
+	"d3KT2qy8thDiss0+lE1ZkBUj1ggzhG1P2PnMAzkjXzK8TFIO+ZIaI8N/EvbtcW7rT9rCWkxn+9AiHxiK",
+	"nNlLe1Bnvzqk0WbXhFr4IiJrcsMAg2HwBdQrYsAObRXrz2aczKVrUx3Us7vS32zx2Fw9T+wt2FevSy58",
+	"eBDyAyyXy5oRyI+yRwHQfLvkyKOfhEgp14QWNoRmwaGubYLaP1gtMVoI6LWakTUtSwXBfFqWpBFcqyhB",
+	"OrlkE8GBv23feW2unwFGsM/+Gv/OD/AQ5CvgZRPiX3zxcDFEjfDJYR+GK7H3SeQXs/rjm+4KnfA7bgn2",
+	"bTtHq+V0yRZnjxCas8fxPvNvlDhSMCAlx6olqjWrDS/8X1r89usiikJRMCyuG/vuY5ygU4BnELJHL6g/",
+	"c8Syn8vaWJOdTZQ4Hja0x/uthjhVIgRVrncTDIGK2P+Q0SHhJAl2i/VmI3P72X0zg/cWb2M7eMMO0R0s",
+	"qdLfySYBzmZ+JWubKVLTXLNaOSmTWpZ550flaNr7JsqRHReNZicsKyFLQd2UNxP2MfZRlcsKuWGSKHpt",
+	"Ho8JoNs2q++oVIkxtivWcTviZxbyXGjUhCzUoXtIj3Ze6XPhfHLds4F+t4lUsQcsQhbvXvLbtpKyZOYi",
+	"7/qaxgd43j7Zpx5MtPOtdtT4oquSsyJwN0SFwigCGVjIbB+cgGBVHaNyIgG/aWPfESJ6I23i12wK1Hfg",
+	"64p8D8yzxBIxg4lCewRnxsXXWY/CCJb8tsUSvAakb6NQeB0SNAVS1Ad0D8eu3jqFxAfGrXkP1RyuiWCs",
+	"AH1DCvZiDSrtUWd15lkShAHqoyn4OS+T/ZxR0BsyBb0Gpg3vnTGxKYC6TzV7IcpD7Nj02D8EuvOAjJ1v",
+	"tAGUdue7XNpyGBI9emyUanas+BGtghRujctOHmwZaqF4NxoFNaaI7qqSvX99ELmagIggYFZM1Dzf7lzP",
+	"kUnvAId5Q+nISrpzrGq2481u8lCQGmRz8ie88LFP92zx/mwjz8wfz1ydIe7D03ARH1t/4zzy1a1raAYV",
+	"fFbo1GF8ctfUFzpR1nunnXOImQ2aQa6PsVPRFFw/djDlXTKhFjZQVtCJ1aLte4DbG9Y6jxbOmpd1BIx/",
+	"qlkJQ2WBfvE2tYRvha4jCjL1CQiDGVC36FG9oCXPx2yW5e1ynucAZAU7vrha/KakOH9F9z9YT8ZH50+N",
+	"LIZX0T9XRlzKRn1v3+sVaLL3tGA539HymrBdpQ+2d4m7oJghalRLDpKpI8Mq9vtwtIuMXGbkATk/P4dU",
+	"B9losqGV6ujRaTNWNdY1c4xnzOCwVW6LM8cF7Uf89oQrASr2aGZJnmS7+1A9W/b9NNRPM99XrJJ1ZOWr",
+	"Wt4gvlVa7YG404FUJc3ZyOb/7Hc/MHYMRzoix7E6ocK4ZrSAxGqIjpL9VpZsIp9tmQM9CdeVPHiW1eda",
+	"TMikcd6KyX1D8+/NzD5mC1jNkALPJeap76lyifQZKWpZVeY/IPAD2fnylhUxfbg3QxylpXjW7q0lUow5",
+	"vmY5bRSbeR+3rpUARvRi2cMRfZAdOfn2M9F5+S4oKc9SylEyx7cycFusmuLXGU7VDIOo8cNeM4q+83hP",
+	"g1q3bYq0LD3GssOrBaX1iiwz8miZkS8fGV64WC6JBR6LGzD35BPwLi5cXruWrjtgzNLHDXzstysg8s/L",
+	"s6/efrjILh59/Ldffjl3/7z8+O//4y8x4uOn7kFyW6aKNXwbCNj0mp6z/czjMs0d2qFYwHPdI3YUqTfJ",
+	"kb1Vdrc6vdyXrmvV6IJ3XIR/vfiXJUFkleXN4xB8YPq++qTVkAHnvB/XxsYO8RHA6cGBTh7R2KVlqfDU",
+	"mAMdzOdHlugOAnqo9oAShgejK+wwQ4cIe9mZO17RA3pn0DWTS2yhyPWEW86T/G1iK184RKC+pLBQQd3N",
+	"6jGpy4QdBrzsL6ijOBSGa+iZQezar6Aiznqb4g6sPNpV6aftwdDnfNzD3qJsDMMiLnT6YeQDvqB+msfI",
+	"BWcG/qL4hiyyMI8Yx7Lrbec3hwndPn4c5bUhif0yJyxuEB7D77bz9zwT47YnsmDFt5iEM3Dp2o0+vlUp",
+	"3egY6WACLexwT6uniiVCrHrLDhhnoZuaGRUTU2XDtJEPMevYJzgOg8EVqxV0R8Hok+3c4UxUhLAndVMy",
+	"Yj8TNVFtomTUD+oaEJIdqBG2eyPaCTZb4MonCawOAPaveMEyX6K6OsAbkNF/Pi+Wla/LqFLYwgNN1TdH",
+	"QpK179gTjFyz/Nf4d4LagUFvAa0I5G0kQ2YhBPPs8JXDZo42V6ZlY+vpc2iM22gn2buu7mCN6ja+xk6S",
+	"acyQw4KciaqfOyuveRGVKcr1KZ70Edc3uMVwnnmNDzV3B/ecFuGx6731xYfkysI+TS2ndA65O28ZCgtH",
+	"T0eJYG1+bn7vg2B4KxeC89DhsHEzwZH0ccnqO6bOBAlRSWcDFsyDy2HPjUaC9e18N9XbkDs1NjEArRl2",
+	"hWR1wkRLiDns7aK5NuITnrkmbQhIHKbIrNQZGvsteb6QPq+xqP1kgzLFoI752k1ztO2PnMxP6rDOPViH",
+	"XVb8JFx7bsrf0IgrfXV4CffyRAG0Orxqyqk5SgWNKAJPBfnxzZNBmkXsrNqExlPYygzdfsDPO2vXO0Yp",
+	"iFA/8U6JntI2qgL5oz+BPiO6zL3pKVBOOm0693nzJqPB3QMevWrcCYepj23TPR7nT+skv6Q8ak5MZz2V",
+	"6jn1Zi9dwylA4HFPDbPjetTaxzIuzI0n15oJTHzGJK0d2WPuhv/4hAmP+uLaHlb+djhywluh12Me10Rg",
+	"0qSSDl95y2rd1GLyl4ykYsUd7lHrqHPz70yh//kxwrxiVRm7J9AOHO7wC9hSxTJC0dpCMy+04aYoTFsL",
+	"rjLx2OIsXV3XkBk7Wt6Um6rd9p41DJ4agNxbMeaX5XOM7Wq3tCBaQqNUbMG/BX/9xNW7nJeph7dka318",
+	"quYpoqWf5NSIrOXpuQwY6mjKMqNfl51zyJ+Wodq9H+NKMMgSen/ffcEEJHRRRWyjjQyvS6rbZpV5KfMb",
+	"qzrv7RsWZEuzsjwhCdQXgKeb6cKc3LUONkbc/+d6Cc3PGfV9OodmJoJNpPLpt7IEqKCoXPVYFTb+bufX",
+	"rnl055zJ7PJKLL6F73EUSyMJX+ZK81z96YrrfKfBNzQa6m+hJmZ9LVBBIx91Wl1cFlsZZLXfiece7fKJ",
+	"BOreb91ZfMNyyPdTFvpsv+X51sLZwTEAp4+WwHTo4ocyDqlYDYJUUT713qgor+fTFtSnmMuYSVvtOe9z",
+	"yIcxfxEXOZvum7DOFH6Kx8r6YZIc02DLp6lTGegjsR7pVIBTJLxkPlNwRbrs3NkJFBxhtnC2nikzJzWG",
+	"Zlx/qj3FB06yP4SOYfxWd2g+LsZC+t5RbZytHYYexO5GIIADuH/gJOG6RjzofYK3/ruo6pigiWgt4J4N",
+	"gqg3J11fvsFinN/CXo/mI+cjdTB3Su/IpZiX3tE67IchO1e2rsmW0VJvDxlsFu7TedywzmumXzOtsQxy",
+	"kBFEd9jaU9lHLDRtzcgNqzRRAGs4z3hTE9qbk/1WqqAPK+gMFuoVJxL6IoOesGRHC2Z0MK4VK9fj/goV",
+	"rDseJI/GnbpzNvP0RDG0R5qek798eP74h28/WmxEO1P74yLC6lMd/nalrcu/B9FMxWFCNDX4UAcBeBBe",
+	"7a/4RVN7rFhbFXnLRCFr+BcrS8MuVs++JlKUB7d0LjYlC/bqnDy3OjFQDiBmS640s/goAQrE1PPVqHhE",
+	"0PNxgBZseblRDABkR2c6i8HvKeWpFVEBpw6ObMehbQMlPhbSSshumlRL2aOxEEuBx43eypr/g8ZFMVU3",
+	"iZsbK7jaEwJYnobO82hK7fjxqjowxGieM6XA8NnwWyZCk0tAr3VFuDBD56dU3rUziDHYT1tJNgCWr6OC",
+	"1mIODl983RGsu0YB9PKalyUWlyMqxDxiVTaePyASuBEQpvGMC+dQWLENF/FK5UoqxVclO3JLkhsh98rt",
+	"ABYk2V1wSYSrWu5V6EDuJiZi48Qfa55OEiC0qoj9TytxgFxGZCSCyutGYerF8K7UrrhT1wczuWaz1URI",
+	"u4ashdKr2Y4Vh07qANek4EV6zDuXYSYIYFeNMNUtm/uZYYsUjymt6OG4UuZ3uHfGegwflGLCWW85urt7",
+	"lvla4ockGRcx34POcr9qHhNFJbnQKWXD6PGEFkWNe77lJQuKFzpQ6PmWFdEah3hpc9SUgZ1kAlUZkXxx",
+	"PPndnDVBAEB8bXSfmhVMaE7LK/MvQ7c1gGtkhBItb5jI8PQEh9P7Eo3IOkEWrikvHS5Ld5rPpLxRmIRW",
+	"QxMfCmcF+HHNBSDxW+U0HoyG+ITZ8ZP2+/dGYkBmrhL0n/Dice2nfxZBhCjKCyPwSrbWPUcflK+jtBjP",
+	"tlEVK8tZtrhT38yLd0kg6euTWsqbH3hZcpWyyL+Xe1JKALS3QrSU8oaYFyf6UpoKgcGmTu5HfH5oUY4o",
+	"PCEnBSwbWaCfjz9+9gA7hgoEid+pcWF2P+FCZ/p+KgFDO9/7SdA+MdV6ilEXfPKLR48efDEmUnb0fWea",
+	"AEXaXfvHUWr8p5NJ8wIKA8/kqOHjwjTt07JZhe1FbGuuj9kCmztMeLBmimn1eGSeXNmER2gt0Yq+moUy",
+	"sq+QzJLpPaa0oR25XgTzG0vI6UjJuG4RKtVh6f2IsGbxCrVw/xxyiCiIktM3crYb9xQhn/CE+mBLXK4e",
+	"k3mD8EsjrDy2DTD0Fn1/m5qi8w/RO4oWriMVoYm5KoabSctyRfOblOkTqtCghHHoFATpzOp8PDt2aEBQ",
+	"dcPFxm4zdPoIvW0Re6GbUd8ZRbB9kp2CWXNlzWc4bldgWvGdb4+oIWGvwMiw3DmUGRcbsRPGuZ6g9HnO",
+	"7Bmw0Gln35uqNnekFQjgYDdEQP0Vg7GnTMDxV3cCuK6rcPQtDbvqsIIcmL4GkO9bBkURML2Oo8qQBT5j",
+	"ycTbXaWicM+BCwMP9eoAWo95tu02BZoCMj9+x5YO3zKrgpg/xXjch0ziAgXYtRGl0eBR7gLTMJeSCVgs",
+	"pwAlJRQqf5SyQZjEcWs2Viw50Nyi9oyVCVh66Do7QZAHAui+bxJX1uiR684d40p4eATTzeYDpq65n909",
+	"F9702FVu3kt7xm7mvRPPHjSfcVMYoWistIOWnKpeHO+ojygvqUq47ACUjcADYGIKEsCFhCzuoT0yjwry",
+	"NopjYKEfY3aE/REOlrl/zhNICKxFwhjOeE8PNkrBDD/Yw5qRFVO6NdKnE2eDYNQslcVAzbT5LasPJKeC",
+	"VLXccRWPsMh92Owy2XTRyPJGWXSY1q+mXSNOfHHFoGudYuX6mtAVVOWiL0IqD34ICLa2sWQk77LVjqeB",
+	"feELUQOz2e1ofZgJDIh/OJbECb9mnrVb0Ds3qOPgjm884JMsAPJst3P0ZN2fzSbrT8pkk/XrGzbFZOvJ",
+	"nUZv44faXB+sVgTK74yJgEVetAbwTFqz2l1m4MIMZYpAUGV8yqNvgyXOYNtXVPEctp8zoZ9475eKyh4z",
+	"R5c23J0nfjgj8N0r0AWNxXkOMIrePLwMzL0AE5Uq9mNdphTNiuqtQrf6FdlqXamrzz9XW1mdW5Dv81zu",
+	"PqcVHw4WGw33S81nQtzVF3672/LZy2PVszpeyQVeU5fYZshFqHJ5AOaKtuGPowQEv2SUgoNtvXIGpXkF",
+	"74kdLdg00jlhE7kyZA1hKB9jVtcYO/Z6iC7ZgEuDER9eHHOtO5HluKXdyQln8YXHqplzIkHfjTmeaw6X",
+	"LPwexjZyWRfXeDoL6ZbrXA+RcmEIIqYAJDzmLiBLU/v5aTuF0vrYl522IAWzIZoPvPg4bYRO/4xuuShO",
+	"FAwnKjpUohBecsnkkHj8v16/eE40e6+vsCpKgYGgt4zXkCuCPFoyWpvbuZa74aG4AKj6VMWpik0RD5so",
+	"CPZFhYkJZrcOMtE7ZiCu9TMVIU1sXItskiC9XENZiKPSTLrfsEMqnMHKwkYL4bSvecA214QXY+cvLlig",
+	"Y3MS4IQCvnDL/9hv1qhcFd2wiQOoI6RCnGilp1FH0F0yFQb4zuLTTZqcgJbSA5EKqkBGzK8/1uVV4KGz",
+	"rL6laqrkrugmGsf+HqI9uHKykXBGrzHufuSql+u1YrqNHOZOc7HzhT7c4iZ6vQMC1OTtxpEwHIbdeDCM",
+	"B1fLpNXXjBYOlDKRYWJlgi05dgHENj2c6T1jApD4qZrGI20ldsqtFexjK9cnrsjDH078uNlh596yVe/2",
+	"iTbnasKwsHUxUScIpqdYJ12/qp7828sf3/x7Ips97qJKsAO4GpR1X/F860H+B3kqR5dj23Ecub2cE+mU",
+	"2+t2zIhESdpdmJNEVOmgy/nRlexrWsUHgRuoEYVPs3aSGvqCWwCoI9+PFRKNKkNvsKf9h4jpYW6MPA5T",
+	"/FRj03zsedHqknGumatfw5xarXqQLx9xQH97y+pD2ATcnKWas8LooTcsoW1VbUP9aRApAQBIFFd3FAAM",
+	"9XrvM50AfSNvOkBc3U1ppz9R7wWy2iZ2M/XeHRV8zVIXs/sVqsbY+wGffnF58fDhiZHEI+mhj20uRJtK",
+	"eD2aF0reWDsZ3Nc3rIqlivZ2wS9+lLqBE2p4lGR9X/h1Quq428d6QSORtr5M8O5SqduspE4CY3yhMedN",
+	"21MpkcaBnUKs5uyKReA3rghE/KNevRXAgqk747x1qhF7rLOhXCicpTITC73k4bQzK+frTdzbmaLIpNok",
+	"TZ84R3Fkr/dTixBSwKv3DsGSqkqbWCPeIg97lFdPAt+hC1c+BToKkMJHKkd9v7bIUsxQOVX6uLdH6e/c",
+	"s2CgiFkw+TxnxTMu4qD71p5I8FK8NvRHwbWyQT/DmeYjRuWZmBo0r4sN9CakCZmT7lvTdlibxL91VLl7",
+	"4TxFrPY5r/Y2jAqNiT1eUj1x/JztfKYw4BvO6m+4uWniXRUqVnN5FJr9JT7l7K3p3AX8/xJstMjgHhjt",
+	"CD1w9OC4tHBo/kT60+IOgGVeP+VW0rbSO3WPfKs039kt712Wha28mobL7PtVxTLaXRvA4eXiRXQE8UMl",
+	"oGbHRMn9iYR+HXa7I7ZHExIoRdjvApk2CNdG7sDvmrIk5iff5IIr9NKua5mIcG35Zpugwg0rEwSS+zi0",
+	"QtBNrj+3rw8u4aJzKZ9SiWiG9/OzK/DlhMEcUmT9T6Myu+qf6Vpz43D/Rnk47HnRn3gzggSYwgfZ0fcW",
+	"L3TZ/b8ASnQZ29gnsqmkeCKj1fk9EOZ4yV8CAfGuLbBGD2P0ysDpnh9LXT8x6X1H379k9RsmaCzxfXlF",
+	"qDgQVLPjR2hH379iBdtVadanZUk0jKCIlhumt6y+JlO+bQ6Jik7LWEIuiSVSfo0o0+N7XJU0niOA0mPN",
+	"tQpz+CnCL0xPDBiFSywY27EinkyYjodDn5rvarmbzn3wyo8TiqyP5vtYTE+najgaB3jbgYi3W+eoPOCT",
+	"HueFS+vMOaBVtywtbPLlUw/dOUhIGSsS7iV27+XLyXjc+I2WKLO7ysTQeJ8KOFU5VX0X3hcPj6RDx7Y7",
+	"Om+7C39Qk8Dxzn9/VGe/ZODphvn6YPJ6K/cCzX0pcnZ+rEXgkW5//9XO789r54c7PMLOT8Ut16mK1Txn",
+	"lT4VPWD+eWA728vn5LMwBiPAxW30CHBDgfto1VnbhiGjQFnmGZfcEUkUnnDSmnhSjXXW2aI1WTHR7fnT",
+	"1PysZq57YDaliSruh11YSKg0QwYs4xaJM06wYMFH24UMPMUbSFKL+w5G7buRPqpPNamM/eRQ6s1+4z2O",
+	"JpUxX7yrxlZwXGHW5+GEFG27hLtBYtTxjicJJDKHKmVTvivKId07I0VN19qsPC+bAjKlbbqw4T4P28X1",
+	"tqjpXpzPRMf2L54gQGL86BUuW+ES6F1eFWqp22XMcC5pXrwPFQmZ+nT1CN5/LjW7c4fmAAVnWmwMezBH",
+	"gmIRBhQpYSqHruoVj2OxtwGPLsP+B1TF79sKKq5Uw2xaTdjRbAzwPF2Z1K/BgVNgBByMAkB5Kqd1Eau1",
+	"iTgQ2x3z9aEzUcQx8WFij+zYyWj7OfjQkCtT8IfGH5F2uBBkaBTjwq/w3g4IMPgnkQD8DaPFM6atJ3KS",
+	"MaIV5s5gCQ306oK8NMRJSKTvB60ahr8CeIDlKMe2XGCzi2jWj7tZx4j0HWbS2afToB25rM3wiJLokne4",
+	"IOatOU0h+gltiuxrKTaZTbay+CNQxjJ+uCGAd6cLtCh/H7OHohbMnAHTHUNGI32y6tQGVorVLbBjPLuL",
+	"HkpJi+lbPambRaKpsdmhDlzBhmnCYbNS/S+isrlJ5U1DuxG5Juog8idSrPnm3PYo5rLt4ryqGb1RGVFN",
+	"viUU0gN2VB/DsbrXGOqUktJWcLQ4VGlEUN9x8f77w6Uiua1UiUV1sc+s70khq2FroJb93Pzbe8edUX92",
+	"um0n/G3UWqoOb7xGSEGQYIFoGpfN3+CVrU70Jh3N+ZovgYv68Mp1JodmnIm21xAGQBxuKcpDCv1nSu/G",
+	"i2w0eaB3S0Gjysn1HC3rzstfG6mAbHfvu5Luh7dr4hp5jFXJNhcrp+aO5Rryzl03RuTK87mS2Qmm8RX1",
+	"+HSs2VN3hfegPPVIlshH+AN0pPHV/Uctm2pGQ6050PjzT95s9eAOt3s0dlVSzRKgR/9auTzRG8AKeQfd",
+	"HxHk01gemOJeeR7Z7BOzGu6VAp/a4qfB3ETEvjrW07178P5Oy4Yp14fFl9/JvbAWR3DPhd9yPTJ7KDuz",
+	"GsbHrgd1hC6vWdC05v+D+so/Q+sYI3cS9b6o+S38Z+vzwazmMoG00n5UfdP613qHWwp2rHm6VYavydKm",
+	"Nxf1gdSNiEf2a7ajXCSrinwXs5Kt9RWpWcVsPMDC0E5tNgFsGct+D5uxEeW4F/DhPa6Jg7zN6cTObINb",
+	"yo6eIQXDZcePEyKb318f9Gi/whj3HVO6kwDh5g6FStOfuFAZpiIH/1ayqXP735rWG6bxv/eMb7Ya8HOM",
+	"eHlZc1lzfcjIjtUblhF6y2pq/iNvlMa0r5mYYImOFI9te0isb0SRet6TiMbIpquSnT+3//FzT0a+7bhN",
+	"1Q2vzmSFu3UGCeSsRrEeP8a2bUke84i7DMHerBH3ATizZrYZfydtMP08pOfB0zdcFKHQwMQ94ErbMtf2",
+	"/0p4ZmKl/76NvDVVciqk4Dlixu9an4ZtofSz2srq7XkAs7yVUc2ynxBqBrcriB4dlHb3d3LmpFiMmYRc",
+	"5TWrqA3j9TNLf2uU3nUynFqH9+COfu5R2lIBxReA3NIIaLzKirZ61+HEbqlyadlzhlOIH/xGJoyf8aa9",
+	"0URqQDnyzTlsUZmHaNrSCjozTMdQs9fPSaH9Y77q8LimEFqNYP1M2TQ4UiLsqoOb/Ux56BZfh+tKfuwr",
+	"auaeJHwJ37Z5bkNGOJ/mSlZx260vPfzXFx0aTYkwBafib+arLVj2UzFWqGYD2NCDSkiULe3Spqf0QV/D",
+	"0VZKNlTs6AdllqsD8QkHs13EI6hySu4YAOGrLbTYAmBV8Ayfp9oui5yXvM1yCSaSi5FezZMbOytZNskD",
+	"PdPkn9UhOeCMOzVJDr/jQW7T+Zh3dEj3tiT0UMOpCd3OwHq9zpQuF9N54lwX5PZQZK6JaQvT6PcocD4H",
+	"krrrnm7F43hkNKDbdyXdzMUigeHxmphSVz+8fC//mLv3PnwWwU3+aTgt2gm/6hzoORva0VAiWThGSK6k",
+	"tHXzXZE15Rrripq7MYL/0hFqxJv9pSKlJza9a902tpGN1Y+HTbUj13SyTx7GsHDcY6s81hgvW6xLuklp",
+	"+99YiKR5bqvHvpmPb+PDRc8muCaKMfLu89sLz/X2pXPDHO+G1c/j/qqppli7ppFaL6WaoAQiUQOZzOD1",
+	"gBPH8ChAjdnwW8BngisBzdIjMV8wpoffVpQXV0Y9OcjmnOwYVU3NCkjp8xq23xdenBOKBT5XAZpmm6bg",
+	"kR4p3G3uc+DEsDyRLewXoqyjbQVp+ryc2HzWdYm0dLAjhWSfUh/pdv+x3+t4W8V6Wh2uZyaIu+Q3UZ/W",
+	"d4zqpnY9ccx++PPRKObRpEhVAvImNqxpQbSNwnuNOZzlwYGy8NqY9mdSqJHS7zUOHE9n3B4mBAftB/Dx",
+	"OfR9RvObGGXtMubS1pAmcaxCosVb2pRUvElqf4E+OzXqBJMJv+sYpl1e1hEmLW9ExXZTlQChMbsd/B9n",
+	"9s7sK+qXAJk50RMlG3G3LOGiqaImhmx0LmOQWrTR8orQkt8wwoRsNluiJVkx9DIWPv0ScZt7SM6IQyGj",
+	"Iu5o0tEJhHuFJkLM4smjTr7v5R7XliHk3NIs7qLrMkkC/f8z8ofcSoM2dvUtv401ZHyBJQqwSxXlddZx",
+	"EwFUtKYHdBDNscP/qNSjjjnnbDTHl24Hgz6hjksCGrQnpGuujWYZjUqTdDxnVjtRxEQ/QRJg+5XjqeM+",
+	"Z9eOdHRRyiloM0yZIgiuuFMODIaxMmNqg5TuqhGBpHUTOAK6HQKuHkNcnR656ZOsnUzWrmyUbm43pie1",
+	"FOGtNCPvKDXXYb7d+ISdhzORRBUt9hdMqYmtTvS2ZsrYZpOeT+RM+THD740u6z5cEZ6in4Yjwk33Bzhu",
+	"pyZPTEsHhjbfqTZsK2bkMSLcu05wzuErIBsYLe1rYnEPvZaO/fcgnLZyuHdOitwwVhlloc632PRhJL15",
+	"Vqw2CLp6iSWVPjMEgBEy/HfNbAV38K8zo9ucwR/8pSPLgoGOWtXcAqpjf+foVNOX85vIVayu0cy0cyb5",
+	"Vkpj2fRoNg/j0AHle/y8El1NNB7/91gSF9HLPM2Yr/yunBQ8HLj0r22ZjwNzmyDdxybnXff9FhC3iWNu",
+	"w7hzlO2552xWQMFGb+7Uc7kfA5JlAVmyEJrhWkGFt96ymh2Hz/PeeH803AxD2mWWxKMy7XVOxWyrzVCW",
+	"1rG0lJeU13aFkFXjnpyY77LmgqvtifYgqJ+TO8bTelbR5wCVINCXPTncHMLvdxZ1dCvu83aFrT257rFn",
+	"7QwdsahqZqiEFq0WCv+9kSJ+gXx7G3XGPyZPStkU8KsiF+dLwsQtK2XFwjxyM1lz+YHzlcGz72JtdGw/",
+	"zRG372C55qVcCs2EdgD83paukBJcis9/6wZr+sb+UHJ4l+fUwm9o1pgH14qbxsX5MnHPpeuXXB+jaTLU",
+	"LTx0WbDbX345VweRl1ywX345nukSzj6zRqf3d2KHFDt+n+RZmhm/fV+VVFDs2Maq6SXq376nefzidk7w",
+	"NhcTa65hfsDYNer8Fc1v0E+/Zl3AmV1Tal6Br8xd3dkipxVypH1dAxow5jM6fJra1tLU7JazPVT0o9hY",
+	"QQ/thcWER4RaCGElXNUnYgImXd6RS0uzypxACnDJLA6CEHd3W+92gAFodym2w3Azv/anJdZ3cmJ3QR/v",
+	"SnQ791EsuHXBJ39N3v1PBGp455I/rU06gd9dbIuOLOzk7OkgWZpg1BGhvpnha5jlrosRHQ4sCgcF3CUn",
+	"q2tZJ9pSeYuhxYFvFAsAFxTDfiaAcdTx3I8D9AGuctK5KqTmUWj1pzCTjKwaPUg0uRFyf28zgLrGmDra",
+	"2298LnNEbKce3fyasX+wODOua/kP1mlpIkV5cNjKXGzKrpXCFb4ihjfenPOxOiTcvgmPcG/51Bzp1WG8",
+	"lR4u+zRc7BGzJAsah+0NBW1z7pYsgaHyaKKd8h28nDJSWjNhFEXGu74Ba/4nGkk0fh1q/6Abr6Dxm63+",
+	"J1qGiduw7cZibNc2NT0sZSv4qcV27HtWFhb0dyh9wfqNtI+QcBi1sWQsnCR4DrgUV/1l2Ewga06XJVKg",
+	"ZjQBI+/ziKdZc2ONiV0u5qAYJS9lfnMCYEybtDxtcnNN0y0rZ5m+ScwwpP9naFpyEVRpxtv+zS52P1qg",
+	"TvsSTLD93JBHoq0XOMRsG68coB07TURS0eL+R3i+dUmvkEROtJRkTevjFz/mskAZtj0hQZpcJyOug8ON",
+	"nI3zyVCc2g0fP5f3YBkGh/yTcLx+z5WW9eFboetY9rnrLBqJqIMu95my6GCu79tR1S5L1i8oTHlesZzu",
+	"WJj+5EWe+dw0VB9/0iPAPrNu8kTxhKGA9QL5bl92/kbqdmYPuGH3NntAVhmDbYMz2oiMmPO/q7TZoFyK",
+	"dclzjTJiVctmswVYCbqSzREUiUGI/bcEDlI/+Rvpg9INmqLG41Ap4Wh7yvkmOl5K2r5P5ra1/7FGFTBb",
+	"6C3dH5Gik12Rx/U03snaBTFjU3lBYrVWC5wit3UDOTVyLO9DIIUH/NMQSbJMx6P/gCyWbbRK4oltyrQF",
+	"4xCNoAnm/+C0bMti9LR0R7WNDK/ITtatqgcaLeh0Enp741145RtTgaLn1D/I86BkbQSQUf642Fy7FlP2",
+	"u67hVPerYKarK0K7l/W6qSH5MHw4DG21/XT9Fd1C6uM3o0cy2RJmFCvIaJlzFLe0qePaLUmJTVIShRTm",
+	"9LBE8knNfkOMKCnYVZjOy5UXsiua36DhYbP6IJVTQXDiaB3xn5V2Y45cBLAn1fnN8Q80xulB7ofNXG0f",
+	"h/jBao00OGIO+c7siT2vE4/cH5WvE4EH4i7wYOsrbKbNFgP9rvuE59J0ko5tYuTYazxZx+zOfdwEMu6V",
+	"+de8AXxIpMs9hrZXZE+NnYXqFSqi16RmJaOKFZk/lleOkTLbkmHDEW4NCqeuiS1576Q4Ay9ScQBBeU1o",
+	"yWr4EnY43FkGrahSrPApud6hB96lvUW/JysGhnsoLH2CPc4V/vM3VwDuSvCzhR02Kjf/C734n4BefP9Q",
+	"wTG+b7f2Ho57wCefxKF/GsCoJgqMIr7rFwN/rsUFney0ftzWL8Xa8VRVLW/xHrsjoGxeSo8HH3WjKdu/",
+	"zUgYfNjakfstLxmBriogvoz4O1r4HO91EuYcxK5394SRhtr2IuzMArNWBPglPwMxZ1+Zbt7anX7STiZO",
+	"L7mrGj1CMZTJginsZrqWqJyiBgw/smKDfUNmNSeY2c8AwPqmAxQ3bPKzay5oyf9xaq5GSTepLDeju95y",
+	"tmd1r6J48rGxmwgVoJFzMxDmKTxk34Tqvs+1nWCyh91UHGa/CXOgmOc2UKupZk/ohCiIe+6jVxdGBIrV",
+	"VXiRkVtpFCFzGUK/bdJUJ4gPHDFe6vm93HdHlDXZbw/ub/HxR4aaYrbYLW6rt53FMel03dVu8A3ovD3g",
+	"Nqc1BTptbFp5FkKA+hJYPK/BPRHcPl1ZEO59Z1cCeYSSZuSifTJ6F7jWCvQAiq2ZBi9st29oA+DOYwZa",
+	"8BZ3fyOZiiQLcWUWnqhOIfZne9lkHtDSDvmZIvtOwCHaFeu9kTO0fJqAYLaT/UwZ7dCtzQ5wBHcZ6g1O",
+	"6+LC3uuXSMDRO8wTF/BkgyuV0A1FqOETRn5TH06atd3yoBZgCEcBTgBAXYL9gevXsQoSLLWNx+QmfkTF",
+	"eUWudYxkRU8LiTQJaztmDxcjmxpXoOuDn72VXs68JLtGabgjj0HwrxtRzFAH1DHmcGQmOVzTFT0Y/vXt",
+	"fOdK8LhVbRRKLjZX9srDqLnzYGnZPS6kZro+wOPgw3EkUwweMoQGmeCZ0LyxbpQxoyP0JOjL7K6VCrPS",
+	"c8dUv+IYV33G6/IcjmPIfwV5LL642V1KZm3wvyua35w7wYN10b0vr6i4Obda+BXcXv27y5n0lnZgyiNd",
+	"FsgHyhr1AuuPw4XAH2z4wDJM5sRk4a+AeOV0zWP60hsQHXJtuFmF+wIlCxBoaL2P8UOCcZbTRF2iQY93",
+	"GLqNrehh0KJnekcUd9EG0h6H9uco7C7v0Lm9BA/lYiBqBiKvL7lju7QI6TVyyzqElCk9FH5rdlUGQLqZ",
+	"Vc8z0gjVrMxDK2MNQu462dEDFKjKOu60ThTXJ3r8mYdHFgD68127suRbCgnMgyVDetKVsUH2AtFBBLIG",
+	"l2IEapO1uaqT/SH9/Nak0ZKCybO8XFonIvj6qCDMFqD3ci5KPh4lHZuqobkHvZrV97q1O4Y6kHUuQGoX",
+	"+hL8cnB/VLwwXireq1Lo3Kz31Et7ahdsN5ts0BDbeueHubAt/3U5Z5Tr78P/Bv6sT8n59jrVJsj6re2l",
+	"Za5DiL87b9GqjCcvPaMxoAsMUGIQCX3xisiabzhk6Jl/1SxnvNLEHLqMyFt7eYGWdvGI7LhodMzSsJCg",
+	"P6iJTDcHk31H30/8bj+d00/KfcQNHNsJf/YjMKqaXdmTiyYYo3XJIVBrTra25Yt0xxCpxV77XPs+b6AJ",
+	"oVHZDeI2Kky/p0UBJ6yfcR/Lry9ty6XWixplBC5ujiTQ5bKCDDoa5M91d3fFthOEZ5vkl4JrGgsw78V3",
+	"st5NH2OSn8KsPgivivzUDp4jOFNjNZIdbHCl6a6akXPfa47idLDWgeEXlLkdaumY4PCbgaDBj4BXBVLq",
+	"4Yxg0lI3SIbJulEm+4E5l14vFz8ZpRp4KRtVR2/t3ySfmXiQbuE6o2XmXV1ULkRlq0VspMovZjzsjOS8",
+	"h5vQ7ssncRHiXE+B8D85mAgvxucSTZR8h40630EoiKwZy8g71HTUO5+aQYlqdtdEMA7JO9zI10ZoFx0B",
+	"ed9B8jqI/FezHOrAiFr4EWCx9gcmap5vne3ku3/bKSROpq55HimTsXfjM6rjjfGfCrLjZcmxEF9lLrtp",
+	"gvIwEeTGSZmpKoNhqL/LstnFO3Jv+IauDpop8m8Xy//7FYH//veJc2lRVCItVqRiGSkYLUiJUPxT8e2b",
+	"PGdKrZty7MNQgDk55Qbc268PIo94IrBQwzMiWE9a+spsWTtv0Clw+cHAnZV52oUbmvXZq7N70RMHBuv0",
+	"5ryiWyRm1Jf9VpaMNAL4cm29H9iztWchnv2Pn5dnX7397//2yy/n+F///j/+cqzJb/D+z/TsH28/PPj4",
+	"l6N3+bBrf2zxz9n+cQfLcw4IaIJCT9GJ2brf3QyuyYqVck/+wWpJNL0B59U6TqEPF9nF5UdPpg8X2eXH",
+	"BKmmobU/iDlNnP0Zvng5E2DUE9rZpCMFXIbcvq/+DFKPdHWGML2sfX6oYLdHw99j7edntlM4tcF8Gv/I",
+	"2Jj894bZn127hEghrB07QegnvpfA7N4z8CKqIDPJcSoVmdaupjSFhBF88otHjx58kUUxpjoNfoJSvQTi",
+	"hXAwZW7JSWI2lRRPrAvzJCExxhYvQAmR9WN8+mMWawD0sEvHh0ekZrRjGU6nJ3JGhCrSlNVvmKAxWXcR",
+	"Atlck+UV5BHi7W4LJy30jJNH+M9lwtvwihUsAJrtDvb1AUr8NMxFES03zCh612QZCoCRCUyZA6p2QweO",
+	"rCHgu8M8SfPQZ76TfIZ+CFeI4teAISvX+scJpnZKl0en40ABJvLPS/u4xfaMrOM5tUBPDlZVQaUr1+oa",
+	"6ye7uEReqIWn72E2Bu/2aDkG6DZlFQg79Ia914sjdXoYPieyc+Oq07ri8OK7Wu5i5aj7PlWmWcPwzR+F",
+	"5mXKw37ls2uYmNzTIxHSsJevN03Gb+Fu9/mT5FkoQP4kjSWleYyvtZs8PEfrcD6UEH/90cOjatXJVnEn",
+	"uzaxmp/YaivlzbeiABjvmUs68X42f+gqOTM/0IqH8FL28iEaSn0MPZpqbBkDbt4NFwqBrbZaV2rYWW6m",
+	"6mpvfzN6nNqhM2Z4HxiZ8y6HB945kSrYew1N4W0Cqc27sec7rX6+8P7ZFM7fJP0SP5MEo7De4ekdYUY8",
+	"ensVE2tGmPl70rpTfC4tE6QRHlA9YQf/7O+/VEjcbpuvgbYdrM2MYtsY0mToJwVf0BySbJgw1xQr4h68",
+	"gCFjscMkQQXVFrfuiC8bSo4tt5mvxFGIbIe2+BxrRosXojzEf1U5jV243/CNse/btAqQP9fk7MI2bAjV",
+	"roj7xIJATYP4QdwmS5NgOcHcw51Ib/s9uHJf+E/+67tyca6vNdVNxPPYwT+MZ89CuHFLvS/rBEu6YDqV",
+	"Y/m93Lfe2poRxVi8Xt5/41UaUTzeffOVrQ81fOLy8ZSgldrKqd0xAYJnevGDsQqLb+GdaE7/mvKSi81r",
+	"LnJ2QgBsJHJXbanqRpTsQiFmVTO6S4GtHs2gBj4AGtpUuOMaahRkI14P2bsnMMWHegyBe7spfBwPKeX7",
+	"jbpU5ZZVhyzn6dTFvuzspuOV6FF0gYW74Y4hqO37uIwx4uFJSZWa2qrg6O02GflgtGJ5EqZBgjVLBy4Y",
+	"u7fmIBrMKymeg39AdbeEdhA2bvclbHFWdZHu7UrbLR7lovu4yDxHfhp3WdcpBm5gaiilzNcuHy3Pl4Bc",
+	"eQdD1A2B7r0/ybU3OGI/07N/mJna/z17+2GZfZFyx53qn2KkqpnCgl32mfpnuqb+xb1BsRM/x73imQrT",
+	"hf4kf/HseFk2FlV5CrUNPocKPIa4drTFmQigG4W9tgMnLORqHU5QGE7njaPxv0mb9rLl6o60SUmaBx1B",
+	"8/CYoHlpuzXNQfqPeiUhoRD0JAk6W04FWTGSb6WC/TjVaenaSU060iUVvh/efe6dbSM1ZbvCKcxsyQf9",
+	"sagihczV59J+UJ3vCoJPrpjqNm6MD/8fNZ0fOi6KFzHv/GPAm0OfkTGPsEx1xa6xpoMraPxPrMdYneih",
+	"f3A5vP7dvve+csStdxdJbtgzkugj5P5dqqOEkHurQJzZpO+3Rxukz2Kle1Oy8HN/t5lmJ4Olhx97aVGd",
+	"hy5CKyAm5ujJ/XTT9mXNc/ZYqD1L2LZTxAXIPGgsw44/Gw4Y30pYrv0aLucY5f6zYeqkJq/ukN7TGZu3",
+	"UXeRxI1rQTQK2oC9Kn+EZ6PEPkbYv7epmr2s5YaXOtaz/DGpaO0jpVUtNzXdxetdikCsn0KD+6e2Y2Sr",
+	"SEe1Jq5QVHfuY4eldgQCusvgbpTMUzOgydjO3LFryx3v7gmSNng7Vpx6Tt5sGaFNwTUp5YbcMFa5m3hu",
+	"hpMbss1f6J3xTc1YIvBrpFyLkwRVBPD0KRgkp4JsDGf1jK11RlaHTobdtJRkV5nWl0sF28m43T8wVTWL",
+	"e4PSYY1kBwAwqcJMBNfOyMFcteE0uOvPj1Z/f3f8xEcdrFVMEXmqVGPhroTUFt/hXsnuRM7MtqxVV/BG",
+	"kl/LZjMOixcrsKWlT1WYRb+Ytezy08xE2uoJYLMuPESkX2y4vCw8n51ZWsYK9j0oz4ENHRNAKA2+YdrG",
+	"93tREvjO9JirtfMTOxzth+BQAHe0YJ7XMa8pgzQcW6OgJnPZJLUTmroEMzmSqxg+CyW2ToZOmYiVuINk",
+	"ZvxzbyaZJ7oj2vHtu0dd3c31U/KKvoH+L3/WJZ8tmgnSIWWENfbMjukGe/EkzDvtq40+Q7NtFY6s1DHW",
+	"FSvXwxq6E27fVEt5qCmmgq+Zghb+jWLQRwqDZrbnQrxAPSnQE5Hx6eAE4SsqjhHYSfvLfWaw9eaZVXA9",
+	"pxlEp0wrCU8ayz9ke0M6j+UxTcK6zZ9qUPuGUHinBHV7rmWUJVQw1e7NNA50YHESZh8/153rrplv7Zei",
+	"s/MF8f1clyLWySovG8Vv2XQfITiCUxpGPYNbzd//j43ijy8Yh3QDZLCU4P0oFcpYB8KIUd/zptjG/lHV",
+	"yxX+D1D8R9tYJdEpJiMAuEm1LG2bYOGMBsvPFu/PNvLM/PEMVXMgx2Oz+NhhDqMHEbS6nVWHjhnHz/BJ",
+	"YJGClYk8p90IcadrXegSS4ANjNAbqwtniOcRQRdPXmqlDVJhsGlBRMIuOnN86amd4uhnfjP6XU/L75BJ",
+	"IkL321tWH9CMtTgq0HvLJR9TSLQ867SuCNScdfDdGYkEYQFlAptDaVci5/DdI6lkExJ2KinLRL+Kkiq4",
+	"9/ayvmE1MU8mQM+x8jOWqgLN3QBA0gI5lVLeKJfaGWA0zq3s85TNOvuX2vuXdRQrNtEi0jcenAz1gMHe",
+	"aE/zOXgsPmwcO+SsftoyRoRTab4lAesA9h4QHwLbco21r/sEqwYx6eEOp4xfWEAnjWpT06KhWHt/i5WT",
+	"8O1fG8F1t3VjCbkgbe9GT/VoS00ea9r2o0C0CsNf+OGpFalJ3wqIlaPtFVEcjl2GSZo11RsZHxoSxwyd",
+	"fI4qZ7U/3jYhzzx0yoGB+Uy67QwB3vB4Bf7ES7cb+GfYXskyywiGlDmpr/muKem/QswhlS/yppsQQuhO",
+	"io3Zm901edCPv3nZcPlwvJv4aXHEqaGHMDg0RbE7ekcdUXvEHHXEzK1IAe+OqENSMzXSqoNikGaebXai",
+	"ZzGRrAkZ6M3OnWegy7Ge9UfOsVOMIv6/VnvyKpEHlm31JtwcR74ks8R9RN4tN1nRPGpwpp1WMI87RyB7",
+	"QfKa0RKsqjN1EPm7jLyjxS0VOSvOHBTAWc2ULBvzhvm9oJqetSgW5k8IUHimayqUB6BT8DAroEV3caaa",
+	"qpI1PK5KevbVV2dffWX+seUVpWdK5pdnkL3IzeDmh/2Wa3ZW0hUr391jeoI/QO6KrlgNa8fL98wnWZp/",
+	"BPoDMpded3F5hmG/QbHsO/fauyvyDruu12Z9VS3XTCnYv3dE1uSduV/rquaKvTsn8GZ3CvYDoqB18Y78",
+	"WyBa/x3eX/Gzgtfoj6HlO4x+AWQlgVUrsqW3zAjpXgAsSsa7R36R1ElWLo6BIw7AEEbQIdy/KQj1qFD5",
+	"RGAU/2CIwz8Hj7DNMInC51vrZx9i5xNs7EZUk28DhGxAxSadPnuTjG1QsNPQ3G49COyjjiN6HYdOdIqd",
+	"Ve3vhqT4MoW5/Oq7J+Srh4++9GDBBQSfInB+cZjU15quSnYNqloFYMGNYpEy/uXZV7++/e+//HLe/uMv",
+	"ifoayssEpX1nWyoK28NLkkJGt7Lt+X0v3bK5MKIy5Xl35aBU3bDCnPk+rO5Z6xiN2vjQODqGl/6c7qDN",
+	"B0jng2zMECBUtqysBp1lf4+XEPiqqxGkz+GiDB8aOWg5I35gbIggosMjpinVBHiTg0ufEcNFc4gz7j+3",
+	"K/NsE+xT5grQW+KOHAxfhNlvfMHImjalPpCqpGirxk9FpDymbHYieu9Q36PKQmhdxCsTSy7YnT6wY8rd",
+	"upHTxBXZ19a4SoAXV7Smuzjw2RuQeqw+EP9QRiqqt+2/CbApLcwvZl8Ytc2goEAzca3a3+KS6ouvlhfk",
+	"f71+8dx9gnBhy8DsNpOVLBL9pdiOFYeUDJcQI2NunscFuKNtgqnkeq5KrV6s05VvK7ah4qQeQ7uqZKcC",
+	"iRc1X+tYwe3anlfrAhMOUQwKNG1/9Im+oqJho5D7kGhjK+xXhyCUOnMt7PcmZkO6qkz0o9aMwHOECyg9",
+	"OQTwpxPWsmU0DRnHFMNyFyk6DRc1vTF7LCaOYVShNLio+xUy7+WuojX0gb8mS6cPmRn4IGfk840QhnIz",
+	"MnGlXL9qEm2jZta6xRsiWIggcOA5hrar40qKK0hMce1XO3tofvCOfOhCUADv2n9YpsVmDkIaPoPS0owo",
+	"CTv0iwi6ESqKzey4PifvAM3r3YCoiO2IUzz/RYQp4uaFhePDbIETQURH90bcN4vzn6PJyPVrrPyL+Rjj",
+	"vpTOOfBlr6e4QoPyQ9chwC7ZF7eCWPHHJUPZ1xVWAaM7GdEyZ0uUpPRtZdRskLGwE89I6WofjEcwi0uP",
+	"bTsMS6CB2fbon+4oW8tGzMqvaEXP0LK04Bq9gMau0ocASd8LcGXEeTvnOfW109J4UGLgo53a2RE8al4E",
+	"XdwNqbXVYMypdcX0yHgDpTiQNTNxnCf644dltgETeRQQ5wjqoREGlbf+PLjdn8DdzpE4g8NnZaL1D9Mn",
+	"kYoWclgHPx/lToBlXTBanCGEK9rYtbGyBeyCbSTcYmBbtGuzY6VmNTwkBTvbW3DEHdX5NhFh89fksb2K",
+	"hIr9Tee53tuZRsVuRMFqsqeHCAS/ee7r5OnvHCZQMbsq1kxkC69wKEnWdGqMXOmoifIKu6X7ogV7PRd8",
+	"w5RmRebIIjbu6s/A9QNd1yEbTyrm1VN8BJD4ldVNhy2DVE7xxtZcY7eamqk4hD46XqNgFc877TnD5sgY",
+	"6v/jwSpOubUdp4RLG6BS4FYlT9xrL0nv775FNclqpGmt2uw1NlPptOGvrSk3BVtlgn0A3nKyZ2VJtNxT",
+	"/LvRDOcYCSlc6Z+wP+NAGb0mzF3Vwj9wPq4DTLFV5D4KpcSUVpj+7a5VWFzmCQvYK0ZqrA7mf6A7m5mu",
+	"sZ/KMjxZeFa78OWimxU3Ta0AXJ7I3tjG962dY8XDZFOKFkdwetp1Tv+msolFKbzYKUbxAJwITjgeBpAm",
+	"+y3PtwRHi1YCJ/OG+tJ6qphOq0n77eHOStIWKmjNl0JucZaDo6rnhVAw2I0M9Sc8YjFB9Sro7RpHIPwz",
+	"MvCiM2O5FDkv+UnpGS49fTBHEOxzLImCq7xmFRU5n5Fm8I1/K17J1f78ZEabHyaKb6IuAQj9V1RAtbmz",
+	"wvkMOIE1F1xtT/SLDarP6jxefeY0wmmrNbQsmujlYNbrfL6fKeKe9G0huSZ01Y1qhcB5c70wtXZkn1iV",
+	"0O8g83vDGuy42OQ5Y0X8WHrKDtKkuochaNcz9IUctaW1LFkdj908h2ROe7tb6bqCnp6QAwqXu3conQ+6",
+	"RAQTX1wtfjOi+LnvH9HaA/d0hvwHp5+gWOLY0D/T8l24+e3pa+keEjOzQqcVMZ1T1TL/YOYRcRCSqy+C",
+	"jgvLe6i46knfT8LM7c75FQZA5kIJpyTsY1LQQ2b1DK6Iyx8FfY8SIwnOj0qPyCdtQF6Ry+Xlw7OL5dny",
+	"4ugn21Pf+6AmJYNmwXt5ba0Am7jhhGUSN3wWUPiw9engkKQ2KKZqdOAup6LtjZpJJ1SSIdjdaRdg6wWd",
+	"1phtXTP2j6PZP9/hUx+9pyXiZUVvPHjhMYAJhW1ES0jObw2x3hENrxh1w6szWeEBOfPxRuhnYb0+Q1Qj",
+	"WEpbCG4t+oLl4KO+hgaAYKYBCq4F/HIFtKEfOCP/0zWStx+pzUVuvyy0IpQcmMrI/0QiuIfQgYFmqNyx",
+	"lSwOBJ6Y51jmU1EKQRr/LdW0r2LiSdirqR82Lw923oqLTdwHHswhX5e/prML2slja6kxKOLWBb+nFkou",
+	"jeUq93g5HzXUjpyjTj6M7azk44lKc3AXkA0zalpmKJJDqEBcY9vaBKEG0kQxraPK4bdBpNIGcKCHD9dk",
+	"Kw3bGu0Q4QIsYgR0VZgweKhDQoHiqGF7VBa8xiLHAdG+kzVBkWJBeAtLJe1jALCfO1qw67ZzNupm8E9g",
+	"jM9UnG4zA2jQHnO8sPQkxatj7/rjFfj/HYm969nye7cANMR8bWV4twdkOjiGV9I9KUx18ekoSnVxSh9B",
+	"9r6yXqnofWBOleG/W1o2rA2eHrCjPqTHWoSdXgegR8MOQBFj4hXd/2DTTKZfYKkIpZ2y7wUDp8ougNdE",
+	"sL1dRuY8fz765tDdVWolOy46/Y3mrW1QfYYrSO9kCyN+iihCEd350sf0UAeRD0+KbHQuY00HsXPqFWE0",
+	"3zqJ3AZrnDS+JjaodGULkXbYxPyW1bAjXNs0VZGZ2ws3oxHXgFHFaXnVSV8ozKNCorCHK4ZrRTA1jih6",
+	"UGS/PVwTtL6v3Mfsv689Mib4ekECuSAwaOpOa5G1VbnMSGHOykjTWDvdsCEgjpaAWD4GohzF5WyOBpwx",
+	"OyW8B44LNscYfdxuu/E4bhDVPS5zDSedZqOtpYd8gGTERKzwcamk1X+EdE05uQL9xzIarTdMq89ILitu",
+	"ke7BzU03lIusTau1ySn4NmgdZHUIg+yfKVBb1Ziu8PRYUP+GHdrcw3n9UtwYbcip+/7xxjFAitdJy9Lh",
+	"XUL/0luGaZbBEZnQjuoykPGTG84YWSAb/RpbrHY2/WIZCwyUkMEpW6sE9CFk006J3IMjwMl9Gzekb7Cl",
+	"aQb/yQZSo5Gt4M6xMgSS1BTZ04ND8neRpkCHd8HTHWZZUXxHN7UYBruN+ItzHAhGjJ0HHz2fiPfb/Z75",
+	"1lXb9LZ7nXIbonfGSBD8xRqFa/J7w5m+IhWTVcmg6h0thBU0TeFic018OvRVz/DjGn9T0F3XimIg1oHp",
+	"a+LsSvPaqlFcMIXHFMFZOaS54sDXaDuKq7Z6Av4AyW1Gj4KZ0apiGMd3Qh5onC1gESD+2sRtN/p4W/Dj",
+	"2T4+ycFQr82mH4mOpzAVmniLM5dTyxUkDLACQpdGArrK+ZLqfhTxBMQxn+Bj0RVasCF7ZwAx4+epqPkt",
+	"i6CE1MEvx0qS3aPxEX47qQVn6lT8ZDQMpOkNq44iIsYhe5W2ZsP4Pfc1JH0EOWsrmt+ACHTVONY6NPSd",
+	"gG45Av70ipXMdjKZ08vMdq8bUGAYIY2MWJX08ASES8Rx6DKXpvlPCpbzwiUAxVMZk+6dec7EOt0NZ1Zv",
+	"DHw4XQlcMwWMES9oQK+PXbXhiBU774SnjmA5AW19sGnPhQhBWWKyB0rOvmaJ7r94kfXq08Aq1NJOE+YH",
+	"P/zExdhYg+6KPofNy5OQeG57g81sAz6Win6JIae0awrmlY0fEsOyp6m2oPdYL+NR1QkeTrSY2LG620Mf",
+	"SsWQKlC6g5V0LiEzkaXH3lc1FtHGR8HK5J50e7iMznadKikqD8S3RUf9gSt0fw314CwKRyRrWzqZcKO9",
+	"tI/cq2aqJrSJ6sSBaqrZ5hALA7nfAKFOdOI114S2XeU4QgGRsz0XbQTqrn0z/MzizHzLRBMRvavDDw5d",
+	"bKJ/DD70Su5jPrLVwaGA3fljvdW5efoxRlb5Su4TyMNmK1IAoaBN25sWUDw+U4SJwiaC7c8JIEBa55hr",
+	"iQzucMBMNbLPeaIp2Koaq2YnpyJZR2rMFf4S0HBLo/juHVIFIniyeM6c+zHa1Bl/JIDlEH97DKejqOla",
+	"R0sFjJ4EIL4HFq9DNtbmkwTOslki4P3i5NDnaMm8pQVa8UrazHgoeo4vfWO0wx+rGO6Pc1WvynhE1n03",
+	"ge+ErVmOQhffSj51y9PIfrLREG2zludEIAXMfwZoI0AQAc9bWWLj6RQOV1PHE1HhwJXQVRQfITWeryuv",
+	"kipI44Z7HwbFiCCsKkA7OxBASchcQlMO3Z9S81k3okidAdSJrc+mQlBIYuwzXkTrLhOohhYGJcA3CaRD",
+	"SJNg1wPuCI9qd6da7guOYLCozhHwRyklympFI3DJ0BB0eowaaT79eRk5OQjOeeXiAdhJUsNmXBMM1lw5",
+	"7+41wagO/KHkt+Z5Y4SGSszMFnUzFO2JpS2DqhXoFWdJlVkSJ7YFIuMpLGva6G0iY/GUXIa2IjXRkUiH",
+	"xZE4/8kor+PlL1PbQXRaQNhVtQlzv6Gr4EB3ZXRznU0ZaagLCWdxwPV5eX8JaOHHE2CEkzWAPlPObrhd",
+	"iSdBN7bpaRkA4oZ7O8Zp9xLTxE+9bnY7Wh8+leBmd9IjR23ocgt7Nu+Y2Sqjxd2wQ0pZmnsy/wU5/V54",
+	"NboTtr2+W6nco3FNix3Y0OYyg8+uubAplLec7TsStF3uK1mW5uK4u/PpUdTcCwvJWxy9i4dfPvzrgy8e",
+	"fjmOpze4Juy3omRpSvY4TzScTfRj7uU77yEE6TIHhdR8HedQen8pddYlchpwwnHH24zsuUHOFs11vPVt",
+	"5VFtJ+owepvC9gid8eChkML8sWIU4Y1mxWj/LO9gk8Ky6YRDPlMg987voTkvPv08VToyyfHYno9ennvM",
+	"zSmNJWFDu3ApHwM8vGuOeLDCpKuxk9kEm5C5kx00IXbeR5/v5NjV8aHtX9wevK5f0sdTRqtoPDHvQx9o",
+	"JdenoQr0OCmsfcZKTuhA42J11uT6zRloJa1UwjEKX/YApycFjE6KhjTxOyOmzvy0lUGqDddXhMIxB7/U",
+	"O1fj8C6u2JjruLQu7BNlPiK/nZqU9KoRT/ADg+zIryN5zS2JTtDJsDX8ZISXJ7JgxbfwThTj5Z5LqZp4",
+	"KZXDMezSZtWUN+BP6lSneiwYTGtZMcULi3Kha0YBMRaFqAqtbUgX7tXD7KjAEkQzUlCbGMXsrOWmZioC",
+	"V+3q5qdgZ8drvZeYcdKIG2FBxucK9k4t99toxWirEN7Zlgzr42eyxMRL092W4/eXBVN0d48rWQrAZUL7",
+	"M6x979QyDQVEsN3+7LujFZfN7oAno7pTq4PtjEdKe/EBwkW/JnKs5BhSiacWKI8CQcAhdOXjglZqK/Xd",
+	"yvCh1l8qlhGWbyVTnTPfYmkh8BMtzQQOk0G7YmE6jMC3Kb1kVdMbRrY2Sjfhu666IE4iXxawYqRgJb9l",
+	"NYZG+N2q1928YQsgaW3GB39LRFW+MR9DlBTMDjbUt9Wmp4u0FHzFNTlB2PnGSKfovLZ+3FWbu/PVfrM9",
+	"HllwWjvKk03Z7yFmABMkxMG9KKifjGY6uT4xkYjpANgws16WxTnx5X/GNAWrAnU95rvKvMvIzpXCUALK",
+	"Qt1EUgeL+mBVzfHUox+MDKDYFNTWoA3wIkNIZz+ROL5NF7jOOf8jjW4Ab2g2sIrAZ6MFWoQhXjEaYxmB",
+	"aikzyhP/Wr+UsuMvH+tnP9j9sdLK8aSL6ES56NrzKpo/nOpa95pHS8G/PgTpvbbmYS/rAtIxsSuRS0u1",
+	"aESaIdzJxL6DA6q0iCdRuEOcibFiAGLZcDaCr+N758QcDdyiXaQvRpCdMhleHnJlqdpalFbL5eD9scdm",
+	"Vt6FReuYeeL/xg5tCUq7HXVhlr4mN+ygrslK6i1iP1CzJ0FmSLwF/XHu0HLKcx/nIK28gbivmbA7SjZ5",
+	"HAPgNk1xJEnnaJZONE+nlxifLJV0YtWCDNF8GxYPQjt0bNQTzXg/mk50JMO+nUhQLOngLJoKMuSoZoSG",
+	"VQ2YNWIr4O4xuynhe3idhLUIkCgDgItIvQsaDmXCrfKaimIl30ea/ZlLaHrJov3Od3B1xSAwjASZ/bk3",
+	"5q3jLS3x25mbc+z6tx/81ia0zKl98b7ylFel51daHi3RfdMiwyEnnRNA70QVTwX5/JFyt8th4V4KYfMn",
+	"C9GUwy0izBCojFAothv2zUido1XJZle4xDZpbGuQdebtzZTWEo6VatlYZlJhaUu0moUSVcq97b2B4ggU",
+	"uz12e6iNWIBuhFjdZotfjNmAUGTYT5BRochlt0vUkRKYbKG2tI4oBy9ZTXLoSGXbhNCydO3fGNR1R0e3",
+	"eGh+fHdljkzAqA8J2oCVhCPbQQmUFNi8e3nLakTSqLHgIzoll2zERNGf2nJegRDs/jGOUnOP+93kXivk",
+	"L49heByXVin0juMiKQVkMBAY44f2JiwPH5noGych4oBmg2wOaGiOoX+ujzWdnLMP6ZpwPbe3l2f41snj",
+	"3QMOnulyuURm56qb3nkEhc13PbVG+tCnOySxlV+BLmDE0BmIIUgtp7eUl7AR2cKIr0W2KKXSZyjFYLQb",
+	"JtQZJqVvpbxRZ+YB/48CRkjAY5lBz25pDVXYZvRXVLNndvAfO4O/xsGfSaUfu7HfwNjfwtDfm9Ge4cjw",
+	"39+4gc1yYUNT5Sd/cEh8TEm0MVuLvx7PNJkJmZ1qT5pQVs2DAKlBlYPk7INRb+ydngxe+OKEorDBt50P",
+	"w5mX4lpi/CC/6VTjtsTp4IUKSXa0qoz8B9ZJEW8EfTMERY5OAvYOyhEZBwMVfI/CXNgWnWfFoC3QYPPi",
+	"EHXzo+wpYBQHFwTVo3tbZVlAV0nwPXJjRQtC85xVmiHapy2rdGXPeMMGlc9ES3kDd2+VWMmU8EV4ziJR",
+	"/zsF9LPFnh7l4aIL79pxeLTM3dFUJzQlTeUNDME/XXWSFck2TGMmDiewjdh0MbndVrfHPZ0vMJYmENL/",
+	"HvywHbH5SThkhww4YBhZMXHVLcN2yFPXoG1ehUWYXLkaWhVkpvhUOJt3YE8aYvztuFKYGX6byIF7nctY",
+	"f6l3ZqOolvU7M2yL9r3fSoC2wO7XStMSe91iTQTgHQE6S04F2fBbp/74Gx3DANAICB39ArNaVCdnz6Xz",
+	"uUnEZ87ymkXY6oRwvRiRezFsd3PQsVOJoYdiGL9yPXUhNT16B1j/6Jyp3SHPyB58XEM3CttO5MghBhrf",
+	"x/HFzfo0Di7M9e9mF2faVrfunbBV56NHD76Y50rAz8Sn1qYI3JXpT8mqH+SSpLITkifK7MKrRpyk4Lpe",
+	"/6MFm21hB9c8d9jWpf2468bq0k3iVR728ShLpuvzw0aZ0LtekkJmeMuDkPvVbXLCIhxrO1XythFstMPD",
+	"BI0ImccrQ3+uNOKBLtJWSdt8wyBZJNgs2O9gd0PuOVWeAQmeSKGMRWvrCvsmWEkPPyTUO9oCksiyYMo5",
+	"OK2DPbiqO6iECAJGw4teSMsr4FHaBp65tk3QijFEkQLQEhuzRzMdlOjJmPllEuIbVmu+VgHK65YR67CK",
+	"q94lu+02Y2a3TOjG9q6oJRxYY4pgO6qaCkVte+PoWdvR99+k6B14Ky2Rd/Rg7Au5x0QOTyvfIwyNxOPt",
+	"8X72xIm2KToa0FmxLbfAdGaGTPVtQjBzjqv0SM4OGTLPgHbb/MRGGPobvl5HOLlbs3UPlVj33PJVSM1z",
+	"dn/fC0zcaYmX7j6NZl3e0pJH+30ly1vwjW5BlSdau9yRjbwXVcut6ZPQtWCyrlR/asuFXKoxiBJAAaFF",
+	"4WCvnGYORbe2zZnvH2TdET6hbWrKrtLfKs13eJlG2OfuRZb3dWDvLxGZva94zdSs8rS75C5vqdrGOzY7",
+	"9AHYaudzsghFdofD0I3f3Rl50lU5J08aUpuvOn6sPn4YQjwqQglUW1/7ctmroN8w4QI7ITs9w2l+15Bd",
+	"ddXLsupnVgeaVFLBFWz/qg0/3FsTneds72MJ2DFtRwXdMOyivDoQIxxIXlIVRxG+79vgXpLFR9y2SrMq",
+	"mrogKybatjn4X76XmstgTDcinRPEuXvSOqwi5j+clc2eMFh8PbhP8oWUJ3MGVrLRMZ02bDIZMXTorpqV",
+	"Z9HeL6/h1SNqw7EAwPkfloo/kgADwmt6ystcNO6QRummtvSGqW/X62g+Ha2q8nBle/RumtoCM2A2gfnN",
+	"wcl5IVcAPAOoCaDaX5GgDTACpgq2zzz8s38R6wDAgoJ8KltEafOwFTazdsiRIovPyR7LYXKovU8KeW3k",
+	"awsu4kUuTLwHglU6y9R6pxG59m2WOMRz9uM7nDlGHGrDDidt60/47tFEI1Bee/UcrXYbXC0hN/TVXSfG",
+	"21KQSfUfrWrRqfuwJAsb5DgZENCkc6dZ9dBqD2MVIxFKD5XQ3YpvGtmoI50Lc6eJgAZAd4xQRRS7ZTUt",
+	"J1rp1DbKfOxwPicWq6TbRIRNNWzzJXOizEFwGH6rA2T4TgWGgq08RguvlZ1eJjNZBWmqkucT5uQaGbit",
+	"ocLm+q7bP8/qMnmknSVcyK5QBqjeiCCtckobS9cD9xjj7ZiTfzDORhIh9w71+b7rcyzEopxcpcOFN6RH",
+	"VlEgnFZFlfLxdFkTeNVGmCSGnfYUYKVkPaM+JugTNtaUvamF+agtGrIQ3nLdZiA4pml9dFNLlcbbuSTO",
+	"KdI66IaDHsPpY9Y0UZ7wU82121tvMW+YvsYrjyuyY8B8kyubjvTCPKFaCp266rRyI38VWIHVfq6VMB0S",
+	"tcVJQZe0VrhkwUXQrVDqbm3L750m1rZ2aSDhj9xK9+cOAg/Lp+YSsir7n407dpPoydTPMUpih3UboDsm",
+	"6vFQyyeWOTy7zGzee0J7/YkdZZ0qOLANMW/SZfn1wMrw48e21k96XrNqplkC0OZ7uQcLwJad+2ykZHOq",
+	"davyzVfHx5opR8tGn2rV2hpB4+xIhFHu1dFaTvcply63bLtXJ2qn/mmNh23SR7t1vguxWWi7D0c4xhkx",
+	"EZYpOhY06ClGnu8qCBoaAf1rKLE7Yr09hu21IKT+1cy6l9IfhK1sX50oXOYJJ3UAPV3Ec7rcuCOkGuKS",
+	"1HStLVzMLYRVaYNJQb2otPlLnW/5baqUph2gidfYh0HVCUcqDMOO5QwMlKeJCtc3jBbPsKZ64lujMEpj",
+	"2A11k3CDYbIUqlToFDX6q6zBUTE93IBlyBGP/CkAhCounUopb5rKObzaCkEsDOTCdiqF/C4jwQAKZjLE",
+	"I3amG3SDap1wp6QwzHZ1wfOpSaRh646nLYTc33FW+I5zfT2xz6F9t1F4snW87csLsEvQuQbpB21CHRGM",
+	"FWpYrplv5cDJfrQrpC/Z/hBNI5qkLNkWHW3cvW0cinMaTcyOHEe3UR+iuc4uN7DXOxL61xNwASrbspHd",
+	"GoNuC9Z6ukB8Ipprr/7BEMd71AI5a+cX3Wy+a0qqWQGYxxE5u/N/bxt99sOm1jMxiqYdL4l2o4Oj/nw8",
+	"SBkdouRiVgyH56x4xkXUMZ/GpPbzPL4lDmk5hFjOXcqK/0xnXW4Vb0e67Lk+6t39isahbHA7WiL+Zhpf",
+	"WZjo9o3M8UGUh26YbQYO4gDNtx4XUcHXLBZFfwM5QPirkfr/+/EPz87TvWNjr+/BJS9r77afkAoDv2bt",
+	"vKLrCu+QqAFAe7cYtu7j2NTKpQFUrOYyUsoOF9rwu8/gi9gbdTJ+fkD4PxwdDBPEXk/oHhHvNF2WY64x",
+	"yHI2Fz8VrmAUXyEUC1OuLfy60QnyLa2nezjBR5oemWtyI9h+ao4bW+v05nkvZoB5aitcIVGPlqXcK5cb",
+	"Yks4xxPs4klkceyLn2yU0/IeWbENFVOhLULg6P+XvXdhbhvH1kX/Cko1p7p7Ni1Lsp2HUrfOcSed3Tmd",
+	"TnJi9+Seaee2IBKSOKYANUFa0Xj7v9/CWgsgKJF6mUqc3umamtgyRYLAwsJ6ft9OFFzmgZAQU1KYR8ZS",
+	"b//MeR3ZXClmGlPFnfG0ERsQMrt7ZaItHnWxewLak1ZUnLQWw6OFtzNfkICVtsXaLFA+9F5v5TSNordy",
+	"R3uJWAXqKpQ0sXuq0Wg3anHPDqtuw5pzTRwgzxBUJKY6GeRFzSaiDv+GUDy2E42Eh9c1PIQ8cw6EUbtA",
+	"rMlyLVwmFwoAHKEqbLtnjiD3U1aUDNj4DYHDlJnNy5Uqgmd5uraz7R7BDecF2MfUxLcqbIPXOE8v6YtV",
+	"tgGog41WEl7l2RJrr6ZQbwGy2IhQ7yYitUZPtpPBYw1pGjCNYiu7zL59aXubAaRxyTr2jXzzp9+sQt0S",
+	"dahi1G60dsPapxaqwS19sZs26aaiZ3gX+i+30jWoX1h6oyeUsi0SQMBoSUAGtRA6j07XAsGc9CqLfreD",
+	"T7citPS4DYBI84moMCkGUs0HywA71jWV0M5ttM8RLcrHrRZ604K9M7pMVBBArSU12m2fjfIkcbRZyyxg",
+	"PgcOBp/QIpizTKRThKqAj4AUh2nFRjyttPWdV1fpNZbqa4u7EvbLthGiLXzBN0inVXHorA4jVFOB0CVk",
+	"zZWHtCq15luXldJzaQsEKl5tvZzAYpZ8T/ce/hP9dax1Po10rRKrrwhXwnVmOdX3KEar8qxKBOaU+gaD",
+	"QioWqhmWN8QaGzNsW8oa1vIStaLDdyRO27UM5p5Ruplh3NIlr3Rd2Blyb1w/12ui3YWHtxpLNXcrt3kv",
+	"dZAgd1i5to3LBTTSV+9AvvGtX3MvAbF9DOYtXF8fmT00zKq5//lYrG0B8hquHCAfj7Ntyy9mE+KYLd/e",
+	"IudSM4CZf5y8ooEL6xaI9BuKrJnZRs8YSaLtPeJyUZjgNrdnt0Dhq9gnYruU4NPCUVnDOLWmrmK4YBCW",
+	"roj0eky221Qb4e7b7mK7lbfNqhSwt1ulI2W4H8rsrqqmattvm6NzyTnfW0U5K7Zg4FWiwDbypR33dNUY",
+	"LoFssJkuXzFVFXx6PBJGdAZmxsxxwyJxM6h2DVf6IjIhd+v5TcW4Lp+vk3xcyV86UWmGkCugPqMoFVrX",
+	"cESu1FC7VKfOtRGFmoSmmbN/VsJsvzp/c4713uzHODG7kwI3msgfybmgIAiM05x7Abi6NQgwTTXPminz",
+	"k1Fjqsm1b0OLXq67XdcVi+L2jmfhZKN3MY2l/2k3qIHE2hHG1F+KXZlnV9/H+FpvXRq+Dltsh8OxtseE",
+	"SoW296KnRpw8gL6tmDnT6jg7onV5IKcVFVx1e3KGzTPNRaFrT6pzwhI7C8AqihgSiCc83SF7DEtaD34G",
+	"gCJ18Tb8I9U4auDRLbkEqYiEzGKe6N2GAzWUG7PIFn7HR5rzj4Uplk6V5KJYHvdqH+vkvA5Dz2MbqIK7",
+	"Xg+wV4My3Qymnjd5qxzQKqr2iieCR1THsT8m4FRkE1WNSZanSR0s1HCrmr+NIQO4kxsDPrF4rwBfvWq+",
+	"fpORqgjhzWZJXLe+tm9yNSsvxEzXgYwZ47bb6Wy9C8zAfhGzrFoxzrLaOucVagmjxsw32vsVF7t7WCrY",
+	"uvsgkW1jE+CYcSubyuoYtEuF9UCqkSgFmZNsC4RFu+7eE3x1AvPuWl+KN7ZLXydgv9B6VRyWddzO1iui",
+	"Fqw40yIZrQG7vCdv7pbx+hU+XYuDVleUat5+W+aELWmyLKEfgcEg3yeL4mgrOOJtqRLeymQBolN99Ff3",
+	"ThcRu5tYzEvQ+9JbTc0ANpGpSkz6LWkBPxTdcx6XgAO8B6t5nqpsO5TmyhI7eEQIOKuSvHgLpg+euJph",
+	"xmsL+iu9Rf68spazYlVCf4vD8EZIkRxrr8lo4yvnO6YiVmXbVqkuNxAs1hUQGU2XiE/bdmDxGjZZIaPt",
+	"p7PcrLJdqaZDadomqJDxNNszq0MHPd4C32updcQDLbKTt02O6gVf4ApVnB+71VG9QkL42uC5sEWwjSw5",
+	"3G7TkH6FixDeFAhGDrGwy7VeAhsQ3CP3XhoYfe3i7Jq2TXkmnvN04zfe2+tqEKJX+4CeJ1zrNbyv226n",
+	"JllZazPoZcjSYvhrAKIrlgatvtq1qaoJvo+w76yZZqmYxvm0Fj5uJ7XVLFnutrHNjSCzG5RfMQlbperh",
+	"trUL6qAv1mobJcWq8+1y7G4DOl3oF2kX5jOcjB/rTtJ3Ca8EX9z1vFyza3dTretBpQ+mde8pl1XOhLM/",
+	"PfCcWrDvbeXYHgfbgyb7OmnHQ+QuaP2jiPCWJWSsNmFOb4wdUJ/BWFU/WcU2IdMMdbAXdD2p9Ohmdi9U",
+	"8rdJMUeQI9tfD7nuKkdllShQ14SpP4jhRKnr8ywT0ypndRdmevEpFOmspvoZKiUldKDj4LHs9TvNhmoT",
+	"itQe8V2ZT4cire4r8sK026TtawtTl4OS+EiiA1+KPdLt/CCkna41y/ICc7+LqnWBBdPVbyhkNFMxZbsK",
+	"VTKfXFeqEnt57RkHgJTV6wp/+k6zOCqAZaij7jvdZ3N8kaO4Gp8Vvr07+0HpnaLqxJn4lJFU74eLWwjJ",
+	"sneMlHsJ1xmjZWCIIrReigkE/nDkwktCUzR01VSgUNgCXwR2I5Zq96l+zfj6snRcVFZn25aFLYD2nVwu",
+	"yZyVsMB2LFi58CiQrcAvL60/sRX7bIvd9Uq+NO+y4x6zUfXqYmRbDle7175tzW9b8/BbM6VsxlbxjiVb",
+	"oMpreNBbnfakfe0tdn4DUCDLJ/VXAQdSKY6r6Juwc/rAOSFZPntWQLFP+YJNOFBRgKorujxtTq+oFnIF",
+	"bAXaXlXhCI3pJ18/3rdQh75Sw97kBnae1fT6aDUVWIEGO3EMwKNA9rmh5aeyJ2yppaz8PLe7y9prrtLr",
+	"pdav7Z5WoY2vd6swUkmErA2/VXdD/WY5hqQ9VRCEQ8djKaKirBf7cgs88VgzqOrJlNrjvZbRBO6rkq28",
+	"OZVsbluVzDQfG98F9JUOGGd/Z5SKERLLGbmt/wdnh2mFFJ19+MOQSiNGZuOaLTOAiqo4WwzgdB6kuWxb",
+	"kL7Bbj1MaxLtTVRHYVYdJ6aiY39JUFa6xPx9Vi6gKvbn+mKqpbVqTm07bbOp4gRuvsXQvmjBV33NHsGT",
+	"fKzpOC4Hdnd86lqKYiebKxTRO1egVW7YlX0axZoP4dgaLtgFVWIGTAtAByKgt7r5CdzXtzmiPsTZpEHC",
+	"pG+H1X/Pw6oGVuMfIo1HMRE7m2FCv6NuswuA1aChhWJ99e63E/DrOwHXQpnQor0XmkoBdghN1/TRk7OJ",
+	"y7ptL/tydgtuvW7AKuO2GXyHIasbkSZ89rPKU12q3umdLpfuvPQpf1b38lgZ6ZWwlWI5LtNIP3qykUS6",
+	"7sU0LEXFEZC6z3dH2lzq1bIPRXWRp3G2ACZEW7UY/1LF5H4u2fm7V+xaLAI20MkfRgb/wK128ghQJXiY",
+	"UZUz6ARwTQVPkfgXHz3Jshmmm3Q9Ln3E9WSoeBp9pxld2GZQtJNiEZi2tTrU86fS2OgHwA/m11hOFJu7",
+	"hUpdxw4eqt+yvRR/2OcXWx/f+u4O4HBHFQ0ZPxnf1oNyyvyRAjoRVk1GSmikFAPlw6e6zSIV6mM+i9vT",
+	"iIlPs4THEjVxqKTZJ7GS0IvP2YyPxTPzI7RX9K/klTxif//7eW4OmywOQer//vc+G5iPVBr/Gz7psx9h",
+	"ppldmHa7PcBziHvrRuWAFRPMcKrcxF5J5s9tm/3EwwlzSWUi0iW4jGmM94gzJKpn3w8+HRWfD354hjNg",
+	"pc1MA7DWI2pJqhIBcwcPDZU5GCgc0MbXfxXpv/8dP+NslopR/AkXge6Cy7HAerXvB/om/GMQwAmA/4rw",
+	"j8EPbXbuUpcq9YG4Qi7ZUMC3AW07zrQZShyZ6/B3bDXB0RiHwYzHvCsbAETJgH3fZZlixmZlItGC9c5+",
+	"wGMohBDKAIOmhM4yuDUeQMCKEEvAKMJyN6CnQCG/eYwR6wHUlOLqH1OE6j/+pZUc9NkgVJEYYD+csTbh",
+	"QROuSZoCNkB6owEtGoDyg95bII0JPfC5krYJ1ggYglLAbegoodFrJ1eDny75ePAMa+mAGcAKwODV6OhX",
+	"47wM2PenvSe2mj9gp92eg8GMYZalyhg+t2iv/KENdzCHvb3NOL4Rmp10Tmm078VM8CyWYzPWotiB6vng",
+	"HPRsWFgqM+JXkZjOFIDAHf0iFoNnhRa5Fgt6SgFCjsuFxKmwJwQg6sP27p2yiTlInFRMYyMWfTZwvORk",
+	"ibjfj96pJA4XAyO3pS7+Z2woFkpGgA4KXdGnvac4z4P3IksXR+ejTKQoG1iiHbAZTzmWSsBjgJPSq7Q2",
+	"E4us8Mw1otha0lg6Xdpmr4qVJaZjDSE5PpsJngaMJ1rBfpDMuDp2qvssHktlCRsWKrcI4ddSzdtXEtqk",
+	"QyGxrTOGDo5RLFJzlsx4OBFHvXan0M3eZ+aAyKdTni5a/dYvQsy8JbHFrwAFbYYEWKtUKAKAiEOVTVgU",
+	"p0RbixvPbPFZqhzdLZUwt6xP5xlM/Va33cFRqJmQfBa3+q2TdhcGO+OE7HZs1Oy/oXIA7W0ng6+iVr+F",
+	"fzUHsZ4pqfFo7XU61PaZ0VmeiU/ZMZwH4Gh/IjTllrq2pyivipCvEPu8yoj2ogxBU2WvuxFZdp6SIdDq",
+	"//7Rn/0Xyqr5VIVCayCN+Z/ALzEGDv5fRcYxe30MOPr1U0J/NnNo5RZamgBgBkpMiNAVW1uqCKVAdYUT",
+	"EV7jvgWRL6BqpuDyudP/z1yki0LAbkQ6VND7WT+xHz/nioVcwoKddU62fMjvRx+BomnItaBU1JV01Gj7",
+	"DECqDKfSPNI/lGGWXbqrabF6zp214BRRjVTddI3ldHQtsCC6Zrfp7BwsOL0qX1WjLS45BsUMDXMbLrTZ",
+	"ks0y4h/W/yKX3S2iDS3+XgrrtHqd3qOjbveod3LZedrvdPqdzj9LHl2/lev0j86jp/OTf/17NOqmnU6n",
+	"2znt0H/jEkFLX+ZJgpGQ1rVYrP9awnX2UuVGMfc+/d9/0ye/6dWRdTvFyGyBtJglajHFJFwqbtQ1fg0H",
+	"gNbcCq/4R0/bds2EuqQWuW1+Hsvc6c4X7XVRCJQCCOlWyPw5WERMjcxhvwyfi5VEccqm/Nq4dMz4IuY6",
+	"ADPQIrmhKE8FHune+8PtCLLRdcBoEvEcjmWY5BEEE+3esFeaWfTNbFxq3QZAG+BirsKOHFyLxcC+ONk3",
+	"Map4YwBRixB7hXUH5eAQnKTXYpb57CXlnYjyiquw81b0jDNwxj6iIyt09iOVR2y/yarEs04at5auN2J+",
+	"7jmKhZdtjqy7Fb3Q3W3ID0QdQAtpyzqSV3mncxKedFjKZaSmnqMP0vCIDG44Lcw+gevFRq2CA2pOh2y7",
+	"gs9pjr1VXA1AXAsoIfQaWo2jU3druuwYrrkLWq9V6GJT665319Eo7qU+fiUHh5TDDupCRDHGgvyT9vgW",
+	"AyJ3RZ9ydawGdIZmc5VmE0cQ56IzBBcIW5gpCWpFZ8bIIAVkDu6ATXl6jV3ntPiregX/sK9eGYETWXV0",
+	"n659LTec+y/Qe7jVfZYoqLZ9xiLbe1qMg107NZ2vUns9TLVzOH1j7niCYrxeLN+o7FcVGQ88akCc30pR",
+	"hBV9rIbCiNjHZNlNfqWd1o9WfeVRnB1lKcekXb2vYK67hMsO7i4EVfoljoy5ydlUTIfG9EytDFQ5rsg6",
+	"9Dv0Mn8sOXkb2lNXn30uGVKKMJ2HE6NxB5bMFVBdRTSAKLH7dFCTiNs41FjJe461mCfkkebajN11PK95",
+	"vM4hw7Hz89fdMpahKN9wu7zWShrhU5jkOr4RG94BGov3eGBz3ikPLQYbyYLPSoMFhqCSN2py5Jlooax7",
+	"Ab+Is9fqRkCXyh00OtQ6m5HIaE87YjFKSttiixKJmP0bVWTcuV771tPRk0dR50n3yZPT8HH06Owp740E",
+	"553w7IxHne4ZPxmOTkfdYW/YGT7p9cKoexY9Crtnw86o0+GdJ2bRZq1+q/u01+60e+0uNtLdxCrXP+Mj",
+	"Ws5rIcvlz/XTo8WfrX63Z7Qr9Yq19E247jvNesxGF252mIXM0vheEUZ3dkBV+0yoWWI9yoVmURwFTIq5",
+	"sRQtU7o7PswQK84OUPd0eKyeAP0bkcYj7HapdIXfqEywgTlOBywyjq5ItAC/FmPGC5V7ceOEZ4DOyjNn",
+	"51IuOM4IUtBYCBmmH8tnDo6kdOrcb5MOU3UtZGGs0OqgHE2I3aw5kScRBYAPlQjn7+4gYe/FTKWVMuYw",
+	"KCjkqHLZiMX93PqkxmeNpe0UQ8RdkBOWqPF+YjbMo7HI1gckf6RrmlPIU5Wbb7TOOp12p1Oq/Sg0Z6d7",
+	"2fE0J6joYR6t10Gkkosct61ic/olFRz5Wc865eDd1mKA81GraaCkB2YsYMMFUbk3pGw4AQ4ThnaooMwM",
+	"QM+89SccwQoJiBG7YVNszbXJsAG+SptmbQBcf9o886wTsMdnoF+6nQ6biTQ0X1AjFmcBJjgw1Eb9mOwD",
+	"JAFhMQYYtINDrcDw56m4kngKmgd4d8UkXFWADtfiiwboVqV5VQh3lK03sEObD8w9yI2329TUuZ4kp19Z",
+	"tOtCmD09tEK8eQNrD/O9HPEinXN8iz8sBbzKewc/33fv7BSEwvg7ttc3EXyaKqidud+U1Ueg3Jzc76j7",
+	"ttHWhXkaCNnssP6rZ96OwRk7Hx+hagL7GMqCgwCNjeynbQ6hqUjH4gjG8h/rhO8JCt+OC4+9GlsdP992",
+	"RXlXMK6JpUqq+ZfcIoj72NTRYoHNj3gi0pKzsMoRCoZfFk8F1TUqrGtynMiMp0ojuwXUiRaXeogs3+mC",
+	"qeB7AA5/ruQoHrftbc5hIIMf2JzLTFsfPFNJhNluNF5jzQb2G20Y+2DVpTUezvPSbT9LKHXDlS8heEYc",
+	"tE2WaqwLThXE1f3eCfAHmXv3OhbYsu/j1MC+DHmyKSZE4D2bQkFLyD1GawuZqXRxpJE+AyXmwsKdnDzq",
+	"dBoNH5VkYHMYKZuIaSPOPT2W4d6qDR0VdL6rO5dKCcuevdu0OuNZrLM4XLNxR7aImzapmgmJ1ZWwK2dc",
+	"PmMnHRbxBdDcSDXH4lcbQIo10xwAFdhC8NT6pKu7bSzcZrsoxrXrhlvaHd8i3hRMW7yDPnTAURou3gNS",
+	"6hNCGjPTuuYCXyv0PM5DLGuyIN6/3/p8+2bsKrz+IxE3AnB/SWM8rVQYRqagqbEpnWAG5m6KEotxQ3Uj",
+	"0ixP8XcjW3Fqxw7jgxi1he773bxEKkapgvTpnKdionItjqKh2Wpz856/nwRPPoL9BwcN3CsSYRyZJ5xU",
+	"JwJWhmFmVEROgZ2dogKj7iOa/c5R77Skk3WW8kyMISbqP/VJ+f4dd6VZyYTrDFDPP8RSU+auGO3SuLzv",
+	"TbnMeQITS3iwdUdF1cvsqmk9BVBjVRWqqwlV+7OaMzXKhLRV1iyKNVBYBsgkCvk5DJnPJyKbiJSZedNQ",
+	"jz9RSdSEPl4fa/VZ2x+aEbI2AYzvvEEz4kUf19b3blDmGc+WlPm2oiY23hyU1m7J1uYMsyHQRnXB7qrX",
+	"sLSPofKktcYuG22wy1Bd1pTFdv9ZdHFSGhBB1c0P6++LV17apoRffjvqYjBFJTd+UUoqNOxkKlFpzErU",
+	"cUSacn0WlggryGjUAnNQdXNhQSDLp0PQusE6/27PCNZBHlg6m+hxT+HYoMwwHIBVStx3co31LKWwJvEh",
+	"zObNFrNTgE2azQcwmPXxrf3xrlZXe3bsQcrV1s+Je/SXq5nyyM52n/HdY3DFG39cs1x9UjQIm7D3E+rS",
+	"Yv8Z3wgmPvEwSxbAc65GbGA0zoB97/FVzidK25aeeSz1DwEbwG8D9j19a6HylKm5DJAE3hbHU6el3cyD",
+	"K/l9AhkCIDNA3f+DzaQVnYnQCkuGClZ7ekQLnJkREscCGJtQD4A8IFWJNZrDe4g3DOvtDHvZtzE0yum4",
+	"4pv3Scu58+u5MfqxH3bCAU/fTMiyMt9a4b2gid4hQrr9Zr7nxnwBEsL4rruzUM12A3lKkZqLN9qt7rov",
+	"UYlodlwskVYTghkavQek8ROfZomKitNuNwNzK+SkYgJKgCE+clL1qC1FieN2/A4pXTeY0u7yj/fsA9y6",
+	"x2siwuvqsuhuET+0RLWgQcep0H8mNWH+pZJqNFuV3CrMv2SG+aYqoltciCyLJQr+jGs9N+brR8/QtHan",
+	"vQxfFG3wwqpsBa0JnAStaNimSWmHauphybQmgifZZOFouta+5YGaxQrh28oMk66juMH6lLIG8LSO+7RS",
+	"79i/bqhIeeWYjAHF8hmQXw76mdDZgNiheNZmCDfD7LoSURdPRAQna0XDW3VZSTHsL1paUruhqvfB3uIc",
+	"FJuk3/rb7Yfz9z/9/Pa3i5/+eHd+cfHh7fsXd0a8NbS8Y+htl04zbzIP0m1WKCbc1Q9SDTWofHZfrUJb",
+	"5ZKma2d9tbsuqovqFbv+62xO815gL023nFu1fwBHhn7ZonznPjpq5z4yD2SmwXKeF/AipRm1hckO4SbX",
+	"Qt9jmoN1/vv+89dow9k3y2qDZeWXJtgnbKG9jBP84wJBwEtxwo8H12yBj51I9a0g2UjaDdZInGlWKrr4",
+	"Clvn7qkK7xEOckvhl2UtG71QKcXgz/3CKiwhC00RtkxE0NCLIEEWI09JoRFhnqVQeagZt7dps3PiXoy8",
+	"WbiSkGPUjGvmztqqKAuKb2M6vIGyMX/Lur3ZW7Y8VEp21t0e++ZwpWVfhxHYlMbs1anMLcw7Py3hlGDv",
+	"IErw4ZXDfQ7L7Zj7gIa1NTcfAMssKyYMIj83QkYqBeQxzd6e59mE9YKCYABh3XgICFYKq3PwK99p8PCN",
+	"ViK4RkJFYpFChUccytP+lRyYSwFpb25HscCW2MBC/8aSZaoMsoildTTCCYdKIDNQNkgFwpT9lsaDKmVX",
+	"srZKeI/3r7TW15W97XYR1u/04irIqJ5HHDiqtIbSl9/haBlbvE/dPz425oO/+UpSMBHJLBL62kkAYGgr",
+	"reNh4uDAvLna9r7FKGG6RrnmiU3MQqR/tdkf5oPhbOyxt8trVLPRSQwzgv+LpRGxkHoOJ2pu5MMILCDV",
+	"NdEAhSUZWk3FUEULNiamDRoHFasNUzXXCNX6ZcyRTeoBzdpaveCNFmwUR9jOxI1IF2wk5mwayzwTus0+",
+	"2IZyaDY0qwCoRmarP8VyvcAoYT2Dri01gqwVHBZwjfmtgH9fs2d/xjF/Bk+nIIJq4W+6+KkQ8xGPkzw1",
+	"o+hQ2NTcueq+j+i+f+YKeRD4mocnYpS1+idPOkFLjVr9004H3lhkuurWPfjW3dKZD1NdRMx1q9978mTZ",
+	"LljN/vvDKJeEdY96vZLSWvaP/HKAwmfKlLr+tcQQ+OTUGAWWeRNq/rpBC7rz7LzOhbhu9Tvtp0+f7GPf",
+	"kZjU6ItJrI0hU87Yk6NkMUTNeSKxTTtCYCZYuKbKv0qRhih2Fa6A108Frg9XcyDedX0Z77m+JoBR5H1n",
+	"aGPECH8L2gOK8ek+AVMyQWowWArW63QAtBWXBGs+bWN7beE8je4tja2xfJNXcjoW0jzYq5+xMNjXORji",
+	"AI7QB7RJ4hDgcOIWrR/RW5ks3AeUJYPrze4BpLDf4XYf3c1n+TCJw/ZSAZY5XVr93mnD1ec4fet6imnR",
+	"bPe3pfZvqLGYkKONGSIiZFN7uPtAcxkN1ac1pjW1k1hbVQHMMAJ5geoxkm4BeI2ygaYVIzMFJSDMKVk3",
+	"cx7joQoA2uKTma8k0RACWIpc6png12Aac3O0JsY6UbnMHDLxwAt/S5X9QS8jokHlGXxB73rffYWvA4tB",
+	"MCZmRx0B6De6qnhI9IKWnnAj0p2gZc4K3eqfGFGH6cEb0AYxD+d2zxMBvLdxb1tiClgnLR7x/7XksCI2",
+	"31mnC/vPghg/L+5ITNy79OXbqao3V81CNLFloDY5nuaJUUpuhaEO9iEExLbcP31wZ/crlSpF3yoztue6",
+	"sNTL23Gu8iTCKiaVZwyBPG0FsTECpjwSzxwY1wAFCsucjMXqIqsEbkfFlavbx7yfv3/2zMKuF2iVjssC",
+	"TVvF3yC7ivBPGGfYIkxW23FNoUn02W0uRQsBERlja1lNZvyLZlBKKMZC62jPqeVtcsDAi5VrMNkPJtiv",
+	"Mu3OjrEqzgswoQDrFmyoIQ+vUVSlmLPYHEBaQfgY18JmAzSSRcK/mqkkcjfnhWizl3gajZXjXFop2ltz",
+	"VtRKCQek/CaWH1KjlQtOD/kM656lKh8m4mAr/x6Z6PWKfZAVx8t3voHApkJkzxiXTExn2QJQQplx0TSh",
+	"95cXsVhCXO57Ka2V8z5ROjtCK6TlDvleZ/cDlga3r366nIhFYVE5dFW0qBqQxNciWxJEOnemIKIkIweT",
+	"xgNrH+hwdyQGI5WORaYp8CX4tUgDBn3vOrAoRIUXjeA82orqM/glU9cCkvpDlY8nxk4V82dF0lLNkOPE",
+	"fIzML/oaa6euJDrt4F222etYXuuAIUuMUXauBosUpB8uLALa/AYCUouaSuSlNP23RPtDKmF8UCVBd81o",
+	"jlKECFFC+UFPL6hhPJi6eDsTUgMiF0YjPagFbFawbils7SRRc6Kh0gsZMilERLwz1iiZlyLOQEWFN4Ib",
+	"Yz5CY8qPAV1TUeDMk+QZG4DQWWZDkHpkEdIVVo2Zmv9m+9/sBrvdIUGXKjluswsBmtYVrX52HYEo1g+j",
+	"bNALGReS+AX1xmW6OExuWaVbdV2Yy5oDCElirhEv3G4AM/Iw4VpDZwGXEU8j19RoPszUdKgzJZHUM3MN",
+	"I7+3wig0n5HQHWVpPB5jci6eCp3x6axFkLYfg9Y45ymXmQB5A36y+EZAq1Uo+uBZzmATYl6TXFxtQShK",
+	"BdC/37YiFRLfElMp41GUQtJ85IqykGGJrGMbO8bdOUFAxbJ1W5DS2jAyha1+NlfflXiBLiFahiGhdziN",
+	"F//nteM88pm7ij8XmBCe6jlEo4BK10WaC+GDBgFsRmkmaGYmG2bFduBnXvCZniui1f1jJPw+7QPm2VMu",
+	"45HQGfv+/57/+trIxP++ePsmsFglrHf2iP0S//gDkkdR/hrCuRjNpXNO3YiU/Xx5+e4ZG5itaqfWzVob",
+	"6AwhI55phn9GUkjgjixm9zjMdaamQCIJrJv0TJRuJYVlr6FziwGHIcC+9iu5EIlPEdUjEnyHKsmnkk7w",
+	"qYgWEBC6km4UMPlAAD2EWtsIS0LMS1KvIpGm2ZKStmu7AKRexouJLWCEKRFdj9vp1vXe/RXBavR/ETjX",
+	"knKOdc1UUmWirt//rLbfv+SSV28Fe0ks9PGvND+tz0Gso1WeQvLYrkqfda+keY2+kbIZrIhVPW9z6IaZ",
+	"eWA0+NsWtWNFca35zlES35Q5JXruZ+rHh5KSVZSUmncqMXQpAkgfW5JwAGDvY9v9bvf154ru691xl3TD",
+	"27kspHi9zaJSUDOWfrT7tfU9nEdRYeCgSV90MONbD7HDttAG+yhxsIHMFSmfHw1hg0FYacUqch6USrfv",
+	"lNhH2Sz3Mn9JzNPK+Xf9Ep55XN0yseX0b+6YgHm8Z9XeNyPzYRmZOxuQGzVeg5jnheBDQMLx4EbqXpbi",
+	"fvEWYs6c5Ztq94zJlUsZy7HXAsKvBSXgjLy12U88TWKR2qMBqK8XtirJGi/svLCxltjCse4y1yuCWh1P",
+	"vYl1k9rwq7a9Ot9sr/8etteXDA29y40Ck2LujD+/SmTpKI9lpsxe/mym07Ez1tbjHOHlvxaW3bet9G0r",
+	"fe6tdF6zayDaEWfanZFBcZqCpbAOmOLzmAsrm7CvrwW1LNYHrEYqnVpT0jXh4PFK8RhtDNYRJGYpiwMw",
+	"lpy9/+niEmgNhwKKUQq3rM3eFJi912KWPWNaAOAlz6BwRWPlSqaupA30QAZXscG7txeXrPwig6Bo8lIp",
+	"rgVZIu3lGJU1WKi/xriLZtmgpgJNHsCuguO7ynzBOSs7IftytuTGymgNBU/BUTDm8m9p4jfkTNSs1JDD",
+	"Z7EZkS3BdqznrX7rmKdZHCbgdBUc97dXrTi6avVZN2BXqKvMb1etS8GvWnct8rOKbx/fxtGd4y2OjfeD",
+	"5Zn91kykf0AnUgBx/6VnkkHlfUI6pt+iL8EcF7+6ck0M+1tFuToYvzjTadndnYULlPZDNH4WJ1jVUaHy",
+	"9Kg4LvBssJ/tUJUHwxfRRj3pNlmrMawJZ/iD3eD2NamFXOc8YXrCZ/sbDasmQpGSrtRNF+h9YDeWl0qG",
+	"3QskC4H7c5yBz4MVKmEqIiGzmCc6oJB3UTm3XI6NO81oF+hO5Cm0KkUBhtLN92j32xpt465rLC4FlUbd",
+	"URW57rrsdJXSydJFIxpnvZw6GfVTtVCZAxAvFz+/fffH5dtffnpz17rbfftdpjFP3uPID0PskWcTs7Ah",
+	"NmlgHMNXldXNHHgdaS/Qd66VI5aZwBjOmm4O/D5ta/sNr58jhmT4tNQEddoLWlPIpZWe7utO2o4Oqbaq",
+	"tD1G7GyrGy8FL4qAsaYd5RGhfUFazIFgTwHvEPDMqec44UeXBBy3POl3QWsqsokycvnut0ujtzeeWYVC",
+	"72JifujAB4xh8jFoqWs7FytvTowpO5EklqWulifRS9w3lYB3qhKsELuTClbnayFmxu4wdkoK6PaMS8cW",
+	"c0/lmZpfj4wpviFlDxe+ges+P1DiW2z48nEHiR5pA9wgXfWlwLEtc5DHIdRrnwGDUJ6mQobIxE6oJgR1",
+	"77Gth+mGqhx6P2MTxhugs62T5TYJFu68zTNA2MPQXTaJIXxty2eilI+yZUxmZFn9cbHSlto5Kzl4w614",
+	"5ivZiJutHnCyuwXMIFzLYEM00l7g3a8W83lrErCKXXt8G7rXW4/77C5r7QX3Wny9IQieYmY+Dx+a/wYf",
+	"N81kP4p1yNNorwpH/0FrkCF1ZixS28ob64z8fgDiMe6yjYmvWHc0uNKS7gnDc0+U4y8qRgBsnc8Y94XJ",
+	"tj4i7GasdV6qzNlCwGpPyLKEwK0PJh8fJgqqWeapeac4s7Ao8FQWZ1Bk44rooRUBNTz0bWD5O76QQ7rA",
+	"wSNIygjwuzWb8biiAw0e8t9duixqoiday51g+wlTfSf8q4zNUCfgt21pEpcLaEiE1qdrEWEwjS+mQmYB",
+	"Bqiw0FWTVwr/32ZvYVVVqtk45TKr7N4prLtDUGX3zixlYtngCagy1yFUPD7qPDo66Vz2eoUBAYNeplk8",
+	"qyheTjfQLCJARqv7hAZTKltWZAGN2Al7o24EmElI3BalfO5Y3ncITuN8rm2LR75pBHHInFHQoMnhKuYz",
+	"Ic3aG41IE3oP0yMSPDpKRJaJ9Gicqny23m14IXj0Gq7+T7z4npRpDeKCA7B6a7rQfyZtoDn4g1CJCkKw",
+	"k8dBC1GPcEpUngF5TaqzdQmThFf//Yz+PhVaIzyTET9j/5qNnSnFEiXHLg+NNZDtRtkIqwhaGrW1lxZ8",
+	"3RZA8bF7IB03ugnemgPQCCtDYdVsuGAhL2cpX3h/35ZuxdsA24r+AyXFao6uqnjV7QirUAp3c8rX39Hs",
+	"5i/l5K/VJEvEV6vahMAM7vCnFYoswo3apHLgGIySP9crB4zzWXarOjXV2VdNYeS01W/NUhXliIehZhC3",
+	"0yJFRpZFojg4Vfo6d2O525u2C5ggGyfjWuKoqiS1gipyiIcciByh2FSboxa+omsG4Lq4X23U4r7a8/g2",
+	"cq+4NnJRzMRekQvv681ELrzZ3nc6do9e+G9RDx38UqWe+zfnaYQNGZCXR2CsCb8RXnbpOw3VCJDqxqS4",
+	"ZAPap4NnjOPXnA85jm8E4XcCURS0UUcs1ldSomIQKQtVmkJHDEB5ScqzpyJK7bcX6EqxWOrMzJsaoRfj",
+	"Zb0I/YhrVDfchwhjOouTBC/BpJrmUw8EqcjsaSHhrlOCDHWJPZftX2al+h4hX2BP/0AaLk0LEHmfpcom",
+	"9AA5xKIqb0NWZXR9SaybqO9uAEx5CxCkPRTYrvjJn3E/P8e19XB8JPsTS61juYOtaHSCVcAk6JuVXh86",
+	"pPYJIS1rg5oQUhw6PDxKMMO+AcgFS89mK3WIuP47bXZ2HHGEg3dbmWm1UoODG04qb79BeKIPm/lKAk5f",
+	"0YGG9gI0grk9wyXLBIaiEAt0vqowKtuxzMwtHQz3xklydKT9o9PPIef7wguWmVMLO+3o1ExbQnAVknWc",
+	"idSaxthu34A58jLh8zqT5AMdEyhn0AT+zLGtw9K6WHesEV2mqURqoaX1SurUHACHslzukynYahtfugON",
+	"yuyjeDQSKYT+lGSzPJ0pTWc8mtGuj7EucXCfo+eQnIfnDEJh5ABsL5u0Ag/yhIEkBSfrgOWzQ58p9spD",
+	"ieO5ZCrPrGnpbCyAeLBWWoGJJ9XcnBKeMUr1VhGBQlCvsBZZlljuTzA2xwrKr1KVjyd40IBVi8+xp0Sk",
+	"sHWkClkMpuFQkl4Sqd5nFimsG/HcEJyVzyRZ50l8LQ6o7VyVB1r1tgspKMrhIhaqSKCwxdoIVdEOf9bp",
+	"MOi+yuKpqBULfIcDS8QuChAtnVb/5PHWWu+9/VLFOfyzmiNmMk8FUg9aDJaGpC9JcDuWQqz+qkGs9VBy",
+	"WTpzaw9NGCAgG2qRgBGLwWaVRB6Od6XgBEs48wGbgzFtD1byGqN08T6Xg6LUEyzeEJl72+w8Y4ngCK+I",
+	"pMsoyoOADVCYzU9GlglYyIUHAYfB+OTRFme4fhCH+PowKExUwSVh02/Faa9LeY6lmNweVirZBPow5riS",
+	"iDScGjdZQs36yWPzAihnO+1jbyFfUA3Yuh09F0AOagWa2yaIoQihnRf2YCMI22C5wDNtk+YhrJeSwXKI",
+	"vfxFN+uKGfLVbdYmN+UFrN1uLOTfduXq8QuPLB29TR60sQ5TMeMyjDcUBb8oXfkgk5yrmiSOsCfFHDsy",
+	"jJOYW/zGNfnF8sXrucubTa26KV7Y3GqD5ckaWbMuFSbeQpUkLj1p6z8QooJ4XU6Pup2jbu+y4+UJKcVZ",
+	"sNys5DwxXGF0yFGn3em65KYtE7L5S70hb0dwFN4NHevVK4m8VyqbVBQ5U1KxWEGjmcMNtdU7pCGFVklO",
+	"992xXiOOqNuCmjBOOn7K8c88Dq+HSl2bZQA93eo/fdp++tRIGTXcyT+65SxlGkNbFV3eRcqPpaSm7QB5",
+	"9eYfR7CunU73cETvnhRvTmaOYhlhB0Qupxw62Aps8amicF5jOB1RHEGlKI+isn3zviwx28YJfZ14fFv8",
+	"urjrjxLsO97ZcS5uUvKcyxrZ3P2lSt8LGM9DsDJQv4B2IezmWI6PMsGnfg0eKoGjaaynVDS6u1S9TGy3",
+	"dhPhP3+6G0Dn5RAA9CQBEPqIZGIXgQuVHCVxmJkzW6uk7sxekjp7bYOCV966b/wEEHWH2HC0VYwFnHb0",
+	"r1xnUwgZpgJ536DxCRrjzVlZyRJg3sAfzYMQb/cq7mArnQSpykGTHXkH1j7C/b646cMU8Qu+sPjovpQX",
+	"YV3HrdiMtAvjh9RXUV8AftURhKXx0jYbGKMHHDXOnicqj36CP7Buu8OEvBGJmgkfEy6WDGAv6ftTgIxO",
+	"oeeRwD8LzAEjvldy8Jrr7Ahue/TqxQBr8y3UvHkrET2j4RSSP8J6jYnK0zZDjPzuGaOuTwBcmcJWsV3H",
+	"tkQiSwWfXskkvhGauFLgI7rQ1VJciwVTKZtCUTOb8gXTguokgKnODD2WrHgkOipxyhIFYAeIfl8JawAP",
+	"xGlc3Y5LdvdiJoqs3CwVo/gTDILsjYDpPJwwrtkgzWV7FMtYT0Q0CMzg4aO/A82U+DRLwHMlg2SNnW2s",
+	"8rKZHWdiqlELGsfHfPX/+50f/fuPj//x/dVVm3784e/ml6urv//wP//WWikbDFpT/ukV3uisqCrkacoX",
+	"aPo35qE4fj+QmaKrJRWhiG8w1gDvj524xQSU5LA0A/6Ld46efrztBr3O3ZH3c8Urb+FvZOJThjvlCKWi",
+	"pChbcdRnj0/BcbiScFmf+ct8Jc3m7LPbq5aeiZBkAtqNu+3OVSsgRIqrlr2L+QihduBjwLMlrLLj9SY3",
+	"fNW8IXwxEjdtvZBhEkvR9ofUvunilfEUr6yqkYQrzNBpKtxtl88Nd+FVq3971UpzfLk0l5tGClY7XKzz",
+	"MBQiEtFV6+7uSmLXfa0PWgnzgGvTmOE84bOZkNoiqdCvnoYn3bCq2e1alS1nqObaTI43TPm1YN8PNB+J",
+	"bHE5SYU23xz8gOVgeNKIJGqjAsfLjuBb7WnEjArhscQ8JeA6V7fE/Ayj+YsXbpuXbD6ssCkgMAHnvwtl",
+	"2eD4T5JoO8efQDV97Kii6LiS99K4u+vhrZwfYgaEzFWEuZQKqPh1p83hK4yX2BUsmSDM1IFccyMCm31y",
+	"2FrNsNlCVWdNSTFuup0UxvGt+Wdt/bC5616Vw/DFZmqGJziGHV909zJhHPLHihk6piTO2ojuzyKJntN1",
+	"B9d9DQYyhxq+QZuBjzKRlgv6endBFYX2mfkfYBVAo2X5O91O5y6oLA/sBcv9C0anrdMy5daLclfE9oFG",
+	"G7Wz95lPFl4tIBuJJGGjVE1Zt9NhmWI9YEJ4+uR/PGNnnf8B3k+SqLmImm36KqRmC4AFqrtuiJnBZibR",
+	"/UwFHP3w1mbGN2+4+5bl1++3firwZLrd96a1db2QzqTTabBU8D5MkQ+N0PAKVxAi4xoUUVBTDO/ISwPz",
+	"p2shZoUHC2Rp25QY4muTzn1AtYUvkJPSiMY01ua9/SN+J6yg9/CKW8djep/tpAG6epFEblvoCU8SCG8P",
+	"xQ67odS0viTUiQAapsal+tLVDWqHmmarCmUEgiqZKzGkyqaJkMBPakuMdcYTgaWDimKQQo5jrDpEQaYK",
+	"Q/M74qo9Q9RnlUQrhYhYh05FiFWiDpPxYGSdrGLw9fLpVKQshaJTISF9vb144xrfkXR/IWG2hJglgR4r",
+	"ViKq2kmSY3kTZ5zw99dYQa+8674mKygMxSzzHa8tUHhtn8845aEodfqsQDTA1086q/gLsbzZCFPlels3",
+	"AkKlCmwcs3I0P40ZKsXCbjZUPGEJLEiPSiORFjHSKb8GeJ77y/or/2FY6wTwP56k/wox3CpZx+juNlxS",
+	"qPEoUIKdGPK6CCsTual5vnaF2RNk64A621AQ7K6xHBTlYauZkoo3ujdV0n1U4jrxXhK0bYXojZh7L7eV",
+	"BbAjX9JfciMHDhj0/J9/dv95/e9e9Dj/SXVmj9Iu//EkfCFejn+O//f16+kb9e7P9/oy/8f8/138s9Pt",
+	"nZyePXr85CkfhpEYjSfxKoDkQoYlAElv7x7f+2m7oL6YRVoWjooAv7uiQAE3O3EJpvyLcCbB6IVjOt5J",
+	"AdUdtse3xS9LvEerkwMqKdZsrtJs4gw78GqB783YdZ66ZBJgstA+IFuQ2W5eKMyEqHmV8XajrstqaisS",
+	"cH/1GqRLugS0Kenf3bhwe8x/PRHSupftfFNRrT3siM1bvAByLbZ5MzHF2F/OPcyEHf03/6U/FpsciwTr",
+	"0jZmLgBEtKBkFJCYnyqZTfyART4zJkXEM2FRgIJq09xWJX4REFqHzGaB/yGUv6F6dMesDL2jh6VTMRCY",
+	"VM3m0C7lJjNMlMbSePMx5YxjrDOYCWW226ZCVyMelQWuQ6USwWWzFaizWapueOKUCIzfUypqOss38JNU",
+	"KZ5Ot1SiapEPS0i81cB0ZmsirOPmC0ex5En8b3/AowT34UdSVzvC8s5EGisYpoCMF75Pb/l9YL2L18WM",
+	"UrpmArJ4Kv4J5fGt3y6fA+AOz8RzaqEiEZiJ1CaoykzYGBIpXhI/wMIn+mQJL5gyV94kPmmfVk+ie9RJ",
+	"066e2URb+Xmwows9ncSymQD1K3drynfh8t4b/9d+CnaV+emuVv+ek/Y1uoH2krOlWCKisUgZeH+xZlNl",
+	"lnRV76LlADjTuwOVvFFSEBjovdVGUXBHW+yb+gBZrcMaf1T35HDC03FBZQA1EZJ8DR+981FxPmQx1Bh5",
+	"2THISqe47807nhmJFp8AaDPodTrMSRGEXv+G19zZV0tiuVXSP9dI/gIS1eq3jIb6o7h1q1CanjqcKR1n",
+	"FrB8llLWfiHDo9I3l9/G5dcWMvSGj8gZ/00Uda3QeIp6RyW8xki2GP57s3OdoJu2Xj2/UdmvKopHsYia",
+	"s70BW9n330vstQcEMnez+rH2PDguqcrbezxiXTgRtgv46jaCiNTwIoXsDWF7FglDY4WigWn8EGYhrnGs",
+	"mrxfmFYCu0b9Lipxi/Fb+x9Mq5ygnzEs6XbbUe9sCZK4mpDBaqb/VCqax0lCsNQ7RS3Pi3r1g0Qt60/n",
+	"ZZ6Ik/15Iv4z5aFgP6vZDKE0iiO/uH25P63SCFi+ZsUI6DRrBDzaygiomyFrFrjG3X/lQA5Nx+3fzN3N",
+	"BvvbIzMgNhSJmoP42P1EOOJxxr7/2yNz9Q/t4iT+ZmTsbmR0DmtkQF8eDLLbqjM2uuuNjc6KsdH5UsaG",
+	"7Tncw9Y4a9jWwAN7uRFJMw4H+N6WSPBlgvXnUWROTZxPlinG0d2DvglL2q1Go3tQFqy3LY5vi1/WRvYh",
+	"ZgWOJw0Rg1NSAa8BnfNR2wfiLAj46MnfaWZmuyqUP1U3wjve9uar2It1wkleY0kATzaXkgBbL989zMot",
+	"TCHp2xJrzNBlfrHm7dBXmWXMUTIUrq2SiUQLJEvRleYjnvj34Tg5hDlI7GBrjcFdTD6fEOUQJt83frM9",
+	"+c125y6rJbku+GkCq1y/tnPsQ4o5Z59rh1ojkcDJHgHNHmQW83ab6OmUp9ciMqaCkmJdjPSFvemGnsjz",
+	"IebBBJeazaJRbWJGpVOelRIyQuZTMwWzyJzsob4xk3A/ggNzq1LT3v949+LlUbd9wtrtdunhNB6zIyWH",
+	"ga4AoGBDoBlXuQ8QJyhAczaw5nNgbPAArOIAZiuwFnOAWiWwyuQqvZKFYRyQVRt0AzDfgyWDOlgy4gMw",
+	"v43JGeQ6MvfavYXOSky7mgH1RawLp6CSGz1OjBlj29zL6njtaJopDrZWMNfs3YuXxkp8fvGPhxO1Akfz",
+	"+Nb8c3fsuUZ1+/MNELQDZojAviKFuPQaKkHAxMS0J5tPFNMCUqViwYY5aBlXcDzlC0Brr046v46leFty",
+	"Br+aktB1iQ9lLv/kUm3mS88TrrXfsdYqGmB+LzxZ617/a9P5vYYSBECF4KBOjB9aYANu2wyzSzveoWmP",
+	"nHRszjcWYt1UD4yO5TgRfiSEwBjMPiLr+P7cowd2KMweW6cb+uQjHsaLeGk8U+iJUbII5yPcttdwsByz",
+	"FpHHzFgEq5+x024POwjgZGKAARfLVWqI1ag23uSeYe3PTrzYnAvssETmBCgCBhjCWsSapfF4kjVqBfZt",
+	"BPZg/qlj6UQmPnP+F3Sd0NwSayi6hrDNjMcR4xm6sxYyPxUIpo3FkJliM75YFR77Jv99pecVsKNy6SJK",
+	"zCU6mxOYcXwjfpsdRlzOgQ7ScnsWVArQ/lThdsBQvvR637c179LPHAK3O+D9yB3SWz8KJPdrCiDpAApt",
+	"mZYX0njYmgebvlkhnfHFYST0xwUbcnnNspRLPRIpQmXbYl72DiXXdc1h0SeJs9mTcWSUXirAy4d2zGwi",
+	"plokN6ICimPGF1+tdDvUy9aP/oQZI/DMMc0GzF3ITh93u9uLPM30Axd5J+0cyaahhVNCMzKb80WzQn+j",
+	"4uhQx7i2BzbStqNCZrYXe5bwUAwYN2Z2ueDZ1eZOeSQCKIwAAMChsLUQFWageZGvXat/SJUc4+uDnwdT",
+	"tGOn9T9UHLlwzIOS8Q9ED+3LuMPooqBlqdW8QTG31NSHq+xZLRotOrFDLo3wWg9oVXjt8M5t/cd/PzvU",
+	"JfJoCvZO4y0JQckLrly9nzi2PVG6hfGhyjPr1ao5taMwj+SwEFt0ShnPsCWeukW1UXdqxIS58xKoeUxU",
+	"GFdyMENtNnBeSmxxJSoZEMuO7sNAxS+6WX6/3bI0xiWOTmFD4RzsqOR+zJNrt1cOAYyv8gzgKr2WiyLm",
+	"jBVFlJTbPt3mWOfwm1vXdqxM0y7f3WVG3+JL17LUFUJsBHupxRtoDJuIz51TUMgoTuueMy1uRMoTr/VA",
+	"pRCcht2FTI1m7LjD7qE2qOVrLdiBbRj7iqLaddykFJXemJL9l4rl+k7FqqSt6xZUcwllagdCZMMF2RxI",
+	"psVdBScwr2cU8IVFtmxAjt8VWZShAEJe7P+nmNYeDYhlET2+xR82tQfHZqPADTUTMioOMwipkeZvMxoE",
+	"5nUAgHu4YFAmZOkgyeFkv4gFxXeNfQ7G/TP8veo962qP8HlN1h3VNB8TRAMEAy2sL5cLNlVpg23I9s5g",
+	"Ooz2XedN7ch7T1qTPUUPT5fspifqMtW4CF9ja8XUisXhW5rtFNYTqkPdIiySUSbXeJDnEn7EjwOGJCqM",
+	"3COpCNCes2uxQAwqwHGGyyl6UFlDgjnRRlRJA1Tge7bG4/APx4T8hferAzNxG7bX6IYlMGVkTr3X7m2G",
+	"ttYdMRixg1nYGxJkKrI0DvU6rNZf6ZJNgPITwfSMS0INAJZZByFvdttR73QyCOjn7tnU/fw4cj+edI4i",
+	"vtCDZ+xph5mfLH9c27sHpuCkiOH9oU9WqpQNYpmJ9IYnwCkwBprymgKuLJ6K98YPrsNih2f93j16+hGR",
+	"2DvB6d330/+a/Ff0X0fTWOaZ0P91NFF5qv8LBvxDFUp7JZI8MHHatmYgX1dp5M1UdzKoG7V9v1oA+arx",
+	"1o1sg+66QHbrPdCw799SbDyxsXjNM3Q0eyenQcE80ep3e1gY8w+V5GZeuu1e0BrxODEK7fQsQFx2rUd5",
+	"0up3z7pPnpI/a4xv8/2z3snpDhoCpb8OwD2fNlI08jIe56ko+Fqhbg6qGnBTmc/jaXmj48C2hWZWMyH5",
+	"LG7bGa/b7m/xunvD0cRypKBszuutMa6Pr6hb3Xan3THTR6Nr9Vsn7S5+VKwPj6IYg0nvUjPeDFjwKFKB",
+	"ok1VTRWrZN7n/N0rZu67/0KJME+hYej3j+Van1i7CsTy4vDWR2/qU56p9DhU+UzJo1BFG0Cf39I3nsMX",
+	"nsP1DfnqH7cvdHYPr/V8kwR4n3WAgJZIBxrLMMmjZoI1OAZ8CLG8UFZas1REQkwDouXIqkqp7DzqyviM",
+	"zniSINcgLoGox+p7vvRYYxLk0rj3FyLLkBztXcKxYASMzcG7txeXDIgw8qG7VR+/Pmizc6TMjjXLNUxd",
+	"iKasj54VBUiJCrNb1zGxKiwPidD09flvb57/fNTr9B63gKvlnUgv0XPtd+GD98I8ncpKu50Otc3pVv8E",
+	"Gu1CgW0M0OCXcAkrO0t4NlLp9Aga6kTa+hiUqxcSnstwwkI+nfF47BPsvca/qNEI/TyexNFvMgMb1gzz",
+	"qPPo6KRz2etZA3Sn9o5iEZrKkPm3vPeG+hWjCWGxr+61XdZpuOPb0I38rg99krsnx/yXr82P4UWkIID3",
+	"FXeZiMC5W904QkYPdNeUK3BIeKEa7Ubs4PPZt3uPt3uQovhauG5D0qmAV2CUoo2fNSqbiRqvaSuZcD0x",
+	"WjeWGOOH1FybWZKbBbBSWgp6DL1hYRSBtdpCQp5HccYSNa5DSyuG+lqNvy4wY5oso4TbQO6iJ0BPzUPj",
+	"gfdvt3T4qcPbRZUq+7GCtZXykcgg6HALg8Ex4XlAXJal6J1Z21a/9XT05FHUedJ98uQ0fBw9OnvKeyPB",
+	"eSc8O+NRp3vGT4aj01F32Bt2hk96vTDqnkWPwu7ZsDPqdHjnifHLZsZqfdprd9q9NjSCp+ImVrn+GR/R",
+	"clufQtF/bqqY/xOOQZ27svzSizSaxjg3ork5iyFklsbNwG3B7rEbUMMWouC9v2VrK+Hvv+fJXqjZ9T8u",
+	"2AxsNs+EtCl4RDxkA2vdDxB3Hrrgpmbbzyex8dndFzymzcqdb1/mHQzps1vz/uPrZOCyKEForBUCUBiY",
+	"mQAIxyYJ6Fb7lIPY6giTbXT13PYGjFMhNHa7m8cbXxpga8/NH2x1pDUeIO10LcRsqSZDLLy/g/Fv0W3T",
+	"XEJ+D/vorqSlVGHn+KgM2dk0G4pxLtlQIFclBMkwQu0eMxTjWGoLD2IOGwpdJ2ouUqp4qyrfIIXsr/OD",
+	"sGjMpDvLegUhA9U3+PhvpUWpSRI1h20xEjzLU2Hx12Qmxq4B7ewuaIUEjLFUluCOlOVTAYQRZ2IInBkY",
+	"RMDCEvNBgTdCPoiDOnkK9Q+wmwRSO2eeT/GOHsQuQWsHdBSuQo9Y5xg8HfPfOoQTD2Wl5z98JtI/chn7",
+	"A6iCLqkbXGuqIpF401MguLxUKeMsA1LCAMFf+q2MvlayTb19rUYM3Lu9dFFjtql/03/Q6d9Alh13lafn",
+	"1YhxODawyvpGpAtjw4Ljj8WmM9x6DZ9ifVejc1vL+rxS5kWUAakYQZDBjDizUWhcTs24ZqQ7Yjlus4FU",
+	"80EJQgyuxqLZUOlMU+BjpWCNyhDDidJC2mzJkpLCd1hSUnvrlu21xwNWFgfYqQie1L8FnaKdrrnba4f+",
+	"H7M2u1FdN3U6SDV38I4VS72ykonxjmAgPEleuuUnw3lJHirmdpMkfKyd/qr1W/JCsonY5g2kfVLV+BC1",
+	"xfy1xu8xH1/WjIaq+ox0YjWfN7y9JOMdaaT1piQlULGIbijIhLEU5NwYaYnVL5T/APltzAEpdLcbA1RN",
+	"q4adjVTcCIkoc5XuBrS08sLihD5DWyVoNLXkaBVSNCHw4sE8ijTLZwQsBYkiy2GfMZIi47SxAd0xQmr1",
+	"ZM4Xmg1ClSQizMyn/8EGKs90xoEJf8D+40oOIFv62wz+aFH1BlVGJiaIKLSEb7urjUnf+xVV5v3jE8PF",
+	"r4iyZnbFcAFHyi6OkX2PGiFO1VyXHEQUVALEv7+E0uOt5Jf94uGCHmcEoXGzguT1WHyaqTSrTUjhnz/7",
+	"slcjlsB0BOC1W90ZFFsqSIX5NJbjwFXy2v0QuD0QePIfgOj/kc8CK/eBMZZkJKLAnE1/4McBgvvvClBy",
+	"bsQH7UQeTnAtAzQeQQPRGzQGO2AMNYDOG8VJs8FT1Ej1oZRXlXRcoZqCTWktU/cHi/Jh6azWh0wu6eGf",
+	"n2HinM146iouJZSnp2bIaeYgY6pqNbTgaTgpCcuUf3ot5NhoKgSdvBc60NpArdkP0UtnWVWVVG3BDUN4",
+	"tiVk0N5ZDb7qRyPAU+VsLbCSMyG3QuL6CV+Cvc7AHAcLC60+8zO+CP4OuJWV9o/NA9aYQBelP//DAxfT",
+	"ST4GLQdjOEoyH42Mh1l8AzspjXlCWUIIujaPVWLlfHOEljZjI90QSWJvR31Ic5fxQDkCEEsZMTU/iEY5",
+	"vsUf7jYUpXgTdO/gKUq2Z0hrW9gx9CZ8yVLHHCP+4iYdXcKEh9dmE+P9PhsO/X1cIhx4nUdUAMyuQs5W",
+	"OEPv+KI45DD0YAFviAYZkEN9R0mkrArCFrYZbShALcNCgbJO25rdymmwL6advGnztVLx9g1poz1VzQtM",
+	"o9WYvrbBopkicuvTOHx+f7cFFmgQzSKdqSmbUaLkXgmCHcsNSME41KNabXXs9MHt/g+pxT6iMF2Jmes7",
+	"XWDFyYj4pPyOds2AZZ/FCDZso5Ntdi5ZHJUKjSpgS1Iul8rOHkYDKNiCULHTKgqDHq0UBrnY9IUr/c+K",
+	"KqC5ENd1FUA7bx2anabj1hf+4dNQ25BWU2Et71EZ8Cgu2nwPd6bbXWJLgfYuA7JbJti6ZGhDO/0K6R1h",
+	"43vUgM/stiqg+lfQxzZXFj2sqqJzNOlcj56tpvzilUUH2gU/QYSRqt1UeQscWPKtjXmA8+FVxmZ8Uexh",
+	"K6FcQioKAn/6mvI9hPSzSeWjqfQQhHWjs7lCTbpasrmUrFQEOT1iJw7mZw/FTwQvB0iDNPPOsKLLvCVn",
+	"q4ytYRptoBcRo9JgNk9m4DBGpOWf2BFRez2adhNWKDRQFRrAEvZ8DjVwfIs/3A8pZqdTkCbVUyLVmDAP",
+	"UAM4cftPFGiWzQkE5nBn1Gm9mrXwKY12dA95eG0RNcn3mXB4FoJyLcSBJdOVxjV+PJ27fJvfy6AD8lv8",
+	"8llVQI8pKbDZATohYsS/cSGo9qZ6J2zQ+EtUPW0O1NSWMkxjGU9z82TgfKAIRjma4NU11BQpbaxIelyq",
+	"RuLhNXI1acBs7WJZ0zaVSX5o5c6Fk87turdLVUfPlcxSHmZ/3WIjas5wxUXKC5u46iKvDknJw4Zky51L",
+	"uI0PojF+XHhlSXkioCgpHqFOwGp8al/G6iJEubIgWaQkRliSUVFvGetyV1U1auuDq5ysT3HU7ImgNYca",
+	"EwhMHlEgeq+NAgfvQ3fu3lELNR0n5ixpPkm+fk/4NXlNb4r9y/nAs8cwfJxpkYw2FuKVVuYgInsfyfRH",
+	"9xy10CGcsJXTdOSnUFcyOKM8Saj0pHVmS6pK9Vsym7xRc/gz/hU+usSZwM/2moMNdVfl2BaWj8uohDqA",
+	"0lFVgVXUdprDJhPpVBfhIsTO14qNeNpceRYZgHDsWag1nVVjHB1gQ1POqZEdvCbCcgmPeVg9hukCFExm",
+	"fPpW0MpLXbBLVuvuKSZ44Qd+hoDJBUXcqGxHqRBOr9LBAtNCpkUTori+KalcXF84TfCt5S6V8kirq2ia",
+	"aThyafLt0bDNS6xrNcI3wkxNnDq1RQZuYw1IxbwBVowN/nBpbEmlxT7UK3Yl0ziExH/NWv5kBAsVW0WF",
+	"/HBhI7ZeVhS9s4D9mauMY40oj6Ij6MiqqMZ8RyNoank9n9QV0Lf6rfkkzsRRwociaRXMun87Czpw8DHu",
+	"UKXJh/sNjpGFylNXJ2Wdvg/eve4+b8kCebyO4ei+zTdE9gzXQPWD95rv6SFM5ykml9D1bbZk4mvYjrXg",
+	"Kb6iq9qFS9usH/IkzBOeiXU9MIyHQLCEXp+IjNkMdgbStSAylPml02YD6I8YWL5SniQ+Wx3l2GNpbOsE",
+	"PUurjYmqCxFP+FTJ8ZXMJmLaZgMos3ftojqf2sQT2Iao0GHZgQwKSLhjM/GZtrTBOhMzox3Mv1VV2G4e",
+	"YE3vY6+7zQ574si8Im6a6v4DMu8Lq941mpR7825bUF8LUarTO0shpu3YOAA5QcbByAf2qDzasUUF3v2g",
+	"vSlbNWp4uRvnBGzLs37W8YJ0IyHK1OROBeFlVtmclTWu0SnUUI93WOlJqiRFpwam0uOy+qJJUHh0T3jk",
+	"bs0pWxdn2haVs4oWlZ0E4xyQ0utUHe0zaMCw1GLNKzhqPiE3rHBs0MWiOB/phu0UodlHMoyTGDfa8W35",
+	"g7U1lO9Ll7b2scGXbtFMXVj5FQpDCDos2CiGMn0/Wb80ilVbjbTN3hiky69pi8HSPBFHiIJRb76bVwLt",
+	"XgQiOZW7I+lcpthUCPg0T0SbXdpDBk6LjGcCSYnmPM4oprkQmqmUSVVt4L/PE3EefiYmzJ0BAYPbahJd",
+	"uOp3eOGPra2bddyrXmToUh0A34SOkT94wZaxnrUT+krKfkLL0Wufu3JR+uDHBQKFWBbP4kDo9vBEBCOV",
+	"h9kGJk+LmXV7F7QghLJCtd3ahb0Tr7TK+dWbfxx1zad5Qi2s46PEHGtHwJrEnbztQvqJl76xEiC5DGOe",
+	"WDPdlrlCGW2JIjSNZ+Jw8O6FUG1Rem9svKYiX8Ncm5NHU84jiqN6UtDSpRuVXoXGOr5N3Xvei7uzmK61",
+	"OWDSeURlEmc2Q2P5V8bKaDUZEJwrBbtFogUxpMT4Pd1m54lWbKa0joeJoCpXXqkO6bW8IT6ogNvziQiv",
+	"71d/B6/mGTcNhNb8BW2EaWxRKivdKLoO3LWdCqAZ3EJ+U4F4SV9MfGPNwD2Wag5koPNJnEDZgjnc0fWD",
+	"872CnsCM/KFK6DnLFjPYiGmq/mJiKVVTUinXw7e+zx+SJfY+t8ZSU2DOm9aNztFGwrdmsgFzJUmYRTau",
+	"PSVh4rdFRDZ3Nkplg9uU7+kr5Y05SLn0w8NqnAqtd37pPdygvOT72Mnqh1yGItlP9a7XuX/mIhcRvHCs",
+	"GT4nEY57OYB6EPSe53xhPjZTAjwzoZpO4+wZ8TVxTR9kBAGq2+w53s7oNmDOo5Ia87CMwoPqRqSBLVez",
+	"JkkF7C7c6csKxkWmZjj6HSTBXL0q/f1UaEBSb35Bh3lyXcwwLItbVJUyRG0HuH6s/rMdqMK2WygVBdjR",
+	"LsXc3KnN3lPxgyXitloB6n0cK4K4iaFKCvjdqw5h88q4hPc5fatUZG/HKCOCZy6zW5CQ4YHue5EYq0av",
+	"r6YH0vdO8Ryn745iCZidxd0wH5LLrRA7zXJCOoV0kFlx6EjtuMhdB456nPxWv7ebewhhQG9w1iFEvbCL",
+	"MSJr4TysMJL70WYvVZKouRE3nrHXKiToDUisIl/ywOwXcWMeMVgiALHXbyIBcdc1QgSi3FbhUEc8ipNk",
+	"TzWAU3ZEOu/4Fn/HIpu7Pg9DMdvLyr7w7rOhFQviIGBPL2RotL3Ht1KkvxHh/zvtoCM4wDxzy4NqjPM4",
+	"q/MVo1ibieBJhcsI71gab6MW+a7nQ3nmmhCW4cJMKIBfSjVnyj8y8Gn2zFsnNSXemPViQ7P9WeQG2Zus",
+	"zAQslyhGFliz3BAFsrIqAzTgv6wQvAbCvcxNGk/KpcP3kgJ9HCophTnGNrKLPLdX4hN3K1vAx1UxY/3N",
+	"ngutSZbNdP8YDtoj/LSt0vEx4Pcc9zq9zlG3R3dqrdCHNMY6cs7+98XbNwzfMiDyZnr6YTLp3vMQotIt",
+	"yneaTbmMR0JnAdYcAGOWruUrsctKi75xUcld/Lakh11S39a1qNRbLqgIU5Gtj1lc0DVfESD9FggglGy6",
+	"+Pntu1cv/+8fl29/+ekNJCKyHxfbQNUjAeDaRxwoKYHrsTkhQWsLWHFYaXX/4+IN4BD6N8f2iRue5KXQ",
+	"rhWaqgMD/lKOuNCHx7f4w1pm2Q8TnsFDdRYnCUEjGjOGxwkheWfGA1RVxzncEwf3GRhg8W2sG9vEAryA",
+	"F2Ccbr3TjG/ieN17WprkeH1wW3e3bVlLBwd//RopXnHk32nEuAOnK54Kt/MBs9/s/j02/+6RRzvJxvzP",
+	"K6z/wavRkZHGIxDHPvv7AJhgbZhISREwcw38ecBSMUt4KDApA29hj1PbS2f8SO8rcEeIEqgRRBRxDuAG",
+	"VaAf+h67Ch5YeAvBLhvxIuPp/fI+uKb91lXe6ZyEbn7g1x0arvHt/wE3O0hnzhdTF34obQ+C2fXqAmVx",
+	"zrUV0eheqqPX6X7TwqXzWIr9GXuDLxPcu4DSMKeOd1e6ZQ+d/PYNpj9d9PnxVV3xG5cLUsqaquCg30F8",
+	"miXAI2iB+3aqJIuBw3ajLKH3SilS6wjyNOWLKhbfVUjYBwkCu8Xexu7/TVF5xz58I2Sm0oVrsxCfsve5",
+	"LKL1M6USML5R/qHWWKFv63dcuB/J8S4Xq/mZg2XUw11U9GnDzhjIyDbemM1QN+iOefuzUAP00bbJbvup",
+	"8b3gp7stIjoP30lw3Lv9Wy/TtCKrmuisXQfQnKdionItjqJhETOaKZ2NU6H/TDwKn0ylYpQq7ELF66Y8",
+	"jXk0xOz4X3sX7bhD6o9kDCV+lZ4RhtxcCUYS34gq0uft9+Q+HlFRkVPpEv0K/o8XIvQQQ1wyHKA02uzc",
+	"jR6dHM0XusARIPwAeEslxUo5xJXc4H7ZCVMyWTwr+2E3sbZu2BrPa9XjupJvpSu/RQQE9C8CJj6FYpYR",
+	"5TJw+fJMvJXJopK/wmicxf7a7f7OWoU5EaULluayzzjUzxHxEvWLeH36FXUpVVaHPwdVbAVDpRIBUDjB",
+	"au9CsmCa3whAv7QluWkutUUKcEkFr6HW73VmCQ+vNSZvsYSwbpgQP99xfB8mi8C1PE9io5oXdfeXKhN1",
+	"ptdZlekVVIX2gBW2YPwCCfQo3y0gR8jTNBYRU3mGGFZYDWrbtiG5DWFMrGw2n89VmhS57mcM6lbmsRbs",
+	"tNtjA+BYnaobEQ3a7CLjMoLWTPPydq/UvTlBoFS+OdJrx9L9XmOClsIJ1ZrTXhILffzCasOmPH1nslmS",
+	"G9u/Cwl9OIJlDp0ZCH0JIME6+5DGmfgQQ/Ul1awQdApsdoDqMAfvcyVH8bhtSzzfC62S3JUES5UVEOeo",
+	"tKLinLVn60nQSnPpSlWs8fHVW94nO9gM3Qqb4ewuKOsgh+a+JUutERARbWdQUPAElghOvNgB4LgzDo43",
+	"npiTZkF1PbFG4Cire79I2MUuQ52Ir6w7STSPopI8e6bBdpLbJck9SO2ZL+ZN1p7ZUt/ti8+6jRef/WX2",
+	"eHf7PV4bqft8e/zrDOS9yzGQV07Ys1hmyhzjodjRdSB01k9HKZ8fDeFohth6rYN/7DoY+hBeXuxVj+U7",
+	"HtWlWGlsPY8s5ZkYLxiyJdsi/V6n02FuLEuVDAHhGFJhkkqp1r/gjPLhz84lE59mZvtDba+gB4cJj6f6",
+	"StpawSHXIgCwB2jDgYLB7zSaWPgg7VDc5+hfVFQImyl7bod9H5AFeCJoEmq2N7sPp8ossMrTEI2WHTjr",
+	"zOBIQR8G+wAwFSGCYKvCIKpI82EMq1GyXrX57a5LB0zFjKiZkMvap1eKSjhV5gdv2DyWuk8FoyBXMJ3t",
+	"e3S+XvzyG3a+Cg3b/2mhLKkTKAK4aykROcYPEIHX9qNo9bs9+uVDvDxkBL1xggWX0lyB9eV4HWH2EYrb",
+	"KGw4KZ5uj6rtjFvY+zU6VuUZcJGjg5fPWKbYWYfq9cEFnRh/cCiELAgnG4d+c5rDeyTgW6kRm3GdFerD",
+	"U5rF3tyyG7ZCRfrxw8p2/nNtoYiJ3J+6E6CWUqVT7gTPKDGHuh9gI2uo5I1IoXeQClZYyKWSccgT+Hol",
+	"phPp3BdFiGlJa1dmQWAwJb/PrVALNnjQEjKfmpmjXxd8mpi528oTtsbDd5oIXJ+Vw0TQjsGHmqgGqobo",
+	"7I8l5xQRi3vd08enT04enT72YIwL/xQAZqC7MPjMYegvFFfebpcXnvddUHoRWNwSdSa9R5+VX+NK0lv0",
+	"ryRjRyyO+sx/DfMpY2aEfVa8yBW2EKzKSSk0UsL/JjALxF9yMUmjdlB2v7bgsP+2GCPyBPzzBoXXKLgc",
+	"RUIc6ZCvaVsdi+yFvfQirAcMXD9RS7e4/xz/rOZsxFPo/rSNH4B+aO7BUziJ7VS7h+sDYMLsNNfrwB03",
+	"gr3MRKqpAcnh+5ITAdAxKSDFiWk1Fow3CZ8jm98cskshOo0Du5QAWhz+2PYALb8XJjy8YtBK4mshIQjR",
+	"aT81Z9QkFXqizCWd9pMzM/aRyuXaJBucAlE+2wDygvaZcdT1dasK2oWCRuYgtk4/+Uvrnl6Az9CqlSz0",
+	"u12sZ3cI3rbCdNrqt7p4SDcypF/ae4xqUh6VnqhZq996/ASlSocQMMaV2xu9JkynRyRLdfg1eXoT3xQB",
+	"sAMViruNs7k6YcbjtBHW2HfmRuaOVicjzlWKWccpX7AhdWuDD1/br/+AVPbxrfv5bqtT8n4HZEPJabOi",
+	"RWbaKoTPPcHb8BF5b77zetyroXDfQa4hX4MENBJSrG80LDgqJiKJkPOHgGNqmxB9AXtAwDA/Gzc91tku",
+	"WEXuVRomC2xyF10SlSPL5gq11db7px4hZnvJTjgkex6MXBsbsqBPRQsVxlhBIaF0Zp72QAX2UrEhRWT+",
+	"WhJraU+MtUplPaPPKbLggjwIkSXaIOuEf6ddIBGrnwiGC0UJ8sBtBkFPwgihvECoZrHQbKwAAMZ4WTae",
+	"h+VRgB+zIv4wDQ9V9m0xFzqTJWN0k0G/+175FQTiIW4VYHdQ0uaAHAPsXH3ODZPLSD2I/ULNEUpGdkKM",
+	"i6YJQYOwdwBVCewVz3wh981OIGLzArZO3fYwL/1Qd8dcsZlQswIfJEn+YkYNEslhsMhYnQcW9z5GTg6T",
+	"YP6JhxN0dGLNKESDmCZaJCOC/AohcSRVZg59e1GsWaaSyHeQzJJVNQybL9wjdnYIebXne+EatIKWH2P8",
+	"fVP46GNQFvphymU4EXoPYX9Bg9EHyTa79Gc3aCEo2E5MM6VRmvtUREE+IP/KlAgFm+nSNk+jmk4tbkTK",
+	"E4yxHHq7jeL9aPQ3bzb0AiJzZpIPYNTHOFW5hE1HpavXIrWMNmlR/0FF/swJC80NzAk4WddiVuH5mtc5",
+	"1Ob74imM55ipKKUwuBTzbWWkGrZrVTzWs0q9HTHOIr4AA3jBQjUVjhCOQqWBMRlnQL4pIzbnqTTO8DME",
+	"2YISHUxHaFGdeiDhsnRTXw2MSF0RJO0PLLdEEhD4qPW43e2uMrRvB8fXYLFnqbpyiR0eH326FF8vCjAr",
+	"hvfUXDPhGugMR73QpihmyW4FmlLM3xd0L+69Wv3eaefkbqlGdbWa01wVWBgeSHPoTMzMGYiQVQ4VvlVT",
+	"9tmBUhkjx/4E3/pUJ727om7c/4MZ3rVYeDVA9G5YG9nyxqUzFV7/kYgbkegyVr2f1l+qKJpPILMESYg1",
+	"RQVFJWrFMnX/2fLrkXi0WKpDKGW7loYZicz9ycj/kGtxlKXxeAzsK6N4jNRaty0+HcbjXOUaJpTPeZzF",
+	"cnxuGRHMh14JU8fKvsYKJoAvwc99g6UTtMSfOX0d04Rma3WC1gTSa53AzAZPYvx5yrNwQheomZDPSw/0",
+	"yLr63Y6XDeuddjq2nFW3+o/vvGUD0vCwvTQtZhpdwSyQcOM93KoulXXgOp4zmjksRPSZvOjoRAxaPCix",
+	"QwoMj49G818L/dNohKOCriQrz3tM/2Nv+nsnj7ZagZOTnZbgdOMa9E4el1fh9GRpFeyRQmIaCQfVg6Tj",
+	"GsmkWr0i1Q9WPVj05jKISxY7rL3jhrz7eIimYHPebZF6M6diI6k3YGmDchNXQluTXXOX6s/VmVgDA+w6",
+	"3MBKRF1V4HeSVYkcGM6oXJSrhDHH4iqCbTFepgA5gCjzlA3qYZgP++nA1tEWQxqq1q6k7cqCIsMVQzdw",
+	"zFCkEdk4VfMC4h/yPzxqs3OP25E+XCAOMRuYo3TQZ7C3yw0pxu66koN3v12yalvuf5q7/j8/n1/8PLBD",
+	"8WmfwZ1d7hIr8JCxsww+ZQ4Bmb2E4hIHyKyFMEN4e1E3BgCIHlBfZZQu3ueysqPSDGHvhsoqLOXmWs8a",
+	"AmL+Zgd+swO/2YHf7MBvduBfxw7cw8ZbR5vrLIChMAaKsSpqgOUfAn78y1hiqzpEzkHogBXDs1BgviO1",
+	"rzG5e68a2Mfud/Owu9pY1oUNU6WC6YmaS0zZKi3YfKKg/EwLm/PT61os3mGr/B743L5cNFPJlXAZ+Dk4",
+	"za6leTet2IinX8ysD7a/GGfj406LfA82mXsMsc5VeWtz/kQGs4QuX0cF87CkCahhpvwa9zShQewlPJsi",
+	"zqlSo9pd+gEBQgRLsIHL7NnMFu7HWkk2KnytoqmqTPEDNNK6bTSTxucdqdERHF1xtmhPo4I/G0s9uK5n",
+	"yjej3Wd58JvNNDNMjbvqU1jAuwACXpIUkXiuEXpUlNYOxvGFfHhv3YZibCaca6aVkkjPQzmhinTQM8Rb",
+	"sOA25IdDe1CkEM6GpYBND/U6RotHCnchPIjiA1MtkhtRsbTIY3m4nFHv8wlIVapIqvkuIrDNlj0uOZ91",
+	"jY8ZmyqdsbOg0+kYYQS7lgItHCpIzF5zWb1nRGOt1AgiINAADo2CuqZTxRvElwCeFCyOKI4GL1XXtWjb",
+	"WeCij1WIRX7j5Jo74IRt3xEDa+2KTA7UDjNLVZRjO4xrdyk84eo+lseXPQR+OfknWrNJgTKCbvN51zfJ",
+	"vWe4coQojQH+adc2E98J8zzr826r0dguzH0hoZvju96Waqw7evPhaQxffLI9RhdbKIvP0VgBiqAJ4672",
+	"SPpAlWqZUtfoD7r6Tuzct8Vq5Sk09gVcGphv1ll01lj4goUITR0q/xkT9Y8nPIWBlc8aPF3KVP71Z8sH",
+	"KjzIJiJOHcV/Dbn90j2//sICKEm3GvXUaNRO97LzxI8N6zAVMy7D2MZHi48Wz4krPmgJGb3A+B/eqHN0",
+	"0r3srIn0Lj2s69oQ03BDbLeI/3R7qEOjPPFg2nYFWload6c8bhvW1HkYCoGB7yK02fozj8ProVLXGpFU",
+	"4pkAGAOViNTs3la/0+50g1Yu3bDNHLpf7Qw2SyJfktPNB8bSXmk3RZdbvu12icLy2A96YqzV5rg+AB8J",
+	"SGMiesYGbtkGkPgDVgZp04hE+hk5JBHzu1RZwAalXTQAOxX5a9C3wGPTOBdTBa4nRPHElfS6CZxE4bGC",
+	"Vc9dzxw2N6UYL/o3AdjuYMNnyBtZHkabGd3nPbLXAfu66KO05XVXsq6+zva+w4fTvteoE2s2QLiyAZDj",
+	"FOyJwF7JBmXpGLBMJIlDZBIyqgZCwu88jCLuKp1Xq1S2UBt77u/doZc2kAKXd2BzruTcGpI27T5RSYSx",
+	"Lc70jDBNETtua3Wwiz1A+b96rnTXs/q5XcACyL8oIfhOs2uxCOyWAM1Dn6Sue0R8yixlAfhMDeL/r/cg",
+	"C8/t4653Lb/6e79tG2JsTCt4p4wlwtjLhYrd5BfvBvPwOpbXFuFhZVhm+7BYhkkeCe1yPV4cf8046OqP",
+	"6yGFG/SiNwMarMvAboNtj29UwFMUAAl+Djto6evcJZfvbALPWDzxVo41CPkvpXS3SuPxKm5ZQFh1S0O4",
+	"bfE1k1CZgLsrp6qHYoIF7St59w0JWzWXL1U6xW86qxH4X+HR5oe1+fOaxK6DasAkvfv1pHGTMY22MxVh",
+	"A9z/WLAbv2wWFl4ytXlVGYhGSX+ZWAI94/gWf1gLz4Ajbd0bhvovvbvL+Xtzr7oNr+YCGk28zVszIXe+",
+	"dvh69/due7eWZR7+GpRbKmPNzHS62kIAfio6gBrKI9tHY4McxLjBy1m2cT7v7t4mRWundAdNcEwkAFtY",
+	"mD/TlV9h/KgV1FavrTt5qyrbukbCQ55rUQLh/le6XW1faKnRAVDJVcPtEcQvleM0eKbSMm8+VM2Z9y+V",
+	"p5InjQXsJ3wGKLZQlux24pqgy1e664wmzvXmY/gCr9v1DS7o6Lj/VprkQz1TcKWxby4WMvQCBL3Hl91e",
+	"/+S0f/bYRh3NW9kDxqwvT4RGsO5Nt3hUc4t/CxkJfV3+foEwD1cjbCpK1A6nD01vpZgjnDaQg/t5W4tP",
+	"+4xgtl1YYIlfHIrJJXSBIiVs1MwmEalwO4OKO4zb6Y3xL7FD+qNUiH8fHiTFDW1tWNWusS1K1Szj10KC",
+	"v6+ZuBFpm51DSwVVP825ZkqC/TDnCyyoQ/qaNI1vBARlI5F+4IsBEXN7EaaK9l6YDGeZPyAkiB+hXJNi",
+	"ze3t2+Jf0hu5IOC9O+DtEfqQXY9CqNeaHRV472smfJSqfwtpywfIu2n9L/r487o59T7MxyVSPCv/O8EU",
+	"vIR32s5zwPdvROnCvra9U4RTDPq31DwVsFxmceKQ9Pm8BK67WRdX8s6u05HmGV9eQ156sfGs8NSkyqg0",
+	"D3y4saBqaUCQiCWbCi6hH2xV3Zn3OoSy++urF9QE5AJ8kUDHA9IAWHQ8VsKcxU0ogtfALI2zbFXAWLES",
+	"XHlj27wPTUyHIZxxk2R7LpFdwZgruHgQYhmmKh9PMgvnlvF0LDINoZAk8Y3d7zT2nlY0jYIZjApBiyxL",
+	"iGTMtVpm8VTYWvFVRWCmoBFFcD9rh/wXPGBxgmB4dpfgRxfWMwfCESMRZr4uivRpGo8nGdRZxFOh8uwC",
+	"gMQ0tt3t5LbAtOyQP92xj7OAzHaRwh2oYA5GjOZr2FpitLpA5k5UaQUM8GpbZdd1S3bvlpmC9yJLq837",
+	"rNTw3JVAuZHXZtmprrvTklONsrjp293Kb9/tIa5bAEpRn85D6O8yI/ZRD6WaU3moZRnICuafhpX/DaGE",
+	"rQ/I2qu+pmBsnk0qVcLm3U7UPH0k3AmQmhbCulggv9vuazgFiUuxTRKSFi1wuFG2UqrB4jV6xnZla1+a",
+	"W8UN1/g0+OOG3KSjh7knOdv+sliDO7ANKVEtFgEq9d+LL38EIX0A3PzN7jxrKq3jUmrtvPVeiIzHSb03",
+	"gFcFYN56LJJLRGJYBLlMVoZqf4JdyLj0uqAiM0cEJomaSz4Sq5ND3PxSPPnbxQZoP67d5PmG04we+T6X",
+	"n6eIbcOVL6Ec6n0uqcpqr96D9zmdCM2o9XzrQmQziV+kwdG2JHAGPA7GRcTaBA+oyG6cOGUhrAd05z1D",
+	"d1Dn4YRxwNaJNcMq3IJ1OrNly0QWiF5m+0peSSgIpseiq1nA9PQ9AtMiPIUhdzcsQG8O2FDoOBKWiFXw",
+	"qZlyS70GDjFUYbA4Cyqd4CtJXvArY9ZKNgSuwlAkieW4oFgENesakzdTKrIYyixMuZ602YUfTDODlCpj",
+	"fKrkmA1KTuWATQRHvlebmrBvOIolULReSarOhOJuKp62aEQeKT/OG4E56Uzw6BmqIMvA/51GKv9YImjS",
+	"gL6yO3H/lSwz91eVTOM5/D6XX9Tvx2lyNiLWSdItopg6dH6/rSFjTTl6wGN4l/RyAm3kUEFvXP6Pd7sG",
+	"DrY/GHO5NrPS/Qbr9A3W6Rus0zdYp2+wTt9gnQ4C6/RSpc7K6BfGwOcFeWoMv/DQMWuvjnDbCPWUSyOl",
+	"VQdEp0bv7x2gLmqtBDaP5LsQQr3Pa4G/0lzWrD8kibIJJKCwCxD67/TgIUSH3+ey8MSW4EU2+V8b+r1w",
+	"0o7I6difBFerqQB/KFPE5fEMEYDKD2hPIyB1wsw8Fl/qdZl5cNfhFs9piF8XR64/9uZpcreiwwXSikSB",
+	"ObEVw60OJ+u3aqxb/VYmPmWrVjFNln2gOwx4SLorMNZdauw7WUCQ7E3pCmcMfAqp3qK5fYnX1Z49YTr1",
+	"ewm65gjU1gJsDmbaW/StypqnTUTzXkLNhoVjnoqAzYHmPHU9QhgIyRazYiu7fLrDsaqL3MM72ejEl4rf",
+	"by5jpru4OuZ7NhUpCQya4FSa/Zbwxa/GvO11glYCMkbCAnZOq9+CYwNPyin/9MJ+4cTIb539euf2zYrr",
+	"sWThdfGTF4JHr0WGc9tZppj2zl/IjdNxumvMnLw1YGNEEIlQSSnIZPGC+8uGBo+TWI4vYsB1sMZHAtvz",
+	"5PHjoAUgia3+yVMzh5BTPj178iRoafyG003LEBM2kp+KMbKaBi0ogHNf6S1/hax0iH4USoGHWXwjVpy0",
+	"mndL+BgE5UakfCzMWj45JUus1T/pwjKbT097HefX6HX9pp2n/bOn/bMn/1xy/8Io9D95b9f0tRpDziAV",
+	"TlQh5GisGAGdzM5P72yxFBs8r9mEa+pEFnxKrti6I4NMP/N0M8lYldXFH85xwmC3VNzYxSSs54RsUlRU",
+	"Zr4jAGcGPk6FGTe5RlQZ0O+dPH1yV7utdvYu6svzbYgUQpTwKjrAoliM1CZ8bPGcoBobkOgBvx35HCFG",
+	"qydqrplUjBSQbrhV9Gc19+zESAn9gFKvtNmOb/GH6h7RwwKKopTsXIRqPO5NNW3QcGE7+K7Fwh2wVKmL",
+	"HX3Y3tdmA6yvRIiTIl/wnWZqLm2ygHBApJgTCsozZnYwE9NZFpsLCMrgShYFsZhTTBKMvpMxAPgRnIVq",
+	"hrTJtswun4G1zjNhw/SvRke/mrcdsO/No8lOwrssVA7Jix/MuwzEp5kIswH73gNouZL4Wmyaa2Pc34Cv",
+	"8oON21s+SpksWDyy9NtzrtmIG3XeZyLRgpmTxr08hSC8loVZKrQxa2hs/z9739rcNo6l/VdQqqnq6Xlp",
+	"RXbc6bTyKe12Knm3E3vjZFK1sbcFk5CEEgloCNCyNuX/voVzDngRSetGJ5ms+0vHEkWCuJz7eZ7GWD48",
+	"adcyvjHMQFHIGzx8vwOQPh7APvt/TQAqMNcNXYHNVbrbVkudw/5+CI7A/+OAC20t1avLuH9/tdeTD9Fg",
+	"fdxpg3WehMM8rBOIxOWc8CW7FthvDaFaDNwuhQ1YpmJhqohKUw7U0VpNIHKTcmV4iCePlaz2lfDN6Qe0",
+	"5u4L3cA1u8XzHjEIdsEgWPXdN6vm33dPvinH1MCs22A7IfCGiKT1rZCgcL32zdGRQflJ63bvCzZy0zGC",
+	"K0fGJ9INh8x1ON1rh+4LOYVnjNR2qdGo0xLTvcm028Hfx1i/EeDY0dR2Cwj4T25RpVoBzeozipNMBKJs",
+	"lRHm7FQs2ZRHVGP1YhXQCEk4r3k4e1Et8ViIVFwqqGaYaOjPXGLJxTVwNhBS+hKuozSEb/hFQCcfPgUT",
+	"yJtKyNYtDaA1o1EUu40YrZZV1Gm2XlyqomjlJ0PcVmwib7CLFC3LW5tT7WM2zGQplXSIWx5aoMHiOb8s",
+	"mLHHh0dNRpdb5F1DtA9CxUylFJRDzNT6XMfGQuWjivT2cHJbpIXc1yWJWK0BmAkxr5aBQPBom5aJ5jT4",
+	"mypxPFLMIxcZrIXbheSKk+cO/3ZSGZKkLbn9waAluX90tzsqRfUNMH8fU3zgaKuFbG0UkAY7hyjjGVAL",
+	"tjv9/a4I332xl7spPC3Wesa49SCAvJHYZW+RPORpOJU3D8T+fjYXCisInbe5UpFG1O8UbDMsFmNbdZYN",
+	"9ogBGx42eBFkjAeBJuw7ULYgx3jSkDmiV9yZ6G7VD7zagyakCxJJqHT09gpf8OWWsZ11WyKS4/HD7IeX",
+	"VR5FBiFKQ7ivZRh2NJdAURJM6wivHTXw/8vxuFjbLjkIt03GNdeP/TLYovi+vxBQcZcXkZHBW6nMygP4",
+	"XzZxFDCTty7S35Z2cKbB+0wVbsZc6xiKQ3ATB715KnUKYryXCh4THmn+T6932xITtVg86oB7XaeK+U8V",
+	"MaRvt4ry/uF2eouXWlpNqLl1a9ZdaDY/B5XCfk8eFeNMbB2w3Ya1azhHJKmHhPfXC2EwBP6CyqsL8Hpf",
+	"kGynQvXZOc+Ms1vtAkCSSRmSNdvAG+PG/qMIdOB8KiR6GcohFSZLKlgOF3tTPw3xpl2t/CrgtLv3j7Iy",
+	"2HWfhwZ0OkNbuOP10HHszL6HOYtvyq1H14IIlSGZ4OXwi8JtRPPLm1lOFGlj6+fPD7mzhQ6+iWtILWUf",
+	"KLmSZrGAF2Y6hShMWVUdbh5p8uv5IJF0VPi5R9hWtB5zYwE95pOE3ibvdhXlexVYwIpVosITrcZy0vfZ",
+	"2PfC6DjDKrZVYwRmqCjgKSbsuLno4N/eZjnewmY5arBZnnmbhVtxpuIlLeXG2+slxgTyk7+2u/1bxhXB",
+	"WVFM8DSWIi16DKWymgG4xU4StdGFGQpjZQIr86VFGP4Op4CUq1D82qOC4PGAqCeOcOihXw0y2SlgZIwi",
+	"4zFJfPox0cpOSx6ttPllUHYO3+ftZ4ppFbBYKuFsSvg/vL+xpb4lhTPTZ++0jycTWMoLNuLGZAm8D8aO",
+	"jS808MhwY50S+6jvH7Uawn2YCqYwZ85/T+CBuYr4+73E8sACOvoZBlNBjoOHucca38VV1xp+fVq1RjPQ",
+	"vccYLBImbXDyBXhGcZTyNmKp7LNjLMaSSZZAPKr4L+glUuHnBQi/VFZMRLoWhb9oLeB+P2w+6DCPlXY9",
+	"6Ktv6g6XNiosbm2N8sWvrpwv7oLfo+0rbt1cHFbpVqSCpszqBFOPG8ySe38sXiy1in3xnWK/DPqDQQ+6",
+	"s2KuqJTbKTQ/JKdM/ip1UQS9BDToIc78PKUauqUKDyqX5RFJgPIof5MpabEW1X92V7Su+QHVe9diHs6g",
+	"+AmG5/ZXvGx+pz1e6SHeqO2FgNd22JuL1Kts98kHesq5SJnvt2prxdpYW/r9fOp1Q4u7zxMo4SoJcog+",
+	"pQL4NLpw/C8gz+cZXcingGzVCnU3zN5G+jAzfCI2df2H3uhoV4/viuzRTMxtBVRLGnY0GDAeG11gaBWY",
+	"BpjthEfUBb9/8ncRpsvDanmjE81Q34gwFfavTGFdKqTos8TZ/r8GPaere8Pn5WaoD9hLDcFL/C379PL9",
+	"6euzjxenf52/vLj4dPb+Dzcbc+2EsjuBefHb4AmFvt0o59yYhac+SEQE20WALYEBkwthrVQTE7ALeI7p",
+	"1w1xioNtZ0y+Iv6+tmPh+f0IDh8NFuX2qJuZTo8FpCy1muCT+F7oE/echuy69I73VI+Xr9tbFUbRmTK+",
+	"UTmba/9HPnfocFQE/VykUkfEm9Ve2Qz6oHA7fP9Ue/W083D+C+qEex8/nBTieGWYVaHt9n8iLTZAxvEr",
+	"wS22o+LAx/nfAKiY6AhK4EsCnrR/WeSnxd4lDX/OlwXsdRlWIK+rgObMkkYq6Yqil+Mu6NlU8njbw1BZ",
+	"8za/aqpjZHYuqYopd16CUIxPUoEg3SzmVqRdgStRC6NgViiO4rYC/fi7jGO3cernQqobXarobTgFQyIG",
+	"aNUKr5zvovSCUXNcjkEDZQO4TZ2OZC/9muX1FvSlmQLlnbRMZ3bIxkKYgP0r05YIAP35R7ZwcpmgpvpS",
+	"ecgzz/dVXCAV1s1QsYaIoz775H2h0kpwhHq0xUpNEOhDiRuR98S014/WRMGO0ab8eEGg4cANyp8FHt1w",
+	"FYrowEdcDtIi5OIOo7E6OYBiJHQNyPyKuOUHQqUynIKovCpsq5hbd+kBdlOmkNsX7hulF72djgQWdTxM",
+	"ncOjgPwRBCSUn5euqdR4diELT6ZaG+HBYzwZD4+iA3JU1srD8vBWwkhlmThPBQjMTUxlL0DYG8rZjDND",
+	"ogdMfZ4IItw3jMj1fcDAGhGPG9Jb+PRHwfPggqd2ip1yK4mGw2dVUuYsjt+SPPllQA67M4pNyTl/pxcl",
+	"dx4++oAz8BR/stMknNOObDl2lXAkmdBOsxZs3bTpAipUXUx17DUpOhm+x8SK1Pc3uY/AycwRUjti2/GU",
+	"v3COG93evUyaVERCJO2n941FQQnllh5cf1yP6/5kGD2NGlGc9CkbIYYQtKQF0O/Y+S8o9MBO7LOzMbML",
+	"5zFrhoMqCPu0AqZhrUIRwB+AcS2b0m3wyxNQjN9FTSU5zn++/Pju5PXB0eDo1803Nb7GexGJpKRIOuDh",
+	"PSPgq6qW6oB2EZaNMzRMGLx7h6rGHbQo5RVdU11+f8WjT/pocn11kwuqU695OFtB+is6W1dcwT3PBnq4",
+	"94VmPuAV29ccvNNKvMUet6uO8vD3d+gkOs/TQ0bbCrVRRvsUn8P+tBgSnBAsWJ6/NnE26Q39eA5iuK6W",
+	"lS6dqtMs1XPx5HeRxpBs3YE1k6a9ZQ/isu2Van46OF6/Sd9p+1ZHciwRCKiD2AqFVHzbB/Ts6pQZAXuV",
+	"XQun1A2z5bprmov6vqZpKNqnqWN4pUUCygV23sflPdxBV2l9m/xTCqV4b8ut8YDto/+Wh41mcadutU0O",
+	"24qo/+bNY0V88idsg4cGOpkI9j+ID7np6anogwyTLS1wVCNwvqilDgAo8lb6VJB2cja7s7+BCk8Ib9Eb",
+	"9vdRxZUY/Vy3vCfCfoQBrKlVeFnEJCvTkL/+i4pz4ax9SKIhe2RbaUCuUItNQ7sQ5tGbVwhNYEXqbvHf",
+	"nwcHv119Ob47wH8c3f2tAFg3NnX6uBPkqaXPobmPbhHOEM9EcUR7QcVQBNzTst1XAYo8GgzKNVj496rh",
+	"6I590TPqc9v1obSnvMvdsfUn3n1VKzflVpxwJPeqW6PrDMq8++ozIoGdxNyYcq68V4Pe3BlfazX/frUK",
+	"mlNMfX1R56lIZJbk8rm2yB2Nqp2jmLBpvvQwz98b9p73j5uKEzbvGAOx0CKgQWgFzIlIUWCPs1hEE9Fd",
+	"EGXBDYNQY7nwqFyIhsW+Fcul3SQvFRNUZO8Tj7bcKIAJAX2sUxFyY52gNYKloBAwVQYNLRA0EcoHTWI5",
+	"czIa0lgiIDouCEFxi54WeGKQrknd30S9PtULNuYll0Oa4FJhW22x7QDuLKhklhKdgjoi9ACet75CdLae",
+	"WyJqhYac0ETYE4xU7SdA84LcZxgnvM6iifDt9DkKY6Pb6ye7kMNHh0FvKidOGh0+7f+CUcmZiN1vDg8p",
+	"TAlhyd/wj8oZfQaNmaUwpgLX97Mnevrt+fPBvSIVCm5R9g/6g8HT3n3FRDX5W/zwl3tqje6+dvjBV1Sv",
+	"KLhGKds+NQWIR6qjLLTrNdBXFIcoBLeI3JlWkzSEPoGOBFstDgu3NxSEDthiuvTHm9gMJlWIq22Dxyjo",
+	"xO1cp+2ibhSaG7I03XmORwjuwFnqpFIeIkJ+XDbmoQ28lIF+Ag884NPjWB7sdk6fjcY6zMwIBJ6l6TTB",
+	"yr0vFUpFKBrLlLRBEaXHghyAbnh1dvLxgh32jxC76ZVUZ3PDoBfXrSC8AWgvdjEXoRyTkPp5WFQSXwNK",
+	"H4SmC6FYBMMvlTRMGpOJCLltwhSQMJS2whBfhLTNuogWMQdWkD4Uv2KMN8leXKAf0iAPmnfbBmOiWuHK",
+	"mJQztj73QnPTC3qwWUFthBmUTu3vDMQVZdb7ctnj9rI3vGxs2LzsBZcoIeGSFRkJ33qJeAmwVbDyxdvU",
+	"pgpCs0/cy1VGwW0ATwn83QJPWVOSkgHhsKFcDnKBHnghHJC8D8hoDWZiuWZAzShHetEZtxqm4ODY467m",
+	"CPoWtyYiYq0mPhC+oZ23eftE0RJXdFEwKLSBcmvwVSATnqk+GzlRNvLcOUW7EgpSKGGmPoZKV0Qu2VFu",
+	"OBO6JO2MFXPjLTYsSkT6LIJocD/qsxHKmFHARpClI+HtQwaEuFdKhAZrIgbtLQ25SbhjQi2Pcvht6Mwf",
+	"48v9Ec0r//NuK439n25E2+XZtsoiVUvQj397vk9dfXdl6EE+pKPBoKMhlXrF/Fje00fMZGk45Slopuaq",
+	"eN+a9+vgGfqeuQvgfVEc7zM/hQ35LpXnszbfABuWvndmvYGvhSILzyOPosauqb3c0qGRSRaviKsVDme6",
+	"AqgiHqJ+xld8ILVKWwHMxovlxnmBY36o8+qH+xkoJ7LCCWjYbYWsdpv2+LD/rKnapepn0Yy72f8VK2Du",
+	"7i0NqvR90NfsYtuJu/CPfYuv17LR8eWDmuEHWqtT5wXqOyjWgWcAXAV3wKnYplwAs4fjshDXU61nB5GI",
+	"5Y1I5T3MDX/kl4Dqm4k5EjY8HbCIL00z48InvH/x26/CulBfOhmB+aOYUBF0U7Raw0jO4C+r8jMk/PZP",
+	"oSZu0x4OBo1GeHeED9WpW3rOh6DuqQAOvx4zQIwP0JIqmk6pHeIfeaXRMHeV+v8Y3T8N7s7bTUGHpMvW",
+	"imROWPV+PXrD3mI6uz+m4a+loAYdCaxBEMpJJpgoFEqDg8Mj/8laPovFNFqTEhS39iWOu9Q9Tmc972QH",
+	"lMpNOMDoVIqoxGV+NCi3auIyzrmMuiWeWNl867knCgHSaXgaSnTB7b8WzMD2pjLDJmoJGnVTfw8JurXi",
+	"78mXRfXV72V1Xpmm/Yuqynsem4+cc2zmIqTMDbjAh/3BZe+u93gsVo9FKsmb4PeRWd2GIp2DgT1zprqb",
+	"CCNCrQCI8HhQEEQf1kdZPO7uquUc7njG3qhXWdzKBU3vvOyKrdnfD9VDHrgDm8YdOggu0nbc6YRtj/2/",
+	"ephyDoBNTukQ7LFoFwyc+nPbcakEGF0QMLY5y5dOmdI+XAnaNo4hrGlBHkIXrMef9wFaGeWEt9MmrAN8",
+	"nbp86bB2tyKojvYQVI9SaL1y3lEorBMHAYsy0VWp5oVQETg0uXBYxVbZ5PhXqm/80fXLfj+dOt3+NL+4",
+	"M2NygwowuuR3dGDT+/dSvvj3bcsm0hzaqrONSssaToeOI2zh/oiERXhXjzRU5TssasuWc0ww5HZ/ryAZ",
+	"dWuZpc6Rn1o7N8MnT2gC+6FO/AKaJ2apQuhhrxSRXG27sf3atlqUcZz7aKYh/wXEYwmfAaxfF4YmIWr7",
+	"mrgFV9bbm1bHUe5XmV21YKMmeYvqAF3pk1hn0Sk8xL3w/784excwIydKAMvBheUq4mnE/GMh3E2siPnz",
+	"kijXLcTlPkJMgZGfRAJicBp0LBHxNvFNZ2aqF8pXVIQNILh4OlYW8ZtSnLefkU63+8Yb/J1YrE7PRhG4",
+	"w85rWX8gSQYXwHOMCP+6zAaDp+HTI5ZyFemEXS+tgCNzzY14dgxfi95XFYA7ir9P0k7x7ds0vBeCaFE6",
+	"axInY+dC3eDbUM7+vipH2fWS0aR2alnkPoGf4zsiWhQY419BfYbP95Zn49Z+kOPGrkFp2EQr0e+kryzR",
+	"UD5Cr92wY6Jy2HX7mQ7WxT1K8/bgBfqP5tnXk07rZNK3bBY4U6K2479ugKKYpXZOPzdKT3gCZC642GBq",
+	"AVJXmbW6DO74Ar9ye1N49hgWcuXsUUw51W0zbAfqVpZ10RdU39Y7uwvftDfoUfR8P6Lne2taqqvfgAG6",
+	"PBQwJnwGRUh0+rsPp9SNnv0DoVX51gbTXkQnvw+aplXO52qjz5a78T3O4UbyZsvIKQpxqFPcclDmPf60",
+	"4YS81guWcIVsJxjDd1uts6AgMjiVNRMyiiE01oPvaG19nU6HO7olIBPyNF0C5oaRE4UQAGwxlbFg19pO",
+	"yQsz0JwSMKNRzaciFE7sG9DV1Oeub0RKwReZAiEv8MY1oOHbQn+TV/g9HCk3/pjPX+sshQawrU+Rey/y",
+	"Ix/19GPcY8e4hxILOnUBAfY1BSz3l3Snt2HRiEx4rFAzvae7sbW8swIl1MPpb/eEB4nlPuYUf4ScIqY/",
+	"Yq1nImIAVZNogGkmUNKK1f1NoopolTC3jzGsuPuZ9DKtvcrnn3TJvipsot399GH/6Fn/eYUo+7A/6G/R",
+	"SOcH1LKQntF+d5kowgzpTYAurpQtc9K3IPOHLq7SzL8Vlveu7lZu4eZFAgP056u74EuPkFHgT2Kja+7B",
+	"gsJNZSyPsaKZGG7d9Qaf7jGe3ZZEVfYE+xNxQPX6DZ0gpy5ithXYLP1CZXvojFqh5bnQ8ziHb8N8IRZ9",
+	"SHUj0dQxpRu9Fcm1e7H6nf5DLBH6aJ7qScqT8q9enr9hM7Fs+lmFM8JZ+hqiTMRwRr//I8M9KJruAHV1",
+	"f/vy7uXb0zvs+vadODkSO7FRj3VauimhhrcU186kQtJnz+VBWDjSVJcPTGNELa9O+UnO4tnyhLz9LpZq",
+	"hl2A+Kj6TfLujUYiVixbFv/KeIwtQriA10ShTanT8osTYnjLHUvg+1h2m8UzIKrzZKuBj+FJCzyjpXuf",
+	"xxwbLk37Q05vRZhhUzqYIh5qvrjL+0y1zVrELady8YQrPhEJFFCCYUUUXeUbEdJD05tCknyRzzqLpAGA",
+	"5Or0E6F7/QZE50xkJzAzSltIsQPljFSImKQA4Lm8mQWPWCysbT5H/r4xTyfY/a8YV0vgv04EHE9c1gWX",
+	"lrCckdq79IzXOo5a19e/8BRSWM6fq5KAB8wJU55ipv5a69lMCPcIFumVuVWhjCVpwNrDcgfes5O4443b",
+	"1B3TOPYj8U2xiHQNPQB4sdLliTtPtR43POeVnIBDS0LM2fYViWVTGTZNBvb7kqzLe9mqTk7bHM5RbgLB",
+	"jxN8EVI8eHmXRdK2/ZQi5IHHxMQ/S7/GqomGn1+gVnEvunT+ayE0q9nI0r1yu6FB8mZYS29XNNIQ+i9M",
+	"QNiO7h/YyexeNnVPyCgM4JYQpVj5kR5ysu0EV8RngfZbLBfv3V3d/W8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
