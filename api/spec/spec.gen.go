@@ -666,13 +666,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -686,9 +688,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -961,6 +967,27 @@ func (e OperatorPlanGrantWhen) Valid() bool {
 	case OperatorPlanGrantWhenNextPeriod:
 		return true
 	case OperatorPlanGrantWhenNow:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ParentRecordState.
+const (
+	ParentDeleted ParentRecordState = "deleted"
+	ParentKnown   ParentRecordState = "known"
+	ParentUnknown ParentRecordState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ParentRecordState enum.
+func (e ParentRecordState) Valid() bool {
+	switch e {
+	case ParentDeleted:
+		return true
+	case ParentKnown:
+		return true
+	case ParentUnknown:
 		return true
 	default:
 		return false
@@ -1325,6 +1352,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1339,6 +1368,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1664,6 +1697,7 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1686,6 +1720,8 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
+	case ServicePlanSampleKindUnfound:
+		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1702,6 +1738,7 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1720,6 +1757,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	case ServicePlanWarningCodeReferences:
 		return true
 	default:
 		return false
@@ -2284,6 +2323,16 @@ type ApprovalOutcome struct {
 	Invoice string                    `json:"invoice"`
 	Message nullable.Nullable[string] `json:"message"`
 	Total   nullable.Nullable[Money]  `json:"total"`
+}
+
+// ChildRecords defines model for ChildRecords.
+type ChildRecords struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+	Field      string `json:"field"`
+
+	// Waiting Of those, how many a system does not have yet because it does not have this one.
+	Waiting int64 `json:"waiting"`
 }
 
 // CodedError defines model for CodedError.
@@ -3552,7 +3601,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3853,6 +3902,13 @@ type Money struct {
 	// Amount An exact decimal in whole units of the currency.
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
+}
+
+// NamedRecord How a system names a record that is not known yet.
+type NamedRecord struct {
+	Key    string `json:"key"`
+	Object string `json:"object"`
+	System string `json:"system"`
 }
 
 // NewAdjustment defines model for NewAdjustment.
@@ -4215,6 +4271,24 @@ type OwnConnector struct {
 	Versions []ConnectorVersion `json:"versions"`
 }
 
+// ParentRecord defines model for ParentRecord.
+type ParentRecord struct {
+	Field string `json:"field"`
+
+	// Named How a system names a record that is not known yet.
+	Named *NamedRecord `json:"named,omitempty"`
+
+	// Record null while it is not known.
+	Record nullable.Nullable[string] `json:"record"`
+	State  ParentRecordState         `json:"state"`
+
+	// Title Its match key.
+	Title string `json:"title"`
+}
+
+// ParentRecordState defines model for ParentRecord.State.
+type ParentRecordState string
+
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -4556,6 +4630,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4636,6 +4717,12 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
+
+	// References What the record refers to and what refers to it; only for a single record.
+	References *RecordReferences `json:"references,omitempty"`
+
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
 
@@ -4661,6 +4748,16 @@ type RecordPatch struct {
 
 	// Fields Fields of the record and their new values, in the record's own names.
 	Fields json.RawMessage `json:"fields"`
+}
+
+// RecordReferences What the record refers to and what refers to it; only for a single record.
+type RecordReferences struct {
+	// Children Living records that refer to it, by collection and field; `filter[parent]` of the list of records lists them.
+	Children []ChildRecords `json:"children"`
+
+	// Counted All of them are counted; false when more than 10,000 records refer to it.
+	Counted bool           `json:"counted"`
+	Parents []ParentRecord `json:"parents"`
 }
 
 // RecordStatus defines model for RecordStatus.
@@ -4901,7 +4998,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4912,15 +5014,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5315,6 +5435,12 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
+	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
+	AwaitingReference int64 `json:"awaitingReference"`
+
+	// Circular Of these, records that refer to each other in a circle.
+	Circular int64 `json:"circular"`
+
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5345,6 +5471,9 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
+
+	// Orphans Records that refer to one of the object that is gone.
+	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`
@@ -6758,6 +6887,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6766,8 +6896,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -7015,6 +7163,9 @@ type ListRecordsParams struct {
 
 	// FilterDeleted true includes deleted records.
 	FilterDeleted *bool `form:"filter[deleted],omitempty" json:"filter[deleted],omitempty"`
+
+	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
+	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7361,8 +7512,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7792,9 +7949,18 @@ type ServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -8725,9 +8891,27 @@ func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CompleteRuleAction Say that it is done
+// (POST /v1/rule-actions/{ruleAction}:complete)
+func (_ Unimplemented) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // RejectRuleAction Say no
 // (POST /v1/rule-actions/{ruleAction}:reject)
 func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseRuleAction Give back what was taken up
+// (POST /v1/rule-actions/{ruleAction}:release)
+func (_ Unimplemented) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TakeRuleAction Take up what a rule wants done
+// (POST /v1/rule-actions/{ruleAction}:take)
+func (_ Unimplemented) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -14340,6 +14524,19 @@ func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// ------------- Optional query parameter "filter[action]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[action]", r.URL.Query(), &params.FilterAction, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[action]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[action]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuleActions(w, r, params)
 	}))
@@ -14401,6 +14598,56 @@ func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) CompleteRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RejectRuleAction operation middleware
 func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
 
@@ -14442,6 +14689,106 @@ func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TakeRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) TakeRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TakeRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16369,6 +16716,19 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[deleted]"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[deleted]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[parent]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[parent]", r.URL.Query(), &params.FilterParent, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[parent]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[parent]", Err: err})
 		}
 		return
 	}
@@ -18668,6 +19028,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:take", wrapper.TakeRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:complete", wrapper.CompleteRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:release", wrapper.ReleaseRuleAction)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
@@ -24249,6 +24618,51 @@ func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type CompleteRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     CompleteRuleActionParams
+	Body       *CompleteRuleActionJSONRequestBody
+}
+
+type CompleteRuleActionResponseObject interface {
+	VisitCompleteRuleActionResponse(w http.ResponseWriter) error
+}
+
+type CompleteRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response CompleteRuleAction200JSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CompleteRuleActiondefaultApplicationProblemPlusJSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectRuleActionRequestObject struct {
 	RuleAction InRuleAction `json:"ruleAction"`
 	Params     RejectRuleActionParams
@@ -24280,6 +24694,95 @@ type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ReleaseRuleActionParams
+	Body       *ReleaseRuleActionJSONRequestBody
+}
+
+type ReleaseRuleActionResponseObject interface {
+	VisitReleaseRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ReleaseRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ReleaseRuleAction200JSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     TakeRuleActionParams
+}
+
+type TakeRuleActionResponseObject interface {
+	VisitTakeRuleActionResponse(w http.ResponseWriter) error
+}
+
+type TakeRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response TakeRuleAction200JSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TakeRuleActiondefaultApplicationProblemPlusJSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -28569,9 +29072,18 @@ type StrictServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(ctx context.Context, request CompleteRuleActionRequestObject) (CompleteRuleActionResponseObject, error)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(ctx context.Context, request ReleaseRuleActionRequestObject) (ReleaseRuleActionResponseObject, error)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(ctx context.Context, request TakeRuleActionRequestObject) (TakeRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -32135,6 +32647,40 @@ func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// CompleteRuleAction operation middleware
+func (sh *strictHandler) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	var request CompleteRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body CompleteRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteRuleAction(ctx, request.(CompleteRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteRuleActionResponseObject); ok {
+		if err := validResponse.VisitCompleteRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RejectRuleAction operation middleware
 func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	var request RejectRuleActionRequestObject
@@ -32162,6 +32708,67 @@ func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
 		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseRuleAction operation middleware
+func (sh *strictHandler) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	var request ReleaseRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ReleaseRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseRuleAction(ctx, request.(ReleaseRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseRuleActionResponseObject); ok {
+		if err := validResponse.VisitReleaseRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TakeRuleAction operation middleware
+func (sh *strictHandler) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
+	var request TakeRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeRuleAction(ctx, request.(TakeRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TakeRuleActionResponseObject); ok {
+		if err := validResponse.VisitTakeRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34585,989 +35192,1009 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3/k9w2kif6ryDqTYR379jt6pZkj7t/uJNle60bWdJK8jjubJ2FIlFVcLMAmgC7VKPQ//4CmQAIkgCL",
-	"rG57Ru/t/rBjdZEEkEgk8usnPyxyuaukYEKrxdWHxZbRgtXwn9++oRvzvwVTec0rzaVYXC3ebBm5ZbXi",
-	"UmRkLWvydH32A9X5llBRmH88l4LhX84X2aJmvze8ZsXiStcNyxYq37IdNZ/Vh4otrhZK11xsFh8/Zotn",
-	"Mqc4Sn/Qn7asZkRvGRFsT/SWiw3hat73P2aLitZ0x7Rd35OmVrKOr/CdYO81PvCOyDUMXdENIyu2ljXL",
-	"yJ7rLfxV0R0ja16ar5oJcfOJ3xtWHxbZQtCdmUOOI4Wz29H3z5jY6O3i6nK5XGYRcnwHH33ViNeaahab",
-	"p1SMcEGoONg5KkaUeRhmwt5XpSzY4mpNS8XiM8OJ/wwvve1MkGu2AzL9pWbrxdXi//m8ZZTP8TH1uZ/c",
-	"R78AWtf0EMz/Natvec7iZOYFkTUxczELoEThwyk6utniU29HCBqj59OC7SqpmcgPf2OH4YQekxsGhDzI",
-	"pib5VvKcAYfrLVfEMBpTOiOqMbyuCCU1FYXckR9/fPrNOXnNhCZ0Q7lA3uA6A/6w75EtVURIolguRUHY",
-	"es1yDUdmw7RqOYkKtWe1JwAex5YCwRrOzCLGDkBIkUePssWOC/fvi+P0eQFkoeWJdPrnEeQOBFiD2Iqz",
-	"qpGGRG+pJntqVkmLzPDuu//2Dta+31LNbllNOMy9ZufkJ663stGEa1gNLsT8/vDyrxms9OHFJdlvmTCP",
-	"cEMNTfKmroFw4kB2smbphVuxO1PG2jWmd/eUtV7f10rGZ25ulsQOPRbBpA+yIVt6y67Jg+XDcFpK87J0",
-	"ExubT3uHTZ/Ua00jl8m7//buikhRHnAeQC6kkGDkwDSSTpq/77liJ0yKiWa3uPp58d8Wb6NMLR4XvzVK",
-	"75jQ8d2m/vfPFOGFn0JF9badQPvUXI4TjyseFbhm8Bt2GB0VX5074tdNsWGJ5a7gt7FB8YnZgz6RYl3y",
-	"PDFsbn8dG9g9c8rQguVx3ckObn+H4d2lm56G+9qJE0mpVbn7+TNFzOtmIlQQWnKqzI3C9fiUQImaO6Om",
-	"SpPF/Da+I/D2aYM+Ae0rPnDBRkeEV2ePWrOCp9gPfhtdKr592qDPpWZjA5sbgR0fHT4zdwbfMFo8Y1qz",
-	"BNMVjBakhAfGZlC0n5k9A67ymlVU5AkpV7QPjE4h+M7sOTRVyXOa2oaK8vHV+9fnDvy9LIv4mFtZFmNj",
-	"mt9nD/dU3HJN06KO+9/Hhm6fOmUCMm3Q4I9Hhob35477jIvEoCUXoyOa32cP9wPbrVInage/jQ2JT8we",
-	"9JUxBnJe8pENrjvPjE2i++RJk6mL9CRqZG5QjblWYBVZa1wdlGa7kWnVxQnTueVqhCr462eKiMbQPjm4",
-	"/coRy5HvjFZ5efHwy4d/ffDFwy/BesI/trYTF5ptWO0m2JTs8YgSQvOjG9Z+YTZ1mhRhmiNDzh/rNfz6",
-	"ZEvFJnEi8X2SwyNjw6vwU7PnwfI6peUq+M1wA92x1mnx5NUPv7558bdvn6fmg5+cP5MRJ49110zRPO2j",
-	"p47/sqQJLqhKOsoGKvjA7MHhsCfWDr/h0rlAr4YnRyHzZhdaor054XfnTucNEzRl6mn4bYwQ+MTsQX9i",
-	"q62UN9+wkt+yOqUF2V/Hxt/3PnTiRL4VRSV5igzM/jphIv5DM13ZfBfTxB9rspNKEyXJjopDys9Zwtvh",
-	"CAVb06bUi6vLR9liLesd1Sh/H1wuslZeXyyXRwX1K3bLRMN+kEJv1XCK38s9zI3s4AH02VU1U0xoIoVR",
-	"cfKyKVhxTZzPh65UyMW9xeB3FtH75eLy+HzxeEVm+rQAmxGPicqIYhWtqWYFWR1ILnc7qq4JLctwkuDG",
-	"omX5bqqD3H497hrv+5xHHYywTU/x1YvAQ+0c5h+Rw5jSX8uCMxjgGyshzH/nUmj7n7RCZZ1L8flvCu9b",
-	"9p7uqhJEsJOiYDZrmmuYviPjzx9CA99YXruzYmU2r8B/LbKFXP3GzGtXP7efaL1LlVR6UzP1e7n4mPW+",
-	"prayCj5n/tn7XqO03LE6/ODuAN96+zGk8ljcwdPFUC2kxoHuyg41HDGuiFvIL8KS4uoXQcgZ+cCLK5LX",
-	"uww8ElekXV0W+E3gkbNilRG7livys/vi24/Bl8yK3adgXd2vWPp0PuMoYr6zOBLC6rvi7fL8XWJumf/1",
-	"+sVzw+j/+/EPzzJCrcy5fPQF+Rv/+tw8qj637535O2hXEPz2iinw1b/7/PbCE9wFZgy3vSNcgcKLPw6j",
-	"cB+zxQ9U8DVTMxl3RRX7sS6Naah1pa4+/9yQ69w+cZ7L3ee04iDw3OcvAub6sKC15nmJZ+eGHQy/8WLx",
-	"1hBONbsdNTfT4rF9yAgP2dSwJWYRmmvgmBf2b4v2CJt/dZiTFgVHD/rLWlas1nBg8V6wL+G0JnCoW8wV",
-	"ufhFIOOYAX8RMKEr4uYznzlCd5sbZSqD+HfV58igRzjEPz+RR0DcqUoKhdsVek/ncczi6uJBtshlWbZS",
-	"SMv85teS3bLSyL6C5bxgxdew+wUlz+QtKynomWvOygLEPjX0Png5uC5/XX7x1f7Bb/9Yry/q5XJ5sXy4",
-	"tP+3MSKtYoIVj801fLm8/OLs4uLs8sGbi+XVcnm1vPg/sGAKE148kY2w19KWCrT80LQ0/zE+DD75xrLm",
-	"67/9eHYBf1WyvI0MfwHDL3F4BRrDxWUW3Ajq9siA9tHn3lnBhJb14UwdRG5+5gXDS4TGlw5jF6xk2my1",
-	"vVkVY2KMVFbVvVrsac22slEM75BbWjZmfy8/vs0WCsPgfvHmPW0u/M0BT1FDS/MOJicsri6zxZ4Lwer+",
-	"dydfM54nI6cr9Okb9o4kTsQ+bR/7HJ6Bz3Z9xdNZn+4MWy2uRFOWhv3N+4tnj398/uT7s8vl5ZeLbJHX",
-	"zOhDj0d2yj4CR6NR9ThvYOQsP7hBmSjw6/jPHX3/ktXO/riAP7xiBdsBzZzaY/XBqwfZomJ1DotdXC4X",
-	"2cIYaaAjVCXVRsk9U5rWmtVGVfCnCTxetBH5luR0V1G+QZOtYGxnWO5hK8mf4WNyvQZf1C0tefFdLXdp",
-	"csAjPwrNS3zmy7PlF2cPlm8uL90zM5jH72uSfQp2bj7Y9aHPZ4H2vxaX54+WnZ1aNKpYfPQy0O2VVfbE",
-	"+IY7X+XVYsWPyEP0OrnP+9160Wi6YUSi7au3vMZzi0e5qOlah2f2Ilvsa641E1+DEdkRMstHb5ZftXu1",
-	"msSzVo/viP2P0zex3ZnUJrbxDUKVj3/v7yQTuiGN6QxhpQBeGudcADuPX4AFr/21yc1JcjGkqoadv7j8",
-	"iH8bvz/xafPvWukxgQOMV5S/j+8aKG/+uitp5JvBVbdjStENc74eMxWXhUADd6jVyMxkZdGgWSQrw0SV",
-	"YrXhw4oeSkmLYPmLXYPx9pvGT+hjwN/BZW45vwHRA9rZvV68/vYran7LRHhrKi1rtq4luCl0DbroRXgT",
-	"TjesWsZL8HsQTQPZ1Yt9zRBeSvGNYMUbiWTsKHBW8IDyhuu+XF4+PLtYnl1cvll2NA3g7PYSClkd2NsI",
-	"fybMHpwtz5cXLctamelYUh3Znxsu4Ln2g8bgV4qLzVOxuPr5bbaANI6BCLQsEsY1FnUupuh90zREJcvG",
-	"fncmy3llDs/bxYNlyFa/Nzy/WUl5o1pV7Kuvzr/6ylj9+AYXv150ObHmwPhOc1suQ9XNKM2BpfX0+d/P",
-	"YF+Xy4vOLTCdXwPuSzFs+wgybBgonSNaA/YM/CoBA6bE0zHzA7fAsSVcWNmi5DdMMKUWV8vzry6yhd7W",
-	"TEHE9Gp5/tdHhqpr2YjiuKxtqiOWTKNzidk26mYRk21W4S/5LXNGLoY2Rkd3a/sQv4Pn8LhqfYB5bfjs",
-	"wtzh9zSlv52fMKttd1bgIbhafPnXxUfg91zWzO3cyXdAXu/OLKf1b4EdqzdoATX1Lb+V9RQqnnIf+MOS",
-	"OF0V5XVP7wnP2OscVPo5B62gmlovZfzEmWlScCRcgNd1zQVX2/AOgIMBFgYaECM8McfpGC7qGVdRs/B7",
-	"uSdrWoPf2R4esme1UfZx1hl6p93SgFwuhWIGke4kdbYgaZB6ICO2ZTHt8gO73myCAGNl0dGqmlXJ8/Oe",
-	"72XUT7Ls+EnMhAgMAeYiXG0aDpJ3I9y/NlUyqvAkJXwQWmpaOmqdcEXB5iZOj5HnwAFBUskMDcqnZCrU",
-	"P2hV1fIWs3q7ltOD0y2n/6hpzsj3sqqMUpgt8lKq3oYuuzqZIUKjjzwzcE0sz5YX/UfA7OjYt8vzZcK+",
-	"bTom8eKL1INrLmjJ/9GfXpdC65JuXKwETKrfmh04hNl789ZfzNeNwPvLF2ZCZMVKuQcL1yqutk7EiMV/",
-	"+8sX5ul/P1+YmwGO21FjuuTCedmGJn5yZfmWwq1g70P2viqpsBrnz+EHgnAvB8+I935aNq/xdJi1PWpX",
-	"fZGZAyorVsNHFaGa/AWf8UsruZgkSRow2IzpBkbuwpzLX9tPL8A5xGXRsof5k1RcOz+BM9DMm2edN/ur",
-	"cerm64PIg+nDpJ3bAnRRmORFMPaHBRNFyCVdDgVXVmeGcN+kWVrzHfs/UpjJ/PjmCWgbVLMnFNOM7J5U",
-	"rHZiqitumNZleM3hHzA+aP/S07NRdE3hHT/So8mCzcmshGxzJ+HenCLPpf5BFnzNWRGrEAsS/81oQZb/",
-	"ySO+AF6R9cuSir87As0KTzS81MY6tBdY0cZzjSTyrsgvz5YD5qpsMgstihfCCvjevmWYKYChr7L8jlHd",
-	"1EZw2OHW/g8/GzVnJwtWGgaz7tVWDHiHq2bU/BnOlh3THv7vZE0oMb+HsbKX9kXyBl/sMKzNGrDTmcxX",
-	"MaoneMwOB1eoe+11swoem3efBpQG7639h8++QMFa0vyGiw3+FhcVl+Oi4mIgKi6Oi4q7MAROPMUPrcAZ",
-	"iqAIK7ykB6gDYjTf2hw3LLyhNhmDaHoDWqJnE1aTmEjTNTcCah5/dDY4wRg+0UkFDw/tlJe1XJWYu5Vg",
-	"kwqf+O9pZ6sLjduF/ao0LcGxyjSFMMJruWMrWRwsqYowC8xnJZAdo2K/5SU7J68YLcxEsXiOioLUrGIo",
-	"32r7Fcy2UZqCZ2sBkVj8JIRina1kM0qeoj17xOlqbo9GLa4eXly2W/fETtrPrw2Lfw6BYlbXsm4zBLpk",
-	"mLypbici+wmifc+EJvtais05ebhcdioJcyqE1GTFoFTtmjxcXhAhgeRcEfQyEi7MDw/QKVyWcs/gyYdh",
-	"SRamSUJ58S8C0vW4sqxknn2UkYcXD8z/e0R2TG9lkRHF/wFVLDtWcAppH+bJr3CPzW3sqoexaHkt6xUv",
-	"DBti4RfXnisUF7lRGH8Rrujumjy8vLRaZdUA4wIFMvIOif6OKHpQZG9r8C7/2hZjc0Wsc9L88BXRElPO",
-	"HNHUNXm0XBJKQLIRuf5FyKaGvz4gSprlmfliESAjBauYKIgUpJDMetaxMBOyEoIb9hXT9eHs8TpajvET",
-	"11uYjmHqR8sHGaHmQbJ1SWdYDaqIlkTXBzwB5+NpD3iM5Xqu9/nFOjRJv3xzedG1YCCC3bVb/UMPwcCu",
-	"+RrjnEXDBg9etg+y3xsj5R4AnUpwXGRtIjb8oxECbhSn2E23c10kDdzSw0SvwIUSRD3waRjxIpzfmnKY",
-	"32LRmetW7mGIjWGcRCClNlys7NIoxmHRssfUPUusj4FP8WHM6F5ki/0WnPdGPbca7MM5ckSuk84q86O9",
-	"BYzoLBTcAsOqgxl8hMVufQ8LVTct8zx01/tfA++M90pzZ+n9Vzzkv+IhqXjI25BjDk/QmruADIxvuvzw",
-	"oKtGhs7RCC9e+DDB0R3YmXsFEiwgo8j8d1N2cnzmCK1a9+bdU38dhVST54wVgYcOMkQ6W2GJDOKiZDWq",
-	"RMjbjfDTDjwgsGnZn3Ti3PGae7DaqXfPVbDc/x+cL7O2U0+Mp6A7L5Nvkd6NkLhOulTGq6RTAzXrGrEb",
-	"hVmSv3pXbjaaaJdk2XuJSrYn5uJyuVx+tBxMc30sN9ImfH34mGLSJ1uW37CixdFxWdB3yI40zADZkZiC",
-	"sS7p5qyk9Yad6ZoKhTRWd8nKWHNhbmxa9uMIuF3dOEIr++fH3QI+SjAfrmZo0tpCuDtrMLkRo+UrtBZC",
-	"8ZYbjgDm6ARKcExIh1SLq6X38MN/+3xQ89/g1EDPrNU8ly4ktcwWxjCD/0At0vqjmVE47Q9WJ7x8aH5p",
-	"qsKOYsg0IeERLCcfKByEDvEubKY5sSHZCXwkclNDrP5DZ3nBTD/2NP65t+V4qrEPZ1k7YgafpaVb40Qa",
-	"BjtPC+KezF133M3IC5etrjNxf31O8XCD2939k7a2VYTM1bal6ocwMtrCldkrcwYDpELZjxHxTK4NK6Cl",
-	"1K98/bMC1k6HymUJECDTMl9Uvj2S3qqg4vG9brecFqhrejQOHNBbvDS3HAphppoKzUVQEnjqxQJB84WP",
-	"8bRKtbtf8pxVunu/YKlWJ92dKjCcJ3tSw+1MiIFOKfPwugkqf2fkUsUPdhiAxQ08RkSRCO+b4/CqEa1Y",
-	"qaQsIX8BHfng1pY1xAjNRVNqvsOqY/ufdj+7OrU745ftvlS0wewBew+N8eQJITZH3dTeWCfyvYXYenXU",
-	"d1ciJF4ceKpsYMX8afHlOQRBIkHs40K/dTlYzwk6G4ds0DvTUODbFpkbOdq5P9j7itdMdYd+2EsgG71i",
-	"vjLPbKkywzxaX+aOkatynkIh2P6V85J9aNcFqsSDj5B900ZlhpeTeSqQWXCLsMrwvwQkEC9CFolbbJkt",
-	"FOxth8AfOpH1j9kCkxy6P5jpdbO3nT0LJySUpb1MoUQ6c6/0KXAOttI2lt8zWWditDiM+U0HxWTa/2TU",
-	"nBVVxsDgmw0YL2u+wRCbMZ5WfNPIBvVhuqdcc7F57JN0jJIcUZmxNsalWoHK7DLP8J+t1oyAmFYv9iq0",
-	"y/s3/+3dH0tMxXrSGTBIhri6WAau2VC5VourLz8ezfNCdd2KTbn330ilVeE+PiaWckQxpjoRRQuXkMvd",
-	"DhAUqSY7egOlh5hKA0HGbwE3Ei2w8uD4+QTyfxmQ//LBF5N24MGDWVvw8OgeXD74srsLDx/0dmFPa6Ph",
-	"d3KT2qy8thDiss0+lE1ZkBUj1ggzhG1P2PnMAzkjXzK8TFIO+ZIaI8N/EvbtcW7rT9rCWkxn+9AiHxiK",
-	"nNlLe1Bnvzqk0WbXhFr4IiJrcsMAg2HwBdQrYsAObRXrz2aczKVrUx3Us7vS32zx2Fw9T+wt2FevSy58",
-	"eBDyAyyXy5oRyI+yRwHQfLvkyKOfhEgp14QWNoRmwaGubYLaP1gtMVoI6LWakTUtSwXBfFqWpBFcqyhB",
-	"OrlkE8GBv23feW2unwFGsM/+Gv/OD/AQ5CvgZRPiX3zxcDFEjfDJYR+GK7H3SeQXs/rjm+4KnfA7bgn2",
-	"bTtHq+V0yRZnjxCas8fxPvNvlDhSMCAlx6olqjWrDS/8X1r89usiikJRMCyuG/vuY5ygU4BnELJHL6g/",
-	"c8Syn8vaWJOdTZQ4Hja0x/uthjhVIgRVrncTDIGK2P+Q0SHhJAl2i/VmI3P72X0zg/cWb2M7eMMO0R0s",
-	"qdLfySYBzmZ+JWubKVLTXLNaOSmTWpZ550flaNr7JsqRHReNZicsKyFLQd2UNxP2MfZRlcsKuWGSKHpt",
-	"Ho8JoNs2q++oVIkxtivWcTviZxbyXGjUhCzUoXtIj3Ze6XPhfHLds4F+t4lUsQcsQhbvXvLbtpKyZOYi",
-	"7/qaxgd43j7Zpx5MtPOtdtT4oquSsyJwN0SFwigCGVjIbB+cgGBVHaNyIgG/aWPfESJ6I23i12wK1Hfg",
-	"64p8D8yzxBIxg4lCewRnxsXXWY/CCJb8tsUSvAakb6NQeB0SNAVS1Ad0D8eu3jqFxAfGrXkP1RyuiWCs",
-	"AH1DCvZiDSrtUWd15lkShAHqoyn4OS+T/ZxR0BsyBb0Gpg3vnTGxKYC6TzV7IcpD7Nj02D8EuvOAjJ1v",
-	"tAGUdue7XNpyGBI9emyUanas+BGtghRujctOHmwZaqF4NxoFNaaI7qqSvX99ELmagIggYFZM1Dzf7lzP",
-	"kUnvAId5Q+nISrpzrGq2481u8lCQGmRz8ie88LFP92zx/mwjz8wfz1ydIe7D03ARH1t/4zzy1a1raAYV",
-	"fFbo1GF8ctfUFzpR1nunnXOImQ2aQa6PsVPRFFw/djDlXTKhFjZQVtCJ1aLte4DbG9Y6jxbOmpd1BIx/",
-	"qlkJQ2WBfvE2tYRvha4jCjL1CQiDGVC36FG9oCXPx2yW5e1ynucAZAU7vrha/KakOH9F9z9YT8ZH50+N",
-	"LIZX0T9XRlzKRn1v3+sVaLL3tGA539HymrBdpQ+2d4m7oJghalRLDpKpI8Mq9vtwtIuMXGbkATk/P4dU",
-	"B9losqGV6ujRaTNWNdY1c4xnzOCwVW6LM8cF7Uf89oQrASr2aGZJnmS7+1A9W/b9NNRPM99XrJJ1ZOWr",
-	"Wt4gvlVa7YG404FUJc3ZyOb/7Hc/MHYMRzoix7E6ocK4ZrSAxGqIjpL9VpZsIp9tmQM9CdeVPHiW1eda",
-	"TMikcd6KyX1D8+/NzD5mC1jNkALPJeap76lyifQZKWpZVeY/IPAD2fnylhUxfbg3QxylpXjW7q0lUow5",
-	"vmY5bRSbeR+3rpUARvRi2cMRfZAdOfn2M9F5+S4oKc9SylEyx7cycFusmuLXGU7VDIOo8cNeM4q+83hP",
-	"g1q3bYq0LD3GssOrBaX1iiwz8miZkS8fGV64WC6JBR6LGzD35BPwLi5cXruWrjtgzNLHDXzstysg8s/L",
-	"s6/efrjILh59/Ldffjl3/7z8+O//4y8x4uOn7kFyW6aKNXwbCNj0mp6z/czjMs0d2qFYwHPdI3YUqTfJ",
-	"kb1Vdrc6vdyXrmvV6IJ3XIR/vfiXJUFkleXN4xB8YPq++qTVkAHnvB/XxsYO8RHA6cGBTh7R2KVlqfDU",
-	"mAMdzOdHlugOAnqo9oAShgejK+wwQ4cIe9mZO17RA3pn0DWTS2yhyPWEW86T/G1iK184RKC+pLBQQd3N",
-	"6jGpy4QdBrzsL6ijOBSGa+iZQezar6Aiznqb4g6sPNpV6aftwdDnfNzD3qJsDMMiLnT6YeQDvqB+msfI",
-	"BWcG/qL4hiyyMI8Yx7Lrbec3hwndPn4c5bUhif0yJyxuEB7D77bz9zwT47YnsmDFt5iEM3Dp2o0+vlUp",
-	"3egY6WACLexwT6uniiVCrHrLDhhnoZuaGRUTU2XDtJEPMevYJzgOg8EVqxV0R8Hok+3c4UxUhLAndVMy",
-	"Yj8TNVFtomTUD+oaEJIdqBG2eyPaCTZb4MonCawOAPaveMEyX6K6OsAbkNF/Pi+Wla/LqFLYwgNN1TdH",
-	"QpK179gTjFyz/Nf4d4LagUFvAa0I5G0kQ2YhBPPs8JXDZo42V6ZlY+vpc2iM22gn2buu7mCN6ja+xk6S",
-	"acyQw4KciaqfOyuveRGVKcr1KZ70Edc3uMVwnnmNDzV3B/ecFuGx6731xYfkysI+TS2ndA65O28ZCgtH",
-	"T0eJYG1+bn7vg2B4KxeC89DhsHEzwZH0ccnqO6bOBAlRSWcDFsyDy2HPjUaC9e18N9XbkDs1NjEArRl2",
-	"hWR1wkRLiDns7aK5NuITnrkmbQhIHKbIrNQZGvsteb6QPq+xqP1kgzLFoI752k1ztO2PnMxP6rDOPViH",
-	"XVb8JFx7bsrf0IgrfXV4CffyRAG0Orxqyqk5SgWNKAJPBfnxzZNBmkXsrNqExlPYygzdfsDPO2vXO0Yp",
-	"iFA/8U6JntI2qgL5oz+BPiO6zL3pKVBOOm0693nzJqPB3QMevWrcCYepj23TPR7nT+skv6Q8ak5MZz2V",
-	"6jn1Zi9dwylA4HFPDbPjetTaxzIuzI0n15oJTHzGJK0d2WPuhv/4hAmP+uLaHlb+djhywluh12Me10Rg",
-	"0qSSDl95y2rd1GLyl4ykYsUd7lHrqHPz70yh//kxwrxiVRm7J9AOHO7wC9hSxTJC0dpCMy+04aYoTFsL",
-	"rjLx2OIsXV3XkBk7Wt6Um6rd9p41DJ4agNxbMeaX5XOM7Wq3tCBaQqNUbMG/BX/9xNW7nJeph7dka318",
-	"quYpoqWf5NSIrOXpuQwY6mjKMqNfl51zyJ+Wodq9H+NKMMgSen/ffcEEJHRRRWyjjQyvS6rbZpV5KfMb",
-	"qzrv7RsWZEuzsjwhCdQXgKeb6cKc3LUONkbc/+d6Cc3PGfV9OodmJoJNpPLpt7IEqKCoXPVYFTb+bufX",
-	"rnl055zJ7PJKLL6F73EUSyMJX+ZK81z96YrrfKfBNzQa6m+hJmZ9LVBBIx91Wl1cFlsZZLXfiece7fKJ",
-	"BOreb91ZfMNyyPdTFvpsv+X51sLZwTEAp4+WwHTo4ocyDqlYDYJUUT713qgor+fTFtSnmMuYSVvtOe9z",
-	"yIcxfxEXOZvum7DOFH6Kx8r6YZIc02DLp6lTGegjsR7pVIBTJLxkPlNwRbrs3NkJFBxhtnC2nikzJzWG",
-	"Zlx/qj3FB06yP4SOYfxWd2g+LsZC+t5RbZytHYYexO5GIIADuH/gJOG6RjzofYK3/ruo6pigiWgt4J4N",
-	"gqg3J11fvsFinN/CXo/mI+cjdTB3Su/IpZiX3tE67IchO1e2rsmW0VJvDxlsFu7TedywzmumXzOtsQxy",
-	"kBFEd9jaU9lHLDRtzcgNqzRRAGs4z3hTE9qbk/1WqqAPK+gMFuoVJxL6IoOesGRHC2Z0MK4VK9fj/goV",
-	"rDseJI/GnbpzNvP0RDG0R5qek798eP74h28/WmxEO1P74yLC6lMd/nalrcu/B9FMxWFCNDX4UAcBeBBe",
-	"7a/4RVN7rFhbFXnLRCFr+BcrS8MuVs++JlKUB7d0LjYlC/bqnDy3OjFQDiBmS640s/goAQrE1PPVqHhE",
-	"0PNxgBZseblRDABkR2c6i8HvKeWpFVEBpw6ObMehbQMlPhbSSshumlRL2aOxEEuBx43eypr/g8ZFMVU3",
-	"iZsbK7jaEwJYnobO82hK7fjxqjowxGieM6XA8NnwWyZCk0tAr3VFuDBD56dU3rUziDHYT1tJNgCWr6OC",
-	"1mIODl983RGsu0YB9PKalyUWlyMqxDxiVTaePyASuBEQpvGMC+dQWLENF/FK5UoqxVclO3JLkhsh98rt",
-	"ABYk2V1wSYSrWu5V6EDuJiZi48Qfa55OEiC0qoj9TytxgFxGZCSCyutGYerF8K7UrrhT1wczuWaz1URI",
-	"u4ashdKr2Y4Vh07qANek4EV6zDuXYSYIYFeNMNUtm/uZYYsUjymt6OG4UuZ3uHfGegwflGLCWW85urt7",
-	"lvla4ockGRcx34POcr9qHhNFJbnQKWXD6PGEFkWNe77lJQuKFzpQ6PmWFdEah3hpc9SUgZ1kAlUZkXxx",
-	"PPndnDVBAEB8bXSfmhVMaE7LK/MvQ7c1gGtkhBItb5jI8PQEh9P7Eo3IOkEWrikvHS5Ld5rPpLxRmIRW",
-	"QxMfCmcF+HHNBSDxW+U0HoyG+ITZ8ZP2+/dGYkBmrhL0n/Dice2nfxZBhCjKCyPwSrbWPUcflK+jtBjP",
-	"tlEVK8tZtrhT38yLd0kg6euTWsqbH3hZcpWyyL+Xe1JKALS3QrSU8oaYFyf6UpoKgcGmTu5HfH5oUY4o",
-	"PCEnBSwbWaCfjz9+9gA7hgoEid+pcWF2P+FCZ/p+KgFDO9/7SdA+MdV6ilEXfPKLR48efDEmUnb0fWea",
-	"AEXaXfvHUWr8p5NJ8wIKA8/kqOHjwjTt07JZhe1FbGuuj9kCmztMeLBmimn1eGSeXNmER2gt0Yq+moUy",
-	"sq+QzJLpPaa0oR25XgTzG0vI6UjJuG4RKtVh6f2IsGbxCrVw/xxyiCiIktM3crYb9xQhn/CE+mBLXK4e",
-	"k3mD8EsjrDy2DTD0Fn1/m5qi8w/RO4oWriMVoYm5KoabSctyRfOblOkTqtCghHHoFATpzOp8PDt2aEBQ",
-	"dcPFxm4zdPoIvW0Re6GbUd8ZRbB9kp2CWXNlzWc4bldgWvGdb4+oIWGvwMiw3DmUGRcbsRPGuZ6g9HnO",
-	"7Bmw0Gln35uqNnekFQjgYDdEQP0Vg7GnTMDxV3cCuK6rcPQtDbvqsIIcmL4GkO9bBkURML2Oo8qQBT5j",
-	"ycTbXaWicM+BCwMP9eoAWo95tu02BZoCMj9+x5YO3zKrgpg/xXjch0ziAgXYtRGl0eBR7gLTMJeSCVgs",
-	"pwAlJRQqf5SyQZjEcWs2Viw50Nyi9oyVCVh66Do7QZAHAui+bxJX1uiR684d40p4eATTzeYDpq65n909",
-	"F9702FVu3kt7xm7mvRPPHjSfcVMYoWistIOWnKpeHO+ojygvqUq47ACUjcADYGIKEsCFhCzuoT0yjwry",
-	"NopjYKEfY3aE/REOlrl/zhNICKxFwhjOeE8PNkrBDD/Yw5qRFVO6NdKnE2eDYNQslcVAzbT5LasPJKeC",
-	"VLXccRWPsMh92Owy2XTRyPJGWXSY1q+mXSNOfHHFoGudYuX6mtAVVOWiL0IqD34ICLa2sWQk77LVjqeB",
-	"feELUQOz2e1ofZgJDIh/OJbECb9mnrVb0Ds3qOPgjm884JMsAPJst3P0ZN2fzSbrT8pkk/XrGzbFZOvJ",
-	"nUZv44faXB+sVgTK74yJgEVetAbwTFqz2l1m4MIMZYpAUGV8yqNvgyXOYNtXVPEctp8zoZ9475eKyh4z",
-	"R5c23J0nfjgj8N0r0AWNxXkOMIrePLwMzL0AE5Uq9mNdphTNiuqtQrf6FdlqXamrzz9XW1mdW5Dv81zu",
-	"PqcVHw4WGw33S81nQtzVF3672/LZy2PVszpeyQVeU5fYZshFqHJ5AOaKtuGPowQEv2SUgoNtvXIGpXkF",
-	"74kdLdg00jlhE7kyZA1hKB9jVtcYO/Z6iC7ZgEuDER9eHHOtO5HluKXdyQln8YXHqplzIkHfjTmeaw6X",
-	"LPwexjZyWRfXeDoL6ZbrXA+RcmEIIqYAJDzmLiBLU/v5aTuF0vrYl522IAWzIZoPvPg4bYRO/4xuuShO",
-	"FAwnKjpUohBecsnkkHj8v16/eE40e6+vsCpKgYGgt4zXkCuCPFoyWpvbuZa74aG4AKj6VMWpik0RD5so",
-	"CPZFhYkJZrcOMtE7ZiCu9TMVIU1sXItskiC9XENZiKPSTLrfsEMqnMHKwkYL4bSvecA214QXY+cvLlig",
-	"Y3MS4IQCvnDL/9hv1qhcFd2wiQOoI6RCnGilp1FH0F0yFQb4zuLTTZqcgJbSA5EKqkBGzK8/1uVV4KGz",
-	"rL6laqrkrugmGsf+HqI9uHKykXBGrzHufuSql+u1YrqNHOZOc7HzhT7c4iZ6vQMC1OTtxpEwHIbdeDCM",
-	"B1fLpNXXjBYOlDKRYWJlgi05dgHENj2c6T1jApD4qZrGI20ldsqtFexjK9cnrsjDH078uNlh596yVe/2",
-	"iTbnasKwsHUxUScIpqdYJ12/qp7828sf3/x7Ips97qJKsAO4GpR1X/F860H+B3kqR5dj23Ecub2cE+mU",
-	"2+t2zIhESdpdmJNEVOmgy/nRlexrWsUHgRuoEYVPs3aSGvqCWwCoI9+PFRKNKkNvsKf9h4jpYW6MPA5T",
-	"/FRj03zsedHqknGumatfw5xarXqQLx9xQH97y+pD2ATcnKWas8LooTcsoW1VbUP9aRApAQBIFFd3FAAM",
-	"9XrvM50AfSNvOkBc3U1ppz9R7wWy2iZ2M/XeHRV8zVIXs/sVqsbY+wGffnF58fDhiZHEI+mhj20uRJtK",
-	"eD2aF0reWDsZ3Nc3rIqlivZ2wS9+lLqBE2p4lGR9X/h1Quq428d6QSORtr5M8O5SqduspE4CY3yhMedN",
-	"21MpkcaBnUKs5uyKReA3rghE/KNevRXAgqk747x1qhF7rLOhXCicpTITC73k4bQzK+frTdzbmaLIpNok",
-	"TZ84R3Fkr/dTixBSwKv3DsGSqkqbWCPeIg97lFdPAt+hC1c+BToKkMJHKkd9v7bIUsxQOVX6uLdH6e/c",
-	"s2CgiFkw+TxnxTMu4qD71p5I8FK8NvRHwbWyQT/DmeYjRuWZmBo0r4sN9CakCZmT7lvTdlibxL91VLl7",
-	"4TxFrPY5r/Y2jAqNiT1eUj1x/JztfKYw4BvO6m+4uWniXRUqVnN5FJr9JT7l7K3p3AX8/xJstMjgHhjt",
-	"CD1w9OC4tHBo/kT60+IOgGVeP+VW0rbSO3WPfKs039kt712Wha28mobL7PtVxTLaXRvA4eXiRXQE8UMl",
-	"oGbHRMn9iYR+HXa7I7ZHExIoRdjvApk2CNdG7sDvmrIk5iff5IIr9NKua5mIcG35Zpugwg0rEwSS+zi0",
-	"QtBNrj+3rw8u4aJzKZ9SiWiG9/OzK/DlhMEcUmT9T6Myu+qf6Vpz43D/Rnk47HnRn3gzggSYwgfZ0fcW",
-	"L3TZ/b8ASnQZ29gnsqmkeCKj1fk9EOZ4yV8CAfGuLbBGD2P0ysDpnh9LXT8x6X1H379k9RsmaCzxfXlF",
-	"qDgQVLPjR2hH379iBdtVadanZUk0jKCIlhumt6y+JlO+bQ6Jik7LWEIuiSVSfo0o0+N7XJU0niOA0mPN",
-	"tQpz+CnCL0xPDBiFSywY27EinkyYjodDn5rvarmbzn3wyo8TiqyP5vtYTE+najgaB3jbgYi3W+eoPOCT",
-	"HueFS+vMOaBVtywtbPLlUw/dOUhIGSsS7iV27+XLyXjc+I2WKLO7ysTQeJ8KOFU5VX0X3hcPj6RDx7Y7",
-	"Om+7C39Qk8Dxzn9/VGe/ZODphvn6YPJ6K/cCzX0pcnZ+rEXgkW5//9XO789r54c7PMLOT8Ut16mK1Txn",
-	"lT4VPWD+eWA728vn5LMwBiPAxW30CHBDgfto1VnbhiGjQFnmGZfcEUkUnnDSmnhSjXXW2aI1WTHR7fnT",
-	"1PysZq57YDaliSruh11YSKg0QwYs4xaJM06wYMFH24UMPMUbSFKL+w5G7buRPqpPNamM/eRQ6s1+4z2O",
-	"JpUxX7yrxlZwXGHW5+GEFG27hLtBYtTxjicJJDKHKmVTvivKId07I0VN19qsPC+bAjKlbbqw4T4P28X1",
-	"tqjpXpzPRMf2L54gQGL86BUuW+ES6F1eFWqp22XMcC5pXrwPFQmZ+nT1CN5/LjW7c4fmAAVnWmwMezBH",
-	"gmIRBhQpYSqHruoVj2OxtwGPLsP+B1TF79sKKq5Uw2xaTdjRbAzwPF2Z1K/BgVNgBByMAkB5Kqd1Eau1",
-	"iTgQ2x3z9aEzUcQx8WFij+zYyWj7OfjQkCtT8IfGH5F2uBBkaBTjwq/w3g4IMPgnkQD8DaPFM6atJ3KS",
-	"MaIV5s5gCQ306oK8NMRJSKTvB60ahr8CeIDlKMe2XGCzi2jWj7tZx4j0HWbS2afToB25rM3wiJLokne4",
-	"IOatOU0h+gltiuxrKTaZTbay+CNQxjJ+uCGAd6cLtCh/H7OHohbMnAHTHUNGI32y6tQGVorVLbBjPLuL",
-	"HkpJi+lbPambRaKpsdmhDlzBhmnCYbNS/S+isrlJ5U1DuxG5Juog8idSrPnm3PYo5rLt4ryqGb1RGVFN",
-	"viUU0gN2VB/DsbrXGOqUktJWcLQ4VGlEUN9x8f77w6Uiua1UiUV1sc+s70khq2FroJb93Pzbe8edUX92",
-	"um0n/G3UWqoOb7xGSEGQYIFoGpfN3+CVrU70Jh3N+ZovgYv68Mp1JodmnIm21xAGQBxuKcpDCv1nSu/G",
-	"i2w0eaB3S0Gjysn1HC3rzstfG6mAbHfvu5Luh7dr4hp5jFXJNhcrp+aO5Rryzl03RuTK87mS2Qmm8RX1",
-	"+HSs2VN3hfegPPVIlshH+AN0pPHV/Uctm2pGQ6050PjzT95s9eAOt3s0dlVSzRKgR/9auTzRG8AKeQfd",
-	"HxHk01gemOJeeR7Z7BOzGu6VAp/a4qfB3ETEvjrW07178P5Oy4Yp14fFl9/JvbAWR3DPhd9yPTJ7KDuz",
-	"GsbHrgd1hC6vWdC05v+D+so/Q+sYI3cS9b6o+S38Z+vzwazmMoG00n5UfdP613qHWwp2rHm6VYavydKm",
-	"Nxf1gdSNiEf2a7ajXCSrinwXs5Kt9RWpWcVsPMDC0E5tNgFsGct+D5uxEeW4F/DhPa6Jg7zN6cTObINb",
-	"yo6eIQXDZcePEyKb318f9Gi/whj3HVO6kwDh5g6FStOfuFAZpiIH/1ayqXP735rWG6bxv/eMb7Ya8HOM",
-	"eHlZc1lzfcjIjtUblhF6y2pq/iNvlMa0r5mYYImOFI9te0isb0SRet6TiMbIpquSnT+3//FzT0a+7bhN",
-	"1Q2vzmSFu3UGCeSsRrEeP8a2bUke84i7DMHerBH3ATizZrYZfydtMP08pOfB0zdcFKHQwMQ94ErbMtf2",
-	"/0p4ZmKl/76NvDVVciqk4Dlixu9an4ZtofSz2srq7XkAs7yVUc2ynxBqBrcriB4dlHb3d3LmpFiMmYRc",
-	"5TWrqA3j9TNLf2uU3nUynFqH9+COfu5R2lIBxReA3NIIaLzKirZ61+HEbqlyadlzhlOIH/xGJoyf8aa9",
-	"0URqQDnyzTlsUZmHaNrSCjozTMdQs9fPSaH9Y77q8LimEFqNYP1M2TQ4UiLsqoOb/Ux56BZfh+tKfuwr",
-	"auaeJHwJ37Z5bkNGOJ/mSlZx260vPfzXFx0aTYkwBafib+arLVj2UzFWqGYD2NCDSkiULe3Spqf0QV/D",
-	"0VZKNlTs6AdllqsD8QkHs13EI6hySu4YAOGrLbTYAmBV8Ayfp9oui5yXvM1yCSaSi5FezZMbOytZNskD",
-	"PdPkn9UhOeCMOzVJDr/jQW7T+Zh3dEj3tiT0UMOpCd3OwHq9zpQuF9N54lwX5PZQZK6JaQvT6PcocD4H",
-	"krrrnm7F43hkNKDbdyXdzMUigeHxmphSVz+8fC//mLv3PnwWwU3+aTgt2gm/6hzoORva0VAiWThGSK6k",
-	"tHXzXZE15Rrripq7MYL/0hFqxJv9pSKlJza9a902tpGN1Y+HTbUj13SyTx7GsHDcY6s81hgvW6xLuklp",
-	"+99YiKR5bqvHvpmPb+PDRc8muCaKMfLu89sLz/X2pXPDHO+G1c/j/qqppli7ppFaL6WaoAQiUQOZzOD1",
-	"gBPH8ChAjdnwW8BngisBzdIjMV8wpoffVpQXV0Y9OcjmnOwYVU3NCkjp8xq23xdenBOKBT5XAZpmm6bg",
-	"kR4p3G3uc+DEsDyRLewXoqyjbQVp+ryc2HzWdYm0dLAjhWSfUh/pdv+x3+t4W8V6Wh2uZyaIu+Q3UZ/W",
-	"d4zqpnY9ccx++PPRKObRpEhVAvImNqxpQbSNwnuNOZzlwYGy8NqY9mdSqJHS7zUOHE9n3B4mBAftB/Dx",
-	"OfR9RvObGGXtMubS1pAmcaxCosVb2pRUvElqf4E+OzXqBJMJv+sYpl1e1hEmLW9ExXZTlQChMbsd/B9n",
-	"9s7sK+qXAJk50RMlG3G3LOGiqaImhmx0LmOQWrTR8orQkt8wwoRsNluiJVkx9DIWPv0ScZt7SM6IQyGj",
-	"Iu5o0tEJhHuFJkLM4smjTr7v5R7XliHk3NIs7qLrMkkC/f8z8ofcSoM2dvUtv401ZHyBJQqwSxXlddZx",
-	"EwFUtKYHdBDNscP/qNSjjjnnbDTHl24Hgz6hjksCGrQnpGuujWYZjUqTdDxnVjtRxEQ/QRJg+5XjqeM+",
-	"Z9eOdHRRyiloM0yZIgiuuFMODIaxMmNqg5TuqhGBpHUTOAK6HQKuHkNcnR656ZOsnUzWrmyUbm43pie1",
-	"FOGtNCPvKDXXYb7d+ISdhzORRBUt9hdMqYmtTvS2ZsrYZpOeT+RM+THD740u6z5cEZ6in4Yjwk33Bzhu",
-	"pyZPTEsHhjbfqTZsK2bkMSLcu05wzuErIBsYLe1rYnEPvZaO/fcgnLZyuHdOitwwVhlloc632PRhJL15",
-	"Vqw2CLp6iSWVPjMEgBEy/HfNbAV38K8zo9ucwR/8pSPLgoGOWtXcAqpjf+foVNOX85vIVayu0cy0cyb5",
-	"Vkpj2fRoNg/j0AHle/y8El1NNB7/91gSF9HLPM2Yr/yunBQ8HLj0r22ZjwNzmyDdxybnXff9FhC3iWNu",
-	"w7hzlO2552xWQMFGb+7Uc7kfA5JlAVmyEJrhWkGFt96ymh2Hz/PeeH803AxD2mWWxKMy7XVOxWyrzVCW",
-	"1rG0lJeU13aFkFXjnpyY77LmgqvtifYgqJ+TO8bTelbR5wCVINCXPTncHMLvdxZ1dCvu83aFrT257rFn",
-	"7QwdsahqZqiEFq0WCv+9kSJ+gXx7G3XGPyZPStkU8KsiF+dLwsQtK2XFwjxyM1lz+YHzlcGz72JtdGw/",
-	"zRG372C55qVcCs2EdgD83paukBJcis9/6wZr+sb+UHJ4l+fUwm9o1pgH14qbxsX5MnHPpeuXXB+jaTLU",
-	"LTx0WbDbX345VweRl1ywX345nukSzj6zRqf3d2KHFDt+n+RZmhm/fV+VVFDs2Maq6SXq376nefzidk7w",
-	"NhcTa65hfsDYNer8Fc1v0E+/Zl3AmV1Tal6Br8xd3dkipxVypH1dAxow5jM6fJra1tLU7JazPVT0o9hY",
-	"QQ/thcWER4RaCGElXNUnYgImXd6RS0uzypxACnDJLA6CEHd3W+92gAFodym2w3Azv/anJdZ3cmJ3QR/v",
-	"SnQ791EsuHXBJ39N3v1PBGp455I/rU06gd9dbIuOLOzk7OkgWZpg1BGhvpnha5jlrosRHQ4sCgcF3CUn",
-	"q2tZJ9pSeYuhxYFvFAsAFxTDfiaAcdTx3I8D9AGuctK5KqTmUWj1pzCTjKwaPUg0uRFyf28zgLrGmDra",
-	"2298LnNEbKce3fyasX+wODOua/kP1mlpIkV5cNjKXGzKrpXCFb4ihjfenPOxOiTcvgmPcG/51Bzp1WG8",
-	"lR4u+zRc7BGzJAsah+0NBW1z7pYsgaHyaKKd8h28nDJSWjNhFEXGu74Ba/4nGkk0fh1q/6Abr6Dxm63+",
-	"J1qGiduw7cZibNc2NT0sZSv4qcV27HtWFhb0dyh9wfqNtI+QcBi1sWQsnCR4DrgUV/1l2Ewga06XJVKg",
-	"ZjQBI+/ziKdZc2ONiV0u5qAYJS9lfnMCYEybtDxtcnNN0y0rZ5m+ScwwpP9naFpyEVRpxtv+zS52P1qg",
-	"TvsSTLD93JBHoq0XOMRsG68coB07TURS0eL+R3i+dUmvkEROtJRkTevjFz/mskAZtj0hQZpcJyOug8ON",
-	"nI3zyVCc2g0fP5f3YBkGh/yTcLx+z5WW9eFboetY9rnrLBqJqIMu95my6GCu79tR1S5L1i8oTHlesZzu",
-	"WJj+5EWe+dw0VB9/0iPAPrNu8kTxhKGA9QL5bl92/kbqdmYPuGH3NntAVhmDbYMz2oiMmPO/q7TZoFyK",
-	"dclzjTJiVctmswVYCbqSzREUiUGI/bcEDlI/+Rvpg9INmqLG41Ap4Wh7yvkmOl5K2r5P5ra1/7FGFTBb",
-	"6C3dH5Gik12Rx/U03snaBTFjU3lBYrVWC5wit3UDOTVyLO9DIIUH/NMQSbJMx6P/gCyWbbRK4oltyrQF",
-	"4xCNoAnm/+C0bMti9LR0R7WNDK/ITtatqgcaLeh0Enp741145RtTgaLn1D/I86BkbQSQUf642Fy7FlP2",
-	"u67hVPerYKarK0K7l/W6qSH5MHw4DG21/XT9Fd1C6uM3o0cy2RJmFCvIaJlzFLe0qePaLUmJTVIShRTm",
-	"9LBE8knNfkOMKCnYVZjOy5UXsiua36DhYbP6IJVTQXDiaB3xn5V2Y45cBLAn1fnN8Q80xulB7ofNXG0f",
-	"h/jBao00OGIO+c7siT2vE4/cH5WvE4EH4i7wYOsrbKbNFgP9rvuE59J0ko5tYuTYazxZx+zOfdwEMu6V",
-	"+de8AXxIpMs9hrZXZE+NnYXqFSqi16RmJaOKFZk/lleOkTLbkmHDEW4NCqeuiS1576Q4Ay9ScQBBeU1o",
-	"yWr4EnY43FkGrahSrPApud6hB96lvUW/JysGhnsoLH2CPc4V/vM3VwDuSvCzhR02Kjf/C734n4BefP9Q",
-	"wTG+b7f2Ho57wCefxKF/GsCoJgqMIr7rFwN/rsUFney0ftzWL8Xa8VRVLW/xHrsjoGxeSo8HH3WjKdu/",
-	"zUgYfNjakfstLxmBriogvoz4O1r4HO91EuYcxK5394SRhtr2IuzMArNWBPglPwMxZ1+Zbt7anX7STiZO",
-	"L7mrGj1CMZTJginsZrqWqJyiBgw/smKDfUNmNSeY2c8AwPqmAxQ3bPKzay5oyf9xaq5GSTepLDeju95y",
-	"tmd1r6J48rGxmwgVoJFzMxDmKTxk34Tqvs+1nWCyh91UHGa/CXOgmOc2UKupZk/ohCiIe+6jVxdGBIrV",
-	"VXiRkVtpFCFzGUK/bdJUJ4gPHDFe6vm93HdHlDXZbw/ub/HxR4aaYrbYLW6rt53FMel03dVu8A3ovD3g",
-	"Nqc1BTptbFp5FkKA+hJYPK/BPRHcPl1ZEO59Z1cCeYSSZuSifTJ6F7jWCvQAiq2ZBi9st29oA+DOYwZa",
-	"8BZ3fyOZiiQLcWUWnqhOIfZne9lkHtDSDvmZIvtOwCHaFeu9kTO0fJqAYLaT/UwZ7dCtzQ5wBHcZ6g1O",
-	"6+LC3uuXSMDRO8wTF/BkgyuV0A1FqOETRn5TH06atd3yoBZgCEcBTgBAXYL9gevXsQoSLLWNx+QmfkTF",
-	"eUWudYxkRU8LiTQJaztmDxcjmxpXoOuDn72VXs68JLtGabgjj0HwrxtRzFAH1DHmcGQmOVzTFT0Y/vXt",
-	"fOdK8LhVbRRKLjZX9srDqLnzYGnZPS6kZro+wOPgw3EkUwweMoQGmeCZ0LyxbpQxoyP0JOjL7K6VCrPS",
-	"c8dUv+IYV33G6/IcjmPIfwV5LL642V1KZm3wvyua35w7wYN10b0vr6i4Obda+BXcXv27y5n0lnZgyiNd",
-	"FsgHyhr1AuuPw4XAH2z4wDJM5sRk4a+AeOV0zWP60hsQHXJtuFmF+wIlCxBoaL2P8UOCcZbTRF2iQY93",
-	"GLqNrehh0KJnekcUd9EG0h6H9uco7C7v0Lm9BA/lYiBqBiKvL7lju7QI6TVyyzqElCk9FH5rdlUGQLqZ",
-	"Vc8z0gjVrMxDK2MNQu462dEDFKjKOu60ThTXJ3r8mYdHFgD68127suRbCgnMgyVDetKVsUH2AtFBBLIG",
-	"l2IEapO1uaqT/SH9/Nak0ZKCybO8XFonIvj6qCDMFqD3ci5KPh4lHZuqobkHvZrV97q1O4Y6kHUuQGoX",
-	"+hL8cnB/VLwwXireq1Lo3Kz31Et7ahdsN5ts0BDbeueHubAt/3U5Z5Tr78P/Bv6sT8n59jrVJsj6re2l",
-	"Za5DiL87b9GqjCcvPaMxoAsMUGIQCX3xisiabzhk6Jl/1SxnvNLEHLqMyFt7eYGWdvGI7LhodMzSsJCg",
-	"P6iJTDcHk31H30/8bj+d00/KfcQNHNsJf/YjMKqaXdmTiyYYo3XJIVBrTra25Yt0xxCpxV77XPs+b6AJ",
-	"oVHZDeI2Kky/p0UBJ6yfcR/Lry9ty6XWixplBC5ujiTQ5bKCDDoa5M91d3fFthOEZ5vkl4JrGgsw78V3",
-	"st5NH2OSn8KsPgivivzUDp4jOFNjNZIdbHCl6a6akXPfa47idLDWgeEXlLkdaumY4PCbgaDBj4BXBVLq",
-	"4Yxg0lI3SIbJulEm+4E5l14vFz8ZpRp4KRtVR2/t3ySfmXiQbuE6o2XmXV1ULkRlq0VspMovZjzsjOS8",
-	"h5vQ7ssncRHiXE+B8D85mAgvxucSTZR8h40630EoiKwZy8g71HTUO5+aQYlqdtdEMA7JO9zI10ZoFx0B",
-	"ed9B8jqI/FezHOrAiFr4EWCx9gcmap5vne3ku3/bKSROpq55HimTsXfjM6rjjfGfCrLjZcmxEF9lLrtp",
-	"gvIwEeTGSZmpKoNhqL/LstnFO3Jv+IauDpop8m8Xy//7FYH//veJc2lRVCItVqRiGSkYLUiJUPxT8e2b",
-	"PGdKrZty7MNQgDk55Qbc268PIo94IrBQwzMiWE9a+spsWTtv0Clw+cHAnZV52oUbmvXZq7N70RMHBuv0",
-	"5ryiWyRm1Jf9VpaMNAL4cm29H9iztWchnv2Pn5dnX7397//2yy/n+F///j/+cqzJb/D+z/TsH28/PPj4",
-	"l6N3+bBrf2zxz9n+cQfLcw4IaIJCT9GJ2brf3QyuyYqVck/+wWpJNL0B59U6TqEPF9nF5UdPpg8X2eXH",
-	"BKmmobU/iDlNnP0Zvng5E2DUE9rZpCMFXIbcvq/+DFKPdHWGML2sfX6oYLdHw99j7edntlM4tcF8Gv/I",
-	"2Jj894bZn127hEghrB07QegnvpfA7N4z8CKqIDPJcSoVmdaupjSFhBF88otHjx58kUUxpjoNfoJSvQTi",
-	"hXAwZW7JSWI2lRRPrAvzJCExxhYvQAmR9WN8+mMWawD0sEvHh0ekZrRjGU6nJ3JGhCrSlNVvmKAxWXcR",
-	"Atlck+UV5BHi7W4LJy30jJNH+M9lwtvwihUsAJrtDvb1AUr8NMxFES03zCh612QZCoCRCUyZA6p2QweO",
-	"rCHgu8M8SfPQZ76TfIZ+CFeI4teAISvX+scJpnZKl0en40ABJvLPS/u4xfaMrOM5tUBPDlZVQaUr1+oa",
-	"6ye7uEReqIWn72E2Bu/2aDkG6DZlFQg79Ia914sjdXoYPieyc+Oq07ri8OK7Wu5i5aj7PlWmWcPwzR+F",
-	"5mXKw37ls2uYmNzTIxHSsJevN03Gb+Fu9/mT5FkoQP4kjSWleYyvtZs8PEfrcD6UEH/90cOjatXJVnEn",
-	"uzaxmp/YaivlzbeiABjvmUs68X42f+gqOTM/0IqH8FL28iEaSn0MPZpqbBkDbt4NFwqBrbZaV2rYWW6m",
-	"6mpvfzN6nNqhM2Z4HxiZ8y6HB945kSrYew1N4W0Cqc27sec7rX6+8P7ZFM7fJP0SP5MEo7De4ekdYUY8",
-	"ensVE2tGmPl70rpTfC4tE6QRHlA9YQf/7O+/VEjcbpuvgbYdrM2MYtsY0mToJwVf0BySbJgw1xQr4h68",
-	"gCFjscMkQQXVFrfuiC8bSo4tt5mvxFGIbIe2+BxrRosXojzEf1U5jV243/CNse/btAqQP9fk7MI2bAjV",
-	"roj7xIJATYP4QdwmS5NgOcHcw51Ib/s9uHJf+E/+67tyca6vNdVNxPPYwT+MZ89CuHFLvS/rBEu6YDqV",
-	"Y/m93Lfe2poRxVi8Xt5/41UaUTzeffOVrQ81fOLy8ZSgldrKqd0xAYJnevGDsQqLb+GdaE7/mvKSi81r",
-	"LnJ2QgBsJHJXbanqRpTsQiFmVTO6S4GtHs2gBj4AGtpUuOMaahRkI14P2bsnMMWHegyBe7spfBwPKeX7",
-	"jbpU5ZZVhyzn6dTFvuzspuOV6FF0gYW74Y4hqO37uIwx4uFJSZWa2qrg6O02GflgtGJ5EqZBgjVLBy4Y",
-	"u7fmIBrMKymeg39AdbeEdhA2bvclbHFWdZHu7UrbLR7lovu4yDxHfhp3WdcpBm5gaiilzNcuHy3Pl4Bc",
-	"eQdD1A2B7r0/ybU3OGI/07N/mJna/z17+2GZfZFyx53qn2KkqpnCgl32mfpnuqb+xb1BsRM/x73imQrT",
-	"hf4kf/HseFk2FlV5CrUNPocKPIa4drTFmQigG4W9tgMnLORqHU5QGE7njaPxv0mb9rLl6o60SUmaBx1B",
-	"8/CYoHlpuzXNQfqPeiUhoRD0JAk6W04FWTGSb6WC/TjVaenaSU060iUVvh/efe6dbSM1ZbvCKcxsyQf9",
-	"sagihczV59J+UJ3vCoJPrpjqNm6MD/8fNZ0fOi6KFzHv/GPAm0OfkTGPsEx1xa6xpoMraPxPrMdYneih",
-	"f3A5vP7dvve+csStdxdJbtgzkugj5P5dqqOEkHurQJzZpO+3Rxukz2Kle1Oy8HN/t5lmJ4Olhx97aVGd",
-	"hy5CKyAm5ujJ/XTT9mXNc/ZYqD1L2LZTxAXIPGgsw44/Gw4Y30pYrv0aLucY5f6zYeqkJq/ukN7TGZu3",
-	"UXeRxI1rQTQK2oC9Kn+EZ6PEPkbYv7epmr2s5YaXOtaz/DGpaO0jpVUtNzXdxetdikCsn0KD+6e2Y2Sr",
-	"SEe1Jq5QVHfuY4eldgQCusvgbpTMUzOgydjO3LFryx3v7gmSNng7Vpx6Tt5sGaFNwTUp5YbcMFa5m3hu",
-	"hpMbss1f6J3xTc1YIvBrpFyLkwRVBPD0KRgkp4JsDGf1jK11RlaHTobdtJRkV5nWl0sF28m43T8wVTWL",
-	"e4PSYY1kBwAwqcJMBNfOyMFcteE0uOvPj1Z/f3f8xEcdrFVMEXmqVGPhroTUFt/hXsnuRM7MtqxVV/BG",
-	"kl/LZjMOixcrsKWlT1WYRb+Ytezy08xE2uoJYLMuPESkX2y4vCw8n51ZWsYK9j0oz4ENHRNAKA2+YdrG",
-	"93tREvjO9JirtfMTOxzth+BQAHe0YJ7XMa8pgzQcW6OgJnPZJLUTmroEMzmSqxg+CyW2ToZOmYiVuINk",
-	"ZvxzbyaZJ7oj2vHtu0dd3c31U/KKvoH+L3/WJZ8tmgnSIWWENfbMjukGe/EkzDvtq40+Q7NtFY6s1DHW",
-	"FSvXwxq6E27fVEt5qCmmgq+Zghb+jWLQRwqDZrbnQrxAPSnQE5Hx6eAE4SsqjhHYSfvLfWaw9eaZVXA9",
-	"pxlEp0wrCU8ayz9ke0M6j+UxTcK6zZ9qUPuGUHinBHV7rmWUJVQw1e7NNA50YHESZh8/153rrplv7Zei",
-	"s/MF8f1clyLWySovG8Vv2XQfITiCUxpGPYNbzd//j43ijy8Yh3QDZLCU4P0oFcpYB8KIUd/zptjG/lHV",
-	"yxX+D1D8R9tYJdEpJiMAuEm1LG2bYOGMBsvPFu/PNvLM/PEMVXMgx2Oz+NhhDqMHEbS6nVWHjhnHz/BJ",
-	"YJGClYk8p90IcadrXegSS4ANjNAbqwtniOcRQRdPXmqlDVJhsGlBRMIuOnN86amd4uhnfjP6XU/L75BJ",
-	"IkL321tWH9CMtTgq0HvLJR9TSLQ867SuCNScdfDdGYkEYQFlAptDaVci5/DdI6lkExJ2KinLRL+Kkiq4",
-	"9/ayvmE1MU8mQM+x8jOWqgLN3QBA0gI5lVLeKJfaGWA0zq3s85TNOvuX2vuXdRQrNtEi0jcenAz1gMHe",
-	"aE/zOXgsPmwcO+SsftoyRoRTab4lAesA9h4QHwLbco21r/sEqwYx6eEOp4xfWEAnjWpT06KhWHt/i5WT",
-	"8O1fG8F1t3VjCbkgbe9GT/VoS00ea9r2o0C0CsNf+OGpFalJ3wqIlaPtFVEcjl2GSZo11RsZHxoSxwyd",
-	"fI4qZ7U/3jYhzzx0yoGB+Uy67QwB3vB4Bf7ES7cb+GfYXskyywiGlDmpr/muKem/QswhlS/yppsQQuhO",
-	"io3Zm901edCPv3nZcPlwvJv4aXHEqaGHMDg0RbE7ekcdUXvEHHXEzK1IAe+OqENSMzXSqoNikGaebXai",
-	"ZzGRrAkZ6M3OnWegy7Ge9UfOsVOMIv6/VnvyKpEHlm31JtwcR74ks8R9RN4tN1nRPGpwpp1WMI87RyB7",
-	"QfKa0RKsqjN1EPm7jLyjxS0VOSvOHBTAWc2ULBvzhvm9oJqetSgW5k8IUHimayqUB6BT8DAroEV3caaa",
-	"qpI1PK5KevbVV2dffWX+seUVpWdK5pdnkL3IzeDmh/2Wa3ZW0hUr391jeoI/QO6KrlgNa8fL98wnWZp/",
-	"BPoDMpded3F5hmG/QbHsO/fauyvyDruu12Z9VS3XTCnYv3dE1uSduV/rquaKvTsn8GZ3CvYDoqB18Y78",
-	"WyBa/x3eX/Gzgtfoj6HlO4x+AWQlgVUrsqW3zAjpXgAsSsa7R36R1ElWLo6BIw7AEEbQIdy/KQj1qFD5",
-	"RGAU/2CIwz8Hj7DNMInC51vrZx9i5xNs7EZUk28DhGxAxSadPnuTjG1QsNPQ3G49COyjjiN6HYdOdIqd",
-	"Ve3vhqT4MoW5/Oq7J+Srh4++9GDBBQSfInB+cZjU15quSnYNqloFYMGNYpEy/uXZV7++/e+//HLe/uMv",
-	"ifoayssEpX1nWyoK28NLkkJGt7Lt+X0v3bK5MKIy5Xl35aBU3bDCnPk+rO5Z6xiN2vjQODqGl/6c7qDN",
-	"B0jng2zMECBUtqysBp1lf4+XEPiqqxGkz+GiDB8aOWg5I35gbIggosMjpinVBHiTg0ufEcNFc4gz7j+3",
-	"K/NsE+xT5grQW+KOHAxfhNlvfMHImjalPpCqpGirxk9FpDymbHYieu9Q36PKQmhdxCsTSy7YnT6wY8rd",
-	"upHTxBXZ19a4SoAXV7Smuzjw2RuQeqw+EP9QRiqqt+2/CbApLcwvZl8Ytc2goEAzca3a3+KS6ouvlhfk",
-	"f71+8dx9gnBhy8DsNpOVLBL9pdiOFYeUDJcQI2NunscFuKNtgqnkeq5KrV6s05VvK7ah4qQeQ7uqZKcC",
-	"iRc1X+tYwe3anlfrAhMOUQwKNG1/9Im+oqJho5D7kGhjK+xXhyCUOnMt7PcmZkO6qkz0o9aMwHOECyg9",
-	"OQTwpxPWsmU0DRnHFMNyFyk6DRc1vTF7LCaOYVShNLio+xUy7+WuojX0gb8mS6cPmRn4IGfk840QhnIz",
-	"MnGlXL9qEm2jZta6xRsiWIggcOA5hrar40qKK0hMce1XO3tofvCOfOhCUADv2n9YpsVmDkIaPoPS0owo",
-	"CTv0iwi6ESqKzey4PifvAM3r3YCoiO2IUzz/RYQp4uaFhePDbIETQURH90bcN4vzn6PJyPVrrPyL+Rjj",
-	"vpTOOfBlr6e4QoPyQ9chwC7ZF7eCWPHHJUPZ1xVWAaM7GdEyZ0uUpPRtZdRskLGwE89I6WofjEcwi0uP",
-	"bTsMS6CB2fbon+4oW8tGzMqvaEXP0LK04Bq9gMau0ocASd8LcGXEeTvnOfW109J4UGLgo53a2RE8al4E",
-	"XdwNqbXVYMypdcX0yHgDpTiQNTNxnCf644dltgETeRQQ5wjqoREGlbf+PLjdn8DdzpE4g8NnZaL1D9Mn",
-	"kYoWclgHPx/lToBlXTBanCGEK9rYtbGyBeyCbSTcYmBbtGuzY6VmNTwkBTvbW3DEHdX5NhFh89fksb2K",
-	"hIr9Tee53tuZRsVuRMFqsqeHCAS/ee7r5OnvHCZQMbsq1kxkC69wKEnWdGqMXOmoifIKu6X7ogV7PRd8",
-	"w5RmRebIIjbu6s/A9QNd1yEbTyrm1VN8BJD4ldVNhy2DVE7xxtZcY7eamqk4hD46XqNgFc877TnD5sgY",
-	"6v/jwSpOubUdp4RLG6BS4FYlT9xrL0nv775FNclqpGmt2uw1NlPptOGvrSk3BVtlgn0A3nKyZ2VJtNxT",
-	"/LvRDOcYCSlc6Z+wP+NAGb0mzF3Vwj9wPq4DTLFV5D4KpcSUVpj+7a5VWFzmCQvYK0ZqrA7mf6A7m5mu",
-	"sZ/KMjxZeFa78OWimxU3Ta0AXJ7I3tjG962dY8XDZFOKFkdwetp1Tv+msolFKbzYKUbxAJwITjgeBpAm",
-	"+y3PtwRHi1YCJ/OG+tJ6qphOq0n77eHOStIWKmjNl0JucZaDo6rnhVAw2I0M9Sc8YjFB9Sro7RpHIPwz",
-	"MvCiM2O5FDkv+UnpGS49fTBHEOxzLImCq7xmFRU5n5Fm8I1/K17J1f78ZEabHyaKb6IuAQj9V1RAtbmz",
-	"wvkMOIE1F1xtT/SLDarP6jxefeY0wmmrNbQsmujlYNbrfL6fKeKe9G0huSZ01Y1qhcB5c70wtXZkn1iV",
-	"0O8g83vDGuy42OQ5Y0X8WHrKDtKkuochaNcz9IUctaW1LFkdj908h2ROe7tb6bqCnp6QAwqXu3conQ+6",
-	"RAQTX1wtfjOi+LnvH9HaA/d0hvwHp5+gWOLY0D/T8l24+e3pa+keEjOzQqcVMZ1T1TL/YOYRcRCSqy+C",
-	"jgvLe6i46knfT8LM7c75FQZA5kIJpyTsY1LQQ2b1DK6Iyx8FfY8SIwnOj0qPyCdtQF6Ry+Xlw7OL5dny",
-	"4ugn21Pf+6AmJYNmwXt5ba0Am7jhhGUSN3wWUPiw9engkKQ2KKZqdOAup6LtjZpJJ1SSIdjdaRdg6wWd",
-	"1phtXTP2j6PZP9/hUx+9pyXiZUVvPHjhMYAJhW1ES0jObw2x3hENrxh1w6szWeEBOfPxRuhnYb0+Q1Qj",
-	"WEpbCG4t+oLl4KO+hgaAYKYBCq4F/HIFtKEfOCP/0zWStx+pzUVuvyy0IpQcmMrI/0QiuIfQgYFmqNyx",
-	"lSwOBJ6Y51jmU1EKQRr/LdW0r2LiSdirqR82Lw923oqLTdwHHswhX5e/prML2slja6kxKOLWBb+nFkou",
-	"jeUq93g5HzXUjpyjTj6M7azk44lKc3AXkA0zalpmKJJDqEBcY9vaBKEG0kQxraPK4bdBpNIGcKCHD9dk",
-	"Kw3bGu0Q4QIsYgR0VZgweKhDQoHiqGF7VBa8xiLHAdG+kzVBkWJBeAtLJe1jALCfO1qw67ZzNupm8E9g",
-	"jM9UnG4zA2jQHnO8sPQkxatj7/rjFfj/HYm969nye7cANMR8bWV4twdkOjiGV9I9KUx18ekoSnVxSh9B",
-	"9r6yXqnofWBOleG/W1o2rA2eHrCjPqTHWoSdXgegR8MOQBFj4hXd/2DTTKZfYKkIpZ2y7wUDp8ougNdE",
-	"sL1dRuY8fz765tDdVWolOy46/Y3mrW1QfYYrSO9kCyN+iihCEd350sf0UAeRD0+KbHQuY00HsXPqFWE0",
-	"3zqJ3AZrnDS+JjaodGULkXbYxPyW1bAjXNs0VZGZ2ws3oxHXgFHFaXnVSV8ozKNCorCHK4ZrRTA1jih6",
-	"UGS/PVwTtL6v3Mfsv689Mib4ekECuSAwaOpOa5G1VbnMSGHOykjTWDvdsCEgjpaAWD4GohzF5WyOBpwx",
-	"OyW8B44LNscYfdxuu/E4bhDVPS5zDSedZqOtpYd8gGTERKzwcamk1X+EdE05uQL9xzIarTdMq89ILitu",
-	"ke7BzU03lIusTau1ySn4NmgdZHUIg+yfKVBb1Ziu8PRYUP+GHdrcw3n9UtwYbcip+/7xxjFAitdJy9Lh",
-	"XUL/0luGaZbBEZnQjuoykPGTG84YWSAb/RpbrHY2/WIZCwyUkMEpW6sE9CFk006J3IMjwMl9Gzekb7Cl",
-	"aQb/yQZSo5Gt4M6xMgSS1BTZ04ND8neRpkCHd8HTHWZZUXxHN7UYBruN+ItzHAhGjJ0HHz2fiPfb/Z75",
-	"1lXb9LZ7nXIbonfGSBD8xRqFa/J7w5m+IhWTVcmg6h0thBU0TeFic018OvRVz/DjGn9T0F3XimIg1oHp",
-	"a+LsSvPaqlFcMIXHFMFZOaS54sDXaDuKq7Z6Av4AyW1Gj4KZ0apiGMd3Qh5onC1gESD+2sRtN/p4W/Dj",
-	"2T4+ycFQr82mH4mOpzAVmniLM5dTyxUkDLACQpdGArrK+ZLqfhTxBMQxn+Bj0RVasCF7ZwAx4+epqPkt",
-	"i6CE1MEvx0qS3aPxEX47qQVn6lT8ZDQMpOkNq44iIsYhe5W2ZsP4Pfc1JH0EOWsrmt+ACHTVONY6NPSd",
-	"gG45Av70ipXMdjKZ08vMdq8bUGAYIY2MWJX08ASES8Rx6DKXpvlPCpbzwiUAxVMZk+6dec7EOt0NZ1Zv",
-	"DHw4XQlcMwWMES9oQK+PXbXhiBU774SnjmA5AW19sGnPhQhBWWKyB0rOvmaJ7r94kfXq08Aq1NJOE+YH",
-	"P/zExdhYg+6KPofNy5OQeG57g81sAz6Win6JIae0awrmlY0fEsOyp6m2oPdYL+NR1QkeTrSY2LG620Mf",
-	"SsWQKlC6g5V0LiEzkaXH3lc1FtHGR8HK5J50e7iMznadKikqD8S3RUf9gSt0fw314CwKRyRrWzqZcKO9",
-	"tI/cq2aqJrSJ6sSBaqrZ5hALA7nfAKFOdOI114S2XeU4QgGRsz0XbQTqrn0z/MzizHzLRBMRvavDDw5d",
-	"bKJ/DD70Su5jPrLVwaGA3fljvdW5efoxRlb5Su4TyMNmK1IAoaBN25sWUDw+U4SJwiaC7c8JIEBa55hr",
-	"iQzucMBMNbLPeaIp2Koaq2YnpyJZR2rMFf4S0HBLo/juHVIFIniyeM6c+zHa1Bl/JIDlEH97DKejqOla",
-	"R0sFjJ4EIL4HFq9DNtbmkwTOslki4P3i5NDnaMm8pQVa8UrazHgoeo4vfWO0wx+rGO6Pc1WvynhE1n03",
-	"ge+ErVmOQhffSj51y9PIfrLREG2zludEIAXMfwZoI0AQAc9bWWLj6RQOV1PHE1HhwJXQVRQfITWeryuv",
-	"kipI44Z7HwbFiCCsKkA7OxBASchcQlMO3Z9S81k3okidAdSJrc+mQlBIYuwzXkTrLhOohhYGJcA3CaRD",
-	"SJNg1wPuCI9qd6da7guOYLCozhHwRyklympFI3DJ0BB0eowaaT79eRk5OQjOeeXiAdhJUsNmXBMM1lw5",
-	"7+41wagO/KHkt+Z5Y4SGSszMFnUzFO2JpS2DqhXoFWdJlVkSJ7YFIuMpLGva6G0iY/GUXIa2IjXRkUiH",
-	"xZE4/8kor+PlL1PbQXRaQNhVtQlzv6Gr4EB3ZXRznU0ZaagLCWdxwPV5eX8JaOHHE2CEkzWAPlPObrhd",
-	"iSdBN7bpaRkA4oZ7O8Zp9xLTxE+9bnY7Wh8+leBmd9IjR23ocgt7Nu+Y2Sqjxd2wQ0pZmnsy/wU5/V54",
-	"NboTtr2+W6nco3FNix3Y0OYyg8+uubAplLec7TsStF3uK1mW5uK4u/PpUdTcCwvJWxy9i4dfPvzrgy8e",
-	"fjmOpze4Juy3omRpSvY4TzScTfRj7uU77yEE6TIHhdR8HedQen8pddYlchpwwnHH24zsuUHOFs11vPVt",
-	"5VFtJ+owepvC9gid8eChkML8sWIU4Y1mxWj/LO9gk8Ky6YRDPlMg987voTkvPv08VToyyfHYno9ennvM",
-	"zSmNJWFDu3ApHwM8vGuOeLDCpKuxk9kEm5C5kx00IXbeR5/v5NjV8aHtX9wevK5f0sdTRqtoPDHvQx9o",
-	"JdenoQr0OCmsfcZKTuhA42J11uT6zRloJa1UwjEKX/YApycFjE6KhjTxOyOmzvy0lUGqDddXhMIxB7/U",
-	"O1fj8C6u2JjruLQu7BNlPiK/nZqU9KoRT/ADg+zIryN5zS2JTtDJsDX8ZISXJ7JgxbfwThTj5Z5LqZp4",
-	"KZXDMezSZtWUN+BP6lSneiwYTGtZMcULi3Kha0YBMRaFqAqtbUgX7tXD7KjAEkQzUlCbGMXsrOWmZioC",
-	"V+3q5qdgZ8drvZeYcdKIG2FBxucK9k4t99toxWirEN7Zlgzr42eyxMRL092W4/eXBVN0d48rWQrAZUL7",
-	"M6x979QyDQVEsN3+7LujFZfN7oAno7pTq4PtjEdKe/EBwkW/JnKs5BhSiacWKI8CQcAhdOXjglZqK/Xd",
-	"yvCh1l8qlhGWbyVTnTPfYmkh8BMtzQQOk0G7YmE6jMC3Kb1kVdMbRrY2Sjfhu666IE4iXxawYqRgJb9l",
-	"NYZG+N2q1928YQsgaW3GB39LRFW+MR9DlBTMDjbUt9Wmp4u0FHzFNTlB2PnGSKfovLZ+3FWbu/PVfrM9",
-	"HllwWjvKk03Z7yFmABMkxMG9KKifjGY6uT4xkYjpANgws16WxTnx5X/GNAWrAnU95rvKvMvIzpXCUALK",
-	"Qt1EUgeL+mBVzfHUox+MDKDYFNTWoA3wIkNIZz+ROL5NF7jOOf8jjW4Ab2g2sIrAZ6MFWoQhXjEaYxmB",
-	"aikzyhP/Wr+UsuMvH+tnP9j9sdLK8aSL6ES56NrzKpo/nOpa95pHS8G/PgTpvbbmYS/rAtIxsSuRS0u1",
-	"aESaIdzJxL6DA6q0iCdRuEOcibFiAGLZcDaCr+N758QcDdyiXaQvRpCdMhleHnJlqdpalFbL5eD9scdm",
-	"Vt6FReuYeeL/xg5tCUq7HXVhlr4mN+ygrslK6i1iP1CzJ0FmSLwF/XHu0HLKcx/nIK28gbivmbA7SjZ5",
-	"HAPgNk1xJEnnaJZONE+nlxifLJV0YtWCDNF8GxYPQjt0bNQTzXg/mk50JMO+nUhQLOngLJoKMuSoZoSG",
-	"VQ2YNWIr4O4xuynhe3idhLUIkCgDgItIvQsaDmXCrfKaimIl30ea/ZlLaHrJov3Od3B1xSAwjASZ/bk3",
-	"5q3jLS3x25mbc+z6tx/81ia0zKl98b7ylFel51daHi3RfdMiwyEnnRNA70QVTwX5/JFyt8th4V4KYfMn",
-	"C9GUwy0izBCojFAothv2zUido1XJZle4xDZpbGuQdebtzZTWEo6VatlYZlJhaUu0moUSVcq97b2B4ggU",
-	"uz12e6iNWIBuhFjdZotfjNmAUGTYT5BRochlt0vUkRKYbKG2tI4oBy9ZTXLoSGXbhNCydO3fGNR1R0e3",
-	"eGh+fHdljkzAqA8J2oCVhCPbQQmUFNi8e3nLakTSqLHgIzoll2zERNGf2nJegRDs/jGOUnOP+93kXivk",
-	"L49heByXVin0juMiKQVkMBAY44f2JiwPH5noGych4oBmg2wOaGiOoX+ujzWdnLMP6ZpwPbe3l2f41snj",
-	"3QMOnulyuURm56qb3nkEhc13PbVG+tCnOySxlV+BLmDE0BmIIUgtp7eUl7AR2cKIr0W2KKXSZyjFYLQb",
-	"JtQZJqVvpbxRZ+YB/48CRkjAY5lBz25pDVXYZvRXVLNndvAfO4O/xsGfSaUfu7HfwNjfwtDfm9Ge4cjw",
-	"39+4gc1yYUNT5Sd/cEh8TEm0MVuLvx7PNJkJmZ1qT5pQVs2DAKlBlYPk7INRb+ydngxe+OKEorDBt50P",
-	"w5mX4lpi/CC/6VTjtsTp4IUKSXa0qoz8B9ZJEW8EfTMERY5OAvYOyhEZBwMVfI/CXNgWnWfFoC3QYPPi",
-	"EHXzo+wpYBQHFwTVo3tbZVlAV0nwPXJjRQtC85xVmiHapy2rdGXPeMMGlc9ES3kDd2+VWMmU8EV4ziJR",
-	"/zsF9LPFnh7l4aIL79pxeLTM3dFUJzQlTeUNDME/XXWSFck2TGMmDiewjdh0MbndVrfHPZ0vMJYmENL/",
-	"HvywHbH5SThkhww4YBhZMXHVLcN2yFPXoG1ehUWYXLkaWhVkpvhUOJt3YE8aYvztuFKYGX6byIF7nctY",
-	"f6l3ZqOolvU7M2yL9r3fSoC2wO7XStMSe91iTQTgHQE6S04F2fBbp/74Gx3DANAICB39ArNaVCdnz6Xz",
-	"uUnEZ87ymkXY6oRwvRiRezFsd3PQsVOJoYdiGL9yPXUhNT16B1j/6Jyp3SHPyB58XEM3CttO5MghBhrf",
-	"x/HFzfo0Di7M9e9mF2faVrfunbBV56NHD76Y50rAz8Sn1qYI3JXpT8mqH+SSpLITkifK7MKrRpyk4Lpe",
-	"/6MFm21hB9c8d9jWpf2468bq0k3iVR728ShLpuvzw0aZ0LtekkJmeMuDkPvVbXLCIhxrO1XythFstMPD",
-	"BI0ImccrQ3+uNOKBLtJWSdt8wyBZJNgs2O9gd0PuOVWeAQmeSKGMRWvrCvsmWEkPPyTUO9oCksiyYMo5",
-	"OK2DPbiqO6iECAJGw4teSMsr4FHaBp65tk3QijFEkQLQEhuzRzMdlOjJmPllEuIbVmu+VgHK65YR67CK",
-	"q94lu+02Y2a3TOjG9q6oJRxYY4pgO6qaCkVte+PoWdvR99+k6B14Ky2Rd/Rg7Au5x0QOTyvfIwyNxOPt",
-	"8X72xIm2KToa0FmxLbfAdGaGTPVtQjBzjqv0SM4OGTLPgHbb/MRGGPobvl5HOLlbs3UPlVj33PJVSM1z",
-	"dn/fC0zcaYmX7j6NZl3e0pJH+30ly1vwjW5BlSdau9yRjbwXVcut6ZPQtWCyrlR/asuFXKoxiBJAAaFF",
-	"4WCvnGYORbe2zZnvH2TdET6hbWrKrtLfKs13eJlG2OfuRZb3dWDvLxGZva94zdSs8rS75C5vqdrGOzY7",
-	"9AHYaudzsghFdofD0I3f3Rl50lU5J08aUpuvOn6sPn4YQjwqQglUW1/7ctmroN8w4QI7ITs9w2l+15Bd",
-	"ddXLsupnVgeaVFLBFWz/qg0/3FsTneds72MJ2DFtRwXdMOyivDoQIxxIXlIVRxG+79vgXpLFR9y2SrMq",
-	"mrogKybatjn4X76XmstgTDcinRPEuXvSOqwi5j+clc2eMFh8PbhP8oWUJ3MGVrLRMZ02bDIZMXTorpqV",
-	"Z9HeL6/h1SNqw7EAwPkfloo/kgADwmt6ystcNO6QRummtvSGqW/X62g+Ha2q8nBle/RumtoCM2A2gfnN",
-	"wcl5IVcAPAOoCaDaX5GgDTACpgq2zzz8s38R6wDAgoJ8KltEafOwFTazdsiRIovPyR7LYXKovU8KeW3k",
-	"awsu4kUuTLwHglU6y9R6pxG59m2WOMRz9uM7nDlGHGrDDidt60/47tFEI1Bee/UcrXYbXC0hN/TVXSfG",
-	"21KQSfUfrWrRqfuwJAsb5DgZENCkc6dZ9dBqD2MVIxFKD5XQ3YpvGtmoI50Lc6eJgAZAd4xQRRS7ZTUt",
-	"J1rp1DbKfOxwPicWq6TbRIRNNWzzJXOizEFwGH6rA2T4TgWGgq08RguvlZ1eJjNZBWmqkucT5uQaGbit",
-	"ocLm+q7bP8/qMnmknSVcyK5QBqjeiCCtckobS9cD9xjj7ZiTfzDORhIh9w71+b7rcyzEopxcpcOFN6RH",
-	"VlEgnFZFlfLxdFkTeNVGmCSGnfYUYKVkPaM+JugTNtaUvamF+agtGrIQ3nLdZiA4pml9dFNLlcbbuSTO",
-	"KdI66IaDHsPpY9Y0UZ7wU82121tvMW+YvsYrjyuyY8B8kyubjvTCPKFaCp266rRyI38VWIHVfq6VMB0S",
-	"tcVJQZe0VrhkwUXQrVDqbm3L750m1rZ2aSDhj9xK9+cOAg/Lp+YSsir7n407dpPoydTPMUpih3UboDsm",
-	"6vFQyyeWOTy7zGzee0J7/YkdZZ0qOLANMW/SZfn1wMrw48e21k96XrNqplkC0OZ7uQcLwJad+2ykZHOq",
-	"davyzVfHx5opR8tGn2rV2hpB4+xIhFHu1dFaTvcply63bLtXJ2qn/mmNh23SR7t1vguxWWi7D0c4xhkx",
-	"EZYpOhY06ClGnu8qCBoaAf1rKLE7Yr09hu21IKT+1cy6l9IfhK1sX50oXOYJJ3UAPV3Ec7rcuCOkGuKS",
-	"1HStLVzMLYRVaYNJQb2otPlLnW/5baqUph2gidfYh0HVCUcqDMOO5QwMlKeJCtc3jBbPsKZ64lujMEpj",
-	"2A11k3CDYbIUqlToFDX6q6zBUTE93IBlyBGP/CkAhCounUopb5rKObzaCkEsDOTCdiqF/C4jwQAKZjLE",
-	"I3amG3SDap1wp6QwzHZ1wfOpSaRh646nLYTc33FW+I5zfT2xz6F9t1F4snW87csLsEvQuQbpB21CHRGM",
-	"FWpYrplv5cDJfrQrpC/Z/hBNI5qkLNkWHW3cvW0cinMaTcyOHEe3UR+iuc4uN7DXOxL61xNwASrbspHd",
-	"GoNuC9Z6ukB8Ipprr/7BEMd71AI5a+cX3Wy+a0qqWQGYxxE5u/N/bxt99sOm1jMxiqYdL4l2o4Oj/nw8",
-	"SBkdouRiVgyH56x4xkXUMZ/GpPbzPL4lDmk5hFjOXcqK/0xnXW4Vb0e67Lk+6t39isahbHA7WiL+Zhpf",
-	"WZjo9o3M8UGUh26YbQYO4gDNtx4XUcHXLBZFfwM5QPirkfr/+/EPz87TvWNjr+/BJS9r77afkAoDv2bt",
-	"vKLrCu+QqAFAe7cYtu7j2NTKpQFUrOYyUsoOF9rwu8/gi9gbdTJ+fkD4PxwdDBPEXk/oHhHvNF2WY64x",
-	"yHI2Fz8VrmAUXyEUC1OuLfy60QnyLa2nezjBR5oemWtyI9h+ao4bW+v05nkvZoB5aitcIVGPlqXcK5cb",
-	"Yks4xxPs4klkceyLn2yU0/IeWbENFVOhLULg6P+XvXdhbhvH1kX/Cko1p7p7Ni1Lsp2HUrfOcSed3Tmd",
-	"TnJi9+Seaee2IBKSOKYANUFa0Xj7v9/CWgsgKJF6mUqc3umamtgyRYLAwsJ6ft9OFFzmgZAQU1KYR8ZS",
-	"b//MeR3ZXClmGlPFnfG0ERsQMrt7ZaItHnWxewLak1ZUnLQWw6OFtzNfkICVtsXaLFA+9F5v5TSNordy",
-	"R3uJWAXqKpQ0sXuq0Wg3anHPDqtuw5pzTRwgzxBUJKY6GeRFzSaiDv+GUDy2E42Eh9c1PIQ8cw6EUbtA",
-	"rMlyLVwmFwoAHKEqbLtnjiD3U1aUDNj4DYHDlJnNy5Uqgmd5uraz7R7BDecF2MfUxLcqbIPXOE8v6YtV",
-	"tgGog41WEl7l2RJrr6ZQbwGy2IhQ7yYitUZPtpPBYw1pGjCNYiu7zL59aXubAaRxyTr2jXzzp9+sQt0S",
-	"dahi1G60dsPapxaqwS19sZs26aaiZ3gX+i+30jWoX1h6oyeUsi0SQMBoSUAGtRA6j07XAsGc9CqLfreD",
-	"T7citPS4DYBI84moMCkGUs0HywA71jWV0M5ttM8RLcrHrRZ604K9M7pMVBBArSU12m2fjfIkcbRZyyxg",
-	"PgcOBp/QIpizTKRThKqAj4AUh2nFRjyttPWdV1fpNZbqa4u7EvbLthGiLXzBN0inVXHorA4jVFOB0CVk",
-	"zZWHtCq15luXldJzaQsEKl5tvZzAYpZ8T/ce/hP9dax1Po10rRKrrwhXwnVmOdX3KEar8qxKBOaU+gaD",
-	"QioWqhmWN8QaGzNsW8oa1vIStaLDdyRO27UM5p5Ruplh3NIlr3Rd2Blyb1w/12ui3YWHtxpLNXcrt3kv",
-	"dZAgd1i5to3LBTTSV+9AvvGtX3MvAbF9DOYtXF8fmT00zKq5//lYrG0B8hquHCAfj7Ntyy9mE+KYLd/e",
-	"IudSM4CZf5y8ooEL6xaI9BuKrJnZRs8YSaLtPeJyUZjgNrdnt0Dhq9gnYruU4NPCUVnDOLWmrmK4YBCW",
-	"roj0eky221Qb4e7b7mK7lbfNqhSwt1ulI2W4H8rsrqqmattvm6NzyTnfW0U5K7Zg4FWiwDbypR33dNUY",
-	"LoFssJkuXzFVFXx6PBJGdAZmxsxxwyJxM6h2DVf6IjIhd+v5TcW4Lp+vk3xcyV86UWmGkCugPqMoFVrX",
-	"cESu1FC7VKfOtRGFmoSmmbN/VsJsvzp/c4713uzHODG7kwI3msgfybmgIAiM05x7Abi6NQgwTTXPminz",
-	"k1Fjqsm1b0OLXq67XdcVi+L2jmfhZKN3MY2l/2k3qIHE2hHG1F+KXZlnV9/H+FpvXRq+Dltsh8OxtseE",
-	"SoW296KnRpw8gL6tmDnT6jg7onV5IKcVFVx1e3KGzTPNRaFrT6pzwhI7C8AqihgSiCc83SF7DEtaD34G",
-	"gCJ18Tb8I9U4auDRLbkEqYiEzGKe6N2GAzWUG7PIFn7HR5rzj4Uplk6V5KJYHvdqH+vkvA5Dz2MbqIK7",
-	"Xg+wV4My3Qymnjd5qxzQKqr2iieCR1THsT8m4FRkE1WNSZanSR0s1HCrmr+NIQO4kxsDPrF4rwBfvWq+",
-	"fpORqgjhzWZJXLe+tm9yNSsvxEzXgYwZ47bb6Wy9C8zAfhGzrFoxzrLaOucVagmjxsw32vsVF7t7WCrY",
-	"uvsgkW1jE+CYcSubyuoYtEuF9UCqkSgFmZNsC4RFu+7eE3x1AvPuWl+KN7ZLXydgv9B6VRyWddzO1iui",
-	"Fqw40yIZrQG7vCdv7pbx+hU+XYuDVleUat5+W+aELWmyLKEfgcEg3yeL4mgrOOJtqRLeymQBolN99Ff3",
-	"ThcRu5tYzEvQ+9JbTc0ANpGpSkz6LWkBPxTdcx6XgAO8B6t5nqpsO5TmyhI7eEQIOKuSvHgLpg+euJph",
-	"xmsL+iu9Rf68spazYlVCf4vD8EZIkRxrr8lo4yvnO6YiVmXbVqkuNxAs1hUQGU2XiE/bdmDxGjZZIaPt",
-	"p7PcrLJdqaZDadomqJDxNNszq0MHPd4C32updcQDLbKTt02O6gVf4ApVnB+71VG9QkL42uC5sEWwjSw5",
-	"3G7TkH6FixDeFAhGDrGwy7VeAhsQ3CP3XhoYfe3i7Jq2TXkmnvN04zfe2+tqEKJX+4CeJ1zrNbyv226n",
-	"JllZazPoZcjSYvhrAKIrlgatvtq1qaoJvo+w76yZZqmYxvm0Fj5uJ7XVLFnutrHNjSCzG5RfMQlbperh",
-	"trUL6qAv1mobJcWq8+1y7G4DOl3oF2kX5jOcjB/rTtJ3Ca8EX9z1vFyza3dTretBpQ+mde8pl1XOhLM/",
-	"PfCcWrDvbeXYHgfbgyb7OmnHQ+QuaP2jiPCWJWSsNmFOb4wdUJ/BWFU/WcU2IdMMdbAXdD2p9Ohmdi9U",
-	"8rdJMUeQI9tfD7nuKkdllShQ14SpP4jhRKnr8ywT0ypndRdmevEpFOmspvoZKiUldKDj4LHs9TvNhmoT",
-	"itQe8V2ZT4cire4r8sK026TtawtTl4OS+EiiA1+KPdLt/CCkna41y/ICc7+LqnWBBdPVbyhkNFMxZbsK",
-	"VTKfXFeqEnt57RkHgJTV6wp/+k6zOCqAZaij7jvdZ3N8kaO4Gp8Vvr07+0HpnaLqxJn4lJFU74eLWwjJ",
-	"sneMlHsJ1xmjZWCIIrReigkE/nDkwktCUzR01VSgUNgCXwR2I5Zq96l+zfj6snRcVFZn25aFLYD2nVwu",
-	"yZyVsMB2LFi58CiQrcAvL60/sRX7bIvd9Uq+NO+y4x6zUfXqYmRbDle7175tzW9b8/BbM6VsxlbxjiVb",
-	"oMpreNBbnfakfe0tdn4DUCDLJ/VXAQdSKY6r6Juwc/rAOSFZPntWQLFP+YJNOFBRgKorujxtTq+oFnIF",
-	"bAXaXlXhCI3pJ18/3rdQh75Sw97kBnae1fT6aDUVWIEGO3EMwKNA9rmh5aeyJ2yppaz8PLe7y9prrtLr",
-	"pdav7Z5WoY2vd6swUkmErA2/VXdD/WY5hqQ9VRCEQ8djKaKirBf7cgs88VgzqOrJlNrjvZbRBO6rkq28",
-	"OZVsbluVzDQfG98F9JUOGGd/Z5SKERLLGbmt/wdnh2mFFJ19+MOQSiNGZuOaLTOAiqo4WwzgdB6kuWxb",
-	"kL7Bbj1MaxLtTVRHYVYdJ6aiY39JUFa6xPx9Vi6gKvbn+mKqpbVqTm07bbOp4gRuvsXQvmjBV33NHsGT",
-	"fKzpOC4Hdnd86lqKYiebKxTRO1egVW7YlX0axZoP4dgaLtgFVWIGTAtAByKgt7r5CdzXtzmiPsTZpEHC",
-	"pG+H1X/Pw6oGVuMfIo1HMRE7m2FCv6NuswuA1aChhWJ99e63E/DrOwHXQpnQor0XmkoBdghN1/TRk7OJ",
-	"y7ptL/tydgtuvW7AKuO2GXyHIasbkSZ89rPKU12q3umdLpfuvPQpf1b38lgZ6ZWwlWI5LtNIP3qykUS6",
-	"7sU0LEXFEZC6z3dH2lzq1bIPRXWRp3G2ACZEW7UY/1LF5H4u2fm7V+xaLAI20MkfRgb/wK128ghQJXiY",
-	"UZUz6ARwTQVPkfgXHz3Jshmmm3Q9Ln3E9WSoeBp9pxld2GZQtJNiEZi2tTrU86fS2OgHwA/m11hOFJu7",
-	"hUpdxw4eqt+yvRR/2OcXWx/f+u4O4HBHFQ0ZPxnf1oNyyvyRAjoRVk1GSmikFAPlw6e6zSIV6mM+i9vT",
-	"iIlPs4THEjVxqKTZJ7GS0IvP2YyPxTPzI7RX9K/klTxif//7eW4OmywOQer//vc+G5iPVBr/Gz7psx9h",
-	"ppldmHa7PcBziHvrRuWAFRPMcKrcxF5J5s9tm/3EwwlzSWUi0iW4jGmM94gzJKpn3w8+HRWfD354hjNg",
-	"pc1MA7DWI2pJqhIBcwcPDZU5GCgc0MbXfxXpv/8dP+NslopR/AkXge6Cy7HAerXvB/om/GMQwAmA/4rw",
-	"j8EPbXbuUpcq9YG4Qi7ZUMC3AW07zrQZShyZ6/B3bDXB0RiHwYzHvCsbAETJgH3fZZlixmZlItGC9c5+",
-	"wGMohBDKAIOmhM4yuDUeQMCKEEvAKMJyN6CnQCG/eYwR6wHUlOLqH1OE6j/+pZUc9NkgVJEYYD+csTbh",
-	"QROuSZoCNkB6owEtGoDyg95bII0JPfC5krYJ1ggYglLAbegoodFrJ1eDny75ePAMa+mAGcAKwODV6OhX",
-	"47wM2PenvSe2mj9gp92eg8GMYZalyhg+t2iv/KENdzCHvb3NOL4Rmp10Tmm078VM8CyWYzPWotiB6vng",
-	"HPRsWFgqM+JXkZjOFIDAHf0iFoNnhRa5Fgt6SgFCjsuFxKmwJwQg6sP27p2yiTlInFRMYyMWfTZwvORk",
-	"ibjfj96pJA4XAyO3pS7+Z2woFkpGgA4KXdGnvac4z4P3IksXR+ejTKQoG1iiHbAZTzmWSsBjgJPSq7Q2",
-	"E4us8Mw1otha0lg6Xdpmr4qVJaZjDSE5PpsJngaMJ1rBfpDMuDp2qvssHktlCRsWKrcI4ddSzdtXEtqk",
-	"QyGxrTOGDo5RLFJzlsx4OBFHvXan0M3eZ+aAyKdTni5a/dYvQsy8JbHFrwAFbYYEWKtUKAKAiEOVTVgU",
-	"p0RbixvPbPFZqhzdLZUwt6xP5xlM/Va33cFRqJmQfBa3+q2TdhcGO+OE7HZs1Oy/oXIA7W0ng6+iVr+F",
-	"fzUHsZ4pqfFo7XU61PaZ0VmeiU/ZMZwH4Gh/IjTllrq2pyivipCvEPu8yoj2ogxBU2WvuxFZdp6SIdDq",
-	"//7Rn/0Xyqr5VIVCayCN+Z/ALzEGDv5fRcYxe30MOPr1U0J/NnNo5RZamgBgBkpMiNAVW1uqCKVAdYUT",
-	"EV7jvgWRL6BqpuDyudP/z1yki0LAbkQ6VND7WT+xHz/nioVcwoKddU62fMjvRx+BomnItaBU1JV01Gj7",
-	"DECqDKfSPNI/lGGWXbqrabF6zp214BRRjVTddI3ldHQtsCC6Zrfp7BwsOL0qX1WjLS45BsUMDXMbLrTZ",
-	"ks0y4h/W/yKX3S2iDS3+XgrrtHqd3qOjbveod3LZedrvdPqdzj9LHl2/lev0j86jp/OTf/17NOqmnU6n",
-	"2znt0H/jEkFLX+ZJgpGQ1rVYrP9awnX2UuVGMfc+/d9/0ye/6dWRdTvFyGyBtJglajHFJFwqbtQ1fg0H",
-	"gNbcCq/4R0/bds2EuqQWuW1+Hsvc6c4X7XVRCJQCCOlWyPw5WERMjcxhvwyfi5VEccqm/Nq4dMz4IuY6",
-	"ADPQIrmhKE8FHune+8PtCLLRdcBoEvEcjmWY5BEEE+3esFeaWfTNbFxq3QZAG+BirsKOHFyLxcC+ONk3",
-	"Map4YwBRixB7hXUH5eAQnKTXYpb57CXlnYjyiquw81b0jDNwxj6iIyt09iOVR2y/yarEs04at5auN2J+",
-	"7jmKhZdtjqy7Fb3Q3W3ID0QdQAtpyzqSV3mncxKedFjKZaSmnqMP0vCIDG44Lcw+gevFRq2CA2pOh2y7",
-	"gs9pjr1VXA1AXAsoIfQaWo2jU3druuwYrrkLWq9V6GJT665319Eo7qU+fiUHh5TDDupCRDHGgvyT9vgW",
-	"AyJ3RZ9ydawGdIZmc5VmE0cQ56IzBBcIW5gpCWpFZ8bIIAVkDu6ATXl6jV3ntPiregX/sK9eGYETWXV0",
-	"n659LTec+y/Qe7jVfZYoqLZ9xiLbe1qMg107NZ2vUns9TLVzOH1j7niCYrxeLN+o7FcVGQ88akCc30pR",
-	"hBV9rIbCiNjHZNlNfqWd1o9WfeVRnB1lKcekXb2vYK67hMsO7i4EVfoljoy5ydlUTIfG9EytDFQ5rsg6",
-	"9Dv0Mn8sOXkb2lNXn30uGVKKMJ2HE6NxB5bMFVBdRTSAKLH7dFCTiNs41FjJe461mCfkkebajN11PK95",
-	"vM4hw7Hz89fdMpahKN9wu7zWShrhU5jkOr4RG94BGov3eGBz3ikPLQYbyYLPSoMFhqCSN2py5Jlooax7",
-	"Ab+Is9fqRkCXyh00OtQ6m5HIaE87YjFKSttiixKJmP0bVWTcuV771tPRk0dR50n3yZPT8HH06Owp740E",
-	"553w7IxHne4ZPxmOTkfdYW/YGT7p9cKoexY9Crtnw86o0+GdJ2bRZq1+q/u01+60e+0uNtLdxCrXP+Mj",
-	"Ws5rIcvlz/XTo8WfrX63Z7Qr9Yq19E247jvNesxGF252mIXM0vheEUZ3dkBV+0yoWWI9yoVmURwFTIq5",
-	"sRQtU7o7PswQK84OUPd0eKyeAP0bkcYj7HapdIXfqEywgTlOBywyjq5ItAC/FmPGC5V7ceOEZ4DOyjNn",
-	"51IuOM4IUtBYCBmmH8tnDo6kdOrcb5MOU3UtZGGs0OqgHE2I3aw5kScRBYAPlQjn7+4gYe/FTKWVMuYw",
-	"KCjkqHLZiMX93PqkxmeNpe0UQ8RdkBOWqPF+YjbMo7HI1gckf6RrmlPIU5Wbb7TOOp12p1Oq/Sg0Z6d7",
-	"2fE0J6joYR6t10Gkkosct61ic/olFRz5Wc865eDd1mKA81GraaCkB2YsYMMFUbk3pGw4AQ4ThnaooMwM",
-	"QM+89SccwQoJiBG7YVNszbXJsAG+SptmbQBcf9o886wTsMdnoF+6nQ6biTQ0X1AjFmcBJjgw1Eb9mOwD",
-	"JAFhMQYYtINDrcDw56m4kngKmgd4d8UkXFWADtfiiwboVqV5VQh3lK03sEObD8w9yI2329TUuZ4kp19Z",
-	"tOtCmD09tEK8eQNrD/O9HPEinXN8iz8sBbzKewc/33fv7BSEwvg7ttc3EXyaKqidud+U1Ueg3Jzc76j7",
-	"ttHWhXkaCNnssP6rZ96OwRk7Hx+hagL7GMqCgwCNjeynbQ6hqUjH4gjG8h/rhO8JCt+OC4+9GlsdP992",
-	"RXlXMK6JpUqq+ZfcIoj72NTRYoHNj3gi0pKzsMoRCoZfFk8F1TUqrGtynMiMp0ojuwXUiRaXeogs3+mC",
-	"qeB7AA5/ruQoHrftbc5hIIMf2JzLTFsfPFNJhNluNF5jzQb2G20Y+2DVpTUezvPSbT9LKHXDlS8heEYc",
-	"tE2WaqwLThXE1f3eCfAHmXv3OhbYsu/j1MC+DHmyKSZE4D2bQkFLyD1GawuZqXRxpJE+AyXmwsKdnDzq",
-	"dBoNH5VkYHMYKZuIaSPOPT2W4d6qDR0VdL6rO5dKCcuevdu0OuNZrLM4XLNxR7aImzapmgmJ1ZWwK2dc",
-	"PmMnHRbxBdDcSDXH4lcbQIo10xwAFdhC8NT6pKu7bSzcZrsoxrXrhlvaHd8i3hRMW7yDPnTAURou3gNS",
-	"6hNCGjPTuuYCXyv0PM5DLGuyIN6/3/p8+2bsKrz+IxE3AnB/SWM8rVQYRqagqbEpnWAG5m6KEotxQ3Uj",
-	"0ixP8XcjW3Fqxw7jgxi1he773bxEKkapgvTpnKdionItjqKh2Wpz856/nwRPPoL9BwcN3CsSYRyZJ5xU",
-	"JwJWhmFmVEROgZ2dogKj7iOa/c5R77Skk3WW8kyMISbqP/VJ+f4dd6VZyYTrDFDPP8RSU+auGO3SuLzv",
-	"TbnMeQITS3iwdUdF1cvsqmk9BVBjVRWqqwlV+7OaMzXKhLRV1iyKNVBYBsgkCvk5DJnPJyKbiJSZedNQ",
-	"jz9RSdSEPl4fa/VZ2x+aEbI2AYzvvEEz4kUf19b3blDmGc+WlPm2oiY23hyU1m7J1uYMsyHQRnXB7qrX",
-	"sLSPofKktcYuG22wy1Bd1pTFdv9ZdHFSGhBB1c0P6++LV17apoRffjvqYjBFJTd+UUoqNOxkKlFpzErU",
-	"cUSacn0WlggryGjUAnNQdXNhQSDLp0PQusE6/27PCNZBHlg6m+hxT+HYoMwwHIBVStx3co31LKWwJvEh",
-	"zObNFrNTgE2azQcwmPXxrf3xrlZXe3bsQcrV1s+Je/SXq5nyyM52n/HdY3DFG39cs1x9UjQIm7D3E+rS",
-	"Yv8Z3wgmPvEwSxbAc65GbGA0zoB97/FVzidK25aeeSz1DwEbwG8D9j19a6HylKm5DJAE3hbHU6el3cyD",
-	"K/l9AhkCIDNA3f+DzaQVnYnQCkuGClZ7ekQLnJkREscCGJtQD4A8IFWJNZrDe4g3DOvtDHvZtzE0yum4",
-	"4pv3Scu58+u5MfqxH3bCAU/fTMiyMt9a4b2gid4hQrr9Zr7nxnwBEsL4rruzUM12A3lKkZqLN9qt7rov",
-	"UYlodlwskVYTghkavQek8ROfZomKitNuNwNzK+SkYgJKgCE+clL1qC1FieN2/A4pXTeY0u7yj/fsA9y6",
-	"x2siwuvqsuhuET+0RLWgQcep0H8mNWH+pZJqNFuV3CrMv2SG+aYqoltciCyLJQr+jGs9N+brR8/QtHan",
-	"vQxfFG3wwqpsBa0JnAStaNimSWmHauphybQmgifZZOFouta+5YGaxQrh28oMk66juMH6lLIG8LSO+7RS",
-	"79i/bqhIeeWYjAHF8hmQXw76mdDZgNiheNZmCDfD7LoSURdPRAQna0XDW3VZSTHsL1paUruhqvfB3uIc",
-	"FJuk3/rb7Yfz9z/9/Pa3i5/+eHd+cfHh7fsXd0a8NbS8Y+htl04zbzIP0m1WKCbc1Q9SDTWofHZfrUJb",
-	"5ZKma2d9tbsuqovqFbv+62xO815gL023nFu1fwBHhn7ZonznPjpq5z4yD2SmwXKeF/AipRm1hckO4SbX",
-	"Qt9jmoN1/vv+89dow9k3y2qDZeWXJtgnbKG9jBP84wJBwEtxwo8H12yBj51I9a0g2UjaDdZInGlWKrr4",
-	"Clvn7qkK7xEOckvhl2UtG71QKcXgz/3CKiwhC00RtkxE0NCLIEEWI09JoRFhnqVQeagZt7dps3PiXoy8",
-	"WbiSkGPUjGvmztqqKAuKb2M6vIGyMX/Lur3ZW7Y8VEp21t0e++ZwpWVfhxHYlMbs1anMLcw7Py3hlGDv",
-	"IErw4ZXDfQ7L7Zj7gIa1NTcfAMssKyYMIj83QkYqBeQxzd6e59mE9YKCYABh3XgICFYKq3PwK99p8PCN",
-	"ViK4RkJFYpFChUccytP+lRyYSwFpb25HscCW2MBC/8aSZaoMsoildTTCCYdKIDNQNkgFwpT9lsaDKmVX",
-	"srZKeI/3r7TW15W97XYR1u/04irIqJ5HHDiqtIbSl9/haBlbvE/dPz425oO/+UpSMBHJLBL62kkAYGgr",
-	"reNh4uDAvLna9r7FKGG6RrnmiU3MQqR/tdkf5oPhbOyxt8trVLPRSQwzgv+LpRGxkHoOJ2pu5MMILCDV",
-	"NdEAhSUZWk3FUEULNiamDRoHFasNUzXXCNX6ZcyRTeoBzdpaveCNFmwUR9jOxI1IF2wk5mwayzwTus0+",
-	"2IZyaDY0qwCoRmarP8VyvcAoYT2Dri01gqwVHBZwjfmtgH9fs2d/xjF/Bk+nIIJq4W+6+KkQ8xGPkzw1",
-	"o+hQ2NTcueq+j+i+f+YKeRD4mocnYpS1+idPOkFLjVr9004H3lhkuurWPfjW3dKZD1NdRMx1q9978mTZ",
-	"LljN/vvDKJeEdY96vZLSWvaP/HKAwmfKlLr+tcQQ+OTUGAWWeRNq/rpBC7rz7LzOhbhu9Tvtp0+f7GPf",
-	"kZjU6ItJrI0hU87Yk6NkMUTNeSKxTTtCYCZYuKbKv0qRhih2Fa6A108Frg9XcyDedX0Z77m+JoBR5H1n",
-	"aGPECH8L2gOK8ek+AVMyQWowWArW63QAtBWXBGs+bWN7beE8je4tja2xfJNXcjoW0jzYq5+xMNjXORji",
-	"AI7QB7RJ4hDgcOIWrR/RW5ks3AeUJYPrze4BpLDf4XYf3c1n+TCJw/ZSAZY5XVr93mnD1ec4fet6imnR",
-	"bPe3pfZvqLGYkKONGSIiZFN7uPtAcxkN1ac1pjW1k1hbVQHMMAJ5geoxkm4BeI2ygaYVIzMFJSDMKVk3",
-	"cx7joQoA2uKTma8k0RACWIpc6png12Aac3O0JsY6UbnMHDLxwAt/S5X9QS8jokHlGXxB73rffYWvA4tB",
-	"MCZmRx0B6De6qnhI9IKWnnAj0p2gZc4K3eqfGFGH6cEb0AYxD+d2zxMBvLdxb1tiClgnLR7x/7XksCI2",
-	"31mnC/vPghg/L+5ITNy79OXbqao3V81CNLFloDY5nuaJUUpuhaEO9iEExLbcP31wZ/crlSpF3yoztue6",
-	"sNTL23Gu8iTCKiaVZwyBPG0FsTECpjwSzxwY1wAFCsucjMXqIqsEbkfFlavbx7yfv3/2zMKuF2iVjssC",
-	"TVvF3yC7ivBPGGfYIkxW23FNoUn02W0uRQsBERlja1lNZvyLZlBKKMZC62jPqeVtcsDAi5VrMNkPJtiv",
-	"Mu3OjrEqzgswoQDrFmyoIQ+vUVSlmLPYHEBaQfgY18JmAzSSRcK/mqkkcjfnhWizl3gajZXjXFop2ltz",
-	"VtRKCQek/CaWH1KjlQtOD/kM656lKh8m4mAr/x6Z6PWKfZAVx8t3voHApkJkzxiXTExn2QJQQplx0TSh",
-	"95cXsVhCXO57Ka2V8z5ROjtCK6TlDvleZ/cDlga3r366nIhFYVE5dFW0qBqQxNciWxJEOnemIKIkIweT",
-	"xgNrH+hwdyQGI5WORaYp8CX4tUgDBn3vOrAoRIUXjeA82orqM/glU9cCkvpDlY8nxk4V82dF0lLNkOPE",
-	"fIzML/oaa6euJDrt4F222etYXuuAIUuMUXauBosUpB8uLALa/AYCUouaSuSlNP23RPtDKmF8UCVBd81o",
-	"jlKECFFC+UFPL6hhPJi6eDsTUgMiF0YjPagFbFawbils7SRRc6Kh0gsZMilERLwz1iiZlyLOQEWFN4Ib",
-	"Yz5CY8qPAV1TUeDMk+QZG4DQWWZDkHpkEdIVVo2Zmv9m+9/sBrvdIUGXKjluswsBmtYVrX52HYEo1g+j",
-	"bNALGReS+AX1xmW6OExuWaVbdV2Yy5oDCElirhEv3G4AM/Iw4VpDZwGXEU8j19RoPszUdKgzJZHUM3MN",
-	"I7+3wig0n5HQHWVpPB5jci6eCp3x6axFkLYfg9Y45ymXmQB5A36y+EZAq1Uo+uBZzmATYl6TXFxtQShK",
-	"BdC/37YiFRLfElMp41GUQtJ85IqykGGJrGMbO8bdOUFAxbJ1W5DS2jAyha1+NlfflXiBLiFahiGhdziN",
-	"F//nteM88pm7ij8XmBCe6jlEo4BK10WaC+GDBgFsRmkmaGYmG2bFduBnXvCZniui1f1jJPw+7QPm2VMu",
-	"45HQGfv+/57/+trIxP++ePsmsFglrHf2iP0S//gDkkdR/hrCuRjNpXNO3YiU/Xx5+e4ZG5itaqfWzVob",
-	"6AwhI55phn9GUkjgjixm9zjMdaamQCIJrJv0TJRuJYVlr6FziwGHIcC+9iu5EIlPEdUjEnyHKsmnkk7w",
-	"qYgWEBC6km4UMPlAAD2EWtsIS0LMS1KvIpGm2ZKStmu7AKRexouJLWCEKRFdj9vp1vXe/RXBavR/ETjX",
-	"knKOdc1UUmWirt//rLbfv+SSV28Fe0ks9PGvND+tz0Gso1WeQvLYrkqfda+keY2+kbIZrIhVPW9z6IaZ",
-	"eWA0+NsWtWNFca35zlES35Q5JXruZ+rHh5KSVZSUmncqMXQpAkgfW5JwAGDvY9v9bvf154ru691xl3TD",
-	"27kspHi9zaJSUDOWfrT7tfU9nEdRYeCgSV90MONbD7HDttAG+yhxsIHMFSmfHw1hg0FYacUqch6USrfv",
-	"lNhH2Sz3Mn9JzNPK+Xf9Ep55XN0yseX0b+6YgHm8Z9XeNyPzYRmZOxuQGzVeg5jnheBDQMLx4EbqXpbi",
-	"fvEWYs6c5Ztq94zJlUsZy7HXAsKvBSXgjLy12U88TWKR2qMBqK8XtirJGi/svLCxltjCse4y1yuCWh1P",
-	"vYl1k9rwq7a9Ot9sr/8etteXDA29y40Ck2LujD+/SmTpKI9lpsxe/mym07Ez1tbjHOHlvxaW3bet9G0r",
-	"fe6tdF6zayDaEWfanZFBcZqCpbAOmOLzmAsrm7CvrwW1LNYHrEYqnVpT0jXh4PFK8RhtDNYRJGYpiwMw",
-	"lpy9/+niEmgNhwKKUQq3rM3eFJi912KWPWNaAOAlz6BwRWPlSqaupA30QAZXscG7txeXrPwig6Bo8lIp",
-	"rgVZIu3lGJU1WKi/xriLZtmgpgJNHsCuguO7ynzBOSs7IftytuTGymgNBU/BUTDm8m9p4jfkTNSs1JDD",
-	"Z7EZkS3BdqznrX7rmKdZHCbgdBUc97dXrTi6avVZN2BXqKvMb1etS8GvWnct8rOKbx/fxtGd4y2OjfeD",
-	"5Zn91kykf0AnUgBx/6VnkkHlfUI6pt+iL8EcF7+6ck0M+1tFuToYvzjTadndnYULlPZDNH4WJ1jVUaHy",
-	"9Kg4LvBssJ/tUJUHwxfRRj3pNlmrMawJZ/iD3eD2NamFXOc8YXrCZ/sbDasmQpGSrtRNF+h9YDeWl0qG",
-	"3QskC4H7c5yBz4MVKmEqIiGzmCc6oJB3UTm3XI6NO81oF+hO5Cm0KkUBhtLN92j32xpt465rLC4FlUbd",
-	"URW57rrsdJXSydJFIxpnvZw6GfVTtVCZAxAvFz+/fffH5dtffnpz17rbfftdpjFP3uPID0PskWcTs7Ah",
-	"NmlgHMNXldXNHHgdaS/Qd66VI5aZwBjOmm4O/D5ta/sNr58jhmT4tNQEddoLWlPIpZWe7utO2o4Oqbaq",
-	"tD1G7GyrGy8FL4qAsaYd5RGhfUFazIFgTwHvEPDMqec44UeXBBy3POl3QWsqsokycvnut0ujtzeeWYVC",
-	"72JifujAB4xh8jFoqWs7FytvTowpO5EklqWulifRS9w3lYB3qhKsELuTClbnayFmxu4wdkoK6PaMS8cW",
-	"c0/lmZpfj4wpviFlDxe+ges+P1DiW2z48nEHiR5pA9wgXfWlwLEtc5DHIdRrnwGDUJ6mQobIxE6oJgR1",
-	"77Gth+mGqhx6P2MTxhugs62T5TYJFu68zTNA2MPQXTaJIXxty2eilI+yZUxmZFn9cbHSlto5Kzl4w614",
-	"5ivZiJutHnCyuwXMIFzLYEM00l7g3a8W83lrErCKXXt8G7rXW4/77C5r7QX3Wny9IQieYmY+Dx+a/wYf",
-	"N81kP4p1yNNorwpH/0FrkCF1ZixS28ob64z8fgDiMe6yjYmvWHc0uNKS7gnDc0+U4y8qRgBsnc8Y94XJ",
-	"tj4i7GasdV6qzNlCwGpPyLKEwK0PJh8fJgqqWeapeac4s7Ao8FQWZ1Bk44rooRUBNTz0bWD5O76QQ7rA",
-	"wSNIygjwuzWb8biiAw0e8t9duixqoiday51g+wlTfSf8q4zNUCfgt21pEpcLaEiE1qdrEWEwjS+mQmYB",
-	"Bqiw0FWTVwr/32ZvYVVVqtk45TKr7N4prLtDUGX3zixlYtngCagy1yFUPD7qPDo66Vz2eoUBAYNeplk8",
-	"qyheTjfQLCJARqv7hAZTKltWZAGN2Al7o24EmElI3BalfO5Y3ncITuN8rm2LR75pBHHInFHQoMnhKuYz",
-	"Ic3aG41IE3oP0yMSPDpKRJaJ9Gicqny23m14IXj0Gq7+T7z4npRpDeKCA7B6a7rQfyZtoDn4g1CJCkKw",
-	"k8dBC1GPcEpUngF5TaqzdQmThFf//Yz+PhVaIzyTET9j/5qNnSnFEiXHLg+NNZDtRtkIqwhaGrW1lxZ8",
-	"3RZA8bF7IB03ugnemgPQCCtDYdVsuGAhL2cpX3h/35ZuxdsA24r+AyXFao6uqnjV7QirUAp3c8rX39Hs",
-	"5i/l5K/VJEvEV6vahMAM7vCnFYoswo3apHLgGIySP9crB4zzWXarOjXV2VdNYeS01W/NUhXliIehZhC3",
-	"0yJFRpZFojg4Vfo6d2O525u2C5ggGyfjWuKoqiS1gipyiIcciByh2FSboxa+omsG4Lq4X23U4r7a8/g2",
-	"cq+4NnJRzMRekQvv681ELrzZ3nc6do9e+G9RDx38UqWe+zfnaYQNGZCXR2CsCb8RXnbpOw3VCJDqxqS4",
-	"ZAPap4NnjOPXnA85jm8E4XcCURS0UUcs1ldSomIQKQtVmkJHDEB5ScqzpyJK7bcX6EqxWOrMzJsaoRfj",
-	"Zb0I/YhrVDfchwhjOouTBC/BpJrmUw8EqcjsaSHhrlOCDHWJPZftX2al+h4hX2BP/0AaLk0LEHmfpcom",
-	"9AA5xKIqb0NWZXR9SaybqO9uAEx5CxCkPRTYrvjJn3E/P8e19XB8JPsTS61juYOtaHSCVcAk6JuVXh86",
-	"pPYJIS1rg5oQUhw6PDxKMMO+AcgFS89mK3WIuP47bXZ2HHGEg3dbmWm1UoODG04qb79BeKIPm/lKAk5f",
-	"0YGG9gI0grk9wyXLBIaiEAt0vqowKtuxzMwtHQz3xklydKT9o9PPIef7wguWmVMLO+3o1ExbQnAVknWc",
-	"idSaxthu34A58jLh8zqT5AMdEyhn0AT+zLGtw9K6WHesEV2mqURqoaX1SurUHACHslzukynYahtfugON",
-	"yuyjeDQSKYT+lGSzPJ0pTWc8mtGuj7EucXCfo+eQnIfnDEJh5ABsL5u0Ag/yhIEkBSfrgOWzQ58p9spD",
-	"ieO5ZCrPrGnpbCyAeLBWWoGJJ9XcnBKeMUr1VhGBQlCvsBZZlljuTzA2xwrKr1KVjyd40IBVi8+xp0Sk",
-	"sHWkClkMpuFQkl4Sqd5nFimsG/HcEJyVzyRZ50l8LQ6o7VyVB1r1tgspKMrhIhaqSKCwxdoIVdEOf9bp",
-	"MOi+yuKpqBULfIcDS8QuChAtnVb/5PHWWu+9/VLFOfyzmiNmMk8FUg9aDJaGpC9JcDuWQqz+qkGs9VBy",
-	"WTpzaw9NGCAgG2qRgBGLwWaVRB6Od6XgBEs48wGbgzFtD1byGqN08T6Xg6LUEyzeEJl72+w8Y4ngCK+I",
-	"pMsoyoOADVCYzU9GlglYyIUHAYfB+OTRFme4fhCH+PowKExUwSVh02/Faa9LeY6lmNweVirZBPow5riS",
-	"iDScGjdZQs36yWPzAihnO+1jbyFfUA3Yuh09F0AOagWa2yaIoQihnRf2YCMI22C5wDNtk+YhrJeSwXKI",
-	"vfxFN+uKGfLVbdYmN+UFrN1uLOTfduXq8QuPLB29TR60sQ5TMeMyjDcUBb8oXfkgk5yrmiSOsCfFHDsy",
-	"jJOYW/zGNfnF8sXrucubTa26KV7Y3GqD5ckaWbMuFSbeQpUkLj1p6z8QooJ4XU6Pup2jbu+y4+UJKcVZ",
-	"sNys5DwxXGF0yFGn3em65KYtE7L5S70hb0dwFN4NHevVK4m8VyqbVBQ5U1KxWEGjmcMNtdU7pCGFVklO",
-	"992xXiOOqNuCmjBOOn7K8c88Dq+HSl2bZQA93eo/fdp++tRIGTXcyT+65SxlGkNbFV3eRcqPpaSm7QB5",
-	"9eYfR7CunU73cETvnhRvTmaOYhlhB0Qupxw62Aps8amicF5jOB1RHEGlKI+isn3zviwx28YJfZ14fFv8",
-	"urjrjxLsO97ZcS5uUvKcyxrZ3P2lSt8LGM9DsDJQv4B2IezmWI6PMsGnfg0eKoGjaaynVDS6u1S9TGy3",
-	"dhPhP3+6G0Dn5RAA9CQBEPqIZGIXgQuVHCVxmJkzW6uk7sxekjp7bYOCV966b/wEEHWH2HC0VYwFnHb0",
-	"r1xnUwgZpgJ536DxCRrjzVlZyRJg3sAfzYMQb/cq7mArnQSpykGTHXkH1j7C/b646cMU8Qu+sPjovpQX",
-	"YV3HrdiMtAvjh9RXUV8AftURhKXx0jYbGKMHHDXOnicqj36CP7Buu8OEvBGJmgkfEy6WDGAv6ftTgIxO",
-	"oeeRwD8LzAEjvldy8Jrr7Ahue/TqxQBr8y3UvHkrET2j4RSSP8J6jYnK0zZDjPzuGaOuTwBcmcJWsV3H",
-	"tkQiSwWfXskkvhGauFLgI7rQ1VJciwVTKZtCUTOb8gXTguokgKnODD2WrHgkOipxyhIFYAeIfl8JawAP",
-	"xGlc3Y5LdvdiJoqs3CwVo/gTDILsjYDpPJwwrtkgzWV7FMtYT0Q0CMzg4aO/A82U+DRLwHMlg2SNnW2s",
-	"8rKZHWdiqlELGsfHfPX/+50f/fuPj//x/dVVm3784e/ml6urv//wP//WWikbDFpT/ukV3uisqCrkacoX",
-	"aPo35qE4fj+QmaKrJRWhiG8w1gDvj524xQSU5LA0A/6Ld46efrztBr3O3ZH3c8Urb+FvZOJThjvlCKWi",
-	"pChbcdRnj0/BcbiScFmf+ct8Jc3m7LPbq5aeiZBkAtqNu+3OVSsgRIqrlr2L+QihduBjwLMlrLLj9SY3",
-	"fNW8IXwxEjdtvZBhEkvR9ofUvunilfEUr6yqkYQrzNBpKtxtl88Nd+FVq3971UpzfLk0l5tGClY7XKzz",
-	"MBQiEtFV6+7uSmLXfa0PWgnzgGvTmOE84bOZkNoiqdCvnoYn3bCq2e1alS1nqObaTI43TPm1YN8PNB+J",
-	"bHE5SYU23xz8gOVgeNKIJGqjAsfLjuBb7WnEjArhscQ8JeA6V7fE/Ayj+YsXbpuXbD6ssCkgMAHnvwtl",
-	"2eD4T5JoO8efQDV97Kii6LiS99K4u+vhrZwfYgaEzFWEuZQKqPh1p83hK4yX2BUsmSDM1IFccyMCm31y",
-	"2FrNsNlCVWdNSTFuup0UxvGt+Wdt/bC5616Vw/DFZmqGJziGHV909zJhHPLHihk6piTO2ojuzyKJntN1",
-	"B9d9DQYyhxq+QZuBjzKRlgv6endBFYX2mfkfYBVAo2X5O91O5y6oLA/sBcv9C0anrdMy5daLclfE9oFG",
-	"G7Wz95lPFl4tIBuJJGGjVE1Zt9NhmWI9YEJ4+uR/PGNnnf8B3k+SqLmImm36KqRmC4AFqrtuiJnBZibR",
-	"/UwFHP3w1mbGN2+4+5bl1++3firwZLrd96a1db2QzqTTabBU8D5MkQ+N0PAKVxAi4xoUUVBTDO/ISwPz",
-	"p2shZoUHC2Rp25QY4muTzn1AtYUvkJPSiMY01ua9/SN+J6yg9/CKW8djep/tpAG6epFEblvoCU8SCG8P",
-	"xQ67odS0viTUiQAapsal+tLVDWqHmmarCmUEgiqZKzGkyqaJkMBPakuMdcYTgaWDimKQQo5jrDpEQaYK",
-	"Q/M74qo9Q9RnlUQrhYhYh05FiFWiDpPxYGSdrGLw9fLpVKQshaJTISF9vb144xrfkXR/IWG2hJglgR4r",
-	"ViKq2kmSY3kTZ5zw99dYQa+8674mKygMxSzzHa8tUHhtn8845aEodfqsQDTA1086q/gLsbzZCFPlels3",
-	"AkKlCmwcs3I0P40ZKsXCbjZUPGEJLEiPSiORFjHSKb8GeJ77y/or/2FY6wTwP56k/wox3CpZx+juNlxS",
-	"qPEoUIKdGPK6CCsTual5vnaF2RNk64A621AQ7K6xHBTlYauZkoo3ujdV0n1U4jrxXhK0bYXojZh7L7eV",
-	"BbAjX9JfciMHDhj0/J9/dv95/e9e9Dj/SXVmj9Iu//EkfCFejn+O//f16+kb9e7P9/oy/8f8/138s9Pt",
-	"nZyePXr85CkfhpEYjSfxKoDkQoYlAElv7x7f+2m7oL6YRVoWjooAv7uiQAE3O3EJpvyLcCbB6IVjOt5J",
-	"AdUdtse3xS9LvEerkwMqKdZsrtJs4gw78GqB783YdZ66ZBJgstA+IFuQ2W5eKMyEqHmV8XajrstqaisS",
-	"cH/1GqRLugS0Kenf3bhwe8x/PRHSupftfFNRrT3siM1bvAByLbZ5MzHF2F/OPcyEHf03/6U/FpsciwTr",
-	"0jZmLgBEtKBkFJCYnyqZTfyART4zJkXEM2FRgIJq09xWJX4REFqHzGaB/yGUv6F6dMesDL2jh6VTMRCY",
-	"VM3m0C7lJjNMlMbSePMx5YxjrDOYCWW226ZCVyMelQWuQ6USwWWzFaizWapueOKUCIzfUypqOss38JNU",
-	"KZ5Ot1SiapEPS0i81cB0ZmsirOPmC0ex5En8b3/AowT34UdSVzvC8s5EGisYpoCMF75Pb/l9YL2L18WM",
-	"UrpmArJ4Kv4J5fGt3y6fA+AOz8RzaqEiEZiJ1CaoykzYGBIpXhI/wMIn+mQJL5gyV94kPmmfVk+ie9RJ",
-	"066e2URb+Xmwows9ncSymQD1K3drynfh8t4b/9d+CnaV+emuVv+ek/Y1uoH2krOlWCKisUgZeH+xZlNl",
-	"lnRV76LlADjTuwOVvFFSEBjovdVGUXBHW+yb+gBZrcMaf1T35HDC03FBZQA1EZJ8DR+981FxPmQx1Bh5",
-	"2THISqe47807nhmJFp8AaDPodTrMSRGEXv+G19zZV0tiuVXSP9dI/gIS1eq3jIb6o7h1q1CanjqcKR1n",
-	"FrB8llLWfiHDo9I3l9/G5dcWMvSGj8gZ/00Uda3QeIp6RyW8xki2GP57s3OdoJu2Xj2/UdmvKopHsYia",
-	"s70BW9n330vstQcEMnez+rH2PDguqcrbezxiXTgRtgv46jaCiNTwIoXsDWF7FglDY4WigWn8EGYhrnGs",
-	"mrxfmFYCu0b9Lipxi/Fb+x9Mq5ygnzEs6XbbUe9sCZK4mpDBaqb/VCqax0lCsNQ7RS3Pi3r1g0Qt60/n",
-	"ZZ6Ik/15Iv4z5aFgP6vZDKE0iiO/uH25P63SCFi+ZsUI6DRrBDzaygiomyFrFrjG3X/lQA5Nx+3fzN3N",
-	"BvvbIzMgNhSJmoP42P1EOOJxxr7/2yNz9Q/t4iT+ZmTsbmR0DmtkQF8eDLLbqjM2uuuNjc6KsdH5UsaG",
-	"7Tncw9Y4a9jWwAN7uRFJMw4H+N6WSPBlgvXnUWROTZxPlinG0d2DvglL2q1Go3tQFqy3LY5vi1/WRvYh",
-	"ZgWOJw0Rg1NSAa8BnfNR2wfiLAj46MnfaWZmuyqUP1U3wjve9uar2It1wkleY0kATzaXkgBbL989zMot",
-	"TCHp2xJrzNBlfrHm7dBXmWXMUTIUrq2SiUQLJEvRleYjnvj34Tg5hDlI7GBrjcFdTD6fEOUQJt83frM9",
-	"+c125y6rJbku+GkCq1y/tnPsQ4o5Z59rh1ojkcDJHgHNHmQW83ab6OmUp9ciMqaCkmJdjPSFvemGnsjz",
-	"IebBBJeazaJRbWJGpVOelRIyQuZTMwWzyJzsob4xk3A/ggNzq1LT3v949+LlUbd9wtrtdunhNB6zIyWH",
-	"ga4AoGBDoBlXuQ8QJyhAczaw5nNgbPAArOIAZiuwFnOAWiWwyuQqvZKFYRyQVRt0AzDfgyWDOlgy4gMw",
-	"v43JGeQ6MvfavYXOSky7mgH1RawLp6CSGz1OjBlj29zL6njtaJopDrZWMNfs3YuXxkp8fvGPhxO1Akfz",
-	"+Nb8c3fsuUZ1+/MNELQDZojAviKFuPQaKkHAxMS0J5tPFNMCUqViwYY5aBlXcDzlC0Brr046v46leFty",
-	"Br+aktB1iQ9lLv/kUm3mS88TrrXfsdYqGmB+LzxZ617/a9P5vYYSBECF4KBOjB9aYANu2wyzSzveoWmP",
-	"nHRszjcWYt1UD4yO5TgRfiSEwBjMPiLr+P7cowd2KMweW6cb+uQjHsaLeGk8U+iJUbII5yPcttdwsByz",
-	"FpHHzFgEq5+x024POwjgZGKAARfLVWqI1ag23uSeYe3PTrzYnAvssETmBCgCBhjCWsSapfF4kjVqBfZt",
-	"BPZg/qlj6UQmPnP+F3Sd0NwSayi6hrDNjMcR4xm6sxYyPxUIpo3FkJliM75YFR77Jv99pecVsKNy6SJK",
-	"zCU6mxOYcXwjfpsdRlzOgQ7ScnsWVArQ/lThdsBQvvR637c179LPHAK3O+D9yB3SWz8KJPdrCiDpAApt",
-	"mZYX0njYmgebvlkhnfHFYST0xwUbcnnNspRLPRIpQmXbYl72DiXXdc1h0SeJs9mTcWSUXirAy4d2zGwi",
-	"plokN6ICimPGF1+tdDvUy9aP/oQZI/DMMc0GzF3ITh93u9uLPM30Axd5J+0cyaahhVNCMzKb80WzQn+j",
-	"4uhQx7i2BzbStqNCZrYXe5bwUAwYN2Z2ueDZ1eZOeSQCKIwAAMChsLUQFWageZGvXat/SJUc4+uDnwdT",
-	"tGOn9T9UHLlwzIOS8Q9ED+3LuMPooqBlqdW8QTG31NSHq+xZLRotOrFDLo3wWg9oVXjt8M5t/cd/PzvU",
-	"JfJoCvZO4y0JQckLrly9nzi2PVG6hfGhyjPr1ao5taMwj+SwEFt0ShnPsCWeukW1UXdqxIS58xKoeUxU",
-	"GFdyMENtNnBeSmxxJSoZEMuO7sNAxS+6WX6/3bI0xiWOTmFD4RzsqOR+zJNrt1cOAYyv8gzgKr2WiyLm",
-	"jBVFlJTbPt3mWOfwm1vXdqxM0y7f3WVG3+JL17LUFUJsBHupxRtoDJuIz51TUMgoTuueMy1uRMoTr/VA",
-	"pRCcht2FTI1m7LjD7qE2qOVrLdiBbRj7iqLaddykFJXemJL9l4rl+k7FqqSt6xZUcwllagdCZMMF2RxI",
-	"psVdBScwr2cU8IVFtmxAjt8VWZShAEJe7P+nmNYeDYhlET2+xR82tQfHZqPADTUTMioOMwipkeZvMxoE",
-	"5nUAgHu4YFAmZOkgyeFkv4gFxXeNfQ7G/TP8veo962qP8HlN1h3VNB8TRAMEAy2sL5cLNlVpg23I9s5g",
-	"Ooz2XedN7ch7T1qTPUUPT5fspifqMtW4CF9ja8XUisXhW5rtFNYTqkPdIiySUSbXeJDnEn7EjwOGJCqM",
-	"3COpCNCes2uxQAwqwHGGyyl6UFlDgjnRRlRJA1Tge7bG4/APx4T8hferAzNxG7bX6IYlMGVkTr3X7m2G",
-	"ttYdMRixg1nYGxJkKrI0DvU6rNZf6ZJNgPITwfSMS0INAJZZByFvdttR73QyCOjn7tnU/fw4cj+edI4i",
-	"vtCDZ+xph5mfLH9c27sHpuCkiOH9oU9WqpQNYpmJ9IYnwCkwBprymgKuLJ6K98YPrsNih2f93j16+hGR",
-	"2DvB6d330/+a/Ff0X0fTWOaZ0P91NFF5qv8LBvxDFUp7JZI8MHHatmYgX1dp5M1UdzKoG7V9v1oA+arx",
-	"1o1sg+66QHbrPdCw799SbDyxsXjNM3Q0eyenQcE80ep3e1gY8w+V5GZeuu1e0BrxODEK7fQsQFx2rUd5",
-	"0up3z7pPnpI/a4xv8/2z3snpDhoCpb8OwD2fNlI08jIe56ko+Fqhbg6qGnBTmc/jaXmj48C2hWZWMyH5",
-	"LG7bGa/b7m/xunvD0cRypKBszuutMa6Pr6hb3Xan3THTR6Nr9Vsn7S5+VKwPj6IYg0nvUjPeDFjwKFKB",
-	"ok1VTRWrZN7n/N0rZu67/0KJME+hYej3j+Van1i7CsTy4vDWR2/qU56p9DhU+UzJo1BFG0Cf39I3nsMX",
-	"nsP1DfnqH7cvdHYPr/V8kwR4n3WAgJZIBxrLMMmjZoI1OAZ8CLG8UFZas1REQkwDouXIqkqp7DzqyviM",
-	"zniSINcgLoGox+p7vvRYYxLk0rj3FyLLkBztXcKxYASMzcG7txeXDIgw8qG7VR+/Pmizc6TMjjXLNUxd",
-	"iKasj54VBUiJCrNb1zGxKiwPidD09flvb57/fNTr9B63gKvlnUgv0XPtd+GD98I8ncpKu50Otc3pVv8E",
-	"Gu1CgW0M0OCXcAkrO0t4NlLp9Aga6kTa+hiUqxcSnstwwkI+nfF47BPsvca/qNEI/TyexNFvMgMb1gzz",
-	"qPPo6KRz2etZA3Sn9o5iEZrKkPm3vPeG+hWjCWGxr+61XdZpuOPb0I38rg99krsnx/yXr82P4UWkIID3",
-	"FXeZiMC5W904QkYPdNeUK3BIeKEa7Ubs4PPZt3uPt3uQovhauG5D0qmAV2CUoo2fNSqbiRqvaSuZcD0x",
-	"WjeWGOOH1FybWZKbBbBSWgp6DL1hYRSBtdpCQp5HccYSNa5DSyuG+lqNvy4wY5oso4TbQO6iJ0BPzUPj",
-	"gfdvt3T4qcPbRZUq+7GCtZXykcgg6HALg8Ex4XlAXJal6J1Z21a/9XT05FHUedJ98uQ0fBw9OnvKeyPB",
-	"eSc8O+NRp3vGT4aj01F32Bt2hk96vTDqnkWPwu7ZsDPqdHjnifHLZsZqfdprd9q9NjSCp+ImVrn+GR/R",
-	"clufQtF/bqqY/xOOQZ27svzSizSaxjg3ork5iyFklsbNwG3B7rEbUMMWouC9v2VrK+Hvv+fJXqjZ9T8u",
-	"2AxsNs+EtCl4RDxkA2vdDxB3Hrrgpmbbzyex8dndFzymzcqdb1/mHQzps1vz/uPrZOCyKEForBUCUBiY",
-	"mQAIxyYJ6Fb7lIPY6giTbXT13PYGjFMhNHa7m8cbXxpga8/NH2x1pDUeIO10LcRsqSZDLLy/g/Fv0W3T",
-	"XEJ+D/vorqSlVGHn+KgM2dk0G4pxLtlQIFclBMkwQu0eMxTjWGoLD2IOGwpdJ2ouUqp4qyrfIIXsr/OD",
-	"sGjMpDvLegUhA9U3+PhvpUWpSRI1h20xEjzLU2Hx12Qmxq4B7ewuaIUEjLFUluCOlOVTAYQRZ2IInBkY",
-	"RMDCEvNBgTdCPoiDOnkK9Q+wmwRSO2eeT/GOHsQuQWsHdBSuQo9Y5xg8HfPfOoQTD2Wl5z98JtI/chn7",
-	"A6iCLqkbXGuqIpF401MguLxUKeMsA1LCAMFf+q2MvlayTb19rUYM3Lu9dFFjtql/03/Q6d9Alh13lafn",
-	"1YhxODawyvpGpAtjw4Ljj8WmM9x6DZ9ifVejc1vL+rxS5kWUAakYQZDBjDizUWhcTs24ZqQ7Yjlus4FU",
-	"80EJQgyuxqLZUOlMU+BjpWCNyhDDidJC2mzJkpLCd1hSUnvrlu21xwNWFgfYqQie1L8FnaKdrrnba4f+",
-	"H7M2u1FdN3U6SDV38I4VS72ykonxjmAgPEleuuUnw3lJHirmdpMkfKyd/qr1W/JCsonY5g2kfVLV+BC1",
-	"xfy1xu8xH1/WjIaq+ox0YjWfN7y9JOMdaaT1piQlULGIbijIhLEU5NwYaYnVL5T/APltzAEpdLcbA1RN",
-	"q4adjVTcCIkoc5XuBrS08sLihD5DWyVoNLXkaBVSNCHw4sE8ijTLZwQsBYkiy2GfMZIi47SxAd0xQmr1",
-	"ZM4Xmg1ClSQizMyn/8EGKs90xoEJf8D+40oOIFv62wz+aFH1BlVGJiaIKLSEb7urjUnf+xVV5v3jE8PF",
-	"r4iyZnbFcAFHyi6OkX2PGiFO1VyXHEQUVALEv7+E0uOt5Jf94uGCHmcEoXGzguT1WHyaqTSrTUjhnz/7",
-	"slcjlsB0BOC1W90ZFFsqSIX5NJbjwFXy2v0QuD0QePIfgOj/kc8CK/eBMZZkJKLAnE1/4McBgvvvClBy",
-	"bsQH7UQeTnAtAzQeQQPRGzQGO2AMNYDOG8VJs8FT1Ej1oZRXlXRcoZqCTWktU/cHi/Jh6azWh0wu6eGf",
-	"n2HinM146iouJZSnp2bIaeYgY6pqNbTgaTgpCcuUf3ot5NhoKgSdvBc60NpArdkP0UtnWVWVVG3BDUN4",
-	"tiVk0N5ZDb7qRyPAU+VsLbCSMyG3QuL6CV+Cvc7AHAcLC60+8zO+CP4OuJWV9o/NA9aYQBelP//DAxfT",
-	"ST4GLQdjOEoyH42Mh1l8AzspjXlCWUIIujaPVWLlfHOEljZjI90QSWJvR31Ic5fxQDkCEEsZMTU/iEY5",
-	"vsUf7jYUpXgTdO/gKUq2Z0hrW9gx9CZ8yVLHHCP+4iYdXcKEh9dmE+P9PhsO/X1cIhx4nUdUAMyuQs5W",
-	"OEPv+KI45DD0YAFviAYZkEN9R0mkrArCFrYZbShALcNCgbJO25rdymmwL6advGnztVLx9g1poz1VzQtM",
-	"o9WYvrbBopkicuvTOHx+f7cFFmgQzSKdqSmbUaLkXgmCHcsNSME41KNabXXs9MHt/g+pxT6iMF2Jmes7",
-	"XWDFyYj4pPyOds2AZZ/FCDZso5Ntdi5ZHJUKjSpgS1Iul8rOHkYDKNiCULHTKgqDHq0UBrnY9IUr/c+K",
-	"KqC5ENd1FUA7bx2anabj1hf+4dNQ25BWU2Et71EZ8Cgu2nwPd6bbXWJLgfYuA7JbJti6ZGhDO/0K6R1h",
-	"43vUgM/stiqg+lfQxzZXFj2sqqJzNOlcj56tpvzilUUH2gU/QYSRqt1UeQscWPKtjXmA8+FVxmZ8Uexh",
-	"K6FcQioKAn/6mvI9hPSzSeWjqfQQhHWjs7lCTbpasrmUrFQEOT1iJw7mZw/FTwQvB0iDNPPOsKLLvCVn",
-	"q4ytYRptoBcRo9JgNk9m4DBGpOWf2BFRez2adhNWKDRQFRrAEvZ8DjVwfIs/3A8pZqdTkCbVUyLVmDAP",
-	"UAM4cftPFGiWzQkE5nBn1Gm9mrXwKY12dA95eG0RNcn3mXB4FoJyLcSBJdOVxjV+PJ27fJvfy6AD8lv8",
-	"8llVQI8pKbDZATohYsS/cSGo9qZ6J2zQ+EtUPW0O1NSWMkxjGU9z82TgfKAIRjma4NU11BQpbaxIelyq",
-	"RuLhNXI1acBs7WJZ0zaVSX5o5c6Fk87turdLVUfPlcxSHmZ/3WIjas5wxUXKC5u46iKvDknJw4Zky51L",
-	"uI0PojF+XHhlSXkioCgpHqFOwGp8al/G6iJEubIgWaQkRliSUVFvGetyV1U1auuDq5ysT3HU7ImgNYca",
-	"EwhMHlEgeq+NAgfvQ3fu3lELNR0n5ixpPkm+fk/4NXlNb4r9y/nAs8cwfJxpkYw2FuKVVuYgInsfyfRH",
-	"9xy10CGcsJXTdOSnUFcyOKM8Saj0pHVmS6pK9Vsym7xRc/gz/hU+usSZwM/2moMNdVfl2BaWj8uohDqA",
-	"0lFVgVXUdprDJhPpVBfhIsTO14qNeNpceRYZgHDsWag1nVVjHB1gQ1POqZEdvCbCcgmPeVg9hukCFExm",
-	"fPpW0MpLXbBLVuvuKSZ44Qd+hoDJBUXcqGxHqRBOr9LBAtNCpkUTori+KalcXF84TfCt5S6V8kirq2ia",
-	"aThyafLt0bDNS6xrNcI3wkxNnDq1RQZuYw1IxbwBVowN/nBpbEmlxT7UK3Yl0ziExH/NWv5kBAsVW0WF",
-	"/HBhI7ZeVhS9s4D9mauMY40oj6Ij6MiqqMZ8RyNoank9n9QV0Lf6rfkkzsRRwociaRXMun87Czpw8DHu",
-	"UKXJh/sNjpGFylNXJ2Wdvg/eve4+b8kCebyO4ei+zTdE9gzXQPWD95rv6SFM5ykml9D1bbZk4mvYjrXg",
-	"Kb6iq9qFS9usH/IkzBOeiXU9MIyHQLCEXp+IjNkMdgbStSAylPml02YD6I8YWL5SniQ+Wx3l2GNpbOsE",
-	"PUurjYmqCxFP+FTJ8ZXMJmLaZgMos3ftojqf2sQT2Iao0GHZgQwKSLhjM/GZtrTBOhMzox3Mv1VV2G4e",
-	"YE3vY6+7zQ574si8Im6a6v4DMu8Lq941mpR7825bUF8LUarTO0shpu3YOAA5QcbByAf2qDzasUUF3v2g",
-	"vSlbNWp4uRvnBGzLs37W8YJ0IyHK1OROBeFlVtmclTWu0SnUUI93WOlJqiRFpwam0uOy+qJJUHh0T3jk",
-	"bs0pWxdn2haVs4oWlZ0E4xyQ0utUHe0zaMCw1GLNKzhqPiE3rHBs0MWiOB/phu0UodlHMoyTGDfa8W35",
-	"g7U1lO9Ll7b2scGXbtFMXVj5FQpDCDos2CiGMn0/Wb80ilVbjbTN3hiky69pi8HSPBFHiIJRb76bVwLt",
-	"XgQiOZW7I+lcpthUCPg0T0SbXdpDBk6LjGcCSYnmPM4oprkQmqmUSVVt4L/PE3EefiYmzJ0BAYPbahJd",
-	"uOp3eOGPra2bddyrXmToUh0A34SOkT94wZaxnrUT+krKfkLL0Wufu3JR+uDHBQKFWBbP4kDo9vBEBCOV",
-	"h9kGJk+LmXV7F7QghLJCtd3ahb0Tr7TK+dWbfxx1zad5Qi2s46PEHGtHwJrEnbztQvqJl76xEiC5DGOe",
-	"WDPdlrlCGW2JIjSNZ+Jw8O6FUG1Rem9svKYiX8Ncm5NHU84jiqN6UtDSpRuVXoXGOr5N3Xvei7uzmK61",
-	"OWDSeURlEmc2Q2P5V8bKaDUZEJwrBbtFogUxpMT4Pd1m54lWbKa0joeJoCpXXqkO6bW8IT6ogNvziQiv",
-	"71d/B6/mGTcNhNb8BW2EaWxRKivdKLoO3LWdCqAZ3EJ+U4F4SV9MfGPNwD2Wag5koPNJnEDZgjnc0fWD",
-	"872CnsCM/KFK6DnLFjPYiGmq/mJiKVVTUinXw7e+zx+SJfY+t8ZSU2DOm9aNztFGwrdmsgFzJUmYRTau",
-	"PSVh4rdFRDZ3Nkplg9uU7+kr5Y05SLn0w8NqnAqtd37pPdygvOT72Mnqh1yGItlP9a7XuX/mIhcRvHCs",
-	"GT4nEY57OYB6EPSe53xhPjZTAjwzoZpO4+wZ8TVxTR9kBAGq2+w53s7oNmDOo5Ia87CMwoPqRqSBLVez",
-	"JkkF7C7c6csKxkWmZjj6HSTBXL0q/f1UaEBSb35Bh3lyXcwwLItbVJUyRG0HuH6s/rMdqMK2WygVBdjR",
-	"LsXc3KnN3lPxgyXitloB6n0cK4K4iaFKCvjdqw5h88q4hPc5fatUZG/HKCOCZy6zW5CQ4YHue5EYq0av",
-	"r6YH0vdO8Ryn745iCZidxd0wH5LLrRA7zXJCOoV0kFlx6EjtuMhdB456nPxWv7ebewhhQG9w1iFEvbCL",
-	"MSJr4TysMJL70WYvVZKouRE3nrHXKiToDUisIl/ywOwXcWMeMVgiALHXbyIBcdc1QgSi3FbhUEc8ipNk",
-	"TzWAU3ZEOu/4Fn/HIpu7Pg9DMdvLyr7w7rOhFQviIGBPL2RotL3Ht1KkvxHh/zvtoCM4wDxzy4NqjPM4",
-	"q/MVo1ibieBJhcsI71gab6MW+a7nQ3nmmhCW4cJMKIBfSjVnyj8y8Gn2zFsnNSXemPViQ7P9WeQG2Zus",
-	"zAQslyhGFliz3BAFsrIqAzTgv6wQvAbCvcxNGk/KpcP3kgJ9HCophTnGNrKLPLdX4hN3K1vAx1UxY/3N",
-	"ngutSZbNdP8YDtoj/LSt0vEx4Pcc9zq9zlG3R3dqrdCHNMY6cs7+98XbNwzfMiDyZnr6YTLp3vMQotIt",
-	"yneaTbmMR0JnAdYcAGOWruUrsctKi75xUcld/Lakh11S39a1qNRbLqgIU5Gtj1lc0DVfESD9FggglGy6",
-	"+Pntu1cv/+8fl29/+ekNJCKyHxfbQNUjAeDaRxwoKYHrsTkhQWsLWHFYaXX/4+IN4BD6N8f2iRue5KXQ",
-	"rhWaqgMD/lKOuNCHx7f4w1pm2Q8TnsFDdRYnCUEjGjOGxwkheWfGA1RVxzncEwf3GRhg8W2sG9vEAryA",
-	"F2Ccbr3TjG/ieN17WprkeH1wW3e3bVlLBwd//RopXnHk32nEuAOnK54Kt/MBs9/s/j02/+6RRzvJxvzP",
-	"K6z/wavRkZHGIxDHPvv7AJhgbZhISREwcw38ecBSMUt4KDApA29hj1PbS2f8SO8rcEeIEqgRRBRxDuAG",
-	"VaAf+h67Ch5YeAvBLhvxIuPp/fI+uKb91lXe6ZyEbn7g1x0arvHt/wE3O0hnzhdTF34obQ+C2fXqAmVx",
-	"zrUV0eheqqPX6X7TwqXzWIr9GXuDLxPcu4DSMKeOd1e6ZQ+d/PYNpj9d9PnxVV3xG5cLUsqaquCg30F8",
-	"miXAI2iB+3aqJIuBw3ajLKH3SilS6wjyNOWLKhbfVUjYBwkCu8Xexu7/TVF5xz58I2Sm0oVrsxCfsve5",
-	"LKL1M6USML5R/qHWWKFv63dcuB/J8S4Xq/mZg2XUw11U9GnDzhjIyDbemM1QN+iOefuzUAP00bbJbvup",
-	"8b3gp7stIjoP30lw3Lv9Wy/TtCKrmuisXQfQnKdionItjqJhETOaKZ2NU6H/TDwKn0ylYpQq7ELF66Y8",
-	"jXk0xOz4X3sX7bhD6o9kDCV+lZ4RhtxcCUYS34gq0uft9+Q+HlFRkVPpEv0K/o8XIvQQQ1wyHKA02uzc",
-	"jR6dHM0XusARIPwAeEslxUo5xJXc4H7ZCVMyWTwr+2E3sbZu2BrPa9XjupJvpSu/RQQE9C8CJj6FYpYR",
-	"5TJw+fJMvJXJopK/wmicxf7a7f7OWoU5EaULluayzzjUzxHxEvWLeH36FXUpVVaHPwdVbAVDpRIBUDjB",
-	"au9CsmCa3whAv7QluWkutUUKcEkFr6HW73VmCQ+vNSZvsYSwbpgQP99xfB8mi8C1PE9io5oXdfeXKhN1",
-	"ptdZlekVVIX2gBW2YPwCCfQo3y0gR8jTNBYRU3mGGFZYDWrbtiG5DWFMrGw2n89VmhS57mcM6lbmsRbs",
-	"tNtjA+BYnaobEQ3a7CLjMoLWTPPydq/UvTlBoFS+OdJrx9L9XmOClsIJ1ZrTXhILffzCasOmPH1nslmS",
-	"G9u/Cwl9OIJlDp0ZCH0JIME6+5DGmfgQQ/Ul1awQdApsdoDqMAfvcyVH8bhtSzzfC62S3JUES5UVEOeo",
-	"tKLinLVn60nQSnPpSlWs8fHVW94nO9gM3Qqb4ewuKOsgh+a+JUutERARbWdQUPAElghOvNgB4LgzDo43",
-	"npiTZkF1PbFG4Cire79I2MUuQ52Ir6w7STSPopI8e6bBdpLbJck9SO2ZL+ZN1p7ZUt/ti8+6jRef/WX2",
-	"eHf7PV4bqft8e/zrDOS9yzGQV07Ys1hmyhzjodjRdSB01k9HKZ8fDeFohth6rYN/7DoY+hBeXuxVj+U7",
-	"HtWlWGlsPY8s5ZkYLxiyJdsi/V6n02FuLEuVDAHhGFJhkkqp1r/gjPLhz84lE59mZvtDba+gB4cJj6f6",
-	"StpawSHXIgCwB2jDgYLB7zSaWPgg7VDc5+hfVFQImyl7bod9H5AFeCJoEmq2N7sPp8ossMrTEI2WHTjr",
-	"zOBIQR8G+wAwFSGCYKvCIKpI82EMq1GyXrX57a5LB0zFjKiZkMvap1eKSjhV5gdv2DyWuk8FoyBXMJ3t",
-	"e3S+XvzyG3a+Cg3b/2mhLKkTKAK4aykROcYPEIHX9qNo9bs9+uVDvDxkBL1xggWX0lyB9eV4HWH2EYrb",
-	"KGw4KZ5uj6rtjFvY+zU6VuUZcJGjg5fPWKbYWYfq9cEFnRh/cCiELAgnG4d+c5rDeyTgW6kRm3GdFerD",
-	"U5rF3tyyG7ZCRfrxw8p2/nNtoYiJ3J+6E6CWUqVT7gTPKDGHuh9gI2uo5I1IoXeQClZYyKWSccgT+Hol",
-	"phPp3BdFiGlJa1dmQWAwJb/PrVALNnjQEjKfmpmjXxd8mpi528oTtsbDd5oIXJ+Vw0TQjsGHmqgGqobo",
-	"7I8l5xQRi3vd08enT04enT72YIwL/xQAZqC7MPjMYegvFFfebpcXnvddUHoRWNwSdSa9R5+VX+NK0lv0",
-	"ryRjRyyO+sx/DfMpY2aEfVa8yBW2EKzKSSk0UsL/JjALxF9yMUmjdlB2v7bgsP+2GCPyBPzzBoXXKLgc",
-	"RUIc6ZCvaVsdi+yFvfQirAcMXD9RS7e4/xz/rOZsxFPo/rSNH4B+aO7BUziJ7VS7h+sDYMLsNNfrwB03",
-	"gr3MRKqpAcnh+5ITAdAxKSDFiWk1Fow3CZ8jm98cskshOo0Du5QAWhz+2PYALb8XJjy8YtBK4mshIQjR",
-	"aT81Z9QkFXqizCWd9pMzM/aRyuXaJBucAlE+2wDygvaZcdT1dasK2oWCRuYgtk4/+Uvrnl6Az9CqlSz0",
-	"u12sZ3cI3rbCdNrqt7p4SDcypF/ae4xqUh6VnqhZq996/ASlSocQMMaV2xu9JkynRyRLdfg1eXoT3xQB",
-	"sAMViruNs7k6YcbjtBHW2HfmRuaOVicjzlWKWccpX7AhdWuDD1/br/+AVPbxrfv5bqtT8n4HZEPJabOi",
-	"RWbaKoTPPcHb8BF5b77zetyroXDfQa4hX4MENBJSrG80LDgqJiKJkPOHgGNqmxB9AXtAwDA/Gzc91tku",
-	"WEXuVRomC2xyF10SlSPL5gq11db7px4hZnvJTjgkex6MXBsbsqBPRQsVxlhBIaF0Zp72QAX2UrEhRWT+",
-	"WhJraU+MtUplPaPPKbLggjwIkSXaIOuEf6ddIBGrnwiGC0UJ8sBtBkFPwgihvECoZrHQbKwAAMZ4WTae",
-	"h+VRgB+zIv4wDQ9V9m0xFzqTJWN0k0G/+175FQTiIW4VYHdQ0uaAHAPsXH3ODZPLSD2I/ULNEUpGdkKM",
-	"i6YJQYOwdwBVCewVz3wh981OIGLzArZO3fYwL/1Qd8dcsZlQswIfJEn+YkYNEslhsMhYnQcW9z5GTg6T",
-	"YP6JhxN0dGLNKESDmCZaJCOC/AohcSRVZg59e1GsWaaSyHeQzJJVNQybL9wjdnYIebXne+EatIKWH2P8",
-	"fVP46GNQFvphymU4EXoPYX9Bg9EHyTa79Gc3aCEo2E5MM6VRmvtUREE+IP/KlAgFm+nSNk+jmk4tbkTK",
-	"E4yxHHq7jeL9aPQ3bzb0AiJzZpIPYNTHOFW5hE1HpavXIrWMNmlR/0FF/swJC80NzAk4WddiVuH5mtc5",
-	"1Ob74imM55ipKKUwuBTzbWWkGrZrVTzWs0q9HTHOIr4AA3jBQjUVjhCOQqWBMRlnQL4pIzbnqTTO8DME",
-	"2YISHUxHaFGdeiDhsnRTXw2MSF0RJO0PLLdEEhD4qPW43e2uMrRvB8fXYLFnqbpyiR0eH326FF8vCjAr",
-	"hvfUXDPhGugMR73QpihmyW4FmlLM3xd0L+69Wv3eaefkbqlGdbWa01wVWBgeSHPoTMzMGYiQVQ4VvlVT",
-	"9tmBUhkjx/4E3/pUJ727om7c/4MZ3rVYeDVA9G5YG9nyxqUzFV7/kYgbkegyVr2f1l+qKJpPILMESYg1",
-	"RQVFJWrFMnX/2fLrkXi0WKpDKGW7loYZicz9ycj/kGtxlKXxeAzsK6N4jNRaty0+HcbjXOUaJpTPeZzF",
-	"cnxuGRHMh14JU8fKvsYKJoAvwc99g6UTtMSfOX0d04Rma3WC1gTSa53AzAZPYvx5yrNwQheomZDPSw/0",
-	"yLr63Y6XDeuddjq2nFW3+o/vvGUD0vCwvTQtZhpdwSyQcOM93KoulXXgOp4zmjksRPSZvOjoRAxaPCix",
-	"QwoMj49G818L/dNohKOCriQrz3tM/2Nv+nsnj7ZagZOTnZbgdOMa9E4el1fh9GRpFeyRQmIaCQfVg6Tj",
-	"GsmkWr0i1Q9WPVj05jKISxY7rL3jhrz7eIimYHPebZF6M6diI6k3YGmDchNXQluTXXOX6s/VmVgDA+w6",
-	"3MBKRF1V4HeSVYkcGM6oXJSrhDHH4iqCbTFepgA5gCjzlA3qYZgP++nA1tEWQxqq1q6k7cqCIsMVQzdw",
-	"zFCkEdk4VfMC4h/yPzxqs3OP25E+XCAOMRuYo3TQZ7C3yw0pxu66koN3v12yalvuf5q7/j8/n1/8PLBD",
-	"8WmfwZ1d7hIr8JCxsww+ZQ4Bmb2E4hIHyKyFMEN4e1E3BgCIHlBfZZQu3ueysqPSDGHvhsoqLOXmWs8a",
-	"AmL+Zgd+swO/2YHf7MBvduBfxw7cw8ZbR5vrLIChMAaKsSpqgOUfAn78y1hiqzpEzkHogBXDs1BgviO1",
-	"rzG5e68a2Mfud/Owu9pY1oUNU6WC6YmaS0zZKi3YfKKg/EwLm/PT61os3mGr/B743L5cNFPJlXAZ+Dk4",
-	"za6leTet2IinX8ysD7a/GGfj406LfA82mXsMsc5VeWtz/kQGs4QuX0cF87CkCahhpvwa9zShQewlPJsi",
-	"zqlSo9pd+gEBQgRLsIHL7NnMFu7HWkk2KnytoqmqTPEDNNK6bTSTxucdqdERHF1xtmhPo4I/G0s9uK5n",
-	"yjej3Wd58JvNNDNMjbvqU1jAuwACXpIUkXiuEXpUlNYOxvGFfHhv3YZibCaca6aVkkjPQzmhinTQM8Rb",
-	"sOA25IdDe1CkEM6GpYBND/U6RotHCnchPIjiA1MtkhtRsbTIY3m4nFHv8wlIVapIqvkuIrDNlj0uOZ91",
-	"jY8ZmyqdsbOg0+kYYQS7lgItHCpIzF5zWb1nRGOt1AgiINAADo2CuqZTxRvElwCeFCyOKI4GL1XXtWjb",
-	"WeCij1WIRX7j5Jo74IRt3xEDa+2KTA7UDjNLVZRjO4xrdyk84eo+lseXPQR+OfknWrNJgTKCbvN51zfJ",
-	"vWe4coQojQH+adc2E98J8zzr826r0dguzH0hoZvju96Waqw7evPhaQxffLI9RhdbKIvP0VgBiqAJ4672",
-	"SPpAlWqZUtfoD7r6Tuzct8Vq5Sk09gVcGphv1ll01lj4goUITR0q/xkT9Y8nPIWBlc8aPF3KVP71Z8sH",
-	"KjzIJiJOHcV/Dbn90j2//sICKEm3GvXUaNRO97LzxI8N6zAVMy7D2MZHi48Wz4krPmgJGb3A+B/eqHN0",
-	"0r3srIn0Lj2s69oQ03BDbLeI/3R7qEOjPPFg2nYFWload6c8bhvW1HkYCoGB7yK02fozj8ProVLXGpFU",
-	"4pkAGAOViNTs3la/0+50g1Yu3bDNHLpf7Qw2SyJfktPNB8bSXmk3RZdbvu12icLy2A96YqzV5rg+AB8J",
-	"SGMiesYGbtkGkPgDVgZp04hE+hk5JBHzu1RZwAalXTQAOxX5a9C3wGPTOBdTBa4nRPHElfS6CZxE4bGC",
-	"Vc9dzxw2N6UYL/o3AdjuYMNnyBtZHkabGd3nPbLXAfu66KO05XVXsq6+zva+w4fTvteoE2s2QLiyAZDj",
-	"FOyJwF7JBmXpGLBMJIlDZBIyqgZCwu88jCLuKp1Xq1S2UBt77u/doZc2kAKXd2BzruTcGpI27T5RSYSx",
-	"Lc70jDBNETtua3Wwiz1A+b96rnTXs/q5XcACyL8oIfhOs2uxCOyWAM1Dn6Sue0R8yixlAfhMDeL/r/cg",
-	"C8/t4653Lb/6e79tG2JsTCt4p4wlwtjLhYrd5BfvBvPwOpbXFuFhZVhm+7BYhkkeCe1yPV4cf8046OqP",
-	"6yGFG/SiNwMarMvAboNtj29UwFMUAAl+Djto6evcJZfvbALPWDzxVo41CPkvpXS3SuPxKm5ZQFh1S0O4",
-	"bfE1k1CZgLsrp6qHYoIF7St59w0JWzWXL1U6xW86qxH4X+HR5oe1+fOaxK6DasAkvfv1pHGTMY22MxVh",
-	"A9z/WLAbv2wWFl4ytXlVGYhGSX+ZWAI94/gWf1gLz4Ajbd0bhvovvbvL+Xtzr7oNr+YCGk28zVszIXe+",
-	"dvh69/due7eWZR7+GpRbKmPNzHS62kIAfio6gBrKI9tHY4McxLjBy1m2cT7v7t4mRWundAdNcEwkAFtY",
-	"mD/TlV9h/KgV1FavrTt5qyrbukbCQ55rUQLh/le6XW1faKnRAVDJVcPtEcQvleM0eKbSMm8+VM2Z9y+V",
-	"p5InjQXsJ3wGKLZQlux24pqgy1e664wmzvXmY/gCr9v1DS7o6Lj/VprkQz1TcKWxby4WMvQCBL3Hl91e",
-	"/+S0f/bYRh3NW9kDxqwvT4RGsO5Nt3hUc4t/CxkJfV3+foEwD1cjbCpK1A6nD01vpZgjnDaQg/t5W4tP",
-	"+4xgtl1YYIlfHIrJJXSBIiVs1MwmEalwO4OKO4zb6Y3xL7FD+qNUiH8fHiTFDW1tWNWusS1K1Szj10KC",
-	"v6+ZuBFpm51DSwVVP825ZkqC/TDnCyyoQ/qaNI1vBARlI5F+4IsBEXN7EaaK9l6YDGeZPyAkiB+hXJNi",
-	"ze3t2+Jf0hu5IOC9O+DtEfqQXY9CqNeaHRV472smfJSqfwtpywfIu2n9L/r487o59T7MxyVSPCv/O8EU",
-	"vIR32s5zwPdvROnCvra9U4RTDPq31DwVsFxmceKQ9Pm8BK67WRdX8s6u05HmGV9eQ156sfGs8NSkyqg0",
-	"D3y4saBqaUCQiCWbCi6hH2xV3Zn3OoSy++urF9QE5AJ8kUDHA9IAWHQ8VsKcxU0ogtfALI2zbFXAWLES",
-	"XHlj27wPTUyHIZxxk2R7LpFdwZgruHgQYhmmKh9PMgvnlvF0LDINoZAk8Y3d7zT2nlY0jYIZjApBiyxL",
-	"iGTMtVpm8VTYWvFVRWCmoBFFcD9rh/wXPGBxgmB4dpfgRxfWMwfCESMRZr4uivRpGo8nGdRZxFOh8uwC",
-	"gMQ0tt3t5LbAtOyQP92xj7OAzHaRwh2oYA5GjOZr2FpitLpA5k5UaQUM8GpbZdd1S3bvlpmC9yJLq837",
-	"rNTw3JVAuZHXZtmprrvTklONsrjp293Kb9/tIa5bAEpRn85D6O8yI/ZRD6WaU3moZRnICuafhpX/DaGE",
-	"rQ/I2qu+pmBsnk0qVcLm3U7UPH0k3AmQmhbCulggv9vuazgFiUuxTRKSFi1wuFG2UqrB4jV6xnZla1+a",
-	"W8UN1/g0+OOG3KSjh7knOdv+sliDO7ANKVEtFgEq9d+LL38EIX0A3PzN7jxrKq3jUmrtvPVeiIzHSb03",
-	"gFcFYN56LJJLRGJYBLlMVoZqf4JdyLj0uqAiM0cEJomaSz4Sq5ND3PxSPPnbxQZoP67d5PmG04we+T6X",
-	"n6eIbcOVL6Ec6n0uqcpqr96D9zmdCM2o9XzrQmQziV+kwdG2JHAGPA7GRcTaBA+oyG6cOGUhrAd05z1D",
-	"d1Dn4YRxwNaJNcMq3IJ1OrNly0QWiF5m+0peSSgIpseiq1nA9PQ9AtMiPIUhdzcsQG8O2FDoOBKWiFXw",
-	"qZlyS70GDjFUYbA4Cyqd4CtJXvArY9ZKNgSuwlAkieW4oFgENesakzdTKrIYyixMuZ602YUfTDODlCpj",
-	"fKrkmA1KTuWATQRHvlebmrBvOIolULReSarOhOJuKp62aEQeKT/OG4E56Uzw6BmqIMvA/51GKv9YImjS",
-	"gL6yO3H/lSwz91eVTOM5/D6XX9Tvx2lyNiLWSdItopg6dH6/rSFjTTl6wGN4l/RyAm3kUEFvXP6Pd7sG",
-	"DrY/GHO5NrPS/Qbr9A3W6Rus0zdYp2+wTt9gnQ4C6/RSpc7K6BfGwOcFeWoMv/DQMWuvjnDbCPWUSyOl",
-	"VQdEp0bv7x2gLmqtBDaP5LsQQr3Pa4G/0lzWrD8kibIJJKCwCxD67/TgIUSH3+ey8MSW4EU2+V8b+r1w",
-	"0o7I6difBFerqQB/KFPE5fEMEYDKD2hPIyB1wsw8Fl/qdZl5cNfhFs9piF8XR64/9uZpcreiwwXSikSB",
-	"ObEVw60OJ+u3aqxb/VYmPmWrVjFNln2gOwx4SLorMNZdauw7WUCQ7E3pCmcMfAqp3qK5fYnX1Z49YTr1",
-	"ewm65gjU1gJsDmbaW/StypqnTUTzXkLNhoVjnoqAzYHmPHU9QhgIyRazYiu7fLrDsaqL3MM72ejEl4rf",
-	"by5jpru4OuZ7NhUpCQya4FSa/Zbwxa/GvO11glYCMkbCAnZOq9+CYwNPyin/9MJ+4cTIb539euf2zYrr",
-	"sWThdfGTF4JHr0WGc9tZppj2zl/IjdNxumvMnLw1YGNEEIlQSSnIZPGC+8uGBo+TWI4vYsB1sMZHAtvz",
-	"5PHjoAUgia3+yVMzh5BTPj178iRoafyG003LEBM2kp+KMbKaBi0ogHNf6S1/hax0iH4USoGHWXwjVpy0",
-	"mndL+BgE5UakfCzMWj45JUus1T/pwjKbT097HefX6HX9pp2n/bOn/bMn/1xy/8Io9D95b9f0tRpDziAV",
-	"TlQh5GisGAGdzM5P72yxFBs8r9mEa+pEFnxKrti6I4NMP/N0M8lYldXFH85xwmC3VNzYxSSs54RsUlRU",
-	"Zr4jAGcGPk6FGTe5RlQZ0O+dPH1yV7utdvYu6svzbYgUQpTwKjrAoliM1CZ8bPGcoBobkOgBvx35HCFG",
-	"qydqrplUjBSQbrhV9Gc19+zESAn9gFKvtNmOb/GH6h7RwwKKopTsXIRqPO5NNW3QcGE7+K7Fwh2wVKmL",
-	"HX3Y3tdmA6yvRIiTIl/wnWZqLm2ygHBApJgTCsozZnYwE9NZFpsLCMrgShYFsZhTTBKMvpMxAPgRnIVq",
-	"hrTJtswun4G1zjNhw/SvRke/mrcdsO/No8lOwrssVA7Jix/MuwzEp5kIswH73gNouZL4Wmyaa2Pc34Cv",
-	"8oON21s+SpksWDyy9NtzrtmIG3XeZyLRgpmTxr08hSC8loVZKrQxa2hs/z9739rcNo6l/VdQqqnq6Xlp",
-	"RXbc6bTyKe12Knm3E3vjZFK1sbcFk5CEEgloCNCyNuX/voVzDngRSetGJ5ms+0vHEkWCuJz7eZ7GWD48",
-	"adcyvjHMQFHIGzx8vwOQPh7APvt/TQAqMNcNXYHNVbrbVkudw/5+CI7A/+OAC20t1avLuH9/tdeTD9Fg",
-	"fdxpg3WehMM8rBOIxOWc8CW7FthvDaFaDNwuhQ1YpmJhqohKUw7U0VpNIHKTcmV4iCePlaz2lfDN6Qe0",
-	"5u4L3cA1u8XzHjEIdsEgWPXdN6vm33dPvinH1MCs22A7IfCGiKT1rZCgcL32zdGRQflJ63bvCzZy0zGC",
-	"K0fGJ9INh8x1ON1rh+4LOYVnjNR2qdGo0xLTvcm028Hfx1i/EeDY0dR2Cwj4T25RpVoBzeozipNMBKJs",
-	"lRHm7FQs2ZRHVGP1YhXQCEk4r3k4e1Et8ViIVFwqqGaYaOjPXGLJxTVwNhBS+hKuozSEb/hFQCcfPgUT",
-	"yJtKyNYtDaA1o1EUu40YrZZV1Gm2XlyqomjlJ0PcVmwib7CLFC3LW5tT7WM2zGQplXSIWx5aoMHiOb8s",
-	"mLHHh0dNRpdb5F1DtA9CxUylFJRDzNT6XMfGQuWjivT2cHJbpIXc1yWJWK0BmAkxr5aBQPBom5aJ5jT4",
-	"mypxPFLMIxcZrIXbheSKk+cO/3ZSGZKkLbn9waAluX90tzsqRfUNMH8fU3zgaKuFbG0UkAY7hyjjGVAL",
-	"tjv9/a4I332xl7spPC3Wesa49SCAvJHYZW+RPORpOJU3D8T+fjYXCisInbe5UpFG1O8UbDMsFmNbdZYN",
-	"9ogBGx42eBFkjAeBJuw7ULYgx3jSkDmiV9yZ6G7VD7zagyakCxJJqHT09gpf8OWWsZ11WyKS4/HD7IeX",
-	"VR5FBiFKQ7ivZRh2NJdAURJM6wivHTXw/8vxuFjbLjkIt03GNdeP/TLYovi+vxBQcZcXkZHBW6nMygP4",
-	"XzZxFDCTty7S35Z2cKbB+0wVbsZc6xiKQ3ATB715KnUKYryXCh4THmn+T6932xITtVg86oB7XaeK+U8V",
-	"MaRvt4ry/uF2eouXWlpNqLl1a9ZdaDY/B5XCfk8eFeNMbB2w3Ya1azhHJKmHhPfXC2EwBP6CyqsL8Hpf",
-	"kGynQvXZOc+Ms1vtAkCSSRmSNdvAG+PG/qMIdOB8KiR6GcohFSZLKlgOF3tTPw3xpl2t/CrgtLv3j7Iy",
-	"2HWfhwZ0OkNbuOP10HHszL6HOYtvyq1H14IIlSGZ4OXwi8JtRPPLm1lOFGlj6+fPD7mzhQ6+iWtILWUf",
-	"KLmSZrGAF2Y6hShMWVUdbh5p8uv5IJF0VPi5R9hWtB5zYwE95pOE3ibvdhXlexVYwIpVosITrcZy0vfZ",
-	"2PfC6DjDKrZVYwRmqCjgKSbsuLno4N/eZjnewmY5arBZnnmbhVtxpuIlLeXG2+slxgTyk7+2u/1bxhXB",
-	"WVFM8DSWIi16DKWymgG4xU4StdGFGQpjZQIr86VFGP4Op4CUq1D82qOC4PGAqCeOcOihXw0y2SlgZIwi",
-	"4zFJfPox0cpOSx6ttPllUHYO3+ftZ4ppFbBYKuFsSvg/vL+xpb4lhTPTZ++0jycTWMoLNuLGZAm8D8aO",
-	"jS808MhwY50S+6jvH7Uawn2YCqYwZ85/T+CBuYr4+73E8sACOvoZBlNBjoOHucca38VV1xp+fVq1RjPQ",
-	"vccYLBImbXDyBXhGcZTyNmKp7LNjLMaSSZZAPKr4L+glUuHnBQi/VFZMRLoWhb9oLeB+P2w+6DCPlXY9",
-	"6Ktv6g6XNiosbm2N8sWvrpwv7oLfo+0rbt1cHFbpVqSCpszqBFOPG8ySe38sXiy1in3xnWK/DPqDQQ+6",
-	"s2KuqJTbKTQ/JKdM/ip1UQS9BDToIc78PKUauqUKDyqX5RFJgPIof5MpabEW1X92V7Su+QHVe9diHs6g",
-	"+AmG5/ZXvGx+pz1e6SHeqO2FgNd22JuL1Kts98kHesq5SJnvt2prxdpYW/r9fOp1Q4u7zxMo4SoJcog+",
-	"pQL4NLpw/C8gz+cZXcingGzVCnU3zN5G+jAzfCI2df2H3uhoV4/viuzRTMxtBVRLGnY0GDAeG11gaBWY",
-	"BpjthEfUBb9/8ncRpsvDanmjE81Q34gwFfavTGFdKqTos8TZ/r8GPaere8Pn5WaoD9hLDcFL/C379PL9",
-	"6euzjxenf52/vLj4dPb+Dzcbc+2EsjuBefHb4AmFvt0o59yYhac+SEQE20WALYEBkwthrVQTE7ALeI7p",
-	"1w1xioNtZ0y+Iv6+tmPh+f0IDh8NFuX2qJuZTo8FpCy1muCT+F7oE/echuy69I73VI+Xr9tbFUbRmTK+",
-	"UTmba/9HPnfocFQE/VykUkfEm9Ve2Qz6oHA7fP9Ue/W083D+C+qEex8/nBTieGWYVaHt9n8iLTZAxvEr",
-	"wS22o+LAx/nfAKiY6AhK4EsCnrR/WeSnxd4lDX/OlwXsdRlWIK+rgObMkkYq6Yqil+Mu6NlU8njbw1BZ",
-	"8za/aqpjZHYuqYopd16CUIxPUoEg3SzmVqRdgStRC6NgViiO4rYC/fi7jGO3cernQqobXarobTgFQyIG",
-	"aNUKr5zvovSCUXNcjkEDZQO4TZ2OZC/9muX1FvSlmQLlnbRMZ3bIxkKYgP0r05YIAP35R7ZwcpmgpvpS",
-	"ecgzz/dVXCAV1s1QsYaIoz775H2h0kpwhHq0xUpNEOhDiRuR98S014/WRMGO0ab8eEGg4cANyp8FHt1w",
-	"FYrowEdcDtIi5OIOo7E6OYBiJHQNyPyKuOUHQqUynIKovCpsq5hbd+kBdlOmkNsX7hulF72djgQWdTxM",
-	"ncOjgPwRBCSUn5euqdR4diELT6ZaG+HBYzwZD4+iA3JU1srD8vBWwkhlmThPBQjMTUxlL0DYG8rZjDND",
-	"ogdMfZ4IItw3jMj1fcDAGhGPG9Jb+PRHwfPggqd2ip1yK4mGw2dVUuYsjt+SPPllQA67M4pNyTl/pxcl",
-	"dx4++oAz8BR/stMknNOObDl2lXAkmdBOsxZs3bTpAipUXUx17DUpOhm+x8SK1Pc3uY/AycwRUjti2/GU",
-	"v3COG93evUyaVERCJO2n941FQQnllh5cf1yP6/5kGD2NGlGc9CkbIYYQtKQF0O/Y+S8o9MBO7LOzMbML",
-	"5zFrhoMqCPu0AqZhrUIRwB+AcS2b0m3wyxNQjN9FTSU5zn++/Pju5PXB0eDo1803Nb7GexGJpKRIOuDh",
-	"PSPgq6qW6oB2EZaNMzRMGLx7h6rGHbQo5RVdU11+f8WjT/pocn11kwuqU695OFtB+is6W1dcwT3PBnq4",
-	"94VmPuAV29ccvNNKvMUet6uO8vD3d+gkOs/TQ0bbCrVRRvsUn8P+tBgSnBAsWJ6/NnE26Q39eA5iuK6W",
-	"lS6dqtMs1XPx5HeRxpBs3YE1k6a9ZQ/isu2Van46OF6/Sd9p+1ZHciwRCKiD2AqFVHzbB/Ts6pQZAXuV",
-	"XQun1A2z5bprmov6vqZpKNqnqWN4pUUCygV23sflPdxBV2l9m/xTCqV4b8ut8YDto/+Wh41mcadutU0O",
-	"24qo/+bNY0V88idsg4cGOpkI9j+ID7np6anogwyTLS1wVCNwvqilDgAo8lb6VJB2cja7s7+BCk8Ib9Eb",
-	"9vdRxZUY/Vy3vCfCfoQBrKlVeFnEJCvTkL/+i4pz4ax9SKIhe2RbaUCuUItNQ7sQ5tGbVwhNYEXqbvHf",
-	"nwcHv119Ob47wH8c3f2tAFg3NnX6uBPkqaXPobmPbhHOEM9EcUR7QcVQBNzTst1XAYo8GgzKNVj496rh",
-	"6I590TPqc9v1obSnvMvdsfUn3n1VKzflVpxwJPeqW6PrDMq8++ozIoGdxNyYcq68V4Pe3BlfazX/frUK",
-	"mlNMfX1R56lIZJbk8rm2yB2Nqp2jmLBpvvQwz98b9p73j5uKEzbvGAOx0CKgQWgFzIlIUWCPs1hEE9Fd",
-	"EGXBDYNQY7nwqFyIhsW+Fcul3SQvFRNUZO8Tj7bcKIAJAX2sUxFyY52gNYKloBAwVQYNLRA0EcoHTWI5",
-	"czIa0lgiIDouCEFxi54WeGKQrknd30S9PtULNuYll0Oa4FJhW22x7QDuLKhklhKdgjoi9ACet75CdLae",
-	"WyJqhYac0ETYE4xU7SdA84LcZxgnvM6iifDt9DkKY6Pb6ye7kMNHh0FvKidOGh0+7f+CUcmZiN1vDg8p",
-	"TAlhyd/wj8oZfQaNmaUwpgLX97Mnevrt+fPBvSIVCm5R9g/6g8HT3n3FRDX5W/zwl3tqje6+dvjBV1Sv",
-	"KLhGKds+NQWIR6qjLLTrNdBXFIcoBLeI3JlWkzSEPoGOBFstDgu3NxSEDthiuvTHm9gMJlWIq22Dxyjo",
-	"xO1cp+2ibhSaG7I03XmORwjuwFnqpFIeIkJ+XDbmoQ28lIF+Ag884NPjWB7sdk6fjcY6zMwIBJ6l6TTB",
-	"yr0vFUpFKBrLlLRBEaXHghyAbnh1dvLxgh32jxC76ZVUZ3PDoBfXrSC8AWgvdjEXoRyTkPp5WFQSXwNK",
-	"H4SmC6FYBMMvlTRMGpOJCLltwhSQMJS2whBfhLTNuogWMQdWkD4Uv2KMN8leXKAf0iAPmnfbBmOiWuHK",
-	"mJQztj73QnPTC3qwWUFthBmUTu3vDMQVZdb7ctnj9rI3vGxs2LzsBZcoIeGSFRkJ33qJeAmwVbDyxdvU",
-	"pgpCs0/cy1VGwW0ATwn83QJPWVOSkgHhsKFcDnKBHnghHJC8D8hoDWZiuWZAzShHetEZtxqm4ODY467m",
-	"CPoWtyYiYq0mPhC+oZ23eftE0RJXdFEwKLSBcmvwVSATnqk+GzlRNvLcOUW7EgpSKGGmPoZKV0Qu2VFu",
-	"OBO6JO2MFXPjLTYsSkT6LIJocD/qsxHKmFHARpClI+HtQwaEuFdKhAZrIgbtLQ25SbhjQi2Pcvht6Mwf",
-	"48v9Ec0r//NuK439n25E2+XZtsoiVUvQj397vk9dfXdl6EE+pKPBoKMhlXrF/Fje00fMZGk45Slopuaq",
-	"eN+a9+vgGfqeuQvgfVEc7zM/hQ35LpXnszbfABuWvndmvYGvhSILzyOPosauqb3c0qGRSRaviKsVDme6",
-	"AqgiHqJ+xld8ILVKWwHMxovlxnmBY36o8+qH+xkoJ7LCCWjYbYWsdpv2+LD/rKnapepn0Yy72f8VK2Du",
-	"7i0NqvR90NfsYtuJu/CPfYuv17LR8eWDmuEHWqtT5wXqOyjWgWcAXAV3wKnYplwAs4fjshDXU61nB5GI",
-	"5Y1I5T3MDX/kl4Dqm4k5EjY8HbCIL00z48InvH/x26/CulBfOhmB+aOYUBF0U7Raw0jO4C+r8jMk/PZP",
-	"oSZu0x4OBo1GeHeED9WpW3rOh6DuqQAOvx4zQIwP0JIqmk6pHeIfeaXRMHeV+v8Y3T8N7s7bTUGHpMvW",
-	"imROWPV+PXrD3mI6uz+m4a+loAYdCaxBEMpJJpgoFEqDg8Mj/8laPovFNFqTEhS39iWOu9Q9Tmc972QH",
-	"lMpNOMDoVIqoxGV+NCi3auIyzrmMuiWeWNl867knCgHSaXgaSnTB7b8WzMD2pjLDJmoJGnVTfw8JurXi",
-	"78mXRfXV72V1Xpmm/Yuqynsem4+cc2zmIqTMDbjAh/3BZe+u93gsVo9FKsmb4PeRWd2GIp2DgT1zprqb",
-	"CCNCrQCI8HhQEEQf1kdZPO7uquUc7njG3qhXWdzKBU3vvOyKrdnfD9VDHrgDm8YdOggu0nbc6YRtj/2/",
-	"ephyDoBNTukQ7LFoFwyc+nPbcakEGF0QMLY5y5dOmdI+XAnaNo4hrGlBHkIXrMef9wFaGeWEt9MmrAN8",
-	"nbp86bB2tyKojvYQVI9SaL1y3lEorBMHAYsy0VWp5oVQETg0uXBYxVbZ5PhXqm/80fXLfj+dOt3+NL+4",
-	"M2NygwowuuR3dGDT+/dSvvj3bcsm0hzaqrONSssaToeOI2zh/oiERXhXjzRU5TssasuWc0ww5HZ/ryAZ",
-	"dWuZpc6Rn1o7N8MnT2gC+6FO/AKaJ2apQuhhrxSRXG27sf3atlqUcZz7aKYh/wXEYwmfAaxfF4YmIWr7",
-	"mrgFV9bbm1bHUe5XmV21YKMmeYvqAF3pk1hn0Sk8xL3w/784excwIydKAMvBheUq4mnE/GMh3E2siPnz",
-	"kijXLcTlPkJMgZGfRAJicBp0LBHxNvFNZ2aqF8pXVIQNILh4OlYW8ZtSnLefkU63+8Yb/J1YrE7PRhG4",
-	"w85rWX8gSQYXwHOMCP+6zAaDp+HTI5ZyFemEXS+tgCNzzY14dgxfi95XFYA7ir9P0k7x7ds0vBeCaFE6",
-	"axInY+dC3eDbUM7+vipH2fWS0aR2alnkPoGf4zsiWhQY419BfYbP95Zn49Z+kOPGrkFp2EQr0e+kryzR",
-	"UD5Cr92wY6Jy2HX7mQ7WxT1K8/bgBfqP5tnXk07rZNK3bBY4U6K2479ugKKYpXZOPzdKT3gCZC642GBq",
-	"AVJXmbW6DO74Ar9ye1N49hgWcuXsUUw51W0zbAfqVpZ10RdU39Y7uwvftDfoUfR8P6Lne2taqqvfgAG6",
-	"PBQwJnwGRUh0+rsPp9SNnv0DoVX51gbTXkQnvw+aplXO52qjz5a78T3O4UbyZsvIKQpxqFPcclDmPf60",
-	"4YS81guWcIVsJxjDd1uts6AgMjiVNRMyiiE01oPvaG19nU6HO7olIBPyNF0C5oaRE4UQAGwxlbFg19pO",
-	"yQsz0JwSMKNRzaciFE7sG9DV1Oeub0RKwReZAiEv8MY1oOHbQn+TV/g9HCk3/pjPX+sshQawrU+Rey/y",
-	"Ix/19GPcY8e4hxILOnUBAfY1BSz3l3Snt2HRiEx4rFAzvae7sbW8swIl1MPpb/eEB4nlPuYUf4ScIqY/",
-	"Yq1nImIAVZNogGkmUNKK1f1NoopolTC3jzGsuPuZ9DKtvcrnn3TJvipsot399GH/6Fn/eYUo+7A/6G/R",
-	"SOcH1LKQntF+d5kowgzpTYAurpQtc9K3IPOHLq7SzL8Vlveu7lZu4eZFAgP056u74EuPkFHgT2Kja+7B",
-	"gsJNZSyPsaKZGG7d9Qaf7jGe3ZZEVfYE+xNxQPX6DZ0gpy5ithXYLP1CZXvojFqh5bnQ8ziHb8N8IRZ9",
-	"SHUj0dQxpRu9Fcm1e7H6nf5DLBH6aJ7qScqT8q9enr9hM7Fs+lmFM8JZ+hqiTMRwRr//I8M9KJruAHV1",
-	"f/vy7uXb0zvs+vadODkSO7FRj3VauimhhrcU186kQtJnz+VBWDjSVJcPTGNELa9O+UnO4tnyhLz9LpZq",
-	"hl2A+Kj6TfLujUYiVixbFv/KeIwtQriA10ShTanT8osTYnjLHUvg+1h2m8UzIKrzZKuBj+FJCzyjpXuf",
-	"xxwbLk37Q05vRZhhUzqYIh5qvrjL+0y1zVrELady8YQrPhEJFFCCYUUUXeUbEdJD05tCknyRzzqLpAGA",
-	"5Or0E6F7/QZE50xkJzAzSltIsQPljFSImKQA4Lm8mQWPWCysbT5H/r4xTyfY/a8YV0vgv04EHE9c1gWX",
-	"lrCckdq79IzXOo5a19e/8BRSWM6fq5KAB8wJU55ipv5a69lMCPcIFumVuVWhjCVpwNrDcgfes5O4443b",
-	"1B3TOPYj8U2xiHQNPQB4sdLliTtPtR43POeVnIBDS0LM2fYViWVTGTZNBvb7kqzLe9mqTk7bHM5RbgLB",
-	"jxN8EVI8eHmXRdK2/ZQi5IHHxMQ/S7/GqomGn1+gVnEvunT+ayE0q9nI0r1yu6FB8mZYS29XNNIQ+i9M",
-	"QNiO7h/YyexeNnVPyCgM4JYQpVj5kR5ysu0EV8RngfZbLBfv3V3d/W8AAAD//w==",
+	"7P1vl9s2si8KfxUsPbNW9pzD7qjbdjLpfnGO49g7PpPY3rYzWc9OfGKIhCSkKYABwJY1Wf7ud6EKAEEJ",
+	"oEh1J3t8754XE7dEEUChUKi/v/p9VspNIwUTRs+ufp+tGa2Ygn8+fUtX9r8V06XijeFSzK5mb9eM3DKl",
+	"uRQFWUpFni/PvqemXBMqKvvHCykYfnI+K2aK/dZyxarZlVEtK2a6XLMNta81u4bNrmbaKC5Ws48fi9l3",
+	"sqQ4yv6gP66ZYsSsGRFsS8yaixXhetr7Pxazhiq6Ycat70mrtFTpFb4X7IPBB94TuYShG7piZMGWUrGC",
+	"bLlZw6eabhhZ8tq+1U6I21f81jK1mxUzQTd2DiWOFM9uQz98x8TKrGdXl/P5vEiQ4xm89HUr3hhqWGqe",
+	"UjPCBaFi5+aoGdH2YZgJ+9DUsmKzqyWtNUvPDCf+E/zoXW+C3LANkOkvii1nV7P/3+cdo3yOj+nPw+Q+",
+	"hgVQpegumv8bpm55ydJk5hWRiti52AVQovHhHB39bPGpdwMETdHzecU2jTRMlLu/s93hhB6TGwaE3MlW",
+	"kXItecmAw82aa2IZjWlTEN1aXteEEkVFJTfkhx+ef3NO3jBhCF1RLpA3uCmAP9zvyJpqIiTRrJSiImy5",
+	"ZKWBI7NiRnecRIXeMhUIgMexo0C0hjO7iKEDEFPk0aNituHC/31xnD4vgSy0PpFO/3UEuQMBliC20qxq",
+	"pSExa2rIltpV0qqwvPv+f7yHtW/X1LBbpgiHuSt2Tn7kZi1bQ7iB1eBC7PcPL/9WwEofXlyS7ZoJ+wi3",
+	"1DCkbJUCwokd2UjF8gt3YneijHVrzO/uKWu9vq+VDM/c3iyZHXosoknvZEvW9JZdkwfzh/G0tOF17Sc2",
+	"NJ/uDhs/qTeGJi6T9//j/RWRot7hPIBcSCHByI4ZJJ20n2+5ZidMiol2M7v6afY/Zu+STC0eV7+22myY",
+	"MOndpuH7zzThVZhCQ826m0D31FSOE48bnhS4dvAbthscFX86dcSv22rFMstdwHdDg+ITkwd9IsWy5mVm",
+	"2NJ9OzSwf+aUoQUr07qTG9x9D8P7Szc/Df+2EyeSU6tK//Vnmtif24lQQWjNqbY3CjfDUwIlauqM2iZP",
+	"Fvvd8I7Ar08b9AloX+mBKzY4Ivx08qiKVTzHfvDd4FLx16cN+kIaNjSwvRHY8dHhNVNn8A2j1XfMGJZh",
+	"uorRitTwwNAMqu41k2fAdalYQ0WZkXJV98DgFKL3TJ5D29S8pLltaCgfXn34+dSBv5V1lR5zLetqaEz7",
+	"/eThnotbbmhe1PHw/dDQ3VOnTEDmDRr88sjQ8Pup437HRWbQmovBEe33k4f7nm0WuRO1ge+GhsQnJg/6",
+	"2hoDJa/5wAar3jNDk+g/edJkVJWfhELmBtWYGw1WkbPG9U4bthmYlqpOmM4t1wNUwW8/00S0lvbZwd1b",
+	"jliOfGO1ysuLh18+/NuDLx5+CdYTftjZTlwYtmLKT7Ct2eMBJYSWRzese8Nk6rQ5wrRHhpw+1hv49sma",
+	"ilXmROLvSQmPDA2v41dNngcrVU7L1fCd5Qa6YZ3T4snr7395+/LvT1/k5oOvnD6TASePc9eM0Tzdo6eO",
+	"/6qmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OWyZoztQz8N0QIfCJyYP+yBZr",
+	"KW++YTW/ZSqnBblvh8bf7r3oxIk8FVUjeY4MzH07YiLhRRNd2XyT0sQfG7KR2hAtyYaKXc7PWcOv4xEq",
+	"tqRtbWZXl4+K2VKqDTUofx9czopOXl/M50cF9Wt2y0TLvpfCrPXhFL+VW5gb2cAD6LNrFNNMGCKFVXHK",
+	"uq1YdU28z4cudMzFe4vB98yS98vF5fH54vFKzPR5BTYjHhNdEM0aqqhhFVnsSCk3G6qvCa3reJLgxqJ1",
+	"/X6sg9y9Pe0a3/c5DzoYYZue408vIg+1d5h/RA5j2nwtK85ggG+chLD/LqUw7p+0QWWdS/H5rxrvW/aB",
+	"bpoaRLCXomA2G1oamL4n40+/xwa+tbw2Z9XCbl6Ff82KmVz8yuzPrn7qXtF5lxqpzUox/Vs9+1jsvU2v",
+	"ZRO9zv65975WG7lhKn7hZgfvevcxpvJQ3CHQxVItpsaObuoeNTwxrohfyM/CkeLqZ0HIGfmdV1ekVJsC",
+	"PBJXpFtdEflN4JGzalEQt5Yr8pN/47uP0Zvsiv2rYF39tzj69F7jKWLfMzsSwtp3xbvlhbvE3jL/583L",
+	"F5bR//+Pv/+uINTJnMtHX5C/86/P7aP6c/e7s3AHbSqC714wDb7695/fXgSC+8CM5bb3hGtQePHLwyjc",
+	"x2L2PRV8yfRExl1QzX5QtTUNjWn01eefW3KduyfOS7n5nDYcBJ5//UXEXL/PqDK8rPHs3LCd5Tdezd5Z",
+	"wul2s6H2Zpo9dg9Z4SFbBVtiF2G4AY556T6bdUfY/tVjTlpVHD3or5RsmDJwYPFecD/CaY3gUL+YK3Lx",
+	"s0DGsQP+LGBCV8TPZzpzxO42P8pYBgm/1Z8jgx7hkPD8SB4BcacbKTRuV+w9ncYxs6uLB8WslHXdSSEj",
+	"y5tfanbLaiv7KlbyilVfw+5XlHwnb1lNQc9cclZXIPappfcuyMFl/cv8i6+2D37953J5oebz+cX84dz9",
+	"b2VFWsMEqx7ba/hyfvnF2cXF2eWDtxfzq/n8an7xn7BgChOePZGtcNfSmgq0/NC0tP8YHgaffOtY883f",
+	"fzi7gE+1rG8Tw1/A8HMcXoPGcHFZRDeCvj0yoHv0RXBWMGGk2p3pnSjt17xieInQ9NJh7IrVzNitdjer",
+	"ZkwMkcqpulezLVVsLVvN8A65pXVr9/fy47tipjEMHhZvf2fshb/a4SlqaW1/g8kJs6vLYrblQjC1/97R",
+	"10zgycTpin36lr0TiROpV7vHPodn4LV9X/F41qcby1azK9HWtWV/+/vZd49/ePHk27PL+eWXs2JWKmb1",
+	"occDO+UegaPRajXMGxg5K3d+UCYqfDv+uaEfXjHl7Y8L+OA1q9gGaObVHqcPXj0oZg1TJSx2djmfFTNr",
+	"pIGO0NTUWCX3TBuqDFNWVQinCTxetBXlmpR001C+QpOtYmxjWe5hJ8m/w8fkcgm+qFta8+qZkps8OeCR",
+	"H4ThNT7z5dn8i7MH87eXl/6ZCcwT9jXLPhU7ty/s+9Cns0D3r9nl+aN5b6dmra5mH4MM9HvllD0xvOHe",
+	"V3k1W/Aj8hC9Tv71YbdetoauGJFo+5o1V3hu8ShXii5NfGYvitlWcWOY+BqMyJ6QmT96O/+q26vFKJ51",
+	"enxP7H8cv4ndzuQ2sYtvEKpD/Ht7J5nQD2mMZwgnBfDSOOcC2Hn4Aqy4CtcmtyfJx5AaBTt/cfkRPxu+",
+	"P/Fp+7fSZkjgAONV9W/DuwbKW7juapp4Z3TVbZjWdMW8r8dOxWch0Mgd6jQyO1lZtWgWycYyUaOZsnzY",
+	"0F0taRUtf7ZpMd5+04YJfYz4O7rMHee3IHpAO7vXizfcfpXit0zEt6Y2UrGlkuCmMAp00Yv4JhxvWHWM",
+	"l+H3KJoGsmsv9jVBeGnNV4JVbyWSsafAOcEDyhuu+3J++fDsYn52cfl23tM0gLO7SyhmdWBvK/yZsHtw",
+	"Nj+fX3Qs62SmZ0l9ZH9uuIDnuhdag19rLlbPxezqp3fFDNI4DkSgY5E4rjFTpRij943TELWsW/feiSwX",
+	"lDk8bxcP5jFb/dby8mYh5Y3uVLGvvjr/6itr9eMvuPjlos+JigPje81tPo9VN6s0R5bW8xf/OIN9nc8v",
+	"erfAeH6NuC/HsN0jyLBxoHSKaI3YM/KrRAyYE0/HzA/cAs+WcGEVs5rfMMG0nl3Nz7+6KGZmrZiGiOnV",
+	"/PxvjyxVl7IV1XFZ2zZHLJnWlBKzbfTNLCXbnMJf81vmjVwMbQyO7tf2e/oOnsLjuvMBlsry2YW9w+9p",
+	"Sn8/P2FW6/6swENwNfvyb7OPwO+lVMzv3Ml3QKk2Z47T9m+BDVMrtIBadctvpRpDxVPug3BYMqeroVzt",
+	"6T3xGXtTgko/5aBV1FDnpUyfODtNCo6EC/C6Lrngeh3fAXAwwMJAA2KAJ6Y4HeNFfcd10iz8Vm7Jkirw",
+	"O7vDQ7ZMWWUfZ12gd9ovDcjlUygmEOlOUmcNkgapBzJiXVfjLj+w6+0mCDBWZj2tql3UvDzf870M+knm",
+	"PT+JnRCBIcBchKvNwEEKboT716ZqRjWepIwPwkhDa0+tE64o2NzM6bHyHDggSiqZoEGFlEyN+gdtGiVv",
+	"Mau3bzk9ON1y+ndFS0a+lU1jlcJiVtZS723ovK+TWSK05sgzB66J+dn8Yv8RMDt69u38fJ6xb9ueSTz7",
+	"Ivfgkgta83/uT69PoWVNVz5WAibVr+0GHMLsg/3VX+zbrcD7yxd2QmTBarkFC9cprq5OxIrFf/vLF/bp",
+	"v57P7M0Ax+2oMV1z4b1shyZ+dmXlmsKt4O5D9qGpqXAa50/xC6JwLwfPSPB+OjZXeDrs2h51q74o7AGV",
+	"DVPwUk2oIX/BZ8LSai5GSZIWDDZruoGRO7Pn8pfu1TNwDnFZdexhP5KaG+8n8Aaa/eVZ75f7q/Hq5pud",
+	"KKPpw6S92wJ0UZjkRTT27zMmqphL+hwKrqzeDOG+ybO04Rv2n1LYyfzw9gloG9SwJxTTjNyeNEx5MdUX",
+	"N8yYOr7m8AOMD7pP9vRsFF1jeCeM9Gi0YPMyKyPb/Em4N6fIC2m+lxVfclalKsSixH87WpTlf/KIL4FX",
+	"pHpVU/EPT6BJ4YmW18Zah+4Cq7p4rpVEwRX55dn8gLkal8xCq+qlcAJ+b98KzBTA0FddP2PUtMoKDjfc",
+	"Mnzwk1VzNrJitWUw517txEBwuBpG7cdwttyY7vA/k4pQYr+PY2Wv3A/JW/xhj2Fd1oCbzmi+SlE9w2Nu",
+	"OLhC/c/etIvosWn3aURp8N66P0L2BQrWmpY3XKzwu7SouBwWFRcHouLiuKi4C0PgxHP80AmcQxGUYIVX",
+	"dAd1QIyWa5fjhoU31CVjEENvQEsMbMIUSYk0o7gVUNP4o7fBGcYIiU46evjQTnml5KLG3K0MmzT4xP/M",
+	"O1t9aNwt7BdtaA2OVWYohBHeyA1byGrnSFXFWWAhK4FsGBXbNa/ZOXnNaGUnisVzVFREsYahfFPuLZht",
+	"ow0Fz9YMIrH4SgjFelvJZZQ8R3v2iNPV3h6tnl09vLjstu6Jm3SYXxcW/xwCxUwpqboMgT4ZRm+q34nE",
+	"foJo3zJhyFZJsTonD+fzXiVhSYWQhiwYlKpdk4fzCyIkkJxrgl5GwoX94gE6hetabhk8+TAuycI0SSgv",
+	"/llAuh7XjpXss48K8vDigf2/R2TDzFpWBdH8n1DFsmEVp5D2YZ/8CvfY3sa+ehiLlpdSLXhl2RALv7gJ",
+	"XKG5KK3C+LPwRXfX5OHlpdMqmxYYFyhQkPdI9PdE050mW1eDd/m3rhiba+Kck/aLr4iRmHLmiaavyaP5",
+	"nFACko3I5c9Ctgo+fUC0tMuz88UiQEYq1jBRESlIJZnzrGNhJmQlRDfsa2bU7uzxMlmO8SM3a5iOZepH",
+	"8wcFofZBsvZJZ1gNqomRxKgdnoDz4bQHPMZyOdX7/HIZm6Rfvr286FswEMHu263hoYdgYCu+xDhn1bKD",
+	"By+7B9lvrZVyD4BONTguii4RG/5ohYAbxSt24+1cH0kDt/RholfkQomiHvg0jHgRz29JOcxvNuvNdS23",
+	"MMTKMk4mkKIsF2u3NIpxWLTsMXXPEetj5FN8mDK6Z8VsuwbnvVXPnQb7cIockcuss8p+6W4BKzorDbfA",
+	"YdXBBD7CYrd9DwvVNx3zPPTX+98i70zwSnNv6f13POS/4yG5eMi7mGN2T9Cau4AMjG/6/PCgr0bGztEE",
+	"L16EMMHRHdjYewUSLCCjyP67rXs5PlOEljJ7895Tfz2FdFuWjFWRhw4yRHpb4YgM4qJmClUi5O1WhGlH",
+	"HhDYtOJPOnH+eE09WN3U++cqWu7/B86XXdupJyZQ0J+X0bfI3o2QuU76VMarpFcDNekacRuFWZK/BFdu",
+	"MZhol2XZe4lKdifm4nI+n390HExLc8R9SRsdnwjpE8B+/5hj2idrVt6wqsPV8VnRd8iWtMyB2ZLhyoPD",
+	"gRkay5quzmqqVuzMKCo0boG+S9LGkgt7odN6P8yAu9kPM4SrwRrLoiMW/OmFh7Hz8+79E+J3ET9mmBiX",
+	"fWgau4K6O2tCpRXH9Wu0OmKmKC1nAZP1Ai44JqRV6tnVPEQK4N8hr9T+G5wj6OF1Guzch7bmxcwaePAP",
+	"1EadX5tZxdV94XTLy4f2m7ap3CiWTCMSJ8ECCwHHgxAk3qntOGc4JE2Br0WuFMT8f+8tL5rpxz3LYeqt",
+	"O5yyHMJizh6ZwGd5Kdl60YhB09OCwSdz1x13M/GDy05nGrm/ITf5cIO73f2TtrZTqOwVuab6+zjC2sGe",
+	"uat3AgPkQuKPETlNLi0roMW1X0H7ZwW+vS5WyhqgRMZl0OhyfSRNVkPl5AfTbTmtUGcNqB44YLCcaek4",
+	"FMJVigrDRVRaeOoNBMH3WYgVdcq5v4jKkjWmfxFhyVcvbZ5qMMBHe2Tj7cyIgV5J9OF1E1UQT8jJSh/s",
+	"OJCLG3iMiCKTJmCPw+s2upwbKWvIg8CAALjHpYJYo71oasM3WL3s/un2s6+b+zN+2e1LQ1vMQnD30BBP",
+	"nhCq89TN7Y1zRt9bqG6vHvvuSoTEiwNPlQvQ2I9mX55DMCURDD8u9DvXhfPAoNPykA32zjQUCnfF6laO",
+	"9u4P9qHhiun+0A/3EtEGr5iv7DNrqu0wj5aXpWfkpp6mUAi2fe29bb936wJV4sFHyOLpojuHl5N9KpJZ",
+	"cIuwxvK/BESRIEJmmVtsXsw07G2PwL/3IvQfixkmS/S/sNPrZ4F7uxhOSCxL9zKOMmnReyVUkZOxk7ap",
+	"PKHROhOj1W7I/3pQlGbCV1bNWVBtLRG+WoHRs+QrDNVZI2zBV61sUR+mW8oNF6vHIdkn+vB1Z+pY1Zmr",
+	"sq2pwj8SWjWW4fisLtCqfZIb/tkp1oi96VTnoGX7EgP77+BpmWPW15PegFHexdWF/Vs1a8gNnEce4VgX",
+	"17OrLz8eTS9D7d5JWbkN78hlc+G2PyaO0EQzpnuBTIfSUMrNBoAbqSEbegMVj5jBA7HNpwBXiZZdvfPs",
+	"/8fs1pfRbl0++GLUhj14MGnHHh7dsssHX+Y37eGDvU3bUmXth14GVZc72JVrXHY5krKtK7JgxJl4dh+6",
+	"83s+8bhPyOqMr6pc2KCm1oQJr4Rtfly6Kpmu/BeT7n7v8BksRc6cSnCABrDY5TFxl4Q6kCUiFblhgBRx",
+	"8AbUWlLwE12t7U92nMInlVMTVd37AuVi9thebE/cHbuvvNdchCAmZDG4QyEVI5DF5U4OYA73yVEmXwnx",
+	"XG4IrVygz0FYXbs0un8yJTGmCRi7hpElrWsNKQe0rkkruNFJgvQy3kZCGD/tfvPGXm4HSMYhR234Pd/D",
+	"Q5BVgVdZjNLxxcPZIbZFSGH7/XAl7rZKfGNXf3zTfTkWvscvwf3azdHpUH2ypdkjBhDd4/iQnzhIHCkY",
+	"kJJjbRU1hinLC/+XVr/+MktiZVQMSwCH3vsYJ+jV6wmE3KMXVMl5YrnXFV1EzM0mSZwAbrrH+53+OVYi",
+	"RLW4dxMMkQK6/yKrocJJEuwWq+IG5vaTf2cBv5u9S+3gDdsld7Cm2jyTbQZCzn5Lli6fRdHSMKW9lMkt",
+	"y/7mB+1puvdOlCMbLlrDTlhWRpaCMitvRuxj6qW6lA1ywyhR9MY+nhJAt13u4VGpkmJsX1LkdyTMLOa5",
+	"2GSKWahH95ge3bzy58J7/PpnA716I6niDliCLMF5FbZtIWXN7EXe92QND/Cie3KfejDR3ru6UdOLbmrO",
+	"qsiZkRQKgzhpYH+zbXQColX1TNaRBPymi9AniBhMwJFvc4laz8CTlngfGH+ZJWKeFYUmDt5ITK9TDYId",
+	"1vy2Qzy8Bjxyq1AEHRI0BVKpHTqfU1evyuEFgulsf4dqDjdEMFaBviEFe7kElfaoK7wILAnCAPXRHEhe",
+	"kMlhzijoLZmijgjjhg+untQUQPWnhr0U9S51bPbYP4bjC7CRvXd04Zlu5/tc2nEYEj15bLRuN6z6Aa2C",
+	"HLqOz6E+2DLUQvFutApqShHdNDX78GYnSj0Ct0HArJhQvFxvfGeUUb8BDgtG05GV9OfYKLbh7Wb0UJDA",
+	"5CoHRvzg4z7di9mHs5U8sx+e+WpI3Ifn8SI+dt7MaeRTneNpAhVC7urYYUIK2tgf9IK99047726zGzSB",
+	"XB9Tp6KtuHnswdT7ZEIt7EBZQRdZ1xMgwPDesM41NfOWvVSJlgFjzUoYqoj0i3e5JTwVRiUUZBrSJA5m",
+	"QP2iB/WCjjwfi0mWt8/MngLjFe347Gr2q5bi/DXdfu88GR+9tzaxGN4kP26suJSt/tb9bq+MlH2gFSv5",
+	"htbXhG0as3MdVvwFxSxRk1pylPKdGFaz3w5HuyjIZUEekPPzc0jAkK0hK9ronh6dN2N161wzx3jGDg5b",
+	"5be48FzQvSRsT7wSoOIezRzJs2x3H6pnx76fhvpp5/uaNVIlVr5Q0uWZ5NUeiGrtSFPTkg1s/k9h9yNj",
+	"x3KkJ3IaURTqoBWjFaR/Q+yVbNeyZiP5bM08NEu8ruzBc6w+1WJCJk3zVkruW5p/a2f2sZjBag4p8EJi",
+	"Nv2Wap/uX5BKyaax/4CwEtQQyFtWpfThvRniKB3Fi25vHZFSzPE1K2mr2cT7uHOtRGCnF/M9tNMHxZGT",
+	"716TnFfo1ZLzLOUcJVN8Kwdui0Vb/TLBqVpgiDZ92BWj6EdPd15QpmumZGQdkKA9qi4orVdkXpBH84J8",
+	"+cjywsV8Thw8WtqAuSefQHBx4fK6tfTdAUOWPm7g47BdEZF/mp999e73i+Li0cd/+/nnc//n5ce//q+/",
+	"pIiPr7oHye2YKtWW7kDA5tf0gm0nHpdx7tAexSKe6x+xo3jCWY7cW2V/q/PLfeV7aw0ueMNF/OnFvywJ",
+	"Equsbx7HEAnj9zWk1sYMOOX3aW1s6BAfgcU+ONDZI5q6tBwVnltzoIdM/cgR3QNVH6o9oIThwegLO8z/",
+	"IcJddvaO13SH3hl0zZQSGz1yM+KWCyR/l9nKlx63aF9SOECj/mbtMalPyD0MeLlvUEfxWBHX0NmDuLVf",
+	"Qd2e8zalHVhlsvfTj+udpc/5sIe9wwI5DIv40OnvAy8IZf/jPEY+OHPgL0pvyKyI05lxLLfebn5TmNDv",
+	"48dBXjskcVjmiMUdhMfwvd38A8+kuO3JmtdVlEiz77LokjxSyooXhyM0XJefmHiLyxg4ZKmXS2LWUrOi",
+	"K6IMZdihVhNAEXbMkAUqgZZ/+19CqasU41TxPWpGBPBL8MvuJp6kq6xY9RRTpw6pWo08Ajmd8xhLwgQ6",
+	"0Ok9a4lqlgldmzXbYfyKrhSzqjsmOB/hgygt9TDI3jCloTcORvVc3xZv+mMDA6LamhH3mqTpH9gn4V/2",
+	"7SfJBtQz17sT7S+XhXEVki8WO2j1oHnFilCgvNjBL6B+43xajLBc1klluwOHGqvHD4R6VejXFI2sWPlL",
+	"+j1RpchBZwmjCeTGZEORMQD35LCgR+ZOttamdevQFEpoi9waf2P2QwjRGvVteo291OCUgYzlWCNVan9W",
+	"3vAqKau171I96iW+a3SH4D1RPToUnh7sO381ptSmLsYRk6uIu3R1nFKkZR0IC09PT4lobWFuYe+jJINO",
+	"LkTnocdhw+aXJ+njmqk7piRFSWdZJw7CJYArZ8utpofoBnwz1osT7sPMAFQx7AnKVMb0zYg57OxjuLHi",
+	"E565Jl1oTezGyKzcGRr6Lnu+kD5vENLgZEM9x6DdRes3Lbp0eyNn8756rHMPVnefFT8Jl6mf8jc0EaJY",
+	"7F7BvTxSAC12r9t6bO5XRROKwHNBfnj75CB9JXVWI4VwKlvZobsXhHkX3XqHKAWR/yfB2fOHq8KHusy9",
+	"6SlQTDxuOvd582aj7P0DPqhWw9SHtukej/OndZJfUZ40J8azns51HHu7lb7dGOAv+acOsw73qLVNZbLY",
+	"G08uDROYf47JbxuyxZyY8PIREx70cXYdzMLtcOSEd0Jvj3l8C4lRk8o60uUtU6ZVYvSbrKRi1R3uUecA",
+	"9fPvTWH/9UOEec2aOnVPoB2Ysc2Ztc0pWlto5sU23BiFae2gdUYeW5ylr8Y7ZMaeljfmpuq2fc8aBg8Y",
+	"uA8WjIVlhdxtt9o1rYiR0CZXG17XZA1xkJGr97lEYw9vzZbm+FTtU8TIMMmxkW7H09M9JJ2Oph0zhnW5",
+	"Ocf86Riq2/shrgSDLKP377svmIBEOaqJa7NS4HVJTdeqtKxleeNU5637hYNYM6yuT0iuDWX7+VbKMCd/",
+	"rYONkfar+k5S03NxQ5fWQzMToUZydQprWQNQVFKuBqQSl9fg5teteXDnvMns83UcuknocJVKz4l/zLXh",
+	"pf7TFdfpToNvaDKFogMamfS2SAVNvNRrdWlZ7GSQ035Hnnu0y0cSqH+/9WfxDSshj1I74LvtmpdrB2YI",
+	"xwCcPkYC02HoBMpjpGYKBKmmfOy90VCuptMW1KeUK55JV6M77XXIhyl/ERclG++bcM4UforHyvlhshzT",
+	"YsOvsVM50EdSHfKpAKdIfMl8puGK9FnPkxNTOIKs4WwDUxZeahyacftT3VN84CSHQ+gZJmx1j+bDYiym",
+	"7x3VxsnaYexB7G8Ewm6A+wdOEq5rwIO+T/DOf5dUHTM0EZ0FvGeDIMbRSddXaK+Z5re406d9yflAfdGd",
+	"0mZKKaalzXQO+8NQqAcbMGTNaG3WuwI2C/fpPG1Yl4qZN8wYLC89yLSiG2zsqt0jDphYMXLDGkM0gFpO",
+	"M970iOb2ZLuWOurCCzqDA/rFicS+yKgjMNnQilkdjBvN6uWwv0JH604nHyTjTv0523kGoljaI03PyV9+",
+	"f/H4+6cfHTKmm6n7cpZg9bEOf7fSzuW/B9BNxW5ElDp6UQ//+SBsvb/il60KSMGu2vSWiUoq+IvVtWUX",
+	"p2dfEynqnV86F6uaRXt1Tl44nRgoBwDDNdeGOVSbCLtj7PlqdToiGPg4wop2vIzh2yMzncTg95RK1omo",
+	"iFMPjmzPoe0CJSEW0knIfvpZR9mjsRBHgcetWUvF/0nTopjqm8zNjZVx3QkBJFdL52k0pW78dLUiGGK0",
+	"LJnWYPis+C0TsckloNO+JlzYoctTKhq7GaQY7Me1JCtolWCSgtYhTh7+8E1PsG5aDcDbS17XWLSPWB7T",
+	"iNW4eP4BkcCNgCCdZ1x4h8KCrbhIV4A3Umu+qNmRW5LcCLnVfgew0Mvtgk/OXCi51bEDuZ/wiW0zf1A8",
+	"nyRAaNMQ908ncYBcVmRkgsrLVmNKy+FdaXzRrFE7O7l2tTZESLeGogNOVGzDql0vdYAbUvEqP+ady1sz",
+	"BHCrRpDyjs3DzFQ/EUXT3XGlLOzw3hnbY/ioxBXOesfR/d1zzNcRPybJsIj5FnSW+1XzmKgayYXJKRtW",
+	"jye0qhTu+ZrXLCoK6QHhl2tWJWtH0iXjSVMGdpIJVGVE9ofDRQX2rAkC8PFLq/soVjFhOK2v7F+WbksA",
+	"MCkIJUbeMFHg6YkOZ/AlWpF1gixcUl57NJ3+NL+T8kZjcp+CFk4Uzgrw45IL6MPglNN0MBriE3bHT9rv",
+	"31qJAZmpStB/wA+Paz/7ZxFEiKa8sgKvZkuz5+gDWACUFsPZNrphdT3JFvfqm/3hXRJI9vVJI+XN97yu",
+	"uc5Z5N/KLakltDNwQrSW8obYH470pbQNwrmNndwP+PyhRTmg8MScFLFsYoFhPuH4uQPsGSoSJGGnhoXZ",
+	"/YQLven7qQQM3XzvJ/H9xBT2MUZd9MovHj168MWQSNnQD71pAoBsf+0fB6nxH14mTQsoHHgmBw0fH6bp",
+	"npbtIm4u4xqzfSxm2NpjxIOKaWb044F5cu0SHqGxSCf6FItl5L5CMkmm7zGlC+3I5Sya31BCTk9KpnWL",
+	"WKmOIQ0GhDVLV/7F++cRWURFtBy/kZPduKcI+YwnNARb0nL1mMw7CL+0wslj1/7ErNH3t1IUnX+IilJ1",
+	"MCi5CE3KVXG4mbSuF7S8yZk+sQoNShiHPlGQzqzPh7NjDw0Iqm+4WLlthj4vsbctYS/0KxV6owi2zbJT",
+	"NGuunfkMx+0KTCu+Cc0xDSTsVRgZlhuP3uNjI27CONcTlL7AmXsGLPRZ2u5N1dg70gkEcLBbIqD+isHY",
+	"Uybg+as/AVzXVTz6msY9lVhFdsxcAzT7LYNiE5hez1FlyQKvcWTi3a5SUfnnwIWBh3qxA63HPtv1GgNN",
+	"AZkf3+NKsm+ZU0H6qfsxDJkLmaQFCrBrK2qrwaPcBaZhPiUTMG5OAaDKKFThKBUHYRLPrcVQEeqB5pa0",
+	"Z5xMwJJO39cLgjwQQA9ds7h2Ro9c9u4YXxrFE1h5Lh8wd8395O+5+KbHnoLTfrRl7Gbab9LZg/Y1fgoD",
+	"FE2VdtCaU70XxzvqIyprqjMuOwC7I/AAmJiCRDAsMYsHyJQioK28S+JDOHjNlB3hvoSDZe+f8wzCBOsQ",
+	"Rg5nvKU7F6Vglh/cYS3IgmnTGenjibNCCHGWy2Kgdtr8lqkdKakgjZIbrtMRFrmNW51mW25aWd5qh7rT",
+	"+dWMb8OKP1ww6FmoWb28JnQB1c7oi5A6gEoC7rBrK5rIu+y043EgaviDpIHZbjZU7SYCLuIHx5I44dsi",
+	"sHYHJugH9Rzc841HfFJEAKnddg6erPuz2aT6pEw2qd7csDEm257cac06fajt9cGUJlDWaE0ELPKiCkBJ",
+	"qWLKX2bgwoxlikAobHwqYKaDJc5g2xdU8xK2nzNhngTvl07KHjtHnzbcnye+uCDw3ivQBa3FeQ7wlME8",
+	"vIzMvQhrlmr2g6pzimZDzVqjW/2KrI1p9NXnn+u1bM4dNPt5KTef04YfDpYaDfdLT2dC3NWXYbu7suTL",
+	"Y1XJJl3JBV5Tn9hmyUWo9nkA9op24Y+jBAS/ZJKCB9t65Q1K+xO8Jza0YuNI54VN4sqQCsJQIcasrzF2",
+	"HPQQU7MDLo1GfHhxzLXuRZbnlm4nR5zFlwEDaMqJBH035XhWHC5Z+D6ObZRSVdd4Oivpl+tdD4kybAgi",
+	"5oA5ApYxAHxT9/pxO4XS+tibvbYgBXMhmt959XHcCL2uJ/1yUZwoGE5U9KhEIbzkk8kh8fj/vHn5ghj2",
+	"wVxhVZQGA8GsGVeQK4I8WjOq7O2s5ObwUFxAg4FcxalOTREPm6gIdsWFiQnmtg4y0XtmIK71M50gTWpc",
+	"hxiTIb1cQlmIp9JEut+wXS6cwerKRQvhtC95xDbXhFdD5y8tWKBfdxY4hgJuc8f/2G3YqlwNXbGRA+gj",
+	"pEL8bW3GUUfQTTYVBvjO4f6NmpyAhuIHIhVUgYLYb39Q9VXkoXOsvqZ6rORu6CoZx/4Woj24crKScEav",
+	"Me5+5KqXy6Vmposcll5zcfOFLuziJnm9A7LW6O3GkTAchj2UMIwHV8uo1StGKw/2mckwcTLBlRz7AGKX",
+	"Hs7MljEBDRGoHscjXSV2zq0V7WMn10euKMAwjHy53WHv3nJV7+6JLudqxLCwdSlRJwimpzgn3X5VPfm3",
+	"Vz+8/Wsmmz3tosqwA7gatHNf8XIdmicc5KkcXY5ronLk9vJOpFNur9shIxIlaX9hXhJRbaIe90dXslW0",
+	"SQ8CN1ArqpBm7SU1dIV3wFpH3p8qJBpUht4qThN+e6vW2xujTMM/PzcE2opg65FOl0xzzVT9GubUadUH",
+	"+fIJB/TTW6Z2cQt4e5YUZ5XVQ29YRttqXBP/0dAzEQBIEq94EFjNgZx4n+kISCF50wM4629KN/2Rei+Q",
+	"1bUenKj3bqjgS5a7mP23UDXGPhzw6ReXFw8fnhhJPJIe+tjlQnSphNeDeaHkrbOTwX19w5pUqujeLoTF",
+	"D1I3ckIdHiWp7gsXUEiTdvs4L2gi0rYvE4K7VJouK6mXwJheaMp503XCyqRxYAcWpzn7YhH4jmsCEf+k",
+	"V28BcGv6zvh5vWrEPdZZUS40zlLbicVe8njahZPzapX2duYoMqo2ydAn3lGc2Ovt2CKEHKDtvUOw5KrS",
+	"RtaId4jOAT03kCD0VcOVj4HkAgT2gcrR0GUvsRQ7VEm1Oe7t0eaZfxYMFDGp/QAvWfUdF+lmBs6eyPBS",
+	"ujb0B8GNdkE/y5n2JaOhsKZ2B4KOkjQjc/L9gLq+eKP4VyWVu5feU8RUyHl1t2FSaIzsnZPrNRTm7OYz",
+	"hgHfcqa+4famSXeraJji8ijk/St8yttb47kL+P8V2GiJwQPg3BF64OjRcelg5sKJDKfFHwDHvGHKnaTt",
+	"pHfuHnmqDd+4Ld+7LCtXeTUO7zr0AUtltPvmjYeXSxDRCcQPnYHwHRIl9ycS9uuwux1xva+QQDnCPotk",
+	"2kG4NnEHPmvrmtivQvMQrtFLu1QyE+Fa89U6Q4UbVmcIJLdpaIWoY9/+3L7e+YSL3qV8SiWiHT7Mz60g",
+	"lBNGc8iR9T+syuyrf8Zrza3H/Rvk4biXyP7E2wEkwBw+yIZ+cDis8/7/IojWeWpjn8i2keKJTFbn74Fb",
+	"p0v+MgiId20tNngYk1cGTvf8WOr6iUnvG/rhFVNvmaCpxPf5FaFiR1DNTh+hDf3wmlVs0+RZn9Y1MTCC",
+	"JkaumFkzdU3GvNseEp2clrWEfBJLovwa0buH97ipaTpHAKXHkhsd5/BThF8YnxgwCJdYMbZhVTqZMB8P",
+	"h/4/z5TcjOc++MkPI4qsj+b7OExPr2p4Gkc45pGId1vnqXzAJ3ucFy+tN+eIVv2ytLh5Wkg99OcgI2Wc",
+	"SLiX2H2QLyfjnOM7OqJM7taTQjl+LuBUlVTvu/C+eHgkHTq13cl5u134g5ovDndU/KM6JmYDTzcs1AeT",
+	"N2u5FR6ut2Tnx1ovHumi+N9tEv+8Nom4wwPs/FzccpOrWC1L1phT0QOmnwe2cT2STj4LQzACXNwmjwC3",
+	"FLiPFqjKNWIZBMqyz/jkjkSi8IiT1qaTapyzzhWtyYaJfi+lVvEzFZp/F2Oa0+J+uIXFhMozZMQyfpE4",
+	"4wwLVnywDcuBp3gFSWpp38GgfTfQn/a5IY21nzz6v91vvMfRpLLmS3DVuAqOK8z63J2Qou2WcDdIDJXu",
+	"JJNBIvOoUi7lu6Ec0r0LUim6NHblZd1WkCnt0oUt9wXYLm7WlaJbcT4RHTv88AQBkuLHoHC5CpdI7wqq",
+	"UEfdPmPGc8nz4n2oSMjUp6tH8PsX0rA7d76OUHDGxcawt3UiKJZgQJETpvLQVb3gaSz2LuDRZ9h/h6r4",
+	"bVdBxbVumUuriTvFDQGe5yuT9mtw4BRYAQejAFCeLqmqUrU2CQdit2OhPnQiijgmPozsPZ46GV2fjBAa",
+	"8mUK4dCEI9INF4MMDWJchBXe2wEBBv8kEoC/YbT6jhnniRxljBiNuTNYQoPtL6ioHE5CJn0/atVw+C2A",
+	"BziO8mzLBTYRSWb9+Jt1iEjPMJPOPZ0H7SilssMjSqJP3uGC2F9NaQqxn9CmyVZJsSpcspXDH4EyluHD",
+	"DQG8O12gVf3bkD2UtGCmDJjvGDIY6ZNNrzaw0Ux1wI7p7C66qyWtxm/1qG4WmWbRdod6cAUrZgiHzcr1",
+	"v0jK5jaXNw3tRuSS6J0on0ix5Ktz1/uZy6479kIxeqMLottyTSikB2yoOYZjda8x1DElpZ3g6HCo8oig",
+	"oZPl/ffdy0VyO6mSiupi/97Qk0I2hy2XOvbz8+/uHX9Gw9npt50It1FnqXq8cYWQgiDBItE0LJu/wStb",
+	"n+hNOprzNV0CV2r32nd8hyanmXbiEAZAHG4p6l0O/WdMT8yLYjB5YO+Wggago+s5Otadlr82UAHZ7d6z",
+	"mm4Pb9fMNfIYq5JdLlZJ7R3LDeSd+y6XyJXnUyWzF0zDK9rj06FmT/0V3oPytEeyTD7CH6AjDa/u35Vs",
+	"mwkNtaZA408/eZPVgzvc7snYVU0Ny4Ae/Wvl8iRvACfkPXR/QpCPY3lginvleWSzT8xquFcKfGqLHwdz",
+	"kxD7+liv/P7B+wetW6Z9H5ZQfie3wlkc0T0Xv8v3Ht1D2ZnUiD91PegjdHnDoqY1/y/UV/4rtI4hcmdR",
+	"7yvFb+Gfnc8Hs5rrDNJK91L9Tedf2zvcUrBjTemdMnxN5i69uVI7olqRjuwrtqFcZKuKQhezmi3NFVGs",
+	"YS4e4GBoxzabALZMZb/HzdiI9twL+PAB18RD3pZ0c1JTzzB6gRSMl50+Tohsfn/95ZP9ClPcd0zpzgKE",
+	"2zsUKk1/5EIXmIoc/a1lq0r3b0PVihn895bx1doAfo4VL68Ul4qbXUE2TK1YQegtU9T+o2y1wbSviZhg",
+	"mY4Uj117SKxvRJF6vicRrZFNFzU7f+H+8dOejHzXc5vqG96cyQZ36wwSyJlCsZ4+xq5tSZnyiPsMwb1Z",
+	"I+4DcKZiG3nLEFwwl+sePw/pefD0DRdVLDQwcQ+40rUidv2/Mp6ZVOl/aM/vTJWSCil4iZjxm86n4Voo",
+	"/aTXsnl3HsEsr2VSs9xPCLWDuxUkjw5Ku/s7OVNSLIZMQq5LxRrqwnj7maW/ttpsehlOncP74I5+EVDa",
+	"cgHFl4Dc0gpovMqqrnrX48SuaehQPGU4jfjBb2XG+Blu2ptMpAaUo9CcwxWVBYimNW2gM8N4DDV3/ZwU",
+	"2j/mq46Paw6h1QrWz7RLgyM1wq56uNnPdIBuCXW4vuTH/URP3JOML+Fpl+d2yAjn41zJOm277UuP8PZZ",
+	"j0ZjIkzRqfi7fWsHlv1cDBWquQA29KASEmVLt7TxKX3Q13CwlZILFXv6QZnlYkdCwsFkF/EAqpyWGwZA",
+	"+HoNLbYAWBU8w+e5tsui5DXvslyiiZRioFfz6MbOWtZt9kBPNPkndUiOOONOTZLj9wSQ23w+5h0d0ntb",
+	"Enuo4dTEbmdgvb3OlD4X03vifBfk7lAUvolpB9MY9ihyPkeSuu+e7sTjcGQ0otuzmq6mYpHA8HhNjKmr",
+	"P7x8L/+Yu/c+fBbRTf5pOC26Cb/uHegpG9rTUBJZOFZILqR0dfN9kTXmGuuLmrsxQnjTEWqkm/3lIqUn",
+	"Nr3r3DaukY3Tjw+baieu6WyfPIxh4bjHVnmsMV4xW9Z0ldP2v3EQSdPcVo9DM5/QxoeLPZvgmmjGyPvP",
+	"by8C17sfnVvmeH9Y/TzsrxprinVrGqj10rqNSiAyNZDZDN4AOHEMjwLUmBW/BXwmuBLQLD0S8wVj+vDd",
+	"mvLqyqonO9mekw2julWsgpS+oGGHfeHVOaFY4HMVoWl2aQoB6ZHC3eZfB04MxxPFzL0hyTrGVZDmz8uJ",
+	"zWd9l0hHBzdSTPYx9ZF+9x+HvU63VVTj6nADM0HcpbxJ+rSeMWpa5Xvi2P0I56PVLKBJkaYG5E1sWNOB",
+	"aFuF9xpzOOudB2Xhypr2Z1LogdLvJQ6cTmdc70YEB90L8PEp9P2OljcpyrplTKWtJU3mWMVES7e0qal4",
+	"m9X+In12bNQJJhO/1zNMt7yiJ0w63kiK7bapAUJjcjv4P87sndhXNCwBMnOSJ0q24m5ZwlXbJE0M2ZpS",
+	"piC1aGvkFaE1v2GECdmu1sRIsmDoZaxC+iXiNu8hOSMOhUyKuKNJRycQ7jWaCCmLp0w6+b6VW1xbgZBz",
+	"c7u4i77LJAv0/1+RP+RXGrWxU7f8NtWQ8SWWKMAuNZSroucmAqhoQ3foIJpih/9RqUc9c87baJ4v/Q5G",
+	"fUI9l0Q06E5I31wbzDIalCb5eM6kdqKIiX6CJMD2K8dTx0POrhvp6KK0V9AmmDJVFFzxpxwYDGNl1tQG",
+	"Kd1XIyJJ6ydwBHQ7Blw9hrg6PnKzT7JuMkW3skG6+d0Yn9RSxbfShLyj3FwP8+2GJ+w9nJkkqmSxv2Ba",
+	"j2x1YtaKaWubjXo+kzMVxozfN7is+3BFBIp+Go4IP93v4bidmjwxLh0Y2nzn2rAtmJXHiHDvO8F5h6+A",
+	"bGC0tK+Jwz0MWjr234Nw2sLj3nkpcsNYY5UFVa6x6cNAevOkWG0UdA0SS2pzZgkAIxT4t2Kugjv668zq",
+	"NmfwQbh0ZF0x0FEbxR2gOvZ3Tk41fzm/TVzF+hrNTDdnUq6ltJbNHs2mYRx6oPyAn1ejq4mm4/8BS+Ii",
+	"eZnnGfN12JWTgocHLv1rV+bjwdxGSPehyQXX/X4LiNvMMXdh3CnK9tRzNimg4KI3d+q5vB8DknUFWbIQ",
+	"muFGQ4W3WTPFjsPnBW98OBp+hjHtCkfiQZn2pqRistVmKUtVKi3lFeXKrRCyavyTI/NdllxwvT7RHgT1",
+	"c3THeKomFX0eoBJE+nIgh59D/P7eoo5uxX3errC1J9c97lk7h45YVDULVEKrTguFf6+kSF8gT2+TzvjH",
+	"5Ekt2wq+1eTifE6YuGW1bFicR24nay8/cL4yePZ9qo2O66c54PY9WK79USmFYcJ4AP5gSzdICS7F57/2",
+	"gzX7xv6h5Aguz7GF39CssYyuFT+Ni/N55p7L1y/5PkbjZKhfeOyyYLc//3yud6KsuWA//3w80yWefeGM",
+	"zuDvxA4pbvx9khd5Znz6oampoNixjTXjS9SffqBl+uL2TvAuFxNrrmF+wNgKdf6Gljfop1+yPuDMpq0N",
+	"b8BX5q/uYlbSBjnS/dwAGjDmM3p8GuVqaRS75WwLFf0oNhbQQ3vmMOERoRZCWBlX9YmYgFmXd+LSMqyx",
+	"J5ACXDJLgyCk3d3Oux1hALpdSu0w3MxvwmlJ9Z0c2V0wxLsy3c5DFAtuXfDJX5P3/xuBGt775E9nk47g",
+	"dx/bogMLOzl7OkqWJhh1RKhvZvkaZrnpY0THA4vKQwH3ycmUkirTlipYDB0OfKtZBLigGfYzAYyjnud+",
+	"GKAPcJWzzlUhDU9Cqz+HmRRk0ZqDRJMbIbf3NgOoa0ypo3v7jc8Vnojd1JObrxj7J0sz41LJf7JeSxMp",
+	"6p3HVuZiVfetFK7xJ+LwxptyPha7jNs34xHeWz61R3qxG26lh8s+DRd7wCwposZhW0tB15y7I0tkqDwa",
+	"aac8gx/njJTOTBhEkQmub8Ca/5EmEo3fxNo/6MYLaPzmqv+JkXHiNmy7tRi7tY1ND8vZCmFqqR37ltWV",
+	"A/09lL5g/SbaR0g4jMZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGRD3nE46y5ocbEPhfzoBilrGV5cwJg",
+	"TJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWYYNupIY9MWy9wiLk2XiVAO/aaiOSi",
+	"xfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dToDh1Gz58Lu/BMowO+SfheP2WayPV",
+	"7qkwKpV97juLJiLqoMt9ph06mO/7dlS1K7L1CxpTnhespBsWpz8FkWdfNw7VJ5z0BLDPpJs8UzxhKeC8",
+	"QKHbl5u/lbq92QNu2L3NHpBVhmDb4Iy2oiD2/G8aU5BSimXNS2O3CtAmaNlhSyyUbFdrwJigC9kegZQ4",
+	"iLf/mgFF2s8ER2KhqIMOqemgVE5SugZzoaNOEJmuCZS9et0/lqgPFjOzptso8RabFXd/vbtrCvTYQmTe",
+	"S+4FaeQyfkGwdcYNHDa/wwfibOD03ofciuXApyG5ZJ0PW/8ByS7rZDHFE9e7aQ02JNpKI7wEB+doXVeD",
+	"56g/qut3eEU2UnUaISi+oPpJaAGOV+ZV6F8F+qDXEiEdhJKllVNWR+Ride07Ubn3+r5U/beCNa+vCO3f",
+	"6ctWQY5i/HAcAeva7oabvEPex3cmj2S2c8wgpJBVRqfod3mLyHdlkhJ7qWTqLezpYZkcFcV+RSgpKdhV",
+	"nPXLdRC/C1reoH3ikv8g41NDDONoufGflZ1jj1wC1yfXIM7zD/TP2UPmj3u+unYP6YPV2XJwxDxAnt0T",
+	"d15HHrk/Kq0ngSLEfXzClWG4hJw15gP4JhWBS/O5PK7XkWev4Zweuzv3cRPItPPmX/MGCJGTPvdY2l6R",
+	"LbXmGGphqK9eE8VqRjWrinAsrzwjFa5zw4ojKhvUV10TVxnfy4QGXqRiB4LymtCaKXgTNkLcOAZtqNas",
+	"Cpm7we8HTqitA8knCwb2fSwsQx4+zhX++auvE/eV+sXMDZuUm/8NcvxfAHJ8/4jCKb7vtvYejnvEJ5/E",
+	"oX8eoa1m6pASLu6XB25fBx862rf9uCtzSnXtaRolb/EeuyPubFnLABuf9LZp1+bNShh82Jmb2zWvGYHm",
+	"KyC+rPg7Wh+dbokSpyakrnf/hJWGxrUs7M0Ck1sEuC8/AzHnfjLeCnY7/aSbTJpectO0ZoBiKJMF09j0",
+	"dClROUUNGL5k1Qrbi0zqYTCx7QFg+o3HMW7Z6GeXXNCa//PUlI6arnLJcFZ3veVsy9Re4fHoY+M2EQpF",
+	"E+fmQJjnYJNDr6r7PtdugtlWd2PhmsMmTEFsntpnTVHDntARwRL/3MegLgwIFKer8Kogt9IqQvYyhLbc",
+	"pG1OEB84Yroi9Fu57Y8oFdmud/6z9PgDQ40xW9wWd0Xe3uIYdbruajeEPnXBHvCb05kCvW43nTyLkUJD",
+	"pSye1+ieiG6fviyI9763K5E8QkkzcNE+GbwLfAcGugPF1k6DV64pOHQL8OexAC14jbu/kkwncoq4tgvP",
+	"FLEQ97W7bIqAe+mG/EyTbS8ukWye9cHKGVo/zyA1u8l+pq126NfmBjgCzwxlCac1e2EfzCsk4OAdFogL",
+	"sLPRlUroiiIi8Qkjv1W7k2bttjwqGThErQAnAIAzwf7A9etZBQmW28ZjchNfotO8IpcmRbJqTwtJ9BLr",
+	"GmsfLka2Cldg1C7M3kkvb16STasN3JHHkPqXragmqAP6GHN4MpMSrumG7iz/hq6/UyV42qq2CiUXqyt3",
+	"5WFw3XuwjOwfF6KYUTt4HHw4nmSawUOW0CATAhPaXyxbbc3oBD0J+jL7a6XCrvTcM9UvOMbVPuP1eQ7H",
+	"seS/gnSXUAPtLyW7NvjvgpY3517wYPn03psXVNycOy38Cm6v/bvLm/SOdmDKI11myAfaGfUCy5TjhcAH",
+	"LnzgGKbwYrIKV0C6wFrxlL70FkSHXFpu1vG+QGUDBBo672P6kGAE5jRRl+njExyGfmMbujvo5DO+cYq/",
+	"aCNpj0OHcxQ3ofcg3kGCx3IxEjUHIm9fcqd2aRbTa+CW9UAqY1ot/NpumgLwdgunnhekFbpd2IcW1hqE",
+	"FHeyoTuoY5Uq7bTO1OBnWgHahwcWAPrzXZu3lGsKec4HS4Yspitrg2wFgogIZA0uxQAiJ+tSWkf7Q/bT",
+	"YLNGSw5Nz/Fy7ZyI4OujgjBXp76XmlHz4fjp0FQtzQM21qT22J3dcagDOecCZIChLyEsB/dHp+vnpeZ7",
+	"xQy9m/WeWm6PbZbtZ1Mc9M123vnDlNmO//qcM8j19+F/A3/Wp+R8e5PrJuT81u7SstchBN29t2iRCbt/",
+	"R1N4GBigxCAS+uI1kYqvOCTy2b8UKxlvDLGHriDy1l1eoKVdPCIbLlqTsjQccuj3eiTTTYFu39API9+7",
+	"n/UZJuVf4gdO7UQ4+wm0VcOu3MlFE4xRVXMI1NqTbVyVI90wBHRx1z43oR0caEJoVPaDuK2Os/RpVcEJ",
+	"20/MT6Xh164zU+dFTTICFzdH8uxK2UCiHY3S7Pq7u2DrEcKzywXMoToNBZi34plUm/FjjPJT2NVH4VVR",
+	"ntrocwCOaqiUsgchrg3dNBNS8/d6qHgdrHNghAUVfoc6OmY4/OZA0OBLwKsCmfdwRjC7qR8kw5zeJJN9",
+	"z7xLby9lPxulOvBStlolb+1fJZ+YeJDv9Dqhs+ZdXVQ+ROWKSlykKixmOOyM5LyHm9DtyydxEeJcT0H6",
+	"PzmYCD9MzyWZT/ke+3m+h1AQWTJWkPeo6ej3ITWDEt1urolgHJJ3uJWvrTA+OgLyvgf4tRPlL3Y51GMW",
+	"dSglwGLdF0woXq697RSahLspZE6mUbxMVNO4u/E7atL9858LsuF1zbFeXxc+u2mE8jASC8dLmbEqg2Wo",
+	"f8i63aQbd6/4ii52hmnybxfz//sVgX//deRcOrCVRCcWqVlBKkYrUiNi/1gY/LYsmdbLth56MdRpjk65",
+	"Aff2m50oE54IrOcIjAjWk5GhgFsq7w06BVU/Gri3skC7eEOLffbq7V7yxIHBOr6Hr+jXkln1ZbuWNSOt",
+	"AL5cOu8HtnbdsxDP/tdP87Ov3v3Pf/v553P811//11+O9QKOfv8TPfvnu98ffPzL0bv8sLl/avEv6IZV",
+	"rzNVCeiqd+lt9jrRifoEaZziuWPmUH07QR0b3RIoqawkF8m2j3u4plMAUTNs8Bw9tV2MwZP5mixYLbfk",
+	"n0xJYugNeOiWaTb4/aK4uPwYeOH3i+LyY4YfxiHXP0h5hryRHf/wciLYauAmb3gPFLNZcjf877jzE0g9",
+	"0OEachGkCkmwgt0ejfEPteKf2Fri1Gb7eSwoa0jz31rmvvatIxJFwW7sDKGfhL4Kk/vwwA9Rz5pIjlOp",
+	"yIzx9bU5VJDolV88evTgiyKJt9VrdhSVLWbQP4SHbPNLzhKzbaR44vy0JwmJIbZ4CZqWVI/x6Y9FqhnS",
+	"wz4dHx65GpLd23A6eyJn4OZAmjL1lgmaknUXMajPNZlfQbIkqjCuiNTB8Hh5hH/OMy6V16xiEehuf7Cv",
+	"d1DuaGAumhi5YlabvSbzWAAMTGDMHFB/PfRSSQVR7Q0mg9qHPgtd9Qu883xRTlgDxuV8GyQvmLopXR6d",
+	"jgdIGMk/r9zjDuc0sY4X1IFeeYhZDVW/3OhrrCXtYzQFoRafvofFENTdo/kQuN2YVSAE01v2wcyO1Cxi",
+	"jgCRvRtXn9YhiFfPlNykSnO3+1QZZ/LDO38Qhte5MMJVSCFiYnR/k0zcxl2+wf4avoX7nfhPkmexAPmT",
+	"NJac5jG81n6G9BStwzuKYiz6Rw+PqlUnm/69FOLMan5ki7WUN09FBZDmE5d04v1sP+grORNf0ImH+FIO",
+	"8iEZL34M/aoUts8BX/aKC40gX2tjGn3YZW+i6upufzt6mtqxx+nwPrAy530JD7z3IlWwDwYa5LssWZdc",
+	"5M53Xv18GayeHObhKP0SX5MF5nA21/juOANuy61OiTUrzMI96XxGIWGYCdKKAC6fMfZ/CvdfLu7vti3U",
+	"g7tu3nZGqW2MaXLoDAaH1xSSrJiw1xSr0m7KiCFTAdIsQQU1DsPviMMeyq8dt9m3pBGZXLe69BwVo9VL",
+	"Ue/S3+qSpi7cb/iKGx3ljoD8uSZnF655Rax2JXxEDhBrHNwRYlg5mkTLieYe70R+2+/BX/0yvPJf31+N",
+	"c31jqGkT7tUeFmQ6RRhiqmsaHHYnWNIVM7lE0m/ltnNJK0Y0Y2nsgPCO13l09XQn0teuCNbyiU861II2",
+	"ei3HdgoFOKLxFR7WKqyewm+ShQtLymsuVm+4KNkJUb4Bf1izprofNnMLhcCcYnSTA549miYOfAA0dPl+",
+	"xzXUJOBIuuhz757APCYa8BTu7aYI/j+kVOi96vOxO1Y9ZLlApz4OaG83Pa8kj6KPntwNgw0Bfj+kZYwV",
+	"D09qqvXYtg1Hb7fRwA+DZdmjIB0yrFl7oMXUvTUFtmFa3fQUkAdq+nXCB+7mbl/idm9NH/XfrbTb4kEu",
+	"uo+LLHDkp3GX9Z1i4AamllLavu3y0fx8DiiedzBE/RDo3vuTXHsHR+wnevZPO1P337N3v8+LL3LuuFP9",
+	"U4w0immsSmaf6f9K19S/uDcodeKnuFcCU2FO1J/kL54cFCyGoirPoYAjJIqBxxDXjrY4ExGMpXDXduSE",
+	"hYS03QkKw+m8cTTIOWrTXnVc3ZM2OUnzoCdoHh4TNK9c56opXQ+SXknImgQ9SYLOVlJBFoyUa6lhP051",
+	"WvrWWqOOdE1F6A14n3vnWmqN2a54ChPbE0KvMKpJJUv9uXQv1OebiuCTC6b7TSzTw/+7otNDx1X1MuWd",
+	"fwzYe+gzsuYR1uIu2DUWrnBNarY0xHmM9Yke+geXh9e/3/e9txxx691Fklv2TGQzCbl9n+uuIeTWKRBn",
+	"LrP93dFm8ZNY6d6ULHzdP1w63cnA8fHLXjmE60MXoRMQIxMR5Xa8aftK8ZI9FnrLMrbtGHEBMg+a7LDj",
+	"z8YDprcSluvehss5Rrn/aJk+qeGtP6T3dMambdRdJHHr2zENIlNg384f4NkksY8R9h9dPupeanbLa5Pq",
+	"3/6YNFSFSGmj5ErRTbqop4rE+ik0uH9qe0Z2inRSa+IaRXXvPvaAcUfgsPsM7kcpAjUjmgztzB072Nzx",
+	"7h4haaNfpypwz8nbNSO0rbghtVyRG8YafxNPzXDyQ3b5C3tnfKUYywR+rZTrwKCgVAKePgVo5VQkkcNZ",
+	"fceWpiCLXS+NcFzetS+/25dLFdvItN1/YKoalvYG5cMa2W4IYFLFmQi+tZPH8urCaXDXnx8tcX92/MQn",
+	"HaxNShF5rnXrML2ENA7E4l7J7kXOxBa1TV/wJjJ863Y1jP2XqiKmdUhVmES/lLXs89PsRLoSEWCzPgZG",
+	"onduvLwiPp+9WTrGivY9qkGCDR0SQCgNvmHGxff3oiTwnvExV2fnZ3Y42RvCQx1uaMUCr2NeUwFpOK4Q",
+	"Q4/mslFqJzS4iWZyJFcxfhbqiL0MHTMRJ3EPMrbx472ZFIHonmjHt+8edXU/10/JK/oWeuH8WZd8MWtH",
+	"SIecEda6MzukG2zFkzjvdF9tDBmaXdt0ZKWesa5ZvTzMND/h9s2114fCaSr4kmlDuCCtZtBTC4Nmrv9E",
+	"ugo/K9AzkfHxCAzxT3QaCLGX9leGzGDnzbOr4GZKY4xeLVoWgzWVf8i2lnQBsGSchPWbP9agDs2x8E6J",
+	"ihN9+yxHqGiq/ZtpGM3hFVVMmFyjk3xbWnsxHq1YjQsvjjWG6IPwuXqLqV0h9H71JbwlBOqwths/O/C3",
+	"FLMPZ/ZnZ7dUQR2I/T2S5+/uLfjXN+Fd+PcP/o15p/5zo8mGmnKdQezM9OE9aByB60vv4+6Ewo+u49xd",
+	"Mxi7NyVnF9Ab9nOWqlR3trJuNb9l43294NDPaYpqgtSxn/+ny8YYXjAO6QcoYCnR75NUqFNdNRPOmb1D",
+	"yKhpVUaF9igVB50pBluzZaFURsNV+El1vOkau+GMDpZvT9dKntkPz9DEAnI8totPCeU4CpSAVtw4tfaY",
+	"k+M7fBJYpGJ1VpTliTtee0bXZgYZY4DeWAo74ZoduLDSSWjdrYFUONi0KLLkFl14vgzUznH0d2Ez9jv5",
+	"1s+QSRKX59NbpnbojnCgP9BPzieRU0iYPeu1Y4nU1WX03gkJIXG1bwZIRhtfz+mbESRSAkckXjVS1pke",
+	"LDXVoL9spbphitgnMwj9WKacSjmChoWAdupQx2opb7RP0Y0ARaeWoQbKFr39y+39K5UENs60PQ3NNEfj",
+	"kmDQPtmnfwp4UAj/pw45U887xkhwKi3XJGIdAIoE4kOCglxiofY2w6pRbsHhDuecGLCAnh6zUrRqKWod",
+	"t1jmC+/+pRXc9NuR1pDT0/UjDVRPtonlqUaEPwiEVrH8hS8eWz6d9ZGBWDnaMhTF4dBlmKVZ27yV6aEh",
+	"AdDSKeQac6bC8XaJlfahUw6MSipkqdvOEuAtT8NFjLx0+wkcDFuGOWYZADyzJ/UN37Q1/VeIHeXyft72",
+	"E3sI3UixsnuzuSYP9uOoQTZcPhzukH9aPHhsCCkO8o1R7I7eUUfUHjFFHbFzq3Io0QPqkDRMD/SVoRhs",
+	"m2Zjn+ghziTdQiVBu/HnGeiSlCbjNSWvGCX8uJ32FFSigILc6U24OZ58WWZJ+/qCe3W0onnUcZB3PsI8",
+	"7hxJ3kt2UIzWYFWd6Z0o3xfkPa1uqShZdeZxK84U07Ju7S/s9xU19KyDXLEfIZrmmVFU6ICWqOFhVkHb",
+	"+epMt00jFTyua3r21VdnX31l/1jzhtIzLcvLM8hC5XZw+8V2zQ07q+mC1e/vMc0kHCB/RTdMwdrx8j0L",
+	"trv9I9IfkLnMsg8idRi+PSh6fu9/9v6KvAerkym7vkbJJdMa9u89kYq8t/erahTX7P05gV/2p+BeICqq",
+	"qvfk3yLR+lf4/YKfVVyhX43W7zGKCfiqBFatyZreMiuk9wKZSTLePYKPpM6ycnUMyfMA1GIAysT/TUGo",
+	"J4XKJ4L5+Qfjcf454JldplCy14OzfrZxoweCXQiJbst1BOcOEO6k1y5ylLENCnYeR96vB1Go9HHf3nGc",
+	"T6/YOdX+brCfr3IA4a+fPSFfPXz0ZUC2riCImMCeTGP6vjF0UbNrUNUaQLZuNUvAMczPvvrl3f/8+efz",
+	"7o+/ZOqkKK8zlA7dmqmoXMM5SSqZ3Mquj/29dIDnworKXATFl/VSfcMqe+b3MaDPOsdo0saHZugpcP8X",
+	"dAPucJDOO9naIUCorFndHPjFf0uXgoTquQFY2sNFWT60ctBxRvrAuFBPQodHAF5qCPAmh9AMI5aLphBn",
+	"OA7iVhbYJtqnwgMJdMQdOBihmHa/SwsjS9rWZkeamqKtmj4ViTKnut2I5L1DQ0M1h/d2ka4wrblgd3rB",
+	"hml/6yZOE9dkq5xxlUHabqiimzRK31uQekztSHioIA016+5vAmxKK/uN3RdGXecyKLTNXKvuu7Sk+uKr",
+	"+QX5P29evvCvIFy4cj63zWQhq0wzNLZh1S4nwyXEOpmf53EB7mmbYSq5nKpS65fLfAXjgq2oOKkh1qaB",
+	"MNVpfWUVX5pU4fTSnVfnAhMe/g4KbV3P/5G+oqplg/0hIGHKISUsdlFIfOJa2G9tyob01bXoR1WMwHOE",
+	"Cygh2kVYvSPWsmY0j2/INMOyJSl63UENvbF7LEaOYVWhPBKu/xYqKOSmoYpVZLG7JnOvD9kZhGB14vWt",
+	"EJZyEzKqpVy+bjM9zibWLKa7dzioJ3DgeYZ2q+NaiitIMPK9gnt7aL8IjnxomVEB77o/HNNi5xEhLZ9B",
+	"iXBBtIQd+llErTM1xc6L3JyT94DK9v6AqAhEilM8/1nEqf72BzPPh8UMJ4Lwo/4Xad8szn+KJiOXb7CC",
+	"M+VjTPtSeucglC+f4gqNykh9Owu35FCkDGIlHJcCZV9fWEWM7mVEx5wdUbLSt5NRk8Hi4rZRAyXI+6BK",
+	"grkmCpi8YFkCDUzkzGmOsqVsxaQ8mU70HFqWDiRlL6CxacwuavsQBLi24ryb85Q66XHpWCgx8NGBdJAe",
+	"eDr3rSKt6mtJHWNyelAEZLzJySJ50PGR/vjDcumIiQKay34SR+iuHCqow3nwuz+Cu70jcQKHT8oo3D9M",
+	"n0RKYcxhvWYPKHci4PWK0eoM8YbRxlbWyhawC67rdQfY7qDZ7Y7Vhil4SAp2tnUgl5Dak4mwhWvy2F4l",
+	"QsXhpgtcH+xMq2K3omKKbOku0S/CPvd19vT3DhOomH0VayJCSVA4tCRLOjZGrk3SRHmNrf1D8Ym7niu+",
+	"YtqwqvBkESt/9Rfg+rEfYAKy1Cyopw7J90bIrXa66WF/K11SvLENN9haSTGd7veAjtck6MiLXhpb3Mkb",
+	"Q/1/POjIKbe255R4aQfoIrhV2RP3JkjS+7tvUU1yGmleq7Z7jZ1/vB4IurVyptwYjJwR9gF4y8mW1TUx",
+	"ckvxc6sZTjESciDoP2Iz0QNl9Jowf1WL8MD5sA4wxlaR2yQkFtOQpFixcK3C4opAWMDQsVJjsbP/gVaC",
+	"drrWfqrr+GThWe1j7Yt+Vtw4tQLwlRJ7g7hLkZ3jxMNoU4pWR/CWunWOf6d2iUU53N8xRvEByBSccDwM",
+	"IE22a16uCY6WrOjO5g3tS+uxYjqvJm3XuzsrSWuohLZvirnFWw6eqoEXYsHgNjLWn/CIpQTV66gRcRpJ",
+	"8s/IwEvOjJVSlF427KW7tDXL5ErAVz4TSd1MTnvXI1C8snvqMKNwekOL4iflnPjaiYNFwG01xTyquC4V",
+	"a6go+YTciW/Cr9Jlht3XTyY02mKi+ibp54B8hoYKgELwrgU+AetiyQXX6xOdfQelkapMl0Z6NXfcai0t",
+	"qzZ549n1ekf2Z5r4J0NjVm4IXfRDdTGq41TXkjKe7CNLZvarCH5rWYs9T9uyZKxKy5qojmAv96t/GKKG",
+	"WYcOnqPH1siaqXRA6gVkqDqZ4K6MBXTVhcRW0FiCl+z8oE9LNPHZ1exXe7+8CB1cOiPnns5QeOH4E5TK",
+	"hjt0OnV8F29+d/o6usfELJzQ6URM71R1zH8w84Q4iMm1L4KOC8t7KAfck76fhO3en/NrjOpMxbnOSdjH",
+	"pKK7wilPXBOfFAtKLCVWEpwflR6JV7osA00u55cPzy7mZ/OLo6/sTv3eCw2pGbTr3sprZ9q4bBQvLLOg",
+	"9pNQ7A+bDx8cktwGpfSnHhbrWCjIQdvvhDJHV+B10gXYuXbHtUZcKsb+eTSl6Rk+9TG4jxKuYwwxQGgB",
+	"o7JQdUmMhIqDzrrcO6LxFaNveHMmGzwgZyGICs1WnCvrEHILltKhFDg3RcVKcLxfQwtOsD0Botmh0fnq",
+	"7ti5XZD/jV03ae1eYlVC/2ZhNKFkx3RB/jcSwT8U9VfScsMWstoReGKaDsvHQmiCNP57rk9Tw8STuFva",
+	"fi5AvXPz1lys0o79aA7lsv4lnzLRTR6buw3hZHdxhS11OId5oGG5xcv5qPV55Bz1knxcb7MQJNWGgw+E",
+	"rJhV0woClgCIpWtsHJ0hVNJM7ayeBKzAotVcMK2doeNsHCtru5/GKLvCmuyVtMwmlX1SSFJLsWKKbBgz",
+	"GJix7zonQzs6LvgZ2WzJ8GdIbBl1Vavqdfe8ayKUJMzTKDTtInbQfIsbspb2SFsCIc6Hg3qBdigjNibW",
+	"r6GyeNCTcVROvsHq5AOGeiYVQXHr0LMrx0EmBH2A1ze0YtddX3/UW+FPODSf6SRPTY2YQvPe4Yrwk5TS",
+	"noMjiJ4o4ONJHGINThb0K7djsObufut3qM1HQ5Gx7kmZVNWno0Sq6pQup+xD49yQybvSnirLf7e0blkX",
+	"Ld+RTQsw87fMQ2Ptte56dNi6K2Fovabb711e0fjLPReSdlMOTZzgVLkFcEUE27plFN7VG8Ktvi2Dzq1k",
+	"w0WvMdm0tSUL3YfY93VPjmZycN0KQeZqVJ5clmj3ETfDYnBfpeV1pVI623f8Noo8IR/AKDgIAiuF4w8z",
+	"gUVek/cYPPypAdCAd++76hUNlWn+lfZvuKw241El7HSdezdZVYQdctMonTiNDUhY9+A1gSOC9+oG81yo",
+	"IBfzYj6fR/GAsOxM7SOsdEICS4xFcbS+xb286DarW2ieobqGEqfcbagP9d70MT/UTpSHole2ppSpHrvY",
+	"KPyKMFqu/RXfhXv99X5NXFj6ypUybpi1HOQtU8Bs3LhEd1FYVdEpPeIa0Ao5ra96CVBWXYIYjn09sC83",
+	"mmByLdF0p8l2vbPcYDWdK/8y9/d1wEiGaBFcaT6NBMxibyKgOuZyNuKst4Ee6W66cf9bHC0Dtn8MTj+J",
+	"0NweTVnB/LZYsTh+U3rG2O/g4DYex43yQo5f4paTTnOILGUA/4F05ky2weNaS2dsCOl7UHMNxoZjNKpW",
+	"zOjPSCkb7nqeQKCMrigXRSdyXXob/hrUWCsSozSdz5xGP6R8Pj+WFnTDdl328rTOWX6MLmjd//3xFmJA",
+	"ijdZN45HPoZ23bcME7WjIzKiMeFlpDSMbj1mZYFszRvsKN7b9It5KrRYQw647FwAoGAjm/aKbB8cgdDf",
+	"dyjF9I22NM/gP7pUjGRsPLrinQyBNFdNtnTne7r4WHVkMPv0i+7+sp+YVonD+96KvzTHgWDE7Jvopecj",
+	"kd/777Pvuup6vPf1M+6SfLzlH6WPYJXTNfmt5cxckYbJpmaAm4Hm+ALaZ3GxuibB7rza72LdU4acKAZi",
+	"7Zi5Jt6JY3/WM7wRpptDojwOfI2OGnHV1V/BB5AeaxVzmBltGoaZQF7IA42LGSxiFlnIVrK70btUq2Eh",
+	"nxMMIU3KUq+rxxnIr8mhsrTpZpc+K59rSDliFSQ/WAnosTdqavbzEE7Angwpgg6fpYOdc3cGEDN9nirF",
+	"b1kCZ0hF3xwDNfCPpkf49aRmzLlT8aPVMJCmN6w5io2bBm/Xxtmhw/fc15A2FmW9Lmh5AyLQ2xLO3WDp",
+	"OwLneAAG8DWrmetpNaWrpetjekCBw3h8YsSmprsnIFwSXnqf+zjOWVmxklc+hTCdDJ31pU7z3Kt8X7RJ",
+	"XZLw4TyWgGIaGCNdEoUuVrdqyxELdt6LBR9B9QPahsjulgsRwzqlZA8UrX7NsnB4kNPXr3AFN4ORbpow",
+	"P/jiRy6GxjrosxuyYIM8iYlXBPy5sJlddNVRMSwx5pRuTdG8iuFDYln2NNUW9B7n0j+qOsHDmWZDG6YQ",
+	"4MbfVFBsilSB4j+sxfUp3Zk8X/ahUViGnx4FsQ32pNvDeXK2y1xRYr0jfvecf4dr9C8c6sFFEtBMKld8",
+	"nfHLvnKP3KtmOinVCBr+UcNWu1TM1X8HWKWiFxy9JrTrL8oRTIycbbnowr137aAUZpZm5lsm2oToXey+",
+	"9/iEIx2u8KLXcpty5ix2Hkfwzi/bW52fZxhjYJWv5TaDQb/xPp9ETAe0aXfTAg7QZ5owUblU0u05ASxg",
+	"5231zfEh9gTo2Vb2+dAGBVvVeJfVyGRG55pL+cJeAS56bRXfrce6QSxnls669V8m2/vjlwTQYNK/HkL6",
+	"qRRdmmSxkdWTAM59x9JIBtbafJJB3LdLBAclTg6d2I7Ma1qhFa+lq60B2IT00ldWO/yhSSGHeefnok6n",
+	"P/j3ZhDisEnXURD7W8nHbnkeG1S2BkLbzvIcCcWCFRQAjgYYROB5q2sA/tc5JL9WpVPZ4cDV0F8aHyEK",
+	"z9dVUEk1FILAvQ+DYvgdVhXhJe4I4KwUPnuwhD6AufksW1HlzgDqxM5n0yCsLLH2Ga+SldsZXFQHpBQh",
+	"JEXSIaZJtOsRd8RHtb9THfdFRzBaVO8IhKOUE2VK0wRwPrSGHp8QgjQf/7xMnByEab7yASbsKWxgM64J",
+	"Rv+uvHf3mmCYED6o+a193hqhsRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXrTHrwKYlDXU17",
+	"pjedicurcf6jIzPDBXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmWitDtmd6dYb05JsMyDzj0cAymeriENa",
+	"qttwt5JAgn6wPNAygkaP93aI0+4lSI6vetNuNlTtPpVoeX/SA0ft0OUWd+/fMLtVVotL45ufdDL/BTn9",
+	"Xng1uROy7mWcyy0a17TagA1tLzN47ZILl698y9m2J0G75b6WdW0vjrs7nx4lzb0YiqJD4rx4+OXDvz34",
+	"4uGXw4icB9eEe1eSLG3NHpeZ1uOZzvx7xQVbCEH6NF0hDV+mOZTeX/6qc4mcBr1y3PE2IVWVJ4P+GoMm",
+	"N2xn9TxMit6uZZdM1jYYGuaGSHFQWU9Lk7wFatrodGnsm5AlGIc8cgl6IavPldLaqZxQPIt5MxOIBb7f",
+	"4/EFcLpIYT9sGEXMt0lh5z/N4RkBYSR8nqUT4BD2x43ZQmKHXAI3VLzqp3ZEr25z2GG94NFnGm6J83to",
+	"ao9Pv8iV6o1y03bSZK8EJ0Ugae0uFwgHFQacFCbOzbWPLBjkWXaJ21BBGzG5Ze0u9TSpT9MbJo6cmpAk",
+	"zQHlnZtTisntOBm54sL7Q8nIXdIbBgYhTQxbBmmXHnBy3527lv5E3JF1aveSMoGBC3+HFF2RqidE5/EO",
+	"SZtennhBAVdGt30dgeMLoO8fD3G9OPoZxOaRMtHAvd/IFN5pJ1aOBY+miQZ/dXZQmvZYg75zDRE7dLQC",
+	"aCpMb8/J+mhs+Cqs7z7U8U5x+DQ08T3RFKmCWyrQwwHs1WEzQG9AHzt3LpBfvcMEeSqtHNqhAmT5SQHc",
+	"k6KTbVqHS5kXP65llPrGzRWhIG5ABL/3BX7v04aGVY9rF1I6UQdDLNdTkwRft+IJvuAg/f3rRFFPR6IT",
+	"bCQAOx2P2fZEVqx6Cr9Jli3ccx1xm64j9sjEfdos2voG/Ls9vImA7oZpZgumubtftVGMAgY8XtM69n5B",
+	"rcxeMeiGCgQVsCNFaANJFG4lV4rpRAMKj4QzphtGGr1ljle6a0R2CmZLD53lXbK4pjPQ7uzbiRFvJrLE",
+	"SLXM62PDt7yDR/b3sq/XjeDiYn9QjGbTK+Q9FBDRdoez749WWlj7A57NshiL9+FmPADWgQ9YBZ2PhTfx",
+	"ze5GQo4MQjvBIfSAMII2ei3N3YB1AL1HalYQVq6tkRmf+Q4dE6EcaW0nsBsNw5kKm2NGTKS+LhS9YWTt",
+	"ouYj3utL69IkCjVxC0YqVvNbpjBUye+GR+PnDVsASaQTXvhrJsr5jX0Z4p5h+YelvoNaOF2k5QCprskJ",
+	"wi60rDzFMnCIMB4/xp+v7p1xL8jutPaUJ1eTtYeBBUyQEQf3orF+Mqrq6OL8TGK0h1TF0ilZV+ck1L5L",
+	"wTARBXU9FvrEvS/IxrunKAFlQbWJVN5K7ZyqOZwK+L2VARTbtbsC7AME6LhJQ5hIGrGuD0Xrg3GJ1nVQ",
+	"BDQZKk3gs8nqZMKwAwEaqgWBUmE7ypPws30cgZ6hnp6IUS1L7P4QrsBwElRyolzs1fkm8/lz/YTf8KQJ",
+	"+/UuSrd3RW1bqSpIj8Y+gz5N3OELGoYAZiOhkA6o0mGYJQGMcSbWioGmCZazsZ0K/u6cxHVYh52uomyx",
+	"0Q1jIHed6rXDXXdcDq5Ld2wm5UE5/K2JJ/7vbNfVGHbboSq79CW5YTt9TRbSrBH4iNo9iTK19kpZlExU",
+	"a6QoYuSY5z5OwU57C3kYdsL+KLliDkxIcWnDA0lzR7Pmknlze4UqWZwAL1YdbCAt13F1eEOVca33khUo",
+	"R9P7jlS8HPgI7UZ6LKe2gYxVahihcZURZnG5Eud7zDbM+B7eZDGdImzpCN0pUX+GhkOdcau8oaJayA+J",
+	"9r32EhpfBOne8wyurhT+k5Ugk1/31v7qeLNxfHfh55y6/t0Ln7oEsym1aCF2lfOq7PmV5kfxKd52WK/I",
+	"SecE8LhRxdORHz5Rz3x5WJmdw8z+0YEulnCLANIEKiMUqqkPO2HlztGiZpMrzlKbNLQ1yDrT9mZMsyjP",
+	"Skq2jpl0XGqWrC6jRNdy67ppoTgCxW6L/ZuUFQvQXxirTV0xmjUbEFwUOwQzKjS57Pd9PFKSVsz0mqqE",
+	"cvCKKVJCj0nX+IvWtYdRZABqkhzdIZyG8f2VOTABqz5kaANWEo7sBiVQ4uPqYOQtUwgjpbAAKzkln/zH",
+	"RLU/tfm0gj3Y/WMcpace97vJvU7IXx4DsDourXLQVcdFUi6KdSAwhg/tTYz/MTDRt15CpCFKD7KrWMUN",
+	"BlmzodpOpZmyD3nQDzO1W2dg+M7JE9wDHpvwcj5HZue6n259BFc19DF3RvqhT/eQxE5+RbqAFUNnIIag",
+	"1IPeUl7DRhQzK75mxayW2pyhFIPRbpjQZ1gkspbyRp/ZB8IfFYyQwYa0g57dUgXxUzv6a2rYd27wH3qD",
+	"v8HBv5PaPPZjv4Wxn8LQ39rRvsOR4d/f+IHtcmFDc+Vgf3CKypCS6LICXEeVdObXxCYYuYbjGWXVPgiY",
+	"SVR7kO399hIrd6dngxehWKiqXPBtE8Jw9kdpLTF9kN/2quM74vQQwIUkG9o0Vv5j6D1DvAE87bjNQXIS",
+	"sHdQHsw4GKjgexT2wnYZDgsGjf4ONi+Nzzo9jyOHfOWx8qCae+uqnivoEw2+R26taEFoWbLGMMTvdmXO",
+	"HoYAb9gIiYAYKW8w3SmzkjHhi/icJfJKhrCjR7hCt/QoD1d9wPaew6Nj7p6mOqLNeC674hDO21cLOpHs",
+	"wjR24nACu4hNv8uG3+ruuOfzJobyImL634Mftic2PwmH7CEDHjCMbJi46sMi+Iyia9A2r+LMJq59TbtP",
+	"345Dqz7vwJ00BLjdcK2xUuM2k5P6ppSpjpHv7UZRI9V7O2zXv2O7lgA1Y6cFrR1r7F6PNUqA5ATwWyUV",
+	"ZMVvvfoTbnQMA0BrP3T0C8z90b0cWp9e6yeRnjkrFUuw1QnhejEg91LdWuxBx95jlh7aZZL5LvlQKpK8",
+	"A5x/dMrU7pCN5Q4+rqEfhe0mcuQQA43v4/jiZn0aBxfm+g+7ixNtq1v/m7j59qNHD76Y5krA16Sn1qUI",
+	"3JXpT6lyOcglyWUnZE+U3YXXrThJwW2krNMVgVEBdVdoxQ0vfbeK2r3c91f36Sbpqiv3eJIl83gZcevr",
+	"NdXYC7nAWx6E3C9+kzMW4VAjyZp3rd2TPZtGaETIPEEZ+nOlEY90kQ61IORdhmSRaLNgv6PdjbnnVHkG",
+	"JHgihbYWravz3TfBarr7PqPe0Q4gSNYV097B6Rzs0VXdg+RFlEcaX/RCOl4Bj9I68sx1jf8WjCGqG4AI",
+	"zUOmvnJK9OguOHW2vwWs1r6tAYjzNSPOYZVWvWt2y+r4mLFbJkzrulEpCQfWmiLYYFJRoZH3abo0aEM/",
+	"fJOjd+StdETe0J21L+QWEzkCrULXTzQSjze8/SkQJ9l48GhAZ8HW3CGPQqmE3rcJwcw5rtIjOXtkKAID",
+	"um0LExtg6G/4cpng5H4N5T1URt5zE3chDZ8yuWPvi0zccYmX/j5NZl3e0ponO3hmy83wF/0Cx0C0brkD",
+	"G3kvqpZf0yeha8FkPXTG2H5DpdRDkEGAykOrysPQec0ciuD3y5icOyIktI1N2dXmqTZ8g5dpgn3uXvR8",
+	"Xwf2/hKR2YeGK6YnlYveJXd5TfU64XQCPxuigcBWe5+TQwxzOxyHbsLuTsiTbuopedKQ2nzV82Pt4/kh",
+	"5KomlAD6wXUoX7+yH/leIlwQgDfqgIhR87uG7KqrvSyr/czqSJPKKriCbV934Yd7a4v3gm1DLAF7oG6o",
+	"oCvAlgAAZiscSFlTnYaJv+/b4F6SxQfcttqwJpm6IBsmukZ4+K/QHdVnMOZbi08J4tw9aR1WkfIfTspm",
+	"zxgsAZ8hJPlCypM9AwvZmpROG7eNThg6dNNMyrPo7pc38NMjasOxAMD5H5aKP5AAA8JrfMrL1HYLMY3y",
+	"berpDdNPl8tkPh1tmnp35brur1rlgFIwm8B+5+Edg5CrAC4F1ARQ7a9I1NgfAYwF2xYB3z/8EOsAwIKC",
+	"fCpXzunysDW8MiC5iiI9J3csD5ND3X1SyWsrXzuwnyByQ9FzBEpXe8vUeacRSfpdkTnEU/bjGc4cIw7K",
+	"ssNJ2/oj/vZoohEor3v1HJ12G10tMTfsq7tejHelIKPqPzrVolf34UgWd4fzMiCiSe9Oc+qh0x6GKkYS",
+	"lD5UQjcLvmplq4/0Ii69JgIaAN0wQjXR7JYpWo+00qlrff3Y4+6Ou6L8z17nq0d7M0UeD+jSIbwKjnvf",
+	"PaDofBZxcXVohrymt2OdDyVXZVtTNdQxOt24AU44puQCxpZ9Uz162HzrqLjRlmvIaFdr5YOHGl3sQmX4",
+	"6HohPYrwC3aH6qHRmlnb1LwcMSffwMdzLBUuBXrZfTypnfaRvt2gp/j6IaB6K6Js0zH9un2z/2PnccP8",
+	"tQDjrCQRcuvB6e+7bMkhwcrRxUtcBP/CwCoqRP1rqNYhzUAqAj91gTfpMCIooN/ZAz26bCjqHTowB9Mq",
+	"YV/qaqlcpwG57CSHZ5rOdTm2gmu4xVvmnO4JMO90Hz+mopmqjR8VN35vgyNhxcw1agJckw37f9h7H+a2",
+	"cSVf9KugVOfWzJylZUm280epV/d6kslOdjJJbuyZvD1jvwgiIQnHFKAhSCs6Xn/3V+gGQFAiJUqiEmdO",
+	"Tm3txBJFgkB3o7vR/fuB8NV9VjKbULFJB5290xNqs8uwSa3UvdRqMttANL5D4xrm19VunV9uVzZGMr9d",
+	"btUKy5L3iXlsrblBC7w9udgsVhSnXMc8o+HayFY227KN1Nu88sXc4Ek0l8KDrNjXlsYzYdbnxm68qSCR",
+	"XK4Lq8RfDHwAbidtS8KWC5SRIk+uMgEFM6WO/7oswpqYv7KksxbDv3XkVyJ7rHq1NZpL0I94802L7Aa9",
+	"3BG3AYArZRXwYD/LOcRvBjTA1ZJV8mqOcod9+2BqzXqUN/2+SlUeKRqOnfITskTO1cZOXHsrW+xo0iBr",
+	"Ot/WELpXC1AtMVmVjyIkD5bs5EuHtzUvmq/DBomxIWiJyESF/Ae4U3oLmM7gyFfb9I++kS/sBLlC5juJ",
+	"kOlHPWpTretxfpaeQBoOvFIk4h3UdgXVPyovz7PPXTNvK81RkDY2+Ei3cEJOM6zvWiow0J8k4YTfVnVF",
+	"5Q/IyuES/PPxGvrln6ivK/9YcfhqOokvGI1eY3t8zV+thXNbB8ORZBUZTax7Q38M89va55YJ5Jy24KiF",
+	"jvKSw5VdsF1VuamKpbzJZjZ3mTd7Yo8nFwZcECJ+bc4A1ac2ei6yyK4Q7eX51F2qUbbOWsL1VYOoRgTd",
+	"XIHiS38h7+TYYZf9zGUJXc4A+pqdljNqvYVYCvOkUEmS10YSwVikytgw5cp5yUZ0N9d9f1daEVbLhzLs",
+	"R3kJRU6AjmNaW2Nfoo52oe5Ky9ZtmecSCh+jMRI9JUwZemV2q4PQCWQYqnv9awJlL7Wy6MlxyVHPzprx",
+	"lS42n2YxTVkEcPIldnbqPs8Jy5dPwE02ZS1RQXl3u306nLm01583lz4i5mKr4zgesug1F6VnLNVw/26c",
+	"m5fEgtj76PWhrT5ytym8l32L6zWMuEcomkvrVXqkaOoUSrv9L+vJlUHgz38RWDkolaEbBiHwczQHGNUt",
+	"SREVfMTKCiIuoZwLv9VW/7/Pf33drubAL/v5HE5XZOJOYGpUNcG3QT6u0vfy95DSaIAu7WIG+hb5Am1F",
+	"x4wlXJagEsCGVkITDHdEHvP6aeR84g8O9Ia1fhc1iHnKDhNHPI7XpfOgYF1v/FTY3l/8CaGWDhmZLYB0",
+	"eEKT+llZyOtWP5mn5Eawed1yRTZKqxfPZV49OGnTrAw1lzSO5VzZMh/Tjbs+f1ZeD8grkDgNXDLKHhmy",
+	"MRV1UUp8TP6t2A31A+FsUwqmH8mFqv/MeRWPZyENyU3xpA67EeYRDul3KiqwUP+59gRGJ62oOGnNh2cW",
+	"3s58zq9YUIu1B3rZ0Hu9ld00it6KLf0lQ9hSVWymDHGyHI22Q9n1/LDyjro5VYZe6Rniw3BT8oSU0+mE",
+	"VUEZGUCWeqIR0/CmguKVpi6A0GYXOItJppg7lIdaDsdVDWr3zJHZf0rz6g+bzDE4P4WZWur8ZjTNkrVN",
+	"intkOlwUYB9Tkewq8Q1e4zy9ND8s8w3AHGz0kvAqz5dYe7XJAOd4mY0I9XYiUun0pFs5PNaRNgM2o6jl",
+	"l9m3L6i3HkDCC96x7+Trr36zBrUmgFTJqN1orcLap+amwS19rk2bbFPe/r0Ns6Jb6QoAN6yiUhNzzJwf",
+	"WgFZsMGkqERDenS6FtPnpFdav12PmcKK0NLjNmBbzSesxKUYCDkfLGMl2dBUQGe+tj5HZlGuay30pgV7",
+	"p20ZK+HWW8sXt52ejbI4doyEywSLPr0YJp/QI5iTlCVTlYN9A98YUZKMaFLq67uorjRqLJRK53c1MD51",
+	"M0Q1YsE3yFRYsumsDiOUU4YoNMabKw5pVWr1ry5LpefSFjWUvNp6OYHFLMSe7j38J/rrWBl8aumCvBI6",
+	"YFV52Jiq9GIhwh3rCssiK1SZQl8xOhRCklDOsCSDK+yxsR1GVrvUQiAJ3IwJV9fqsdY6qE5DFx6Yx5Xm",
+	"gzyndD2Dk89Ev9JAY2fIvXH1XK/JducR3mouVd+t2LG/1AyEtIzFMkUqFoCJUK6BdONbv6beAUT9HMxb",
+	"uL46M3toxFx9//MxW9vN5fXOOWxFytO6JSOziaHvLt7egiCbvg49/6aEwvXiYd2DYQuBenmi1egZMZJo",
+	"28ioWOQuuD3oy2H/baxin4idb4xO80BlDZnfmrqM4YJAWrok0+uRhNepkELtq3exVeW6pyo5gnGts0kR",
+	"7gYYvK2pKVP7umd07nDOj1ZRznIVDLxKFlAjX9pRp8vGcAk8rs00bLOpLKEqpRHTojPQM6a3GxKx20F5",
+	"aLjS4pIysV37dsLGVYf7Ks7GpdTQE5mkiJ4D5jOKEqZUBf3uSjm8O+pUmdKiUHGgqefsH6WI6a/O35xj",
+	"6T75kcdaO03iRhleXRNcmCQIjFPvewGEuhVgPk31Qesp8w+jxqa82r6NWfRiCfW6BmcUt3c0DScbo4sp",
+	"F/6n3aAC3WxLRFp/KbYl9V59Hx1rvXXH8FUwcVtsjpXtQqaCqH4UPdXi5GEt1iI9Tsrz7Ai85uHVlhR2",
+	"VenkDPugmstCV+5U5wYW7iwArygiVJGIhTFNtjg9hiWtxrEDbJiqfBt+aeoyFVCUF0KChEVMpJzGarvh",
+	"QN3nxlNki6Tkgwb628IU66gKcpEvj3u16yo5r4JD9IgjypDL12MlVgCGNwOP6E3eKr2+jMqj4gmjkanj",
+	"2B3eccrSiSyHl8uSuArha1irFHBjygDu5MaAT8zfK8BXL5uv30QkS1J4s1nMq9bXtsCunsozNlNVeHHa",
+	"ue12OrW1QA/sFzZLyw3jLK2szV5hCdFmTP+ivVtxsruHZdmuug9yhDc2AY50vLQ/MK6g7Sg0AwA/Siwl",
+	"nJykNcAy7bp7T/DNCcy762LK39gufZWA/WLWq2SzrKLNt1GR6abjqWLxaA1u6Z6U5DXz9StU5RbSrqpC",
+	"Vb99XRKMmoxnlljU4PoglTKJeFQLWbou68VbES9AdMq3/vI2+Dxjd8vZvMCi4PO5KgIImESW0gvU5BD9",
+	"kDdCerQQjrsAvOZ5ItN6gNulJXY5wyHWp8XM8SJAJC5neOJVg8lM1Tg/L63lLFmV0FdxGN4I2ee58hqj",
+	"Nr5ytuVRxKps2yrV5b6CxboCIm3pYvapbtcYrSDqZiKqP53FBpt6pZoOcKtOUiGlSbrjqY7Z6PEW+F5L",
+	"rSce/pSdvDpnVC/oAleoZP/Yro7qFbJ5VibPmS2CbWTJ4XabhvQrXIRItcAVc4iFXa71YtiN4B6589LA",
+	"6CsXZ9tj24Sm7DlNNv7ivb2uAux7tT3oeUyVWsM/XVedmqRwrjxBL6LP5sNfg/VdsjTo9VWuTVlN8D7C",
+	"vrVlmiVsyrNpJRLgVmarWWbturnNjXjBG4xfPgm1jurhtpUL6lBM1lobKdhq8O3O2J0COlvoF2nn7jPs",
+	"jNdVO+m7mJbiaG67X67R2u1M63p88INZ3T3lsiyYcP6nh4NUidteV47tdlAf/9q3SVtuIvdB6/c8w1uU",
+	"kLHcBB++MXdg+gzGsvzJktsDmWZYoL2k60lpRDezulBKxSfYHPGqbGsynHWXBSqrnI+qIk39gQ0nUt6c",
+	"pymblgWrdBuu5U8hS2YV1c9QKSmgax4Hj2Wv3ykylJsAwXbI7yL/enlfkZemrXNsX1mYupyUxEca1vul",
+	"3KO5nZ+EtNO1Zlle4NnvomxdYMFU+RsyEc0kN6dduSmZT25KTYm9vHKPA2zR8nWFr75ThEc5RpDpqPtO",
+	"9ckcX+SIl0Ptwq+3J7IovFNUfnDGPqVGqneDOM6FZDk6RvbEmKqUmGUgCAi1XooNnv/heKKXhCZv6Kqo",
+	"QDFpC3wR0EYs1e6b+jUd64vCdlFanW1bFmpwJji5XJI5K2GB7ViwcuGxWVuBX15af2JL9KyGdr0SL/W7",
+	"bKljNqteXoxsy+Eqde2ban5TzcOrZmJOM2rlO5Z8gbKo4UGrutFJ+9o1NL8BhJDlnfqrQAkpFcdVIFXQ",
+	"nD7QhwiSzZ7lqPpTugDgMcJTMHV5l6c908urhVwBWw6cWFY4Ysb0k28f9y3UMT+pIOJyAztPK3p9lJwy",
+	"rEADTRwDhizwtm5o+SntCVtqKSs+z2l30XrNZXKz1PpV72kl1vhmuwojGUdIwPFbeTfUb5YuSthdBRE5",
+	"FB8LFuVlvdiXm0PDc0WgqieVcof3WkYT2NckW3lzJlnftuwwU3+sYxewVyoglPydmKMYJrCckdr6fwh2",
+	"iJLIttqHL4amNGKkFVerzAAqqni6GMDuPEgy0bZ4i4PtepjWHLQ3UR2Fp+o4MSUd+0uCstIl5utZsYAq",
+	"18/1xVRLa9Wc2XbWZlPFCdy8xtC+aMFXdc2egSe5rug4LiZ2t3zqWrZpJ5srbN9bV6CVKuyKnkZc0SFs",
+	"W8MFuTCVmAFRDKCCDDhd1fwE7ud1tqgPPJ00yH31bbP699ysKmA1fmcJH3HD0a2HCf2Oqk0uAFbDDC1k",
+	"66t3v+2AX98OuBbKxCzae6ZMKcAWqemKPnoTbOKy1u1lXz7dgluvG7BMqW0G32LI8pYlMZ39LLNEFap3",
+	"eqfLpTsvffamVV0eSy29AlSJi3GREfzRk4184FUvpmApSraAxH2+PVLnUq+WfSiaiyzh6QJILW3VIv+l",
+	"jJT/XJDzd6/IDVsEZKDij1oGP6KqnTwCVAkapqbKGWwChKaMJsjhjI+epOkMj5tUNcVARNVkKGkSfaeI",
+	"ubBNoGgnwSIwZWt1TM+fTLi2D4B5TG+wnIjru4VS3nAHD9Vv2V6Kj/b5uerjW9/fA4TvqKQh4ycd23pQ",
+	"Tqk/UkAnwqrJSDKF7HBgfOhUtUkkQ3VMZ7w9jQj7NIspF2iJQym0nnApFEJhz+iYPdP/hPaK/pW4Ekfk",
+	"738/z/Rmk/IQpP7vf++Tgf5IJvxf8Emf/AgzTezCtNvtAe5D1Fs3Uw5YMsEEp8pN7JUg/ty2yU+A2W0P",
+	"lQ0nsoHLmHK8B09h/hX5fvDpKP988MMznAErbXoaFF0og1qSyJjB3MFDQ6k3BpMOaOPrv4rU3/+On1Ey",
+	"S9iIf8JFMHexKOdQr/b9QN2GHwcB7AD4XxZ+HPzQJufu6FImPhBXSAUZMvg1IITzVOmh8Ehfh39jqwmO",
+	"RgcMejz6XckAIEoG5PsuSSXRPithsWKkd/YDbkMhpFAGmDQ16CyDOx0BBCRPsQTEZFjuB+YpUMivH6PF",
+	"egA1pbj6xyZD9R//VFIM+mQQyogNsB9Oe5vwoAlVRpoCMkCmqoFZNEBfB7u3QEYa88DnUtgmWC1gCEoB",
+	"tzFbiRm9cnI1+OmSjgfPsJYOSB6sAAxejY5+1cHLgHx/2ntiq/kDctrtOUxMDrMsZErwuXl75Q9tuIPe",
+	"7O1txvyWKXLSOTWjfc9mjKZcjPVY82IHU88H+6Dnw8JS6RG/ith0JgEE7ugXthg8y63IDVuYp+TA6bhc",
+	"yIELOsGAHAHUu3dKJnojcVIx5Vos+mTgKOaNJ+L+PnonYx4uBlpuC138z8iQLaSIACoUuqJPe09xngfv",
+	"WZosjs5HKUtQNrBEOyAzmlAslYDHAL2oV2mtJxYJ/olrRLG1pFw4W9omr/KVNaTVClJydDZjNAkIjZUE",
+	"fRBEhzp2qvuEj4W03BsLmVlU8xsh5+0rAW3SIRPY1smhg2PEWaL3khkNJ+yo1+7kttn7TG8Q2XRKk0Wr",
+	"3/qFsZm3JLb4FaCk9ZAAeNUUigAg4lCmExLxxDAQo+JpFZ8l0jEXmxLmlo3pPIep3+q2OzgKOWOCznir",
+	"3zppd2GwM2qQ3Y61mf0XVA6gv+1k8FXU6rfwW70Rq5kUCrfWXqdj2j5Ts5en7FN6DPsBBNqfDMhyS97Y",
+	"XZSWZchXOJpepYbBpAhBU+avuxFZoqWCI9Dq/3Htz/4Lac18IkOmFPD//G+gChkr7V38ylKKp9fHgP1f",
+	"PSXmaz2HVm6hpQkAZqDExHDzYmtLGTcYmK5wwsIb1FsQ+RyqZgohn9v9/8xYssgF7JYlQwm9n9UTe/05",
+	"VyykAhbsrHNS8yF/HF0D29aQKmaOoq6EY7nbZQBCpjiV+pH+pgyz7I67mhar59R5C84QVUjVbVd7Tkc3",
+	"DAuiK7RNpefgwalV+SobbX7JMRhmaJjbcKE9LdksI/5m/U8TsrtFtKnFPwppnVav03t01O0e9U4uO0/7",
+	"nU6/0/lHIaLrtzKVfOw8ejo/+ee/RqNu0ul0up3TjvnfuMC10xdZHGMmpHXDFut/FlOVvpSZNsy9T//9",
+	"L/PJb2p1ZN1OPjJbIM1msVxM8RAuYbfyBn+GA0BvboUi/tqztl09oe5Qy4Rt/jmWvtO9L9rrshAoBZDS",
+	"LZH5c/CIiBzpzX4ZPhcriXhCpvRGh3RExyL6OgAzUCy+NVmeEjzSnfXDaYTx0VVAzCTiPsxFGGcRJBOt",
+	"btgr9Sz6bjYutWoDoA3QapdhRw5u2GJgX9z4NxxNvHaATIsQeYV1B8XkEOykN2yW+owrRU1EecVV2FoV",
+	"PecMgrFrDGSZSn805RH1laxMPKuksbZ0vWHzcy9QzKNsvWXdr9iF7nZDfiDmAFpIWzaQvMo6nZPwpEMS",
+	"KiI59QJ9kIZHxuGG3ULrCVzPNloVHFBzNqTuCj43c+yt4moC4oZBCaHX0KoDnapbm8uO4Zr7oPVahi43",
+	"te56d50ZxV7m41cT4BjjsIW5YBHHXJC/0x7fYULkPu9TLs/VgM1QZC6TdOK4/lx2xsAFggoTKcCsqFQ7",
+	"GcYA6Y07IFOa3GDXuVn8VbuCX+xqV0YQRJZt3adrX8sNZ/8Feg+32meJgnLfZ8zSnadFB9iVU9P5Kq3X",
+	"wzQ7h7M3+o4nKMbrxfKNTH+VkY7AowbE+a1geVrRx2rInYhdXJbt5FfYab225iuLeHqUJhQP7apjBX3d",
+	"JVx28HAhKLMvPNLuJiVTNh1q1zOxMlAWuCIZ0R/Qy3xdCPI2tKeuPvtcEKQUISoLJ9riDiwvL6C6smgA",
+	"WWL36aDiIG7jULkUe441nyekBKdKj911PK95vMrghGPr56+7JRchK96w3rnWyjHCpzDOFEeWzTUPhMbi",
+	"HR7YXHRKQ4vBZmTBZ6XBAkMwyRstOfJMtFDWvYRfRMlrecugS+UeGh0qg82IpUanHd+YOZS2xRYFbjH7",
+	"nanIuHe99q2noyePos6T7pMnp+Hj6NHZU9obMUo74dkZjTrdM3oyHJ2OusPesDN80uuFUfcsehR2z4ad",
+	"UadDO0/0os1a/Vb3aa/daffaXWyku+UyUz/jI1ouajGey5/rp0exP1v9bk9bV9Mr1lK34brfNBsxa1u4",
+	"OWBmIk34XhlGt3dAVfuMyVlsI8qFIhGPAiLYXHuKlvTebR96iCV7B5h7s3ms7gD9W5bwEXa7lIbCb2TK",
+	"yEBvpwMS6UCXxYpBXIs544XMvLxxTFNAZ6Wp83PNWTBPDaSg9hBSPH4s7jk4ksKus5+SDhN5w0TurJjV",
+	"QTmaGKqz5kTeiCgAfMiYuXh3Cwl7z2YyKZUxh0FhUo4yE4143M9tTKpjVi5spxgi7oKckFiOdxOzYRaN",
+	"Wbo+IfmjuaY5gzyVmf5F66zTaXc6hdqP3HJ2upcdz3KCiR5m0XobZExyfsZtq9icfUkYRU7Zs04xeVdb",
+	"DHA+Ki0NlPTAjAVkuDCs/A0ZG2oAhw2GdiihzAxAz7z1NziCJRLAEbthU27NtcmQAb5K28zaAIj/lH7m",
+	"WScgj8/AvnQ7HTJjSah/IEeEp4FhxoZUm+nHJB/gEBAWY4BJO9jUcgx/mrArgbugfoB3VzyEK0vQ4Vp8",
+	"0QTdqjSvCuGWsvUGNLT5xNyDVLztpqYq9DRy+pVluy6Y1umhFeLNCqw8zPdixsvYnOM7/MdSwquoO/j5",
+	"rrqzVRLqlUcP3UTyaSqhdma/KavOQLk52W+r+6Zo69I8DaRstlj/1T1vy+SMnY9rqJrAPoai4CBAYyP6",
+	"VGcTmrJkzI5gLP+xTvieoPBtufDYq1Fr+/mmFUWtIFQZlioh519SRRD3samtxQKbH9GYJYVgYZUjFBy/",
+	"lE+ZqWuUWNfkCJIJTaRCdguoE80v9RBZvlM5U8H3ABz+XIoRH7ftbc5hIIMfyJyKVNkYPJVxhKfd6Lxy",
+	"RQb2F20Y+2A1pNURzvPCbT9LKnXDlS8heWY4aJss1ViXnMpZrPu9E+AP0vfudSywZd/HqQG9DGm8KSdk",
+	"wHs2pYKWkHu01WYilcniSCF9BkrMhYU7OXnU6TSaPirIwOY0Ujph00aCe/NYgrpVmTrK6XxXNdeUEhYj",
+	"e6e0KqUpVykP1yjuyBZxGyWVMyawuhK0ckbFM3LSIRFdAM2NkHMsfrUJJK6IogCoQBaMJjYmXdW2MXPK",
+	"dpGPa1uFW9KObxlvk0xbvIM+dMBRGi7eA1LqE4M0pqd1zQW+Veh5nIdY1mRBvP+488n39dhlePMxZrcM",
+	"cH+NxXhaajC0TEFTY1M2QQ/M3RQlFvOG8pYlaZbg31q2eGLHDuODHLWF7vtDv0TCRomE49M5TdhEZood",
+	"RUOtanP9nn+cBE+uwf+DjQbuFbGQR/oJJ+UHASvD0DPKImfAzk7RgJnuIzP7naPeacEmqzShKRtDTtR/",
+	"6pPi/TvuSr2SMVUpoJ5/4EKZk7t8tEvj8n43pSKjMUyswYOt2irKXmZbS+sZgAqvKjddTZjan+WcyFHK",
+	"hK2yJhFXQGEZIJMonM9hynw+YemEJUTPm4J6/ImMoybs8fpcq8/a/tCckLUHwPjOGywjXnS9tr53gzFP",
+	"abpkzOuKGtt4czBa2x22NueYDYE2qgt+V7WFNXoMlSetNX7ZaINfhuayoiy2+4+8i9McAyKouv7H+vvi",
+	"lZe2KeGX3466mEyR8a1flJIwBZpsSlQa8xIVj4ylXH8KawgrjNOoGJ5BVc2FBYEs7g5B6xbr/Ls9LVgH",
+	"eWBhbzKPewrbhjkZhg2wzIj7Qa72noVg1iU+hNu82WN2BrBJt/kADrM6vrP/vK+01Z4fe5BytfVz4h79",
+	"5WqmPLKz7Wd8+xxc/sbXa5arbwwNwibs/ISqY7H/5LeMsE80TOMF8JzLERloizMg33t8lfOJVLalZ86F",
+	"+iEgA/hrQL43v1rILCFyLgIkgbfF8abT0irz4Ep8H8MJAZAZoO3/wZ6k5Z2J0AprHBWs9vSIFijRIzQc",
+	"C+BsQj0A8oCUHayZOdxDvGFYb2fYy17H0Sgex+W/3OdYzu1fz7XTj/2wEwp4+npClo15bYP3wkz0FhnS",
+	"+sq8p2K+AAkhdFvtzE2zVSDPKJrm4o1+q7vuS1Qiao3jAmk1IZmhMHpAGj/2aRbLKN/ttnMwayEn5RNQ",
+	"AAzxkZPKR20pShy343dI6brBlXaXX+/ZB1i7x2vCwpvysuhunj+0RLVgQccJU3/GFWn+pZJqdFulqJXm",
+	"X3LDfFcV0S0uWJpygYI/o0rNtft67Tma1u+0l+GLog+ee5WtoDWBnaAVDdtmUtqhnHpYMq0Jo3E6WTia",
+	"rrVveaBmsVz4arlhwnUUN1ifUrQAntVxn5baHfvthoqUV47JGFAsnwH55aCfMpUODDsUTdsE4WaIXVdD",
+	"1EVjFsHOWtLwVl5Wkg/7i5aWVCpUuR7sLM5BriT91t/uPpy//+nnt79d/PTx3fnFxYe371/ca/FW0PKO",
+	"qbdtOs28yTxIt1lumFCrH6QZatD4bL9aubXKhJmure3V9raoKquXa/3X2ZzmvcBOlm75bNV+AYGM+aNG",
+	"+c4+NmrrPjIPZKbBcp4X8CKFGbWFyQ7hJlNM7THNwbr4fff5a7Th7JtntcGz8ksT7BNqWC8dBP+4QBDw",
+	"Qp7w+uCWLfCxE019K0g2knaDN8JTRQpFF19h69yepnCPdJBbCr8sa9nphUopAl/3c6+wgCw0RdgyFkFD",
+	"L4IEWYw8KZhChHmSQOWhItTepk3ODfdi5M3ClYAzRkWoIm6vLcuyoPg2ZsMbKBvzVdbpZm/Z85CJ8bPu",
+	"d9Cbw5WWfR1OYFMWs1dlMmu4d/6xhDOCvYMYwYdXDvc5PLdj6gMaVtbcfAAsszSfMMj83DIRyQSQxxR5",
+	"e56lE9ILcoIBhHWjISBYSazOwZ98pyDC11bJwDUaVCQSSTR4hkN52r8SA30pIO3N7SgW2BIbWOhfLkgq",
+	"iyCLWFpnRjihUAmkB0oGCUOYst8SPigzdgVvq4D3uH+ltbop7W23i7Be0/Or4ET1PKLAUaUUlL78AVvL",
+	"2OJ9qv7xsXYffOUrSMGExbOIqRsnAYChLZXiw9jBgXlzVfe++ShhukaZorE9mIVM/2qzP8wHwdnYQbeL",
+	"a1Sh6EYMUwP/x4UWsdD0HE7kXMuHFlhAqmuiAQpLMpScsqGMFmRsmDbMOEyx2jCRc4VQrV/GHdlkHtCt",
+	"rbQL3mjBR3GE7YTdsmRBRmxOplxkKVNt8sE2lEOzoV4FQDXSqv4Uy/UCbYTVDLq25AhOrWCzgGv0Xzn8",
+	"+xqd/RnH/BkinZwIqoV/qfxfuZiPKI+zRI+iY9Km+s5l931k7vtnJpEHga55eMxGaat/8qQTtOSo1T/t",
+	"dOCNWarKbt2DX90v7fkw1XnGXLX6vSdPlv2C1dN/fxjFkrDuUa9XMFrL8ZFfDpDHTKmUN78WGAKfnGqn",
+	"wDJvQs1fN2hBd56d1zljN61+p/306ZNd/DsjJhX2YsKVdmSKJ/YmULIYono/EdimHSEwEyxcU+VfhUxD",
+	"xF2FK+D1mwLXh2s5EO+6uoz3XN0YgFHkfSfoY3CEvwXrAcX45j4BkSJGajBYCtLrdAC0FZcEaz5tY3tl",
+	"4bwZ3VsztsbOm7yS0zET+sFe/YyFwb7JwBEHcIQ+oE0aDgEKO27e+hG9FfHCfWBOyeB6rT2AFPYH3O7a",
+	"3XyWDWMetpcKsPTu0ur3ThuuPsfpW9dTbBbNdn9bav+GGosNcrR2Q1iEbGoPVw8UFdFQflrjWpt2Euur",
+	"SoAZRiAvMD1a0i0ArzY20LSiZSanBIQ5Nd7NnHLcVAFAm33S8xXHClIAS5lLNWP0BlxjqrfWWHsnMhOp",
+	"QyYeeOlvIdOP5mVYNCjdgy/Mu+6rV/g6sBgGxkRr1BGAfmOoiptEL2ipCdUi3Qlaeq9Qrf6JFnWYHryB",
+	"URD9cGp13hDAe4p712JTwDpp0Yj+n6WAFbH5zjpd0D8LYvw8v6Nh4t6mL99OVbW7qheiCZWB2mQ+zWJt",
+	"lNwKQx3sQ0iI1dSfPoSzu5VKFbJvpSe25yr31IvqOJdZHGEVk8xSgkCetoJYOwFTGrFnDoxrgAKFZU7a",
+	"Y3WZVQNuZ4orV9VHv5+vPzuewq4XaJmMiwJtVMVXkG1F+CfMM9RIk1V2XJvUJMbs9ixFMQYZGe1rWUum",
+	"44tmUEpMjsWso92nltXkgIkXK9fgsh9MsF+lyu0dY5nvF+BCAdYt+FBDGt6gqAo2J1xvQEpC+hjXwp4G",
+	"KCSLhP8qIuPI3Zzmok1e4m40lo5zaaVob81eUSklFJDym1h+OBotXXDzkM+w7mkis2HMDrby75GJXq34",
+	"B2m+vXznOwhkylj6jFBB2HSWLgAllOgQTRn0/uIi5kuIy72X0VrZ72Op0iP0Qlpuk+91tt9gzeB2tU+X",
+	"E7bIPSqHrooeVQOS+JqlS4Jo9p0piKiRkYNJ44GtD3S4OxKDkUzGLFUm8cXoDUsCAn3vKrAoRHkUjeA8",
+	"yorqM/gjlTcMDvWHMhtPtJ/K5s/yQ0s5Q44T/TEyv6gbrJ26Ehi0Q3TZJq+5uFEBQZYYbexcDZYxkH66",
+	"ME9o01tISC0qKpGXjum/HbQ/pBLGB1USdN+M5ShkiBAllB5094IaxoOZi7czJhQgcmE20oNawGYFG5aC",
+	"asexnBsaKrUQIRGMRYZ3xjol80LGGaio8EZwYzyPUHjkR4CuKS9wpnH8jAxA6CyzIUg9sgipEq9GT82/",
+	"mf5rbbDqDgd0iRTjNrlgYGld0epntxGIYv0wyga9lHEuiV/Qblwmi8OcLcukVteFvqw5gJCYU4V44VYB",
+	"9MjDmCoFnQVURDSJXFOj/jCV06FKpUBSz9Q1jPzRCqNQf2aE7ihN+HiMh3N8ylRKp7OWgbS9DlrjjCZU",
+	"pAzkDfjJ+C2DVquQ9SGynIES4rmmCXGVBaEoFED/cdeKZGj4lohMCI2iBA7NR64oCxmWjHdsc8eonRME",
+	"VCx6tzkprU0jm7TVz/rq+wIv0CVkyzAl9A6n8eL/vnacRz5zV/51jgnhmZ5DNArIZF2mORc+aBDAZpRm",
+	"kmZ6smFWbAd+6iWfzXNZtKo/WsL3aR/Qz55SwUdMpeT7/z7/9bWWif+6ePsmsFglpHf2iPzCf/wByaPM",
+	"+TWkczGba/Y5ecsS8vPl5btnZKBV1U6tm7U20BnCiXiqCH6NpJDAHZnP7nGYqVROgUQSWDfNM1G6pWCW",
+	"vcbsWwQ4DAH2tV/KhWj4FNE8IsF3KONsKswOPmXRAhJCV8KNAiYfCKCHUGsbYUmIfknTq2hI02xJSdu1",
+	"XQBSL6H5xOYwwuYguhq3063r3v0VwWr2fxG40NKcOVY1UwmZsqp+/7PKfv9CSF6uCvYSztTxr2Z+Wp+D",
+	"WEfJLIHDY7sqfdK9Evo1+lrKZrAi1vS8zaAbZuaB0eBfNWrH8uJa/ZujmN8WOSV67t+mHx9KSlZRUire",
+	"qcDQJQ1A+tiShAMAex/b7re7rz9X5r7eHbc5bng7F7kUr/dZZAJmxtKPdr+2vofzKModHHTp8w5mfOsh",
+	"dtjm1mAXIw4+kL4iofOjISgYpJVWvCIXQcmkfqfELsZmuZf5S2Kels6/65fw3OPyloma07+5YwLmcc+q",
+	"vW9O5sNyMrd2IDdavAYxz3PBh4SE48GN5F6e4m75FsOcOcs21e5plysTgoux1wJCb5g5gNPy1iY/0STm",
+	"LLFbA1BfL2xVknVeyHnuYy2xhWPdZaZWBLU8n3rLVZPW8Kv2vTrffK9/D9/rS6aG3mXagAk2d86fXyWy",
+	"tJVzkUqty5/NdTp2ztp6nCO8/Nfcs/umSt9U6XOr0nmF1kC2g6fK7ZFBvpuCp7AOmOLzuAsrSthXN8y0",
+	"LFYnrEYymVpX0jXh4PZq8jFKO6wjOJg1pzgAY0nJ+58uLoHWcMigGCUPy9rkTY7Ze8Nm6TOiGABe0hQK",
+	"VxRWrqTySthED5zgSjJ49/bikhRfZBDkTV4ywbUwnkh7OUdlHRbTX6PDRb1sUFOBLg9gV8H2Xea+4JwV",
+	"g5BdOVsy7WW0howmEChod/m3JPYbciZyVmjIoTOuR2RLsB3reavfOqZJysMYgq6c4/7uqsWjq1afdANy",
+	"hbZK/3XVumT0qnXfMnFW/uvjOx7dO95irqMfLM/st2Ys+QidSAHk/ZeeaRwq7xNjY/ot8yOY4/xPV66J",
+	"aX9rKFcH4xdnOiu7fbBwgdJ+iMbPfAcr2ypklhzl2wXuDfazLaryYPgs2mgnnZK1GsOacI4/+A1Or41Z",
+	"yFRGY6ImdLa707DqIuRH0qW26QKjD+zG8o6SQXuBZCFwX/MUYh6sUAkTFjGRchqrwKS888q55XJs1DRt",
+	"XaA7kSbQqhQFmErXvzPab2u0dbiusLgUTJrpjio56646nS4zOmmyaMTirJdTJ6P+US1U5gDEy8XPb999",
+	"vHz7y09v7lv326vfZcJp/B5Hfhhijyyd6IUNsUkD8xi+qSxv5sDrjPUCe+daObhIGeZw1nRz4O+NWttf",
+	"eP0cHA7Dp4UmqNNe0JrCWVrh6b7tNOrokGrLSts5Ymdb23jJaF4EjDXtKI8I7QvSojcEuwt4m4DnTj3H",
+	"CT+6NMBxy5N+H7SmLJ1ILZfvfrvUdnvjnpUb9C4ezA8d+IB2TK6Dlryxc7Hy5oYxZSuSxKLUVfIkegf3",
+	"TR3AO1MJXojVpJzV+YaxmfY7tJ+SALo9ocKxxexpPBP955F2xTcc2cOFb+C6zw+U+BYbvnzcQUOPtAFu",
+	"0Fz1pcCxLXOQxyHUa58Bg1CWJEyEyMRuUE0M1L3Hth4mG6pyzPtpn5BvgM62QZZTEizceZulgLCHqbt0",
+	"wiF9bctnooSO0mVMZmRZ/XGx0pbaOSsEeMNaPPOlbMTNVg842a0BMwjXElCIRtoLvPtVYj7XJgEr0drj",
+	"u9C93nrcZ3dZaye41/znDUHw5DPzefjQ/De43jST/YirkCbRThWO/oPWIEOqVHuktpWXq9TE/QDEo8Nl",
+	"mxNf8e7M4ApLuiMMz54ox19UjADYOpsR6guTbX1E2E2uVFaozKkhYJU7ZFFC4NYHk48PEwnVLPNEvxNP",
+	"LSwKPJXwFIpsXBE9tCKghYe+DSx/xxdySBc4eARJGQF+tyIzyks60OAh/+7SZVETPdFa7gTbTZiqO+Ff",
+	"pWSGNgF/bUuTqFhAQyK0Pt2wCJNpdDFlIg0wQYWFrspEpfD/2+QtrKpMFBknVKSl3Tu5d3cIquzemaVM",
+	"LDo8ganMdQgVj486j45OOpe9Xu5AwKCXaRbPSoqXkw00iwiQ0eo+MYMplC1L4wGNyAl5I28ZuElI3BYl",
+	"dO5Y3rdITuN8rm2LR75pBHFInVPQoMvhKuZTJvTaa4toJnQP1yNiNDqKWZqy5GicyGy2Pmx4wWj0Gq7+",
+	"T7x4T8q0BnHBAVi9NV2oP+M20Bx8NKhEOSHYyeOghahHOCUyS4G8JlHpugOTmJZ/f2a+nzKlEJ5Ji5/2",
+	"f7Vip1KSWIqxO4fGGsh2o2yEZQQtjfraSwu+TgVQfKwOJONGleCt3gC1sBIUVkWGCxLS4inlC+/7unQr",
+	"ngLUFf0HSorVHF1V/qr1CKtQCrcLytffUWvzlwry11qSJeKrVWtiwAzu8V8rFFkGN2qTyYFtMIr/XG8c",
+	"MM9n2a2qzFRnVzOFmdNWvzVLZJQhHoacQd5OsQQZWRaxpBBUqZvMjeV+Z9ouYIJsnIxriaOqlNQKqsgh",
+	"H3IgcoRcqTZnLXxD1wzAdX6/yqzFvtbz+C5yr7g2c5HPxE6ZC+/nzWQuvNnedTq2z174b1ENHfxSJl74",
+	"N6dJhA0ZcC6PwFgTesu806XvFFQjwFE3HooLMjB6OnhGKP7MxZBjfssMficQRUEbdUS4uhICDQNLSCiT",
+	"BDpiAMpLmHP2hEWJ/fUCQynChUr1vMkRRjHeqZdBP6IKzQ31IcKISnkc4yV4qKbo1ANByk/2FBNw16mB",
+	"DHUHe+60f5mV6nuEfAGd/sFYuCTJQeR9lip7oAfIIRZVuQ5Zlbb1BbFuor67ATDlGiBIOxiwbfGTP6M+",
+	"P8e19XB8BPkTS6252MJX1DbBGmAj6JuNXh86pHZJIS1bg4oUEg8dHp45YAa9AcgFS89mK3UMcf13Sms2",
+	"jyjCwTtVJkqu1OCgwgnp6RukJ/qgzFcCcPryDjT0F6ARzOkMFSRlmIpCLND5qsEobcfSM7e0MeyNk+To",
+	"SPtHp59DzneFFywyp+Z+2tGpnrbYwFUI0nEuUmvKsd2+AXfkZUznVS7JB7NNoJxBE/gzx7YOS+ty3Vwh",
+	"ukxTB6m5lVYrR6d6AziU57LPSUEtNb50G5ops4/4aMQSSP1JQWZZMpPK7PHoRrs+xqqDg322nkNyHp4T",
+	"SIWZAKC+bJoVeJA7DBxSUOMdkGx26D3FXnkocTwXRGapdS2djwUQD9ZLyzHxhJzrXcJzRk29VWRAIUyv",
+	"sGJpGlvuT3A2xxLKrxKZjSe40YBXi8+xu0QksXWkDFkMpuFQkl4Qqd5nFimsG/HCEJyVzyRZ5zG/YQe0",
+	"dq7KA71624UU5OVwEQllxFDYuNJClbfDn3U6BLqvUj5llWKB73BgidjGAKKn0+qfPK5t9d7bH5Xswz/L",
+	"OWIm04Qh9aDFYGlI+uIY1bGQYvVXDXKth5LLwp5buWnCAAHZULEYnFhMNss48nC8SwUnWMKZD8gcnGm7",
+	"sZqoMUoW7zMxyEs9weMNkbm3Tc5TEjOK8IpIuoyiPAjIAIVZ/0vLsgEWculBwGHQMXlUYw9XD2ITX58G",
+	"hYnKuSTs8Vu+26vCOcdSTm4HL9X4BOow7rgUiDSc6DBZQM36yWP9AihnW+mxt5AvTA3YOo2eMyAHtQJN",
+	"bRPEkIXQzgs62AjCNngu8EzbpHkI76XgsBxCl7+osq64IV+dsjaplBewdtuxkH/TytXtFx5Z2Hqb3Gi5",
+	"ChM2oyLkG4qCXxSufJCHnKuWhEfYk6K3HRHymFOL37jmfLF48Xru8maPVt0UL+zZaoPlyQpZsy4lHryF",
+	"Mo7d8aSt/0CICsPrcnrU7Rx1e5cd75zQHHHmLDcrZ56YrtA25KjT7nTd4aYtE7Lnl2rDuZ2Bo/Bu6Fiv",
+	"XgnkvZLppKTI2Rwq5iuoLXO4obZ6i2NIpmScmftuWa/BI9NtYZowTjr+keOfGQ9vhlLe6GUAO93qP33a",
+	"fvpUS5lpuBMfu8VTyoRDW5W5vIuUH0uHmrYD5NWb349gXTud7uGI3j0p3nyYOeIiwg6ITEwpdLDl2OJT",
+	"adJ5jeF0RDyCSlEaRUX/5n1RYurmCX2beHyX/7m4749i7DveOnDOb1KInIsWWd/9pUzeMxjPQ/Ay0L6A",
+	"dTHYzVyMj1JGp34NHhqBoylXU1M0ur1UvYxtt3YT6T9/uhtA56WQAPQkARD6DMnENgIXSjGKeZjqPVvJ",
+	"uGrPXpI6e22DgldU3Tf+AZDpDrHpaGsYczjt6J+ZSqeQMkwY8r5B4xM0xuu9spQlQL+BP5oHId7uVdzG",
+	"VtgJEpmBJTvyNqxdhPt9ftOHKeIXdGHx0X0pz9O6jluxGWlnOg6prqK+APyqI0hL46VtMtBODwRqlDyP",
+	"ZRb9BF+QbrtDmLhlsZwxHxOOCwKwl+b3U4CMTqDn0YB/5pgDWnyvxOA1VekR3Pbo1YsB1uZbqHn9Vix6",
+	"ZoaTS/4I6zUmMkvaBDHyu2fEdH0C4MoUVMV2HdsSiTRhdHolYn7LlOFKgY/Mha6W4oYtiEzIFIqayZQu",
+	"iGKmTgKY6vTQuSD5IzFQ4QmJJYAdIPp9KawBPBCncVUdl/zuxYzlp3KzhI34JxiE8TcCorJwQqgigyQT",
+	"7REXXE1YNAj04OGjvwPNFPs0iyFyNQ7JGj9be+VFN5unbKrQCurAR//0//uDHv3r4/V/fH911Tb//OHv",
+	"+o+rq7//8L//1lopGwxaU/rpFd7oLK8qpElCF+j6NxahOH4/kJm8qyVhIeO3mGuA98dO3HwCCnJYmAH/",
+	"xTtHT6/vukGvc3/k/bvklWvEGyn7lKKmHKFUFAxli0d98vgUAocrAZf1ib/MV0IrZ5/cXbXUjIVGJqDd",
+	"uNvuXLUCg0hx1bJ30R8h1A58DHi2BqvseL3LDT/Vbwg/jNhtWy1EGHPB2v6Q2rddvJJP8cqyGkm4Qg/d",
+	"TIW77fK+4S68avXvrlpJhi+XZGLTSMFrh4tVFoaMRSy6at3fXwnsuq+MQUthHnBtGnOcJ3Q2Y0JZJBXz",
+	"p2fhjW1Ytex2rYqeM1RzbSbHGyb0hpHvB4qOWLq4nCRM6V8OfsByMNxpWBy10YDjZUfwq/Y0ItqEUC7w",
+	"nBJwnctbYn6G0fzFC7f1SzafVtiUEJhA8N+FsmwI/CdxVC/wN6CaPnZUXnRcynupw9318FYuDtEDQuYq",
+	"g7mUMKj4dbvN4SuMl9gVLJkgzNSBQnMtAptjclCtZthsoaqzoqQYlW4rg3F8p/+ztn5Y33WnymH4YTM1",
+	"wxMcw5Yvun2ZMA75umSGjs0hztqM7s8sjp6b6w5u+xpMZA4V/MIoAx2lLCkW9PXugzIK7TP9f4BVAI2W",
+	"xd90O537oLQ8sBcs9y9om7bOyhRbL4pdEfUTjTZrZ+8znyy8WkAyYnFMRomckm6nQ1JJesCE8PTJ/3pG",
+	"zjr/C6KfOJZzFjXb9JVLTQ2ABVN33RAzgz2ZxPAzYbD1w1vrGd+scPuW5VfrWz9huDPd7XrTyrpeOM40",
+	"u9NgqeB9mCAfmkHDy0NByIwrMERBRTG8Iy8N9Fc3jM3yCBbI0uqUGOJrG5v7gGoLXyAnpRaNKVf6vf0t",
+	"fiusoPfwirXzMb3PttMAXT2LI6cWakLjGNLbQ7aFNhSa1peEOmZAw9S4VF+6ukHlUNNsVaGIQFAFcSWG",
+	"prJpwgTwk9oSY5XSmGHpoDQ5SCbGHKsOUZBNhaH+G3HVniHqs4yjlUJErEM3RYhlog6T8WBk3XjFEOtl",
+	"0ylLSAJFp0zA8XV98cY1vjfS/YWE2RJiFgR6LEmBqGorSebilqfU4O+v8YJeedd9TV5QGLJZ6gdeNVB4",
+	"bZ/POKEhK3T6rEA0wM9POqv4C1zcboSpcr2tGwGhEgk+jl45Mz+NOSr5wm52VDxhCSxIj0wiluQ50im9",
+	"AXie/WX9lf8wrHUC+B9P0n+FHG6ZrGN2tw6XFFo8kyjBTgxxk6eVDbmpfr5yhdkTZOuAOtuQGdhd7TlI",
+	"cw5bzpSUv9HeVEn7mMR14r0kaHWF6A2bey9XywPYki/pL6nIgQMGPf/Hn91/3PyrFz3OfpKd2aOkS388",
+	"CV+wl+Of+X/dvJ6+ke/+fK8us9/n/+/iH51u7+T07NHjJ0/pMIzYaDzhqwCSCxEWACQ93T3e+2nboL7o",
+	"RVoWjpIEv7siRwHXmrgEU/5FOJNg9MwxHW9lgKo22+O7/I8l3qPVyQGTxBWZyySdOMcOolrge9N+nWcu",
+	"iQCYLPQPjC9IbDcvFGZC1rzMebuVN0UzVYsE3F+9BumSLgFtSvh31yHcDvNfTYS07mU730xUawc/YrOK",
+	"50CuuZo3k1Pk/nLu4CZsGb/5L32dKzkWCVYd2+i5ABDRnJKRwcH8VIp04icsspl2KSKaMosCFJS75rYq",
+	"8YuA0DpkNgv8D6n8DdWjW57KmHf0sHRKBgKTqsgc2qXcZIaxVFgarz82Z8Yc6wxmTGp121ToqsWjtMB1",
+	"KGXMqGi2AnU2S+QtjZ0RgfF7RkVOZ9kGfpIyw9PpFkpULfJhAYm3HJhOqybCOm6+cMQFjfm//AGPYtTD",
+	"a2OutoTlnbGESxgmgxMvfJ/e8vvAeueviydKyZoJSPmU/QPK41u/XT4HwB2asuemhcqIwIwl9oCqyISN",
+	"KZH8JfEDLHwynyzhBZuTK28Sn7RPyyfRPeqk6VBPK1GtOA80OrfTMRfNJKhfuVub8y5c3r3xf+2n4Ffp",
+	"f91X2t9zY321bTC65HwpErNozBIC0R9XZCr1kq7aXfQcAGd6e6CSN1IwAwa6t9nIC+6Min0zHyCrVVjj",
+	"j6qeHE5oMs6pDKAmQphYw0fvfJTvDymHGiPvdAxOpRPUe/2OZ1qi2ScA2gx6nQ5xUgSp17/hNff21WIu",
+	"ah36ZwrJX0CiWv2WtlAf81u3cqPpmcOZVDy1gOWzxJzaL0R4VPjl8tu487WFCL3hI3LGv4mhrhQaz1Bv",
+	"aYTXOMkWw39ndq4TDNPWm+c3Mv1VRnzEWdSc7w3Yyn78XmCvPSCQuZvV68r94LhgKu/2eMS6dCKoC8Tq",
+	"NoOI1PAsgdMbg+2ZHxhqLxQdTB2HEAtxjWNVJvqFaTVg12jfWSluMf5q941plRP0M6YlnbYd9c6WIInL",
+	"CRmsZfpPKaM5j2MDS71V1vI8r1c/SNayende5ok42Z0n4j8TGjLys5zNEEoj3/Lz2xf700qdgOVrVpyA",
+	"TrNOwKNaTkDVDFm3wDXu/jMDcmiz3f5N310r2N8e6QGRIYvlHMTH6pPBEecp+f5vj/TVP7Tznfibk7G9",
+	"k9E5rJMBfXkwyG6rytnornc2OivORudLORu253AHX+OsYV8DN+zlRiRFKGzgO3siwZdJ1p9Hkd41cT5J",
+	"KgnFcA/6JixptxyN9qAsWO9bHN/lf6zN7EPOCgJPM0RMTgkJvAZmn4/aPhBnTsBnnvydInq2y1L5U3nL",
+	"vO1tZ76KnVgnnOQ1dgjgyebSIUDt5dvDrazhCgnfl1jjhi7zizXvh75KLWOOFCFzbZWExYohWYoqdR9x",
+	"x9+H4+QQ7qBhB1vrDG7j8vmEKIdw+b7xm+3Ib7Y9d1klyXXOTxNY4/q17WMfEjxz9rl2TGskEjjZLaDZ",
+	"jcxi3tbJnk5pcsMi7SpIwdblSF/Ym27oiTwf4jkYo0KRWTSqPJiRyZSmhQMZJrKpnoJZpHf2UN3qSdiP",
+	"4EDfqtC097/evXh51G2fkHa7XXi4GY/WSEFhoCsAKNgQqMdV7APECQrQnQ2s+xxoHzwArziA2Qqsxxyg",
+	"VQmsMblKrkTuGAfGqw26AbjvwZJDHSw58QG439rlDDIV6Xtt30JnJaZdzoD6gqs8KCjlRuexdmNsm3vR",
+	"HK8dTTPFwdYLpoq8e/FSe4nPL35/OFkrCDSP7/R/7o+90KhKP98AQTtghjDsK5KIS6+gEgRcTDz2JPOJ",
+	"JIrBUSlbkGEGVsYVHE/pAtDayw+dX3PB3haCwa+mJHTdwYfUl39yR236R89jqpTfsdbKG2D+yCNZG17/",
+	"c9P+vYYSBECFYKOOdRyaYwPWbYbZph3v0LRHTjo2nzfmYt1UD4ziYhwzPxNiwBi0HhnveH/u0QMHFFrH",
+	"1tmGvokRDxNFvNSRKfTESJGn8xFu22s4WM5Zs8hjZsyT1c/IabeHHQSwMxHAgONilRpiNauNN9kzrf3Z",
+	"iRebC4EdlsjcAIqAA4awFlyRhI8naaNeYN9mYA8WnzqWTmTi0/t/TtcJzS1cQdE1pG1mlEeEphjOWsj8",
+	"hCGYNhZDppLM6GJVeOyb/PtKzytgR6XCZZSIO+hsTmDG/Jb9NjuMuJwDHaTl9sypFKD9qSTsgKF86fXe",
+	"tzXv0j85BG53wPsRWxxv/ciQ3K8pgKQDGLRlWl44xsPWPFD6ZoV0RheHkdAfF2RIxQ1JEyrUiCUIlW2L",
+	"eck7lFzXNYdFn0actU7ySBu9hEGUD+2Y6YRNFYtvWQkUx4wuvlrpdqiXrR/9CdNO4Jljmg2Iu5CcPu52",
+	"64u8mekHLvJO2imSTUMLp4BmZDKni2aF/lby6FDbuLIbNtK2o0Emthd7FtOQDQjVbnax4NnV5k5pxAIo",
+	"jAAAwCGztRAlbqB+ka/dqn9IpBjj60OcB1O0Zaf175JHLh3zoGT8g6GH9mXcYXSZpGWh1bxBMbfU1Ier",
+	"7FktGs07sUMqtPDaCGhVeO3wzm39x7+fH+oO8swU7HyMtyQEhSi4dPV+otj2ZI5bCB3KLLVRrZybdhTi",
+	"kRzmYotBKaEptsSbblGlzZ0cEabvvARqzg0VxpUYzNCaDVyUwi2uRCkDYjHQfRio+Hk3yx93NUtj3MHR",
+	"KSgUzsGWRu7HLL5xunIIYHyZpQBX6bVc5DlnrCgyh3L1j9sc6xz+snZtx8o0bfPbbWb0Lb50JUtdLsRa",
+	"sJdavIHGsIn83LlJCmnDacNzotgtS2jstR7IBJLToF3I1KjHjhq2h9kwLV9rwQ5sw9hXlNWu4iY1WemN",
+	"R7L/lFys71QsO7R13YJyLqBM7UCIbLggmxPJZnFXwQn062kDfGGRLRuQ43f5KcqQASEv9v+bnNYODYhF",
+	"ET2+w39sag/mWlHghoowEeWbGaTUjOVvEzMIPNcBAO7hgkCZkKWDNAEn+YUtTH5X++fg3D/Dv8ves6r2",
+	"CJ/XZN1RRfOxgWiAZKCF9aViQaYyabAN2d4ZXIfRruu8qR1550lrsqfo4dmS7exE1Uk1LsLX2FoxtWJx",
+	"+JZmO4XVhOpQtwiLpI3JDW7kmYB/4scBQRIVYsIjIQ2gPSU3bIEYVIDjDJeb7EFpDQmeiTZiShqgAt+x",
+	"NR6Hfzgm5C+srw7MxClsr1GFNWDKyJy6l/Y2Q1vrthjM2MEs7AwJMmVpwkO1Dqv1V3PJJkD5CSNqRoVB",
+	"DQCWWQchr7XtqHc6GQTm392zqfv348j986RzFNGFGjwjTztE/8vyx7W9e+ARnGAc3h/6ZIVMyICLlCW3",
+	"NAZOgTHQlFcUcKV8yt7rOLgKix2e9Uf36Ok1IrF3gtP776f/M/mf6H+OplxkKVP/czSRWaL+Bwb8QxlK",
+	"eymSPDBx2rZmIF+XSeTNVHcyqBq1fb9KAPmy8VaNbIPtukB26x3QsPdvKdaR2Ji9pikGmr2T0yBnnmj1",
+	"uz0sjPldxpmel267F7RGlMfaoJ2eBYjLrtQoi1v97ln3yVMTz2rnW//+rHdyuoWFQOmvAnDPpo0Ujbzk",
+	"4yxhOV8r1M1BVQMqlf6cT4uKjgOrC80sZ0zQGW/bGa9S97d43d5wNFyMJJTNeb01OvTxDXWr2+60O3r6",
+	"zOha/dZJu4sf5etDo4hjMuldosebAgueyVSgaJuqppJV0u9z/u4V0ffdfaFYmCXQMPTHdbHWhytXgVhc",
+	"HNq69qY+oalMjkOZzaQ4CmW0AfT5rfnFc/jBc7i+oVj9un6hs3t4ZeQbx8D7rAIEtEQ6UC7COIuaSdbg",
+	"GPAhhuXFnEorkrCIsWlgaDnSslIqO4+qND+jUhrHyDWIS8CqsfqeLz1WuwSZ0OH9BUtTJEd7F1MsGAFn",
+	"c/Du7cUlASKMbOhu1cefD9rkHCmzuSKZgqkL0ZX10bOiAClRYXarOiZWheUhEZq+Pv/tzfOfj3qd3uMW",
+	"cLW8Y8klRq79Lnzwnumnm7LSbqdj2uZUq38CjXYhwzYGaPCLqYCVncU0HclkegQNdSxpXQfF6oWYZiKc",
+	"kJBOZ5SPfYK91/iNHI0wzqMxj34TKfiwephHnUdHJ53LXs86oFu1d+SL0NQJmX/LvRXqV8wmhLle7aUu",
+	"6yzc8V3oRn7fhz7J7Q/H/JevPB/Di4yBAN5X1DIWQXC3qjhMRA9Ua4oVOEZ4oRrtlm0R89m3e4+3e5Ci",
+	"+Jq5bkNjUwGvQBtFmz9rVDZjOV7TVjKhaqKtLheY44ejuTaxJDcLYKW0FPSYesPCKAPWagsJaRbxlMRy",
+	"XIWWlg/1tRx/XWDGZrK0EW4DuYuaAD01DXUE3r+rGfCbDm+XVSrtxwrWVspHLIWkwx0MBseE+4Hhsixk",
+	"7/Tatvqtp6Mnj6LOk+6TJ6fh4+jR2VPaGzFKO+HZGY063TN6MhydjrrD3rAzfNLrhVH3LHoUds+GnVGn",
+	"QztPdFw2017r01670+61oRE8YbdcZupnfETLqb5JRf+5qWL+T9gGVebK8gsv0ugxxrkWzc2nGEykCW8G",
+	"bgu0xyqgAhUyyXtfZSsr4ffXeeMvVGj9jwsyA5/NcyHtETwiHpKB9e4HiDsPXXBTrfbzCdcxu/uBx7RZ",
+	"qvn2Zd7BkD67N+8/vkoGLvMShMZaIQCFgegJgHRsHINttU85iK+OMNnaVs9tb8A4YUxht7t+vI6lAbb2",
+	"XH9hqyOt8wDHTjeMzZZqMtjC+x6cf4tum2QCzvewj+5KWEoVco6PSpGdTZEhG2eCDBlyVUKSDDPU7jFD",
+	"NuZCWXgQvdmY1HUs5ywxFW9l5RvGIPvr/CA8Gj3pzrNeQchA8w0x/lthUWriWM5BLUaMplnCLP6aSNnY",
+	"NaCd3Qet0ABjLJUluC1leVcAYcSZGAJnBiYRsLBEf5DjjZgYxEGdPIX6B9AmhtTOqRdTvDMPIpdgtQOz",
+	"Fa5Cj9jgGCId/b91CCceykrPf/iMJR8zwf0BlEGXVA2uNZURi73pyRFcXsqEUJICKWGA4C/9Vmp+VvBN",
+	"Pb2WIwLh3U62qDHf1L/p72b3b+CUHbXKs/NyRChsG1hlfcuShfZhIfDHYtMZql7Du1jf1ejcVbI+r5R5",
+	"GcqAhI0gyaBHnNosNC6nIlQRYzu4GLfJQMj5oAAhBldj0WwoVapM4mOlYM2UIYYTqZiwpyVLRgrfYclI",
+	"7Wxb6luPB2wsDqCpCJ7UvwObopytud9JQ/+vXpvtqK6b2h2EnDt4x5KlXlnJWEdHMBAaxy/d8hvHeUke",
+	"SuZ2kyRcV05/2fotRSHphNV5A2GfVDY+RG3R31bEPfrjy4rRmKo+LZ1YzecNbyfJeGcs0npX0hygYhHd",
+	"kBkXxlKQU+2kxda+mPMPkN/GApDcdrsxQNW0bDjYSNgtE4gyVxpuQEsrzT1O6DO0VYLaUguKXqHJJgRe",
+	"PphGkSLZzABLwUGR5bBPiZEiHbSRgbljhNTq8ZwuFBmEMo5ZmOpP/4MMZJaqlAIT/oD8x5UYwGnpbzP4",
+	"0qLqDcqcTDwgMqklfNttfUzzu1/RZO6fnxgufkWUNa0VwwVsKdsERvY9KoQ4kXNVCBBRUA0g/v4Sah5v",
+	"Jb8YFw8X5nFaEBp3K4y8HrNPM5mklQdS+PVnX/ZyxBKYjgCidms7g1ylgoTpT7kYB66S1+pD4HQg8OQ/",
+	"ANH/mM0CK/eBdpZExKJA700f8eMAwf23BSg51+KDfiINJ7iWATqPYIHMGzQGO6AdNYDOG/G42eQpWqTq",
+	"VMqrUjquUE7Bp7SeqfvConxYOqv1KZNL8/DPzzBxTmY0cRWXAsrTEz3kJHWQMWW1GorRJJwUhGVKP71m",
+	"YqwtFYJO7oUOtDZRq/Uheuk8q7KSqhrcMAbPtoAM2jurwFe91gI8lc7XAi85ZaIWEtdP+BLkdQruOHhY",
+	"6PXpf+OL4N+AW1nq/9hzwAoX6KLw9e8euJiKszFYORjDUZz6aGQ0TPktaFLCaWxOCSHp2jxWiZXzzRla",
+	"o4yNdEPEsb2d6UOauxMPlCMAsRQRkfODWJTjO/zH/YaiFG+C9k6eomR7jrSyhR1Db8KXPHU8Y8Q/3KRj",
+	"SBjT8EYrMd7vs+HQ7xMS4cCrIqIcYHYVcrYkGHpHF/kmh6kHC3hjaJABOdQPlFhCyiBsQc2MQgFqGRYK",
+	"FG1abXYrZ8G+mHXyps23SvnbN2SNdjQ1L/AYrcL1tQ0WzRSR25jG4fP72hZYoEF0i1Qqp2RmDkr2OiDY",
+	"stzAGBiHelRprY6dPbjb/SGV2EcmTVdg5vpO5VhxIjJ8Un5HuyLAsk84gg3b7GSbnAvCo0KhUQlsSULF",
+	"UtnZw2gABV8QKnZaeWHQo5XCIJebvnCl/2leBTRn7KaqAmhr1TGz03Te+sLffBpqG1JyyqznPSoCHvG8",
+	"zfdwe7rVElsKtHMZkFWZoHbJ0IZ2+hXSO4ON71EDPrNqlUP1r6CPba4selhVRefo0rkePVtN+cUriw6k",
+	"BT9BhtFUu8miChxY8q2PeYD94VVKZnSR67CVUCrgKAoSf+rGnPcYpJ9NJh9dpYcgrBuDzRVq0tWSzaXD",
+	"Smkgp0fkxMH87GD4DcHLAY5BmnlnWNFl3pKzVcbWMIk20IuwUWEwmyczcBgjwvJPbImovR5NuwkvFBqo",
+	"cgtgCXs+hxk4vsN/7IcUs9UuaCbVMyLlmDAP0AI4cftPFGiSzg0IzOH2qNNqM2vhUxrt6B7S8MYiaprY",
+	"Z0LhWQjKtWAHlkxXGtf49nTuztv8XgYVmLjFL5+VOfSYFAybHaATgiP+jUtBtTfVO2GDxl+i6mlzoqay",
+	"lGHKBZ9m+snA+WAyGMVsglfXUFGktLEi6XGhGomGN8jVpACztYtlTXUqk/zUyr1LJ53bdW8Xqo6eS5Em",
+	"NEz/usVGpjnDFRdJL23iqou8OiQpDpuSLXYuoRofxGL8uPDKkrKYQVESH6FNwGp8076M1UWIcmVBsoyR",
+	"GGFJRkm9JVfFrqpy1NYHVzlZfcRRoRNBaw41JpCYPDKJ6J0UBTbehx7cvTMt1GY70XtJ84fk63XCr8lr",
+	"Wil2L+eDyB7T8DxVLB5tLMQrrMxBRHYfyfRH9xyt0CGCsJXddOQfoa6c4IyyODalJ60zW1JVqN8S6eSN",
+	"nMPX+C18dIkzgZ/tNAcb6q6KuS0sHxdRAXUApaOsAiuv7dSbTcqSqcrTRYidryQZ0aS58izjAMK2Z6HW",
+	"VFqOcXQAhTZnTo1o8JoMyyU85mH1GCYLMDCpjulbQSsrdMEuea3bHzHBCz/wPQRcLijiRmM7ShhzdtVs",
+	"LDAtxrVoQhTXNyUVi+vzoAl+tdylUhxpeRVNMw1H7pi8Phq2fol1rUb4RnhSwxNntoyD21gDUj5vgBVj",
+	"kz9UaF9SKrYL9YpdyYSHcPBfsZY/acFCw1ZSIT9c2IytdyqK0VlA/sxkSrFGlEbREXRklVRjvjMjaGp5",
+	"vZjUFdC3+q35hKfsKKZDFrdyZt2/nQUd2PgIdajSJob7DbaRhcwSVydlg74P3r3uP2/Jgol4HcPRvs03",
+	"huwZroHqB+8135uHEJUleLiEoW+zJRNfgzpWgqf4hq5MC5fUrB/SOMximrJ1PTCEhkCwhFEfi7TbDH4G",
+	"0rUgMpT+o9MmA+iPGFi+UhrHPludOWPnQvvWMUaW1hobqi5EPKFTKcZXIp2waZsMoMzetYuqbGoPnsA3",
+	"RIMOyw5kUEDCzfXEp8rSBquUzbR10P8tq8J28wBruo+/7pQddOJIvyIqTXn/gXHvc6/eNZoUe/PuWlBf",
+	"C1mq03tLIabs2CgAOcGJg5YP7FF5tGWLCrz7QXtTajVqeGc3Lgioy7N+1vGSdCPGitTkzgThZdbYnBUt",
+	"rrYppqEe77DSk1RKim4amAqPS6uLJsHgmXvCI7drTqldnGlbVM5KWlS2EoxzQEqvMnVGz6ABw1KLNW/g",
+	"TPOJCcPywAZDLJPnM7ahniHUeiRCHnNUtOO74gdrayjfFy5t7eKDL92imbqw4ivkjhB0WJARhzJ9/7B+",
+	"aRSrvpqxNjtjkC6/pi0GS7KYHSEKRrX7rl8JrHueiKSm3B1J51JJpozBp1nM2uTSbjKwW6Q0ZUhKNKc8",
+	"NTnNBVNEJkRIb0vKr57jGZnpd89J2qckm5VHBO+zmJ2Hn4k6c2sEweCunHUXrvoD3vm6Vbu7x73qRWpi",
+	"sLW3x+Ut3r+adPY7tYTfOGYCYr2PJl5oI+aVLfw/PWzdvwVoMfvgR5rTfaynHYXGmGKg03L84Oeu3tV8",
+	"8OMCkU4sDWm+o3V7uKWDl03DdEOVAZ0p//bSgoDd3QctyAmtcIe3tqEjxSvtbvPqze9HXfg0Z4HSf2ax",
+	"adEdH8V62z4CVijq1GMbUlO89I2VKEFFyGlswxBbxgtlwgUK1ITPMAy9YSKfD/jTTnaqx2Zr1g+Ec58r",
+	"S40eBO3sNpUCHGZKb8HKHP5EPKpmRy1cutH6l5ju47vEvedeJKb5dK09DDfG33C6cGurHRHNWGrzLgKD",
+	"a2uy/ixWzFDFcPydapPzWEkyk0rxYcxMuS8lQlaylnpDfFCZx+cTFt7sV4gIr+Z5eQ3kGP0FbYRybVGo",
+	"r90oug7ltp0w4FusIb8YiKaHE+APCD+Tc+KlEutWCoxD+gMlpwzqD0F2UylvSDYzcTBPlP6hHW0JlqX5",
+	"5sFJbL5b6B0EttBO57TX2sGqvpCCPVxhBQOFSOdRsbLgIIKbMEQ8+2J2lysCCS4h50DnO5/wGAqPtHuO",
+	"yRvw0EsIRvTIH6ppPSfpYgY7SJLIv5g9FfLwUhkzAHs5kFi+Mnu5O7kBlhwpWH7Qw261VBpUyThWaGMJ",
+	"QoYB6Z/HGAdH/zwqE1J4kYcqpZCFwUStllWT8wbTMxd/HaGFkuO81HNODU0pyWaHlmQguTyUGCMJi2DI",
+	"pM7TZw5qD8VUsVAiizpSFrKInHaeQiuaJ1ZHvwDJk8lXWK4oougIvIyEzRgtOdTUb3Youf6i0gKFwdnM",
+	"lgXr1YTsTrMbsliPPf8+e0hZofeZTdw0xUSxaT1N7NvI2bOebACMi2NiaRkqI1uY+Lp0DvrOWt835Hyz",
+	"HRO9WWPZ3Uz4Z9tynDCltn7pHXK4WSFxayerH1IRsng3u7je3fwzYxmL4IW5IvicGLhboaI9AHOJqf85",
+	"XRDwtRVu/6GcTtGGmj0CP0gNfrlqk+d4O71VGg8AEsP6Yak525S3LAlsrb1NI5TEWXCnLysYF6mc4ei3",
+	"kAR99ar09xOmgAam+QUdZvFNPsOwLG5RZUKQcga4hrB1wcJnMNsrKmUUIByPYHN9pzZ5byo3IdUD/hu+",
+	"HhQrO0ondsuhxFvx0l5tfGVcwn22vjIT2dvyiBSRv5epuYyQ4X7up3jxoB0zvBUADn5mGkMY89sRFwA4",
+	"nt8NizkyUQtuXC8n1IIYG6RXHOA0Ou7YsQMOI05+q9/bLvcLZ5je4Gy2F+3CNi6tqMQis8JoUoZt8lLG",
+	"sZxrcaMpeS1DgxsGsUUis/GEDLS+QEihBkvsZfb6TQxm7rpGWMykUxUKnvGIx/GOZgCn7MjYvOM7/Bsr",
+	"hO/7NAzZbKcEw4V3nw195HAGAqmEhQi1tffI4vKQDumJvlMO94oCRwW1JO46GORpVX434kpPBI1L0rzw",
+	"joXxflF3uDhzTQjLcKEnFJC7hZwT6W8Z+DS7562TmgLp3XqxMbP9WeQGqSetzAQkEyhGFhW82M0NsrIq",
+	"A2bAf1kheA1swambNBoXg6G9pEAdh1IIprexjdRoz+2V+MTtai7xcWW0nn+z+0JrkqYz1T+GjfYIP23L",
+	"ZHwM4IPHvU6vc9TtmTu1VrjPGqNMOyf/dfH2DcG3DAg8nZinH6YM0Hse4mu7RflOkSkVfMRUGmDBJNB9",
+	"qkqyNbusZtE3LqoJF78t6WGX1Pd1bfVEzQVlYcLS9TmLC3PNV8SmUwO+zFSmXPz89t2rl//98fLtLz+9",
+	"gSqD9MdFHZ4dZC9e+4gDFRLgemwuIjBrC0C3WCa+/3bxBkCU/Ztj7+ctjbPCcawVmrINA74pZlzMh8d3",
+	"+I+1tPgfJjSFh6qUx7HBddZuDOWxoSFJdQQoy7ZzuCcO7jPQ1+Pb2DC2iQV4AS9AqLn1VjO+iaB+52lp",
+	"kqD+wanudmpZyWUL336N/PQ48u8UAvRC0MWnzGk+EA5p7d9B+bfPPNpJ1u5/VuL9D16NjrQ0HoE49snf",
+	"B+YIBNNEcBSor4GvByRhs5iG5oQE3sJupxYIQMeR3k/gjpAlkCPIKOIcwA3KEMvUHloFD8yjhWAbRbxI",
+	"abLfYSKuab91lXU6J6GbH/hzC7QYfPvf4WYHaSv+YubCT6XtwI6/3lygLM6psiIa7WU6ep3uNytc2I8F",
+	"m+88o8GXSe5dQF27M8fbG91ihG7i9g2uv7no84PDu8p9KhbGKCtTlA/NmuzTLAYSZIs6vFVVOwcC/o2y",
+	"hNGrOSK1gSBNErrAWvdNePYPEsG+hm4jdNGmrLx5GS5umUhlsnA9ouxT+j7zaq1nUsbgfKP8Q6OUxNjW",
+	"bxd1/zSBd7Ew3T85WIZs3sZEnzYcjIGM1InG7Al1g+GYp5+5GTAf1T3stp/q2Av+dV8jo/PwgwSbB4F+",
+	"SXfStCKrWBvltS/PacImMlPsKBrmOaOZVOk4YerP2OMfTGXCRolECA28bkoTTqMhno7/tbVoSw2p3pIx",
+	"lfhVRkaYcnMlGDG/zRNwO+nkLhFRXpFTGhL96krAzLM8uDN3GG4qzc/d6DHIUXSh8kpIA34EbykFWymH",
+	"uBIbwi87YVLEi2fFOOyWKxuGrYm8ViOuK/FWuJYZhG/C+CIg7FPIZimuzuCWxlxL91sRL0rJt7TFWexu",
+	"3fYP1krciShZkCQTfVPnZ1gjTbOrBzJUUpdS5nX4c1BGtTSUMmaA4xeUliQqesugHNG20SSZUBbmyB0q",
+	"eGggPlALiWl4o/DwFqunq4YJ+fMtx/dhsghc1e+Ea9O8qLq/kCmrcr3OylyvoCy1B5T2OV0pSCBU2KL+",
+	"WDSxkCYJZxGRWYoAnFgIbzFn4HAb0pjYjaQ/n8skzs+6nxGoW5lzxchpt0cGQBA/lbcsGrTJRUpFBLgS",
+	"+uWtrlS9ucFvK33zLrDlcuH+rnBBC+mEcstpL+FMHb+w1rCpSN+5bJahz4KPwIE+bMEig65MxO0GhgOV",
+	"fkh4yj5wqL40NSsG9w2UHXDG9Mb7XIoRH7dtied7pmScuXpdIdOcnwWNVpTvs3ZvPQlaSSZcqYp1Pr56",
+	"z/tkC5+hW+IznN0HRRvkqGhqUuxrAWFRPYfCJE9giWDH4w69z+1xsL3RWO80C1PXwxWiXlrb+0XSLnYZ",
+	"qkR8Zd2NRNMoKsiz5xrUk9yukdyD1J75Yt5k7Zkt9a1ffNZtvPjsL6Pj3fo6Xpmp+3w6/nUm8t5lmMgr",
+	"HtgTLlKpt/GQbRk6GGj5T0cJnR8NYWuG3HplgH/sOhj6kF5e7FSP5Qce5aVYCbeRR5rQlI0XRAqLfslU",
+	"SnqdToe4sSxVMgQGhNkUJsnE1PrnhJc+duu5IOzTTKs/1PYy8+AwpnyqroStFRxSxQJAqsKemFAm0XcK",
+	"XSx8kHIUNHOML0oqhPWUPbfD3gchCp4IlsQgBWntw6nSCyyzJESnZQvCXT04Y6APA9wEgNCQQbBVYZBV",
+	"NPOhHatRvN60+VAXSxtMyYzIGRPL1qdXyEo4U+Ynb8icC9U3BaMgVzCd7T1QLi5++c2gXChQ/6e5sTSd",
+	"QBFwdQiBsHd+ggiith9Zq9/tmT8+8OUhI2KfEyy41MwVeF+OlBpmH3lEtMGGneJpfUoQ59yC7lfYWJml",
+	"0G6GAV42I6kkZx1Trw8h6ETHg0PGRM6W3ThurbMc3iMBnFOOyIyqNDcfntHMdbMmgkWJifTzh6VYROfK",
+	"8ijME56mTJjuBKillMmUOsHTRsxRBgXYwB9KccsSaJs2BSskpEIKHtIYfl4KSGls7os8xbRktUtPQWAw",
+	"S6A7ZoVaoOBBi4lsqmfO/Lmg01jPXa1I2DoP3ynDPv+smCaCdgw6VIYnqWyIzv9YCk6RbqHXPX18+uTk",
+	"0eljj4Mhj08BHQ96VIPPnIb+QnnlelqeR973QeFFYHELvN/mPfqk+BpXwrxF/0oQckR41Cf+a+hPCdEj",
+	"7JP8Ra6whaAa1wnZ+H3yEoPEheCRLiepzQ7K7teWHPbfFnNEnoB/3qTwGgOXoUiwIxXSNW2rY5a+sJde",
+	"hNVox+snaukW+8/xz3JORjSB7k/b+AHQzfoeNIGd2E61e7g6AKDdVnO9Dpl6I1LdjCXKNCA5cgITRADu",
+	"XQIwt2xajkvnTcLnOM1vDmUuFx0DMtfgUbgPzubAU+uDs/2Ru/DwikEr5jdMQBKi036q96hJwtRE6ks6",
+	"7SdneuwjmYm1h2ywC0TZbL1ravwzHairm1YZjJtJGumN2Ab9Jl5a9/QceM6sWsFDv9/Ge3ab4F0rTKat",
+	"fquLm3QjQ/qlvcOoJsVRqYmctfqtx09QqlQICWNcuZ2h6cJkemRkqQqcLktu+W2eADtQobhTnM3VCTPK",
+	"k0Yo79/pG+k7WpuMIJ0JnjpO6YIMTbc2xPCV/foPyGQf37l/39faJffbIBs6nNYrmp9MW4PwuSe4Dpmi",
+	"9+Zbr8deDYW7DnIN/BAcQCOb1vpGw5xga8LiCFFsDGZWZROiL2APCG3oZx2mc5Vugy/oXqVhpuMmtejS",
+	"8FCTdC7RWtXWn2qEmPqSHVM47Hkwcq19yJz7HT1UGGMJ/5VUqX7aAxXYS0mGJiPz15JYy9mmvVVT1jP6",
+	"nCILIciDEFnDeehBSdtEIlY/LWNiLVSbQNLTYISYc4FQzjhTZCwBAEZHWTafh+VRgB+zIv4wDQ9V9m0x",
+	"FwaTBWd0k0O/va78CgLxEFUFqKmksGdAjr5+Lj+nwmQikg9CX0xzhBSRnRAdohlERIu9gwim2l/x3BcT",
+	"vtkJRGIBwNapUg/90g9VO+aSzJic5fggcfwXc2qQBReTRdrrPLC49zFzcpgD5p9oOMFAhytiUjSIaaJY",
+	"PDKQXyEcHAmZ6k3fXsQVSWUc+QGSXrKyhmH9gz1yZ4eQV7u/56FBK2j5OcY/NqWProOi0A8TKsIJUzsI",
+	"+wszGHWQ02Z3/NkNWggKthVNXmGU+j4lWZAPS3jbjXRp66eZmk7FbllCY8yxHFrdRlATdQhle+XAq20M",
+	"oM3HOJGZAKUzpas3LLF0fEle/2GK/IkTFjM3MCcQZN2wWUnkq1/nUMr3xY8wnuNJReEIgwo2rysj5bBd",
+	"q+KxnhLz7YhQEtEFOMALgJh1bLYmVRpol3EGzOEiInOaCB0MP0OQLSjRweMIxcqPHoxwWa7MrwZGpKoI",
+	"0ugHllsigxl81Hrc7nZbK3xm9eD4Giz2LFRXsk8znjBVfPTpUn49L8AsGd5Tfc2EKuBiHvVCe0Qxi7cr",
+	"0BRs/j7nqnPv1er3Tjsn90s1qqvVnPqqwMLwwDGHStlM74EIWeUoX1oVZZ8dKJXRcuxP8J3P09a7z+vG",
+	"/S/08G7YwqsBMu+GtZEtb1wqleHNx5jdslgViWj8Y/2liqL5BE6W4BBiTVFBXolaskzdf7T8eiQaLZbq",
+	"EAqnXUvDjFjqvtLyP6SKHaUJH4+BOm7Ex8gLetei0yEfZzJTMKF0TnnKxfjcsiH5H77P+R06QSvkSZjF",
+	"NME/8iqnjlUPhUVOgHCCn/s+TSdosT8z8wQ8SdTa1wlaEziB6wR6wmjM8d9TmoYTc4GcMfG88ECPjLTf",
+	"1X8nswkYyY53eNY77XRs9atq9R/fe6s8y4YxD9tLs6hn3dXXyrm7hxOCpSoQXPZzYiYa6xZ91lKz0yJk",
+	"Le6r2FAFfso10hipn0YjHBU0MVnxP8xqPfZWq3fyqNaCnZxstWKnG5esd/K4etFOT5YWzW5YRgki5oCA",
+	"FFA6KuTZbPXyQgKIGSBe0JdB1jPX3/aW6n5/fYiWY72b1jjY03tuIwd7QGALxSyuQLfi7M5dqj5X32MF",
+	"yLDrnwMfFC1hjg5qfFZkxXIu66JYg4wnOK7e2Jb6pRJwCQyzgrQpQ0wiYree5ZRAhGqoibsStucLShhX",
+	"3OjAkWYae0vGiZzn3ClwukSjNjn3aK/NhwtEOSYDvVEP+gRMQbHdRXt1V2Lw7rdLUu4p/m991//n5/OL",
+	"nwd2KHh7g6usg+XlHrQcbRn71uBT4vCVyUsoXXFwz4oxPYS3F1VjAPjpgenajJLF+0yU9mvqIezcrlmG",
+	"1NxcY1tDMM/fvMxvXuY3L/Obl/nNy/zmZdbzMnfwIKu6Pwr+xZBp90f7LBWg+A8B+/4lF9hmjwQ/WkaB",
+	"0cPzf2C+I7mrq7p9nx143+5v/bD7yjzchU2xJYyoiZwLPG6WigHz9JQutOJa4VnXHvIO2/x3wBb35aKZ",
+	"KrSYWkK1uRGmG6HfTUkyoskXCxqC+hfjbFxvtch7MOHsMcRqPjFWILJZQsavorF5WNIEtDZTeoM6bZAs",
+	"dhKeTdnyRMpRpZZ+QHATRmJsPkNeVdN0wJUUZJRHcnlDWJGeSAFqR1tbJoXPO5KjI9jGeLpoTyPCPs1i",
+	"yoUtU6FKinKVfwej3WV58JfNNGJMdTDs02/AuwB6XxznpwhUIWwqK6wdjOMLZQi8dRuysZ5wqoiSUiC1",
+	"kDnPKjnKeoZYERaYx0T50NoUSYTiIQng6kOtkbbikUQthAeZ7MNUsfiWlSwt8mYf7ryr9/kEpOyYS8j5",
+	"NiJQR2WPC6FtVdNmSqZSpeQs6HQ6WhjBDTZpHArVL1rX3IkktjLC/SG/As3r0OSoKrpsvEF8CdBMRnhk",
+	"snTwUlUdl7YVBy66LkNb8ps+19wBJ6x+Nw+stSuQOVArzyyRUYatPK5VJ4+zy3twHl/2ELTm5B/ozcY5",
+	"QgoG5edd3yX3nuFKKaKEA3TVti0yfszmxe3n3VajmWOY+1xCN2ePPZVqrLN78+apHV98st1GFzWMxedo",
+	"CgFD0IRzV00Ib6rsgOAd4kFXm4qoA7bQrjiF2r+ASwP9yyqPzjoLX7CIoqlNBbh/TdLCCk/uYBUIgPfd",
+	"XbRgiZDH3OYFqlxDUzQBhPxkxEXExbhim3i/dM+vvygCyumtRT3VFrXTvew88TPPKkzYjIqQ2+xr/tHi",
+	"ucwEolkwEb3A7CLeqHN00r3srMkjLz2s61ook3BD5jjPBXV7aEOjLPYg5rYFiVoad6c4bps0VVkYMoZp",
+	"9Txx2voz4+HNUMobhSgwfMYAgkHGLKGYL2t3ukErE27Yeg7dn3YGG90xinK6ecNY0pV2U1S/xdvWO4Ys",
+	"jv2gO8Zaa47rA9CXgJLGomdk4JZtAMeKwCgh7CGlISyNHAqK/lvINCCDghYNwE9F7h2MLXDb1MHFVELo",
+	"CVk8diW8TggnUbitYMV213OH9U1NShjjmwB8d/DhU+S8LA6jTbTt8x7Z64B/nfeA2tLAK1FVG2j79uHD",
+	"ad9rMuKKDBBqbQDEPstk/oOidAxyYn+4RkTlIE74m4dRgF5m8yqNSg2zsaN+bw8btYHQuKiBzYWSc+tI",
+	"2kP9iYwjzG1RomYGjxVx72qbg238AXO6WM3z7vptP3cImJMQ5AUK3ylywxaBVQmwPOaTxHW+sE+ppVuA",
+	"mKlB7oL1EWQeuV1ve9fiq7/3W84hx0aUhHdKScy0v5yb2E1x8XYQFa+5uLHoFCvD0upDuAjjLGLKnfV4",
+	"efw14zBXX28Jh1yYiYSNbO8aV0iBNJ/wcALoiXTqWiYgcwB7x7LkbBikVkmRXq9BFj4sn8VmAIl1Z9J1",
+	"uARwFXI4kByQwj/VD1rqJnPH7ff2AFJ7abxWMgAU85dCAYBM+HgVJy4w2IBLQ7hr0TWTUHpoeF88vB+y",
+	"CTYQrFQibDiTlnPxUiZT/KXzdIFvFx6t/7G2oqDi7NpBY2DZgvvzpHE3N4nqubegtPtvZVZFi65sHtmb",
+	"troyp1ZvLF8m/2GecXyH/1gLh4Ejbe0N+/2X1u5i/YG+V5XCyzmDxh5PeSsm5N63Dl+vfm+nu5Ws/vBt",
+	"UGxh1dvgnEWu2hKAtvKOq4bOvu2jN+2un1e76xwr2yndwhIcG9KFGl7xz+bKrzDn1Qoq6/nW7bxltX5d",
+	"LeEhzRQrgJ7/M6lX7RhaKnoAsHL1gTscPBRKiBrcU80yb95U9Z73T5klgsaNHTJM6AxQg6FQ22nimkTR",
+	"V6p12hJnavM2fIHXbfsGF2br2F+VJtlQzSRcqf2bi4UIvaRG7/Flt9c/Oe2fPbaZUv1WdoPR60tjphAc",
+	"fdMtHlXc4l9MREzdFH+fI/rD1QhTixK1xe5jprdUzBG+HMjY/bNmiwf8zMCau1TGEp87lNcL6Lo14Voz",
+	"SsIS5jTDFKToUNkb419CQ/qjhLF/HR6Uxg1tbSrYrrGtu1UkpTdMQI5CEXbLkjY5hyYTU7E1pzpiB/9h",
+	"ThdYBIh0QUnCbxkkkiOWfKCLgSFC97JiJe3UMBnOM39AyBs/QompyY+368MQvDRv5BKXeyMO2C30IYce",
+	"uVCvdTtK8PXXTPgokf9iwpY8mOim9X/Mx583zKmOYa6XSAit/G8FC/ES3qle5IDv34jRBb223WQGFxrs",
+	"b6GdLCCZSHnsmAvovABmvNkWl/L8rrOR+hlf3kJeevn8NI/UhExNOSHEcGNmKrwBsYMLMmVUQIfcqrnT",
+	"73UIY/fXNy9oCUwI8EUSHQ/IAmCh9FgyvRc3YQheA5M3zrI1AWNJCvDwjal5H9q6DkPw4ybJdqEim4V2",
+	"V3DxIMUyTGQ2nqQWPi+lyZilClIhcew7u98p7MYtaaMFNxgNgmJpGhtSN9d8mvIps/Xtq4ZAT0EjhmA/",
+	"b8fEL7jB4gTB8KyW4EcXNjIHghctEXq+LvIj34SPJynUhvApk1l6AcBtChsRtwpbYFq2OPPdsrM1hyh3",
+	"mcItqHcORkTnW9hKIrqqROZW1HQ57PJqo2nX9Y9275eZmXcip6s891mpO7ovgKAjj9ByUF11p6WgGmVx",
+	"06+7pb++30FcawB4md6ih9CTpkfso0wKOTclrZbVIc2Zlho2/rcGlW19QtZe9TUlY7N0UmoSNmu7oULq",
+	"I8FRgFTAkNbFov7ttK/hI0hcijqHkGbRAofTZau7Giy4M8+oV2r3pbls3HB1TIP/3HA26eh49iTD210W",
+	"K5AY6pBAVaIzoFH/I//xNQipz2X2hTirmtU86yqt465qba16L1hKeVwdDeBVAbi3HmvnEnEbFm4uk8Oh",
+	"2Z9g5zQuvcqp3/QWgYdEzR0+GhYth3Aa5aRxn1Vt6+UGjD6uVfJsw25mHvk+E5+n8G7DlS+hOup9Jkxl",
+	"2E79Eu8zsyM0Y9az2sXTehK/SFOmbaOgBHgzdIiItQkedJNVHJ6QENYDOgqfYTiosnBCKKANcUWwcjhn",
+	"+U5tqbUhZ8Qos30lrgQUMf//7H17c9u2tu9XwWj2TNt9aUV+JE3kv1w3mebe5nHtZGdmxz4VTEISRySg",
+	"TYCWdTL+7mew1gJISqSedJLmuP80tvkA8Vjv9fvRa9HVLICL+iXC2CI8hSF3PyxAyw7YjdBxJBzxreCp",
+	"nXJHdQcOMVRhsNgEtU7wlSQv+LU1ayW7AW7IUCSJ4xShWAQ1GFuT1ygVOcxqFmZcj7vsshxMs4OUyjCe",
+	"Kjlig4pTOWBjwZFf16Um3BcOYwmUuFeSKkqhIJ0Kvh0+EzVkk/ldwFtpI3h0iiLIEKjET5qNuR5buQkw",
+	"UgO6BUvCEcFByWROqFfuNnD8MfNxQ002VxIRp3wfe02ZN+rhi1x+U78fp8nbiFg2SY+IYuoq+vylgfw2",
+	"4+gBj+Bbsg9jaH2Hqn/r8l/fbxs42Fwx5nJlZuXwEejqEejqEejqEejqEejqEejqbwh09Upl3obpF6bG",
+	"14W9ag0v8qEj4qUqxU3j3ymXdsfWqZ9eg1bZOfxdVHIJ7FTJt6H3usgbodCyXDasP6SgzBjSW9gXCR2J",
+	"evA9xJ4vcln4eQuAK+u8uzUdcDhpB+TS7E5prFUqwNsyiphZThETqfqCbhoBRRfm/bG0U6/K+0MwAB5x",
+	"TkP8ezEel8fePunxRuTGQEGSKDBWNuIr1uF49VGNdaffMeLOLNvcNFnuhV4Z8JBkV2Btx8xaj7IAZdmZ",
+	"oBd0DPwWEslFu/8CS6/TPWGWljsVDq0K1M6+bA/Wu7ToGxVNp23ECl9BRYiDv05FwGZAWp/5DiQMs5j5",
+	"tDjKPlvvkb2a8gLwTS728a2yA+uLpOkpvkp6z5YlJYEPFVxWe94SPn9jLeOjXtBJYI/RZgE7p9PvgNpA",
+	"TZnyu9/dDce9XrO5e+/PzZJjs2DtHeJvfhc8+lMYnNveImF4Sf9C5p3U6bYRefIFgVsTYTVCJaUgk6WU",
+	"Olg0NHicxHJ0GYPB7IyPBI7n8a+/Bh2Ajez0j1/YOYSM9cnT58+DjsY7vGxaBN1weYJMjJCjNuhAeZ2/",
+	"5WjxFrLfIbZSCAUemvhWLLmADd+W8BFslFuR8ZGwa/n8hCyxTv/4EJbZ/vbkqOfdIL2qm7X3ov/0Rf/p",
+	"838vOJdhFJZ/c+HW9E81goxEJvxWhYCmtWIE9Hb7KEBvg6VY46hNx1xTd6/gKXluq1QGmX727XaSsebr",
+	"EP9xhhMGp6XmwT7i4bwo5AajkjV7jwDkHfh1Juy4yU2iuoP+0fGL5/eNx2pr76K5+N8FYCEACp+iAyy5",
+	"xThwwkcO4QpqvQH5H/DykZ0TIsB6rGaaScVIAOmWG1H/ULOSnRgpob+jxC4dtidf8B/1HagPC7GKu2Tr",
+	"Elfrfa+rmKt030/E3CtYqgPGfkFsHuyyAVZvIuhLkY34STM1ky4VQcgoUswIF+aU2RPMRDo1sb2AwB2u",
+	"ZFFuixnLJMHYPhkDgKjBWaimSILtivjyKVjr3AiXBHg9PHhjv3bAfravJjsJnzJXOaRGfrHfMhB3UxGa",
+	"Afu5BFlzJfGzWJpra9zfgq/yi8sKOHZRmcxZPHRk6jOu2ZBbcd5nItGCWU3jP55CEKWGiGkmtDVraGy1",
+	"mQJ4065FgkOYgaJMOHj4bgqg8DyAffZ/6iBlYK5reg7ra4C3rcV6D/v7IRgf/5fDOTQ1bC8u4/7d205P",
+	"PkT79kmr7ds+xYdZXisQiZk75XN2I7CbGyK7GOedCxOwXCZCVzGmxhyIwJUcQeQm41LzEE8eK1ntC+Gb",
+	"lx/QmlsVuoFrdovnPSIc7IJwsOi7b9YrsO+efF2OqYFZt8F2QlgPEcXGNVqCwnXa1+NFg/KLjd29p2xg",
+	"p2MAVw60S9NrPkfsnr126L4gXHjGSG2X2phaLWDdmxq9GQ5/iNUhAY4dTW27gICIZRc1lgswYl1GcZKR",
+	"QNyxMuaeGYs5G/OIKrhOFyGekFL1hoeT02oByUxk4kpCrcRIQffnHAs6boDFgrDj53AdpSFcOzFCXLnw",
+	"KZhAzlRC7vVYA341GkWJ3YjRYtHGMq3Z6ZUsSmJ+0sQlxkbxLfaoomV5ZxhZKJQ803lGBSPijocGaMe4",
+	"ZwsGM/bk8KjO6LKLvGuI9kGItalQg1KOuVyf69hYqHyUkdoeYG+LtJD9c0kiVisMJkJMq0UmEDzapiGj",
+	"Psn+Gssc3e6DEijifoO1sLuQXHHy3OHfVipDTrWhcqDXaygdOLrfHfOi+gVYHZBQfOBoq4VsbEOINfYl",
+	"UcYzoAZve/q7bdH3u1Iy+1B4W6LUhHHjYBF5LdXN3iK5z7NwHN8+EJf/u6mQWJ9ovc2Fejci8qdgm2aJ",
+	"GJqqs6yxAw3YB7F9jABpHCw2oQGCsgU5xtOazBF94s7Egot+4PUexCltkHZCHaWzV/iMz7eM7azbElE8",
+	"HD7Mfjir8lYyCFFqQsItA9OjuQSKkoBrB3jtYHl57W3F2rbJ+bhtMq6+Ou1pb4vS/u5MQD2fL1Ejg7dS",
+	"9+UD+F82cRQwk7cu0t+UdrCmwUUuCzdjqlQCxSG4iYPONItVBmK8kwmeEEKr/6fTu02JiaVYPOqAla5T",
+	"xfyn6hjSt1tFeX+3O73BSy2tJlT02jVrLzTrz0GlbcDRaSU4E1sHbLfhMetPEafqIQkP1ExoDIGfUvF2",
+	"Aefvyp3NWMgue89zbe1WMwPYaFKGZM3WMOnYsf8oAh1YsAqJXgaKyITO0wpSxOXeZFh9fGhbK78IwW2f",
+	"/aOsDPb0+9CAyiZoC7e8HipJrNn3MGfxdbmx6UYQgTUkE5wcPi3cRjS/nJllRZHSZvn8uSG3ttDBN3EN",
+	"qWHtAyVXsjwR8MFMZRCFKauqw80jTW49HySSjgrfe4RNJfEJ1wawaT7F0Dnl3K6ifK8COlixSmR4ruQw",
+	"HnVdNvZCaJXkWMW2aIzADBUFPMWEndQXHfztbZaTLWyWoxqb5ZmzWbgR72Qyp6XceHudYUzAn/y1vfPf",
+	"Mq4IzopkgmdJLLKigzGWRjGAzthJota6MH2hTZzCynxpEIa/wSkg5Sokv3GYI3g8IOqJI+w7YFmN3H4S",
+	"OCqjSDvEE5d+TJU045JHGxt/GVSpw999c5tkSgYsiaWwNiX8H75fm1JXlMSZ6bK3ysWTCYrllA241nkK",
+	"34OxY+0KDRzu3FBlxMfqulONgnAfpoIpzNllZ76/y77Zq4ifVxL5Ay/q4BcYTAWXDl5mX6tdj9iy1nDr",
+	"06g16gHvHYJhkTBpwq4voDmKo+SblGNpnp1gMVac5ili2Pv/gk4aS/x9AWwfSyNGIluLxl90InC3HzYf",
+	"dOhjpW0P+vqbusOljQqLu7RGfvGrK+eKu+B+tH3FnZ2LwyoBTSyh5bM6wdRBB7Nkvx+LF0uNaF9cH9rT",
+	"XrfX60DvV8IllXJbheaGZJXJX6WOiqCTggY9xJmfZlRDN5fhQeUyH5EEoJDyX3IZG6xFdb+7Lxrj3ICW",
+	"O+MSHk6g+AmGZ/dXMq//pj0+6SG+qOmDgOm335mKzKls+5sP9Jb3ImOum6up0Wtjben280unGxrcfZ5C",
+	"CVdJkEP0KRPAMNKG438JeT7HcUM+BWSrFsjMYfY20oe55iOxqevfd0ZHs3p8W2SPJmJqKpBdsWZHvR7j",
+	"iVYFQleBmIDZTnjFsuB3b/4uwnQ+rOYbnWiGulqEmTB/5RLrUiFFn6fW9v816Fhd3ek/LzdDfcBObQhe",
+	"4r3s09nFyz/efbx8+df7s8vLT+8ufrezMVVWKNsT6Ivfek8o9G1HOeVazxyxQioi2C4CbAkMmFwKY2I5",
+	"0gG7hPfo7rIhTnGw7YzJV8Ro2HQsHOMhge2jwSLtHrUz0+qxgJSlkiN8E98L22LFachvSt+4onq8fN3e",
+	"qjCK3knt2qDzqXI/+LlDh6Mi6Kcii1VETGLNlc2gDwq3w/VPNVdPWw/n31An3Pn44bwQxwvDrAptu//T",
+	"2GC/ZJK8EtxgsysOfOh/BrjGVEVQAl8S8KT9yyI/K/Yuafj3fF6AapdBC3xdBfRyljRSSVcUvRz3Qcdk",
+	"MU+2PQyVNW/yq8YqQa7rkqoYc+slCMn4KBMIAc4SbkTWFnQTtTAKZoTkKG4rwJK/xUliN87yuYjlrSpV",
+	"9Nacgj7RDjRqhVfWd5Fqxqg5ziPcQNkAblOrI9mZWzNfb0F/1GMgAYwNU7nps6EQOmD/yZUhSkR3/pE/",
+	"nVwmqKm+kg5QzTGgFRfEkjivsFhDJFGXfXK+UGklOAJJmmKlRggjIsWt8D0xzfWjS6Jgx2iTP14QaDiw",
+	"g3JngUe3XIYiOnARl4OsCLnYw6iNSg+gGAldAzK/Im74gZBZHI5BVF4XtlXCjb30ALspM8jtC/sXqWad",
+	"nY4EFnU8TJ3Do4D8EQQklJ+XrqnUeLYhC8/HSmnhoGkc1Q+PogNyVNbKw/LwFsJIZZk4zQQIzE1MZSdA",
+	"2GvK2QxzTaIHTH2eApSQVlLbCSmVtMZGi2RYk97Ctz8KngcXPEun2Cq3kmg4fFalqc6T5A3Jk6c9ctit",
+	"UaxLzvlbNSu58/CrDzgDx3jLTpPwnnZkw7GrhCPJhLaateAvp00XUKHqbKwSp0nRyXA9JkZkrr/J/gqc",
+	"TI+/2hKXjyNBhnNc6/buZdJkIhIibT69rw0KSii3dND9w+W47k+a0duoEcVKn7IRogmfKzYAKZ5Y/wWF",
+	"HtiJXfZuyMzMesyK4aAKOkAlgXtZyVAE8AMgaMd16Ta48xwU43dRU0mO859nH9+e/3Fw1Dv6dfNNjZ9x",
+	"ISKRlhRJC8zE7whWq6qlWiB1hGXjDA0TBt/eoqqxBy3KeEXXVJffXfHokz6aXF/d5ILq1BseThZwBIvO",
+	"1gVXcM+zgR7uqtDMB7xi+5qDt0qKN9jjdt1SHn51h06qfJ4eMtpGyI0y2i/xPexPgyHBEYGO+fy1TvJR",
+	"p+/Gc5DAdUtZ6dKpeplnaiqe/CayBJKtO3By0rQ37EFctr1Szce9k/Wb9K0yb1QUD2MEAmohtkIhFdf2",
+	"AT27KmNawF5lN8Iqdc1Mue6a5mJ5X9M0FO3T1DG80CIB5QI77+PyHm6hq3R5m/wrFlLyzpZb4wHbR/+W",
+	"h41mcadutU0O24Ko/+bNY0V88idsg4cGujgV7L8RfXLT01PRBzkmWxrgqAbgfFFLHQBQ+Fb6TJB2sja7",
+	"tb+BaE8IZ9Fr9vOg4koMflm2vEfCfIQBrKlVOCtikpVp8J9/WnEurLUPSTTkpmwqDfAKtdg0tAthHp15",
+	"hdAERmT2Ef/1uXfw4vrLyf0B/uPo/h+dB2Hqn7scmv3VHUIb4pkojmgnqBiKgKpatvsqGJNHvV65Bgt/",
+	"XjQc7bEvekZdbnt5KM0p73J37PIb77+qlZtxI845UoctW6PrDErfffUZkcDOE651OVfeWULq3BlfazH/",
+	"fr0ImlNM/fKiTjORxnnq5fPSIrc0qmYGZMKm+dLBPH+n33nePakrTti8YwzEQoOABqEVMCsiRYFszhIR",
+	"jUR7QZQZ1wxCjeXCo3IhGhb7ViyXZpO8VExQkb1PHJZzrQAmfPWhykTItbGCVguWgULAVBk0tEDQREgX",
+	"NEniiZXRkMYSAZF9QQiKG/S0wBODdE1mfyZi97GasSEvuRyxDq4kttUW2w7gzoJKZilVGagjQg/gvvUV",
+	"orPLuSUibqjJCY2EOcdI1X4C1BfkPsM44U0ejYRrp/cojLVur5vsQg4fHQadcTyy0ujwuPsUo5ITkdh7",
+	"Dg8pTAlhyRf4Q+WMPoPGzFIYU4Lr+9nRSL14/ry3UqRCwS3K/l631zvurComWpK/xY1PV9Qa3X/t8IOr",
+	"qF5QcLVStnlqChCPTEV5aNZroK8oDlEIbhG5040maQh9Ai0JtqU4LDxeUxA6YLPx3B1v4koYVSGutg0e",
+	"o6ATd1OVNYu6QahvydK05zkZILgDZ5mVSj5EhOy7bMhDEzgpA/0EDnjApcexPNjunC4bDFWY6wEIPEPT",
+	"qYOFZ19JlIpQNJbL2ARFlB4LcgC64dW784+X7LB7hNhNr2L5bqoZ9OLaFYQvAO3FLqcijIckpH7pF5XE",
+	"N4DSB6HpQigWwfArGWsWa52LCJlzwgyQMKQyQhMbRWzqdREtogdWiF0ofsEYr5O9uEA/pEEe1O+2DcZE",
+	"tcKVMUlrbH3uhPq2E3Rgs4LaCHMondrfGUgqyqzz5arDzVWnf1XbsHnVCa5QQsIlCzIS/uok4hXAVsHK",
+	"F1+zNFUQmn1iP64yCm4CeEvgnhY4QpySlAwIhw3lcuAFeuCEcEDyPiCjNZiI+ZoB1aMcqVlrzG2YgoNj",
+	"j7uaI+hb0piISJQcuUD4hnbe5u0TRUtc0UXBoNAGyq3BV4FMeC67bGBF2cAx8xTtSihIoYSZ+hgqXRFe",
+	"sqPcsCZ0SdppI6baWWxYlIjkXATRYG/qsgHKmEHABpClI+HtQgaEuFdKhAZrIgbNLQ3eJNwxoeajHG4b",
+	"WvNHu3J/RPPyP95vpbH/vx3Rdnm2rbJI1RL0kxfP96mrb68MPfBDOur1WhpSqVfMjeWCfsV0noVjnoFm",
+	"qq+Kd615v/aeoe/pXQDni+J4n7kprMl3SZ/P2nwDbFj63pr1Br4Wiiw8jzyKarum9nJL+zpO82RBXC0w",
+	"RNMVQBXxEPUzruIDWVmaCmA2Xiw7zksc80OdVzfcz0A5kRdOQM1uK2S13bQnh91nddUuVT+LZtzO/q9Y",
+	"AXO/sjSo0vdBf2aX207cpXvtG/y8ho2OHx8sGX6gtVp1XqC+g2IdeAbAVbAHnIptygUwezguM3EzVmpy",
+	"EIkkvhVZvIK54Xd/Cai+iZgiYcNxj0V8rusZFz7h84t7vwrrwvLSxRGYP5IJGUE3RaM1jOQM7rIqP0PK",
+	"7/4UcmQ37WGvV2uEt0f4UJ26ueN8CJY9FcDhV0MGiPEBWlJF0ym1Q/zTVxr1vavU/edg9TTYJ283BS1S",
+	"Ohsj0ilh1bv16PQ7s/FkdUzDXUtBDToSWIMgpJVMMFEolHoHh0fuN2v5LGbjaE1KUNyZMxx3qXuczrrv",
+	"ZAeUyk0YxuhUiqjElH7UK7dq4jJOeRy1SzyxsPnWc08UAqTV8DSU6ILbfyOYhu1NZYZ11BI06rr+HhJ0",
+	"a8Xfky+z6qev5IxemKb9i6rKex6bj6xzrKcipMwNuMCH3d5V577zeCwWj0UWkzfBV5FZ3YUim4KBPbGm",
+	"up0ILUIlAYjwpFfQTx8uj7J43f11wznc8Yy9lq/ypJFpmr553hYXtHseqgcfuAObxh46CC7SdtzphG2P",
+	"/b94mDwHwCantA/2WLQLBs7ye5txqQQYXRAwNp7lS2VMKheuBG2bJBDWNCAPoQvW4c+7AG0ceTrdcR3W",
+	"AX7OsnxpsXa3IqiO9hBUj1JovXLeUSisEwcBi3LRVqnmpZARODReOCxiq2xy/CvVN+7oumVfTdZOj3/p",
+	"L27NmNygAowu+Q0d2Gz1XvKLv2pb1pHm0FadbFRaVnM6VBJhC/dHJCzCpzqkoSrfYVFbNp9igsHb/Z2C",
+	"cNSuZZ5ZR35szFT3nzyhCeyGKnULqJ/ouQyhh71SRHK97cZ2a9toUSaJ99F0Tf4LiMdSPgFYvzYMTULU",
+	"djVxMy6NszeNSiLvV+ldtWCtJnmD6gBd6fNE5dFLeIn94P97+e5twHQ8kgJYDi4NlxHPIuZeC+FuYkX0",
+	"70sjr1uIKX6AmAIDN4kExGA16DBGxNvUNZ3psZpJV1ER1oDg4ulYWMRvSqDefEZa3e4bb/C3YrY4PRtF",
+	"4A5br2X9gSQZXADv0SL86yrv9Y7D4yOWcRmplN3MjYAjc8O1eHYCfxadryoAdxR/n2Izxq9v0vBOCKJF",
+	"aa1JnIydC3WDb0M5+9uiHGU3c0aT2qpl4X0CN8f3RLQoMMa/gPoMv99bng0b+0FOarsGY81GSopuK31l",
+	"qYLyEfrsmh0TlcOu2890sC7uUZq3By/QfzTPvp50WieTvmWzwDsplnb81w1QFLPUzOlnR+kIT4DMBRcb",
+	"TC1A6iqzVpfBHU/xT3ZvCscew0IurT2KKadl2wzbgdqVZW30BS1v653dhW/aG/Qoer4f0fO9NS0tq9+A",
+	"Abo8FDCmfAJFSHT62w+nLBs9+wdCq/KtCaa9iE5+HzRNi5zP1UafLXfjBc7hRvJmy8gpCnGoU9xyUPoC",
+	"b605IX+oGUu5RLYTjOHbrdZaUBAZnMqaCRnFEBrrwXe0Mq5Op8Ud3RCQCXmWzQFzQ8cjiRAAbDaOE8Fu",
+	"lBmTF6ahOSVgWqGaz0QorNjXoKupz13dioyCL3EGhLzAG1eDhm8K/U1e4fdwpOz4Ez79Q+UZNIBtfYrs",
+	"d5Ef+ainH+MeO8Y9pJjRqQsIsK8uYLm/pHt5FxaNyITHCjXTe7obW8s7I1BCPZz+tm94kFjuY07xR8gp",
+	"YvojUWoiIgZQNakCmGYCJa1Y3d8kqohWCbP7GMOKu59JJ9Oaq3z+RZfsq8JGyj5PHXaPnnWfV4iyD7u9",
+	"7haNdG5ADQvpGO13l4kizJHeBOjiStkyK30LMn/o4irN/BtheOf6fuERdl5iYID+fH0ffOkQMgr8SGx0",
+	"9T1YULgpteEJVjQTw629XuPbHcaz3ZKoyp5gfyIOaLl+Q6XIqYuYbQU2S7dQ2Q46Y6nQ8r1Q08TDt2G+",
+	"EIs+Ynkbo6mjSw96I9Ib+2HLT/p/Yo7QR9NMjTKelu86e/+aTcS87rYKZ4S19BVEmYjhjO7/Pcc9KOqe",
+	"AHV1//jy9uzNy3vs+nadOB6JndiohyorPZRQwxuKayexRNJnx+VBWDixri4fmMaIWl6d8nPP4tnwBt9+",
+	"l8Rygl2A+Krlh/jujVoiVixbFv/JeYItQriAN0ShTanT8ocTYnjDE0vg+1h2mycTIKpzZKuBi+HFBnhG",
+	"S89+n3BsuNTNL3l5J8Icm9LBFHFQ88VTLnLZNGsRN5zKxVMu+UikUEAJhhVRdJUfREgPdV8KSfKZn3UW",
+	"xRoAkqvTT4Tuyw8gOmciO4GZkcpAih0oZ2KJiEkSAJ7Lm1nwiCXCmPpz5J6b8GyE3f+ScTkH/utUwPHE",
+	"ZZ3x2BCWM1J7l97xh0qixvV1HzyGFJb156ok4AGzwpRnmKm/UWoyEcK+gkVqYW5lGCcxacCll3kH3rGT",
+	"2OON29Qe0yRxI3FNsYh0DT0AeLFU5Yl7nyk1rHnPq3gEDi0JMWvbVySWyeKwbjKw35dkne9lqzo5TXM4",
+	"RbkJBD9W8EVI8eDkXR7FpulWipAHDhMTfyzdjVUTNbdfolaxHzq3/mshNKvZyNKzvN1QI3lzrKU3Cxqp",
+	"D/0XOiBsR/sP7GS2H5vZN+QUBrBLiFKs/EoHOdl0givis0D7LZaLd+6v7/8nAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -61,6 +61,11 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		return fail(fmt.Errorf("a placeholder of the path %s has no value", req.Path))
 	}
 	call.URL = plain(path)
+	if handed(req.Path) && !req.Bare { // an address out of an answer: credentials do not follow it elsewhere
+		if call.URL, err = s.joined(call.URL, ""); err != nil {
+			return call, err
+		}
+	}
 	if !strings.Contains(strings.SplitN(call.URL, "?", 2)[0], "://") {
 		call.URL = s.base + "/" + strings.TrimLeft(call.URL, "/")
 	}
@@ -87,7 +92,11 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 			call.URL += sep + q.Encode()
 		}
 	}
-	for _, headers := range []map[string]string{s.m.Headers, req.Headers} {
+	common := s.m.Headers
+	if req.Bare {
+		common = nil
+	}
+	for _, headers := range []map[string]string{common, req.Headers} {
 		for k, h := range headers {
 			t, err := parseTemplate(h)
 			if err != nil {
@@ -106,6 +115,9 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		return call, nil
 	}
 	body, err := expand(req.Body, sc)
+	if err == nil && req.BodyHook != "" {
+		body, err = s.c.hooks.Bodies[req.BodyHook](tidy(body))
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -153,6 +165,16 @@ func countOf(sc scope) int {
 		return len(items)
 	}
 	return max(1, len(list(sc["keys"])))
+}
+
+// handed says whether a path is an address that an answer handed out.
+func handed(path string) bool {
+	for _, root := range []string{"{taken", "{token", "{record", "{item", "{fields", "{lock", "{job"} {
+		if strings.HasPrefix(path, root) {
+			return true
+		}
+	}
+	return false
 }
 
 // tidy turns what templates brought into plain structures.
@@ -218,7 +240,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		if err != nil {
 			return nil, nil, err
 		}
-		renew, err := s.prove(ctx, op, sc, &call)
+		var renew func(context.Context) error
+		if !req.Bare {
+			renew, err = s.prove(ctx, op, sc, &call)
+		}
 		if err != nil {
 			if ctx.Err() == nil && tries < 2 && connector.Classify(err).Class == connector.Retry { // nothing was sent yet
 				if err := s.client.Sleep(ctx, pause(tries)); err != nil {
@@ -228,8 +253,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			}
 			return nil, nil, err
 		}
-		if err := s.guard(ctx, &call); err != nil {
-			return nil, nil, err
+		if !req.Bare {
+			if err := s.guard(ctx, &call); err != nil {
+				return nil, nil, err
+			}
 		}
 		if check := checkOf(ctx); check != nil && !slices.Contains(reading, op) {
 			again := tries > 0 || renewed
@@ -365,6 +392,9 @@ func (s *system) judge(op string, req *Request, a *transport.Answer) (body any, 
 	var unreadable error
 	if len(strings.TrimSpace(string(a.Body))) > 0 {
 		body, unreadable = req.parse(a)
+		if unreadable == nil && req.AnswerHook != "" {
+			body, unreadable = s.c.hooks.Answers[req.AnswerHook](body)
+		}
 	}
 	e := s.m.Errors
 	code, message := "", ""

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ import (
 type Hooks struct {
 	// Conditions make {conditions} of a find request: any structure.
 	Conditions map[string]func(fields map[string]Field, queries []record.Fields) any
+	// Bodies make of a request's body, with its placeholders filled in, what is sent in its place.
+	Bodies map[string]func(body any) (any, error)
+	// Answers make of an answer what is read in its place.
+	Answers map[string]func(answer any) (any, error)
 }
 
 // Connector is the connector of a manifest.
@@ -50,7 +55,44 @@ func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
 			return nil, fmt.Errorf("the object %s names the hook %s, which there is not", name, o.Find.Hook)
 		}
 	}
+	var missing error
+	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
+		for name, there := range map[string]bool{r.BodyHook: hooks.Bodies[r.BodyHook] != nil, r.AnswerHook: hooks.Answers[r.AnswerHook] != nil} {
+			if name != "" && !there {
+				missing = fmt.Errorf("%s names the hook %s, which there is not", at, name)
+			}
+		}
+	})
+	if missing != nil {
+		return nil, missing
+	}
 	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*oauth.Memory)}, nil
+}
+
+// requests calls f for each request of a manifest, with the pointer to it.
+func requests(v reflect.Value, at string, f func(at string, r *Request)) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			requests(v.Elem(), at, f)
+		}
+	case reflect.Struct:
+		if r, is := v.Interface().(Request); is {
+			f(at, &r)
+			return
+		}
+		for i := range v.NumField() {
+			requests(v.Field(i), at+"/"+v.Type().Field(i).Tag.Get("yaml"), f)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			requests(v.Index(i), fmt.Sprintf("%s/%d", at, i), f)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			requests(v.MapIndex(k), at+"/"+k.String(), f)
+		}
+	}
 }
 
 // NewOwn makes the connector of a manifest that a tenant wrote. Budgets, tokens and recordings are the tenant's alone: space keeps

@@ -447,7 +447,7 @@ func (c *checker) meaning(m *Manifest) {
 			if err != nil {
 				c.say(at+"/"+name, "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
 			} else if name == "afterMatch" && text != "" && e.NumSubexp() < 1 {
-				c.say(at+"/"+name, "manifest.bad_value", `Put the time in parentheses: retry in (\d+) seconds.`, "The pattern has no group for the time.")
+				c.say(at+"/"+name, "manifest.bad_value", `Put the time in parentheses: retry in ([0-9]+) seconds.`, "The pattern has no group for the time.")
 			}
 		}
 		if (r.AfterFrom != "" || r.AfterMatch != "") && r.Class != "slow_down" {
@@ -605,6 +605,11 @@ func (c *checker) own(m *Manifest) {
 			c.say("/objects/"+name+"/find/hook", "manifest.not_yours", "Use one: true, with {field} and {value}.", "There is no code beside your own manifest.")
 		}
 	}
+	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
+		if r.BodyHook != "" || r.AnswerHook != "" {
+			c.say(at, "manifest.not_yours", "Leave bodyHook and answerHook out.", "There is no code beside your own manifest.")
+		}
+	})
 }
 
 func (c *checker) duration(pointer, s string) {
@@ -634,7 +639,7 @@ func (c *checker) object(at, name string, o Object) {
 	if o.Version != "" && !field(o.Version) {
 		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
 	}
-	if o.Lookup && (o.Find == nil || o.List != nil || o.Changes != nil || o.Create != nil || o.Update != nil || o.Delete != nil) {
+	if o.Lookup && (o.Find == nil || o.List != nil || o.Changes != nil || o.Create != nil || o.Upsert != nil || o.Update != nil || o.Delete != nil) {
 		c.say(at, "manifest.missing", "Give find, and leave list, changes and writes out.", "%s is for lookups only, and those are made by find.", name)
 	}
 	if f := o.Find; f != nil && f.Record != "" && !f.One {
@@ -670,10 +675,11 @@ func (c *checker) object(at, name string, o Object) {
 	if o.Get == nil && o.GetMany == nil && !o.Lookup {
 		c.say(at, "manifest.missing", "Give get, or getMany.", "Records of %s cannot be read by key, so writes could not be checked.", name)
 	}
-	for what, w := range map[string]*Write{"create": o.Create, "update": o.Update, "delete": o.Delete} {
+	for what, w := range map[string]*Write{"create": o.Create, "upsert": o.Upsert, "update": o.Update, "delete": o.Delete} {
 		if w == nil {
 			continue
 		}
+		c.write(at+"/"+what, what, o, w, field)
 		if _, err := regexp.Compile(w.Exists); err != nil {
 			c.say(at+"/"+what+"/exists", "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
 		}
@@ -695,6 +701,63 @@ func (c *checker) object(at, name string, o Object) {
 		if !field(f) {
 			c.say(fmt.Sprintf("%s/identity/%d", at, i), "manifest.missing", "Declare it under fields.", "The identity field %s is not declared.", f)
 		}
+	}
+}
+
+// write checks what a write says beside its request.
+func (c *checker) write(at, what string, o Object, w *Write, field func(string) bool) {
+	if e, err := regexp.Compile(w.KeyMatch); err != nil {
+		c.say(at+"/keyMatch", "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+	} else if w.KeyMatch != "" && (e.NumSubexp() < 1 || w.Key == "") {
+		c.say(at+"/keyMatch", "manifest.bad_value", "Put the key in parentheses, /contacts/([0-9]+)$, and say under key where it is found.", "The pattern has no group for the key, or nothing that it is found in.")
+	}
+	switch {
+	case what == "upsert" && len(w.By) == 0:
+		c.say(at, "manifest.missing", "Name under by the fields by which the vendor knows a record.", "It is not said by what a record is known.")
+	case what != "upsert" && len(w.By) > 0:
+		c.say(at+"/by", "manifest.bad_value", "Write it under upsert.", "Only upsert knows records by fields.")
+	}
+	for i, f := range w.By {
+		if !field(f) {
+			c.say(fmt.Sprintf("%s/by/%d", at, i), "manifest.missing", "Declare it under fields.", "The field %s is not declared.", f)
+		}
+	}
+	if w.Means != "" && what != "delete" {
+		c.say(at+"/means", "manifest.bad_value", "Write it under delete.", "Only delete can mean different things.")
+	}
+	if len(w.Before) > 0 && w.Batch != nil {
+		c.say(at+"/before", "manifest.bad_value", "Leave batch out, or before.", "Steps are made for single records, and batch writes several.")
+	}
+	if l := w.Lock; l != nil {
+		switch {
+		case l.Header != "" && l.Value == "":
+			c.say(at+"/lock", "manifest.missing", "Write value: \"{version}\", or \"{lock}\" with from.", "It is not said what the header %s has.", l.Header)
+		case strings.HasPrefix(l.From, "header:") && o.Get == nil:
+			c.say(at+"/lock/from", "manifest.missing", "Give get.", "Headers are read when one record is read, and it is not said how.")
+		case l.Header == "" && l.From == "":
+			c.say(at+"/lock", "manifest.missing", "Give header and value, or from.", "The lock has neither a header nor a place that it is read from.")
+		}
+	}
+	if w.Job != nil {
+		c.duration(at+"/job/every", w.Job.Every)
+		if w.Job.ID == "" || len(w.Job.Parts) > 0 {
+			c.say(at+"/job", "manifest.bad_value", "Give id, and leave parts out.", "The job of one record has no parts, and its id says that it is one.")
+		}
+	}
+	b := w.Batch
+	if b == nil || b.Job == nil {
+		return
+	}
+	j := b.Job
+	takes := func(s JobStep) bool { return s.Take["job"] != "" }
+	if j.ID == "" && j.Take["job"] == "" && !slices.ContainsFunc(j.Steps, takes) {
+		c.say(at+"/batch/job", "manifest.missing", "Give id, or take: {job: ...} in the step whose answer has it.", "It is not said where an answer has the job's id.")
+	}
+	if len(j.Parts) > 0 && b.By == "" {
+		c.say(at+"/batch/by", "manifest.missing", "Write by: key, trace, index or fields.", "Results that come in parts are not in the order of the records, and it is not said which belongs to which.")
+	}
+	for i, p := range j.Parts {
+		c.duration(fmt.Sprintf("%s/batch/job/parts/%d/paging/lasts", at, i), p.Paging.Lasts)
 	}
 }
 
@@ -881,7 +944,7 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			switch name {
-			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy", "afterMatch", "text", "format", "clear":
+			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy", "afterMatch", "text", "format", "clear", "keyMatch":
 				continue // not templates
 			}
 			c.strings(v.Field(i), pointer+"/"+name, settings)

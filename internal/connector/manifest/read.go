@@ -963,7 +963,7 @@ func (s *system) items(ctx context.Context, o *object, fields []string, keys []r
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
 	sc := s.scopeOf(o.Object).with(scope{"fields": o.wanted(fields)})
-	if o.GetMany != nil && (len(keys) > 1 || o.Get == nil) {
+	if o.GetMany != nil && (len(keys) > 1 || o.Get == nil) && !o.locked() {
 		for part := range slices.Chunk(keys, max(1, o.GetMany.Size)) {
 			answer, _, err := s.ask(ctx, o, "get", o.GetMany.Request, sc.with(scope{"keys": part, "limit": len(part)}), o.GetMany.Records, false)
 			if err != nil {
@@ -994,6 +994,16 @@ func (s *system) items(ctx context.Context, o *object, fields []string, keys []r
 		return nil
 	})
 	return out, err
+}
+
+// locked says whether writes need what only the answer to one record has in its headers.
+func (o *object) locked() bool {
+	for _, w := range []*Write{o.Update, o.Delete} {
+		if w != nil && w.Lock != nil && strings.HasPrefix(w.Lock.From, "header:") && o.Get != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // one reads a single record.
@@ -1051,6 +1061,31 @@ func aFew(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 		if err := <-errs; err != nil && (first == nil || connector.Classify(first).Class == connector.Retry) {
 			first = err
 		}
+	}
+	return first
+}
+
+// aFewWhole is aFew for calls that change something: what is under way when one fails is let finish, and nothing new is begun.
+func aFewWhole(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	var mu sync.Mutex
+	var first error
+	_ = aFew(ctx, n, func(ctx context.Context, i int) error {
+		mu.Lock()
+		stop := first != nil
+		mu.Unlock()
+		if stop {
+			return nil
+		}
+		err := f(ctx, i)
+		mu.Lock()
+		defer mu.Unlock()
+		if first == nil {
+			first = err
+		}
+		return nil
+	})
+	if first == nil {
+		return ctx.Err()
 	}
 	return first
 }

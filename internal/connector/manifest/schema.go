@@ -117,16 +117,19 @@ type CallToken struct {
 
 // Request is one HTTP request, with placeholders.
 type Request struct {
-	Method   string            `yaml:"method" doc:"GET when there is nothing to send." enum:"GET,POST,PUT,PATCH,DELETE"`
-	Path     string            `yaml:"path" doc:"Behind baseUrl, or a whole URL. {key} and other placeholders are escaped." must:"true"`
-	Query    map[string]string `yaml:"query" doc:"Parameters; one whose placeholder has no value is left out."`
-	Headers  map[string]string `yaml:"headers" doc:"More headers."`
-	Body     any               `yaml:"body" doc:"What is sent: any structure, with placeholders in its texts. A list of one map with $each repeats it for each item."`
-	Encoding string            `yaml:"encoding" doc:"How the body is written; json unless said. xml: a map with one name, the root; @name is an attribute. csv: a list of maps. multipart: a map of parts; one that is a map has content, filename and type." enum:"json,form,xml,csv,multipart"`
-	Answer   string            `yaml:"answer" doc:"How the answer is read; json unless said. xml: elements become maps, texts and, where a name comes again, lists; attributes are @name. csv: a list of maps by the names of the first line." enum:"json,xml,csv"`
-	Lists    []string          `yaml:"lists" doc:"answer xml: elements that are lists also when there is only one."`
-	Cost     float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
-	Once     bool              `yaml:"once" doc:"It must not be repeated unless the system said that it was not carried out: a call that is billed, or one that makes things twice. When its answer is lost the record fails, and a person decides."`
+	Method     string            `yaml:"method" doc:"GET when there is nothing to send." enum:"GET,POST,PUT,PATCH,DELETE"`
+	Path       string            `yaml:"path" doc:"Behind baseUrl, or a whole URL. {key} and other placeholders are escaped." must:"true"`
+	Query      map[string]string `yaml:"query" doc:"Parameters; one whose placeholder has no value is left out."`
+	Headers    map[string]string `yaml:"headers" doc:"More headers."`
+	Body       any               `yaml:"body" doc:"What is sent: any structure, with placeholders in its texts. A list of one map with $each repeats it for each item."`
+	Encoding   string            `yaml:"encoding" doc:"How the body is written; json unless said. xml: a map with one name, the root; @name is an attribute. csv: a list of maps. jsonl: a list, a line for each. multipart: a map of parts; one that is a map has content, filename and type." enum:"json,form,xml,csv,jsonl,multipart"`
+	Answer     string            `yaml:"answer" doc:"How the answer is read; json unless said. xml: elements become maps, texts and, where a name comes again, lists; attributes are @name. csv: a list of maps by the names of the first line. jsonl: a list, of a line each." enum:"json,xml,csv,jsonl"`
+	Bare       bool              `yaml:"bare" doc:"It is made without the connection's credentials and the manifest's headers: for addresses that an answer hands out, which may lead elsewhere."`
+	Lists      []string          `yaml:"lists" doc:"answer xml: elements that are lists also when there is only one."`
+	Cost       float64           `yaml:"cost" doc:"What it takes of the budgets; 1 unless said."`
+	BodyHook   string            `yaml:"bodyHook" doc:"The named code that makes of the body what is sent, where data cannot say it."`
+	AnswerHook string            `yaml:"answerHook" doc:"The named code that makes of the answer what is read, where data cannot say it."`
+	Once       bool              `yaml:"once" doc:"It must not be repeated unless the system said that it was not carried out: a call that is billed, or one that makes things twice. When its answer is lost the record fails, and a person decides."`
 }
 
 // Paging says how a list goes on.
@@ -175,6 +178,7 @@ type Object struct {
 	Find     *Find             `yaml:"find" doc:"Records by the values of fields."`
 	Lookup   bool              `yaml:"lookup" doc:"It is only asked about single records, by find: it has no list, and nothing is written. Such an object is a source of enrichment."`
 	Create   *Write            `yaml:"create" doc:"Makes a record."`
+	Upsert   *Write            `yaml:"upsert" doc:"Makes a record, or changes the one that has the values of by already. It takes the place of create for records that have them."`
 	Update   *Write            `yaml:"update" doc:"Changes a record."`
 	Delete   *Write            `yaml:"delete" doc:"Deletes a record."`
 	Native   string            `yaml:"native" doc:"The object's name in paths, as {native}; its own name unless said."`
@@ -344,27 +348,40 @@ type Find struct {
 
 // Write is how records are made, changed or deleted.
 type Write struct {
-	Request     Request `yaml:"request" must:"true" doc:"For one record: {key}, {fields} (those to set), {record} (the whole record, merged)."`
-	Semantics   string  `yaml:"semantics" doc:"partial: fields that are not sent stay. replace: the record is read, merged and sent whole." enum:"partial,replace"`
-	Key         string  `yaml:"key" doc:"Where the answer to a creation has the new key."`
-	Record      string  `yaml:"record" doc:"Where the answer has the record as it is now; a dot: the answer is the record."`
-	Lock        *Lock   `yaml:"lock" doc:"How a write is refused when the record moved on."`
-	Exists      string  `yaml:"exists" doc:"A regular expression on the message of a conflict; its group is the key of the record that is there already."`
-	Also        []Also  `yaml:"also" doc:"Fields that another request changes."`
-	Idempotency string  `yaml:"idempotencyHeader" doc:"The header that makes a repeated creation harmless."`
-	Batch       *Batch  `yaml:"batch" doc:"Several in one request."`
+	Request     Request  `yaml:"request" must:"true" doc:"For one record: {key}, {fields} (those to set), {record} (the whole record, merged)."`
+	Semantics   string   `yaml:"semantics" doc:"partial: fields that are not sent stay. replace: the record is read, merged and sent whole." enum:"partial,replace"`
+	Key         string   `yaml:"key" doc:"Where the answer to a creation has the new key; header:Location for a header. Without it the record is looked for by identity, or by."`
+	KeyMatch    string   `yaml:"keyMatch" doc:"A regular expression whose group is the key, in what key names. Without it the last part of an address is the key."`
+	By          []string `yaml:"by" doc:"upsert: the fields by which the vendor knows a record: {by.<field>} are their values, {rest} are the other fields."`
+	Before      []Step   `yaml:"before" doc:"Requests that are made first, one after the other: to deactivate what can be deleted only then, to unlock, to archive."`
+	Means       string   `yaml:"means" doc:"delete: what it does over there; it is shown. hard: it is gone. trash: it can be restored there. archive, deactivate: it stays, marked." enum:"hard,trash,archive,deactivate"`
+	Record      string   `yaml:"record" doc:"Where the answer has the record as it is now; a dot: the answer is the record."`
+	Lock        *Lock    `yaml:"lock" doc:"How a write is refused when the record moved on."`
+	Exists      string   `yaml:"exists" doc:"A regular expression on the message of a conflict; its group is the key of the record that is there already."`
+	Also        []Also   `yaml:"also" doc:"Fields that another request changes."`
+	Idempotency string   `yaml:"idempotencyHeader" doc:"The header that makes a repeated creation harmless."`
+	Batch       *Batch   `yaml:"batch" doc:"Several in one request."`
+	Job         *Job     `yaml:"job" doc:"The answer to one record is a job to wait for, where it has its id or the status is 202; what is read of the answer is read of the last one of poll."`
 }
 
 // Also is a field that another request changes.
 type Also struct {
-	Field   string  `yaml:"field" must:"true" doc:"The field; it is left out of the main request."`
-	Request Request `yaml:"request" must:"true" doc:"The request, with {key} and {value}; it is made first."`
+	Field   string            `yaml:"field" must:"true" doc:"The field; it is left out of the main request."`
+	Request Request           `yaml:"request" must:"true" doc:"The request, with {key} and {value}; it is made first, for a creation last."`
+	Values  map[string]string `yaml:"values" doc:"What {value} is for each value of the field, where the request says it in other words: the id of a transition, the name of a verb. Another value is refused."`
+}
+
+// Step is a request that is made before a write.
+type Step struct {
+	Request Request    `yaml:"request" must:"true" doc:"The request, with what the write's has."`
+	Unless  *Predicate `yaml:"unless" doc:"The record, as it was read, is so already: then it is left out."`
 }
 
 // Lock is an optimistic lock.
 type Lock struct {
-	Header string `yaml:"header" doc:"The header that carries it."`
-	Value  string `yaml:"value" doc:"Its value: usually {version}."`
+	Header string `yaml:"header" doc:"The header that carries it; without it a place in the query or body has {lock}."`
+	Value  string `yaml:"value" doc:"Its value: usually {version}, or {lock}."`
+	From   string `yaml:"from" doc:"Where {lock} is read: a place in the record, or header:ETag of the answer to get."`
 }
 
 // Batch writes several records in one request.
@@ -374,7 +391,7 @@ type Batch struct {
 	Min       int        `yaml:"min" doc:"Fewer than that go one by one."`
 	Job       *Job       `yaml:"job" doc:"The answer is a job to wait for."`
 	Results   string     `yaml:"results" doc:"Where the answer has a result for each record; empty: the answer is the list."`
-	By        string     `yaml:"by" doc:"How results belong to records." enum:"order,index,key,trace"`
+	By        string     `yaml:"by" doc:"How results belong to records. fields: a result repeats what was sent." enum:"order,index,key,trace,fields"`
 	Match     string     `yaml:"match" doc:"by index, key or trace: where a result has it."`
 	Ok        *Predicate `yaml:"ok" doc:"What a result that succeeded looks like; without it, being in results is success."`
 	Key       string     `yaml:"key" doc:"Where a result has the record's key."`
@@ -388,12 +405,30 @@ type Batch struct {
 
 // Job is asynchronous work of the vendor.
 type Job struct {
-	ID     string   `yaml:"id" must:"true" doc:"Where the first answer has its id."`
-	Poll   Request  `yaml:"poll" must:"true" doc:"The request that asks, with {job}."`
-	State  string   `yaml:"state" must:"true" doc:"Where the answer has the state."`
-	Done   []string `yaml:"done" must:"true" doc:"States of a job that is done."`
-	Failed []string `yaml:"failed" doc:"States of one that failed."`
-	Every  string   `yaml:"every" doc:"How often to ask; 1s unless said."`
+	ID       string            `yaml:"id" doc:"Where the first answer has its id, {job}; header:Location for a header. Or a step takes it under the name job."`
+	Take     map[string]string `yaml:"take" doc:"More of the first answer, name to place: {taken.<name>}."`
+	Steps    []JobStep         `yaml:"steps" doc:"Requests that follow the first: an upload, and what says that it is complete. With {items} of the batch."`
+	Poll     Request           `yaml:"poll" must:"true" doc:"The request that asks, with {job}."`
+	TakeDone map[string]string `yaml:"takeDone" doc:"What the answer of a job that is done has for the requests of its parts, name to place: {taken.<name>}."`
+	Parts    []JobPart         `yaml:"parts" doc:"Requests that get the results, part by part; without them the last answer of poll has them."`
+	State    string            `yaml:"state" must:"true" doc:"Where the answer has the state."`
+	Done     []string          `yaml:"done" must:"true" doc:"States of a job that is done."`
+	Failed   []string          `yaml:"failed" doc:"States of one that failed."`
+	Every    string            `yaml:"every" doc:"How often to ask; 1s unless said."`
+}
+
+// JobStep is a request between the first of a job and asking how it stands.
+type JobStep struct {
+	Request Request           `yaml:"request" must:"true" doc:"The request, with {job}, {taken.<name>} and the items of the batch."`
+	Take    map[string]string `yaml:"take" doc:"Of its answer, name to place: {taken.<name>}; the name job makes it {job}."`
+}
+
+// JobPart is a part of a job's results.
+type JobPart struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {job} and {taken.<name>}."`
+	Records string  `yaml:"records" doc:"Where the answer has the list."`
+	Paging  Paging  `yaml:"paging" doc:"How it goes on; one answer has all unless said."`
+	Are     string  `yaml:"are" doc:"What all results of the part are; without it the batch's ok says. undone: they were not carried out." enum:"done,failed,undone"`
 }
 
 // Errors says how an answer tells what is wrong.
