@@ -64,7 +64,7 @@ func (*Connector) Spec() connector.Spec {
 		Settings:   settings,
 		Detections: []string{filestore.ByHash},
 		Deletes:    filestore.Deletes,
-		Guarantee:  filestore.Guarantee + " Drive has no conditional writes: an edit of somebody else in the same moment is found in the file's revisions, put back, and merged.",
+		Guarantee:  filestore.Guarantee + ". Drive has no conditional writes: an edit of somebody else in the same moment is found in the file's revisions, put back, and merged.",
 	}
 }
 
@@ -151,19 +151,12 @@ func (f *file) mine() bool {
 // moment is how the vendor writes times.
 const moment = "2006-01-02T15:04:05.000Z"
 
-// turns makes using a file one after the other for everybody in this process.
-var turns sync.Map // by folder and name: chan struct{}
+// turns are the files', by folder and name.
+var turns filestore.Turns
 
 // turn waits for the file's turn, and returns what ends it.
 func (s *store) turn(ctx context.Context, name string) (end func(), err error) {
-	c, _ := turns.LoadOrStore(s.root+"\x00"+name, make(chan struct{}, 1))
-	mine := c.(chan struct{}) //nolint:forcetypeassert // it holds nothing else
-	select {
-	case mine <- struct{}{}:
-		return func() { <-mine }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return turns.Take(ctx, s.root+"\x00"+name)
 }
 
 // ask makes a call that is answered in JSON.
