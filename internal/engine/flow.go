@@ -182,8 +182,9 @@ type lane struct {
 	savedAt   time.Time
 	ackedAt   time.Time
 	notedAt   time.Time
-	since     time.Time // when this flow's snapshot began
-	readAt    time.Time // when the last read began that reached the end
+	looksIn   time.Duration // the wait that was written last
+	since     time.Time     // when this flow's snapshot began
+	readAt    time.Time     // when the last read began that reached the end
 	sending   int
 	failing   time.Time // sends fail until then
 	alarm     time.Time // when the backlog is looked at because something rested

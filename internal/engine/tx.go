@@ -260,6 +260,9 @@ type Tx interface {
 	// NoteRead says that the object was read to its end, and clears trouble.
 	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
 
+	// NoteLook says for how long reading the object waits until it looks again by itself.
+	NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error
+
 	// Shapes reads the shapes that the service goes by, and the schema changes that are not settled.
 	Shapes(ctx context.Context, s service.ID) ([]Shape, []ShapeChange, error)
 	// SaveShapes passes the guard and writes what became of them.

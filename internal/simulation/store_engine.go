@@ -913,6 +913,11 @@ func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System
 	return nil
 }
 
+// NoteLook is for people to see; nothing of the simulation looks at it.
+func (t *Tx) NoteLook(ctx context.Context, _ service.ID, _ record.System, _ record.Object, _ time.Duration) error {
+	return t.step(ctx, "note the next look")
+}
+
 // NoteRead says that the object was read to its end.
 func (t *Tx) NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error {
 	if err := t.step(ctx, "read to the end"); err != nil {
