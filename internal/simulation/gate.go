@@ -105,7 +105,9 @@ func (g *Gate) next() bool {
 		return false
 	}
 	if len(g.parked) > 1 {
-		slices.SortFunc(g.parked, func(a, b *parked) int { return cmp.Or(cmp.Compare(a.who, b.who), cmp.Compare(a.point, b.point)) })
+		// Stable: two at one seam of one process have one name, and only the order in which they came tells them apart. When a
+		// process ends, many come at once between them, in any order.
+		slices.SortStableFunc(g.parked, func(a, b *parked) int { return cmp.Or(cmp.Compare(a.who, b.who), cmp.Compare(a.point, b.point)) })
 	}
 	i := g.rng.IntN(len(g.parked))
 	p := g.parked[i]
