@@ -261,6 +261,9 @@ func (f *flow) carry(ctx context.Context) error {
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
+	if err := f.overtaken(ctx); err != nil {
+		return err
+	}
 	// A run that waits is taken up before the first page, so that what comes in is the run's.
 	if err := f.supervise(ctx); err != nil || ctx.Err() != nil {
 		if err == nil {

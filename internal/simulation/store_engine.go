@@ -151,6 +151,11 @@ func (t *Tx) Acting(context.Context, service.ID, []record.EntityID) ([]engine.Ac
 	return nil, nil
 }
 
+// Overtaken finds nothing, either.
+func (t *Tx) Overtaken(context.Context, service.ID, []string, []string, int) ([]engine.Acting, error) {
+	return nil, nil
+}
+
 // SaveActs is for rules with actions, which no document of the simulation has.
 func (t *Tx) SaveActs(context.Context, service.ID, engine.Outcome) error {
 	return errors.New("the simulation has no rules with actions")
