@@ -877,6 +877,27 @@ func (e OperatorPlanGrantWhen) Valid() bool {
 	}
 }
 
+// Defines values for ParentRecordState.
+const (
+	ParentRecordStateParentDeleted ParentRecordState = "deleted"
+	ParentRecordStateParentKnown   ParentRecordState = "known"
+	ParentRecordStateParentUnknown ParentRecordState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ParentRecordState enum.
+func (e ParentRecordState) Valid() bool {
+	switch e {
+	case ParentRecordStateParentDeleted:
+		return true
+	case ParentRecordStateParentKnown:
+		return true
+	case ParentRecordStateParentUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PlanPriceScheme.
 const (
 	PlanPriceSchemeFlat      PlanPriceScheme = "flat"
@@ -1580,6 +1601,7 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1602,6 +1624,8 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
+	case ServicePlanSampleKindUnfound:
+		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1618,6 +1642,7 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 	ServicePlanWarningCodeSchemaChange  ServicePlanWarningCode = "schema_change"
 )
 
@@ -1637,6 +1662,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	case ServicePlanWarningCodeReferences:
 		return true
 	case ServicePlanWarningCodeSchemaChange:
 		return true
@@ -2203,6 +2230,16 @@ type ApprovalOutcome struct {
 	Invoice string                    `json:"invoice"`
 	Message nullable.Nullable[string] `json:"message"`
 	Total   nullable.Nullable[Money]  `json:"total"`
+}
+
+// ChildRecords defines model for ChildRecords.
+type ChildRecords struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+	Field      string `json:"field"`
+
+	// Waiting Of those, how many a system does not have yet because it does not have this one.
+	Waiting int64 `json:"waiting"`
 }
 
 // CodedError defines model for CodedError.
@@ -3662,6 +3699,13 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
+// NamedRecord How a system names a record that is not known yet.
+type NamedRecord struct {
+	Key    string `json:"key"`
+	Object string `json:"object"`
+	System string `json:"system"`
+}
+
 // NewAdjustment defines model for NewAdjustment.
 type NewAdjustment struct {
 	// Amount In the invoice's currency; below zero takes off.
@@ -4027,6 +4071,24 @@ type OwnConnector struct {
 	// Versions Newest first.
 	Versions []ConnectorVersion `json:"versions"`
 }
+
+// ParentRecord defines model for ParentRecord.
+type ParentRecord struct {
+	Field string `json:"field"`
+
+	// Named How a system names a record that is not known yet.
+	Named *NamedRecord `json:"named,omitempty"`
+
+	// Record null while it is not known.
+	Record nullable.Nullable[string] `json:"record"`
+	State  ParentRecordState         `json:"state"`
+
+	// Title Its match key.
+	Title string `json:"title"`
+}
+
+// ParentRecordState defines model for ParentRecord.State.
+type ParentRecordState string
 
 // Payment defines model for Payment.
 type Payment struct {
@@ -4459,6 +4521,9 @@ type Record struct {
 	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
 	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
 
+	// References What the record refers to and what refers to it; only for a single record.
+	References *RecordReferences `json:"references,omitempty"`
+
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
 
@@ -4484,6 +4549,16 @@ type RecordPatch struct {
 
 	// Fields Fields of the record and their new values, in the record's own names.
 	Fields json.RawMessage `json:"fields"`
+}
+
+// RecordReferences What the record refers to and what refers to it; only for a single record.
+type RecordReferences struct {
+	// Children Living records that refer to it, by collection and field; `filter[parent]` of the list of records lists them.
+	Children []ChildRecords `json:"children"`
+
+	// Counted All of them are counted; false when more than 10,000 records refer to it.
+	Counted bool           `json:"counted"`
+	Parents []ParentRecord `json:"parents"`
 }
 
 // RecordStatus defines model for RecordStatus.
@@ -5161,6 +5236,12 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
+	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
+	AwaitingReference int64 `json:"awaitingReference"`
+
+	// Circular Of these, records that refer to each other in a circle.
+	Circular int64 `json:"circular"`
+
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5191,6 +5272,9 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
+
+	// Orphans Records that refer to one of the object that is gone.
+	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`
@@ -6871,6 +6955,9 @@ type ListRecordsParams struct {
 
 	// FilterDeleted true includes deleted records.
 	FilterDeleted *bool `form:"filter[deleted],omitempty" json:"filter[deleted],omitempty"`
+
+	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
+	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -23080,6 +23167,18 @@ func NewListRecordsRequest(server string, service InService, params *ListRecords
 		if params.FilterDeleted != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[deleted]", *params.FilterDeleted, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterParent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[parent]", *params.FilterParent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -153,75 +150,4 @@ func actionReleaseCommand() *cobra.Command {
 		})
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
 	return cmd
-}
-
-func recordCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "record SERVICE RECORD",
-		Short: "One record: its fields, where it stands in each system, and what waits",
-		Long: `One record, by id or by its key in any system: its fields, where it stands in each system, what waits, and whether business rules mark it as
-reconciled.`,
-		Example: `  syncline record stock SKU-1`,
-		Args:    oneRecord,
-		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
-			res, err := s.api.GetRecordWithResponse(ctx, args[0], args[1])
-			if err != nil {
-				return answered(nil, nil, err)
-			}
-			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-				return err
-			}
-			if s.json {
-				return s.printJSON(res.JSON200)
-			}
-			return s.record(res.JSON200)
-		}),
-	}
-}
-
-func (s *session) record(r *client.Record) error {
-	if err := s.print("%s (%s) of %s\n", orElse(r.MatchKey, r.ID), r.ID, r.Collection); err != nil {
-		return err
-	}
-	if m, err := r.Reconciled.Get(); err == nil {
-		if err := s.print("Reconciled since %s by %s\n", m.Since.Local().Format(time.DateTime), strings.Join(m.Rules, ", ")); err != nil {
-			return err
-		}
-	}
-	if f := r.Freeze; f != nil {
-		if err := s.print("Frozen since %s by %s %s\n", f.At.Local().Format(time.DateTime), f.By, f.Reason); err != nil {
-			return err
-		}
-	}
-	if len(r.Held) > 0 {
-		if err := s.print("Waiting for a decision: %s\n", strings.Join(r.Held, ", ")); err != nil {
-			return err
-		}
-	}
-	err := s.table(func(row func(...any)) {
-		row("FIELD", "VALUE", "FROM")
-		for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
-			from := r.Origin
-			if src, ok := r.Sources[name]; ok {
-				from = src.System
-			}
-			row(name, short(r.Fields[name]), from)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	return s.table(func(row func(...any)) {
-		row("SYSTEM", "KEY", "STATE", "OWED SINCE")
-		for i := range r.Systems {
-			l := &r.Systems[i]
-			owed := ""
-			if r.Owed != nil {
-				if since, ok := (*r.Owed)[l.System]; ok {
-					owed = since.Local().Format(time.DateTime)
-				}
-			}
-			row(l.System, l.Key, l.State, owed)
-		}
-	})
 }

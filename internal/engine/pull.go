@@ -73,12 +73,9 @@ func (l *lane) pull(ctx context.Context) error {
 			d = sweepEvery
 		}
 		if looks {
-			if err := l.noteLook(ctx, d); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			if err := l.noteLook(ctx, d); isStop(err) {
 				return err
-			}
+			} // else it is shown late, which is no reason to read late
 		}
 		if !sleep(ctx, d, l.wake) {
 			return nil

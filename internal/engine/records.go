@@ -21,6 +21,7 @@ type RecordQuery struct {
 	Collection string           // "" for all
 	State      record.LinkState // entities with a link in this state; "" for all
 	Deleted    bool             // include deleted ones
+	Parent     record.EntityID  // those that refer to this one; zero for all
 	Before     *RecordMark      // go on after this one
 	Limit      int              // 1 to 100
 }
@@ -146,6 +147,8 @@ type ReadTx interface {
 	Records(ctx context.Context, s service.ID, q RecordQuery) ([]*record.Entity, error)
 	// FindRecord finds an entity by its id or by any system's key; record.not_found otherwise.
 	FindRecord(ctx context.Context, s service.ID, idOrKey string) (Detail, error)
+	// Relatives loads the entities with these ids, and counts the living ones that refer to the one by field, looking at most at that many.
+	Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []ChildrenOf, error)
 	// History lists the journal of an entity, the newest first, those before the mark.
 	History(ctx context.Context, s service.ID, id record.EntityID, before uuid.UUID, limit int) ([]record.Entry, error)
 	Statuses(ctx context.Context, s service.ID) ([]SystemStatus, error)

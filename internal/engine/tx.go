@@ -208,6 +208,7 @@ type Tx interface {
 	Braking(ctx context.Context, g Guard, seat *Seat) (Braking, error)
 	// CountLinks counts the seat's links that are not frozen, up to a number.
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
+	followTx
 	// Holds lists the service's holds that are not settled. Held is exact for one that is gathering; for the others it tells
 	// something from nothing.
 	Holds(ctx context.Context, s service.ID) ([]Hold, error)

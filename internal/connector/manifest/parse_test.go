@@ -72,6 +72,14 @@ func TestProblems(t *testing.T) {
 		{"not YAML", "summary: The", "summary: a: The", 4, "manifest.syntax", "not YAML", "quotes"},
 		{"a type that is no name", "type: widgets", "type: My Widgets", 2, "manifest.bad_value", "My Widgets", "lower case"},
 		{"no way to read", "    get:\n      request: {path: \"/widgets/{key}\"}\n", "", 15, "manifest.missing", "cannot be read by key", "Give get"},
+		{"a limit without a time", "auth:", "limits: [{calls: 5}]\nauth:", 10, "manifest.missing", "has no time", "per"},
+		{"a limit of nothing", "auth:", "limits: [{operations: [list]}]\nauth:", 10, "manifest.bad_value", "lets nothing through", "atOnce"},
+		{"a pattern of a time without a group", "auth:", "errors: {rules: [{class: slow_down, afterMatch: 'in [0-9]+ s'}]}\nauth:", 10, "manifest.bad_value", "no group", "parentheses"},
+		{"a time to wait without waiting", "auth:", "errors: {rules: [{class: retry, afterFrom: wait}]}\nauth:", 10, "manifest.bad_value", "slow down", "class: slow_down"},
+		{"a quota in a body that is nowhere", "auth:", "quota: [{body: true, remaining: left}]\nauth:", 10, "manifest.missing", "what is left", "of"},
+		{"a form of times that means nothing", "{name: changed, type: timestamp", "{name: changed, type: timestamp, format: yyyy-nn", 20, "manifest.bad_value", "means nothing", "yyyy-MM-dd"},
+		{"a zone that there is not", "{name: changed, type: timestamp", "{name: changed, type: timestamp, zone: Mars/Olympus", 20, "manifest.bad_value", "Mars/Olympus", "Europe/Berlin"},
+		{"a codec for times on a text", "{name: name,", "{name: name, codec: msDate,", 19, "manifest.bad_value", "for times", "timestamp"},
 		{"a default for a secret", "secret: true", "secret: true\n    default: x", 6, "manifest.bad_value", "default", "Leave"},
 	}
 	for _, test := range tests {

@@ -134,12 +134,26 @@ func (o *object) form(w *connector.Write) (set map[string]any, asked record.Fiel
 		if f.Split != "" {
 			path = f.Split
 		}
-		if strings.Contains(path, ".") && o.FieldsAt == "" {
-			put(set, path, encoded)
-		} else {
-			set[path] = encoded
+		to := func(path string, v any) {
+			if strings.Contains(path, ".") && o.FieldsAt == "" {
+				put(set, path, v)
+			} else {
+				set[path] = v
+			}
 		}
-		back, err := f.decode(encoded, &o.Object)
+		var back record.Value
+		var err error
+		if f.TimeAt != "" {
+			var clock any
+			encoded, clock = f.apart(v)
+			to(f.TimeAt, clock)
+			if back, err = f.joined(encoded, clock); err == nil && back != nil {
+				back = record.Time(moment(back.(string)))
+			}
+		} else {
+			back, err = f.decode(encoded, &o.Object)
+		}
+		to(path, encoded)
 		if c, cerr := record.Canonical(back); err == nil && cerr == nil {
 			back = c
 		} else {
@@ -255,6 +269,9 @@ func (o *object) stored(t *task, held record.Fields) record.Fields {
 // scope is what placeholders mean for a write.
 func (s *system) taskScope(o *object, t *task, w *Write) scope {
 	sc := scope{"key": keyText(t.w.Key), "part": o.parts(t.w.Key), "fields": t.set, "trace": t.trace, "version": nil, "record": nil}
+	if t.before == nil && o.Empty == "omit" {
+		sc["fields"] = full(t.set)
+	}
 	if t.before != nil {
 		sc["key"] = keyText(t.before.key)
 		if v := dig(t.before.raw, o.versionPath()); v != nil {
@@ -262,9 +279,20 @@ func (s *system) taskScope(o *object, t *task, w *Write) scope {
 		}
 		sc["record"] = o.merged(t.before.raw, t.set)
 	} else {
-		sc["record"] = t.set
+		sc["record"] = sc["fields"]
 	}
 	return sc
+}
+
+// full is a map without its nulls.
+func full(m map[string]any) map[string]any {
+	out := clone(m)
+	for k, v := range out {
+		if v == nil {
+			delete(out, k)
+		}
+	}
+	return out
 }
 
 func (o *object) versionPath() string {
@@ -290,6 +318,9 @@ func (o *object) merged(raw, set map[string]any) map[string]any {
 		}
 	}
 	overlay(out, set)
+	if o.Empty == "omit" {
+		return full(out)
+	}
 	return out
 }
 

@@ -141,6 +141,8 @@ type Brake struct {
 	Deletes   int64
 	Changes   int64
 	Created   int64
+	// Records of any object that were deleted, or lost their reference, because this object's records that they refer to were.
+	Followed int64
 }
 
 type Budget struct {
