@@ -1703,6 +1703,7 @@ const (
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
 	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
+	ServicePlanWarningCodeSchemaChange  ServicePlanWarningCode = "schema_change"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1723,6 +1724,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	case ServicePlanWarningCodeReferences:
+		return true
+	case ServicePlanWarningCodeSchemaChange:
 		return true
 	default:
 		return false
@@ -3990,8 +3993,14 @@ type ObjectStatus struct {
 	Done         int64                         `json:"done"`
 	Error        nullable.Nullable[CodedError] `json:"error"`
 	FailingSince nullable.Nullable[time.Time]  `json:"failingSince"`
-	Object       string                        `json:"object"`
-	Phase        ObjectStatusPhase             `json:"phase"`
+
+	// LookEveryMs How long reading waits at present before it looks again by itself: polling adapts to how often the system changes. Null where it does not, as in a service with a schedule.
+	LookEveryMs nullable.Nullable[int64] `json:"lookEveryMs"`
+
+	// NextLookAt When it looks again at the latest; what tells of changes has it look at once.
+	NextLookAt nullable.Nullable[time.Time] `json:"nextLookAt"`
+	Object     string                       `json:"object"`
+	Phase      ObjectStatusPhase            `json:"phase"`
 
 	// ReadAt When it was last read to the end.
 	ReadAt nullable.Nullable[time.Time] `json:"readAt"`

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -13,7 +14,8 @@ import (
 
 // loadActing adds what rules did with the entities of a page that meet them still.
 func (l *lane) loadActing(ctx context.Context, tx Tx, loaded *Loaded) (err error) {
-	if !l.Collection.acts() || len(loaded.Entities) == 0 {
+	waits := func(e *record.Entity) bool { return slices.Contains(e.Held, record.Approval) }
+	if !l.Collection.acts() && !slices.ContainsFunc(loaded.Entities, waits) || len(loaded.Entities) == 0 {
 		return nil
 	}
 	loaded.Acting, err = tx.Acting(ctx, l.flow.guard.Service, entityIDs(loaded.Entities))
@@ -51,6 +53,45 @@ func (l *lane) actOnSettled(ctx context.Context, tx Tx, settled []*record.Entity
 		return err
 	}
 	return l.flow.tellActs(ctx, tx, o)
+}
+
+// overtaken ends, before anything is read, what rules did that the revision has no more, or that do something else now. What waits for
+// approval is left until its record changes, because ending it sends the record.
+func (f *flow) overtaken(ctx context.Context) error {
+	var rules, actions []string
+	for _, c := range f.plan.Collections {
+		for i := range c.Actions {
+			if a := &c.Actions[i]; a.Window == 0 {
+				rules, actions = append(rules, a.Rule), append(actions, a.Do)
+			}
+		}
+	}
+	for more := true; more; {
+		err := f.inTx(ctx, func(tx Tx) error {
+			if err := tx.Guard(ctx, f.guard); err != nil {
+				return err
+			}
+			list, err := tx.Overtaken(ctx, f.guard.Service, rules, actions, snapshotBatch)
+			if more = len(list) > 0; err != nil || !more {
+				return err
+			}
+			var o Outcome
+			for _, x := range list {
+				o.Lapsed = append(o.Lapsed, Lapse{x})
+				if x.Action == ActReconciled {
+					o.Journal = append(o.Journal, record.Entry{ID: newID(), Entity: x.Entity, Kind: record.Decided, Op: record.Unreconciled, System: record.Person, Actor: ByRule(x.Rule), Cause: x.ID})
+				}
+			}
+			if err := tx.SaveActs(ctx, f.guard.Service, o); err != nil {
+				return err
+			}
+			return f.tellActs(ctx, tx, o)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tellActs tells of every action of a rule, and of every one that lapsed: who takes them up must miss none.

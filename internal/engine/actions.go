@@ -213,7 +213,7 @@ func (b *batch) facts(e *record.Entity) record.Fields {
 // document changed meanwhile.
 func (b *batch) act(e *record.Entity, c *record.Change) {
 	actions := b.seat.Collection.Actions
-	if len(actions) == 0 && len(b.acting[e.ID]) == 0 {
+	if len(actions) == 0 && len(b.acting[e.ID]) == 0 && !slices.Contains(e.Held, record.Approval) {
 		return
 	}
 	if e.DeletedAt != nil {

@@ -231,4 +231,19 @@ func TestDocsRuleActions(t *testing.T) {
 	})
 	m.inPG(`UPDATE products SET name = 'Lamp, shipped' WHERE sku = '` + sku + `'`)
 	m.eventually("the new one", func() bool { return len(invoices()) == 62 && invoices()[0].State == engine.ActWanted })
+
+	// A revision without the rules ends what they did, though no record changes; what was done stays done.
+	m.halt()
+	without, _, ruled := strings.Cut(blocks(t, "business-rules", "yaml")[1], "businessRules:")
+	if !ruled {
+		t.Fatal("the page's document has no rules to take out")
+	}
+	m.apply(without, 2)
+	m.start()
+	m.eventually("the end of all marks", func() bool { return m.number(`SELECT count(*) FROM rule_actions WHERE lapsed_at IS NULL`) == 0 })
+	if order() != nil {
+		t.Errorf("the order is still reconciled by %+v", order())
+	}
+	expect(t, "what is still wanted, and what was done", []int64{m.number(`SELECT count(*) FROM rule_actions WHERE state = 'wanted'`), m.number(`SELECT count(*) FROM rule_actions WHERE state = 'done' AND action = 'generate_invoice'`)}, []int64{0, 1})
+	expect(t, "marks without an end", m.number(`SELECT count(*) FROM (SELECT entity_id FROM journal WHERE op IN ('reconcile', 'unreconcile') GROUP BY entity_id HAVING count(*) % 2 = 1) open`), int64(0))
 }

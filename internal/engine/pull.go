@@ -66,10 +66,16 @@ func (l *lane) pull(ctx context.Context) error {
 			d = sweepEvery
 		}
 		l.mu.Unlock()
+		looks := !halted && l.Reads && l.flow.plan.Realtime
 		if halted || !l.Reads {
 			d = time.Hour
 		} else if !l.flow.plan.Realtime {
 			d = sweepEvery
+		}
+		if looks {
+			if err := l.noteLook(ctx, d); isStop(err) {
+				return err
+			} // else it is shown late, which is no reason to read late
 		}
 		if !sleep(ctx, d, l.wake) {
 			return nil
@@ -200,6 +206,21 @@ func (l *lane) noteRead(ctx context.Context) error {
 	}
 	l.notedAt = time.Now()
 	return l.flow.inTx(ctx, func(tx Tx) error { return tx.NoteRead(ctx, l.flow.guard.Service, l.System, l.Object) })
+}
+
+// noteLook writes how long reading waits until it looks again by itself. Long waits are written each time, so that people see when the
+// next look is; short ones only when they change, or a quiet system would cost a commit for every look.
+func (l *lane) noteLook(ctx context.Context, d time.Duration) error {
+	if d == l.looksIn && d < moveEvery {
+		return nil
+	}
+	err := l.flow.inTx(ctx, func(tx Tx) error {
+		return tx.NoteLook(ctx, l.flow.guard.Service, l.System, l.Object, d)
+	})
+	if err == nil {
+		l.looksIn = d
+	}
+	return err
 }
 
 // works writes that trouble with the system is over, where reading does not tell.

@@ -103,8 +103,10 @@ func (d *Detail) WaitsFor(system record.System) (Waiting, bool) {
 // Flow is how one object of a system does.
 type Flow struct {
 	Position
-	ReadAt       *time.Time // when it was last read to the end
-	ChangedAt    *time.Time // when it last had changes
+	ReadAt       *time.Time    // when it was last read to the end
+	ChangedAt    *time.Time    // when it last had changes
+	LookEvery    time.Duration // how long reading waits at present before it looks again by itself; 0 where it does not
+	NextLookAt   *time.Time    // when that is; nil where it does not
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string

@@ -157,6 +157,8 @@ type Tx interface {
 	Alike(ctx context.Context, s service.ID, collection string, blocks []string) ([]Alike, error)
 	// Acting lists what business rules did with the entities that meet them still; duplicate checks are not among it.
 	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
+	// Overtaken lists what rules did that still stands and is of none of these pairs of a rule and its action; not what waits for approval.
+	Overtaken(ctx context.Context, s service.ID, rules, actions []string, limit int) ([]Acting, error)
 	// SaveActs writes what business rules do apart from a page: acts, lapses and journal.
 	SaveActs(ctx context.Context, s service.ID, o Outcome) error
 	// Repeated finds the living records that said what the keys say, for checks that keep repeated records out.
@@ -260,6 +262,9 @@ type Tx interface {
 	NoteTrouble(ctx context.Context, s service.ID, system record.System, object record.Object, code, message string) error
 	// NoteRead says that the object was read to its end, and clears trouble.
 	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
+
+	// NoteLook says for how long reading the object waits until it looks again by itself.
+	NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error
 
 	// Shapes reads the shapes that the service goes by, and the schema changes that are not settled.
 	Shapes(ctx context.Context, s service.ID) ([]Shape, []ShapeChange, error)

@@ -151,6 +151,11 @@ func (t *Tx) Acting(context.Context, service.ID, []record.EntityID) ([]engine.Ac
 	return nil, nil
 }
 
+// Overtaken finds nothing, either.
+func (t *Tx) Overtaken(context.Context, service.ID, []string, []string, int) ([]engine.Acting, error) {
+	return nil, nil
+}
+
 // SaveActs is for rules with actions, which no document of the simulation has.
 func (t *Tx) SaveActs(context.Context, service.ID, engine.Outcome) error {
 	return errors.New("the simulation has no rules with actions")
@@ -911,6 +916,11 @@ func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System
 		}
 	})
 	return nil
+}
+
+// NoteLook is for people to see; nothing of the simulation looks at it.
+func (t *Tx) NoteLook(ctx context.Context, _ service.ID, _ record.System, _ record.Object, _ time.Duration) error {
+	return ctx.Err()
 }
 
 // NoteRead says that the object was read to its end.

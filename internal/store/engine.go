@@ -704,6 +704,13 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND system = $3 AND objec
 	return unavailable(err)
 }
 
+// NoteLook says for how long reading the object waits until it looks again by itself.
+func (t *Tx) NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error {
+	_, err := t.tx.Exec(ctx, `UPDATE cursors SET look_every_ms = $1, next_look_at = $2 WHERE tenant_id = current_tenant() AND service_id = $3 AND system = $4 AND object = $5`,
+		wait.Milliseconds(), t.now.Add(wait), uuid.UUID(s), string(system), string(object))
+	return unavailable(err)
+}
+
 // HasDeadLetters says whether there are open inward dead letters.
 func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (has bool, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM dead_letters

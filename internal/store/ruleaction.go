@@ -110,12 +110,27 @@ ORDER BY a.entity_id, a.rule`, uuid.UUID(s), uuids(ids))
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a engine.Acting, err error) {
-		var entity [16]byte
-		err = row.Scan(&a.ID, &entity, &a.Rule, &a.Action)
-		a.Entity = record.EntityID(entity)
-		return a, err
-	})
+	list, err := pgx.CollectRows(rows, scanActing)
+	return list, unavailable(err)
+}
+
+func scanActing(row pgx.CollectableRow) (a engine.Acting, err error) {
+	var entity [16]byte
+	err = row.Scan(&a.ID, &entity, &a.Rule, &a.Action)
+	a.Entity = record.EntityID(entity)
+	return a, err
+}
+
+// Overtaken lists what rules did that still stands though the document has the rule no more, or lets it do something else.
+func (t *Tx) Overtaken(ctx context.Context, s service.ID, rules, actions []string, limit int) ([]engine.Acting, error) {
+	rows, err := t.tx.Query(ctx, `SELECT a.id, a.entity_id, a.rule, a.action FROM rule_actions a
+WHERE a.tenant_id = current_tenant() AND a.service_id = $1 AND a.lapsed_at IS NULL AND a.other_id IS NULL AND a.action <> $2
+  AND NOT EXISTS (SELECT FROM unnest($3::text[], $4::text[]) AS r (rule, action) WHERE r.rule = a.rule AND r.action = a.action)
+LIMIT $5`, uuid.UUID(s), engine.ActRequireApproval, rules, actions, limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, scanActing)
 	return list, unavailable(err)
 }
 

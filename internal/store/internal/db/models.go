@@ -483,6 +483,10 @@ type Cursor struct {
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string
+	// How long reading waits at present before it looks again by itself; null where it does not.
+	LookEveryMs *int64
+	// When that is. Written when the wait changes, and with waits of seconds each time.
+	NextLookAt *time.Time
 }
 
 type CustomConnector struct {
