@@ -153,7 +153,7 @@ UNION ALL SELECT tenant_id, '0192f000-0000-7000-8000-000000000005'::uuid, id, '0
 	if out, _, code := b.syncline("actions", "--all", "--action", "generate_invoice"); code != 0 || !strings.Contains(out, "INV-7") || strings.Contains(out, "mark_reconciled") {
 		t.Errorf("all: %d %q", code, out)
 	}
-	if out, _, code := b.syncline("record", "stock", "SKU-1"); code != 0 || !strings.Contains(out, "Reconciled since") || !strings.Contains(out, "by settled") || !strings.Contains(strings.Join(strings.Fields(out), " "), "quantity 11 ") {
+	if out, talk, code := b.syncline("record", "stock", "SKU-1"); code != 0 || !strings.Contains(talk, "Reconciled since") || !strings.Contains(talk, "by settled") || !strings.Contains(strings.Join(strings.Fields(out), " "), "quantity 11 ") {
 		t.Errorf("record: %d %q", code, out)
 	}
 }

@@ -19,11 +19,11 @@ var detectionKinds = []string{"timestamp", "hash", "database-trigger", "cdc", "w
 
 // detections is what each connector of the program can do, best first: what auto tries in this order.
 var detections = map[string]string{
-	"postgresql": "database-trigger cdc timestamp hash", "mysql": "cdc timestamp hash", "mongodb": "hash", "dynamodb": "hash",
+	"postgresql": "database-trigger cdc timestamp hash", "mysql": "cdc timestamp hash", "mongodb": "stream hash", "dynamodb": "stream hash",
 	"files": "hash", "sftp": "hash", "s3": "hash", "azure-blob": "hash", "google-cloud-storage": "hash", "dropbox": "hash", "google-drive": "hash",
 	"google-sheets": "hash", "excel": "hash", "airtable": "hash",
 	"kafka": "stream", "rabbitmq": "stream", "sqs": "stream", "sse": "stream", "websocket": "stream", "graphql": "stream timestamp hash polling",
-	"salesforce": "timestamp polling", "hubspot": "webhook timestamp polling", "zendesk": "webhook timestamp polling", "clearbit": "hash polling",
+	"salesforce": "webhook timestamp polling", "hubspot": "webhook timestamp polling", "zendesk": "webhook timestamp polling", "clearbit": "hash polling",
 }
 
 // Each kind of detection for each connector: what it can do is taken as said, for a single system and for the service; what it cannot is
