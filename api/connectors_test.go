@@ -4,6 +4,7 @@ package api_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -146,7 +147,7 @@ func TestSketchingAConnector(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := m.Objects["articles"]
-	if m.Auth[0].Kind != "bearer" || strings.Join(o.Key, "") != "id" || o.List.Paging.Style != "page" || o.Update.Request.Method != "PUT" || len(o.Fields) != 3 {
+	if m.Auth[0].Kind != "bearer" || strings.Join(o.Key, "") != "id" || o.List.Paging.Style != "page" || o.Update.Request.Method != http.MethodPut || len(o.Fields) != 3 {
 		t.Errorf("it says %+v", o)
 	}
 	w.want(201, p.as("POST", "/v1/connectors", source, "Content-Type", "application/yaml", "Idempotency-Key", "sketched"))
