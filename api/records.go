@@ -79,6 +79,13 @@ func (s *server) ListRecords(ctx context.Context, req spec.ListRecordsRequestObj
 	if err := s.cursors.read(of(ctx), req.Params.Cursor, &q.Before); err != nil {
 		return nil, err
 	}
+	if parent := word(req.Params.FilterParent); parent != "" {
+		d, err := s.Records.Record(ctx, who(ctx), v.ID, parent)
+		if err != nil {
+			return nil, err
+		}
+		q.Parent = d.ID
+	}
 	list, err := s.Records.Records(ctx, who(ctx), v.ID, q)
 	if err != nil {
 		return nil, err
@@ -107,7 +114,13 @@ func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject)
 			return nil, err
 		}
 	}
-	return spec.GetRecord200JSONResponse(showSettled(doc, d)), nil
+	out := showSettled(doc, d)
+	relatives, err := s.Records.Relatives(ctx, who(ctx), v.ID, d.Entity)
+	if err != nil {
+		return nil, err
+	}
+	out.References = showRelatives(relatives)
+	return spec.GetRecord200JSONResponse(out), nil
 }
 
 // showSettled says also whether every system that takes the record has it.
@@ -123,6 +136,11 @@ func showDetail(d engine.Detail) spec.Record {
 	if f := d.Freeze; f != nil {
 		out.Freeze = &spec.Freeze{At: f.At.UTC(), By: f.By, Reason: f.Reason}
 	}
+	if m := d.Reconciled; m != nil {
+		out.Reconciled.Set(spec.Reconciled{Since: m.Since.UTC(), Rules: m.Rules})
+	} else {
+		out.Reconciled.SetNull()
+	}
 	owed, conflicts := map[string]time.Time{}, []string{}
 	for system, since := range d.Owed {
 		owed[string(system)] = since.UTC()
@@ -132,6 +150,28 @@ func showDetail(d engine.Detail) spec.Record {
 	}
 	out.Owed, out.OpenConflicts = &owed, &conflicts
 	return out
+}
+
+func showRelatives(r engine.Relatives) *spec.RecordReferences {
+	out := spec.RecordReferences{Parents: []spec.ParentRecord{}, Children: []spec.ChildRecords{}, Counted: r.Counted}
+	for _, p := range r.Parents {
+		one := spec.ParentRecord{Field: p.Field, Record: nullable.NewNullNullable[string](), Title: "", State: spec.ParentUnknown}
+		switch {
+		case p.Record != nil:
+			one.Record.Set(public(ident.Entity, p.Record.ID))
+			one.Title, one.State = p.Record.MatchKey, spec.ParentKnown
+			if p.Record.DeletedAt != nil {
+				one.State = spec.ParentDeleted
+			}
+		case p.Entity.IsZero():
+			one.Named = &spec.NamedRecord{System: string(p.System), Object: string(p.Object), Key: string(p.Key)}
+		}
+		out.Parents = append(out.Parents, one)
+	}
+	for _, c := range r.Children {
+		out.Children = append(out.Children, spec.ChildRecords{Collection: c.Collection, Field: c.Field, Count: c.Count, Waiting: c.Waiting})
+	}
+	return &out
 }
 
 // causes are what an entry's cause names, by kind.
@@ -155,8 +195,11 @@ func (s *server) ListRecordHistory(ctx context.Context, req spec.ListRecordHisto
 		cause := nullable.NewNullNullable[string]()
 		if e.Cause != uuid.Nil {
 			cause.Set(public(causes[e.Kind], e.Cause))
-			if e.Actor == record.ByProof {
+			switch {
+			case e.Actor == record.ByProof:
 				cause.Set(public(ident.Proof, e.Cause))
+			case e.Op == record.Reconciled, e.Op == record.Unreconciled:
+				cause.Set(public(ident.RuleAction, e.Cause))
 			}
 		}
 		return spec.HistoryEntry{

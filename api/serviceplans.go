@@ -26,7 +26,7 @@ func showFigures(f *engine.ForeseenSeat) spec.ServicePlanFigures {
 	return spec.ServicePlanFigures{
 		Records: f.Records, Creates: f.Creates, Updates: f.Updates, Deletes: f.Deletes, Operations: f.Operations(), Equal: f.Equal, Matched: f.Matched,
 		Duplicates: f.Duplicates, Ambiguous: f.Ambiguous, Conflicts: f.Conflicts, OpenConflicts: f.Open, Invalid: f.Invalid + f.Unsendable, Filtered: f.Filtered,
-		Held: f.Held, AwaitingApproval: f.Waiting,
+		Held: f.Held, AwaitingApproval: f.Waiting, AwaitingReference: f.Unfound, Circular: f.Circles, Orphans: f.Orphans,
 	}
 }
 

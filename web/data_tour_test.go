@@ -274,6 +274,44 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// What a record refers to leads there, and a parent leads to the list of what refers to it.
+func TestRecordReferences(t *testing.T) {
+	h := newHouse(t)
+	ctx := context.Background()
+	warehouse, here := h.table("stock_levels")
+	shop, there := h.table("products")
+	for name, settings := range map[string]connector.Settings{"warehouse": here, "shop": there} {
+		_, err := h.deps.Connections.Create(ctx, h.owner, connection.New{Name: name, Connector: "postgresql", Settings: settings})
+		h.must(err)
+	}
+	h.exec(warehouse, "ALTER TABLE stock_levels ADD COLUMN part_of text")
+	h.exec(shop, "ALTER TABLE products ADD COLUMN part_of text")
+	h.exec(warehouse, "INSERT INTO stock_levels VALUES ('SKU-1', 'Camp Kit', 1, NULL), ('SKU-2', 'Camp Stove', 2, 'SKU-1'), ('SKU-3', 'Camp Lamp', 3, 'SKU-1'), ('SKU-4', 'Rope', 4, 'SKU-9')")
+	h.apply(`service: kits
+direction: hierarchical
+systems:
+  - {id: warehouse, type: postgresql, connection: warehouse, objects: [{name: stock_levels, references: {part_of: stock_levels}}], primary: true}
+  - {id: shop, type: postgresql, connection: shop, objects: [products]}
+syncConfig: {frequency: realtime, matchFields: [sku]}
+fieldMapping: {sku: sku, name: name, quantity: quantity, part_of: part_of}
+`)
+	h.eventually("the first sync", func() bool { return h.text(shop, "SELECT count(*)::text FROM products") == "3" })
+	p := h.open(ownerEmail, "/records/SKU-2", webtest.Options{})
+	p.WaitText("#references", "Camp Kit")
+	p.WaitText("#field-part_of", "Camp Kit")
+	p.Click(`#references a[href*="/records/rec_"]`)
+	p.WaitText("h1", "Camp Kit")
+	p.WaitText("#references", "refer to it by part_of")
+	p.Click(`#references a[href^="/records?"]`)
+	p.WaitText("#records", "Camp Lamp")
+	if n := webtest.Eval[int](p, `document.querySelectorAll("#records .row-link").length`); n != 2 {
+		t.Errorf("%d records refer to the kit", n)
+	}
+	p.Goto(h.url + "/records/SKU-4")
+	p.WaitText("#references", "SKU-9 of warehouse")
+	p.WaitText("#record-now", "Waits for another record")
+}
+
 func TestDeadLetters(t *testing.T) {
 	h := newHouse(t)
 	warehouse, shop := h.harbours()

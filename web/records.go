@@ -4,6 +4,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -58,8 +59,11 @@ func (h *Handler) records(v *visit) error {
 	if one {
 		among = []service.Service{chosen}
 		q.Collection = v.query("collection")
+		if parent, err := ident.Parse(ident.Entity, v.query("parent")); err == nil {
+			q.Parent = record.EntityID(parent)
+		}
 	}
-	view := RecordsView{Query: q.Search, Filtered: q.Search != "" || q.State != "" || q.Deleted || q.Collection != ""}
+	view := RecordsView{Query: q.Search, Filtered: q.Search != "" || !q.Parent.IsZero() || q.State != "" || q.Deleted || q.Collection != ""}
 	type found struct {
 		*record.Entity
 		in service.Service
@@ -132,6 +136,13 @@ func (v *visit) recordFilter(all *lineup, chosen service.Service, one bool, q en
 	}
 	if q.Collection != "" {
 		bar.Chips = append(bar.Chips, v.chip("collection", "Collection", q.Collection))
+	}
+	if !q.Parent.IsZero() {
+		d, err := v.h.Reader.Record(v.ctx(), v.who, chosen.ID, v.query("parent"))
+		if err != nil {
+			return bar, err
+		}
+		bar.Chips = append(bar.Chips, v.chip("parent", "Refer to", headline(titleOf(d.Entity))))
 	}
 	if q.State != "" {
 		bar.Chips = append(bar.Chips, v.chip("state", "State", ui.Words(string(q.State))))
@@ -285,13 +296,57 @@ func (h *Handler) recordView(v *visit) (view RecordView, err error) {
 	if err != nil {
 		return view, err
 	}
+	relatives, err := h.Reader.Relatives(v.ctx(), v.who, s.ID, d.Entity)
+	if err != nil {
+		return view, err
+	}
+	view.Parents, view.Lineage = recordParents(relatives, s.Name), recordChildren(relatives, s.Name, view.ID)
 	view.Fields = recordFieldsOf(d, r, decided, path)
+	for i := range view.Fields {
+		if p := slices.IndexFunc(view.Parents, func(p RecordParent) bool { return p.Field == view.Fields[i].Name }); p >= 0 {
+			view.Fields[i].Value = shown(view.Parents[p].Title)
+		}
+	}
 	view.Links = recordLinksOf(d, s.Name, r, refused, v.now)
 	view.MayEdit, view.Frozen, view.Deleted = v.can(auth.EditRecords), d.IsFrozen(), d.DeletedAt != nil
 	view.Notices = recordNotices(d, refused, view.MayEdit)
 	api := "/v1/services/" + url.PathEscape(s.Name) + "/records/" + view.ID
 	view.Code = []ui.Code{{Title: "Record", Lang: "shell", Text: v.curl("GET", api, "")}, {Title: "History", Lang: "shell", Text: v.curl("GET", api+"/history", "")}, {Title: "Status", Lang: "shell", Text: v.curl("GET", api+"/status", "")}}
 	return view, v.recordHistory(&view, s, d, r)
+}
+
+func recordParents(r engine.Relatives, in string) (out []RecordParent) {
+	for _, p := range r.Parents {
+		one := RecordParent{Field: p.Field}
+		switch {
+		case p.Record != nil:
+			one.Title, one.Href = headline(titleOf(p.Record)), recordPath(in, p.Record.ID)
+			if p.Record.DeletedAt != nil {
+				one.State = "deleted"
+			}
+		case p.Entity.IsZero():
+			one.Title, one.State = fmt.Sprintf("%s %s of %s", p.Object, keyText(string(p.Key)), p.System), "unknown"
+		default:
+			one.Title, one.State = "A record that is kept no more", "deleted"
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func recordChildren(r engine.Relatives, in, id string) (out []RecordChildren) {
+	for _, c := range r.Children {
+		one := RecordChildren{Text: ui.Number(c.Count) + " " + c.Collection, By: "by " + c.Field,
+			Href: address("/records", url.Values{"service": {in}, "collection": {c.Collection}, "parent": {id}})}
+		if !r.Counted {
+			one.Text = "At least " + one.Text
+		}
+		if c.Waiting > 0 {
+			one.By += "; " + ui.Number(c.Waiting) + " wait for this one"
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func recordFieldsOf(d engine.Detail, r roster, decided []engine.Case, path string) (out []RecordField) {
@@ -426,6 +481,9 @@ func recordNotices(d engine.Detail, refused []delivery.DeadLetter, mayEdit bool)
 		}
 		out = append(out, a)
 	}
+	if m := d.Reconciled; m != nil {
+		out = append(out, ui.Alert{Tone: ui.OK, Title: "Reconciled by " + strings.Join(m.Rules, ", "), Text: "It stays so for as long as it meets the rule.", Since: m.Since})
+	}
 	if slices.Contains(d.Entity.Held, record.Approval) {
 		out = append(out, ui.Alert{Tone: ui.Warn, Title: "It waits for approval", Text: "A business rule left the record to people. Nothing of it is sent until somebody approves.", Actions: ui.Fragments{ui.Button{Label: "Approvals", Size: "sm", Href: approvalsPath}}})
 	}
@@ -537,6 +595,13 @@ func moment(e record.Entry, r roster, field string) ui.Moment {
 			m.Icon, m.Tone, m.Title = "snowflake", ui.Info, "Frozen by "+e.Actor
 			if e.Op == record.Thawed {
 				m.Icon, m.Title = "refresh-cw", "Thawed by "+e.Actor
+			}
+			return m
+		}
+		if e.Op == record.Reconciled || e.Op == record.Unreconciled {
+			m.Icon, m.Tone, m.Title = "circle-check", ui.OK, "Reconciled by "+e.Actor
+			if e.Op == record.Unreconciled {
+				m.Icon, m.Tone, m.Title = "circle-alert", ui.Warn, "No longer reconciled: it ceased to meet "+e.Actor
 			}
 			return m
 		}

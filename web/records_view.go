@@ -45,6 +45,8 @@ type RecordView struct {
 	Version int64
 	Fields  []RecordField
 	Links   []RecordLink
+	Parents []RecordParent
+	Lineage []RecordChildren
 	History []ui.Moment
 	Field   string // the history is of this field alone; "" for all
 	Older   string // address of older history
@@ -65,6 +67,21 @@ type RecordField struct {
 	Reason string   // why this value won, when there was a choice
 	Href   string   // to the history of this field
 	Differ []string // systems that hold something else just now: "storefront: 42, on its way"
+}
+
+// RecordParent is a record that the entity refers to.
+type RecordParent struct {
+	Field string
+	Title string // "Acme", or how its system names one that is not known yet
+	Href  string // "" while it is not known
+	State string // "" for one that is there
+}
+
+// RecordChildren are records that refer to the entity.
+type RecordChildren struct {
+	Text string // "1,204 orders"
+	By   string // "by account; 3 wait for it"
+	Href string // to the list of them
 }
 
 // RecordLink is the copy of the entity in one system.

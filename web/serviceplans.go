@@ -408,6 +408,7 @@ var sampleKinds = []struct {
 	{engine.SampleConflict, "Conflicts", "Systems say different things; a rule or a person decides.", ui.Split},
 	{engine.SampleHeld, "Held", "The safety brake would hold these for a person.", ui.Warn},
 	{engine.SampleInvalid, "Quarantine", "These cannot be taken in, or not put into the other system's form.", ui.Warn},
+	{engine.SampleUnfound, "Waiting for another record", "These refer to a record that the system would not have, or to each other.", ui.Warn},
 	{engine.SampleDuplicate, "Duplicates", "The same as another record of the same system.", ui.Warn},
 	{engine.SampleAmbiguous, "Could be several", "More than one record is like these; a person decides.", ui.Warn},
 	{engine.SampleUpdate, "Updated", "Values that would be written over.", ui.Info},

@@ -570,13 +570,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -590,9 +592,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -865,6 +871,27 @@ func (e OperatorPlanGrantWhen) Valid() bool {
 	case OperatorPlanGrantWhenNextPeriod:
 		return true
 	case OperatorPlanGrantWhenNow:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ParentRecordState.
+const (
+	ParentRecordStateParentDeleted ParentRecordState = "deleted"
+	ParentRecordStateParentKnown   ParentRecordState = "known"
+	ParentRecordStateParentUnknown ParentRecordState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ParentRecordState enum.
+func (e ParentRecordState) Valid() bool {
+	switch e {
+	case ParentRecordStateParentDeleted:
+		return true
+	case ParentRecordStateParentKnown:
+		return true
+	case ParentRecordStateParentUnknown:
 		return true
 	default:
 		return false
@@ -1229,6 +1256,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1243,6 +1272,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1568,6 +1601,7 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1590,6 +1624,8 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
+	case ServicePlanSampleKindUnfound:
+		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1606,6 +1642,7 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1624,6 +1661,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	case ServicePlanWarningCodeReferences:
 		return true
 	default:
 		return false
@@ -2188,6 +2227,16 @@ type ApprovalOutcome struct {
 	Invoice string                    `json:"invoice"`
 	Message nullable.Nullable[string] `json:"message"`
 	Total   nullable.Nullable[Money]  `json:"total"`
+}
+
+// ChildRecords defines model for ChildRecords.
+type ChildRecords struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+	Field      string `json:"field"`
+
+	// Waiting Of those, how many a system does not have yet because it does not have this one.
+	Waiting int64 `json:"waiting"`
 }
 
 // CodedError defines model for CodedError.
@@ -3344,7 +3393,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3645,6 +3694,13 @@ type Money struct {
 	// Amount An exact decimal in whole units of the currency.
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
+}
+
+// NamedRecord How a system names a record that is not known yet.
+type NamedRecord struct {
+	Key    string `json:"key"`
+	Object string `json:"object"`
+	System string `json:"system"`
 }
 
 // NewAdjustment defines model for NewAdjustment.
@@ -4007,6 +4063,24 @@ type OwnConnector struct {
 	Versions []ConnectorVersion `json:"versions"`
 }
 
+// ParentRecord defines model for ParentRecord.
+type ParentRecord struct {
+	Field string `json:"field"`
+
+	// Named How a system names a record that is not known yet.
+	Named *NamedRecord `json:"named,omitempty"`
+
+	// Record null while it is not known.
+	Record nullable.Nullable[string] `json:"record"`
+	State  ParentRecordState         `json:"state"`
+
+	// Title Its match key.
+	Title string `json:"title"`
+}
+
+// ParentRecordState defines model for ParentRecord.State.
+type ParentRecordState string
+
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -4348,6 +4422,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4428,6 +4509,12 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
+
+	// References What the record refers to and what refers to it; only for a single record.
+	References *RecordReferences `json:"references,omitempty"`
+
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
 
@@ -4453,6 +4540,16 @@ type RecordPatch struct {
 
 	// Fields Fields of the record and their new values, in the record's own names.
 	Fields json.RawMessage `json:"fields"`
+}
+
+// RecordReferences What the record refers to and what refers to it; only for a single record.
+type RecordReferences struct {
+	// Children Living records that refer to it, by collection and field; `filter[parent]` of the list of records lists them.
+	Children []ChildRecords `json:"children"`
+
+	// Counted All of them are counted; false when more than 10,000 records refer to it.
+	Counted bool           `json:"counted"`
+	Parents []ParentRecord `json:"parents"`
 }
 
 // RecordStatus defines model for RecordStatus.
@@ -4693,7 +4790,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4704,15 +4806,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5107,6 +5227,12 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
+	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
+	AwaitingReference int64 `json:"awaitingReference"`
+
+	// Circular Of these, records that refer to each other in a circle.
+	Circular int64 `json:"circular"`
+
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5137,6 +5263,9 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
+
+	// Orphans Records that refer to one of the object that is gone.
+	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`
@@ -6541,6 +6670,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6549,8 +6679,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6798,6 +6946,9 @@ type ListRecordsParams struct {
 
 	// FilterDeleted true includes deleted records.
 	FilterDeleted *bool `form:"filter[deleted],omitempty" json:"filter[deleted],omitempty"`
+
+	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
+	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7141,8 +7292,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -8473,7 +8630,7 @@ type ClientInterface interface {
 
 	// ListRuleActions What business rules did, newest first
 	//
-	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 	//
 	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
 	ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -8496,6 +8653,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
 	ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CompleteRuleActionWithBody Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteRuleAction Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleAction(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RejectRuleActionWithBody Say no
 	//
 	// A record that waited for approval is sent nowhere while it meets the rule.
@@ -8513,6 +8688,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 	RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseRuleActionWithBody Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseRuleAction Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleAction(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeRuleAction Take up what a rule wants done
+	//
+	// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+	TakeRuleAction(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRuns The runs of all services, newest first
 	//
@@ -12057,7 +12257,7 @@ func (c *Client) GetReconciliation(ctx context.Context, reconciliation InReconci
 
 // ListRuleActions What business rules did, newest first
 //
-// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 //
 // Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
 func (c *Client) ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -12110,6 +12310,44 @@ func (c *Client) ApproveRuleAction(ctx context.Context, ruleAction InRuleAction,
 	return c.Client.Do(req)
 }
 
+// CompleteRuleActionWithBody Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *Client) CompleteRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteRuleAction Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *Client) CompleteRuleAction(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RejectRuleActionWithBody Say no
 //
 // A record that waited for approval is sent nowhere while it meets the rule.
@@ -12138,6 +12376,61 @@ func (c *Client) RejectRuleActionWithBody(ctx context.Context, ruleAction InRule
 // Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 func (c *Client) RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRejectRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseRuleActionWithBody Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *Client) ReleaseRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseRuleAction Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *Client) ReleaseRuleAction(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeRuleAction Take up what a rule wants done
+//
+// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+func (c *Client) TakeRuleAction(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeRuleActionRequest(c.Server, ruleAction, params)
 	if err != nil {
 		return nil, err
 	}
@@ -20316,6 +20609,18 @@ func NewListRuleActionsRequest(server string, params *ListRuleActionsParams) (*h
 
 		}
 
+		if params.FilterAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[action]", *params.FilterAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -20358,6 +20663,68 @@ func NewApproveRuleActionRequestWithBody(server string, ruleAction InRuleAction,
 	}
 
 	operationPath := fmt.Sprintf("/v1/rule-actions/%s:approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCompleteRuleActionRequest calls the generic CompleteRuleAction builder with application/json body
+func NewCompleteRuleActionRequest(server string, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompleteRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewCompleteRuleActionRequestWithBody constructs an http.Request for the CompleteRuleAction method, with any body, and a specified content type
+func NewCompleteRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:complete", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -20435,6 +20802,117 @@ func NewRejectRuleActionRequestWithBody(server string, ruleAction InRuleAction, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReleaseRuleActionRequest calls the generic ReleaseRuleAction builder with application/json body
+func NewReleaseRuleActionRequest(server string, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReleaseRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewReleaseRuleActionRequestWithBody constructs an http.Request for the ReleaseRuleAction method, with any body, and a specified content type
+func NewReleaseRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:release", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTakeRuleActionRequest constructs an http.Request for the TakeRuleAction method
+func NewTakeRuleActionRequest(server string, ruleAction InRuleAction, params *TakeRuleActionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:take", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	if params != nil {
 
@@ -22680,6 +23158,18 @@ func NewListRecordsRequest(server string, service InService, params *ListRecords
 		if params.FilterDeleted != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[deleted]", *params.FilterDeleted, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FilterParent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[parent]", *params.FilterParent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -26455,7 +26945,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListRuleActionsWithResponse What business rules did, newest first
 	//
-	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -26480,6 +26970,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
 	ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
 
+	// CompleteRuleActionWithBodyWithResponse Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error)
+
+	// CompleteRuleActionWithResponse Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error)
+
 	// RejectRuleActionWithBodyWithResponse Say no
 	//
 	// A record that waited for approval is sent nowhere while it meets the rule.
@@ -26497,6 +27005,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 	RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
+
+	// ReleaseRuleActionWithBodyWithResponse Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error)
+
+	// ReleaseRuleActionWithResponse Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error)
+
+	// TakeRuleActionWithResponse Take up what a rule wants done
+	//
+	// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+	TakeRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*TakeRuleActionResponse, error)
 
 	// ListRunsWithResponse The runs of all services, newest first
 	//
@@ -33789,6 +34324,61 @@ func (r ApproveRuleActionResponse) ContentType() string {
 	return ""
 }
 
+// CompleteRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for CompleteRuleAction
+type CompleteRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CompleteRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CompleteRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompleteRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RejectRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for RejectRuleAction
 type RejectRuleActionResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -33838,6 +34428,116 @@ func (r RejectRuleActionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RejectRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReleaseRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for ReleaseRuleAction
+type ReleaseRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReleaseRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReleaseRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReleaseRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TakeRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for TakeRuleAction
+type TakeRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type TakeRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TakeRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TakeRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TakeRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TakeRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TakeRuleActionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -40772,7 +41472,7 @@ func (c *ClientWithResponses) GetReconciliationWithResponse(ctx context.Context,
 
 // ListRuleActionsWithResponse What business rules did, newest first
 //
-// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -40815,6 +41515,36 @@ func (c *ClientWithResponses) ApproveRuleActionWithResponse(ctx context.Context,
 	return ParseApproveRuleActionResponse(rsp)
 }
 
+// CompleteRuleActionWithBodyWithResponse Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *ClientWithResponses) CompleteRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error) {
+	rsp, err := c.CompleteRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRuleActionResponse(rsp)
+}
+
+// CompleteRuleActionWithResponse Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *ClientWithResponses) CompleteRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error) {
+	rsp, err := c.CompleteRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRuleActionResponse(rsp)
+}
+
 // RejectRuleActionWithBodyWithResponse Say no
 //
 // A record that waited for approval is sent nowhere while it meets the rule.
@@ -40843,6 +41573,51 @@ func (c *ClientWithResponses) RejectRuleActionWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseRejectRuleActionResponse(rsp)
+}
+
+// ReleaseRuleActionWithBodyWithResponse Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *ClientWithResponses) ReleaseRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error) {
+	rsp, err := c.ReleaseRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseRuleActionResponse(rsp)
+}
+
+// ReleaseRuleActionWithResponse Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *ClientWithResponses) ReleaseRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error) {
+	rsp, err := c.ReleaseRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseRuleActionResponse(rsp)
+}
+
+// TakeRuleActionWithResponse Take up what a rule wants done
+//
+// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+func (c *ClientWithResponses) TakeRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*TakeRuleActionResponse, error) {
+	rsp, err := c.TakeRuleAction(ctx, ruleAction, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeRuleActionResponse(rsp)
 }
 
 // ListRunsWithResponse The runs of all services, newest first
@@ -47985,6 +48760,52 @@ func ParseApproveRuleActionResponse(rsp *http.Response) (*ApproveRuleActionRespo
 	return response, nil
 }
 
+// ParseCompleteRuleActionResponse parses an HTTP response from a CompleteRuleActionWithResponse call
+func ParseCompleteRuleActionResponse(rsp *http.Response) (*CompleteRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CompleteRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseRejectRuleActionResponse parses an HTTP response from a RejectRuleActionWithResponse call
 func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -48018,6 +48839,98 @@ func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionRespons
 	switch {
 	case true:
 		var headers RejectRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReleaseRuleActionResponse parses an HTTP response from a ReleaseRuleActionWithResponse call
+func ParseReleaseRuleActionResponse(rsp *http.Response) (*ReleaseRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReleaseRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTakeRuleActionResponse parses an HTTP response from a TakeRuleActionWithResponse call
+func ParseTakeRuleActionResponse(rsp *http.Response) (*TakeRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers TakeRuleActionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -606,13 +606,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -626,9 +628,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -901,6 +907,27 @@ func (e OperatorPlanGrantWhen) Valid() bool {
 	case OperatorPlanGrantWhenNextPeriod:
 		return true
 	case OperatorPlanGrantWhenNow:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ParentRecordState.
+const (
+	ParentDeleted ParentRecordState = "deleted"
+	ParentKnown   ParentRecordState = "known"
+	ParentUnknown ParentRecordState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ParentRecordState enum.
+func (e ParentRecordState) Valid() bool {
+	switch e {
+	case ParentDeleted:
+		return true
+	case ParentKnown:
+		return true
+	case ParentUnknown:
 		return true
 	default:
 		return false
@@ -1265,6 +1292,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1279,6 +1308,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1604,6 +1637,7 @@ const (
 	ServicePlanSampleKindFiltered  ServicePlanSampleKind = "filtered"
 	ServicePlanSampleKindHeld      ServicePlanSampleKind = "held"
 	ServicePlanSampleKindInvalid   ServicePlanSampleKind = "invalid"
+	ServicePlanSampleKindUnfound   ServicePlanSampleKind = "unfound"
 	ServicePlanSampleKindUpdate    ServicePlanSampleKind = "update"
 )
 
@@ -1626,6 +1660,8 @@ func (e ServicePlanSampleKind) Valid() bool {
 		return true
 	case ServicePlanSampleKindInvalid:
 		return true
+	case ServicePlanSampleKindUnfound:
+		return true
 	case ServicePlanSampleKindUpdate:
 		return true
 	default:
@@ -1642,6 +1678,7 @@ const (
 	ServicePlanWarningCodeInvalid       ServicePlanWarningCode = "invalid"
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
+	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1660,6 +1697,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeNotReadable:
 		return true
 	case ServicePlanWarningCodeOpenConflicts:
+		return true
+	case ServicePlanWarningCodeReferences:
 		return true
 	default:
 		return false
@@ -2224,6 +2263,16 @@ type ApprovalOutcome struct {
 	Invoice string                    `json:"invoice"`
 	Message nullable.Nullable[string] `json:"message"`
 	Total   nullable.Nullable[Money]  `json:"total"`
+}
+
+// ChildRecords defines model for ChildRecords.
+type ChildRecords struct {
+	Collection string `json:"collection"`
+	Count      int64  `json:"count"`
+	Field      string `json:"field"`
+
+	// Waiting Of those, how many a system does not have yet because it does not have this one.
+	Waiting int64 `json:"waiting"`
 }
 
 // CodedError defines model for CodedError.
@@ -3398,7 +3447,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3699,6 +3748,13 @@ type Money struct {
 	// Amount An exact decimal in whole units of the currency.
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
+}
+
+// NamedRecord How a system names a record that is not known yet.
+type NamedRecord struct {
+	Key    string `json:"key"`
+	Object string `json:"object"`
+	System string `json:"system"`
 }
 
 // NewAdjustment defines model for NewAdjustment.
@@ -4061,6 +4117,24 @@ type OwnConnector struct {
 	Versions []ConnectorVersion `json:"versions"`
 }
 
+// ParentRecord defines model for ParentRecord.
+type ParentRecord struct {
+	Field string `json:"field"`
+
+	// Named How a system names a record that is not known yet.
+	Named *NamedRecord `json:"named,omitempty"`
+
+	// Record null while it is not known.
+	Record nullable.Nullable[string] `json:"record"`
+	State  ParentRecordState         `json:"state"`
+
+	// Title Its match key.
+	Title string `json:"title"`
+}
+
+// ParentRecordState defines model for ParentRecord.State.
+type ParentRecordState string
+
 // Payment defines model for Payment.
 type Payment struct {
 	Reference string `json:"reference"`
@@ -4402,6 +4476,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4482,6 +4563,12 @@ type Record struct {
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
 
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
+
+	// References What the record refers to and what refers to it; only for a single record.
+	References *RecordReferences `json:"references,omitempty"`
+
 	// Settled Every system that takes it holds it and nothing waits; only for a single record.
 	Settled *bool `json:"settled,omitempty"`
 
@@ -4507,6 +4594,16 @@ type RecordPatch struct {
 
 	// Fields Fields of the record and their new values, in the record's own names.
 	Fields json.RawMessage `json:"fields"`
+}
+
+// RecordReferences What the record refers to and what refers to it; only for a single record.
+type RecordReferences struct {
+	// Children Living records that refer to it, by collection and field; `filter[parent]` of the list of records lists them.
+	Children []ChildRecords `json:"children"`
+
+	// Counted All of them are counted; false when more than 10,000 records refer to it.
+	Counted bool           `json:"counted"`
+	Parents []ParentRecord `json:"parents"`
 }
 
 // RecordStatus defines model for RecordStatus.
@@ -4747,7 +4844,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4758,15 +4860,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5161,6 +5281,12 @@ type ServicePlanFigures struct {
 	Ambiguous        int64 `json:"ambiguous"`
 	AwaitingApproval int64 `json:"awaitingApproval"`
 
+	// AwaitingReference Records that would wait for one that they refer to, and that the system would not have.
+	AwaitingReference int64 `json:"awaitingReference"`
+
+	// Circular Of these, records that refer to each other in a circle.
+	Circular int64 `json:"circular"`
+
 	// Conflicts Fields that differ and are decided by rule.
 	Conflicts int64 `json:"conflicts"`
 
@@ -5191,6 +5317,9 @@ type ServicePlanFigures struct {
 
 	// Operations Writes that it would get; what is metered.
 	Operations int64 `json:"operations"`
+
+	// Orphans Records that refer to one of the object that is gone.
+	Orphans int64 `json:"orphans"`
 
 	// Records Records read from it.
 	Records int64 `json:"records"`
@@ -6595,6 +6724,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6603,8 +6733,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -6852,6 +7000,9 @@ type ListRecordsParams struct {
 
 	// FilterDeleted true includes deleted records.
 	FilterDeleted *bool `form:"filter[deleted],omitempty" json:"filter[deleted],omitempty"`
+
+	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
+	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7195,8 +7346,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7623,9 +7780,18 @@ type ServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -8550,9 +8716,27 @@ func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CompleteRuleAction Say that it is done
+// (POST /v1/rule-actions/{ruleAction}:complete)
+func (_ Unimplemented) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // RejectRuleAction Say no
 // (POST /v1/rule-actions/{ruleAction}:reject)
 func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseRuleAction Give back what was taken up
+// (POST /v1/rule-actions/{ruleAction}:release)
+func (_ Unimplemented) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TakeRuleAction Take up what a rule wants done
+// (POST /v1/rule-actions/{ruleAction}:take)
+func (_ Unimplemented) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -14151,6 +14335,19 @@ func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// ------------- Optional query parameter "filter[action]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[action]", r.URL.Query(), &params.FilterAction, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[action]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[action]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuleActions(w, r, params)
 	}))
@@ -14212,6 +14409,56 @@ func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) CompleteRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RejectRuleAction operation middleware
 func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
 
@@ -14253,6 +14500,106 @@ func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TakeRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) TakeRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TakeRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16180,6 +16527,19 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[deleted]"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[deleted]", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter[parent]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[parent]", r.URL.Query(), &params.FilterParent, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[parent]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[parent]", Err: err})
 		}
 		return
 	}
@@ -18476,6 +18836,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:take", wrapper.TakeRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:complete", wrapper.CompleteRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:release", wrapper.ReleaseRuleAction)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
@@ -24014,6 +24383,51 @@ func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type CompleteRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     CompleteRuleActionParams
+	Body       *CompleteRuleActionJSONRequestBody
+}
+
+type CompleteRuleActionResponseObject interface {
+	VisitCompleteRuleActionResponse(w http.ResponseWriter) error
+}
+
+type CompleteRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response CompleteRuleAction200JSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CompleteRuleActiondefaultApplicationProblemPlusJSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectRuleActionRequestObject struct {
 	RuleAction InRuleAction `json:"ruleAction"`
 	Params     RejectRuleActionParams
@@ -24045,6 +24459,95 @@ type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ReleaseRuleActionParams
+	Body       *ReleaseRuleActionJSONRequestBody
+}
+
+type ReleaseRuleActionResponseObject interface {
+	VisitReleaseRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ReleaseRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ReleaseRuleAction200JSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     TakeRuleActionParams
+}
+
+type TakeRuleActionResponseObject interface {
+	VisitTakeRuleActionResponse(w http.ResponseWriter) error
+}
+
+type TakeRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response TakeRuleAction200JSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TakeRuleActiondefaultApplicationProblemPlusJSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -28331,9 +28834,18 @@ type StrictServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(ctx context.Context, request CompleteRuleActionRequestObject) (CompleteRuleActionResponseObject, error)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(ctx context.Context, request ReleaseRuleActionRequestObject) (ReleaseRuleActionResponseObject, error)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(ctx context.Context, request TakeRuleActionRequestObject) (TakeRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -31866,6 +32378,40 @@ func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// CompleteRuleAction operation middleware
+func (sh *strictHandler) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	var request CompleteRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body CompleteRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteRuleAction(ctx, request.(CompleteRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteRuleActionResponseObject); ok {
+		if err := validResponse.VisitCompleteRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RejectRuleAction operation middleware
 func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	var request RejectRuleActionRequestObject
@@ -31893,6 +32439,67 @@ func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
 		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseRuleAction operation middleware
+func (sh *strictHandler) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	var request ReleaseRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ReleaseRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseRuleAction(ctx, request.(ReleaseRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseRuleActionResponseObject); ok {
+		if err := validResponse.VisitReleaseRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TakeRuleAction operation middleware
+func (sh *strictHandler) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
+	var request TakeRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeRuleAction(ctx, request.(TakeRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TakeRuleActionResponseObject); ok {
+		if err := validResponse.VisitTakeRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34316,971 +34923,991 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/d9w2ki+MvxWc/s452b2XUiTZTibSH/cqjr3xHcf22s7kfDfxjdEkuhsRG2AIUO0eH7/356AKAEES",
-	"YJMtJTN+nt0/dmI1SQCFQqF+furjIpfbSgomtFpcflxsGC1YDf/55C1dm/8tmMprXmkuxeJy8XbDyC2r",
-	"FZciIytZk2erkx+ozjeEisL844UUDP9yusgWNfu94TUrFpe6bli2UPmGban5rN5XbHG5ULrmYr349Clb",
-	"PJc5xVH6g/60YTUjesOIYDuiN1ysCVfzvv8pW1S0plum7foeN7WSdXyF7wX7oPGB90SuYOiKrhlZspWs",
-	"WUZ2XG/gr4puGVnx0nzVTIibT/zesHq/yBaCbs0cchwpnN2WfnjOxFpvFpcXZ2dnWYQcT+GjrxvxRlPN",
-	"YvOUihEuCBV7O0fFiDIPw0zYh6qUBVtcrmipWHxmOPGf4aV3nQlyzbZApr/UbLW4XPz/vmwZ5Ut8TH3p",
-	"J/fJL4DWNd0H83/D6luesziZeUFkTcxczAIoUfhwio5utvjUuxGCxuj5rGDbSmom8v3f2H44oWtyw4CQ",
-	"e9nUJN9InjPgcL3hihhGY0pnRDWG1xWhpKaikFvy44/Pvjslb5jQhK4pF8gbXGfAH/Y9sqGKCEkUy6Uo",
-	"CFutWK7hyKyZVi0nUaF2rPYEwOPYUiBYw4lZxNgBCCny6FG22HLh/n1+mD4vgSy0PJJO/zyC3IEAKxBb",
-	"cVY10pDoDdVkR80qaZEZ3n3/P97D2ncbqtktqwmHudfslPzE9UY2mnANq8GFmN8fXvw1g5U+PL8guw0T",
-	"5hFuqKFJ3tQ1EE7syVbWLL1wK3Znyli7xvTuHrPWq/tayfjMzc2S2KFrEUx6Lxuyobfsijw4exhOS2le",
-	"lm5iY/Np77Dpk3qjaeQyef8/3l8SKco9zgPIhRQSjOyZRtJJ8/cdV+yISTHRbBeXPy/+x+JdlKnFdfFb",
-	"o/SWCR3fbep//0IRXvgpVFRv2gm0T83lOHFd8ajANYPfsP3oqPjq3BG/bYo1Syx3Cb+NDYpPzB70sRSr",
-	"kueJYXP769jA7pljhhYsj+tOdnD7OwzvLt30NNzXjpxISq3K3c9fKGJeNxOhgtCSU2VuFK7HpwRK1NwZ",
-	"NVWaLOa38R2Bt48b9DFoX/GBCzY6Irw6e9SaFTzFfvDb6FLx7eMGfSE1GxvY3Ajs8Ojwmbkz+I7R4jnT",
-	"miWYrmC0ICU8MDaDov3M7BlwldesoiJPSLmifWB0CsF3Zs+hqUqe09Q2VJSPr96/Pnfg72VZxMfcyLIY",
-	"G9P8Pnu4Z+KWa5oWddz/PjZ0+9QxE5BpgwZ/PDA0vD933OdcJAYtuRgd0fw+e7gf2HaZOlFb+G1sSHxi",
-	"9qCvjTGQ85KPbHDdeWZsEt0nj5pMXaQnUSNzg2rMtQKryFrjaq80245Mqy6OmM4tVyNUwV+/UEQ0hvbJ",
-	"we1XDliOfGu0yovzh18//OuDrx5+DdYT/rG1nbjQbM1qN8GmZNcjSgjND25Y+4XZ1GlShGkODDl/rDfw",
-	"6+MNFevEicT3SQ6PjA2vwk/NngfL65SWq+A3ww10y1qnxePXP/z69uXfnrxIzQc/OX8mI04e666Zonna",
-	"R48d/1VJE1xQlXSUDVTwgdmDw2FPrB1+w6VzgV4NT45C5s02tER7c8Lvzp3OWyZoytTT8NsYIfCJ2YP+",
-	"xJYbKW++YyW/ZXVKC7K/jo2/633oyIk8EUUleYoMzP46YSL+QzNd2Xwb08SvNdlKpYmSZEvFPuXnLOHt",
-	"cISCrWhT6sXlxaNssZL1lmqUvw8uFlkrr8/Pzg4K6tfslomG/SCF3qjhFL+XO5gb2cID6LOraqaY0EQK",
-	"o+LkZVOw4oo4nw9dqpCLe4vB7yyi98v5xeH54vGKzPRZATYjHhOVEcUqWlPNCrLck1xut1RdEVqW4STB",
-	"jUXL8v1UB7n9etw13vc5jzoYYZue4avngYfaOcw/IYcxpb+VBWcwwHdWQpj/zqXQ9j9phco6l+LL3xTe",
-	"t+wD3VYliGAnRcFs1jTXMH1Hxp8/hga+sby2J8XSbF6B/1pkC7n8jZnXLn9uP9F6lyqp9Lpm6vdy8Snr",
-	"fU1tZBV8zvyz971GablldfjB7R6+9e5TSOWxuIOni6FaSI093ZYdajhiXBK3kF+EJcXlL4KQE/KRF5ck",
-	"r7cZeCQuSbu6LPCbwCMnxTIjdi2X5Gf3xXefgi+ZFbtPwbq6X7H06XzGUcR8Z3EghNV3xdvl+bvE3DL/",
-	"583LF4bR///XPzzPCLUy5+LRV+Rv/NtT86j60r534u+gbUHw20umwFf//svbc09wF5gx3PaecAUKL/44",
-	"jMJ9yhY/UMFXTM1k3CVV7Me6NKah1pW6/PJLQ65T+8RpLrdf0oqDwHOfPw+Y6+OC1prnJZ6dG7Y3/MaL",
-	"xTtDONVst9TcTItr+5ARHrKpYUvMIjTXwDEv7d8W7RE2/+owJy0Kjh70V7WsWK3hwOK9YF/CaU3gULeY",
-	"S3L+i0DGMQP+ImBCl8TNZz5zhO42N8pUBvHvqi+RQQ9wiH9+Io+AuFOVFAq3K/SezuOYxeX5g2yRy7Js",
-	"pZCW+c2vJbtlpZF9Bct5wYpvYfcLSp7LW1ZS0DNXnJUFiH1q6L33cnBV/nr21Te7B7/9Y7U6r8/Ozs7P",
-	"Hp7Z/1sbkVYxwYprcw1fnF18dXJ+fnLx4O352eXZ2eXZ+X/BgilMePFYNsJeSxsq0PJD09L8x/gw+ORb",
-	"y5pv/vbjyTn8VcnyNjL8OQx/hsMr0BjOL7LgRlC3Bwa0j77wzgomtKz3J2ovcvMzLxheIjS+dBi7YCXT",
-	"ZqvtzaoYE2Oksqru5WJHa7aRjWJ4h9zSsjH7e/HpXbZQGAb3izfvaXPhr/d4ihpamncwOWFxeZEtdlwI",
-	"Vve/O/ma8TwZOV2hT9+wdyRxIvZp+9iX8Ax8tusrns76dGvYanEpmrI07G/eXzy//vHF4+9PLs4uvl5k",
-	"i7xmRh+6Htkp+wgcjUbV47yBkbN87wZlosCv4z+39MMrVjv74xz+8JoVbAs0c2qP1QcvH2SLitU5LHZx",
-	"cbbIFsZIAx2hKqk2Su6J0rTWrDaqgj9N4PGijcg3JKfbivI1mmwFY1vDcg9bSf4cH5OrFfiibmnJi6e1",
-	"3KbJAY/8KDQv8ZmvT86+Onlw9vbiwj0zg3n8vibZp2Cn5oNdH/p8Fmj/a3Fx+uiss1OLRhWLT14Gur2y",
-	"yp4Y33Dnq7xcLPkBeYheJ/d5v1svG03XjEi0ffWG13hu8SgXNV3p8MyeZ4tdzbVm4lswIjtC5uzR27Nv",
-	"2r1aTuJZq8d3xP6n6ZvY7kxqE9v4BqHKx793d5IJ3ZDGdIawUgAvjVMugJ3HL8CC1/7a5OYkuRhSVcPO",
-	"n198wr+N35/4tPl3rfSYwAHGK8rfx3cNlDd/3ZU08s3gqtsypeiaOV+PmYrLQqCBO9RqZGaysmjQLJKV",
-	"YaJKsdrwYUX3paRFsPzFtsF4+03jJ/Qp4O/gMrec34DoAe3sXi9ef/sVNb9lIrw1lZY1W9US3BS6Bl30",
-	"PLwJpxtWLeMl+D2IpoHs6sW+ZggvpfhasOKtRDJ2FDgreEB5w3VfnF08PDk/Ozm/eHvW0TSAs9tLKGR1",
-	"YG8j/Jkwe3Bydnp23rKslZmOJdWB/bnhAp5rP2gMfqW4WD8Ti8uf32ULSOMYiEDLImFcY1HnYoreN01D",
-	"VLJs7HdnspxX5vC8nT84C9nq94bnN0spb1Srin3zzek33xirH9/g4tfzLifWHBjfaW5nZ6HqZpTmwNJ6",
-	"9uLvJ7CvZ2fnnVtgOr8G3Jdi2PYRZNgwUDpHtAbsGfhVAgZMiadD5gdugWNLuLCyRclvmGBKLS7PTr85",
-	"zxZ6UzMFEdPLs9O/PjJUXclGFIdlbVMdsGQanUvMtlE3i5hsswp/yW+ZM3IxtDE6ulvbx/gdPIfHVesD",
-	"zGvDZ+fmDr+nKf3t9IhZbbqzAg/B5eLrvy4+Ab/nsmZu546+A/J6e2I5rX8LbFm9RguoqW/5raynUPGY",
-	"+8AflsTpqiive3pPeMbe5KDSzzloBdXUeinjJ85Mk4Ij4Ry8risuuNqEdwAcDLAw0IAY4Yk5TsdwUc+5",
-	"ipqF38sdWdEa/M728JAdq42yj7PO0DvtlgbkcikUM4h0J6mzAUmD1AMZsSmLaZcf2PVmEwQYK4uOVtUs",
-	"S56f9nwvo36Ss46fxEyIwBBgLsLVpuEgeTfC/WtTJaMKT1LCB6GlpqWj1hFXFGxu4vQYeQ4cECSVzNCg",
-	"fEqmQv2DVlUtbzGrt2s5PTjecvqPmuaMfC+ryiiF2SIvpept6FlXJzNEaPSBZwauibOTs/P+I2B2dOzb",
-	"s9OzhH3bdEzixVepB1dc0JL/oz+9LoVWJV27WAmYVL81W3AIsw/mrb+YrxuB95evzITIkpVyBxauVVxt",
-	"nYgRi//2l6/M0/9+ujA3Axy3g8Z0yYXzsg1N/OTK8g2FW8Heh+xDVVJhNc6fww8E4V4OnhHv/bRsXuPp",
-	"MGt71K76PDMHVFasho8qQjX5Cz7jl1ZyMUmSNGCwGdMNjNyFOZe/tp9egHOIy6JlD/Mnqbh2fgJnoJk3",
-	"Tzpv9lfj1M03e5EH04dJO7cF6KIwyfNg7I8LJoqQS7ocCq6szgzhvkmztOZb9l9SmMn8+PYxaBtUs8cU",
-	"04zsnlSsdmKqK26Y1mV4zeEfMD5o/9LTs1F0TeEdP9KjyYLNyayEbHMn4d6cIi+k/kEWfMVZEasQCxL/",
-	"zWhBlv/RI74EXpH1q5KKvzsCzQpPNLzUxjq0F1jRxnONJPKuyK9PzgbMVdlkFloUL4UV8L19yzBTAENf",
-	"ZfmUUd3URnDY4Vb+Dz8bNWcrC1YaBrPu1VYMeIerZtT8Gc6WHdMe/qeyJpSY38NY2Sv7InmLL3YY1mYN",
-	"2OlM5qsY1RM8ZoeDK9S99qZZBo/Nu08DSoP31v7DZ1+gYC1pfsPFGn+Li4qLcVFxPhAV54dFxV0YAiee",
-	"4odW4AxFUIQVXtE91AExmm9sjhsW3lCbjEE0vQEt0bMJq0lMpOmaGwE1jz86G5xgDJ/opIKHh3bKq1ou",
-	"S8zdSrBJhU/8z7Sz1YXG7cJ+VZqW4FhlmkIY4Y3csqUs9pZURZgF5rMSyJZRsdvwkp2S14wWZqJYPEdF",
-	"QWpWMZRvtf0KZtsoTcGztYBILH4SQrHOVrIZJc/Qnj3gdDW3R6MWlw/PL9qte2wn7efXhsW/hEAxq2tZ",
-	"txkCXTJM3lS3E5H9BNG+Y0KTXS3F+pQ8PDvrVBLmVAipyZJBqdoVeXh2ToQEknNF0MtIuDA/PECncFnK",
-	"HYMnH4YlWZgmCeXFvwhI1+PKspJ59lFGHp4/MP/vEdkyvZFFRhT/B1SxbFnBKaR9mCe/wT02t7GrHsai",
-	"5ZWsl7wwbIiFX1x7rlBc5EZh/EW4orsr8vDiwmqVVQOMCxTIyHsk+nui6F6Rna3Bu/hrW4zNFbHOSfPD",
-	"N0RLTDlzRFNX5NHZGaEEJBuRq1+EbGr46wOipFmemS8WATJSsIqJgkhBCsmsZx0LMyErIbhhXzNd70+u",
-	"V9FyjJ+43sB0DFM/OnuQEWoeJBuXdIbVoIpoSXS9xxNwOp72gMdYruZ6n1+uQpP067cX510LBiLYXbvV",
-	"P/QQDOyarzDOWTRs8OBF+yD7vTFS7gHQqQTHRdYmYsM/GiHgRnGK3XQ710XSwC09TPQKXChB1AOfhhHP",
-	"w/mtKIf5LRaduW7kDoZYG8ZJBFJqw8XKLo1iHBYte0zds8T6FPgUH8aM7kW22G3AeW/Uc6vBPpwjR+Qq",
-	"6awyP9pbwIjOQsEtMKw6mMFHWOzW97BQddMyz0N3vf818M54rzR3lt5/x0P+Ox6Sioe8Czlm/xituXPI",
-	"wPiuyw8Pumpk6ByN8OK5DxMc3IGtuVcgwQIyisx/N2Unx2eO0Kp1b9499ddRSDV5zlgReOggQ6SzFZbI",
-	"IC5KVqNKhLzdCD/twAMCm5b9SSfOHa+5B6udevdcBcv9/8D5Mms79sR4CrrzMvkW6d0IieukS2W8Sjo1",
-	"ULOuEbtRmCX5q3flZqOJdkmWvZeoZHtizi/Ozs4+WQ6muT6UG2kTvj5+SjHp4w3Lb1jR4ui4LOg7ZEca",
-	"ZoDsSEzBWJV0fVLSes1OdE2FQhqru2RlrLgwNzYt+3EE3K5uHKGV/fPjbgEfJZgPVzM0aW0h3J01mNyI",
-	"0fI1WguheMsNRwBzdAIlOCakQ6rF5Zn38MN/+3xQ89/g1EDPrNU8z1xI6ixbGMMM/gO1SOuPZkbhtD9Y",
-	"nfDiofmlqQo7iiHThIRHsJx8oHAQOsS7sJnmxIZkJ/CRyHUNsfqPneUFM/3U0/jn3pbjqcY+nGXtiBl8",
-	"lpZujRNpGOw8Loh7NHfdcTcjL1y0us7E/fU5xcMNbnf3T9raVhEyV9uGqh/CyGgLV2avzBkMkAplXyPi",
-	"mVwZVkBLqV/5+mcFrJ0OlcsSIECmZb6ofHMgvVVBxeMH3W45LVDX9GgcOKC3eGluORTCTDUVmougJPDY",
-	"iwWC5gsf42mVane/5DmrdPd+wVKtTro7VWA4T/akhtuZEAOdUubhdRNU/s7IpYof7DAAixt4iIgiEd43",
-	"x+F1I1qxUklZQv4COvLBrS1riBGai6bUfItVx/Y/7X52dWp3xi/afalog9kD9h4a48kjQmyOuqm9sU7k",
-	"ewux9eqo765ESLw48FTZwIr50+LrUwiCRILYh4V+63KwnhN0Ng7ZoHemocC3LTI3crRzf7APFa+Z6g79",
-	"sJdANnrFfGOe2VBlhnm0usgdI1flPIVCsN1r5yX72K4LVIkHnyD7po3KDC8n81Qgs+AWYZXhfwlIIF6E",
-	"LBK32Fm2ULC3HQJ/7ETWP2ULTHLo/mCm183edvYsnJBQlvYyhRLpzL3Sp8A52ErbWH7PZJ2J0WI/5jcd",
-	"FJNp/5NRc5ZUGQODr9dgvKz4GkNsxnha8nUjG9SH6Y5yzcX62ifpGCU5ojJjbYxLtQKV2WWe4T9brRkB",
-	"Ma1e7FVol/dv/tu7P84wFetxZ8AgGeLy/CxwzYbKtVpcfv3pYJ4XqutWbMqd/0YqrQr38ZpYyhHFmOpE",
-	"FC1cQi63W0BQpJps6Q2UHmIqDQQZnwBuJFpg5d7x8xHk/zog/8WDrybtwIMHs7bg4cE9uHjwdXcXHj7o",
-	"7cKO1kbD7+QmtVl5bSHERZt9KJuyIEtGrBFmCNuesNOZB3JGvmR4maQc8iU1Rob/JOzbdW7rT9rCWkxn",
-	"+9giHxiKnNhLe1Bnv9yn0WZXhFr4IiJrcsMAg2HwBdQrYsAObRXrz2aczKVrUx3Us7vS32xxba6ex/YW",
-	"7KvXJRc+PAj5AZbLZc0I5EfZowBovl1y5NFPQqSUa0ILG0Kz4FBXNkHtH6yWGC0E9FrNyIqWpYJgPi1L",
-	"0giuVZQgnVyyieDAT9p33pjrZ4AR7LO/xr/zAzwE+Qp42YT4F189XAxRI3xy2MfhSux9EvnFrP7wprtC",
-	"J/yOW4J9287RajldssXZI4Tm7HG8z/wbJY4UDEjJsWqJas1qwwv/lxa//bqIolAUDIvrxr57jRN0CvAM",
-	"QvboBfVnjlj2c1kba7KziRLHw4b2eL/VEKdKhKDK9W6CIVAR+x8yOiScJMFusd5sZG4/u29m8N7iXWwH",
-	"b9g+uoMlVfqpbBLgbOZXsrKZIjXNNauVkzKpZZl3flSOpr1vohzZctFodsSyErIU1E15M2EfYx9VuayQ",
-	"GyaJojfm8ZgAum2z+g5KlRhju2IdtyN+ZiHPhUZNyEIduof0aOeVPhfOJ9c9G+h3m0gVe8AiZPHuJb9t",
-	"SylLZi7yrq9pfIAX7ZN96sFEO99qR40vuio5KwJ3Q1QojCKQgYXMdsEJCFbVMSonEvC7NvYdIaI30iZ+",
-	"zaZAPQVfV+R7YJ4llogZTBTaIzgzLr7OehRGsOS3LZbgFSB9G4XC65CgKZCi3qN7OHb11ikkPjBuzXuo",
-	"5nBNBGMF6BtSsJcrUGkPOqszz5IgDFAfTcHPeZns54yC3pAp6DUwbXjvjIlNAdR9qtlLUe5jx6bH/iHQ",
-	"nQdk7HyjDaC0O9/l0pbDkOjRY6NUs2XFj2gVpHBrXHbyYMtQC8W70SioMUV0W5Xsw5u9yNUERAQBs2Ki",
-	"5vlm63qOTHoHOMwbSgdW0p1jVbMtb7aTh4LUIJuTP+GFT326Z4sPJ2t5Yv544uoMcR+ehYv41Pob55Gv",
-	"bl1DM6jgs0KnDuOTu6a+0Imy3jvtnEPMbNAMcn2KnYqm4PrawZR3yYRa2EBZQSdWi7bvAW5vWOs8Wjhr",
-	"XtYRMP6pZiUMlQX6xbvUEp4IXUcUZOoTEAYzoG7Ro3pBS55P2SzL2+U8zwHICnZ8cbn4TUlx+prufrCe",
-	"jE/OnxpZDK+if66MuJSN+t6+1yvQZB9owXK+peUVYdtK723vEndBMUPUqJYcJFNHhlXs9+Fo5xm5yMgD",
-	"cnp6CqkOstFkTSvV0aPTZqxqrGvmEM+YwWGr3BZnjgvaj/jtCVcCVOzRzJI8yXb3oXq27Pt5qJ9mvq9Z",
-	"JevIype1vEF8q7TaA3GnPalKmrORzf/Z735g7BiOdESOY3VChXHNaAGJ1RAdJbuNLNlEPtswB3oSrit5",
-	"8Cyrz7WYkEnjvBWT+4bm35uZfcoWsJohBV5IzFPfUeUS6TNS1LKqzH9A4Aey8+UtK2L6cG+GOEpL8azd",
-	"W0ukGHN8y3LaKDbzPm5dKwGM6PlZD0f0QXbg5NvPROflu6CkPEspR8kc38rAbbFsil9nOFUzDKLGD3vN",
-	"KPrO4z0Nat22KdKy9BjLDq8WlNZLcpaRR2cZ+fqR4YXzszNigcfiBsw9+QS8iwuX166l6w4Ys/RxA6/9",
-	"dgVE/vns5Jt3H8+z80ef/u2XX07dPy8+/fv/+kuM+Pipe5DclqliDd8GAja9phdsN/O4THOHdigW8Fz3",
-	"iB1E6k1yZG+V3a1OL/eV61o1uuAtF+Ffz/9lSRBZZXlzHYIPTN9Xn7QaMuCc9+Pa2NghPgA4PTjQySMa",
-	"u7QsFZ4Zc6CD+fzIEt1BQA/VHlDC8GB0hR1m6BBhLztzxyu6R+8MumZyiS0UuZ5wy3mSv0ts5UuHCNSX",
-	"FBYqqLtZPSZ1mbDDgJf9BXUUh8JwBT0ziF37JVTEWW9T3IGVR7sq/bTZG/qcjnvYW5SNYVjEhU4/jnzA",
-	"F9RP8xi54MzAXxTfkEUW5hHjWHa97fzmMKHbx0+jvDYksV/mhMUNwmP43Xb+nmdi3PZYFqx4gkk4A5eu",
-	"3ejDW5XSjQ6RDibQwg73tHqqWCLEqjdsj3EWuq6ZUTExVTZMG/kYs459guMwGFyxWkF3FIw+2c4dzkRF",
-	"CHtSNyUj9jNRE9UmSkb9oK4BIdmCGmG7N6KdYLMFLn2SwHIPYP+KFyzzJarLPbwBGf2n82JZ+aqMKoUt",
-	"PNBUfXMkJFn7jj3ByDXLf41/J6gdGPQW0IpA3kYyZBZCMM8OXzls5mhzZVo2tp4+h8a4jXaSvevqDtao",
-	"buNr7CSZxgw5LMiZqPq5s/KGF1GZolyf4kkfcX2DWwznmdf4UHN3cM9pER673ltffEiuLOzT1HJK55C7",
-	"85ahsHD0dJQI1ubn5vc+CIa3ciE4Dx0OGzcTHEmvS1bfMXUmSIhKOhuwYB5cDjtuNBKsb+fbqd6G3Kmx",
-	"iQFozbArJKsTJlpCzGFvF821EZ/wzBVpQ0BiP0Vmpc7Q2G/J84X0eYNF7UcblCkGdczXbpqjbX/kZH5S",
-	"h3XuwTrssuJn4dpzU/6ORlzpy/0ruJcnCqDl/nVTTs1RKmhEEXgmyI9vHw/SLGJn1SY0HsNWZuj2A37e",
-	"WbveMUpBhPqxd0r0lLZRFcgf/Qn0GdFl7k1PgXLSadO5z5s3GQ3uHvDoVeNOOEx9bJvu8Th/Xif5FeVR",
-	"c2I666lUz6m3O+kaTgECj3tqmB3Xo9YulnFhbjy50kxg4jMmaW3JDnM3/McnTHjUF9f2sPK3w4ET3gq9",
-	"HvO4JgKTJpV0+MpbVuumFpO/ZCQVK+5wj1pHnZt/Zwr9z48R5jWrytg9gXbgcIdfwpYqlhGK1haaeaEN",
-	"N0Vh2lhwlYnHFmfp6rqGzNjR8qbcVO2296xh8NQA5N6SMb8sn2NsV7uhBdESGqViC/4N+Osnrt7lvEw9",
-	"vCVb6cNTNU8RLf0kp0ZkLU/PZcBQR1OWGf267JxD/rQM1e79GFeCQZbQ+/vuCyYgoYsqYhttZHhdUt02",
-	"q8xLmd9Y1Xln37AgW5qV5RFJoL4APN1MF+bkrnWwMeL+P9dLaH7OqO/TOTQzEWwilU+/kSVABUXlqseq",
-	"sPF3O792zaM750xml1di8S18j6NYGkn4Mlea5+pPV1znOw2+o9FQfws1MetrgQoa+ajT6uKy2Mogq/1O",
-	"PPdol08kUPd+687iO5ZDvp+y0Ge7Dc83Fs4OjgE4fbQEpkMXP5RxSMVqEKSK8qn3RkV5PZ+2oD7FXMZM",
-	"2mrPeZ9DPoz5i7jI2XTfhHWm8GM8VtYPk+SYBls+TZ3KQB+J9UinApwi4SXzhYIr0mXnzk6g4AizhbP1",
-	"TJk5qTE04/pT7Sk+cJL9IXQM47e6Q/NxMRbS945q42ztMPQgdjcCARzA/QMnCdc14kHvE7z130VVxwRN",
-	"RGsB92wQRL056vryDRbj/Bb2ejQfOR2pg7lTekcuxbz0jtZhPwzZubJ1TTaMlnqzz2CzcJ9O44Z1XjP9",
-	"hmmNZZCDjCC6xdaeyj5ioWlrRm5YpYkCWMN5xpua0N6c7DZSBX1YQWewUK84kdAXGfSEJVtaMKODca1Y",
-	"uRr3V6hg3fEgeTTu1J2zmacniqE90vSU/OXji+sfnnyy2Ih2pvbHRYTVpzr87Upbl38PopmK/YRoavCh",
-	"DgLwILzaX/HLpvZYsbYq8paJQtbwL1aWhl2snn1FpCj3bulcrEsW7NUpeWF1YqAcQMyWXGlm8VECFIip",
-	"56tR8Yig5+MALdjycqMYAMiOznQWg99TylMrogJOHRzZjkPbBkp8LKSVkN00qZayB2MhlgLXjd7Imv+D",
-	"xkUxVTeJmxsruNoTAliehs7zaErt+PGqOjDEaJ4zpcDwWfNbJkKTS0CvdUW4MEPnx1TetTOIMdhPG0nW",
-	"AJavo4LWYg4OX3zTEazbRgH08oqXJRaXIyrEPGJVNp4/IBK4ERCm8YQL51BYsjUX8UrlSirFlyU7cEuS",
-	"GyF3yu0AFiTZXXBJhMta7lToQO4mJmLjxB9rnk4SILSqiP1PK3GAXEZkJILKq0Zh6sXwrtSuuFPXezO5",
-	"Zr3RREi7hqyF0qvZlhX7TuoA16TgRXrMO5dhJghgV40w1S2b+5lhixSPKa3o/rBS5ne4d8Z6DB+UYsJZ",
-	"bzm6u3uW+VrihyQZFzHfg85yv2oeE0UludApZcPo8YQWRY17vuElC4oXOlDo+YYV0RqHeGlz1JSBnWQC",
-	"VRmRfHE8+d2cNUEAQHxldJ+aFUxoTstL8y9DtxWAa2SEEi1vmMjw9ASH0/sSjcg6QhauKC8dLkt3ms+l",
-	"vFGYhFZDEx8KZwX4ccUFIPFb5TQejIb4hNnxo/b790ZiQGauEvSf8OJh7ad/FkGEKMoLI/BKttI9Rx+U",
-	"r6O0GM+2URUry1m2uFPfzIt3SSDp65NaypsfeFlylbLIv5c7UkoAtLdCtJTyhpgXJ/pSmgqBwaZO7kd8",
-	"fmhRjig8IScFLBtZoJ+PP372ADuGCgSJ36lxYXY/4UJn+n4uAUM73/tJ0D4y1XqKURd88qtHjx58NSZS",
-	"tvRDZ5oARdpd+6dRavynk0nzAgoDz+So4ePCNO3TslmG7UVsa65P2QKbO0x4sGaKaXU9Mk+ubMIjtJZo",
-	"RV/NQhnZV0hmyfQeU9rQjlwtgvmNJeR0pGRctwiV6rD0fkRYs3iFWrh/DjlEFETJ6Rs52417jJBPeEJ9",
-	"sCUuVw/JvEH4pRFWHtsGGHqDvr91TdH5h+gdRQvXkYrQxFwVw82kZbmk+U3K9AlVaFDCOHQKgnRmdTqe",
-	"HTs0IKi64WJttxk6fYTetoi90M2o74wi2C7JTsGsubLmMxy3SzCt+Na3R9SQsFdgZFhuHcqMi43YCeNc",
-	"j1D6PGf2DFjotLPrTVWbO9IKBHCwGyKg/orB2GMm4PirOwFc12U4+oaGXXVYQfZMXwHI9y2DogiYXsdR",
-	"ZcgCn7Fk4u2uUlG458CFgYd6uQetxzzbdpsCTQGZH79jS4dvmVVBzJ9iPO5DJnGBAuzaiNJo8Ch3gWmY",
-	"S8kELJZjgJISCpU/StkgTOK4NRsrlhxoblF7xsoELD10nZ0gyAMBdN83iStr9MhV545xJTw8gulm8wFT",
-	"19zP7p4Lb3rsKjfvpR1jN/PeiWcPms+4KYxQNFbaQUtOVS+Od9BHlJdUJVx2AMpG4AEwMQUJ4EJCFvfQ",
-	"HplHBXkXxTGw0I8xO8L+CAfL3D+nCSQE1iJhDGe8o3sbpWCGH+xhzciSKd0a6dOJs0YwapbKYqBm2vyW",
-	"1XuSU0GqWm65ikdY5C5sdplsumhkeaMsOkzrV9OuESe+uGTQtU6xcnVF6BKqctEXIZUHPwQEW9tYMpJ3",
-	"2WrH08C+8IWogdlst7TezwQGxD8cSuKEXzPP2i3onRvUcXDHNx7wSRYAebbbOXqy7s9mk/VnZbLJ+i22",
-	"jhxIlkZvmNDgTipidT3YmxKhZb0fSsWdvDjsdM6DOb30cx2kpUT0vCfmSIa99qgiuuasIDtZ38RBC+Di",
-	"cH0rp1UiBnV2Ufiq0Tp729TTqSYTKkzlTafevbsp7fRbCh/eatsrYmZ18JYKvmIq4Z10v0JyJvsAIjcw",
-	"tC++ujh/+PBIg/1AFPbauhzbiN3VaPiVvN2wvQ/Y3rAqFpHt7YJf/Ch1A1k/PEqyvi+YCCF1XLq6Dtwf",
-	"D+bweq1E6tb534kTxhcak5EtdHnCW4qAvNZOcTlZ8BtXBBxr0ctzCdX36s5wCp2k3x7rGFNK4SyVmVio",
-	"jIbTzqy3s17HlYoURSalAGr62Oljkb3eTc31SeEb3XulYyr5c2IpRgvw5cGUPAk8ED6ufEqFNgDyjSRo",
-	"+7YIkaWYoXKq9OGbXemn7tlP2aLkYhYaJc9Z8ZyLOLYldIJOggDEU7B/FFwra1sbzjQfIVJMLRucBxYN",
-	"LUBoQuak4aHbRgaT+LeO2vcvnWHIah9atrdhVGhMhFJOQU/7Odv5TGHAt5zV33HbPzqa7Onamo8yCT6F",
-	"zcnnYJ0C/7+CLiGRwT3+wAF64OjBcWlRB/yJ9KfFHQDLvH7KraRtpXfqHnmiNN/aLe9dloVNcJwGf+Zh",
-	"4WOJI67bxvBy8SI6UlinEohOY6Lk/kRCv9yh3RELhY4EShH2aSDTBl6RyB34tClLYn7yWLJcYSLdqpYJ",
-	"Q3LD15sEFW5YmSCQ3MUrmIKmDf25fbt3fs3OpXxMwq8Z3s/PrsBn7QZzSJH1P43K7JLspmvNjYPXGOXh",
-	"EFq2P/FmBHAjVYa3pR8sLM9Z9/8CxJ6z2MY+lk0lxWMZLYLpYZ3FM2sTQCN3RZofPYzRKwOne3ooQ+TI",
-	"3JIt/fCK1W+hof1wCmeXhIo9QTU7foS29MNrVrBtlWZ9Wpa2Zb4iWq6Z3rD6ikz5tjkkKjotYwk5X3Gk",
-	"ygHB3Mb3uCpp3BWH0mPFtQpTZShWOU33v42ikhSMbVkRj9ml3U4AB/20ltvp3Aev/DihluGgW91C5zhV",
-	"w9E4gLULRLzdOkflAZ/0OC9cWmfOAa262Z8hlr6P8LlzkJAyViTci4vMy5ejYe/wGy1RZoM3x0Cvngk4",
-	"VTlFT26YI/DwQNZBbLuj87a78Af14hhvsPFHNdC4YYlGIDfMp+GTNxu5E2juS5Gz00OdOA401fjvrhl/",
-	"XtcM3OERdn4mbrlOJYbbVpvHFenMPw9sayGzjz4LY9U6XNxGjwA3FLiPjji1xeUdrUc3z4BddxMrzJxy",
-	"0pq6HHHW2dxQWTHRhdZuan5SM9ekI5vSqwj3wy4sJFSaIQOWcYvEGSdYsOCjqLwDT/EaYkFx38GofTfS",
-	"ruiZJpWxnxwYpNlvvMfRpDLmi3fV2ESpSwyu7o/IhLBLuFvlWR0HFk4U/LvibZtZUVEOWRUZKWq60mbl",
-	"edkUkJBgo/KG+3x1PNeboqY7cToThM6/eIQAifGjV7hsIlmgd3lVqKVulzHDuaR58T5UJGTq49UjeP+F",
-	"1OzOjdCCYtNpsTFsdRYJikUYUKSEqRy6qpc8DnnYBjy6DPsfUHyyaxMVuVINK7JB44AxXMF0AmA/1Q1O",
-	"ATTBNqMAHoXKaV3EUtoiDsR2x3wa9kywPoSfmNiKLnYyWthUHxpy2UD+0Pgj0g4X1vKOlpL5Fd7bAQEG",
-	"/yzi7N8xWjxn2noiJxkjWmHDeMxUA0h8SETDcqRElkyAiDr8FWp0LEc5tuUCMWWjeTvuZh0j0lMsdrdP",
-	"p2vjclmb4RGMBNEEIWZr3pqDvfrWve1DAbtainVmM8JsmR9ki40fbgjg3ekCLcrfx+yhqAUzZ8A0MO9o",
-	"pE9WnRTcSrG6xU+J7nNF96WkxfStngQam+gdZnaoUxW0Zppw2KwUzGxUNjepokRA9ZUrovYifyzFiq9P",
-	"bSswLttmacua0RuVEdXkG0IhPWBL9aFy8XuNoU7J3G4FR1vunQbe8Y1N7r8NQyqS20qVWFQX2zl56FdZ",
-	"DRG4W/Zz82/vHXdG/dnporv626i1VB2sX43IHSDBAtE0Lpu/wytbHelNCnNdgiKRu0jgot6/dg0AoedN",
-	"orschAEQ7k6Kcp8qsp3SIuU8G00e6N1S0A/G6DD9ZJ8oAVrWPfDo9K4s7e49LelueLsmrpFrTP63uVg5",
-	"9G3mGnDlXNMT5MrTuZLZCabxFfX4dAxTvbvCe1CeeiRL5CP8ATrS+Or+o5ZNNQO3fg4C5fyTN1s9uMPt",
-	"Ho1dlVSzRG3xv1YuT/QGsELeIWRGBPk0lgemuFeeRzb7zKyGe6XA57b4adWkEbGvDrVO7B68v9OyYcrB",
-	"HXv4RrkT1uII7rnwW64VTa+YdVZfxtj1oA7Q5Q0LsKH/X6iv/DO0jjFyJ8Eli5rfwn+2Ph/Mai4TBY3t",
-	"R9V3rX+td7ilYId6FFpl+IqcTWolzbaUiygITadZQMlW+pLUrGI2HmDRnqZiugJbxrLfw54HRDnuBRhG",
-	"Xz7okKVyOrEBwuCWsqNnSMFw2fHjlPsG3vfTbjDaFiTGfYeU7iQOn7lDf6q5Zj9xoTJMRQ7+rWRT5/a/",
-	"Na3XTON/7xhfbzSUqRrx8qrmsuZ6n5Etq9csI/SW1dT8R94ojWlfM0vvE8Cv17YLi1wZ6x9F6mlPIhoj",
-	"my5LdvrC/sfPPRn5ruM2VTe8OpEV7tYJJJCzGsV6/Bi3veWHHnGXIdibNZZXAWfWzPa87KQNpp+H9LzT",
-	"WKdjTNwDrrSdqSzMfsIzozcj3RqtqZJTIQXPEZpx2/o0LFL5z2ojq3enAZrZRkY1y35CqBncriB6dFDa",
-	"/SGNOs/vYhJyldesojaM188s/a1RetvJcGod3oM7+oUHQ0gFFF9CgWQjoL8RKyzubNbCMW2ocmnZc4ZT",
-	"CNP1ViaMn/HeWNFEaigm9hi4FiDXV0JvaAUAqNOhCuz1c1Ro/5CvOjyuKSAkI1i/UDYNjpSIbuRQnb5Q",
-	"vkLSA1K4kh/7ipq5JwlfwpM2z23ICKfTXMkqbrv1pYf/+qJDoykRpuBU/M18tcWkeybGCtVsABug3oVE",
-	"2dIubXpKH7QPGUUst6FiRz8AYFvuiU84mO0iHgFvUHLLAG9SbQDJHvCLwDN8mupuJnJe8jbLJZhILkZa",
-	"ok3un6Zk2SQP9EyTf1YjsoAz7tSLLPyOx5JK52Pe0SHd25LQQ21b/rduZ2C9XgMYl4vpPHGu2Vh7KDLX",
-	"K6hFQ/F7FDifA0nddU+34nE8MhrQ7WlJ13M7+cLweE0cNIWil+/FH3P33ofPIrjJPw+nRTvh150DPWdD",
-	"OxpKJAvHCMmllBZGtSuyplxjXVFzN0bwXzpAjXhPjVSk9MjeEq3bxuJFW/142Lsuck0n21FgDAvHPbTK",
-	"Q/0nssWqpOuUtv+dRbue57a69pjZHi2bi55NcEUUY+T9l7fnnuvtS6eGOd4Pq5/H/VVTTbF2TSO1Xko1",
-	"QQlEogZypN19TX0tY9ROwp9RjVnzW6YIFXAloFl6IOYLxvTw24ry4tKoJ3vZnJIto6qpWQEpfV7D9vvC",
-	"i1NCscDnMgCtadMUPKAKhbvNfQ6cGJYnsoX9QpR1tK0gTZ+XI3s8uWYslg52pJDsU+oj3e5f+72Ody+p",
-	"p9XhemaCuEt+E/VpPWVUN7WDnjb74c9Ho4AJMBelKgHgBnGhW6w6o/BeYQ5nuccWSxvGa2Pan0ihRkq/",
-	"VzhwPJ1xs58QHLQfwMfn0Pc5zW9ilLXLmEtbQ5rEsQqJFkeOLql4m9T+0m1Ak1EnmEz4Xccw7fKyjjBp",
-	"eSMqtpuqBAiN2V0X/zizd2b7Hr8EyMyJnijZiLtlCRdNFe803Ta176GxNVpeElryG0aYkM16Q7QkS4Ze",
-	"xsKnXyI8Wg8wDXEoZFTEHUw6OoJwr9FEiFk8edTJ973c4doyKI0lZ2Zx512XSRJP85+RP+RWGnSLqG/5",
-	"bazvyUssUYBdqiivs46bCBDZNN2jg2iOHf5HpR51zDlnozm+dDsYtONxXBLQoD0hXXNtNMtoVJqk4zmz",
-	"uvYg9OARkgBRjg+njvucXTvSwUUpp6DNMGWKILjiTjkwGMbKjKkNUrqrRgSS1k3gALbdln54hj86E8b+",
-	"83ystPRQ5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPUXIf5duMTdh7ORBJVtNhfMKUmIgrrTc2Usc0mPZ/I",
-	"mfJjht8bXdZ9uCI8RT8PR4Sb7g9w3I5NnpiWDgzd9FLdDpbMyGMEknQNF5zDV2C3abC0r1xPV6+lY5sL",
-	"CKeBHz/UFW4Yq4yyUOcbxFYdSW+eFasNgq5eYkmlTwwBYIQM/10zW8Ed/OvE6DYn8Ad/6ciyYKCjVjW3",
-	"uIXYRi061fTl/DZyFasrNDPtnEm+kdJYNj2ajble03iUHj+vRFcTjcf/PZbEefQyTzPma78rRwUPBy79",
-	"K1vm48DcJkj3scl5130fafU2ccxtGHeOsj33nM0KKARNt49ubdaPAcmygCxZCM1wraDCu99cNgGf573x",
-	"/mgEjbQ97TJL4lGZ9ian4ohe+duK1rG0lFeU13aFkFXjnpyY77LigqvNkfYgqJ+TGzPSelbR5wCVINCX",
-	"PTncHMLvdxZ1cCvu83aFrT267rFn7QwdsahqZqiEFq0WCv+9liJ+gTy5jTrjr8njUjYF/KrI+ekZYeKW",
-	"lbJiYR65may5/MD5yuDZ9zG0atu2ZsTtO1iueSmXQjOhHaiut6UrpASX4svfusGavrE/lBze5Tm18Bt6",
-	"ouTBteKmcX56lrjn0vVLDi58mgx1Cw9dFuz2l19O1V7kJRfsl18mNCYNZp9Zo9P7OxGI2I7fJ3mWZsYn",
-	"H6qSCoqNEVg1vUT9yQeaxy9u5wRvczGx5hrmB4xdo85f0fwG/fQr1gWc2Tal5hX4ytzVnS1yWiFH2tc1",
-	"oAFjPqPDp6ltLU3NbjnbQUU/io0ltKoDvXzLMfMOQ1gJV/WRmIBJl3fk0tKsMifQ6Jtmq6Ieyri723q3",
-	"AwxAu0uxHYab+Y0/LbH2LhObePh4V6KpoI9iwa0LPvkr8v5/I1DDe5f8GfRCPsDvLrZFRxZ2dPZ0kCxN",
-	"MOqI6O7M8DXMctvFiA4HFoWDAu6Sk9W1rBPo795iaPu1NYoFgAuKwQS2gHHU8dyPA/QBrnLSuSqk5nkM",
-	"UvYZzCQjy0YPEk1uhNzd2wygrjGmjvb2G5/LHBHbqUc3v2bsHyzOjKta/oMFbsFY19TQSuEKXxHDG2/O",
-	"+VjuD7RCHmd3qqGJ93jHClz2cbjYI2ZJFuDz7wwFbQ+8liyBofJoop3yFF5OGSmtmTCKIuNd340oWP0T",
-	"jSQavwm1f9CNl9BfwVb/Ey3DxG3YdmMxtmubmh6WshX81GI79j0rCwv6O5S+YP1G+gBjl2FtLBkLJwme",
-	"Ay7FZX8ZNhPImtNliRSoGU3AyPs84mnW3Fj/L5eLOShGyUuZ3xwBGNMmLU+b3FzTdMPKWaZvEjMM6f8F",
-	"mpZcBFWa8e4as4vdDxao074EE2w3N+Th094iDjHbNT8HaEe/4ujqbLS4/xGeb1zSKySREy0lWdH68MWP",
-	"uSxQhm1PSJAm18mI6+BwI2fjfDIUp3bDx8/lPViGwSH/LByv33OlZb1/InQdyz53DXwiEXXQ5b5QFh3s",
-	"CwUa1GHVLkvWLyhMeV6ynG5Zp12+E3nmc9NQffxJjwD7zLrJE8UT0E0avUAOHITa+Rup2232XzN6f7MH",
-	"ZJUx2DY4o43IiDn/20qbDcqlWJU81ygjXPdorgldyuYAisQgxP5bAgepn/yN9EHpBr2H4nGolHBEuDXf",
-	"/L2VkgBcfQO3rf2PFaqA2UJv6O6AFJ3sijysp/FO1i6IGZvKCxKrtVpsU3zcuoGcGjmW9yGQwgP+eYgk",
-	"Wabj0X9AFssmWiXx2DbQ24BxiEbQBPN/cFo2ZTF6Wrqj2h5Ql2Qr61bVA40WdDoJLfTwLry0V7FCRc+p",
-	"f5DnQcnKCCCj/HGxvnIdxux3XXPA7lfBTFeXhHYv61VTQ/Jh+HAY2mrbVvkruoXUx29Gj2SyJcwoVpDR",
-	"MucobmlTx7VbkhKbpCQKKczpYYnkk5r9hhhRUrDLMJ2XKy9klzS/QcPDZvVBKqeC4MTBOuI/K+3GHLkI",
-	"YE+qKanjH2iM04PcD0wm18chfrBaIw2O2C5oRWvP68Qj90fl60TggbgLPHS7zW4w0O+6T3guTSfp2CZG",
-	"jr3Gk3XM7tzHTSDjXpl/zRvgTbx5qqHtJdlRY2eheoWK6BWpWcmoYkXmj+WlY6TMtmRYc4Rbg8KpK2JL",
-	"3jspzsCLVOxBUF4RWrIavgQQJ3xrGbSiSrHCp+R6hx54l3YW/Z4sGRjuobD0CfY4V/jP31wBuCvBzxZ2",
-	"2Kjc/G/04n8CevH9QwXH+L7d2ns47gGffBaH/lkAo5ooMIr4rl8O/LkWF3Sy0/q6rV+KteOpqlre4j12",
-	"R0DZvJQeDz7qRlO2f5uRMPiw7x7MS0agqwqILyP+jupI3c05iF3v7gnsKI29CDuzwKwVAX7JL0DM2Vem",
-	"m7d2px+3k4nTS26rRo9QDGWyYL53PSqnqAHDj6xYH+wxfeeOLwDWNx2guGGTn11xQUv+j2NzNUq6VsmG",
-	"wBgXZXWvonjysbGbCBWgkXMzEOYpPGTfhOq+z7WdYLKH3VQcZr8Jc6CY5zZQq6lmj+mEKIh77pNXF0YE",
-	"itVVeJGRW2kUIXMZrmGBTXVMQ3sYMV7q+b3cdUeUNdlt9u5v8fEn9M6fsMVt9bazOCadrrvaDb4BnbcH",
-	"3Oa0pkCnjU0rz0IIUF8Ci+c1uCeC26crC8K97+xKII9Q0oxctI9H7wLXWoHuQbE10+AFqxEdxPZYh89k",
-	"oAVvcPfXksVa23NlFp6oTiH2Z3vZZB7Q0g75hSK7TsAh2hXrg5EztHyWgGC2k/1CGe3Qrc0OcAB3GeoN",
-	"juviwj7oV0jA0TvMExfwZIMrldA1RajhI0Z+W++PmrXd8qAWYAhHAU4AQF2C/YHr17EKEiy1jYfkJn4k",
-	"0XtfrnSMZEVPC4k0CWs7Zg8XI5saV6DrvZ+9lV7OvCTbRmm4Iw9B8K8aUcxQB9Qh5nBkJjlc0xXdG/71",
-	"7XznSvC4VW0USi7Wl/bKw6i582Bp2T0upGa63sPj4MNxJFMMHjKEBpngmdC8sWqUMaMj9CToy+yulQqz",
-	"0lPHVL/iGJd9xuvyHI5jyH8JeSy+uNldSmZt8L9Lmt+cOsGDddG9Ly+puDm1Wvgl3F79u8uZ9JZ2YMoj",
-	"XRbIB8oa9QLrj8OFwB9s+MAyTObEZOGvgHjldM1j+tJbEB1yZbhZhfsCJQsQaGi9j/FDgnGW40RdokGP",
-	"dxi6ja3oftCiZ3pHFHfRBtIeh/bnKOwu79C5vQQP5WIgagYiry+5Y7u0COk1css6hJQpPRR+a7ZVBkC6",
-	"mVXPM9II1SzNQ0tjDULuOtnSPRSoyjrutE4U1yd6/JmHRxYA+vNdu7LkGwoJzIMlQ3rSpbFBdgLRQQSy",
-	"BpdiBGqTtbmqk/0h/fzWpNGSgsmzvFxaJyL4+qggzBag93IuSj4eJR2bqqG5B72a1fe6tTuGOpB1LkBq",
-	"F/oS/HJwf1S8MF4q3qtS6Nys99RLe2oXbDebbNAQ23rnh7mwLf91OWeU6+/D/wb+rM/J+fYm1SbI+q3t",
-	"pWWuQ4i/O2/RsownLz2nMaALDFBiEAl98YrImq85ZOiZf9UsZ7zSxBy6jMhbe3mBlnb+iGy5aHTM0rCQ",
-	"oD+oiUw3B5N9Sz9M/G4/ndNPyn3EDRzbCX/2IzCqml3ak4smGKN1ySFQa062tuWLdMsQqcVe+1z7Pm+g",
-	"CaFR2Q3iNipMv6dFASesn3Efy68vbcul1osaZQQubg4k0OWyggw6GuTPdXd3yTYThGeb5JeCaxoLMO/E",
-	"U1lvp48xyU9hVh+EV0V+bAfPEZypsRrJDja40nRbzci57zVHcTpY68DwC8rcDrV0THD4zUDQ4EfAqwIp",
-	"9XBGMGmpGyTDZN0ok/3AnEuvl4ufjFINvJSNqqO39m+Sz0w8SLdwndEy864uKheistUiNlLlFzMedkZy",
-	"3sNNaPfls7gIca7HQPgfHUyEF+NziSZKvsdGne8hFERWjGXkPWo66r1PzaBENdsrIhiH5B1u5GsjtIuO",
-	"gLzvIHntRf6rWQ51YEQt/AiwWPsDEzXPN8528t2/7RQSJ1PXPI+Uydi78TnV8cb4zwTZ8rLkWIivMpfd",
-	"NEF5mAhy46TMVJXBMNTfZdls4x2513xNl3vNFPm387P/+w2B//73iXNpUVQiLVakYhkpGC1IiVD8U/Ht",
-	"mzxnSq2acuzDUIA5OeUG3Ntv9iKPeCKwUMMzIlhPWvrKbFk7b9AxcPnBwJ2VedqFG5r12auze9ETBwbr",
-	"9Oa8olskZtSX3UaWjDQC+HJlvR/Ys7VnIZ78r5/PTr559z//7ZdfTvG//v1//eVQk9/g/Z/pyT/efXzw",
-	"6S8H7/Jh1/7Y4l+w3XUHy3MOCGiCQs/Qidm6390MrsiSlXJH/sFqSTS9AefVKk6hj+fZ+cUnT6aP59nF",
-	"pwSppqG1P4g5TZz9Gb54MRNg1BPa2aQjBVyG3L6v/gxSj3R1hjC9rH1+qGC3B8PfY+3nZ7ZTOLbBfBr/",
-	"yNiY/PeG2Z9du4RIIawdO0Hox76XwOzeM/AiqiAzyXEsFZnWrqY0hYQRfPKrR48efJVFMaY6DX6CUr0E",
-	"4oVwMGVuyUliNpUUj60L8yghMcYWL0EJkfU1Pv0pizUAetil48MDUjPasQyn0xM5I0IVacrqt0zQmKw7",
-	"D4FsrsjZJeQR4u1uCyct9IyTR/jPs4S34TUrWAA02x3s2z2U+GmYiyJarplR9K7IWSgARiYwZQ6o2g0d",
-	"OLKGgO8W8yTNQ1/4TvIZ+iFcIYpfA4asXOsfJ5jaKV0cnI4DBZjIP6/s4xbbM7KOF9QCPTlYVQWVrlyr",
-	"K6yf7OISeaEWnr6H2Ri826OzMUC3KatA2KG37INeHKjTw/A5kZ0bVx3XFYcXT2u5jZWj7vpUmWYNwzd/",
-	"FJqXKQ/7pc+uYWJyT49ESMNevt40Gb+Fu93nj5JnoQD5kzSWlOYxvtZu8vAcrcP5UEL89UcPD6pVR1vF",
-	"nezaxGp+YsuNlDdPRAEw3jOXdOT9bP7QVXJmfqAVD+Gl7OVDNJR6DT2aamwZA27eNRcKga02Wldq2Flu",
-	"pupqb38zepzaoTNmeB8YmfM+hwfeO5Eq2AcNTeFtAqnNu7HnO61+vvT+2RTO3yT9Ej+TBKOw3uHpHWFG",
-	"PHo7FRNrRpj5e9K6U3wuLROkER5QPWEH/+zvv1RI3G6br4G2HazNjGLbGNJk6CcFX9AckqyZMNcUK+Ie",
-	"vIAhY7HDJEEF1Ra37oAvG0qOLbeZr8RRiGyHtvgca0aLl6Lcx39VOY1duN/xtbHv27QKkD9X5OTcNmwI",
-	"1a6I+8SCQE2D+EHcJkuTYDnB3MOdSG/7PbhyX/pP/uu7cnGubzTVTcTz2ME/jGfPQrhxQ70v6whLumA6",
-	"lWP5vdy13tqaEcVYvF7ef+N1GlE83n3zta0PNXzi8vGUoJXayKndMQGCZ3rxg7EKiyfwTjSnf0V5ycX6",
-	"DRc5OyIANhK5qzZUdSNKdqEQs6oZ3abAVg9mUAMfAA1tKtxhDTUKshGvh+zdE5jiQz2GwL3dFD6Oh5Ty",
-	"/UZdqnLLqkOW83TqYl92dtPxSvQousDC3XDHENT2Q1zGGPHwuKRKTW1VcPB2m4x8MFqxPAnTIMGapQMX",
-	"jN1bcxAN5pUUz8E/oLpbQjsIG7f7ErY4q7pI93al7RaPctF9XGSeIz+Pu6zrFAM3MDWUUuZrF4/OTs8A",
-	"ufIOhqgbAt17f5Jrb3DEfqYn/zAztf978u7jWfZVyh13rH+KkapmCgt22Rfqn+ma+hf3BsVO/Bz3imcq",
-	"TBf6k/zFs+Nl2VhU5RnUNvgcKvAY4trRFmcigG4U9toOnLCQq7U/QmE4njcOxv8mbdqrlqs70iYlaR50",
-	"BM3DQ4Lmle3WNAfpP+qVhIRC0JMk6Gw5FWTJSL6RCvbjWKelayc16UiXVPh+ePe5d7aN1JTtCqcwsyUf",
-	"9MeiihQyV19K+0F1ui0IPrlkqtu4MT78f9R0fui4KF7GvPPXgDeHPiNjHmGZ6pJdYU0HV9D4n1iPsTrS",
-	"Q//gYnj9u33vfeWAW+8uktywZyTRR8jd+1RHCSF3VoE4sUnf7w42SJ/FSvemZOHn/m4zzY4GSw8/9sqi",
-	"Og9dhFZATMzRk7vppu2rmufsWqgdS9i2U8QFyDxoLMMOPxsOGN9KWK79Gi7nEOX+s2HqqCav7pDe0xmb",
-	"t1F3kcSNa0E0CtqAvSp/hGejxD5E2L+3qZq9rOWGlzrWs/yaVLT2kdKqluuabuP1LkUg1o+hwf1T2zGy",
-	"VaSjWhNXKKo797HDUjsAAd1lcDdK5qkZ0GRsZ+7YteWOd/cESRu8HStOPSVvN4zQpuCalHJNbhir3E08",
-	"N8PJDdnmL/TO+LpmLBH4NVKuxUmCKgJ4+hgMkmNBNoazes5WOiPLfSfDblpKsqtM68ulgm1l3O4fmKqa",
-	"xb1B6bBGsgMAmFRhJoJrZ+RgrtpwGtz1pwerv58ePvFRB2sVU0SeKdVYuCshtcV3uFeyO5Ezsy1r1RW8",
-	"keTXslmPw+LFCmxp6VMVZtEvZi27/DQzkbZ6AtisCw8R6RcbLi8Lz2dnlpaxgn0PynNgQ8cEEEqD75i2",
-	"8f1elAS+Mz3mau38xA5H+yE4FMAtLZjndcxryiANx9YoqMlcNknthKYuwUwO5CqGz0KJrZOhUyZiJe4g",
-	"mRn/3JtJ5onuiHZ4++5RV3dz/Zy8om+h/8ufdclni2aCdEgZYY09s2O6wU48DvNO+2qjz9BsW4UjK3WM",
-	"dcXK1bCG7ojbN9VSHmqKqeArpqCFf6MY9JHCoJntuRAvUE8K9ERkfDo4QfiKimMEdtL+cp8ZbL15ZhVc",
-	"z2kG0SnTSsKTxvIP2c6QzmN5TJOwbvOnGtS+IRTeKUHdnmsZZQkVTLV7M40DHVichNnHz3XnumvmW/ul",
-	"6Ox8QXw/16WIdbLKy0bxWzbdRwiO4JSGUc/gVvP3/7JR/PEF45BugAyWErwfpUIZ60AYMep73hTb2D+q",
-	"ernC/wGK/2gbqyQ6xWQEADeplqVtEyyc0WD52eLDyVqemD+eoGoO5Lg2i48d5jB6EEGr21p16JBx/Byf",
-	"BBYpWJnIc9qOEHe61oUusQTYwAi9sbpwhngeEXTx5KVW2iAVBpsWRCTsojPHl57aKY5+7jej3/W0fIpM",
-	"EhG6T25ZvUcz1uKoQO8t3+YfEi1POq0rAjVnFXx3RiJBWECZwOZQ2pXIOXz3SCrZhISdSsoy0a+ipAru",
-	"vZ2sb1hNzJMJ0HOs/IylqkBzNwCQtEBOpZQ3yqV2BhiNcyv7PGWzzv6l9v5VHcWKTbSI9I0HJ0M9YLA3",
-	"2tN8Dh6LDxvHDjmrn7WMEeFUmm9IwDqAvQfEh8C2XGHt6y7BqkFMerjDKeMXFtBJo1rXtGgo1t7fYuUk",
-	"fPvXRnDdbd1YQi5I27vRUz3aUpPHmrb9KBCtwvAXfnhqRWrStwJi5WB7RRSHY5dhkmZN9VbGh4bEMUMn",
-	"n6PKWe2Pt03IMw8dc2BgPpNuO0OAtzxegT/x0u0G/hm2V7LMMoIhZU7qG75tSvqvEHNI5Yu87SaEELqV",
-	"Ym32ZntFHvTjb142XDwc7yZ+XBxxaughDA5NUewO3lEH1B4xRx0xcytSwLsj6pDUTI206qAYpJlnmx3p",
-	"WUwka0IGerN15xnocqhn/YFz7BSjiP+v1Z68SuSBZVu9CTfHkS/JLHEfkXfLTVY0DxqcaacVzOPOEche",
-	"kLxmtASr6kTtRf4+I+9pcUtFzooTBwVwUjMly8a8YX4vqKYnLYqF+RMCFJ7omgrlAegUPMwKaNFdnKim",
-	"qmQNj6uSnnzzzck335h/bHhF6YmS+cUJZC9yM7j5Ybfhmp2UdMnK9/eYnuAPkLuiK1bD2vHyPfFJluYf",
-	"gf6AzKVXXVyeYdhvUCz73r32/pK8x67rtVlfVcsVUwr27z2RNXlv7te6qrli708JvNmdgv2AKGhdvCf/",
-	"FojWf4f3l/yk4DX6Y2j5HqNfAFlJYNWKbOgtM0K6FwCLkvHukV8kdZKVi0PgiAMwhBF0CPdvCkI9KlQ+",
-	"ExjFPxji8M/BI2wzTKLw+db62YXY+QQbuxHV5JsAIRtQsUmnz94kYxsU7DQ0t1sPAvuow4heh6ETnWJn",
-	"Vfu7ISm+SmEuv376mHzz8NHXHiy4gOBTBM4vDpP6RtNlya5AVasALLhRLFLGf3byza/v/ucvv5y2//hL",
-	"or6G8jJBad/ZlorC9vCSpJDRrWx7ft9Lt2wujKhMed5dOShVN6wwZ74Pq3vSOkajNj40jo7hpb+gW2jz",
-	"AdJ5LxszBAiVDSurQWfZ3+MlBL7qagTpc7gow4dGDlrOiB8YGyKI6PCIaUo1Ad7k4NJnxHDRHOKM+8/t",
-	"yjzbBPuUuQL0lrgjB8MXYfYbXzCyok2p96QqKdqq8VMRKY8pm62I3jvU96iyEFrn8crEkgt2pw9smXK3",
-	"buQ0cUV2tTWuEuDFFa3pNg589hakHqv3xD+UkYrqTftvAmxKC/OL2RdGbTMoKNBMXKv2t7ik+uqbs3Py",
-	"f968fOE+QbiwZWB2m8lSFon+UmzLin1KhkuIkTE3z8MC3NE2wVRyNVelVi9X6cq3JVtTcVSPoW1VsmOB",
-	"xIuar3Ss4HZlz6t1gQmHKAYFmrY/+kRfUdGwUch9SLSxFfbLfRBKnbkW9nsTsyFdVSb6UWtG4DnCBZSe",
-	"7AP40wlr2TCahoxjimG5ixSdhoua3pg9FhPHMKpQGlzU/QqZ93Jb0Rr6wF+RM6cPmRn4IGfk840QhnIz",
-	"MnGlXL1uEm2jZta6xRsiWIggcOA5hrar40qKS0hMce1XO3tofvCOfOhCUADv2n9YpsVmDkIaPoPS0owo",
-	"CTv0iwi6ESqKzey4PiXvAc3r/YCoiO2IUzz9RYQp4uaFhePDbIETQURH90bcN4vzn6PJyNUbrPyL+Rjj",
-	"vpTOOfBlr8e4QoPyQ9chwC7ZF7eCWPHHJUPZ1xVWAaM7GdEyZ0uUpPRtZdRskLGwE89I6WofjEcwi0uP",
-	"bTsMS6CB2fbon+4oW8lGzMqvaEXP0LK04Bq9gMa20vsASd8LcGXEeTvnOfW109J4UGLgo53a2RE8al4E",
-	"XdwNqbXVYMypdcX0yHgDpTiQNTNxnCf644dltgETeRQQ5wjqoREGlbf+PLjdn8DdzpE4g8NnZaL1D9Nn",
-	"kYoWclgHPx/lToBlXTBanCCEK9rYtbGyBeyCbSTcYmBbtGuzY6VmNTwkBTvZWXDELdX5JhFh89fkob2K",
-	"hIr9Tee53tuZRsVuRMFqsqP7CAS/ee7b5OnvHCZQMbsq1kxkC69wKElWdGqMXOmoifIau6X7ogV7PRd8",
-	"zZRmRebIItbu6s/A9QNd1yEbTyrm1VN8BJD4ldVNhy2DVE7xxtZcY7eamqk4hD46XqNgFS867TnD5sgY",
-	"6v/jwSqOubUdp4RLG6BS4FYlT9wbL0nv775FNclqpGmt2uw1NlPptOGvrSk3BVtlgn0A3nKyY2VJtNxR",
-	"/LvRDOcYCSlc6Z+wP+NAGb0izF3Vwj9wOq4DTLFV5C4KpcSUVpj+7a5VWFzmCQvYK0ZqLPfmf6A7m5mu",
-	"sZ/KMjxZeFa78OWimxU3Ta0AXJ7I3tjG962dY8XDZFOKFgdwetp1Tv+msolFKbzYKUbxAJwITjgeBpAm",
-	"uw3PNwRHi1YCJ/OG+tJ6qphOq0m7zf7OStIGKmjNl0JucZaDo6rnhVAw2I0M9Sc8YjFB9Tro7RpHIPwz",
-	"MvCiM2O5FDkv+VHpGS49fTBHEOxzLImCq7xmFRU5n5Fm8J1/K17J1f78eEabHyaK76IuAQj9V1RAtbmz",
-	"wvkMOIEVF1xtjvSLDarP6jxefeY0wmmrNbQsmujlYNbrfL5fKOKe9G0huSZ02Y1qhcB5c70wtXZkn1iV",
-	"0O8g83vDGuy42OQ5Y0X8WHrKDtKkuochaNcz9IUctKW1LFkdj928gGROe7tb6bqEnp6QAwqXu3conQ66",
-	"RAQTX1wufjOi+IXvH9HaA/d0hvwHp5+gWOLY0D/T8l24+e3pa+keEjOzQqcVMZ1T1TL/YOYRcRCSqy+C",
-	"DgvLe6i46knfz8LM7c75NQZA5kIJpyTsNSnoPrN6BlfE5Y+CvkeJkQSnB6VH5JM2IK/IxdnFw5Pzs5Oz",
-	"84OfbE9974OalAyaBe/klbUCbOKGE5ZJ3PBZQOHD1qeDQ5LaoJiq0YG7nIq2N2omHVFJhmB3x12ArRd0",
-	"WmO2Vc3YPw5m/zzFpz55T0vEy4reePDCYwATCtuIlpCc3xpivSMaXjHqhlcnssIDcuLjjdDPwnp9hqhG",
-	"sJS2ENxa9AXLwUd9BQ0AwUwDFFwL+OUKaEM/cEb+t2skbz9Sm4vcflloRSjZM5WR/41EcA+hAwPNULll",
-	"S1nsCTwxz7HMp6IUgjT+W6ppX8XE47BXUz9sXu7tvBUX67gPPJhDvip/TWcXtJPH1lJjUMStC35HLZRc",
-	"GstV7vByPmioHThHnXwY21nJxxOV5uAuIGtm1LTMUCSHUIG4wra1CUINpIliWkeVwydBpNIGcKCHD9dk",
-	"Iw3bGu0Q4QIsYgR0VZgweKhDQoHiqGF7UBa8wSLHAdGeypqgSLEgvIWlkvYxANjPLS3YVds5G3Uz+Ccw",
-	"xhcqTreZATRojzleWHqU4tWxd/3xCvz/jsTe9Wz5vVsAGmK+tjK82wMyHRzDK+meFKa6+HwUpbo4po8g",
-	"+1BZr1T0PjCnyvDfLS0b1gZP99hRH9JjLcJOrwPQo2EHoIgx8ZrufrBpJtMvsFSE0k7Z94KBU2UXwGsi",
-	"2M4uI3OePx99c+juKrWSLRed/kbz1jaoPsMVpHeyhRE/RhShiO586VN6qL3IhydFNjqXsaaD2Dn1kjCa",
-	"b5xEboM1ThpfERtUurSFSFtsYn7LatgRrm2aqsjM7YWb0YgrwKjitLzspC8U5lEhUdjDFcO1IpgaRxTd",
-	"K7Lb7K8IWt+X7mP231ceGRN8vSCBXBAYNHWntcjaqlxmpDBnZaRprJ1u2BAQR0tALB8CUY7icjYHA86Y",
-	"nRLeA4cFm2OMPm633XgcN4jqHpa5hpOOs9FW0kM+QDJiIlZ4XSpp9R8hXVNOrkD/sYxG6zXT6guSy4pb",
-	"pHtwc9M15SJr02ptcgq+DVoHWe7DIPsXCtRWNaYrPDsU1L9h+zb3cF6/FDdGG3Lqvn+4cQyQ4k3SsnR4",
-	"l9C/9JZhmmVwRCa0o7oIZPzkhjNGFshGv8EWq51NPz+LBQZKyOCUrVUC+hCyaadE7sEB4OS+jRvSN9jS",
-	"NIP/ZAOp0chWcOdYGQJJaors6N4h+btIU6DDu+DpFrOsKL6jm1oMg91G/MU5DgQjxs6Dj55OxPvtfs98",
-	"67Jtetu9TrkN0TtjJAj+Yo3CFfm94UxfkorJqmRQ9Y4WwhKapnCxviI+HfqyZ/hxjb8p6K5rRTEQa8/0",
-	"FXF2pXlt2SgumMJjiuCsHNJcceArtB3FZVs9AX+A5DajR8HMaFUxjOM7IQ80zhawCBB/beK2G328Lfjh",
-	"bB+f5GCo12bTj0THU5gKTbzFmcup5QoSBlgBoUsjAV3lfEl1P4p4BOKYT/Cx6Aot2JC9M4CY8fNU1PyW",
-	"RVBC6uCXQyXJ7tH4CL8d1YIzdSp+MhoG0vSGVQcREeOQvUpbs2H8nvsWkj6CnLUlzW9ABLpqHGsdGvpO",
-	"QLccAX96zUpmO5nM6WVmu9cNKDCMkEZGrEq6fwzCJeI4dJlL0/wnBct54RKA4qmMSffOPGdine6GM6s3",
-	"Bj6crgSumQLGiBc0oNfHrtpwxJKddsJTB7CcgLY+2LTjQoSgLDHZAyVn37JE91+8yHr1aWAVammnCfOD",
-	"H37iYmysQXdFn8Pm5UlIPLe9wWa2AR9LRb/EkFPaNQXzysYPiWHZ41Rb0Husl/Gg6gQPJ1pMbFnd7aEP",
-	"pWJIFSjdwUo6l5CZyNJjH6oai2jjo2Blck+6PTyLznaVKikq98S3RUf9gSt0fw314CwKRyRrWzqZcKO9",
-	"so/cq2aqJrSJ6sSBaqrZeh8LA7nfAKFOdOI1V4S2XeU4QgGRkx0XbQTqrn0z/MzizHzLRBMRvcv9Dw5d",
-	"bKJ/DD70Wu5iPrLl3qGA3fljvdW5efoxRlb5Wu4SyMNmK1IAoaBN25sWUDy+UISJwiaC7U4JIEBa55hr",
-	"iQzucMBMNbLPeaIp2Koaq2YnpyJZR2rMFf4K0HBLo/juHFIFIniyeM6c+zHa1Bl/JIDlEH97DKejqOlK",
-	"R0sFjJ4EIL57Fq9DNtbm4wTOslki4P3i5NDnaMm8oQVa8UrazHgoeo4vfW20wx+rGO6Pc1Uvy3hE1n03",
-	"ge+ErVkOQhffSj51y9PIfrLREG2zludEIAXMfwZoI0AQAc9bWWLj6RQOV1PHE1HhwJXQVRQfITWer0uv",
-	"kipI44Z7HwbFiCCsKkA72xNASchcQlMO3Z9S81k1okidAdSJrc+mQlBIYuwzXkTrLhOohhYGJcA3CaRD",
-	"SJNg1wPuCI9qd6da7guOYLCozhHwRyklympFI3DJ0BB0eowaaT79eRk5OQjOeeniAdhJUsNmXBEM1lw6",
-	"7+4VwagO/KHkt+Z5Y4SGSszMFnUzFO2JpS2DqhXoFWdJlVkSJ7YFIuMpLGva6E0iY/GYXIa2IjXRkUiH",
-	"xZE4/8kor+PlL1PbQXRaQNhVtQlzv6GrYE+3ZXRznU0ZaagLCWdxwPV5eX8JaOHrCTDCyRpAnylnN9yu",
-	"xJOgG9v0tAwAccO9HeO0e4lp4qfeNNstrfefS3CzO+mRozZ0uYU9m7fMbJXR4m7YPqUszT2Z/4Kcfi+8",
-	"Gt0J217frVTu0LimxRZsaHOZwWdXXNgUylvOdh0J2i73tSxLc3Hc3fn0KGruhYXkLY7e+cOvH/71wVcP",
-	"vx7H0xtcE/ZbUbI0JbvOEw1nE/2Ye/nOOwhBusxBITVfxTmU3l9KnXWJHAeccNjxNiN7bpCzRXMdb31b",
-	"eVTbiTqM3qSwPUJnPHgopDB/rBhFeKNZMdo/yzvYpLBsOuGQLxTIvdN7aM6LT79IlY5Mcjy256OX5x5z",
-	"c0pjSdjQLlzKhwAP75ojHqww6WrsZDbBJmTuZAdNiJ330ec7OXZ1fGj7F7cHr+uX9PGU0SoaT8z70Ada",
-	"yfV5qAI9Tgprn7GSEzrQuFidNbl+cwZaSSuVcIzClz3A6VEBo6OiIU38zoipMz9tZJBqw/UloXDMwS/1",
-	"3tU4vI8rNuY6Lq0L+0iZj8hvxyYlvW7EY/zAIDvy20hec0uiI3QybA0/GeHlsSxY8QTeiWK83HMpVRMv",
-	"pXI4hl3aLJvyBvxJnepUjwWDaS1LpnhhUS50zSggxqIQVaG1DenCvXqYLRVYgmhGCmoTo5idtVzXTEXg",
-	"ql3d/BTs7Hit9xlmnDTiRliQ8bmCvVPL/S5aMdoqhHe2JcP6+JksMfHSdLfl+P1lwRTd3eNKlgJwmdD+",
-	"DGvfO7VMQwERbLc/++5oxWWzO+DJqO7U6mA745HSXnyAcNGviRwrOYZU4qkFyqNAEHAIXfm4oJXaSH23",
-	"Mnyo9ZeKZYTlG8lU58y3WFoI/ERLM4H9ZNCuWJgOI/BtSi9Z1vSGkY2N0k34rqsuiJPIlwUsGSlYyW9Z",
-	"jaERfrfqdTdv2AJIWpvxwd8SUZXvzMcQJQWzgw31bbXp8SItBV9xRY4Qdr4x0jE6r60fd9Xm7ny132yP",
-	"Rxac1o7yZFP2e4gZwAQJcXAvCupno5lOrk9MJGI6ADbMrJdlcUp8+Z8xTcGqQF2P+a4y7zOydaUwlICy",
-	"UDeR1MGi3ltVczz16AcjAyg2BbU1aAO8yBDS2U8kjm/TBa5zzv9IoxvAG5oNrCLw2WiBFmGIV4zGWEag",
-	"WsqM8ti/1i+l7PjLx/rZD3Z/rLRyPOkiOlEuuva8iuYPp7rWveHRUvBv90F6r6152Mm6gHRM7Erk0lIt",
-	"GpFmCHcyse/ggCot4kkU7hBnYqwYgFg2nI3g6/jeKTFHA7doG+mLEWSnTIaXh1xZqjYWpdVyOXh/7LGZ",
-	"lXdh0Tpmnvi/sX1bgtJuR12Ypa/IDdurK7KUeoPYD9TsSZAZEm9Bf5g7tJzy3Kc5SCtvIe5rJuyOkk0e",
-	"xwC4TVMcSdI5mKUTzdPpJcYnSyWdWLUgQzTfhMWD0A4dG/VEM94PphMdyLBvJxIUSzo4i6aCDDmqGaFh",
-	"VQNmjdgKuHvMbkr4Ht4kYS0CJMoA4CJS74KGQ5lwq7yholjKD5Fmf+YSml6yaL/zFK6uGASGkSCzP/fW",
-	"vHW4pSV+O3Nzjl3/9oNPbELLnNoX7ytPeVV6fqWzgyW6b1tkOOSkUwLonajiqSCfP1LudjEs3EshbP5k",
-	"IZpyuEWEGQKVEQrFdsO+GalztCzZ7AqX2CaNbQ2yzry9mdJawrFSLRvLTCosbYlWs1CiSrmzvTdQHIFi",
-	"t8NuD7URC9CNEKvbbPGLMRsQigz7CTIqFLnodok6UAKTLdSG1hHl4BWrSQ4dqWybEFqWrv0bg7ru6OgW",
-	"D82P767MkQkY9SFBG7CScGQ7KIGSApt3L29ZjUgaNRZ8RKfkko2YKPpTO5tXIAS7f4ij1Nzjfje51wr5",
-	"i0MYHoelVQq947BISgEZDATG+KG9CcvDRyb61kmIOKDZIJsDGppj6J/rQ00n5+xDuiZcz+3t5Rm+dfJ4",
-	"94CDZ7o4O0Nm56qb3nkAhc13PbVG+tCnOySxlV+BLmDE0AmIIUgtp7eUl7AR2cKIr0W2KKXSJyjFYLQb",
-	"JtQJJqVvpLxRJ+YB/48CRkjAY5lBT25pDVXYZvTXVLPndvAfO4O/wcGfS6Wv3dhvYewnMPT3ZrTnODL8",
-	"93duYLNc2NBU+ckfHBIfUxJtzNbir8czTWZCZqfakyaUVfMgQGpQ5SA5+2DUa3unJ4MXvjihKGzwbevD",
-	"cOaluJYYP8hvO9W4LXE6eKFCki2tKiP/gXVSxBtB3wxBkaOTgL2DckTGwUAF36MwF7ZF51kyaAs02Lw4",
-	"RN38KHsKGMXBBUH16M5WWRbQVRJ8j9xY0YLQPGeVZoj2acsqXdkz3rBB5TPRUt7A3VslVjIlfBGes0jU",
-	"/04B/Wyxowd5uOjCu3YcHi1zdzTVCU1JU3kDQ/BPV51kRbIN05iJwwlsIzZdTG631e1xT+cLjKUJhPS/",
-	"Bz9sR2x+Fg7ZIQMOGEZWTFx2y7Ad8tQVaJuXYREmV66GVgWZKT4VzuYd2JOGGH9brhRmht8mcuDe5DLW",
-	"X+q92SiqZf3eDNuife82EqAtsPu10rTEXrdYEwF4R4DOklNB1vzWqT/+RscwADQCQke/wKwW1cnZc+l8",
-	"bhLxmbO8ZhG2OiJcL0bkXgzb3Rx07FRi6KEYxq9cT11ITY/eAdY/Omdqd8gzsgcf19CNwrYTOXCIgcb3",
-	"cXxxsz6Pgwtz/bvZxZm21a17J2zV+ejRg6/muRLwM/GptSkCd2X6Y7LqB7kkqeyE5Ikyu/C6EUcpuK7X",
-	"/2jBZlvYwTXPHbZ1aT/uurG6dJN4lYd9PMqS6fr8sFEm9K6XpJAZ3vIg5H51m5ywCMfaTpW8bQQb7fAw",
-	"QSNC5vHK0J8rjXigi7RV0jbfMEgWCTYL9jvY3ZB7jpVnQILHUihj0dq6wr4JVtL9Dwn1jraAJLIsmHIO",
-	"TutgD67qDiohgoDR8KIX0vIKeJQ2gWeubRO0ZAxRpAC0xMbs0UwHJXoyZn6ZhPiG1ZqvVYDyumHEOqzi",
-	"qnfJbrvNmNktE7qxvStqCQfWmCLYjqqmQlHb3jh61rb0w3cpegfeSkvkLd0b+0LuMJHD08r3CEMj8XB7",
-	"vJ89caJtig4GdJZswy0wnZkhU32bEMycwyo9krNDhswzoN02P7ERhv6Or1YRTu7WbN1DJdY9t3wVUvOc",
-	"3d/3AhN3WuKlu0+jWZe3tOTRfl/J8hZ8o1tQ5YnWLndkI+9F1XJr+ix0LZisK9Wf2nIhl2oMogRQQGhR",
-	"ONgrp5lD0a1tc+b7B1l3hE9om5qyq/QTpfkWL9MI+9y9yPK+Duz9JSKzDxWvmZpVnnaX3OUNVZt4x2aH",
-	"PgBb7XxOFqHI7nAYuvG7OyNPuirn5ElDavNlx4/Vxw9DiEdFKIFq6ytfLnsZ9BsmXGAnZKdnOM3vCrKr",
-	"LntZVv3M6kCTSiq4gu1et+GHe2ui84LtfCwBO6ZtqaBrhl2Ul3tihAPJS6riKML3fRvcS7L4iNtWaVZF",
-	"UxdkxUTbNgf/y/dScxmM6Uakc4I4d09ah1XE/IezstkTBouvB/dJvpDyZM7AUjY6ptOGTSYjhg7dVrPy",
-	"LNr75Q28ekBtOBQAOP3DUvFHEmBAeE1PeZmLxh3SKN3Ult4w9WS1iubT0aoq95e2R++6qS0wA2YTmN8c",
-	"nJwXcgXAM4CaAKr9JQnaACNgqmC7zMM/+xexDgAsKMinskWUNg9bYTNrhxwpsvic7LEcJofa+6SQV0a+",
-	"tuAiXuTCxHsgWKWzTK13GpFr32WJQzxnP57izDHiUBt2OGpbf8J3DyYagfLaq+dotdvgagm5oa/uOjHe",
-	"loJMqv9oVYtO3YclWdggx8mAgCadO82qh1Z7GKsYiVB6qIRul3zdyEYd6FyYO00ENAC6ZYQqotgtq2k5",
-	"0UqntlHmtcP5nFiskm4TETbVsM2XzIkyB8Fh+C33kOE7FRgKtvIQLbxWdnyZzGQVpKlKnk+Yk2tk4LaG",
-	"Cpvru2r/PKvL5IF2lnAhu0IZoHojgrTKKW0sXQ/cQ4y3ZU7+wThrSYTcOdTn+67PsRCLcnKVDhfekB5Z",
-	"RYFwWhVVysfTZU3gVRthkhh22lGAlZL1jPqYoE/YWFP2phbmo7ZoyEJ4y1WbgeCYpvXRTS1VGm/nkjin",
-	"SOugGw56DKePWdNEecJPNddub73FvGb6Cq88rsiWAfNNrmw60AvziGopdOqq48qN/FVgBVb7uVbCdEjU",
-	"FicFXdJa4ZIFF0G3Qqm7tS2/d5pY29qlgYQ/cCvdnzsIPCyfm0vIqux/Nu7YTaInUz/HKIkd1m2A7pio",
-	"x0Mtn1jm8Owys3nvEe31J3aUdargwDbEvEmX5dcDK8OPH9paP+l5zaqZZglAm+/lDiwAW3bus5GSzalW",
-	"rco3Xx0fa6YcLRt9plVrawSNsyMRRrlTB2s53adcutxZ2706UTv1T2s8bJM+2q3zXYjNQtt9OMAxzoiJ",
-	"sEzRsaBBTzHyfFtB0NAI6F9Did0R6+0xbK8FIfWvZta9lP4gbGX76kThMo84qQPo6SKe0+XGHSHVEJek",
-	"pitt4WJuIaxKG0wK6kWlzV/qfMNvU6U07QBNvMY+DKpOOFJhGHYsZ2CgPE1UuL5jtHiONdUT3xqFURrD",
-	"bqibhBsMk6VQpUKnqNFfZQ2OiunhBixDjnjkjwEgVHHpVEp501TO4dVWCGJhIBe2UynkdxkJBlAwkyEe",
-	"sTPdoBtU64Q7JoVhtqsLnk9NIg1bdzhtIeT+jrPCd5zr64l9Du27jcKTreNtX16CXYLONUg/aBPqiGCs",
-	"UMNyzXwjB072g10hfcn2x2ga0SRlybboaOPubeNQnNNoYnbkOLqN+hjNdXa5gb3ekdC/noALUNmWjezW",
-	"GHQbsNbTBeIT0Vx79Q+GON6jFshZO7/oZvNtU1LNCsA8jsjZrf972+izHza1nolRNO14SbQbHRz1p+NB",
-	"yugQJRezYjg8Z8VzLqKO+TQmtZ/n4S1xSMshxHLuUlb8Zzrrcqt4N9Jlz/VR7+5XNA5lg9vREvG30/jK",
-	"wkS3b2SOD6I8FMraqKJMe9IeW9xxbP7kwuUVq7mMlHyD4B9+9zl8EXuITsaZB3mViPLfN4oWJlK9mdBl",
-	"Id6RuSzHXEiQDWwuSCpcYSW+QigWcFxZmHJzd+YbWk/3BIIvMT0y1+RGsN3UXDC20unN896+ABvUVoJC",
-	"QhstS7lTLofCljqOJ6LFk63iGBE/2Wig5T2yZGsqpkJAhADLs1pVmQEhcCQFM0NyoaaPuUs1Zev4FrnN",
-	"TDMWKWLoQQT0qIitw21uT09mz6RjFc+t7fTsxjvKt82yOsdiNFrSLIPlDW6dongpZuoVFn0/lcmjbBdM",
-	"uVrNa8Ed6CvxcqUdVbZXxhWCb3CbT4L9Q/WGpXBiLNrFNNYoaX6T6NdHtVe0jdiFBpSkUcxHPCFQ7huP",
-	"wrG78o1kP+g2tO78HBZEpdsBvJvRwahu6tEKsDs4Aby27IZJ+IEid+hzpNNT+2LsDgVxcFCbwKeCO3f0",
-	"aesSbcEI74Wp57FIUjnQsxQDp3DaCdtZTNJf3Oo7x9tMoOYdLTJUhs1PPzqBOhGdJzJrP1t3YN2orWjw",
-	"W9+epkOyqa2tndMmy+90Ah0LU1TUxoY220AJdH60Bf9JqJmvHo4Cpjy4iCbHToMZdyzUG+4AcNBuwyIq",
-	"xXshd+/7QDTOhBNQ9mykz4ndlHeTNvrQhr0ysoxFGiWNNv+Zd85WTVn69lL9bllhrxh00qBGsCOa1VuE",
-	"dIA/QfMYoiRZ0TpqHHnrJ2pddfJQ269ajJSpnpQJNtMLbDsVuXSG08jlliHEh9XmulMacq15622Ue966",
-	"QHpkaeN8ApvZsdH8OsIRw31MGmmGu4YNyAfMVVKlXe/xI5K2YpZVp9G3DRGDQiEkyWWFaQBcYQGDK98Y",
-	"6e7daUHocRBt79fRTt+BUnq4E7drKzyoTnAU8itO03rEK9xaeEOfo/latxy6V2mBPba6OWBU7KHgPH4C",
-	"6cFVP6eBo366r+IlPJ/2YP7RcKTm+9drNloqExQmeeA6yvXUNIVqY3ux9nruW4RZmzRv6I/EawudML5v",
-	"m2NDMjI03b8ilhNdjQ4V+1YFdzEwdwRaW8WNiGVFjG5bQ2WkM9NI/sFyD/36WcQjGnR8nZKVg6dv2sPu",
-	"KE+NPrTwsJPCdiI/Do11rqiJHfupsSwfxAqtVeSz9ghmQcYGHKOQ2/FMx+bwFpry3U81LNvKSN85WjDD",
-	"Ou8Nxcx1Qwp2+z5uGg7qBzQT82pja7ZOxb1V2ayjfT43stYITQLisyhqplSil+Ig19iHBFWjDCskAn+G",
-	"Zv8VhaN+dv3iGvOiybe8NKfTOm6UbZJojQvrBIF5mnsvA1M3gZRyX0WmhmRh0GZtc1fdauymd/NTx6pH",
-	"kd1eUZ1vDloXWy7Cv55nCeiomXCf4VbM7dA6XI+xtV7+P+y9DXPbNvYv/FUwmr3Tdv+0LMl2XpR55l43",
-	"aba52za5cbp57tZ5KoiEJK4pQCVIK1r//d2fwTkHICiReqUSp5vOzsaWKRIEDg7O6+/n0tV1GFw7HI61",
-	"vRhUUrO9Fz014uQB2W3FYJlW1/AjqpUHBlpR6VS3J2fYZNJcFLr2pLokzK2LAKyiiCHRdsLTHbKssKT1",
-	"IGEAvFEXb8M/Ui2gBr7ZkkuQikjILOaJ3m04UGu4MdtqYWp8RDb/WJhiiVFJLorlca/2oU7O67DmPFT+",
-	"Kljo9UB0NWjMzWDPeZO3ypWsomqveCJ4RPUO+2PnTUU2UdXYXXma1MEnDbeqjdsYMoA7uTHgE4v3CvDV",
-	"q+brVxmpihDebJbEdetr+wtXs9dCzHQdGJcxbrudzta7wAzs72KWVSvGWVZbD7xCwWDUmPlGe78iXHcP",
-	"S5ladx8kfG1sAhyDbGXzVR3TdKkAHcgnEqUgc5JtgURo1917gq9OYN5di0jxxnbp6wTs77ReFYdlHQey",
-	"9YqoVSnOtEhGa0AhD+SX3TJev8I7a/HC6oo3zdtvyzCwJZ2UJb4j0BTkxWRRvB1N/7aUAq9lsgDRqT76",
-	"q3uMi4jdbSzmJYh66a2mZgAvyFQldvuW9Hnviy4zD3PfAcOD1TxPVbYdmnFlKRo8IgQ8UklevAWdB09c",
-	"zTDjtQVNlN4if15Z81ixKqG/xWF4I6QSjrXXjLPxlfMdUxGrsm2rOZcL7RfrCm2MpkvEx207lXgN66qQ",
-	"0fbTWW7q2K6k0aEZbRNUyHia7ZnVoYMeb4HvtdRi4YH72MnbJkf1gi9whSrOj93qjV4hcXpt8FzYYtFG",
-	"lhxut2lIP8NFCAMKRBzHWNjlmiiBhfrukXsvDYy+dnF2TdumPBPPebrxG2/tdTVIyqv9Ms8TrvUaftRt",
-	"t1OT7KW1GfQytGcx/DVAyhVLg1Zf7dpU1c4eIuw7a6ZZKqZxPq2FWdtJbTVLKrttbHMjGOsG5VdMwlap",
-	"erht7YI6iIi12kZJsep8uxy724BOF/rFzIX5DCfjh7qT9E3CK0EKdz0v1+za3VTrevDlo2ndA+Wyyplw",
-	"9qcHMlMLir2tHNvjYHtwYV8n7XiI3AetfxQR3rKEjNUmbOaNsQOqxx+r6ier2CZkmqHY9YKuZ5Ue3czu",
-	"hUqeMynmCAZk+9Ah113lqKwS6umaMPV7MZwodXOZZWJa5azuwuAuPoYirYpQAOW3GMeAUWIHj2Wv32g2",
-	"VJvQlvaI78p8OhRpdf+NF6bdJm1fW5i6HJTERxJt9lLskW7nByHtdK1ZlheY+11UrQssmK5+QyGjmYop",
-	"21WokvnkplKV2MtrzzgAbqxeV/jTN5rFUQHAQp1n3+g+m+OLnMTVOKbw7d1ZAkrvFFUnzsTHjKR6P/zY",
-	"QkiWvWOkpku4zhgtA0O0nfVSTGDpxyPhXRKaovGppgKFwhb4IrAbsVS7T/VrxteXpeOisjob/3S3DSC9",
-	"k8slmbMSRjcr5MKjCrYCv7y0/sRW7LMtdtcr+dK8y457zEbVq4uRbTlc7V77ujW/bs3jb82UshlbxTuW",
-	"bIEqr+FBb3Xak/a1t9j5DUBmLJ/UXwRsRqU4rqJUws7pAzeDZPnsWQFZPuULNuFA2QCqruiGtDm9olrI",
-	"FbAVqHRVhSM0ph98/XhooQ59pYblyA3sMqvp9dFqKrACDXbiGAA6gRRzQ8tPZU/YUktZ+Xlud5e111yl",
-	"N0utX9s9rUIb3+xWYaSSCNkNfq3uhvrVcvFIe6ogWIWOx1JERVkv9q8WuNuxZlDVkym1x3std90fqpKt",
-	"vDmVbG5blcw0HxvfBfSVDhhnf2WUihESyxm5rf8HZ4dphVSWffjDkEojRmbjmi0zgIqqOFsM4HQepLls",
-	"WzC7wW49TGsS7U1UR2FWHSemorN9SVBWusT8fVYuoCr25/piqqW1ak5tO22zqeIEbr7F0D5rwVd9zR7B",
-	"eFQW7Fl5r2pF2eapa6l8nWyuUCnvXIFWuWFX9mkUaz6EY2u4YFdUiRkwLQBFhwDR6uYncF/f5oh6H2eT",
-	"BomFvh5W/5mHVQ38xD9EGo9iIkA2w4R+R91mVwA/QUMLxfrq3a8n4Jd3Aq6F/KBFeys0lQLsEJqu6aMn",
-	"ZxOXddte9uXsFtx63YBVxm0z+A5DVrciTfjsR5WnulS90ztfLt156VPjrO7lsTLSK2ErxXJcplt+9GQj",
-	"2XLdi2lYioojIHWf745IudSrZR+K6iJP42wBjIG2ajH+exXj+aVkl29esRuxCNhAJ78bGfwdt9rZI0CV",
-	"4GFGVc6gE8A1FTxFglx89CTLZphu0vX47RHXk6HiafSNZnRhm0HRTopFYNrW6lDPn0pjox8AZ5ffYDlR",
-	"bO4WKnUTOxilfsv2Uvxun19sfXzr+3uAjR1VNGT8YHxbD/Io80cKKD5YNRkpoZF6C5QPn+o2i1SoT/ks",
-	"bk8jJj7OEh5L1MShkmafxEpCLz5nMz4Wz8yP0F7Rv5bX8oT99a+XuTlssjgEqf/rX/tsYD5Safxv+KTP",
-	"voeZZnZh2u32AM8h7q0blQNWTDDDqXITey2ZP7dt9gMPJ8wllYlwluAypjHeI86Q0J19O/h4Unw++O4Z",
-	"zoCVNjMNwO6OqCWpSgTMHTw0VOZgoHBAG1//VaT/+lf8jLNZKkbxR1wEugsuxwLr1b4d6Nvw90EAJwD+",
-	"K8LfB9+12aVLXarUB6wKuWRDAd8GVOo402YocWSuw9+x1QRHYxwGMx7zrmwAECUD9m2XZYoZm5WJRAvW",
-	"u/gOj6EQQigDDJoSOsvgzngAAStCLAGjCMv9gJ4ChfzmMUasB1BTiqt/ShGq//qXVnLQZ4NQRWKA/XDG",
-	"2oQHTbgmaQrYAGmABrRoAF4Pem+BdB/0wOdK2iZYI2AISgG3oaOERq+dXA1+eMfHg2dYSwcI+lYABq9G",
-	"Jz8b52XAvj3vPbHV/AE77/YcXGQMsyxVxvC5RXvld224gzns7W3G8a3Q7KxzTqN9K2aCZ7Ecm7EWxQ5U",
-	"zwfnoGfDwlKZEb+KxHSmACzt5O9iMXhWaJEbsaCnFGDduFxIMAp7QgDyPGzv3jmbmIPEScU0NmLRZwPH",
-	"302WiPv95I1K4nAxMHJb6uJ/xoZioWQEKJrQFX3ee4rzPHgrsnRxcjnKRIqygSXaAZvxlGOpBDwGuBu9",
-	"Smszsciezlwjiq0ljaXTpW32qlhZYgTWEJLjs5ngacB4ohXsB8mMq2Onus/isVSW2GChcoukfSPVvH0t",
-	"oU06FBLbOmPo4BjFIjVnyYyHE3HSa3cK3ex9Zg6IfDrl6aLVb/1diJm3JLb4FSCTzZAAk5QKRQA4cKiy",
-	"CYvilOhdceOZLT5LlaOFpRLmlvXpPIOp3+q2OzgKNROSz+JWv3XW7sJgZ5wQ0E6Nmv03VA6gve1k8FXU",
-	"6rfwr+Yg1jMlNR6tvU6H2j4zOssz8TE7hfMAHO2PhDrcUjf2FOVVEfIVApxXGdFDlCFoqux1NyLLYlMy",
-	"BFr93z74s/9CWTWfqlBoDeQq/xN4GMbAVf+zyDhmr08Bb75+SujPZg6t3EJLEwDMQIkJEZ9ia0sV8RKo",
-	"rnAiwhvctyDyBVTNFFw+d/r/kYt0UQjYrUiHCno/6yf2w6dcsZBLWLCLztmWD/nt5ANQGQ25FpSKupaO",
-	"QmyfAUiV4VSaR/qHMsyyS3c1LVbPubMWnCKqkarbrrGcTm4EFkTX7DadXYIFp1flq2q0xSWnoJihYW7D",
-	"hTZbsllG/MP6X+Syu0W0ocXfSmGdVq/Te3TS7Z70zt51nvY7nX6n88+SR9dv5Tr9vfPo6fzsX/8ejbpp",
-	"p9Ppds479N+4RGTSl3mSYCSkdSMW67+WcJ29VLlRzL2P//ff9MmvenVk3U4xMlsgLWaJWkwxCZeKW3WD",
-	"X8MBoDW3wr/9wdO2XTOhLqlFbpufxzJ3uvdFe10UAqUAQroVMn8JFhFTI3PYL8PMYiVRnLIpvzEuHTO+",
-	"iLkOwAy0SG4pylOB27n3/nA7gmx0HTCaRDyHYxkmeQTBRLs37JVmFn0zG5datwHQBjiLq5gKBzdiMbAv",
-	"TvZNjCreGEDUIsReYd1BOTgEJ+mNmGU+y0d5J6K84irsvBU94wycsQ/oyAqdfU/lEdtvsirxrJPGraXr",
-	"FzG/9BzFwss2R9b9il7o7jbkB6IOoIW0ZR3J67zTOQvPOizlMlJTz9EHaXhEBjecFmafwPVio1bBATWn",
-	"Q7Zdwec0x94qrgYgbgSUEHoNrcbRqbs1XXYK19wHrZ9U6GJT665319EoDlIfP5ODQ8phB3UhohhjQf5J",
-	"e3qHAZH7ok+5OlYDOkOzuUqziSNSc9EZgguELcyUBLWiM2NkkAIyB3fApjy9wa5zWvxVvYJ/2FevjMCJ",
-	"rDq6z9e+lhvO4Qv0Fm51yBIF1bbPWGR7T4txsGunpvNFaq+HqXaOp2/MHc9QjNeL5S8q+1lFxgOPGhDn",
-	"11IUYUUfq6EwIvYxWXaTX2mn9YNVX3kUZydZyjFpV+8rmOvewWVHdxeCKv0SR8bc5GwqpkNjeqZWBqoc",
-	"V2Tn+Q16mT+UnLwN7amrz76UDKk3mM7DidG4A0t6CqiuIhpAlNh9OqhJxG0caqzkgWMt5gn5lrk2Y3cd",
-	"z2ser3PIcOz8/HW3jGUoyjfcLq+1kkb4GCa5jm/FhneAxuI9Hticd8pDi8FGsuCzt2CBIajkjZoc+Rha",
-	"KOtewC/i7Cd1K6BL5R4aHWqdzUhktKcdARclpW2xRYlsy/6NKjLuXa996+noyaOo86T75Ml5+Dh6dPGU",
-	"90aC8054ccGjTveCnw1H56PusDfsDJ/0emHUvYgehd2LYWfU6fDOE7Nos1a/1X3aa3favXYXG+luY5Xr",
-	"H/ERLee1kOXyx/rp0eKPVr/bM9qVesVa+jZc951mPWajCzc7zEJmaXxQhNGdHVDVPhNqlliPcqFZFEcB",
-	"k2JuLEXLKO6ODzPEirMD1D0dHqsnQP9WpPEIu10qXeFfVCbYwBynAxYZR1ckWoBfizHjhcq9uHHCM0Bn",
-	"5ZmzcykXHGcEKWgshAzTj+UzB0dSOnUO26TDVN0IWRgrtDooRxNiAWtO5ElEAeBDJcL5uztI2FsxU2ml",
-	"jDkMCgo5qlw2YnE/tz6p8VljaTvFEHEX5IQlaryfmA3zaCyy9QHJ7+ma5hTyVOXmG62LTqfd6ZRqPwrN",
-	"2em+63iaE1T0MI/W6yBSyUWO21axOf2SCo48phedcvBuazHA+ajVNFDSAzMWsOGCKM8bUjacAIcJQztU",
-	"UGYGoGfe+hOOYIUExIjdsCm25tpk2ABfpU2zNgBOPG2eedEJ2OML0C/dTofNRBqaL6gRi7MAExwYaqN+",
-	"TPYekoCwGAMM2sGhVmD481RcSzwFzQO8u2ISripAh2vxWQN0q9K8KoQ7ytYvsEObD8w9yI2329TUuZ4k",
-	"p19YtOtKmD09tEK8eQNrD/O9HPEinXN6hz8sBbzKewc/33fv7BSEwvg7ttc3EXyaKqidOWzK6iNQbk4O",
-	"O+q+brR1YZ4GQjY7rP/qmbdjcMbOxweomsA+hrLgIEBjI/tpm0NoKtKxOIGx/Nc64XuCwrfjwmOvxlbH",
-	"z9ddUd4VjGtiqZJq/jm3COI+NnW0WGDzE56ItOQsrHJpguGXxVNi+9cK65ocdzDjqdLIbgF1osWlHiLL",
-	"N7pgKvgWgMOfKzmKx217m0sYyOA7Nucy09YHz1QSYbYbjddYs4H9RhvGPlh1aY2H87x0208SSt1w5UsI",
-	"nhFXa5OlGuuCUwXBc793BvxB5t69jgW27Ps4NbAvQ55sigkReM+mUNASco/R2kJmKl2caKTPQIm5snAn",
-	"Z486nUbDRyUZ2BxGyiZi2ohzT49luLdqQ0cF7e3qzqVSwrJn7zatzngW6ywO12zckS3ipk2qZkJidSXs",
-	"yhmXz9hZh0V8ATQ3Us2x+NUGkGLNNAdABbYQPLU+6epuGwu32a6Kce264ZZ2x9eINwXTFm+gDx1wlIaL",
-	"t4CU+oSQxsy0rrnA1wo9j/MQy5osiPdvdz4vvRm7Cm9+T8StANxf0hhPKxWGkSloamxKJ5iBuZuixGLc",
-	"UN2KNMtT/N3IVpzascP4IEZtoft+My+RilGqIH0656mYqFyLk2hottrcvOdvZ8GTD2D/wUED94pEGEfm",
-	"CWfViYCVYZgZFZFTYBfnqMCo+4hmv3PSOy/pZJ2lPBNjiIn6T31Svn/HXWlWMuE6A9Tz97HUlLkrRrs0",
-	"Lu97Uy5znsDEEh5s3VFR9TK7alpPAdRYVYXqakLV/qjmTI0yIW2VNYtiDRSWATKJQn4OQ+bzicgmImVm",
-	"3jTU409UEjWhj9fHWn1284dmhKxNAOM7b9CMeNGHtfW9G5R5xrMlZb6tqImNNweltVuytTnDbAi0UV2w",
-	"u+o1LO1jqDxprbHLRhvsMlSXNWWx3X8WXZyUBkRQdfPD+vvile9sU8Lffz3pYjBFJbd+UUoqNOxkKlFp",
-	"zErUcUSacn0WlggryGjUAnNQdXNhQSDLp0PQusU6/27PCNZRHlg6m+hxT+HYoMwwHIBVStx3co31LKWw",
-	"JvExzObNFrNTgE2azUcwmPXpnf3xvlZXe3bsUcrV1s+Je/Tnq5nyyM52n/HdY3DFG39Ys1x9UjQIm7D3",
-	"E+rSYn+LbwUTH3mYJQvgOVcjNjAaZ8C+9fgq5xOlbUvPPJb6u4AN4LcB+5a+tVB5ytRcBkgCb4vjqdPS",
-	"bubBtfw2gQwBkBmg7v/OZtKKzkRohSVDBas9PaIFzswIiWMBjE2oB0AekKrEGs3hAeINw3o9w172bQyN",
-	"cjqu+OYhaTl3fj03Rj/2w0444OmbCVlW5lsrvBc00TtESLffzAduzBcgIYzvujsL1Ww3kKcUqbl4o93q",
-	"rvsclYhmx8USaTUhmKHRe0AaP/FxlqioOO12MzC3Qk4qJqAEGOIjJ1WP2lKUOG7Hb5DSdYMp7S7/cGAf",
-	"4NY9XhMR3lSXRXeL+KElqgUNOk6F/iOpCfMvlVSj2arkVmH+JTPMN1UR3eJKZFksUfBnXOu5MV8/eIam",
-	"tTvtZfiiaIMXVmUraE3gJGhFwzZNSjtUUw9LpjURPMkmC0fTtfYtj9QsVgjfVmaYdB3FDdanlDWAp3Xc",
-	"p5V6x/51Q0XKK8dkDCiWz4D8ctDPhM4GxA7FszZDuBlm15WIungiIjhZKxreqstKimF/1tKS2g1VvQ/2",
-	"Fueg2CT91l/u3l++/eHH179e/fD7m8urq/ev3764N+KtoeUdQ2+7dJp5k3mUbrNCMeGufpBqqEHls/tq",
-	"FdoqlzRdO+ur3XVRXVSv2PVfZnOa9wJ7abrl3Kr9Azgy9MsW5TuH6Kid+8g8kJkGy3lewIuUZtQWJjuE",
-	"m1wLfcA0B+v89/3nr9GGs6+W1QbLyi9NsE/YQnsZJ/j7BYKAl+KEH46u2QIfO5HqW0GykbQbrJE406xU",
-	"dPEFts4dqAoPCAe5pfDLspaNXqiUYvDnfmEVlpCFpghbJiJo6EWQIIuRp6TQiDDPUqg81Izb27TZJXEv",
-	"Rt4sXEvIMWrGNXNnbVWUBcW3MR3eQNmYv2Xd3uwtWx4qJTvrfo99c7zSsi/DCGxKY/bqVOYW5p2flnBK",
-	"sHcUJfjwyuE+heV2yn1Aw9qam/eAZZYVEwaRn1shI5UC8phmry/zbMJ6QUEwgLBuPAQEK4XVOfiVbzR4",
-	"+EYrEVwjoSKxSKHCIw7laf9aDsylgLQ3t6NYYEtsYKF/Y8kyVQZZxNI6GuGEQyWQGSgbpAJhyn5N40GV",
-	"sitZWyW8x8MrrfVNZW+7XYT1O724CjKqlxEHjiqtofTlNzhaxhbvU/dPT4354G++khRMRDKLhL5xEgAY",
-	"2krreJg4ODBvrra9bzFKmK5RrnliE7MQ6V9t9of5YDgbe+zt8hrVbHQSw4zg/2JpRCyknsOJmhv5MAIL",
-	"SHVNNEBhSYZWUzFU0YKNiWmDxkHFasNUzTVCtX4ec2STekCztlYveKMFG8URtjNxK9IFG4k5m8Yyz4Ru",
-	"s/e2oRyaDc0qAKqR2epPsVwvMEpYz6BrS40gawWHBVxjfivg39fs2R9xzJ/A0ymIoFr4my5+KsR8xOMk",
-	"T80oOhQ2NXeuuu8juu8fuUIeBL7m4YkYZa3+2ZNO0FKjVv+804E3FpmuunUPvnW/dObDVBcRc93q9548",
-	"WbYLVrP//jDKJWHdk16vpLSW/SO/HKDwmTKlbn4uMQQ+OTdGgWXehJq/btCC7jw7r3Mhblr9Tvvp0yf7",
-	"2HckJjX6YhJrY8iUM/bkKFkMUXOeSGzTjhCYCRauqfKvUqQhil2FK+D1U4Hrw9UciHddX8Z7qW8IYBR5",
-	"3xnaGDHC34L2gGJ8uk/AlEyQGgyWgvU6HQBtxSXBmk/b2F5bOE+je01jayzf5JWcjoU0D/bqZywM9k0O",
-	"hjiAI/QBbZI4BDicuEXrR/RaJgv3AWXJ4HqzewAp7De43Qd381k+TOKwvVSAZU6XVr933nD1OU7fup5i",
-	"WjTb/W2p/RtqLCbkaGOGiAjZ1B7uPtBcRkP1cY1pTe0k1lZVADOMQF6geoykWwBeo2ygacXITEEJCHNK",
-	"1s2cx3ioAoC2+GjmK0k0hACWIpd6JvgNmMbcHK2JsU5ULjOHTDzwwt9SZb/Ty4hoUHkGX9G7Hrqv8HVg",
-	"MQjGxOyoEwD9RlcVD4le0NITbkS6E7TMWaFb/TMj6jA9eAPaIObh3O55IoD3Nu5dS0wB66TFI/6/lhxW",
-	"xOa76HRh/1kQ4+fFHYmJe5e+fDtV9eaqWYgmtgzUJsfTPDFKya0w1ME+hIDYlvunD+7sfqVSpehbZcb2",
-	"UheWenk7zlWeRFjFpPKMIZCnrSA2RsCUR+KZA+MaoEBhmZOxWF1klcDtqLhydfuY9/P3z55Z2PUCrdJx",
-	"WaBpq/gbZFcR/gHjDFuEyWo7rik0iT67zaVoISAiY2wtq8mMf9EMSgnFWGgd7Tm1vE2OGHixcg0m+9EE",
-	"+1Wm3dkxVsV5ASYUYN2CDTXk4Q2KqhRzFpsDSCsIH+Na2GyARrJI+FczlUTu5rwQbfYST6OxcpxLK0V7",
-	"a86KWinhgJTfxPJDarRywekhn2Dds1Tlw0QcbeXfIhO9XrEPsuJ4+cY3ENhUiOwZ45KJ6SxbAEooMy6a",
-	"JvT+8iIWS4jLfZDSWjnvE6WzE7RCWu6Q73V2P2BpcPvqp3cTsSgsKoeuihZVA5L4k8iWBJHOnSmIKMnI",
-	"0aTxyNoHOtwdicFIpWORaQp8CX4j0oBB37sOLApR4UUjOI+2ovoMfsnUjYCk/lDl44mxU8X8WZG0VDPk",
-	"ODEfI/OLvsHaqWuJTjt4l232UyxvdMCQJcYoO1eDRQrSDxcWAW1+CwGpRU0l8lKa/mui/SGVMD6okqD7",
-	"ZjRHKUKEKKH8qKcX1DAeTV28ngmpAZELo5Ee1AI2K1i3FLZ2kqg50VDphQyZFCIi3hlrlMxLEWegosIb",
-	"wY0xH6Ex5ceArqkocOZJ8owNQOgssyFIPbII6QqrxkzNf9j+N7vBbndI0KVKjtvsSoCmdUWrn1xHIIr1",
-	"wygb9ELGhSR+Rr3xLl0cJ7es0q26LsxlzQGEJDHXiBduN4AZeZhwraGzgMuIp5FrajQfZmo61JmSSOqZ",
-	"uYaR31phFJrPSOhOsjQejzE5F0+Fzvh01iJI2w9Ba5zzlMtMgLwBP1l8K6DVKhR98CxnsAkxr0kurrYg",
-	"FKUC6N/uWpEKiW+JqZTxKEohaT5yRVnIsETWsY0d4+6cIKBi2botSGltGJnCVj+aq+9LvEDvIFqGIaE3",
-	"OI1X/+cnx3nkM3cVfy4wITzVc4xGAZWuizQXwgcNAtiM0kzQzEw2zIrtwM+84DM9V0Sr+8dI+CHtA+bZ",
-	"Uy7jkdAZ+/b/Xv78k5GJ/331+pfAYpWw3sUj9vf4+++QPIry1xDOxWgunXPqVqTsx3fv3jxjA7NV7dS6",
-	"WWsDnSFkxDPN8M9ICgnckcXsnoa5ztQUSCSBdZOeidKtpLDsNXRuMeAwBNjXfiUXIvEponpEgu9QJflU",
-	"0gk+FdECAkLX0o0CJh8IoIdQaxthSYh5SepVJNI0W1LSdm0XgNTLeDGxBYwwJaLrcTvduh7cXxGsRv8X",
-	"gXMtKedY10wlVSbq+v0vavv9Sy559Vawl8RCn/5M89P6FMQ6WuUpJI/tqvRZ91qa1+gbKZvBiljV8zqH",
-	"bpiZB0aDv21RO1YU15rvnCTxbZlToud+pn58KClZRUmpeacSQ5cigPSxJQkHAPY+tt3vdl9/rui+3h13",
-	"STe8nstCitfbLCoFNWPpR7tfWt/DZRQVBg6a9EUHM771EDtsC22wjxIHG8hckfL5yRA2GISVVqwi50Gp",
-	"dPtOiX2UzXIv8+fEPK2cf9cv4ZnH1S0TW07/5o4JmMcDq/a+GpkPy8jc2YDcqPEaxDwvBB8CEo4HN1IH",
-	"WYr7xVuIOXOWb6rdMyZXLmUsx14LCL8RlIAz8tZmP/A0iUVqjwagvl7YqiRrvLDLwsZaYgvHustcrwhq",
-	"dTz1NtZNasMv2vbqfLW9/jNsr88ZGnqTGwUmxdwZf36VyNJRHstMmb38yUynU2esrcc5wst/Liy7r1vp",
-	"61b61FvpsmbXQLQjzrQ7I4PiNAVLYR0wxacxF1Y2YZH0qQxXXeH5jv0OXrIGsJ0Axjxwfyb2ccwBh6mI",
-	"hMxinuiAgkpFbcpywSNWlDKusf+Hp9AMEAUYrDLfs4zmVAVpDGKN5VtMCxlR/0FFNqku/1NllWTpouxY",
-	"7FnxUOiytUrDT4ZA7htAFK5+fP3m93ev//7DL/et+92t4XdpzJO3OPLjQOfn2cQsbIhl0OgpuHrw2nJp",
-	"vI4Mrjjyi6VjmQn0ktbUS+P3Sanab3gV0zGkm6alNoPzXtCaQrS69HSeZnGYgGNKccoCC7KqeDRGdFqr",
-	"498JXpTZYdUoyiOCZ4K0tO6u8frrVv/afOO6dV9WWM9xwk/eETTT8qTfB62pyCbKyOWbX9+Z8yFN/Dat",
-	"iZqV2rT4LD61b3baxdTX0LX3mq3/IWipGzsXK29OnAQ70ZCVpa6WicxLjTWV4nJeCOhcu5MK3tQbIWbG",
-	"31EpKAvzI5eOj2HPeIRVnqn59cQcdhuSYnDhL3Ddp4cie40tFT6yFxGQbAD0oqs+F/ys5ebwWDp67Qvg",
-	"6MjTVMgQuY4JN4DApD0+4zDdkPem92v1W8N4AzitNWPcJsHU+Os8AwwrdI6zSQwBIpugjlI+ypZRT5HH",
-	"8PvFSuNX56JkQg23YnKu5PtsNj/nZHcLIC+4lsGGaKSA17tfLarq1jQ7Fbv29C50r7ceWdVd1toLULH4",
-	"ekMgF8XMfBrGIf8NPmyayX4U65Cn0V41RP6D1mCvrXDdk2UNUBcjlbqo04p1R4MrLemeQBcH4oh+VjEC",
-	"6Nh8Zlz/QphscxEC28Va56Xc9xYCVntCliUEbn00+Xg/UZAvnqfmneLMAg/AU1mcQRrblalCsS9qeKiM",
-	"xgJTfCHXS46DRxiCESDkajbjcUWPBzzkP126LC6ZJ1rLvRb7CVN9r+mrjM1QJ+C3bfKfywW0/EBzwY2I",
-	"QDvM+GIqZBZgzBpLyTR5pfD/bfYaVlWlmo1TLrPK+vjCujsGGW3vwpKSlQ2egGrfXA/445POo5Ozzrte",
-	"rzAgYNDLRGYXFeWB6QYiM2xBb3Wf0GBKhYGKLKARO2O/qFvLQ27M7yjlc8ejvEP4B+dzbeMpMrpim3Tm",
-	"jIIGTQ5Xk5oJadbeaESa0ANMj0jw6CQRWSbSk3Gq8tl6t+GF4NFPcPXf8OIDSYkaRN4F6OLWdKH/SNoA",
-	"JP474X4UlDtnj4MW4orglKg8A3qIVGfrQpIJr/77Bf19KrRGABQjfsb+NRs7U4olSo5dpgerjNqN8n1V",
-	"USA0amsvLfi6LYDiY/dAOm50E7w2B6ARVobCqtlwwUJezgO88P6+LaGBtwG2Ff0HSjvTHCFM8arbUcKg",
-	"FO7mlK+/o9nNn8vJX6tJlqhlVrUJtQvf408rJDSEzLJJ5cAxGCV/rFcOGOez/DF1aqqzr5rCyGmr35ql",
-	"Ksqx41zNIG6nRYqcB4tEcXCq9E3uxnK/NzEOcK01TnezxAJTSRsDdZoQDzkS/HixqTZHLXxF1wyEbHG/",
-	"2qjFodrz9C5yr7g2clHMxF6RC+/rzUQuvNnedzp2j174b1EPzvlSpZ77N+dphCXP7yBfBdAzE34rvOzS",
-	"NxryfVDwDLBWsWQD2qeDZ4zj15wPOY5vBSHkARULNCpGLNbXUqJiECkLVZpCzTmA5UiqXU5FlNpvL9CV",
-	"YrHUmZk3NUIvxst6Eb4I16huuA/Cw3QWJwlegkk1zacezEiR2dNCwl2nBMrnEntU2bPK+/ItgirAnv6O",
-	"NFyaFjDNPg+MTehBb77FLd2GDsbo+pJYN1FB2QBc6RYwI3sosF0RSj/hfn6Oa+shZUj2BxYzxnIHW9Ho",
-	"BKuASdA3K70+9CDsE0Ja1gY1IaQ4dIhTlGCGfQNNzZYAicoqLTX0N9rs7DjiCLjstjLTqs1+KZhpb8SM",
-	"WB2l8vYbhCf6sJmvJSBhFT0eaC9Aq4XbM1yyTGAoCtH25qsKo7Lhwczc0sFwMBKJI/zrn5x/CjnfF8Cr",
-	"zE1Y2Gkn52baEmoIl6zjTKTWNMaG1gbMkZcJn9eZJO/pmEA5gzbLZ47PGJbWxbpjjfgNTSVSCy2tV1Kn",
-	"5gA4luVySKZgq238zh1oVMgaxaORSCH0pySb5elMaTrj0Yx2nUJ1iYNDjp5jsopdMgiFkQOwvWzSCjzI",
-	"EwaSFJysA5bPjn2m2CuPJY6Xkqk8s6als7GgidpaaQXqlFRzc0p4xijVW0XUdk3deFpkWWLZ9cDYHCso",
-	"v0pVPp7gQQNWLT7HnhKRwuLsKuwemIZjSXpJpHqfWKSwbsRzQ3BWPpFkXSbxjTiitnNVHmjV2zr/oCiH",
-	"i1ioIoHCFmsjVEXD6UWnw6C/IYunolYs8B2OLBG7KEC0dFr9s8dba7239ksV5/CPao6opDwVSO5lUQ4a",
-	"kr4kwe1YCrH6qwax1mPJZenMrT00YYCAHaZFAkYsBptVEnlIuZWCEywhOQdsDsa0PVjJa4zSxdtcDopS",
-	"T7B4Q+TGbLPLjCWCI4AZ0pqiKA8CNkBhNj8ZWSboDhcehE5n45NHW5zh+kEc4uvDoDBRBVq7Tb8Vp70u",
-	"5TmWYnJ7WKlkE+jjmONKIpZnatxkCbj2Z4/NC6Cc7bSPvYV8QTVg63b0XAD9nhVo5NXnGRuKEBrmYA82",
-	"gmELlgs807ZBHcN6KRksx9jLn3WzrpghX9xmbXJTXolkF87Cr7uy5viFR5aO3iYP2liHqZhxGcYbioJf",
-	"lK58kEnOVU0SR9gtZo4dGcZJzC1C2pr8Yvni9ezAzaZW3RQvbG61wfJkjbw07xQm3kKVJC49aes/sAmc",
-	"mBPOT7qdk27vXcfLE1KKs+CRWMl5YrjC6JCTTrvTdclNWyZk85d6Q96OGr69GzpemVcSmWVUNqkocqak",
-	"YrGCRjOHG2qrd0hDCq2SnO67Y71GHFG3BTVhnHX8lOMfeRzeDJW6McsAerrVf/q0/fSpkTL8Rix/75az",
-	"lGk8E8XlXQTVX0pq2g6QV7/84wTWtdPpHo9K2ZPizcnMUSwj7IDI5ZRn4UR46L1TReG8xjrhoziCSlEe",
-	"RWX75m1ZYraNE/o68fSu+HVx3x8l2Nm3s+Nc3KTkOZc1srn7S5W+FTCeh2BloH4B7ULoqLEcn2SCT/0a",
-	"PFQCJ9NYT6lodHepepnYfsgmwn/+dDeAf8khAOhJAmBgEYz7LgIXKjlK4jAzZ7ZWSd2ZvSR19toGBa+8",
-	"dX/xE0DUHWLD0VYxFoC10b9ynU0hZJgKZFaCxidoPUXe9ArIWvMG/mgehHi7V3EHW+kkSFUOmuzEO7D2",
-	"Ee63xU0fpohf8YVFIPalvAjrOvayZqRdGD+kvor6ChBiTiAsjZe22cAYPeCocfY8UXn0A/yBddsdJuSt",
-	"SNRM+KhLsWQALEffnwIoawo9jwSvp6ZCF3j013LwE9fZCdz25NWLAdbmWzBn81YiekbDKSR/hPUaE5Wn",
-	"bYYo1N0LRl2fAGkwha1iu45tiUSWCj69lkl8KzSxEcBHdKGrpbgRC6ZSNoWiZjblC6YF1UkAF5QZeixZ",
-	"8Uh0VOKUJUpDpyHgS1dlYPGBOI2r23HJ7l7MRJGVm6ViFH+EQZC9ETCdhxPGNRukuWyPYhnriYgGgRk8",
-	"fPRXIHIRH2cJeK5kkKyxs41VXjaz40xMNWpB4/iYr/5/v/GTf//+4b++vb5u04/f/dX8cn391+/+519a",
-	"K2WDQWvKP77CG10UVYU8TfkCTf/GPBTHoAUyU3S1pCIU8S3GGuD9sRO3mICSHJZmwH/xzsnTD3fdoNe5",
-	"P/F+rnjlLfyNTHzMcKecoFSUFGUrjvrs8Tk4DtcSLuszf5mvpdmcfXZ33dIzEZJMQLtxt925bgXXrTiC",
-	"X+1dzEcIZgEfA2IkoQGdrje54avmDeGLkbht64UMk1iKtj+k9m0Xr4yneGVVjSRcYYZOU+Fuu3xuuAuv",
-	"W/2761aa48uludw0UrDa4WKdh6EQkYiuW/f31xK77mt90ErACVybxgznCZ/NhKSiMferp+FJN6xqdrtW",
-	"ZcsZqrk2008NU34j2LcDzUciW7ybpEKbbw6+w3IwPGlEErVRgeNlJ/Ct9jRiRoXwWGKeEpBTq1tifoTR",
-	"/MkLt81LNh9W2BQQmIDz34WybHD8J0m0neNPsHU+OktRdFzJLGfc3fUAMs4PMQNCbhhCNUkFVPy60+b4",
-	"FcZL+OWWrgtm6kiuuRGBzT45bK1m+CKhqrOmpBg33U4K4/TO/LO2ftjcda/KYfhiMzXDExzDji+6e5kw",
-	"DvlDxQydUhJnbUT3R5FEz+m6o+u+BgOZQw3foM3AR5lIywV9vfugiqT2wvwPsAqg0bL8nW6ncx9Ulgf2",
-	"guX+BaPT1mmZcutFuSti+0CjjdrZ+8wnC68WkI1EkrBRqqas2+mwTLEeYI0/ffI/nrGLzv8A7ydJ1FxE",
-	"zTZ9FVKzBcAC1V03hH1uM5PofqYCjn54azPjmzfcoWX59futnwo8me72vWltXS+kM+l0GiwVvA9TZBwC",
-	"zzRThSsIkXENiiioKYZ39ICB+dONELPCgwU6om1KDPG1Sec+oNrCF8j6ZkRjGmvz3v4RvxNW0Ft4xa3j",
-	"Mb1PdtIAIbRIIrct9IQnCYS3h2KH3VBqWl8S6kQA0UnjUv3O1Q1qh5pmqwplBIIqmSsxpMqmiZDAAGhL",
-	"jHXGE4Glg4pikEKOY6w6REGmCkPzO+KqPUNcVZVEK4WIWIdORYhVog6T8WBknaxi8PXy6VSkLIWiUyEh",
-	"fb29eOMa35N0fyZhtpRzJYEeK1aigtlJkmN5G2ecEK7XWEGvvOu+JCsoDMUs8x2vLXAubZ/POOWhKHX6",
-	"rEA0wNfPOqv4C7G83QhT5XpbNwJCpQpsHLNyND+NGSrFwm42VDxhCSxIj0ojkRYx0im/AXiew2X9lf8w",
-	"rHUC+B9P0n+GGG6VrGN0dxu2FtR4FCjBTgx5U4SViT7QPF+7wuwJ4uFDnW0ongFGJVgOivKw1VwkxRsd",
-	"TEZyiEpcJ95LgratEP0i5t7LbWUB7MhI8qfcyIEDBr385x/df978uxc9zn9QndmjtMu/PwtfiJfjH+P/",
-	"ffPT9Bf15o+3+l3+j/n/u/hnp9s7O7949PjJUz4MIzEaT+JVAMmFDEsAkt7ePT34abugvphFWhaOigC/",
-	"u6LA2TU7cQkI+LOwksDoheMS3UkB1R22p3fFL0vMIquTAyop1myu0mziDDvwaoFRydh1nrpkEmCy0D4g",
-	"W5DZbl4ozISoeZXxdqtuympqK5pdf/UaJCR5B2hT0r+7ceH2mP96qpF1L9v5qqJae9gRm7d4AeRabPNm",
-	"Yoqxv5x7mAk7+m/+S38oNjkWCdalbcxcAIhoQXomIDE/VTKb+AGLfGZMiohnwqIABdWmua1K/CwgtA6Z",
-	"LSajCEL5G6pHd8zK0Dt6WDoVA4FJ1WwO7VJuMsNEaSyNNx9TzphIwWdCme22qdDViEdlgetQqURw2WwF",
-	"6myWqlueOCUC4/eUiprO8g0MAFWKp9Mtlaha5MMSEm81MJ3ZmgjruPnCUSx5Ev/bH/AowX34gdTVjrC8",
-	"M5HGCoYpIOOF79Nbfh9Y7+J1MaOUrpmALJ6Kf0J5fOvXd88BcIdn4jm1UJEIzERqE1RlrlkMiRQviR9g",
-	"4RN9soQXTJkrbxKftM+rJ9E96qxpV89soq38PNjRhZ5OYtlMgPqVuzXlu3B5D8b/tZ+CXWV+uq/Vv5ek",
-	"fY1uoL3kbCmWiGgsUgbeX6zZVJklXdW7aDkAzvTuQCW/KCkIDPRgtVEU3NEW+6o+QFbrsMYf1T05nPB0",
-	"XFAZQE2EJF/DR+98VJwPWQw1Rl52DLLSKe57844XRqLFRwDaDHqdDnNSBKHXv+A19/bVklhulfTPAdwC",
-	"KASMnmwZDfV7cetWoTQ9dThTOs4sYPkspaz9QoYnpW8uv43Lry1k6A0fkTP+QxR1rdB4inpHJbzGSLYY",
-	"/nvz35yhm7ZePf+isp9VFI9iETVnewO2su+/l/ghjwhk7mb1Q+15cFpSlXcHPGJdOBG2C/jqNoKI5Msi",
-	"hewNYXsWCUNjhaKBafwQZiGucayavF+YVgK7Rv0uKnGL8Vv7H0yrrHufMCzpdttJ72IJkriakMFqpr8p",
-	"Fc3jJCFY6p2ilpdFvfpRopb1p/MyT8TZ/jwRf0t5KNiPajZDKI3iyC9uX+5PqzQClq9ZMQI6zRoBj7Yy",
-	"AupmyJoFrnH3XznQr9Jx+xdzd7PB/vLIDIgNRaLmID52PxUk4t/+5ZG5+rt2cRJ/NTJ2NzI6xzUyoC8P",
-	"Btlt1Rkb3fXGRmfF2Oh8LmPD9hzuYWtcNGxr4IG93IikGYcD/IukEJcM55NlinF096BvwtLiqtHoAMqC",
-	"9bbF6V3xy9rIPsSswPGkIVqKbeA1oHM+avtAnAUBHz35G83MbFeF8qfqVnjH2958FXuxTjjJaywJ4Mnm",
-	"UhJg6+U7wKzcwhSSvi2xxgxd5hdr3g59lVnGHCVD4doqmUi0QLIUXWk+4ol/CMfJMcxBYgdbawzuYvL5",
-	"hCjHMPm+8pvtyW+2O3dZLY1swU8TWOX6pZ1j71PMOftcO9QaiQRO9gho9iCzmLfbRE+nPL0RkTEVlBTr",
-	"YqQv7E039EReDjEPJrjUbBaNahMzKp3yrJSQETKfmimYReZkD/WtmYTDCA7MrUpNe//jzYuXJ932GWu3",
-	"26WH03jMjpQcBroCgIINgWZc5T5AnKAAzdnAms+BscEDsIoDmK3AWswBapXAKpPr9FoWhnFAVm3QDcB8",
-	"D5YM6mDJiA/A/DYmZ5DryNxr9xY6KzHtagbUF7EunIKqiMkoTowZY9vcy+p47WiaKQ62VjDX7M2Ll8ZK",
-	"fH71j4cTtQJH8/TO/HN/6rlGdfvzFz4VGjFDBPYVKcSl11AJAiYmpj3ZfKKYFpAqFQs2zEHLuILjKV8A",
-	"Wnt10vmnWIrXJWfwiykJXZf4UObyjy7VZr70POFa+x1rraIB5rfCk7Xu9b82nd9rKEEAVAgO6sT4oQU2",
-	"4LbNMLu04x2b9shJx+Z8YyHWTfXA6FiOE+FHQgiMwewjso4P5x49skNh9tg63dAnH/E4XsRL45lCT4yS",
-	"RTgf4ba9hoPlmLWIPGbGIlj9jJ13e9hBACcTAwy4WK5SQ6xGtfEmB4a1PznxYnMusMMSmROgCBhgCGsR",
-	"a5bG40nWqBXYtxHYo/mnjqUTmfjM+V/QdUJzS6yh6BrCNjMeR4xn6M5ayPxUIJg2FkNmis34YlV47Jv8",
-	"50rPK2BH5dJFlJhLdDYnMOP4Vvw6O464XAIdpOX2LKgUoP2pwu2AoXzu9T60Ne+dnzkEbnfA+5E7pLe+",
-	"F0ju1xRA0hEU2jItL6TxsDUPNn2zQjrji+NI6PcLNuTyhmUpl3okUoTKtsW87A1Kruuaw6JPEmezJ+PI",
-	"KL1UgJcP7ZjZREy1SG5FBRTHjC++WOl2qJet7/0JM0bghWOaDZi7kJ0/7na3F3ma6Qcu8k7aOZJNQwun",
-	"hGZkNueLZoX+VsXRsY5xbQ9spG1HhcxsL/Ys4aEYMG7M7HLBs6vNnfJIBFAYAQCAQ2FrISrMQPMiX7pW",
-	"f58qOcbXBz8PpmjHTut/qDhy4ZgHJePviR7al3GH0UVBy1KreYNibqmpj1fZs1o0WnRih1wa4bUe0Krw",
-	"2uFd2vqP/zw71CXyaAr2TuMtCUHJC65cvR84tj1RuoXxocoz69WqObWjMI/ksBBbdEoZz7AlnrpFtVF3",
-	"asSEufMSqHlMVBjXcjBDbTZwXkpscSUqGRDLju7DQMUvull+u9uyNMYljs5hQ+Ec7Kjkvs+TG7dXjgGM",
-	"r/IM4Cq9losi5owVRZSU2z7d5ljn8Jtb13asTNMu391lRl/jS9ey1BVCbAR7qcUbaAybiM9dUlDIKE7r",
-	"njMtbkXKE6/1QKUQnIbdhUyNZuy4ww5QG9TytRbswDaMfUFR7TpuUopKb0zJ/kvFcn2nYlXS1nULqrmE",
-	"MrUjIbLhgmwOJNPiroITmNczCvjKIls2IMdviizKUAAhL/b/U0xrjwbEsoie3uEPm9qDY7NR4IaaCRkV",
-	"hxmE1EjztxkNAvM6AMA9XDAoE7J0kORwsr+LBcV3jX0Oxv0z/L3qPetqj/B5TdYd1TQfE0QDBAMtrC+X",
-	"CzZVaYNtyPbOYDqM9l3nTe3Ie09akz1FD0+X7KYn6jLVuAhfYmvF1IrF8Vua7RTWE6pD3SIsklEmN3iQ",
-	"5xJ+xI8DhiQqjNwjqQjQnrMbsUAMKsBxhsspelBZQ4I50UZUSQNU4Hu2xuPwj8eE/Jn3qwMzcRu21+iG",
-	"JTBlZE49aPc2Q1vrjhiM2MEs7A0JMhVZGod6HVbrz3TJJkD5iWB6xiWhBgDLrIOQN7vtpHc+GQT0c/di",
-	"6n5+HLkfzzonEV/owTP2tMPMT5Y/ru3dA1NwUsTw/tAnK1XKBrHMRHrLE+AUGANNeU0BVxZPxVvjB9dh",
-	"scOzfuuePP2ASOyd4Pz+2+l/T/47+u+TaSzzTOj/PpmoPNX/DQP+rgqlvRJJHpg4bVszkK+rNPJmqjsZ",
-	"1I3avl8tgHzVeOtGtkF3XSG79R5o2Ie3FBtPbCx+4hk6mr2z86Bgnmj1uz0sjPmHSnIzL912L2iNeJwY",
-	"hXZ+ESAuu9ajPGn1uxfdJ0/JnzXGt/n+Re/sfAcNgdJfB+CeTxspGnkZj/NUFHytUDcHVQ24qczn8bS8",
-	"0XFg20Izq5mQfBa37YzXbffXeN3BcDSxHCkom/N6a4zr4yvqVrfdaXfM9NHoWv3WWbuLHxXrw6MoxmDS",
-	"m9SMNwMWPIpUoGhTVVPFKpn3uXzzipn77r9QIsxTaBj67UO51ifWrgKxvDi89cGb+pRnKj0NVT5T8iRU",
-	"0QbQ59f0jefwhedwfUO++oftC53dw2s93yQB3mcdIKAl0oHGMkzyqJlgDY4BH0IsL5SV1iwVkRDTgGg5",
-	"sqpSKjuPujI+ozOeJMg1iEsg6rH6ni891pgEuTTu/ZXIMiRHe5NwLBgBY3Pw5vXVOwZEGPnQ3aqPXx+0",
-	"2SVSZsea5RqmLkRT1kfPigKkRIXZreuYWBWWh0Ro+tPlr788//Gk1+k9bgFXyxuRvkPPtd+FD94K83Qq",
-	"K+12OtQ2p1v9M2i0CwW2MUCDX8IlrOws4dlIpdMTaKgTaetDUK5eSHguwwkL+XTG47FPsPcT/kWNRujn",
-	"8SSOfpUZ2LBmmCedRydnnXe9njVAd2rvKBahqQyZf8uDN9TPGE0Ii3110HZZp+FO70I38vs+9Enunhzz",
-	"X742P4YXkYIA3lfcZSIC52514wgZPdBdU67AIeGFarRbsYPPZ9/uLd7uQYriT8J1G5JOBbwCoxRt/KxR",
-	"2UzUeE1byYTridG6scQYP6Tm2syS3CyAldJS0GPoDQujCKzVFhLyPIozlqhxHVpaMdSf1PjLAjOmyTJK",
-	"uA3kLnoC9NQ8NB54/25Lh586vF1UqbIfK1hbKR+JDIIOdzAYHBOeB8RlWYrembVt9VtPR08eRZ0n3SdP",
-	"zsPH0aOLp7w3Epx3wosLHnW6F/xsODofdYe9YWf4pNcLo+5F9CjsXgw7o06Hd54Yv2xmrNanvXan3WtD",
-	"I3gqbmOV6x/xES239SkU/cemivk/4BjUuSvLL71Io2mMSyOam7MYQmZp3AzcFuweuwE1bCEK3vtbtrYS",
-	"/vA9T/ZCza7/fsFmYLN5JqRNwSPiIRtY636AuPPQBTc1234+iY3P7r7gMW1W7nz7Mm9gSJ/cmvcfXycD",
-	"74oShMZaIQCFgZkJgHBskoButU85iq2OMNlGV89tb8A4FUJjt7t5vPGlAbb20vzBVkda4wHSTjdCzJZq",
-	"MsTC+zsY/xbdNs0l5Pewj+5aWkoVdomPypCdTbOhGOeSDQVyVUKQDCPU7jFDMY6ltvAg5rCh0HWi5iKl",
-	"ireq8g1SyP46PwiLxky6s6xXEDJQfYOP/1palJokUXPYFiPBszwVFn9NZmLsGtAu7oNWSMAYS2UJ7khZ",
-	"PhVAGHEmhsCZgUEELCwxHxR4I+SDOKiTp1D/ALtJILVz5vkUb+hB7B1o7YCOwlXoEescg6dj/luHcOKh",
-	"rPT8h89E+nsuY38AVdAldYNrTVUkEm96CgSXlyplnGVAShgg+Eu/ldHXSrapt6/ViIF7t5cuasw29W/6",
-	"Dzr9G8iy467y9LwaMQ7HBlZZ34p0YWxYcPyx2HSGW6/hU6zvanTualmfV8q8iDIgFSMIMpgRZzYKjcup",
-	"GdeMdEcsx202kGo+KEGIwdVYNBsqnWkKfKwUrFEZYjhRWkibLVlSUvgOS0pqb92yvfZ4wMriCDsVwZP6",
-	"d6BTtNM193vt0P9j1mY3quumTgep5g7esWKpV1YyMd4RDIQnyUu3/GQ4L8lDxdxukoQPtdNftX5LXkg2",
-	"Edu8gbRPqhoforaYv9b4PebjdzWjoao+I51YzecNby/JeEMaab0pSQlULKIbCjJhLAU5N0ZaYvUL5T9A",
-	"fhtzQArd7cYAVdOqYWcjFbdCIspcpbsBLa28sDihz9BWCRpNLTlahRRNCLx4MI8izfIZAUtBoshy2GeM",
-	"pMg4bWxAd4yQWj2Z84Vmg1AliQgz8+l/sYHKM51xYMIfsP+6lgPIlv46gz9aVL1BlZGJCSIKLeHb7mpj",
-	"0vd+RpV5eHxiuPgZUdbMrhgu4EjZxTGy71EjxKma65KDiIJKgPiHSyg93kp+2S8eLuhxRhAaNytIXk/F",
-	"x5lKs9qEFP75ky97NWIJTEcAXrvVnUGxpYJUmE9jOQ5cJa/dD4HbA4En/wGI/u/5LLByHxhjSUYiCszZ",
-	"9Dt+HCC4/64AJZdGfNBO5OEE1zJA4xE0EL1BY7ADxlAD6LxRnDQbPEWNVB9KeVVJxxWqKdiU1jJ1f7Ao",
-	"H5bOan3I5B09/NMzTFyyGU9dxaWE8vTUDDnNHGRMVa2GFjwNJyVhmfKPPwk5NpoKQScPQgdaG6g1+yF6",
-	"6SyrqpKqLbhhCM+2hAzau6jBV/1gBHiqnK0FVnIm5FZIXD/gS7CfMjDHwcJCq8/8jC+CvwNuZaX9Y/OA",
-	"NSbQVenP//DAxXSSj0HLwRhOksxHI+NhFt/CTkpjnlCWEIKuzWOVWDnfHKGlzdhIN0SS2NtRH9LcZTxQ",
-	"jgDEUkZMzY+iUU7v8If7DUUp3gQdHDxFyfYMaW0LO4behC9Z6phjxF/cpKNLmPDwxmxivN8nw6E/xCXC",
-	"gdd5RAXA7CrkbIUz9IYvikMOQw8W8IZokAE51HeURMqqIGxhm9GGAtQyLBQo67St2a2cBvts2smbNl8r",
-	"FW/fkDbaU9W8wDRajelrGyyaKSK3Po3D5/d3W2CBBtEs0pmashklSg5KEOxYbkAKxqEe1WqrU6cP7vZ/",
-	"SC32EYXpSsxc3+gCK05GxCfld7RrBiz7LEawYRudbLNLyeKoVGhUAVuScrlUdvYwGkDBFoSKnVZRGPRo",
-	"pTDIxaavXOl/VlQBzYW4qasA2nnr0Ow0Hbe+8g+fhtqGtJoKa3mPyoBHcdHme7wz3e4SWwq0dxmQ3TLB",
-	"1iVDG9rpV0jvCBvfowZ8ZrdVAdW/gj62ubLoYVUVXaJJ53r0bDXlZ68sOtIu+AEijFTtpspb4MiSb23M",
-	"I5wPrzI244tiD1sJ5RJSURD40zeU7yGkn00qH02lhyCsG53NFWrS1ZLNpWSlIsjpETtzMD97KH4ieDlC",
-	"GqSZd4YVXeYtuVhlbA3TaAO9iBiVBrN5MgOHMSIt/8SOiNrr0bSbsEKhgarQAJaw51OogdM7/OEwpJid",
-	"TkGaVE+JVGPCPEAN4MTtbyjQLJsTCMzxzqjzejVr4VMa7ege8vDGImqS7zPh8CwE5VqII0umK41r/Hi6",
-	"dPk2v5dBB+S3+OWzqoAeU1JgswN0QsSIf+NCUO1N9U7YoPGnqHraHKipLWWYxjKe5ubJwPlAEYxyNMGr",
-	"a6gpUtpYkfS4VI3EwxvkatKA2drFsqZtKpP80Mq9Cydd2nVvl6qOniuZpTzM/rzFRtSc4YqLlBc2cdVF",
-	"Xh2SkscNyZY7l3AbH0VjfL/wypLyREBRUjxCnYDV+NS+jNVFiHJlQbJISYywJKOi3jLW5a6qatTWB1c5",
-	"WZ/iqNkTQWsONSYQmDyhQPReGwUO3ofu3L2hFmo6TsxZ0nySfP2e8Gvymt4U+5fzgWePYfg40yIZbSzE",
-	"K63MUUT2EMn0R/cctdAxnLCV03Tkp1BXMjijPEmo9KR1YUuqSvVbMpv8oubwZ/wrfPQOZwI/22sONtRd",
-	"lWNbWD4uoxLqAEpHVQVWUdtpDptMpFNdhIsQO18rNuJpc+VZZADCsWeh1nRWjXF0hA1NOadGdvCaCMs7",
-	"eMzD6jFMF6BgMuPTt4JWXuqCXbJad08xwQs/8DMETC4o4kZlO0qFcHqVDhaYFjItmhDF9U1J5eL6wmmC",
-	"by13qZRHWl1F00zDkUuTb4+GbV5iXasRvhFmauLUqS0ycBtrQCrmDbBibPCHS2NLKi32oV6xK5nGIST+",
-	"a9byByNYqNgqKuSHCxux9bKi6J0F7I9cZRxrRHkUnUBHVkU15hsaQVPL6/mkroC+1W/NJ3EmThI+FEmr",
-	"YNb9y0XQgYOPcYcqTT7cr3CMLFSeujop6/S99+51/2lLFsjjdQxHhzbfENkzXAPVD95rvqWHMJ2nmFxC",
-	"17fZkokvYTvWgqf4iq5qFy5ts37IkzBPeCbW9cAwHgLBEnp9IjJmM9gZSNeCyFDml06bDaA/YmD5SnmS",
-	"+Gx1lGOPpbGtE/QsrTYmqi5EPOFTJcfXMpuIaZsNoMzetYvqfGoTT2AbokKHZQcyKCDhjs3EZ9rSButM",
-	"zIx2MP9WVWG7eYA1PcRed5sd9sSJeUXcNNX9B2TeF1a9azQp9+bdtaC+FqJU5/eWQkzbsXEAcoKMg5EP",
-	"7FF5tGOLCrz7UXtTtmrU8HI3zgnYlmf9ouMF6UZClKnJnQrCy6yyuShrXKNTqKEe77DSk1RJik4NTKXH",
-	"ZfVFk6Dw6J7wyN2aU7YuzrQtKhcVLSo7CcYlIKXXqTraZ9CAYanFmldw1HxCbljh2KCLRXE+0g3bKUKz",
-	"j2QYJzFutNO78gdrayjfli5t7WODL92imbqw8isUhhB0WLBRDGX6frJ+aRSrthppm70xSJdf0xaDpXki",
-	"ThAFo958N68E2r0IRHIqd0fSuUyxqRDwaZ6INntnDxk4LTKeCSQlmvM4o5jmQmimUiZVtYH/Nk/EZfiJ",
-	"mDB3BgQM7qpJdOGq3+CFP7S2btZxr3qVoUt1BHwTOkZ+5wVbxnrWTugrKfsJLUevfenKRemD7xcIFGJZ",
-	"PIsDodvDExGMVB5mG5g8LWbW3X3QghDKCtV2axf2TrzSKudXv/zjpGs+zRNqYR2fJOZYOwHWJO7kbRfS",
-	"T7z0FysBkssw5ok1022ZK5TRlihC03gmjgfvXgjVFqX3xsZrKvI1zLU5eTTlPKI4qicFLV26UelVaKzT",
-	"u9S950HcncV0rc0Bk84jKpM4sxkay78yVkaryYDgXCnYLRItiCElxu/pNrtMtGIzpXU8TARVufJKdUiv",
-	"5Q3xQQXcnk9EeHNY/R28mmfcNBBa8xe0EaaxRamsdKPoOnDXdiqAZnAL+U0F4iV9NvGNNQP3WKo5kIHO",
-	"J3ECZQvmcEfXD873CnoCM/KHKqGXLFvMYCOmqfqTiaVUTUmlXA/f+jZ/SJbY29waS02BOW9aNzpHGwnf",
-	"mskGzJUkYRbZuPaUhInfFhHZ3NkolQ1uU76nr5Q35iDl0g8Pq3EqtN75pfdwg/KS72Mnqx9yGYpkP9W7",
-	"Xuf+kYtcRPDCsWb4nEQ47uUA6kHQe57zhfnYTAnwzIRqOo2zZ8TXxDV9kBEEqG6z53g7o9uAOY9KaszD",
-	"MgoPqluRBrZczZokFbC7cKfPKxhXmZrh6HeQBHP1qvT3U6EBSb35BR3myU0xw7AsblFVyhC1HeD6sfrP",
-	"dqAK226hVBRgR7sUc3OnNntLxQ+WiNtqBaj3cawI4jaGKingd686hM0r4xIecvpWqcjejlFGBM9cZrcg",
-	"IcMD3fciMVaNXl9ND6TvneI5Tt8dxRIwO4u7YT4kl1shdprlhHQK6SCz4tCR2nGRuw4c9Tj5rX5vN/cQ",
-	"woDe4KxDiHphF2NE1sJ5WGEk96PNXqokUXMjbjxjP6mQoDcgsYp8yQOzX8StecRgiQDEXr+JBMRd1wgR",
-	"iHJbhUMd8ShOkj3VAE7ZCem80zv8HYts7vs8DMVsLyv7yrvPhlYsiIOAPb2QodH2Ht9Kkf5GhP9vtIOO",
-	"4ADzzC0PqjHO46zOV4xibSaCJxUuI7xjabyNWuS7ng/lmWtCWIYLM6EAfinVnCn/yMCn2TNvndSUeGPW",
-	"iw3N9ieRG2RvsjITsFyiGFlgzXJDFMjKqgzQgP+0QvATEO5lbtJ4Ui4dPkgK9GmopBTmGNvILvLcXolP",
-	"3K1sAR9XxYz1F3sutCZZNtP9UzhoT/DTtkrHp4Dfc9rr9Don3R7dqbVCH9IY68gl+99Xr39h+JYBkTfT",
-	"04+TSfeehxCVblG+0WzKZTwSOguw5gAYs3QtX4ldVlr0jYtK7uLXJT3ukvq2rkWl3nJBRZiKbH3M4oqu",
-	"+YIA6bdAAKFk09WPr9+8evl/f3/3+u8//AKJiOz7xTZQ9UgAuPYRR0pK4HpsTkjQ2gJWHFZaHX5c/AI4",
-	"hP7NsX3ilid5KbRrhabqwIC/lCMu9OHpHf6wlln2/YRn8FCdxUlC0IjGjOFxQkjemfEAVdVxDvfEwX0C",
-	"Blh8G+vGNrEAL+AFGKdb7zTjmzhe956WJjleH9zW3W1b1tLBwV+/RIpXHPk3GjHuwOmKp8LtfMDsN7t/",
-	"j82/e+TRTrIx//MK63/wanRipPEExLHP/joAJlgbJlJSBMxcA38esFTMEh4KTMrAW9jj1PbSGT/S+wrc",
-	"EaIEagQRRZwDuEEV6Ic+YFfBAwtvIdhlI15lPD0s74Nr2m9d553OWejmB37doeEa3/4fcLOjdOZ8NnXh",
-	"h9L2IJhdry5QFudcWxGNDlIdvU73qxYuncdS7M/YG3ye4N4VlIY5dby70i176OS3bzD96aJPj6/qit+4",
-	"XJBS1lQFB/0O4uMsAR5BC9y3UyVZDBy2G2UJvVdKkVpHkKcpX1Sx+K5Cwj5IENgt9jZ2/2+Kyjv24Vsh",
-	"M5UuXJuF+Ji9zWURrZ8plYDxjfIPtcYKfVu/48L9SI53uVjNzxwsox7uoqLPG3bGQEa28cZshrpBd8zb",
-	"n4UaoI+2TXbbT43vBT/dbxHRefhOguPe7d95maYVWdVEZ+06gOY8FROVa3ESDYuY0UzpbJwK/UfiUfhk",
-	"KhWjVGEXKl435WnMoyFmx//cu2jHHVJ/JGMo8Yv0jDDk5kowkvhWVJE+b78n9/GIioqcSpfoZ/B/vBCh",
-	"hxjikuEApdFml2706ORovtAFjgDhB8BbKilWyiGu5Qb3y06YksniWdkPu421dcPWeF6rHte1fC1d+S0i",
-	"IKB/ETDxMRSzjCiXgcuXZ+K1TBaV/BVG4yz2126HO2sV5kSULliayz7jUD9HxEvUL+L16VfUpVRZHf4c",
-	"VLEVDJVKBEDhBKu9C8mCaX4rAP3SluSmudQWKcAlFbyGWr/XmSU8vNGYvMUSwrphQvx8x/G9nywC1/I8",
-	"iY1qXtTdX6pM1JleF1WmV1AV2gNW2ILxCyTQo3y3gBwhT9NYREzlGWJYYTWobduG5DaEMbGy2Xw+V2lS",
-	"5LqfMahbmcdasPNujw2AY3WqbkU0aLOrjMsIWjPNy9u9UvfmBIFS+eZIrx1L93uNCVoKJ1RrTntJLPTp",
-	"C6sNm/L0nclmSW5s/y4k9OEIljl0ZiD0JYAE6+x9GmfifQzVl1SzQtApsNkBqsMcvM+VHMXjti3xfCu0",
-	"SnJXEixVVkCco9KKinPWnq1nQSvNpStVscbHF295n+1gM3QrbIaL+6Csgxya+5YstUZARLSdQUHBE1gi",
-	"OPFiB4Djzjg43nhiTpoF1fXEGoGjrO79LGEXuwx1Ir6y7iTRPIpK8uyZBttJbpck9yi1Z76YN1l7Zkt9",
-	"ty8+6zZefPan2ePd7fd4baTu0+3xLzOQ9ybHQF45Yc9imSlzjIdiR9eB0Fk/nqR8fjKEoxli67UO/qnr",
-	"YOhDeHmxVz2W73hUl2KlsfU8spRnYrxgyJZsi/R7nU6HubEsVTIEhGNIhUkqpVr/gjPKhz+7lEx8nJnt",
-	"D7W9gh4cJjye6mtpawWHXIsAwB6gDQcKBr/RaGLhg7RDcZ+jf1FRIWym7Lkd9iEgC/BE0CTUbG92H06V",
-	"WWCVpyEaLTtw1pnBkYI+DvYBYCpCBMFWhUFUkebDGFajZL1q89tdlw6YihlRMyGXtU+vFJVwqswP3rB5",
-	"LHWfCkZBrmA62wd0vl79/VfsfBUatv/TQllSJ1AEcNdSInKMHyACr+170ep3e/TL+3h5yAh64wQLLqW5",
-	"AuvL8TrC7CMUt1HYcFI83R5V2xm3sPdrdKzKM+AiRwcvn7FMsYsO1euDCzox/uBQCFkQTjYO/eY0h/dI",
-	"wLdSIzbjOivUh6c0i725ZTdshYr044eV7fyX2kIRE7k/dSdALaVKp9wJnlFiDnU/wEbWUMlbkULvIBWs",
-	"sJBLJeOQJ/D1Skwn0rkvihDTktauzILAYEp+n1uhFmzwoCVkPjUzR78u+DQxc7eVJ2yNh280Ebg+K4eJ",
-	"oB2DDzVRDVQN0dkfS84pIhb3uuePz5+cPTp/7MEYF/4pAMxAd2HwicPQnymuvN0uLzzv+6D0IrC4JepM",
-	"eo8+K7/GtaS36F9Lxk5YHPWZ/xrmU8bMCPuseJFrbCFYlZNSaKSE/01gFoi/5GKSRu2g7H5pwWH/bTFG",
-	"5An4pw0Kr1FwOYqEONEhX9O2OhbZC3vpVVgPGLh+opZucfgc/6jmbMRT6P60jR+AfmjuwVM4ie1Uu4fr",
-	"I2DC7DTX68AdN4K9zESqqQHJ4fuSEwHQMSkgxYlpNRaMNwmfIpvfHLJLITqNA7uUAFoc/tj2AC2/FSY8",
-	"vGLQSuIbISEI0Wk/NWfUJBV6oswlnfaTCzP2kcrl2iQbnAJRPtsA8oL2mXHU9U2rCtqFgkbmILZOP/lL",
-	"655egM/QqpUs9PtdrGd3CN61wnTa6re6eEg3MqS/t/cY1aQ8Kj1Rs1a/9fgJSpUOIWCMK7c3ek2YTk9I",
-	"lurwa/L0Nr4tAmBHKhR3G2dzdcKMx2kjrLFvzI3MHa1ORpyrFLOOU75gQ+rWBh++tl//Aans0zv38/1W",
-	"p+RhB2RDyWmzokVm2iqETz3B2/AReW++83oc1FC47yDXkK9BAhoJKdY3GhYcFRORRMj5Q8AxtU2IvoA9",
-	"IGCYH42bHutsF6wi9yoNkwU2uYveEZUjy+YKtdXW+6ceIWZ7yU44JHsejFwbG7KgT0ULFcZYQSGhdGae",
-	"9kAF9p1iQ4rI/Lkk1tKeGGuVynpGn1JkwQV5ECJLtEHWCf9Gu0AiVj8RDBeKEuSB2wyCnoQRQnmBUM1i",
-	"odlYAQCM8bJsPA/LowA/ZkX8YRoequzbYi50JkvG6CaDfve98jMIxEPcKsDuoKTNATkG2Ln6lBsml5F6",
-	"EPuFmiOUjOyEGBdNE4IGYe8AqhLYK575Qu6bnUDE5gVsnbrtYV76oe6OuWIzoWYFPkiS/MmMGiSSw2CR",
-	"sTqPLO59jJwcJ8H8Aw8n6OjEmlGIBjFNtEhGBPkVQuJIqswc+vaiWLNMJZHvIJklq2oYNl84IHZ2DHm1",
-	"53vhGrSClh9j/G1T+OhDUBb6YcplOBF6D2F/QYPRR8k2u/RnN2ghKNhOTDOlUZr7VERB3iP/ypQIBZvp",
-	"0jZPo5pOLW5FyhOMsRx7u43i/Wj0N2829AIic2aSD2DUxzhVuYRNR6WrNyK1jDZpUf9BRf7MCQvNDcwJ",
-	"OFk3Ylbh+ZrXOdbm++wpjOeYqSilMLgU821lpBq2a1U81rNKvR4xziK+AAN4wUI1FY4QjkKlgTEZZ0C+",
-	"KSM256k0zvAzBNmCEh1MR2hRnXog4bJ0U18MjEhdESTtDyy3RBIQ+Kj1uN3trjK0bwfH12CxZ6m6cokd",
-	"Hh99vhRfLwowK4b31Fwz4RroDEe90KYoZsluBZpSzN8WdC/uvVr93nnn7H6pRnW1mtNcFVgYHkhz6EzM",
-	"zBmIkFUOFb5VU/bZgVIZI8f+BN/5VCe9+6Ju3P+DGd6NWHg1QPRuWBvZ8salMxXe/J6IW5HoMla9n9Zf",
-	"qiiaTyCzBEmINUUFRSVqxTJ1/9ny65F4tFiqQyhlu5aGGYnM/cnI/5BrcZKl8XgM7CujeIzUWnctPh3G",
-	"41zlGiaUz3mcxXJ8aRkRzIdeCVPHyr7GCiaAL8HPfYOlE7TEHzl9HdOEZmt1gtYE0mudwMwGT2L8ecqz",
-	"cEIXqJmQz0sP9Mi6+t2Olw3rnXc6tpxVt/qP771lA9LwsL00LWYaXcEskHDjPdyqLpV14DpeMpo5LET0",
-	"mbzo6EQMWjwosUMKDI8PRvPfCP3DaISjgq4kK897TP9jb/p7Z4+2WoGzs52W4HzjGvTOHpdX4fxsaRXs",
-	"kUJiGgkH1YOk4xrJpFq9ItUPVj1Y9OYyiEsWO6y944a8/3CMpmBz3m2RejOnYiOpN2Bpg3ITV0Jbk11z",
-	"l+pP1ZlYAwPsOtzASkRdVeB3klWJHBjOqFyUq4Qxx+Iqgm0xXqYAOYAo85QN6mGYD/vpwNbRFkMaqtau",
-	"pe3KgiLDFUM3cMxQpBHZOFXzAuIf8j88arNLj9uRPlwgDjEbmKN00Gewt8sNKcbuupaDN7++Y9W23P80",
-	"d/1/fry8+nFgh+LTPoM7u9wlVuAhY2cZfMocAjJ7CcUlDpBZC2GG8PqqbgwAED2gvsooXbzNZWVHpRnC",
-	"3g2VVVjKzbWeNQTE/NUO/GoHfrUDv9qBX+3AP48duIeNt44211kAQ2EMFGNV1ADLPwT8+JexxFZ1iJyD",
-	"0AErhmehwHxHal9jcvdeNbCP3e/mYfe1sawrG6ZKBdMTNZeYslVasPlEQfmZFjbnp9e1WLzBVvk98Ll9",
-	"uWimkivhMvBzcJrdSPNuWrERTz+bWR9sfzHOxoedFvkANpkDhljnqry2OX8ig1lCl6+jgnlY0gTUMFN+",
-	"g3ua0CD2Ep5NEedUqVHtLn2PACGCJdjAZfZsZgv3Y60kGxW+VtFUVab4ARpp3TaaSePzTtToBI6uOFu0",
-	"p1HBn42lHlzXM+Wb0e6zPPjNZpoZpsZd9Sks4F0AAS9Jikg81wg9KkprB+P4TD68t25DMTYTzjXTSkmk",
-	"56GcUEU66BniLVhwG/LDoT0oUghnw1LApod6HaPFI4W7EB5E8YGpFsmtqFha5LE8Xs6o9+kEpCpVJNV8",
-	"FxHYZsuelpzPusbHjE2VzthF0Ol0jDCCXUuBFg4VJGavuazeM6KxVmoEERBoAIdGQV3TqeIN4nMATwoW",
-	"RxRHg5eq61q07Sxw0YcqxCK/cXLNHXDCtu+IgbV2RSZHaoeZpSrKsR3GtbsUnnB1H8vjdz0Efjn7J1qz",
-	"SYEygm7zZdc3yb1nuHKEKI0B/mnXNhPfCfM868tuq9HYLsx9IaGb47velmqsO3rz4WkMX3yyPUYXWyiL",
-	"T9FYAYqgCeOu9kh6T5VqmVI36A+6+k7s3LfFauUpNPYFXBqYb9ZZdNZY+IyFCE0dKn+LifrHE57CwMpn",
-	"DZ4uZSr/+rPlPRUeZBMRp47iv4bcfumeX35hAZSkW416bjRqp/uu88SPDeswFTMuw9jGR4uPFs+JKz5o",
-	"CRm9wPgf3qhzctZ911kT6V16WNe1IabhhthuEf/p9lCHRnniwbTtCrS0NO5Oedw2rKnzMBQCA99FaLP1",
-	"Rx6HN0OlbjQiqcQzATAGKhGp2b2tfqfd6QatXLphmzl0v9oZbJZEviSnmw+Mpb3Sboout3zb7RKF5bEf",
-	"9cRYq81xfQA+EpDGRPSMDdyyDSDxB6wM0qYRifQzckgi5nepsoANSrtoAHYq8tegb4HHpnEupgpcT4ji",
-	"iWvpdRM4icJjBaueu545bG5KMV70bwKw3cGGz5A3sjyMNjO6z3tkrwP2ddFHacvrrmVdfZ3tfYcPp32v",
-	"USfWbIBwZQMgxynYE4G9kg3K0jFgmUgSh8gkZFQNhITfeRhF3FU6r1apbKE29tzfu0MvbSAFLu/A5lzJ",
-	"uTUkbdp9opIIY1uc6RlhmiJ23NbqYBd7gPJ/9Vzprmf1U7uABZB/UULwjWY3YhHYLQGahz5JXfeI+JhZ",
-	"ygLwmRrE/1/vQRae24dd71p+9bd+2zbE2JhW8E4ZS4SxlwsVu8kv3g3m4adY3liEh5Vhme3DYhkmeSS0",
-	"y/V4cfw146CrP6yHFG7Qi94MaLAuA7sNtj2+UQFPUQAk+DnsoKVvcpdcvrcJPGPxxFs51iDkfy+lu1Ua",
-	"j1dxywLCqlsawl2Lr5mEygTcfTlVPRQTLGhfybtvSNiquXyp0il+01mNwP8KjzY/rM2f1yR2HVQDJund",
-	"r2eNm4xptJ2pCBvg8GPBbvyyWVh4ydTmVWUgGiX9eWIJ9IzTO/xhLTwDjrR1MAz1n3p3l/P35l51G17N",
-	"BTSaeJu3ZkLufe3w5e7v3fZuLcs8/DUot1TGmpnpdLWFAPxUdAA1lEe2j8YGOYhxg5ezbON82t29TYrW",
-	"TukOmuCUSAC2sDB/pCu/wPhRK6itXlt38lZVtnWNhIc816IEwv2vdLvavtBSowOgkquG2yOIXyrHafBM",
-	"pWXefKiaM+9fKk8lTxoL2E/4DFBsoSzZ7cQ1QZcvdNcZTZzrzcfwFV636xtc0dFx+Faa5EM9U3ClsW+u",
-	"FjL0AgS9x++6vf7Zef/isY06mreyB4xZX54IjWDdm27xqOYW/xYyEvqm/P0CYR6uRthUlKgdTh+a3kox",
-	"RzhtIAf387YWn/YZwWy7sMASvzgUk0voAkVK2KiZTSJS4XYGFXcYt9Mb459ih/RHqRD/Pj5Iihva2rCq",
-	"XWNblKpZxm+EBH9fM3Er0ja7hJYKqn6ac82UBPthzhdYUIf0NWka3woIykYifc8XAyLm9iJMFe29MBnO",
-	"Mn9ASBDfQ7kmxZrb27fFv6Q3ckHAgzvg7RH6kF2PQqjXmh0VeO9rJnyUqn8LacsHyLtp/S/6+NO6OfU+",
-	"zIclUjwr/zvBFLyEd9rOc8D3b0Tpwr62vVOEUwz6t9Q8FbBcZnHikPT5vASuu1kXV/LOrtOR5hmfX0O+",
-	"82LjWeGpSZVRaR74cGNB1dKAIBFLNhVcQj/Yqroz73UMZffnVy+oCcgF+CyBjgekAbDoeKyEOYubUAQ/",
-	"AbM0zrJVAWPFSnDljW3zPjQxHYdwxk2S7blEdgVjruDiQYhlmKp8PMksnFvG07HINIRCksQ3dr/R2Hta",
-	"0TQKZjAqBC2yLCGSMddqmcVTYWvFVxWBmYJGFMFh1g75L3jA4gTB8OwuwY+urGcOhCNGIsx8XRXp0zQe",
-	"TzKos4inQuXZFQCJaWy728ltgWnZIX+6Yx9nAZntIoU7UMEcjRjN17C1xGh1gcydqNIKGODVtsqu65bs",
-	"3i8zBe9Fllab91mp4bkvgXIjr82yU113pyWnGmVx07e7ld++30NctwCUoj6dh9DfZUbsox5KNafyUMsy",
-	"kBXMPw0r/1tCCVsfkLVXfUnB2DybVKqEzbudqHn6SLgTIDUthHWxQH633ddwChKXYpskJC1a4HCjbKVU",
-	"g8Vr9IztytY+N7eKG67xafDHDblJRw9zIDnb/rJYgzuwDSlRLRYBKvXfii9/ACF9ANz8ze48ayqt41Jq",
-	"7bz1XoiMx0m9N4BXBWDeeiySS0RiWAS5TFaGan+CXci49LqgIjNHBCaJmks+EquTQ9z8XDz528UGaD+u",
-	"3eT5htOMHvk2l5+miG3DlS+hHOptLqnKaq/eg7c5nQjNqPV860JkM4mfpcHRtiRwBjwOxkXE2gQPqMhu",
-	"nDhlIawHdOc9Q3dQ5+GEccDWiTXDKtyCdTqzZctEFoheZvtaXksoCKbHoqtZwPT0PQLTIjyFIXc3LEBv",
-	"DthQ6DgSlohV8KmZcku9Bg4xVGGwOAsqneBrSV7wK2PWSjYErsJQJInluKBYBDXrGpM3UyqyGMosTLme",
-	"tNmVH0wzg5QqY3yq5JgNSk7lgE0ER75Xm5qwbziKJVC0XkuqzoTibiqetmhEHik/zhuBOelM8OgZqiDL",
-	"wP+NRir/WCJo0oC+sjtx/7UsM/dXlUzjOfw2l5/V78dpcjYi1knSLaKYOnR+u6shY005esBjeJf03QTa",
-	"yKGC3rj8H+53DRxsfzDmcm1mpfsV1ukrrNNXWKevsE5fYZ2+wjodBdbppUqdldEvjIFPC/LUGH7hsWPW",
-	"Xh3hthHqKZdGSqsOiE6N3t87QF3UWglsHsl3IYR6m9cCf6W5rFl/SBJlE0hAYRcg9N/pwUOIDr/NZeGJ",
-	"LcGLbPK/NvR74aSdkNOxPwmuVlMB/lCmiMvjGSIAlR/QnkZA6oSZeSy+1Osy8+Cuwy2e0xC/LI5cf+zN",
-	"0+RuRYcLpBWJAnNiK4ZbHU7Wb9VYt/qtTHzMVq1imiz7QHcY8JB0V2Csu9TYd7KAINmb0hXOGPgUUr1F",
-	"c/sSr6s9e8J06vcSdM0RqK0F2BzMtLfoW5U1T5uI5r2Emg0LxzwVAZsDzXnqeoQwEJItZsVWdvl0h2NV",
-	"F7mHd7LRic8Vv99cxkx3cXXMBzYVKQkMmuBUmv2W8MXPxrztdYJWAjJGwgJ2TqvfgmMDT8op//jCfuHM",
-	"yG+d/Xrv9s2K67Fk4XXxkxeCRz+JDOe2s0wx7Z2/kBun43TXmDl5a8DGiCASoZJSkMniBfeXDQ0eJ7Ec",
-	"X8WA62CNjwS259njx0ELQBJb/bOnZg4hp3x+8eRJ0NL4DaebliEmbCQ/FWNkNQ1aUADnvtJb/gpZ6RD9",
-	"KJQCD7P4Vqw4aTXvlvAxCMqtSPlYmLV8ck6WWKt/1oVlNp+e9zrOr9Hr+k07T/sXT/sXT/655P6FUeh/",
-	"8tau6U9qDDmDVDhRhZCjsWIEdDI7P72zxVJs8LxmE66pE1nwKbli644MMv3M080kY1VWF3+4xAmD3VJx",
-	"YxeTsJ4TsklRUZn5jgCcGfg4FWbc5BpRZUC/d/b0yX3tttrZu6gvz7chUghRwqvoAItiMVKb8LHFc4Jq",
-	"bECiB/x25HOEGK2eqLlmUjFSQLrhVtEf1dyzEyMl9ANKvdJmO73DH6p7RI8LKIpSsnMRqvG4N9W0QcOF",
-	"7eC7EQt3wFKlLnb0YXtfmw2wvhIhTop8wTeaqbm0yQLCAZFiTigoz5jZwUxMZ1lsLiAog2tZFMRiTjFJ",
-	"MPpOxgDgR3AWqhnSJtsyu3wG1jrPhA3Tvxqd/GzedsC+NY8mOwnvslA5JC++M+8yEB9nIswG7FsPoOVa",
-	"4muxaa6NcX8Lvsp3Nm5v+ShlsmDxyNJvz7lmI27UeZ+JRAtmThr38hSC8FoWZqnQxqyhsVXG8uFJ+5bx",
-	"jWAGikLe4Pj9DkD6eAJy9l9VACow1xVdgdVVurtWS70B+T4GR+B/OOBCXUv18jIe3l9tz8ljNFifN9pg",
-	"7ZJwmIc1CpG4nKd8wYYC+60hVIuB24XIApbLROgyotKEA3W0kmOI3KRcah7izmOe1b4UvvnhHVpz60I3",
-	"cM1+8byvGAT7YBAs++7bVfMfKpOv/JgamHVbiBMCb4gozmwrJBy49vR16Mhw+MWZkd5nbGCmYwBXDrRN",
-	"pGsOmetwcpCEHgo5hXuMjm2v0ajREtODybTrwd9HWL8R4NjR1DYLCPhPZlFjuQSa1WYUJxkLRNnyEeay",
-	"iViwCY+oxurZMqARknAOeXjzrFziMRepuJZQzTBW0J+5wJKLIXA2EFL6Aq6jNIRt+EVAJxs+BRPImkrI",
-	"1h1rQGtGoygxghgtl1Ws0mw9u5ZF0co3mrit2Di+xS5StCw/Zo5qH7NhOk+ppEN85GEGNFjc8cuCGXve",
-	"7VUZXWaR9w3RHoWKmUopKIeYy825jq2Vyq8yUrvDye2QFjJ/9jRiuQbgRohZuQwEgke7tExUp8FflYnj",
-	"kWIeuchgLYwUkitOnjv8bLQyJElrcvudTk1yv3e/PypF+Q0wf59QfKC300LWNgrEGjuHKOMZUAu22f3t",
-	"pgjfbbGXuSk8LVHqhvHMggDySmKXg1Vyn6fhJL49Evv765mQWEFovM2lijSifqdgm2aJGGVlZ1ljjxiw",
-	"4WGDF0HGWBBowr6Dwxb0GJ9WZI7oFfcmulv2Az8cQBPSBIkkVDpae4XP+WLH2M4mkYji0eg48nBZ5lFk",
-	"EKLUhPvqw7CjuQQHJcG0DvDaQQX/fzwaFWvbJAfhrsm46vqxi84OxfftuYCKO1dERgZvqTLLBfDvtnEU",
-	"MJO3KdJfl3YwpsHbXBZuxkypBIpDUIiD1iyNVQpqvJUKnhAeqfvRnrt1iYmVWDyeAWtdp5L5TxUxdN7u",
-	"FOV9YSS9xkv1VhNqbs2aNReadfugVNhvyaMSnImdA7a7sHb1Z4gkdUx4fzUXGkPgz6i8ugCvtwXJ2UTI",
-	"NnvDc23s1mwOIMl0GJI1W8EbY8b+Z1HowPlUaHQfyiEVOp+WsByuDqZ+6uNNm1r5ZcBpc+8/y8pg170L",
-	"Daj0Bm3hhtdDJYkx+46zF1/5rUdDQYTKkEywevhZ4Tai+WXNLKOKlM5W958dcmMLHXwW15Bayt5RciXN",
-	"EwEvzFQKURj/qOpuH2my63mUSDoe+M4jrCtaT7jOAD3mfQy9TdbtKsr3SrCAJatEhs+VHMXjts3GvhVa",
-	"JTlWsS0bIzBDRQFPMWHn1UUHX7zNcr6DzdKrsFkeWZuFZ+K1TBa0lFuL1yXGBNzO39jd/jnjiuCsSCZ4",
-	"msQiLXoMY5kpBuAWe2nUShemL3QWT2Fl7mqU4fewC+hwFZIPLSoIbg+IeuII+xb6VSOTnQRGxijSFpPE",
-	"ph+nSmYTz6ONM3cZlJ3D3/9/9q62uW1bS/8VDOfO3Ns7tCw7rpu6n1LXmXS3sbNxcjOzsbeCSUjiiAR0",
-	"CTCKNuP/voNzDkhQJGW90Em2435pJFMkCOC84pznKdvPJFMyZGkihfUp4f/w/tp4fUsSZ2bALpXLJxNY",
-	"yi9sxLUuMngfzB1rV2jgkOHGKif2Udc/ahSk+/AomNKcJf89gQeWJuIfa4nlgQV09AMMpoYcBw+zj9Wu",
-	"i6tpNdz6dFqNdqB7hzFYHZh0wclX4BmVKJVtxIk0pydYjJVkRQb5qOq/MMgSid9XIPyJNGIi8gdR+KvW",
-	"Au72w+aDjspcad+Dvv2m4bC3UWFxG2tULn595VxxF/wefV/x2c7FUZ1uJZHQlFmfYOpxg1my74/Fi16r",
-	"2BfXKfbjcDAcBtCdlXJJpdzWoLkhWWPyp9dFEQYZWNAjnPl5TjV0Sxkd1C4rM5IA5eH/pZCJwVpU9919",
-	"1brmBtTsXUt5NIPiJxie3V/psv2d9nilx3ijrhcCXtuzYC5yZ7LtN+/oKW9Ezly/VVcr1sbW0u3nC2cb",
-	"OsJ9nkEJl6fIIfuUC+DT6CPwv4ZzPsfoQjEFnFatUHfD7G1kDwvNJ2LT0P/MOR3d5vGyOj2aibmpgWol",
-	"mh0Ph4ynWlUYWhWmAZ52wiOait89+btI05VptbLRiWZooEWUC/NnIbEuFY7oi8z6/j+FgbXVwdlzvxnq",
-	"HfZSQ/ISf8s+vHh78erq/fXFn29eXF9/uHr7m52NubJK2UpgWfw2PKTUtx3lnGu9cNQHmYhhuwjwJTBh",
-	"ci2MSeREh+wanqMHTUec8mDbOZMvib+vSywcvx/B4aPDIu0etTPTq1jAkaWSE3wS3wt9Yo00FHfeO66p",
-	"Hvev29sUxvGV1K5RuZgr96GcOww4aop+LvJExcSb1V3ZDPagCjtc/1R39bSNcP4b6oSD9+/OK3W8Msy6",
-	"0rb7P0sMNkCm6UvBDbaj4sDH5WcAVMxUDCXwnoIn6++r/Lzau2Th3/BlBXvtwwqUdRXQnOlZJM9WVL0c",
-	"92Fg8oSn2wpDbc274qqpSpHZ2TMVU26jBCEZn+QCQbpZyo3I+wJXohZGwYyQHNVtDfrx1yRN7cZpykUi",
-	"PymvordFCs6IGKDTKry0sYtUC0bNcSUGDZQN4Da1NpK9cGtW1lvQH/UUKO8Sw1RhzthYCB2yfxfKEAGg",
-	"k39kC6eQCWqqb6SDPHN8X9UFicS6GSrWEGk8YB9cLOStBEeoR1Ot1ASBPqT4JMqemO760YYq2DHbVIoX",
-	"JBoO7KCcLPD4E5eRiA9cxuUgr1IuVhi1UdkBFCNhaEDuV8wNPxAyT6IpqMrbyrdKubGXHmA3ZQ5n+8L+",
-	"RapFsJNIYFHH49Q5PCnIv4KChPJz75pajWcfuvB8qpQWDjzGkfHwOD6gQOVBfegPbyWN5OvEeS5AYW7i",
-	"KjsFwn6nM5txoUn1gKvPM0GE+5oRub5LGBgt0nHL8RY+/UnxPLriaUixNW6eajg6rZMyF2n6mvTJj0MK",
-	"2K1TrL3g/FItvHAevnqHM/AMf7LTJLyhHdkhdrV0JLnQ1rJWbN206UIqVF1MVeosKQYZrsfEiNz1N9mv",
-	"IMgsEVJ7YttxlL8gx61h714uTS5iIbJu6f3doKKEcksHrj9u5nX/rhk9jRpRrPbxnRBNCFqJAdDv1MYv",
-	"qPTATxywqzEzCxsxK4aDqgj7lASmYSUjEcIHwLhO2o7b4JfnYBi/i5pKCpz/ePH+8vzVwfHw+KfNNzW+",
-	"xlsRi8wzJD3w8F4R8FXdSvVAuwjLxhk6JgzevUdTYwUtznnN1tSX313xFJM+uVxf3eWC6tQ7Hs1WkP6q",
-	"ztaVUHBP2cAId11q5h1esX3NwaWS4jX2uN32dA6/vkMnU+U5PZxoGyE3OtG+wOewPwymBCcEC1aeX+u0",
-	"mARnbjwHKVzXOJX2pOqiyNVcHP4q8hQOW3dgzaRp79iDuGx7HTU/G548vEkvlXmt4mScIBBQD7kVSqm4",
-	"tg/o2VU50wL2KrsT1qhrZvy6a5qL5r6maajap6ljeKVFAsoFdt7H/h7uoau0uU3+lQgpebDl1njE9tH/",
-	"l8JGs7hTt9omwrai6r9581iVn/w7tsFDA12SCfa/iA+5qfTU7EGBhy0dcFQjCL6opQ4AKMpW+lyQdbI+",
-	"u/W/gQpPCOfRa/aPUS2UGP3Q9LwnwryHATxQq/CiyknWpqF8/V9qwYX19uEQDdkju0oDSoNabRrahTCP",
-	"zr1CaAIjcnuL//k4PPj59svJ/QH+4/j+bxXAuja5tce9IE8t3Rma/eozwhmiTFQiGoQ1RxFwT32/rwYU",
-	"eTwc+jVY+HnVcbRiX/WMurPt5lC6j7z97tjmE++/qpebcyPOOZJ7Nb3RhxzKsvvqIyKBnadca/+sPGhA",
-	"b+6Mr7V6/n67CppTTX1zUee5yJIiK/VzY5F7GlU3RzFh03wJ8Jw/OAueD07aihM27xgDtdChoEFphcyq",
-	"SFFhj7NUxBPRXxJlwTWDVKNfeOQXomGxb81z6XbJvWKCmu49dGjLrQqYENDHKhcR18YqWi1YDgYBj8qg",
-	"oQWSJkK6pEmazKyOhmMsERIdF6SguMFICyIxOK7J7WeiXp+qBRtzL+RIdHgjsa222nYAdxbWTpYylYM5",
-	"IvQAXra+Qna2ebZE1AotZ0ITYc4xU7WfAi0Lck8xT3hXxBPh2ulLFMbWsNdNdqWHj4/CYJpMrDY6ejb4",
-	"EbOSM5Ha3xwdUZoS0pI/44eajJ5CY6aXxpQQ+n50RE8/P38+XKtSoeAWdf9wMBw+C9YVEzX0b/XDH9fU",
-	"Gt1/7fSDq6heMXCtWrZ7aioQj1zFRWQetkBfUR2iEtwic6c7XdII+gR6UmyNPCzcXlMSOmSL6dKJN7EZ",
-	"TOoQV9smj1HRic9zlXerulGkP5GnaeU5HSG4A2e51Upligj5cdmYRyZ0Wgb6CRzwgDsex/Jgu3MGbDRW",
-	"UaFHoPAMTacOV+59I1ErQtFYIRMTVll6LMgB6IaXV+fvr9nR4Bixm14m8mquGfTi2hWENwDrxa7nIkrG",
-	"pKR+OKsqie8ApQ9S05VSrJLhNzLRLNG6EDFy20Q5IGFIZYQmvojEtNsiWsQSWCFxqfgVZ7xN9+IC/SUd",
-	"8rB9t20wJqoVro1JWmfrYxDpT0EYwGYFsxEVUDq1fzCQ1oxZ8OUm4OYmOLtpbdi8CcIb1JBwyYqOhL86",
-	"jXgDsFWw8tXbNKYKUrOH9uVqo+AmhKeE7m6ho6zxtGRIOGyol8NSoYdOCYek70NyWsOZWD4woHaUI7Xo",
-	"jVsNj+BA7HFXcwR9SzsPIlIlJy4RvqGft3n7RNUSV3VRMCi0gXJriFXgJLyQAzayqmzkuHOqdiVUpFDC",
-	"TH0Mta6IUrOj3rAutKfttBFz7Tw2LEpE+iyCaLA/GrAR6phRyEZwSkfK26UMCHHPOwgNH8gYdLc0lC7h",
-	"jgdqZZbDbUPr/mhX7o9oXuXH+60s9n/ZEW13zrbVKVK9BP3k5+f71NX3V4YelkM6Hg57GpLXK+bG8pa+",
-	"YrrIoynPwTK1V8W71ryfhqcYe5YhgItFcbynbgpbzrtkeZ61+QbYsPS9N+8NYi1UWSiPPI5bu6b2CkvP",
-	"dJIV6Yq6WuFwpiuAKuIx6mdcxQdSq3QVwGy8WHac1zjmx5JXN9yPQDlRVEFAy26rdLXdtCdHg9O2apd6",
-	"nEUzbmf/J6yAuV9bGlTr+6A/s+ttJ+7aPfY1vl7HRseXDxuOH1itXoMXqO+gXAfKAIQKVsCp2MYvgNkj",
-	"cFmIu6lSs4NYpMknkSdrmBt+Ky8B0zcTcyRseDZkMV/qdsaFD3j/6rdfhXWhuXRJDO6PZELG0E3R6Q0j",
-	"OYO7rM7PkPHPfwg5sZv2aDhsdcL7I3yoT93ScT6EzUgFcPjVmAFifIieVNV0Su0Q/ywrjc7KUGnwz9H6",
-	"abB33m4KeiRdNkZkc8Kqd+sRnAWL6Wx9TsNdS0kNEgmsQRDSaiaYKFRKw4OjY/fNg3wWi2n8wJGg+Gxe",
-	"4Li97nGS9bKTHVAqN+EAI6kUscdlfjz0WzVxGec8ifslnljZfA9zT1QKpNf0NJToQth/J5iG7U1lhm3U",
-	"EjTqtv4eUnQPqr/DL4v6q69ldV6Zpv2Lqvw9j81HNjjWcxHRyQ2EwEeD4U1wHzyJxapY5AlFE3wdmdXn",
-	"SORzcLBn1lW3E6FFpCQAEZ4MK4Loo+Yoq8fd33bI4Y4y9rt8WaSdXND0zsu+2Jrd/dA8lIk78Gms0EFy",
-	"kbbjThK2Pfb/qjCVHACbSOkZ+GPxLhg4zed241IJcLogYWxKli+VM6lcuhKsbZpCWtOAPoQuWIc/7xK0",
-	"SVwS3k7bsA7wdZr6pcfa3ZqiOt5DUT1poYeN845K4SF1ELK4EH2Val4LGUNAUyqHVWyVTcS/Vn3jRNct",
-	"+3o6dbr9RXlxb87kBhVgdMmvGMDm6/dSufjrtmUbaQ5t1dlGpWUt0qHSGFu43yNhEd7VIQ3V+Q6r2rLl",
-	"HA8YSr8/qEhG7VoWuQ3kp8bM9dnhIU3gIFKZW0B9qJcygh72WhHJ7bYb261tp0eZpmWMplvOv4B4LOMz",
-	"gPXrw9EkRG1XE7fg0jh/06g0LuMqvasVbLUkr9EcYCh9nqoivoCH2Bf+j+ury5DpZCIFsBxcGy5jnsfM",
-	"PRbS3cSKWD4vi0vbQlzuI8QUGLlJJCAGa0HHCSLeZq7pTE/VQrqKiqgFBBelY2URvynFebeM9LrdN97g",
-	"l2KxOj0bZeCOeq9l/QtpMrgAnqNF9OdNMRw+i54ds5zLWGXsbmkEiMwd1+L0BP4sgq+qAHdUfx8SM8W3",
-	"77LwTgmiR2m9SZyMnQt1w29DOfvrqh5ld0tGk9qrZ1HGBG6O74loUWCOfwX1Gb7fW5+NO/tBTlq7BhPN",
-	"JkqKQS99ZZmC8hF67ZYdE/tp1+1nOnwo7+HN26MX6D+5Z19POz2kk75ls8CVFI0d/3UTFNUsdXP62VE6",
-	"whMgc8HFBlcLkLp81mof3PEX/JPdm8Kxx7CIS+uP4pFT0zfDdqB+dVkffUHNbb1zuPBNe4OeVM/3o3q+",
-	"t6alpvkNGaDLQwFjxmdQhETS3386pen07J8Ireu3Lpj2Kjv5fdA0rXI+1xt9ttyNb3EON9I3W2ZOUYlD",
-	"neKWg9Jv8actEvJKLVjGJbKdYA7fbrXekoLI4ORbJmQUQ2isR9/Ryrg6nR53dEdCJuJ5vgTMDZ1MJEIA",
-	"sMU0SQW7U2ZKUZiG5pSQaYVmPheRsGpfg62mPnf1SeSUfElyIOQF3rgWNHxT2W+KCr8HkbLjT/n8lSpy",
-	"aADbWorse1Ec+WSnn/IeO+Y9pFiQ1IUE2NeWsNxf0118jqpGZMJjhZrpPcONrfWdEaihHs9+2yc8Si73",
-	"6Uzxr3CmiMcfqVIzETOAqskUwDQTKGnN6/4mWUX0Spjdx5hW3F0mnU7rrvL5F12yrwmbKHs/dTQ4Ph08",
-	"rxFlHw2Ggy0a6dyAOhbSMdrvrhNFVCC9CdDFeadlVvtWZP7QxeXN/GtheHB7v3ILOy8JMEB/vL0PvwSE",
-	"jAIfiY2uvQcLCjelNjzFimZiuLXXa3y6w3i2WxJN2SH2J+KAmvUbKkNOXcRsq7BZBpXJdtAZjULLN0LN",
-	"0xK+Dc8LsegjkZ8SdHW0d6PXIruzL9a803+KJUIfzXM1yXnm/+rFm9/ZTCzbflbjjLCevoIsEzGc0e9/",
-	"K3APirY7QF3d375cvnh9cY9d364Tp0RiJzbqscq9mxJqeEdx7SyRSPrsuDwICyfR9eUD1xhRy+tTfl6y",
-	"eHY8oWy/SxM5wy5AfFTzJmX3RisRK5Yti38XPMUWIVzAO6LQpqNT/8UJMbzjjh74PpbdFukMiOoc2Wro",
-	"cniJAZ5R795vUo4Nl7r7IRefRVRgUzq4Ig5qvrrL20J2zVrMDady8YxLPhEZFFCCY0UUXf6NCOmh7U3h",
-	"kHxRzjqLEw0AyfXpJ0L35g2IzpnITmBmpDJwxA6UM4lExCQJAM/+ZhY8Zqkwpl2O3H1Tnk+w+18yLpfA",
-	"f50JEE9c1gVPDGE5I7W394xXKo0719e98BSOsGw8VycBD5lVpjzHk/o7pWYzIewjWKxW5lZGSZqQBWw8",
-	"rAzgHTuJFW/cplZM09SNxDXFItI19ADgxVL5E/cmV2rc8pyXyQQCWlJi1revaSyTJ1HbZGC/L+m6spet",
-	"HuR0zeEc9SYQ/FjFFyPFg9N3RZyYrp9Shjx0mJj40fs1Vk20/PwarYp90aWNXyulWT+N9O5V+g0tmrfA",
-	"WnqzYpHOoP9Ch4TtaP+Bncz2ZXP7hILSAHYJUYv5j3SQk10SXFOfFdpvtVw8uL+9/78AAAD//w==",
+	"7P1/l9s2ki+MvxUcfeec7N7L7qjbdjLp/mPXsZON7zi213Ym57uJbwyRkIQ0BTAA2bImx+/9OagCQJAE",
+	"KFLdyY6fZ+ePiVuiCKBQKNTPT/2+yOWukoKJWi+ufl9sGS2Ygn9+85ZuzH8LpnPFq5pLsbhavN0ycsuU",
+	"5lJkZC0VebY++57W+ZZQUZg/XkjB8JPzRbZQ7LeGK1YsrmrVsGyh8y3bUfPa+lCxxdVC14qLzeLjx2zx",
+	"XOYUR+kP+uOWKUbqLSOC7Um95WJDuJ73/o/ZoqKK7lht1/ekUVqq+ArfC/ahxgfeE7mGoSu6YWTF1lKx",
+	"jOx5vYVPNd0xsualeauZEDev+K1h6rDIFoLuzBxyHCmc3Y5+eM7Ept4uri6Xy2UWIce38NLXjXhT05rF",
+	"5ik1I1wQKg52jpoRbR6GmbAPVSkLtrha01Kz+Mxw4j/Bj951JshrtgMy/UWx9eJq8f/7vGWUz/Ex/bmf",
+	"3Ee/AKoUPQTzf8PULc9ZnMy8IFIRMxezAEo0Ppyio5stPvVuhKAxej4r2K6SNRP54W/sMJzQY3LDgJAH",
+	"2SiSbyXPGXB4veWaGEZjus6Ibgyva0KJoqKQO/LDD8+enpM3TNSEbigXyBu8zoA/7O/IlmoiJNEsl6Ig",
+	"bL1meQ1HZsNq3XISFXrPlCcAHseWAsEazswixg5ASJFHj7LFjgv398Vx+rwEstDyRDr99xHkDgRYg9iK",
+	"s6qRhqTe0prsqVklLTLDu+//13tY+35La3bLFOEwd8XOyY+83sqmJryG1eBCzPcPL/+awUofXlyS/ZYJ",
+	"8wg31KhJ3igFhBMHspOKpRduxe5MGWvXmN7dU9Z6fV8rGZ+5uVkSO/RYBJM+yIZs6S27Jg+WD8Np6ZqX",
+	"pZvY2HzaO2z6pN7UNHKZvP9f76+IFOUB5wHkQgoJRg6sRtJJ8/mea3bCpJhodournxb/a/EuytTicfFr",
+	"o+sdE3V8t6n//jNNeOGnUNF6206gfWoux4nHFY8KXDP4DTuMjoo/nTvi102xYYnlruC7sUHxidmDPpFi",
+	"XfI8MWxuvx0b2D1zytCC5XHdyQ5uv4fh3aWbnoZ724kTSalVufv6M03Mz81EqCC05FSbG4XX41MCJWru",
+	"jJoqTRbz3fiOwK9PG/QJaF/xgQs2OiL8dPaoihU8xX7w3ehS8denDfpC1mxsYHMjsOOjw2vmzuApo8Vz",
+	"VtcswXQFowUp4YGxGRTta2bPgOtcsYqKPCHlivaB0SkE75k9h6YqeU5T21BRPr56//O5A38nyyI+5laW",
+	"xdiY5vvZwz0Tt7ymaVHH/fdjQ7dPnTIBmTZo8MsjQ8Pv5477nIvEoCUXoyOa72cP9z3brVInagffjQ2J",
+	"T8we9LUxBnJe8pENVp1nxibRffKkyagiPQmFzA2qMa81WEXWGtcHXbPdyLRUccJ0brkeoQp++5kmojG0",
+	"Tw5u33LEcuQ7o1VeXjz88uFfH3zx8EuwnvDD1nbiomYbptwEm5I9HlFCaH50w9o3zKZOkyJMc2TI+WO9",
+	"gW+fbKnYJE4k/p7k8MjY8Dp81ex5sFyltFwN3xluoDvWOi2evP7+l7cv//bNi9R88JXzZzLi5LHumima",
+	"p3301PFflTTBBVVJR9lABy+YPTgc9sTa4TtcOhfo1fDkKGTe7EJLtDcnfO/c6bxlgqZMvRq+GyMEPjF7",
+	"0B/ZaivlzVNW8lumUlqQ/XZs/H3vRSdO5BtRVJKnyMDstxMm4l8005XNdzFN/HFNdlLXREuyo+KQ8nOW",
+	"8OtwhIKtaVPWi6vLR9liLdWO1ih/H1wuslZeXyyXRwX1a3bLRMO+l6Le6uEUv5N7mBvZwQPos6sU00zU",
+	"RAqj4uRlU7DimjifD13pkIt7i8H3LKL3y8Xl8fni8YrM9FkBNiMeE50RzSqqaM0KsjqQXO52VF8TWpbh",
+	"JMGNRcvy/VQHuX173DXe9zmPOhhhm57hTy8CD7VzmH9EDmO6/loWnMEAT62EMP/OpajtP2mFyjqX4vNf",
+	"Nd637APdVSWIYCdFwWyuaV7D9B0Zf/o9NPCN5bU7K1Zm8wr8a5Et5OpXZn529VP7ita7VEldbxTTv5WL",
+	"j1nvbXorq+B15s/e+xpdyx1T4Qt3B3jXu48hlcfiDp4uhmohNQ50V3ao4YhxRdxCfhaWFFc/C0LOyO+8",
+	"uCK52mXgkbgi7eqywG8Cj5wVq4zYtVyRn9wb330M3mRW7F4F6+q+xdKn8xpHEfOexZEQVt8Vb5fn7xJz",
+	"y/yfNy9fGEb//z/+/nlGqJU5l4++IH/jX5+bR/Xn9ndn/g7aFQTfvWIafPXvP7+98AR3gRnDbe8J16Dw",
+	"4pfDKNzHbPE9FXzN9EzGXVHNflClMQ3rutJXn39uyHVunzjP5e5zWnEQeO71FwFz/b6gquZ5iWfnhh0M",
+	"v/Fi8c4QTje7HTU30+KxfcgID9ko2BKziJrXwDEv7WeL9gibvzrMSYuCowf9lZIVUzUcWLwX7I9wWhM4",
+	"1C3milz8LJBxzIA/C5jQFXHzmc8cobvNjTKVQfxv9efIoEc4xD8/kUdA3OlKCo3bFXpP53HM4uriQbbI",
+	"ZVm2UqiW+c0vJbtlpZF9Bct5wYqvYfcLSp7LW1ZS0DPXnJUFiH1q6H3wcnBd/rL84qv9g1//sV5fqOVy",
+	"ebF8uLT/2xiRVjHBisfmGr5cXn5xdnFxdvng7cXyarm8Wl78FyyYwoQXT2Qj7LW0pQItPzQtzT/Gh8En",
+	"31rWfPO3H84u4FMty9vI8Bcw/BKH16AxXFxmwY2gb48MaB994Z0VTNRSHc70QeTma14wvERofOkwdsFK",
+	"VputtjerZkyMkcqquleLPVVsKxvN8A65pWVj9vfy47tsoTEM7hdvflebC39zwFPU0NL8BpMTFleX2WLP",
+	"hWCq/97J14znycjpCn36hr0jiROxV9vHPodn4LVdX/F01qc7w1aLK9GUpWF/8/vF88c/vHjy3dnl8vLL",
+	"RbbIFTP60OORnbKPwNFotBrnDYyc5Qc3KBMFvh3/3NEPr5hy9scFfPCaFWwHNHNqj9UHrx5ki4qpHBa7",
+	"uFwusoUx0kBHqEpaGyX3TNdU1UwZVcGfJvB40UbkW5LTXUX5Bk22grGdYbmHrSR/jo/J9Rp8Ube05MW3",
+	"Su7S5IBHfhA1L/GZL8+WX5w9WL69vHTPzGAev69J9inYuXlh14c+nwXafy0uzx8tOzu1aHSx+OhloNsr",
+	"q+yJ8Q13vsqrxYofkYfodXKv97v1sqnphhGJtm+95QrPLR7lQtF1HZ7Zi2yxV7yumfgajMiOkFk+erv8",
+	"qt2r1SSetXp8R+x/nL6J7c6kNrGNbxCqffx7fyeZ0A1pTGcIKwXw0jjnAth5/AIsuPLXJjcnycWQKgU7",
+	"f3H5ET8bvz/xafO30vWYwAHGK8rfxncNlDd/3ZU08s7gqtsxremGOV+PmYrLQqCBO9RqZGaysmjQLJKV",
+	"YaJKM2X4sKKHUtIiWP5i12C8/abxE/oY8HdwmVvOb0D0gHZ2rxevv/0KxW+ZCG9NXUvF1kqCm6JWoIte",
+	"hDfhdMOqZbwEvwfRNJBdvdjXDOGlNd8IVryVSMaOAmcFDyhvuO7L5eXDs4vl2cXl22VH0wDObi+hkNWB",
+	"vY3wZ8LswdnyfHnRsqyVmY4l9ZH9ueECnmtfaAx+rbnYPBOLq5/eZQtI4xiIQMsiYVxjoXIxRe+bpiFq",
+	"WTb2vTNZzitzeN4uHixDtvqt4fnNSsob3apiX311/tVXxurHX3Dxy0WXExUHxnea23IZqm5GaQ4srWcv",
+	"/n4G+7pcXnRugen8GnBfimHbR5Bhw0DpHNEasGfgVwkYMCWejpkfuAWOLeHCyhYlv2GCab24Wp5/dZEt",
+	"6q1iGiKmV8vzvz4yVF3LRhTHZW1THbFkmjqXmG2jbxYx2WYV/pLfMmfkYmhjdHS3tt/jd/AcHtetDzBX",
+	"hs8uzB1+T1P62/kJs9p2ZwUegqvFl39dfAR+z6VibudOvgNytTuznNa/BXZMbdACatQtv5VqChVPuQ/8",
+	"YUmcropy1dN7wjP2JgeVfs5BK2hNrZcyfuLMNCk4Ei7A67rmgutteAfAwQALAw2IEZ6Y43QMF/Wc66hZ",
+	"+J3ckzVV4He2h4fsmTLKPs46Q++0WxqQy6VQzCDSnaTOFiQNUg9kxLYspl1+YNebTRBgrCw6WlWzKnl+",
+	"3vO9jPpJlh0/iZkQgSHAXISrrYaD5N0I969NlYxqPEkJH0Qta1o6ap1wRcHmJk6PkefAAUFSyQwNyqdk",
+	"atQ/aFUpeYtZvV3L6cHpltN/KJoz8p2sKqMUZou8lLq3ocuuTmaI0NRHnhm4JpZny4v+I2B2dOzb5fky",
+	"Yd82HZN48UXqwTUXtOT/6E+vS6F1STcuVgIm1a/NDhzC7IP51V/M243A+8sXZkJkxUq5BwvXKq62TsSI",
+	"xX/5yxfm6X89X5ibAY7bUWO65MJ52YYmfnJl+ZbCrWDvQ/ahKqmwGudP4QuCcC8Hz4j3flo2V3g6zNoe",
+	"tau+yMwBlRVT8FJNaE3+gs/4pZVcTJIkDRhsxnQDI3dhzuUv7asX4BzismjZw3wkNa+dn8AZaOaXZ51f",
+	"9lfj1M03B5EH04dJO7cF6KIwyYtg7N8XTBQhl3Q5FFxZnRnCfZNm6Zrv2H9JYSbzw9snoG3Qmj2hmGZk",
+	"96RiyomprrhhdV2G1xx+gPFB+0lPz0bRNYV3/EiPJgs2J7MSss2dhHtziryQ9fey4GvOiliFWJD4b0YL",
+	"svxPHvEl8IpUr0oq/u4INCs80fCyNtahvcCKNp5rJJF3RX55thwwV2WTWWhRvBRWwPf2LcNMAQx9leW3",
+	"jNaNMoLDDrf2H/xk1JydLFhpGMy6V1sx4B2uNaPmYzhbdkx7+L+VilBivg9jZa/sD8lb/GGHYW3WgJ3O",
+	"ZL6KUT3BY3Y4uELdz940q+CxefdpQGnw3to/fPYFCtaS5jdcbPC7uKi4HBcVFwNRcXFcVNyFIXDiKX5o",
+	"Bc5QBEVY4RU9QB0Qo/nW5rhh4Q21yRikpjegJXo2YYrERFqtuBFQ8/ijs8EJxvCJTjp4eGinvFJyVWLu",
+	"VoJNKnzif6edrS40bhf2i65pCY5VVlMII7yRO7aSxcGSqgizwHxWAtkxKvZbXrJz8prRwkwUi+eoKIhi",
+	"FUP5puxbMNtG1xQ8WwuIxOIrIRTrbCWbUfIM7dkjTldzezR6cfXw4rLduid20n5+bVj8cwgUM6WkajME",
+	"umSYvKluJyL7CaJ9z0RN9kqKzTl5uFx2KglzKoSsyYpBqdo1ebi8IEICybkm6GUkXJgvHqBTuCzlnsGT",
+	"D8OSLEyThPLinwWk63FtWck8+ygjDy8emP97RHas3soiI5r/A6pYdqzgFNI+zJNf4R6b29hVD2PR8lqq",
+	"FS8MG2LhF689V2gucqMw/ixc0d01eXh5abXKqgHGBQpk5D0S/T3R9KDJ3tbgXf61LcbmmljnpPniK1JL",
+	"TDlzRNPX5NFySSgByUbk+mchGwWfPiBamuWZ+WIRICMFq5goiBSkkMx61rEwE7ISghv2NavV4ezxOlqO",
+	"8SOvtzAdw9SPlg8yQs2DZOuSzrAaVJNaklod8AScj6c94DGW67ne55fr0CT98u3lRdeCgQh21271Dz0E",
+	"A1vxNcY5i4YNHrxsH2S/NUbKPQA6leC4yNpEbPijEQJuFKfYTbdzXSQN3NLDRK/AhRJEPfBpGPEinN+a",
+	"cpjfYtGZ61buYYiNYZxEIEUZLtZ2aRTjsGjZY+qeJdbHwKf4MGZ0L7LFfgvOe6OeWw324Rw5ItdJZ5X5",
+	"0t4CRnQWGm6BYdXBDD7CYre+h4Xqm5Z5Hrrr/a+Bd8Z7pbmz9P4nHvI/8ZBUPORdyDGHJ2jNXUAGxtMu",
+	"PzzoqpGhczTCixc+THB0B3bmXoEEC8goMv9uyk6OzxyhperevHvqr6OQbvKcsSLw0EGGSGcrLJFBXJRM",
+	"oUqEvN0IP+3AAwKblv1JJ84dr7kHq51691wFy/3/wPkyazv1xHgKuvMy+Rbp3QiJ66RLZbxKOjVQs64R",
+	"u1GYJfmLd+Vmo4l2SZa9l6hke2IuLpfL5UfLwTSvj7gvaaXDEyFdAtjvH1NM+2TL8htWtLg6Liv6DtmS",
+	"hjkwW9JfeXA4MENjXdLNWUnVhp3VigqNW6DvkrSx5sJc6LTshxlwN7thBn81GGNZtMSCP53wqM38nHv/",
+	"hPhdwI8JJsZlD01jW1B3Z00oN+K4fI1WR8gUueEsYLJOwAXHhLRKvbha+kgB/NvnlZp/g3MEPbxWg126",
+	"0NYyWxgDD/6B2qj1azOjuNovrG55+dB801SFHcWQaULiJFhgPuA4CEHindpMc4ZD0hT4WuRGQcz/987y",
+	"gpl+7FkOc2/d8ZRlHxaz9sgMPktLycaJRgyanhYMPpm77ribkR9ctjrTxP31ucnDDW5390/a2lahMlfk",
+	"lurvwwhrC3tmr94ZDJAKiT9G5DS5NqyAFle/gvbPCnw7XSyXJUCJTMug0fn2SJqshsrJD3W75bRAndWj",
+	"euCA3nKmueVQCFcpKmougtLCU28gCL4vfKyoVc7dRZTnrKq7FxGWfHXS5qkGA3yyRzbczoQY6JRED6+b",
+	"oIJ4Rk5W/GCHgVzcwGNEFIk0AXMcXjfB5VxJWUIeBAYEwD0uFcQazUVT1nyH1cv2n3Y/u7q5O+OX7b5U",
+	"tMEsBHsPjfHkCaE6R93U3lhn9L2F6nr12HdXIiReHHiqbIDGfLT48hyCKZFg+HGh37ourAcGnZZDNuid",
+	"aSgUbovVjRzt3B/sQ8UV092hH/YS0UavmK/MM1uqzTCP1pe5Y+SqnKdQCLZ/7bxtv7frAlXiwUfI4mmj",
+	"O8PLyTwVyCy4RVhl+F8CoogXIYvELbbMFhr2tkPg3zsR+o/ZApMlul+Y6XWzwJ1dDCcklKW9jKNEWnSv",
+	"hCpwMrbSNpYnNFlnYrQ4jPlfB0Vptf/KqDkrqo0lwjcbMHrWfIOhOmOErfimkQ3qw3RPec3F5rFP9gk+",
+	"fN2aOkZ15ipvSqrwj4hWjWU4LqsLtGqX5IZ/too1Ym9a1dlr2a7EwPzbe1qWmPX1pDNgkHdxdWH+VtUW",
+	"cgOXgUc41MX14urLj0fTy1C7t1JW7v07UtlcuO2PiSU00YzpTiDTojTkcrcD4EZakx29gYpHzOCB2OY3",
+	"AFeJll15cOz/x+zWl8FuXT74YtKGPXgwa8ceHt2yywdfpjft4YPepu2pMvZDJ4OqzR1syzUu2xxJ2ZQF",
+	"WTFiTTyzD+35PZ953GdkdYZXVSpsUFJjwvhXwjY/zm2VTFv+i0l3v7f4DIYiZ1YlGKABrA5pTNw1oRZk",
+	"iUhFbhggRQzegFpLDH6irbX9yYyTuaRyWgdV965AOVs8NhfbE3vH9pX3kgsfxIQsBnsopGIEsrjsyQHM",
+	"4S458ugrIZ7La0ILG+izEFbXNo3uH0xJjGkCxm7NyJqWpYaUA1qWpBG81lGCdDLeJkIYf9P+5o253AZI",
+	"xj5Hbfw938NDkFWBV1mI0vHFw8UQ28KnsP0+XIm9rSLfmNUf33RXjoXvcUuwv7ZztDpUl2xx9ggBRHsc",
+	"7/MTR4kjBQNScqytonXNlOGF/0uLX39ZRLEyCoYlgGPvfYwTdOr1DEL26AVVco5Y9nVZGxGzs4kSx4Ob",
+	"9ni/1T+nSoSgFvdugiFQQPsvMhoqnCTBbrEqbmRuP7l3ZvC7xbvYDt6wQ3QHS6rrb2WTgJAz35K1zWdR",
+	"NK+Z0k7KpJZlfvODdjTtvRPlyI6LpmYnLCshS0GZlTcT9jH2Up3LCrlhkih6Yx6PCaDbNvfwqFSJMbYr",
+	"KXI74mcW8lxoMoUs1KF7SI92Xulz4Tx+3bOBXr2JVLEHLEIW77zy27aSsmTmIu96ssYHeNE+2aceTLTz",
+	"rnbU+KKrkrMicGZEhcIoThrY32wfnIBgVR2TdSIBn7YR+ggRvQk48W02Uetb8KRF3gfGX2KJmGdFoYmD",
+	"MxLj61SjYIclv20RD68Bj9woFF6HBE2BFOqAzufY1atSeIFgOpvfoZrDayIYK0DfkIK9XINKe9QVnnmW",
+	"BGGA+mgKJM/LZD9nFPSGTEFHhGnDe1dPbAqg+tOavRTlIXZseuwfwvF52MjOO9rwTLvzXS5tOQyJHj02",
+	"Wjc7VvyAVkEKXcflUA+2DLVQvBuNghpTRHdVyT68OYhcT8BtEDArJhTPtzvXGWXSb4DDvNF0ZCXdOVaK",
+	"7XizmzwUJDDZyoEJP/jYp3u2+HC2kWfmwzNXDYn78CxcxMfWmzmPfKp1PM2ggs9dnTqMT0Gb+oNOsPfe",
+	"aefcbWaDZpDrY+xUNAWvHzsw9S6ZUAsbKCvoImt7AngY3hvWuqYWzrKXKtIyYKpZCUNlgX7xLrWEb0St",
+	"Igoy9WkSgxlQt+hRvaAlz8dsluXtMrPnwHgFO764WvyqpTh/TfffW0/GR+etjSyGV9GPKyMuZaO/s7/r",
+	"lZGyD7RgOd/R8pqwXVUfbIcVd0ExQ9SolhykfEeG1ey34WgXGbnMyANyfn4OCRiyqcmGVrqjR6fNWN1Y",
+	"18wxnjGDw1a5Lc4cF7Qv8dsTrgSo2KOZJXmS7e5D9WzZ99NQP818X7NKqsjKV0raPJO02gNRrQOpSpqz",
+	"kc3/ye9+YOwYjnREjiOKQh20YrSA9G+IvZL9VpZsIp9tmYNmCdeVPHiW1edaTMikcd6KyX1D8+/MzD5m",
+	"C1jNkAIvJGbT76l26f4ZKZSsKvMPCCtBDYG8ZUVMH+7NEEdpKZ61e2uJFGOOr1lOG81m3setayUAO71Y",
+	"9tBOH2RHTr59TXRevldLyrOUcpTM8a0M3BarpvhlhlM1wxBt/LArRtGPHu+8oOq2mVItS48E7VB1QWm9",
+	"IsuMPFpm5MtHhhculkti4dHiBsw9+QS8iwuX166l6w4Ys/RxAx/77QqI/NPy7Kt3v19kF48+/svPP5+7",
+	"Py8//uu//SVGfHzVPUhuy1SxtnQDAZte0wu2n3lcprlDOxQLeK57xI7iCSc5srfK7lanl/vK9dYaXfCO",
+	"i/DTi39aEkRWWd48DiESpu+rT60NGXDO7+Pa2NghPgKLPTjQySMau7QsFZ4Zc6CDTP3IEt0BVQ/VHlDC",
+	"8GB0hR3m/xBhLztzx2t6QO8MumZyiY0eeT3hlvMkf5fYypcOt6gvKSygUXezekzqEnKHAS/7DeooDivi",
+	"Gjp7ELv2K6jbs96muAMrj/Z++nF7MPQ5H/ewt1ggw7CIC53+PvICX/Y/zWPkgjMDf1F8QxZZmM6MY9n1",
+	"tvObw4RuHz+O8tqQxH6ZExY3CI/he9v5e56JcduTLS+LIJGm77JokzxiyooThxM0XJufGHmLzRgYstTL",
+	"Nam3UrOsLaL0Zdi+VhNAEQ6sJitUAg3/dr+EUlcppqniPWoGBHBLcMtuJx6lqyxY8Q2mTg2pWkw8Aimd",
+	"8xhLwgRa0OmetUQ1S4Su6y07YPyKbhQzqjsmOB/hgyAtdRhkr5jS0BsHo3q2b4sz/bGBAVFNyYh9TdT0",
+	"9+wT8S+79pNkB+qZ7d2J9pfNwrjyyRerA7R60LxgmS9QXh3gF1C/cT4vRpivy6iy3YJDTdXjR0K9yvdr",
+	"CkZWLP8l/p6gUmTQWaLWBHJjkqHIEIB7dljQIXNHW2vTsrFoCjm0RW5qd2N2QwjBGvVtfI2d1OCYgYzl",
+	"WBNVandW3vAiKqu161I96SWua3SL4D1TPRoKTwf2nb4aY2pTG+MIyZWFXbpaTsnisg6EhaOno0SwNj83",
+	"v/dBkkErF4Lz0OGwcfPLkfRxydQdU5KCpLOkEwfhEsCVs+dG00N0A76b6sXx92FiAKoY9gRlKmH6JsQc",
+	"dvapeW3EJzxzTdrQmjhMkVmpMzT2XfJ8IX3eIKTByYZ6ikHbi9ZtWnDpdkZO5n11WOcerO4uK34SLlM3",
+	"5ac0EqJYHV7BvTxRAK0Or5tyau5XQSOKwDNBfnj7ZJC+EjurgUI4l63M0O0L/Lyzdr1jlILI/xPv7PnD",
+	"VeGhLnNvegoUE0+bzn3evMkoe/eAj6rVMPWxbbrH4/xpneRXlEfNiemsp1Mdx97upWs3BvhL7qlh1mGP",
+	"WvtYJou58eS6ZgLzzzH5bUf2mBPjXz5hwqM+zraDmb8djpzwVuj1mMe1kJg0qaQjXd4yVTdKTH6TkVSs",
+	"uMM9ah2gbv6dKfRfP0aY16wqY/cE2oEJ25wZ25yitYVmXmjDTVGYthZaZ+KxxVm6arwhM3a0vCk3Vbvt",
+	"PWsYPGDgPlgx5pflc7ftare0ILWENrm65mVJthAHmbh6l0s09fCWbF0fn6p5itTST3JqpNvy9HwPSauj",
+	"acuMfl12ziF/WoZq936MK8EgS+j9ffcFE5AoRzWxbVYyvC5p3bYqzUuZ31jVeW9/YSHWalaWJyTX+rL9",
+	"dCtlmJO71sHGiPtVXSep+bm4vkvr0MxEqJFUncJWlgAUFZWrHqnE5jXY+bVrHt05ZzK7fB2LbuI7XMXS",
+	"c8Ifc13zXP/piut8p8FTGk2haIFGZr0tUEEjL3VaXVwWWxlktd+J5x7t8okE6t5v3Vk8ZTnkUWoLfLff",
+	"8nxrwQzhGIDTp5bAdBg6gfIYqZkCQaopn3pvVJSr+bQF9SnmimfS1ujOex3yYcxfxEXOpvsmrDOFn+Kx",
+	"sn6YJMc02PBr6lQG+kisQz4V4BQJL5nPNFyRLut5dmIKR5A1nK1nysxJjaEZ159qT/GBk+wPoWMYv9Ud",
+	"mo+LsZC+d1QbZ2uHoQexuxEIuwHuHzhJuK4RD3qf4K3/Lqo6JmgiWgu4Z4MgxtFJ15dvrxnnt7DTp3nJ",
+	"+Uh90Z3SZnIp5qXNtA77YSjUgQ3UZMtoWW8PGWwW7tN53LDOFavfsLrG8tJBphXdYWNXbR+xwMSKkRtW",
+	"1UQDqOU8401PaG5P9lupgy68oDNYoF+cSOiLDDoCkx0tmNHBeK1ZuR73V+hg3fHkg2jcqTtnM09PFEN7",
+	"pOk5+cvvLx5//81Hi4xpZ2q/XERYfarD3660dfn3ALqpOEyIUgcv6uA/D8LW/RW/bJRHCrbVprdMFFLB",
+	"X6wsDbtYPfuaSFEe3NK52JQs2Ktz8sLqxEA5ABguua6ZRbUJsDumnq9GxyOCno8DrGjLyxi+PTLTWQx+",
+	"T6lkrYgKOHVwZDsObRso8bGQVkJ2089ayh6NhVgKPG7qrVT8HzQuiqm+SdzcWBnXnhBAcjV0nkdTaseP",
+	"VyuCIUbznGkNhs+G3zIRmlwCOu1rwoUZOj+lorGdQYzBftxKsoFWCXVU0FrEyeEP33QE667RALy95mWJ",
+	"RfuI5TGPWJWN5w+IBG4EBOk848I5FFZsw0W8ArySWvNVyY7ckuRGyL12O4CFXnYXXHLmSsm9Dh3I3YRP",
+	"bJv5g+LpJAFCq4rYf1qJA+QyIiMRVF43GlNahndl7Ypma3Uwk2s225oIadeQtcCJiu1YceikDvCaFLxI",
+	"j3nn8tYEAeyqEaS8ZXM/M9VNRNH0cFwp8zvcO2M9hg9KXOGstxzd3T3LfC3xQ5KMi5jvQGe5XzWPiaKS",
+	"XNQpZcPo8YQWhcI93/KSBUUhHSD8fMuKaO1IvGQ8asrATjKBqoxI/nC8qMCcNUEAPn5tdB/FCiZqTssr",
+	"85eh2xoATDJCSS1vmMjw9ASH0/sSjcg6QRauKS8dmk53ms+lvNGY3KeghROFswL8uOYC+jBY5TQejIb4",
+	"hNnxk/b7t0ZiQGauEvSf8MPj2k//LIII0ZQXRuCVbF33HH0AC4DSYjzbRlesLGfZ4k59Mz+8SwJJX5+s",
+	"pbz5npcl1ymL/Du5J6WEdgZWiJZS3hDzw4m+lKZCOLepk/sBnx9alCMKT8hJActGFujn44+fPcCOoQJB",
+	"4ndqXJjdT7jQmb6fSsDQzvd+Et9PTGGfYtQFr/zi0aMHX4yJlB390JkmAMh21/5xlBr/6WTSvIDCwDM5",
+	"avi4ME37tGxWYXMZ25jtY7bA1h4THlRMs1o/Hpkn1zbhERqLtKJPsVBG9hWSWTK9x5Q2tCPXi2B+Ywk5",
+	"HSkZ1y1CpTqENBgR1ixe+Rfun0NkEQXRcvpGznbjniLkE55QH2yJy9VjMm8QfmmElce2/Um9Rd/fRlF0",
+	"/iEqStHCoKQiNDFXxXAzaVmuaH6TMn1CFRqUMA59oiCdWZ+PZ8cODQiqb7jY2G2GPi+hty1iL3QrFTqj",
+	"CLZPslMwa66t+QzH7QpMK77zzTFrSNgrMDIsdw69x8VG7IRxricofZ4zewYs9Fna96ZamzvSCgRwsBsi",
+	"oP6KwdhTJuD4qzsBXNdVOPqWhj2VWEEOrL4GaPZbBsUmML2Oo8qQBV5jycTbXaWicM+BCwMP9eoAWo95",
+	"tu01BpoCMj++x5Zk3zKrgnRT90MYMhsyiQsUYNdGlEaDR7kLTMNcSiZg3JwCQJVQqPxRygZhEset2VgR",
+	"6kBzi9ozViZgSafr6wVBHgig+65ZXFujR647d4wrjeIRrDybD5i65n5y91x402NPwXk/2jN2M+838exB",
+	"8xo3hRGKxko7aMmp7sXxjvqI8pLqhMsOwO4IPAAmpiABDEvI4h4yJfNoK++i+BAWXjNmR9gv4WCZ++c8",
+	"gTDBWoSR4Yz39GCjFMzwgz2sGVkxXbdG+nTibBBCnKWyGKiZNr9l6kByKkil5I7reIRF7sNWp8mWm0aW",
+	"N9qi7rR+tdq1YcUfrhj0LNSsXF8TuoJqZ/RFSO1BJQF32LYVjeRdttrxNBA1/EHUwGx2O6oOMwEX8YNj",
+	"SZzwbeZZuwUTdIM6Du74xgM+yQKA1HY7R0/W/dlsUn1SJptUb7Fx6ECyNPWWiRrcSUWsrgc7kyLCr/dD",
+	"6biTF4edznkwp5d+roO0lIie9405kmGnRapJrTgryF6qmzgYBFwcrmvptArPoM4uCgs2il9gawmdajKh",
+	"clfedHAEupvSTr+l8PGtth0+ZlZd76jga6YT3kn3LSRnsg8gcgND+/KLy4uHD0802I9EYR9bl2Mbsbse",
+	"Db+St1t28AHbG1bFIrK9XfCLH6VuIOuHR0mq+4LfELKOS1fXf/33ozm8XiuRdev878QJ4wuNycgWcD7h",
+	"LUWgY2unuJws+I5rAo616OW5AlQDfWeYik7Sb491jCmlcZbaTCxURsNpZ9bbqTZxpSJFkUkpgDV94vSx",
+	"yF7vp+b6pHCj7r3SMZX8ObEUowVO8yBVngS+fQGufErlOwAdjiRo+2YWkaWYoXKq6+M3u66/dc9+zBYl",
+	"F7NQPnnOiudcxDFDoQ94ElwhnoL9g+C1tra14UzzkskV53NBuKFxC03InDTsdtt+YhL/qqh9/9IZhkz5",
+	"0LK9DaNCYyJEdQrS28/ZzmcKA77lTD3ltnt4NNnTNbUfZRJ8ClvTz8GQBf5/Bb1dIoN7XIcj9MDRg+PS",
+	"ojn4E+lPizsAlnn9lFtJ20rv1D3yja75zm5577IsbILjNFg5D7cfSxxxPVKGl4sX0ZHCOp1AyhoTJfcn",
+	"EvrlDu2OWIh5JFCKsN8GMm3gFYncgd82ZUnMVx6jl2tMpFsrmTAkt3yzTVDhhpUJAsl9vIIpaIzRn9vX",
+	"B+fX7FzKpyT8muH9/OwKfNZuMIcUWf/TqMwuyW661tw4eI1RHg4he/sTb0YAN1JleDv6wcIdLbv/C5CQ",
+	"lrGNfSKbSoonMloE08OQi2fWJoBG7orgP3oYo1cGTvf8WIbIibklO/rhFVNvmaCx/JLlFaHiQFDNjh+h",
+	"Hf3wmhVsV6VZn5YlqWEETWq5YfWWqWsy5d3mkOjotIwl5HzFkSoHBMkb3+OqpHFXHEqPNa91mCpDscpp",
+	"uv9tFJWkYGzHinjMLu12Apjtb5XcTec++MkPE2oZjrrVLXSOUzUcjQO4wEDE261zVB7wSY/zwqV15hzQ",
+	"qpv9GfYo8BE+dw4SUsaKhHtxkXn5cjKcIL6jJcpsUOwYmNgzAacqp+jJDXMEHh7JOohtd3Tedhf+oB4n",
+	"441L/qjGJDcs0WDlhvk0fPJmK/fCoWLl7PxYh5MjzUr+pxvJn9eNBHd4hJ2fiVtepxLDbYPU04p05p8H",
+	"trNQ5CefhbFqHS5uo0eAGwrcR6chZfGOR+vRzTNg193ECjOnnLRGlSPOOpsbKismupDljeJnbfP3bEoP",
+	"KNwPu7CQUGmGDFjGLRJnnGDBgo+iHQ88xRuIBcV9B6P23UgbqGc1qYz95EA2zX7jPY4mlTFfvKvGJkpd",
+	"YXD1cEImhF3C3SrPVBywOVHw74q3bWZFRTlkVWSkUHRdm5XnZVNAQoKNyhvu89XxvN4Wiu7F+UwQOv/D",
+	"EwRIjB+9wmUTyQK9y6tCLXW7jBnOJc2L96EiIVOfrh7B71/Imt25wVxQbDotNoYt5CJBsQgDipQwlUNX",
+	"9YrHIQ/bgEeXYf8Dik/2baIi17phRTZoyDCGK5hOAOynusEpgNblZhTAo9A5VUUspS3iQGx3zKdhzwTr",
+	"Q/iJiS3+YiejhaP1oSGXDeQPjT8i7XBhLe9oKZlf4b0dEGDwTyLO/pTR4jmrrSdykjFSa2zzj5lqiDJL",
+	"RWHLkRJZMgEi6vBbqNGxHOXYlgvE6o3m7bibdYxI32Kxu306XRuXS2WGRzASRBOEmK351Rzs1bfu1z4U",
+	"sFdSbDKbEWbL/CBbbPxwQwDvThdoUf42Zg9FLZg5A6aBeUcjfbLqpOBWmqkWPyW6zxU9lJIW07d6Emhs",
+	"oieb2aFOVdCG1YTDZqVgZqOyuUkVJQKqr1wTfRD5EynWfHNuW6xx2TahWylGb3RGdJNvCYX0gB2tj5WL",
+	"32sMdUrmdis42nLvNPCObxhz/+0tUpHcVqrEorrYJstDv8pqiGzesp+bf3vvuDPqz04X3dXfRq2l6mD9",
+	"FCJ3gAQLRNO4bH6KV7Y+0ZsU5roERSJ3kcCFOrx2jRWhl1Ciax+EARDuTorykCqyndJ65iIbTR7o3VLQ",
+	"Z8foMP1knygBWtY98uj0bjft7n1b0v3wdk1cI48x+d/mYuXQD5vXgCvnmskgV57PlcxOMI2vqMenY5jq",
+	"3RXeg/LUI1kiH+EP0JHGV/cfSjbVDNz6OQiU80/ebPXgDrd7NHZV0polaov/uXJ5ojeAFfIOITMiyKex",
+	"PDDFvfI8stknZjXcKwU+tcVPqyaNiH19rCVl9+D9nZYN0w7u2MM3yr2wFkdwz4Xvci1+esWss/pdxq4H",
+	"fYQub1iADf3/Qn3lv0PrGCN3ElyyUPwW/tn6fDCruUwUNLYv1U9b/1rvcEvBjvV+tMrwNVlOatHNdpSL",
+	"KAhNp1lAydb1FVGsYjYeYNGepmK6AlvGst/DngdEO+4FGEZfPuiQpXK6O6l3jh89QwqGy44fp9w3Rr+f",
+	"No7RtiAx7jumdCdx+Mwd+qPiNfuRC51hKnLwt5aNyu2/a6o2rMZ/7xnfbGsoUzXi5ZXiUvH6kJEdUxuW",
+	"EXrLFDX/yBtdY9rXzNL7BPDrY9uFRa6N9Y8i9bwnEY2RTVclO39h//FTT0a+67hN9Q2vzmSFu3UGCeRM",
+	"oViPH+O2Z//QI+4yBHuzxvIq4EzFbC/RTtpg+nlIzzuPdZDGxD3gStvxy8LsJzwz9XakC6Y1VXIqpOA5",
+	"QjPuWp+GRSr/SW9l9e48QDPbyqhm2U8INYPbFUSPDkq7P6QB6sVdTEKuc8UqasN4/czSXxtd7zoZTq3D",
+	"e3BHv/BgCKmA4ksokGwE9DdihcWdzVo4pi31jcDmDKcRpuutTBg/472xoonUUEzsMXAtQK6vhN7SCgBQ",
+	"p0MV2OvnpND+MV91eFxTQEhGsH6mbRocKRHdyKE6faZ9haQHpHAlP/YneuaeJHwJ37R5bkNGOJ/mStZx",
+	"260vPfzbFx0aTYkwBafib+atLSbdMzFWqGYD2AD1LiTKlnZp01P6oH3IKGK5DRU7+gEA2+pAfMLBbBfx",
+	"CHiDljsGeJN6C0j2gF8EnuHzVHczkfOSt1kuwURyMdISbXL/NC3LJnmgZ5r8sxqRBZxxp15k4Xs8llQ6",
+	"H/OODuneloQeajg1odsZWK/XAMblYjpPnGs21h6KzPUKatFQ/B4FzudAUnfd0614HI+MBnT7tqSbuR2S",
+	"YXi8Jo6aQtHL9/KPuXvvw2cR3OSfhtOinfDrzoGes6EdDSWShWOE5EpKC6PaFVlTrrGuqLkbI/g3HaFG",
+	"vKdGKlJ6Ym+J1m1j8aKtfjzsXRe5ppPtKDCGheMeW+Wx/hPZYl3STUrbf2rRrue5rR57zGyPls1Fzya4",
+	"Jpox8v7z2wvP9fZH54Y53g+rn8f9VVNNsXZNI7VeWjdBCUSiBjKZwVtRRX0tY9ROwq9RjdnwW6YJFXAl",
+	"oFl6JOYLxvTw3Zry4sqoJwfZnJMdo7pRrICUPq9h+33hxTmhWOBzFYDWtGkKHlCFwt3mXgdODMsT2cK+",
+	"Ico6ta0gTZ+XE3s8uWYslg52pJDsU+oj3e4/9nsd716iptXhemaCuEt+E/Vpfcto3SgHPW32w5+PRgMT",
+	"YC5KVQLADeJCd7s4X2MOZ3nAFktbxpUx7c+k0COl32scOJ7OuD1MCA7aF+Djc+j7nOY3McraZcylrSFN",
+	"4liFRIsjR5dUvE1qf+k2oMmoE0wmfK9jmHZ5WUeYtLwRFdtNVQKExuyui3+c2TuzfY9fAmTmRE+UbMTd",
+	"soSLpop3mrZN5odobE0trwgt+Q0jTMhmsyW1JCuGXsbCp18iPFoPMA1xKGRUxB1NOjqBcNiDPmrx5FEn",
+	"33dyj2vLoDSWLM3iLroukySe5n9H/pBbadAtQt3y21jfk5dYogC7VFGuso6bCBDZanpAB9EcO/yPSj3q",
+	"mHPORnN86XYwaMfjuCSgQXtCuubaaJbRqDRJx3Nmde1B6METJAGiHB9PHfc5u3ako4vSTkGbYcoUQXDF",
+	"nXJgMIyVGVMbpHRXjQgkrZvAEWy7Hf3wDL90Joz982KstPRY5KZPsnYyWbuyUbq53Zie1FKEt9KMvKPU",
+	"XIf5duMTdh7ORBJVtNhfMK0nIgrXW8W0sc0mPZ/ImfJjhu8bXdZ9uCI8RT8NR4Sb7vdw3E5NnpiWDgzd",
+	"9FLdDlbMyGMEknQNF5zDV2C3abC0r11PV6+lY5sLCKeBHz/UFW4Yq4yyoPItYquOpDfPitUGQVcvsaSu",
+	"zwwBYIQM/1bMVnAHf50Z3eYMPvCXjiwLBjpqpbjFLcQ2atGppi/nt5GrWF+jmWnnTPKtlMay6dFszPWa",
+	"xqP0+HkluppoPP7vsSQuopd5mjFf+105KXg4cOlf2zIfB+Y2QbqPTc677vtIq7eJY27DuHOU7bnnbFZA",
+	"IWi6fXJrs34MSJYFZMlCaIbXGiq8+81lE/B53hvvj0bQSNvTLrMkHpVpb3IqTuiVv6uoiqWlvKJc2RVC",
+	"Vo17cmK+y5oLrrcn2oOgfk5uzEjVrKLPASpBoC97crg5hO/vLOroVtzn7Qpbe3LdY8/aGTpiUdXMUAkt",
+	"Wi0U/r2RIn6BfHMbdcY/Jk9K2RTwrSYX50vCxC0rZcXCPHIzWXP5gfOVwbPvY2jVtm3NiNt3sFzzo1yK",
+	"monagep6W7pCSnApPv+1G6zpG/tDyeFdnlMLv6EnSh5cK24aF+fLxD2Xrl9ycOHTZKhbeOiyYLc//3yu",
+	"DyIvuWA//zyhMWkw+8wand7fiUDEdvw+ybM0M37zoSqpoNgYgVXTS9S/+UDz+MXtnOBtLibWXMP8gLEV",
+	"6vwVzW/QT79mXcCZXVPWvAJfmbu6s0VOK+RI+/Ma0IAxn9Hh0yhbS6PYLWd7qOhHsbGCVnWgl+84Zt5h",
+	"CCvhqj4REzDp8o5cWjWrzAk0+qbZqqiHMu7utt7tAAPQ7lJsh+FmfuNPS6y9y8QmHj7elWgq6KNYcOuC",
+	"T/6avP93BGp475I/g17IR/jdxbboyMJOzp4OkqUJRh0R3Z0ZvoZZ7roY0eHAonBQwF1yMqWkSqC/e4uh",
+	"7dfWaBYALmgGE9gBxlHHcz8O0Ae4yknnqpA1z2OQss9gJhlZNfUg0eRGyP29zQDqGmPqaG+/8bnMEbGd",
+	"enTzFWP/YHFmXCv5Dxa4BWNdU0MrhWv8iRjeeHPOx+pwpBXyOLvTGpp4j3eswGWfhos9YpZkAT7/3lDQ",
+	"9sBryRIYKo8m2infwo9TRkprJoyiyHjXdyMKpn6kkUTjN6H2D7rxCvor2Op/UsswcRu23ViM7dqmpoel",
+	"bAU/tdiOfcfKwoL+DqUvWL+RPsDYZbg2loyFkwTPAZfiqr8MmwlkzemyRAooRhMw8j6PeJo1N9b/y+Vi",
+	"DopR8lLmNycAxrRJy9MmN9c03bJylumbxAxD+n+GpiUXQZVmvLvG7GL3owXqtC/BBNvPDXn4tLeIQ8x2",
+	"zc8B2tGvOLo6Gy3uv4TnW5f0CknkpJaSrKk6fvFjLguUYdsTEqTJdTLiOjjcyNk4nwzFqd3w8XN5D5Zh",
+	"cMg/Ccfrd1zXUh2+EbWKZZ+7Bj6RiDrocp9piw72mQYN6rhqlyXrFzSmPK9YTnes0y7fiTzzummoPv6k",
+	"R4B9Zt3kieIJ6CaNXiAHDkLt/I3U7Tb7V4ze3+wBWWUMtg3OaCMyYs7/rqozkkuxLnlem60CtAmat9gS",
+	"rpU0rwldyeYIpMQg3v5rAhSpnwmOxEJRB42I4kGplKRE7DXfCb4VmYBifQNXr/3HGvXBbFFv6T5IvMWe",
+	"YO1f7+6aAj21EJl3kntBGtmMXxBsrXFje+fjDg/E2cjpvQ+5FcqBT0NyyTIdtv4Dkl220WKKJ7bP3hZs",
+	"SLSVJngJBudoWxaj56g7qm0VdUV2UrUaISi+oPpJ6LSHV+aVvbE16oNOS4R0EErWRk4ZHZGLzbVrRGbf",
+	"63oIdt8K1ry+IrR7p68bBTmK4cNhBKztbuVv8hZ5H98ZPZLJzjGjkEJGGZ2j36UtIteVSUrspZKotzCn",
+	"hyVyVBT7FaGkpGBXYdYv1178rmh+g/aJTf6DjE8NMYyj5cZ/VnaOOXIRXJ9U71LHP9A/p4fMH1hWrt1D",
+	"/GC1thwcsX3Qsdae14lH7o9K64mgCHEXn+g2pd1iPoBrUuG5NJ3LY3sdOfYaz+kxu3MfN4GMO2/+OW+A",
+	"N/Eeq4a2V2RPjTmGWhjqq9dEsZJRzYrMH8srx0iZ7dyw4YjKBvVV18RWxncyoYEXqTiAoLwmtGQK3gRI",
+	"KHxnGbSiWrPCZ+56vx84ofYWJJ+sGNj3obD0efg4V/jnr65O3FXqZws7bFRu/g/I8X8DyPH9IwrH+L7d",
+	"2ns47gGffBKH/lmAtpqoQ4q4uF8O3L4WPnSyb/txW+YU69pTVUre4j12R9zZvJQeNj7qbdO2zZuRMPiw",
+	"bzLMS0ag+QqILyP+Tmpc3U1NiF3v7glsPI0tCzuzwOQWAe7Lz0DM2Z9Mt4LtTj9pJxOnl9xVTT1CMZTJ",
+	"gvkW96icogYMX7Jic7QV9Z0bwwCm33Qc44ZNfnbNBS35P05N6SjpRif7BmP4lKle4fHkY2M3EQpFI+dm",
+	"IMxTsMm+V9V9n2s7wWSru6lwzX4T5iA2z+2zpmjNntAJwRL33EevLowIFKur8CIjt9IoQuYy3MACm+qU",
+	"vvcwYrwi9Du5744oFdlvD+6z+PgTWuxP2OK2yNtZHJNO113tBt+nztsDbnNaU6DT7aaVZyFSqK+UxfMa",
+	"3BPB7dOVBeHed3YlkEcoaUYu2iejd4HrwEAPoNiaafCCKQQRsa3Y4TUZaMFb3P2NZLEO+FybhSeKWIj9",
+	"2l42mce9tEN+psm+E5eINs/6YOQMLZ8lkJrtZD/TRjt0a7MDHIFnhrKE05q9sA/1KyTg6B3miQuws8GV",
+	"SuiGIiLxCSO/VYeTZm23PCgZGKJWgBMAwJlgf+D6dayCBEtt4zG5iS9JtOiX6zpGsqKnhUR6ibWNtYeL",
+	"kY3CFdTq4GdvpZczL8mu0TXckceQ+teNKGaoA/oYczgykxyu6YoeDP/6rr9zJXjcqjYKJRebK3vlYXDd",
+	"ebBq2T0uRLFaHeBx8OE4kmkGDxlCg0zwTGh+sW60MaMj9CToy+yulQqz0nPHVL/gGFd9xuvyHI5jyH8F",
+	"6S6+BtpdSmZt8N8VzW/OneDB8unem1dU3JxbLfwKbq/+3eVMeks7MOWRLgvkA22NeoFlyuFC4AMbPrAM",
+	"kzkxWfgrIF5grXhMX3oLokOuDTfrcF+gsgECDa33MX5IMAJzmqhL9PHxDkO3sRU9DDr5TG+c4i7aQNrj",
+	"0P4chU3oHYi3l+ChXAxEzUDk9SV3bJcWIb1GblkHpDKl1cKvza7KAG83s+p5Rhqhm5V5aGWsQUhxJzt6",
+	"gDpWqeJO60QNfqIVoHl4ZAGgP9+1eUu+pZDnPFgyZDFdGRtkLxBERCBrcClGEDlZm9I62R/ST4NNGi0p",
+	"ND3Ly6V1IoKvjwrCbJ16LzWj5OPx07GpGpp7bKxZ7bFbu2OoA1nnAmSAoS/BLwf3R8fr56XmvWKGzs16",
+	"Ty23pzbLdrPJBn2zrXd+mDLb8l+Xc0a5/j78b+DP+pScb29S3YSs39peWuY6hKC78xatEmH35zSGh4EB",
+	"SgwioS9eE6n4hkMin/lLsZzxqibm0GVE3trLC7S0i0dkx0VTxywNixz6vZ7IdHOg23f0w8T39rM+/aTc",
+	"S9zAsZ3wZz+CtlqzK3ty0QRjVJUcArXmZNe2ypHuGAK62Guf174dHGhCaFR2g7iNDrP0aVHACesn5sfS",
+	"8Evbman1okYZgYubI3l2uawg0Y4GaXbd3V2x7QTh2eYCplCdxgLMe/GtVLvpY0zyU5jVB+FVkZ/a6HME",
+	"jmqslLIDIa5ruqtmpOb3eqg4Hax1YPgFZW6HWjomOPxmIGjwJeBVgcx7OCOY3dQNkmFOb5TJvmfOpddL",
+	"2U9GqQZeykar6K39q+QzEw/SnV5ndNa8q4vKhahsUYmNVPnFjIedkZz3cBPaffkkLkKc6ylI/ycHE+GH",
+	"8blE8ynfYz/P9xAKImvGMvIeNR393qdmUKKb3TURjEPyDjfytRG1i46AvO8Afh1E/otZDnWYRS1KCbBY",
+	"+wUTiudbZzv5JuF2ComTWSueR6pp7N34nNbx/vnPBNnxsuRYr68zl900QXmYiIXjpMxUlcEw1N9l2ezi",
+	"jbs3fENXh5pp8i8Xy//7FYF//+vEubRgK5FOLFKzjBSMFqRExP6pMPhNnjOt10059mKo05yccgPu7TcH",
+	"kUc8EVjP4RkRrKda+gJuqZw36BRU/WDgzso87cINzfrs1dm96IkDg3V6D1/RrSUz6st+K0tGGgF8ubbe",
+	"D2zt2rMQz/7tp+XZV+/+97/8/PM5/utf/+0vx3oBB7//iZ79493vDz7+5ehdPmzuH1v8C7pjxetEVQK6",
+	"6m16m7lOdKQ+QdZW8Tyweqi+naCOTW4JFFVWootk+8cdXNM5gKgJNniGnto2xuDIfE1WrJR78g+mJKnp",
+	"DXjo1nE2+P0iu7j86Hnh94vs8mOCH6Yh1z+IeYackR3+8HIm2KrnJmd4jxSzGXJX/G+48zNIPdLhGnIR",
+	"pPJJsILdHo3xj7Xin9la4tRm+2ksKGNI898aZr92rSMiRcF27AShn/i+CrP78MAPUc+aSY5Tqcjq2tXX",
+	"plBBgld+8ejRgy+yKN5Wp9lRULaYQP8QDrLNLTlJzKaS4on1054kJMbY4iVoWlI9xqc/ZrFmSA+7dHx4",
+	"5GqIdm/D6fREzsjNgTRl6i0TNCbrLkJQn2uyvIJkSVRhbBGpheFx8gj/XCZcKq9ZwQLQ3e5gXx+g3LGG",
+	"uWhSyw0z2uw1WYYCYGQCU+aA+uvQSyUVRLV3mAxqHvrMd9XP8M5zRTl+DRiXc22QnGBqp3R5dDoOIGEi",
+	"/7yyj1uc08g6XlALeuUgZjVU/fJaX2MtaRejyQu18PQ9zMag7h4tx8DtpqwCIZjesg/14kjNIuYIENm5",
+	"cfVpHYJ48a2Su1hp7r5PlWkmP7zzB1HzMhVGuPIpRExM7m+SiNvYy9fbX+O3cLcT/0nyLBQgf5LGktI8",
+	"xtfazZCeo3U4R1GIRf/o4VG16mTTv5NCnFjNj2y1lfLmG1EApPnMJZ14P5sPukrOzBe04iG8lL18iMaL",
+	"H0O/KoXtc8CXveFCI8jXtq4rPeyyN1N1tbe/GT1O7dDjNLwPjMx5n8MD751IFexDDQ3ybZasTS6y5zut",
+	"fr70Vk8K83CSfomvSQJzWJtrenecEbflXsfEmhFm/p60PiOfMMwEaYQHl08Y+z/5+y8V97fb5uvBbTdv",
+	"M6PYNoY0GTqDweE1hyQbJsw1xYq4mzJgyFiANElQQWuL4XfEYQ/l15bbzFviiEy2W118jorR4qUoD/Fv",
+	"dU5jF+5TvuG1DnJHQP5ck7ML27wiVLsiPiILiDUN7ggxrCxNguUEcw93Ir3t9+Cvfulf+c/vr8a5vqlp",
+	"3UTcqx0syHiKMMRUt9Q77E6wpAtWpxJJv5P71iWtGNGMxbED/Dtep9HV451IX9siWMMnLulQC1rprZza",
+	"KRTgiKZXeBirsPgGfhMtXFhTXnKxecNFzk6I8o34w6ot1d2wmV0oBOYUo7sU8OzRNHHgA6Chzfc7rqFG",
+	"AUfiRZ+9ewLzmKjHU7i3m8L7/5BSvveqy8duWXXIcp5OXRzQzm46XokeRRc9uRsGGwL8fojLGCMenpRU",
+	"66ltG47ebpOBH0bLsidBOiRYs3RAi7F7aw5sw7y66TkgD7Tu1gkP3M3tvoTt3qou6r9dabvFo1x0HxeZ",
+	"58hP4y7rOsXADUwNpbR52+Wj5fkSUDzvYIi6IdC99ye59gZH7Cd69g8zU/vfs3e/L7MvUu64U/1TjFSK",
+	"aaxKZp/p/07X1D+5Nyh24ue4VzxTYU7Un+Qvnh0UzMaiKs+ggMMnioHHENeOtjgTAYylsNd24ISFhLTD",
+	"CQrD6bxxNMg5adNetVzdkTYpSfOgI2geHhM0r2znqjldD6JeSciaBD1Jgs6WU0FWjORbqWE/TnVautZa",
+	"k450SYXvDXife2dbak3ZrnAKM9sTQq8wqkkhc/25tC/U57uC4JMrprtNLOPD/4ei80PHRfEy5p1/DNh7",
+	"6DMy5hHW4q7YNRaucE1Ktq6J9RjrEz30Dy6H17/b995bjrj17iLJDXtGspmE3L9PddcQcm8ViDOb2f7u",
+	"aLP4Wax0b0oWvu7vNp3uZOD48GWvLML10EVoBcTERES5n27avlI8Z4+F3rOEbTtFXIDMgyY77Piz4YDx",
+	"rYTl2rfhco5R7j8bpk9qeOsO6T2dsXkbdRdJ3Lh2TKPIFNi38wd4NkrsY4T9e5uP2kvNbnhZx/q3PyYV",
+	"VT5SWim5UXQXL+opArF+Cg3un9qOka0iHdWauEZR3bmPHWDcETjsLoO7UTJPzYAmYztzxw42d7y7J0ja",
+	"4NexCtxz8nbLCG0KXpNSbsgNY5W7iedmOLkh2/yF3hnfKMYSgV8j5VowKCiVgKdPAVo5FUlkOKvnbF1n",
+	"ZHXopBFOy7t25Xd9uVSwnYzb/QNTtWZxb1A6rJHshgAmVZiJ4Fo7OSyvNpwGd/350RL3b4+f+KiDtYop",
+	"Is+0biyml5C1BbG4V7I7kTOzRW3VFbyRDN+y2Yxj/8WqiGnpUxVm0S9mLbv8NDORtkQE2KyLgRHpnRsu",
+	"LwvPZ2eWlrGCfQ9qkGBDxwQQSoOnrLbx/V6UBN4zPeZq7fzEDkd7Qziowx0tmOd1zGvKIA3HFmLoyVw2",
+	"Se2EBjfBTI7kKobPQh2xk6FTJmIl7iBjGz/uzSTzRHdEO75996iru7l+Sl7Rt9AL58+65LNFM0E6pIyw",
+	"xp7ZMd1gL56Eead9tdFnaLZt05GVOsa6ZuV6mGl+wu2baq8PhdNU8DXTNeGCNJpBTy0Mmtn+E/Eq/KRA",
+	"T0TGpyMwhD/RcSDETtpf7jODrTfPrILXcxpjdGrRkhissfxDtjek84Al0ySs2/ypBrVvjoV3SlCc6Npn",
+	"WUIFU+3eTONoDq+oYqJONTpJt6U1F+PRitWw8OJYY4guCJ+tt5jbFUL3qy/hLT5Qh7Xd+NnA35ItPpyZ",
+	"n53dUgV1IOb3SJ6/2bfgX0/9u/DvH9wb0079Z7UmO1rn2wRiZ6IP76BxBK4vvo+HEwo/2o5zd81gbN8U",
+	"nZ1Hb+jnLBWx7mx52Wh+y6b7esGhn9IU1QypYz7/L5uNMb5gHNINkMFSgt9HqVDGumpGnDO9Q8ho3aiE",
+	"Cu1QKgadKUZbsyWhVCbDVbhJtbxpG7vhjAbLN6drI8/Mh2doYgE5HpvFx4RyGAWKQCvurFp7zMnxHJ8E",
+	"FilYmRRlaeJO157RtZlAxhihN5bCzrhmRy6seBJae2sgFQabFkSW7KIzx5ee2imOfu43o9/Jt/wWmSRy",
+	"eX5zy9QB3REW9Af6ybkkcgoJs2eddiyBuroO3jsjISSs9k0Ayeja1XO6ZgSRlMAJiVeVlGWiB0tJNegv",
+	"e6lumCLmyQRCP5Ypx1KOoGEhoJ1a1LFSyhvtUnQDQNG5Zaieslln/1J7/0pFgY0TbU99M83JuCQYtI/2",
+	"6Z8DHuTD/7FDztSzljEinErzLQlYB4AigfiQoCDXWKi9T7BqkFsw3OGUEwMW0NFjNooWDUWt4xbLfOHd",
+	"vzSC1912pCXk9LT9SD3Vo21ieawR4Q8CoVUMf+GLp5ZPJ31kIFaOtgxFcTh2GSZp1lRvZXxoSAA0dPK5",
+	"xpwpf7xtYqV56JQDo6IKWey2MwR4y+NwERMv3W4CB8OWYZZZRgDPzEl9w3dNSf8ZYkepvJ+33cQeQndS",
+	"bMze7K7Jg34c1cuGy4fjHfJPiwdPDSGFQb4pit3RO+qI2iPmqCNmbkUKJXpEHZI10yN9ZSgG2+bZ2Cd6",
+	"iBNJt1BJ0OzceQa6RKXJdE3JKUYRP26rPXmVyKMgt3oTbo4jX5JZ4r4+716drGgedRyknY8wjztHknvJ",
+	"DorREqyqM30Q+fuMvKfFLRU5K84cbsWZYlqWjfmF+b6gNT1rIVfMR4imeVYrKrRHS9TwMCug7Xxxppuq",
+	"kgoe1yU9++qrs6++Mn9seUXpmZb55RlkoXIzuPliv+U1OyvpipXv7zHNxB8gd0VXTMHa8fI987a7+SPQ",
+	"H5C56nUXRGoYvh0UPb93P3t/Rd6D1cmUWV+l5JppDfv3nkhF3pv7VVWKa/b+nMAvu1OwLxAFVcV78i+B",
+	"aP1X+P2KnxVcoV+Nlu8xign4qgRWrcmW3jIjpHuBzCgZ7x7BR1InWbk4huQ5ALUYgTJxf1MQ6lGh8olg",
+	"fv7BeJx/DnhmmykU7fVgrZ992OiBYBdCopt8G8C5A4Q76bSLnGRsg4KdxpF360EUKn3ct3cc59Mpdla1",
+	"vxvs56sUQPjrb5+Qrx4++tIjWxcQRIxgT8Yxfd/UdFWya1DVKkC2bjSLwDEsz7765d3//vnn8/aPvyTq",
+	"pCgvE5T23ZqpKGzDOUkKGd3Kto/9vXSA58KIylQExZX1Un3DCnPm+xjQZ61jNGrjQzP0GLj/C7oDdzhI",
+	"54NszBAgVLasrAZ+8d/ipSC+em4Elna4KMOHRg5azogfGBvqiejwCMBLawK8ySE0w4jhojnEGY+D2JV5",
+	"tgn2KXNAAi1xRw6GL6btd2lhZE2bsj6QqqRoq8ZPRaTMqWx2InrvUN9QzeK9XcQrTEsu2J1esGPa3bqR",
+	"08Q12StrXCWQtiuq6C6O0vcWpB5TB+IfykhF6237NwE2pYX5xuwLo7ZzGRTaJq5V+11cUn3x1fKC/J83",
+	"L1+4VxAubDmf3WaykkWiGRrbseKQkuESYp3MzfO4AHe0TTCVXM9VqfXLdbqCccU2VJzUEGtXQZjqtL6y",
+	"iq/rWOH02p5X6wITDv4OCm1tz/+JvqKiYaP9ISBhyiIlrA5BSHzmWthvTcyGdNW16EdVjMBzhAsoIToE",
+	"WL0T1rJlNI1vyDTDsiUpOt1Ba3pj9lhMHMOoQmkkXPctVFDIXUUVK8jqcE2WTh8yM/DB6sjrGyEM5WZk",
+	"VEu5ft0kepzNrFmMd++wUE/gwHMMbVfHtRRXkGDkegV39tB84R350DKjAN61f1imxc4jQho+gxLhjGgJ",
+	"O/SzCFpnaoqdF3l9Tt4DKtv7AVERiBSneP6zCFP9zQ8Wjg+zBU4E4UfdL+K+WZz/HE1Grt9gBWfMxxj3",
+	"pXTOgS9fPsUVGpSRunYWdsm+SBnEij8uGcq+rrAKGN3JiJY5W6IkpW8ro2aDxYVto0ZKkPugSoLZJgqY",
+	"vGBYAg1M5Mx5jrK1bMSsPJlW9AwtSwuS0gto7Kr6ELR98AJcG3HeznlOnfS0dCyUGPjoSDpIBzydu1aR",
+	"RvU1pA4xOR0oAjLe7GSRNOj4RH/8sFw6YCKP5tJP4vDdlX0FtT8PbvcncLdzJM7g8FkZhf3D9EmkFIYc",
+	"1mn2gHInAF4vGC3OEG8YbWxlrGwBu2C7XreA7Raa3exYWTMFD0nBzvYW5BJSexIRNn9NHturSKjY33Se",
+	"672daVTsRhRMkT09RPpFmOe+Tp7+zmECFbOrYs1EKPEKh5ZkTafGyHUdNVFeY2t/X3xir+eCb5iuWZE5",
+	"soiNu/ozcP2YDzABWWrm1VOL5Hsj5F5b3XTY30rnFG/smtfYWkkxHe/3gI7XKOjIi04aW9jJG0P9fzzo",
+	"yCm3tuOUcGkDdBHcquSJe+Ml6f3dt6gmWY00rVWbvcbOP04PBN1aWVNuCkbOBPsAvOVkz8qS1HJP8XOj",
+	"Gc4xElIg6D9iM9GBMnpNmLuqhX/gfFwHmGKryH0UEotpSFIsmL9WYXGZJyxg6BipsTqY/0ArQTNdYz+V",
+	"ZXiy8Kx2sfZFNytumloB+EqRvUHcpcDOseJhsilFiyN4S+06p79T28SiFO7vFKN4ADIFJxwPA0iT/Zbn",
+	"W4KjRSu6k3lDfWk9VUyn1aT99nBnJWkLldDmTSG3OMvBUdXzQigY7EaG+hMesZigeh00Io4jSf4ZGXjR",
+	"mbFcitzJhl66S1OyRK4EfOUykdTN7LR3PQHFK7mnFjMKpze2KH5SzomrnRgsAm6rOeZRwXWuWEVFzmfk",
+	"Tjz1v4qXGbZfP5nRaIuJ4mnUzwH5DBUVAIXgXAt8BtbFmguutyc6+walkSqPl0Y6NXfaag0tiyZ645n1",
+	"Okf2Z5q4J31jVl4TuuqG6kJUx7muJVU7sk8smelXEfzWsAZ7njZ5zlgRlzVBHUEv96t7GIKGWUMHz9Fj",
+	"W8uSqXhA6gVkqFqZYK+MFXTVhcRW0Fi8l+x80KclmPjiavGruV9e+A4urZFzT2fIv3D6CYplww2dTi3f",
+	"hZvfnr6W7iExMyt0WhHTOVUt8w9mHhEHIbn6Iui4sLyHcsCe9P0kbPfunF9jVGcuznVKwj4mBT1kVnni",
+	"mrikWFBiKTGS4Pyo9Ii80mYZaHK5vHx4drE8W14cfWV76nsvrEnJoF33Xl5b08ZmozhhmQS1n4ViP2w+",
+	"PDgkqQ2K6U8dLNapUJCjtt8JZY62wOukC7B17U5rjbhWjP3jaErTt/jUR+8+iriOMcQAoQWMykLVJakl",
+	"VBy01mXviIZXjL7h1Zms8ICc+SAqNFuxrqwh5BYspUUpsG6KguXgeL+GFpxgewJEs0Wjc9XdoXM7I/+O",
+	"XTdpaV9iVEL3ZlFrQsmB6Yz8OxLBPRT0V9Jyx1ayOBB4Yp4Oy6dCaII0/luqT1PFxJOwW1o/F6A82Hlr",
+	"LjZxx34wh3xd/pJOmWgnj83dxnCy27jCnlqcwzTQsNzj5XzU+jxyjjpJPra3mQ+S6pqDD4RsmFHTMgKW",
+	"AIila2wcnSBU1ExtrZ4IrMCq0Vwwra2hY20cI2vbn4You8KY7IU0zCaVeVJIUkqxYYrsGKsxMGPedU7G",
+	"dnRa8DOw2aLhT5/YMumqVsXr9nnbRChKmG+C0LSN2EHzLV6TrTRH2hAIcT4s1Au0Q5mwMaF+DZXFo56M",
+	"o3LyDVYnDxjqW6kIiluLnl1YDqp90Ad4fUcLdt329Ue9Ff6EQ/OZjvLU3IgpNO8drwg/SSntODi86AkC",
+	"Po7EPtZgZUG3cjsEa27vt26H2nQ0FBnrnpRJVXw6SqQqTulyyj5U1g0ZvSvNqTL8d0vLhrXR8gPZNQAz",
+	"f8scNFavddejYeuuiKH1mu6/t3lF0y/3VEjaTtk3cYJTZRfAFRFsb5eROVevD7e6tgw6tZIdF53GZPPW",
+	"Fi10H2Pf1x05msjBtSsEmatRebJZou1HvB4Xg32VlpeFiulsz/ltEHlCPoBRcBAEVvLHH2YCi7wm7zF4",
+	"+FMFoAHv3rfVKxoq09wrzd9wWe2mo0qY6Vr3brSqCDvkxlE6cRo7kLD2wWsCRwTv1R3muVBBLpbZcrkM",
+	"4gF+2YnaR1jpjASWEIviaH2LfXnWbla70DRDtQ0lTrnbUB/qvOljeqiDyIeiVzZ1LmM9drFR+BVhNN+6",
+	"K74N97rr/ZrYsPSVLWXcMWM5yFumgNl4bRPdRWZURav0iGtAK+S0vOokQBl1CWI45vXAvrzWBJNriaYH",
+	"Tfbbg+EGo+lcuZfZv689RjJEi+BKc2kkYBY7EwHVMZuzEWa9jfRIt9MN+9/iaAmw/WNw+lGE5uZoygrm",
+	"t4WKxfGb0jFGv4OD3XgcN8gLOX6JG046zSGylh78B9KZE9kGj0strbEhpOtBzTUYG5bRqNqwWn9Gcllx",
+	"2/MEAmV0Q7nIWpFr09vw16DGGpEYpOl8ZjX6MeXz2bG0oBt2aLOX53XOcmO0Qevu74+3EANSvEm6cRzy",
+	"MbTrvmWYqB0ckQmNCS8DpWFy6zEjC2RTv8GO4p1Nv1jGQosl5IDL1gUACjayaafI9sERCP2+Qymkb7Cl",
+	"aQb/0aZiRGPjwRVvZQikuWqypwfX08XFqgOD2aVftPeX+aRulBje90b8xTkOBCNm3wQvPZ+I/N59n3nX",
+	"VdvjvaufcZvk4yz/IH0Eq5yuyW8NZ/UVqZisSga4GWiOr6B9Fheba+Ltzqt+F+uOMmRFMRDrwOpr4pw4",
+	"5mcdwxthujkkyuPA1+ioEVdt/RV8AOmxRjGHmdGqYpgJ5IQ80DhbwCIWgYVsJLsdvU21GhfyKcHg06QM",
+	"9dp6nJH8mhQqSxNvdumy8rmGlCNWQPKDkYAOe6OkdT8P4QTsSZ8iaPFZWtg5e2cAMePnqVD8lkVwhlTw",
+	"zTFQA/dofIRfT2rGnDoVPxoNA2l6w6qj2Lhx8HZdWzt0/J77GtLGgqzXFc1vQAQ6W8K6Gwx9J+Acj8AA",
+	"vmYlsz2t5nS1tH1MBxQYxuMjI1YlPTwB4RLx0rvcx2nOyoLlvHAphPFk6KQvdZ7nXqX7os3qkoQPp7EE",
+	"FNPAGPGSKHSx2lUbjlix804s+AiqH9DWR3b3XIgQ1ikme6Bo9WuWhMODnL5uhSu4GWpppwnzgy9+5GJs",
+	"rEGfXZ8F6+VJSLzM48/5zWyjq5aKfokhp7RrCuaVjR8Sw7Knqbag91iX/lHVCR5ONBvaMYUAN+6mgmJT",
+	"pAoU/2EtrkvpTuT5sg+VwjL8+CiIbdCTbg+X0dmuU0WJ5YG43bP+Ha7RvzDUg7MooJlUtvg64Zd9ZR+5",
+	"V810VqoRNPyjNdscYjFX9x1glYpOcPSa0La/KEcwMXK256IN9961g5KfWZyZb5loIqJ3dfje4RNOdLjC",
+	"i17LfcyZszo4HME7v6y3OjdPP8bIKl/LfQKDfud8PpGYDmjT9qYFHKDPNGGisKmk+3MCWMDW2+qa40Ps",
+	"CdCzjexzoQ0KtmrtXFYTkxmtay7mC3sFuOilUXz3DusGsZxZPOvWfRlt749fEkCDif96DOmnUHRdR4uN",
+	"jJ4EcO4HFkcyMNbmkwTivlkiOChxcujEtmTe0gKteC1tbQ3AJsSXvjHa4Q9VDDnMOT9XZTz9wb03gRCH",
+	"TbqOgtjfSj51y9PYoLKpIbRtLc+JUCxYQQHgaIBBBJ63sgTgf51C8mtUPJUdDlwJ/aXxEaLwfF15lVRD",
+	"IQjc+zAoht9hVQFe4oEAzkrmsgdz6AOYms+6EUXqDKBObH02FcLKEmOf8SJauZ3ARbVASgFCUiAdQpoE",
+	"ux5wR3hUuzvVcl9wBINFdY6AP0opUaY0jQDnQ2vo6QkhSPPpz8vIyUGY5isXYMKewjVsxjXB6N+V8+5e",
+	"EwwTwgclvzXPGyM0VGJmNiudoWhPLI4b1L1B11BLqsySOLEtkIaS6mpAm3qbSA8+JXGorWlP9Karw/Jq",
+	"nP/kyMx4Ad3UxkCdZkB2VW126q/oKjjQXRndXGdTRlqrQ3ZnvPXGvCTbBMj84wmA8skqYp+WajfcrsST",
+	"oBss97QMoNHDvR3jtHsJkuOr3jS7HVWHTyVa3p30yFEbutzC7v07ZrbKaHFxfPOTTuY/IaffC69Gd0KW",
+	"nYxzuUfjmhY7sKHNZQavXXNh85VvOdt3JGi73NeyLM3FcXfn06OouRdCUbRInBcPv3z41wdfPPxyHJFz",
+	"cE3Yd0XJ0pTscZ5oPZ7ozN8rLthDCNKl6QpZ83WcQ+n95a9al8hp0CvHHW8zUlV5NOivMWhyww5Gz8Ok",
+	"6P1WtslkTYWhYV4TKQaV9TSvo7dASSsdL41947MEw5BHKkHPZ/XZUlozlROKZzFvZgaxwPd7PL4AThcp",
+	"zIcVo4j5Nivs/Kc5PAMgjIjPM7cCHML+uDF7SOyQa+CGghfd1I7g1U0KO6wTPPpMwy1xfg9N7fHpF6lS",
+	"vUlu2laa9EpwYgSSxu6ygXBQYcBJUYe5ueaRFYM8yzZxGypoAyY3rN2mnkb1aXrDxJFT45OkOaC88/qU",
+	"YnIzTkKu2PD+WDJym/SGgUFIE8OWQdqmB5zcd+eupT8BdySd2p2kTGDgzN0hWVuk6gjRerx90qaTJ05Q",
+	"wJXRbl9L4PAC6PrHfVwvjH56sXmkTNRz71MZwzttxcqx4NE80eCuzhZK0xxr0HeuIWKHjlYATYXp9Zys",
+	"j6aGr/z67kMdbxWHT0MT74mmQBXcU4EeDmCvFpsBegO62Ll1gfzqHCbIU3Hl0AzlIctPCuCeFJ1s4jpc",
+	"zLz4cSuD1DdeXxEK4gZE8HtX4Pc+bmgY9bi0IaUTdTDEcj01SfB1I57gCwbp719HinpaEp1gIwHY6XTM",
+	"tieyYMU38Jto2cI91xE38Tpih0zcpc2qKW/Av9vBm/DobphmtmKa2/tV14pRwIDHa1qH3i+olekVg+6o",
+	"QFABM1KANhBF4VZyo5iONKBwSDhTumHE0VuWeKXbRmSnYLZ00FneRYtrWgPtzr6dEPFmJktMVMucPjZ+",
+	"y1t4ZHcvu3rdAC4u9AeFaDadQt6hgAi22599d7Tiwtod8GSWxVS8DzvjEbAOfMAo6HwqvIlrdjcRcmQU",
+	"2gkOoQOEEbTSW1nfDVgH0HukZhlh+dYYmeGZb9ExEcqRlmYCh8kwnLGwOWbEBOrrStEbRrY2aj7hva60",
+	"Lk4iXxO3YqRgJb9lCkOV/G54NG7esAWQRDrjhb8mopxPzcsQ9wzLPwz1LdTC6SItBUh1TU4Qdr5l5SmW",
+	"gUWEcfgx7ny17wx7QbantaM82ZqsHgYWMEFCHNyLxvrJqKqTi/MTidEOUhVLp2RZnBNf+y4Fw0QU1PWY",
+	"7xP3PiM7556iBJQF1URSeQt1sKrmeCrg90YGUGzXbguwBwjQYZMGP5E4Yl0XitYF4yKt66AIaDZUmsBn",
+	"o9XJhGEHAjRUMwKlwmaUJ/5nfRyBjqEen0itGhbZ/TFcgfEkqOhEuejV+Ubz+VP9hN/wqAn79SFIt7dF",
+	"bXupCkiPxj6DLk3c4gvWDAHMJkIhDajSYphFAYxxJsaKgaYJhrOxnQr+7pyEdVjDTldBttjkhjGQu071",
+	"1uKuWy4H16U9NrPyoCz+1swT/zd2aGsM2+1QhVn6mtywg74mK1lvEfiImj0JMrV6pSxKRqo1YhSp5ZTn",
+	"Ps7BTnsLeRhmwu4o2WIOTEixacMjSXNHs+aieXO9QpUkToATqxY2kObbsDq8oqq2rfeiFShH0/uOVLwM",
+	"fIRmIx2WU1NBxiqtGaFhlRFmcdkS53vMNkz4Ht4kMZ0CbOkA3SlSf4aGQ5lwq7yholjJD5H2veYSml4E",
+	"ad/zLVxdMfwnI0Fmv+6t+dXxZuP47szNOXb92xd+YxPM5tSi+dhVyqvS8ystj+JTvG2xXpGTzgngcaOK",
+	"pwM/fKSe+XJYmZ3CzP7Rgi7mcIsA0gQqIxSqqYedsFLnaFWy2RVnsU0a2xpknXl7M6VZlGMlJRvLTDos",
+	"NYtWl1GiS7m33bRQHIFit8f+TcqIBegvjNWmthjNmA0ILoodghkVmlx2+z4eKUnLFnpLVUQ5eMUUyaHH",
+	"pG38RcvSwSgyADWJjm4RTv347socmYBRHxK0ASsJR7aDEijxsXUw8pYphJFSWIAVnZJL/mOi6E9tOa9g",
+	"D3b/GEfpucf9bnKvFfKXxwCsjkurFHTVcZGUimINBMb4ob0J8T9GJvrWSYg4ROkgu4oVvMYgazJU26o0",
+	"c/YhDfpRz+3W6Rm+dfJ494DDJrxcLpHZue6mWx/BVfV9zK2RPvTpDkls5VegCxgxdAZiCEo96C3lJWxE",
+	"tjDia5EtSqnrM5RiMNoNE/oMi0S2Ut7oM/OA/6OAERLYkGbQs1uqIH5qRn9Na/bcDv5DZ/A3OPhzqevH",
+	"buy3MPY3MPR3ZrTnODL8+6kb2CwXNjRVDvYHp6iMKYk2K8B2VIlnfs1sgpFqOJ5QVs2DgJlEtQPZ7reX",
+	"2Ng7PRm88MVCRWGDbzsfhjM/imuJ8YP8tlMd3xKngwAuJNnRqjLyH0PvCeKN4GmHbQ6ik4C9g/JgxsFA",
+	"Bd+jMBe2zXBYMWj0N9i8OD7r/DyOFPKVw8qDau69rXouoE80+B65saIFoXnOqpohfrctc3YwBHjDBkgE",
+	"pJbyBtOdEiuZEr4Iz1kkr2QMO3qCK3RPj/Jw0QVs7zg8WubuaKoT2oynsiuGcN6uWtCKZBumMROHE9hG",
+	"bLpdNtxWt8c9nTcxlhcR0v8e/LAdsflJOGSHDDhgGFkxcdWFRXAZRdegbV6FmU1cu5p2l74dhlZd3oE9",
+	"aQhwu+NaY6XGbSIn9U0uYx0j35uNorVU782wbf+O/VYC1IyZFrR2LLF7PdYoAZITwG/lVJANv3Xqj7/R",
+	"MQwArf3Q0S8w90d3cmhdeq2bRHzmLFcswlYnhOvFiNyLdWsxBx17jxl6aJtJ5rrkQ6lI9A6w/tE5U7tD",
+	"NpY9+LiGbhS2nciRQww0vo/ji5v1aRxcmOvfzS7OtK1u3W/C5tuPHj34Yp4rAV8Tn1qbInBXpj+lymWQ",
+	"S5LKTkieKLMLrxtxkoJbSVnGKwKDAuq20IrXPHfdKkr7ctdf3aWbxKuu7ONRlkzjZYStr7dUYy/kDG95",
+	"EHK/uE1OWIRjjSRL3rZ2j/ZsmqARIfN4ZejPlUY80EVa1AKfd+mTRYLNgv0OdjfknlPlGZDgiRTaWLS2",
+	"zrdvgpX08H1CvaMtQJAsC6adg9M62IOrugPJiyiPNLzohbS8Ah6lbeCZaxv/rRhDVDcAEVr6TH1llejJ",
+	"XXDKZH8LWK15WwUQ51tGrMMqrnqX7JaV4TFjt0zUje1GpSQcWGOKYINJRYVG3qfx0qAd/fA0Re/AW2mJ",
+	"vKMHY1/IPSZyeFr5rp9oJB5vePuTJ0608eDRgM6KbblFHoVSCd23CcHMOa7SIzk7ZMg8A9pt8xMbYein",
+	"fL2OcHK3hvIeKiPvuYm7kDWfM7lj7wtM3GmJl+4+jWZd3tKSRzt4JsvN8BfdAkdPtHa5Ixt5L6qWW9Mn",
+	"oWvBZB10xtR+Q7nUY5BBgMpDi8LB0DnNHIrg+2VM1h3hE9qmpuzq+htd8x1ephH2uXvR830d2PtLRGYf",
+	"Kq6YnlUuepfc5S3V24jTCfxsiAYCW+18ThYxzO5wGLrxuzsjT7oq5+RJQ2rzVceP1cfzQ8hVTSgB9INr",
+	"X75+ZT5yvUS4IABv1AIRo+Z3DdlVV70sq35mdaBJJRVcwfav2/DDvbXFe8H2PpaAPVB3VNANYEsAALMR",
+	"DiQvqY7DxN/3bXAvyeIjbltdsyqauiArJtpGePgv3x3VZTCmW4vPCeLcPWkdVhHzH87KZk8YLB6fwSf5",
+	"QsqTOQMr2dQxnTZsGx0xdOiumpVn0d4vb+CnR9SGYwGA8z8sFX8kAQaE1/SUl7ntFkIapdvU0xumv1mv",
+	"o/l0tKrKw5Xtur9plAVKwWwC852Dd/RCrgC4FFATQLW/IkFjfwQwFmyfeXx//0OsAwALCvKpbDmnzcPW",
+	"8EqP5Cqy+JzssRwmh9r7pJDXRr62YD9e5Pqi5wCUrnSWqfVOI5L0uyxxiOfsx7c4c4w4KMMOJ23rj/jb",
+	"o4lGoLz26jla7Ta4WkJu6Ku7Toy3pSCT6j9a1aJT92FJFnaHczIgoEnnTrPqodUexipGIpQeKqG7Fd80",
+	"stFHehHnThMBDYDuGKGaaHbLFC0nWunUtr5+7HB3p11R7mev09WjnZkij3t0aR9eBce96x6QtT6LsLja",
+	"N0Pe0tupzoecq7wpqRrrGB1v3AAnHFNyAWPLvKmcPGy6dVTYaMs2ZDSrNfLBQY2uDr4yfHK9kJ5E+BW7",
+	"Q/XQZM2sqUqeT5iTa+DjOJYKmwK9bj+e1U77SN9u0FNc/RBQvRFBtumUft2u2f+x87hj7lqAcTaSCLl3",
+	"4PT3XbZkkWDl5OIlLrx/YWQVBaL+VVRrn2YgFYGf2sCbtBgRFNDvzIGeXDYU9A4dmUPdKGFeamupbKcB",
+	"uW4lh2Oa1nU5tYJrvMVb4pz2BJhzuk8fU9FE1caPitdub70jYcPqa9QEuCY7Bsw3dSxVbak4dga9vDME",
+	"dd5luKQGeS+TisyONBo/oXAN/ev6tMovfytbIdm+rpVqnW1p68SCbq2tQMuCO7lbLNZlp/aMBULDl5EN",
+	"LtvYRRpcXu1mHtEk7s+FB16xT82NZ82sPxu78SbRRLKfF5bEX8xCAG7PbT1maxnKclHAV42AhJmo4j/m",
+	"RRix+ZMpnZM6/DtFfmDZY9ary9HsQT/iy49tsp90vyLuCABXzRLwYN/JPdhvFjTA55Il+2quW4V9vjE1",
+	"sh/xot9ntW4tRdtjJx4hU3Kvj1biule5ZEfrBhmpfBtp6J5moElsMuSPLiQPpuy0W4evtQtt9+EIxzgT",
+	"NMIyRcf/AeqUuQJ2FYR8jUz/JRTynZugPZDtTSJk/YuZtc3WDXp+RiOQtgdeFIn4hGM7QPUv4ul5btwR",
+	"ug2Ko8BtbPGRbiFCThvM7+olGJhPVL7lt6mqqHaAJg6XEMbHJ5yvMKI+lv4xUPgmKolPGS2eY3n8xF+N",
+	"wrmNwXCoJuHRxLw31MfQv210bqnA5zSjRy1UlEeCK6dgu+q4qCqlvGkq57tsiz2xxpMLCy4IFr8RZ4Dq",
+	"Mxk9F7vIDhrttf7UU7JRZnst4fnUJNKIoMczUELu7/idfHfYvp7Z59C+BzA82XW8o9ZLsKXQTwqZJG1u",
+	"JBGMFTrWDVMO4iVH0d189f3v0YywSTqU7X7UplC0DdBxTqM59pHj6Dbq92jaukvz7KHwMVpioyfFtG2v",
+	"zG6NEboFD0O61n8iUHavlMUQxztHAzlr5xfdbL5rSlqzAuDkI3J25z9vG5b3I+DWmzLaqCBe3e5Gh5jL",
+	"+Xi8OTpEycWscBzPWfGci2iMJQ337+d5fEsciH2IXp+77CP/ms663CrejXTEPUPW7O1XNKRo8xSi1f5v",
+	"p/GVReBvf5E5PojyUChro1oz7Ul7CxGLffVc5kPFFJeR6n0Q/JF2uvBG7Pc93d1q5FUiYeO+AdEwJ+7N",
+	"hAY2saDbmpflmNsLErvNBUmFq5HFnxDq2gZjBwhozrularr3Evyf6ZF5TW4E209N62PrOr153kMZwC7b",
+	"ol7ITaRlKffapcPYqtVxP1M8b44nECstrDDyHlmxDRVT0TxC7PpZXQDNgBADlIKZIbnQ08fcp/pddtx1",
+	"3CYZGvMU4RAhmH1S8N1B4renJ7Nn0rGK59Z2enbjHeXbPoSdYzEa+GpWwfL+H/behbltHFsX/Sso1Zzq",
+	"7tm0LMl2HkrdOseddHbndDrJid2Te6ad24JISOKYAtQEaUXj7f9+C2stgKBE6mUqcXqna2piyxQJAgsL",
+	"6/l9K6dOFL2VO9oVRGxSV5SliWBYjUa7odF69kp159mca6IheoY4KjGVBiE1czYRdZA/BFyynWgkPLyu",
+	"oULlmTO0jdoFbl+Wa+GS11Dz4DidYds9c6Tvn7KiSsIGPQgPpzRTSx3Sgmd5uraZ7x4RAWct28fUBIUq",
+	"ztDXOE8v6YtVZyiog43WBF7lnblrr6ZIaYEr2YhQ7yYitcZBtpNhYA1OGjCNYiv7xb59aXubAaRxyYr0",
+	"jWHzp9+sQt0SaKli1G60dsPapxaqwS19sZs26aaiTXoXBkK30jVAZ1htpCeUji2SO0CqS9gNtahBj07X",
+	"Yt+c9CrrnLdjcLAitPS4DRhQ84moMCkGUs0Hy5hC1oWT0MFutM8RLcrHrRZ604K9M7pMVHDQreVV222f",
+	"jfIkccx9y0SEPg0XBmnQIpizTKRTXYBiAy8X04qNeFrpHDnvp9K7KpUUF3cluJttIylb+ExvkNGv4tBZ",
+	"HUaopgLRWsiaKw9pVWrNty4rpefSJv8rXm29nMBilnw09x7+E/11rHXSjHRB/KVE4b8iXAnX2cVChnvW",
+	"31V5VrhlSv23aFBIxUI1w9KFWGMviu3EsbtLLySSpc2EdPWfHrurg7QkWu2AHlcZN/GM0vVMRz5j+0qj",
+	"iZ0h98b1c70mKlx4eKsxR3O3cmf7UtMM0heWy/m4XAB2QPUO5Bvf+jX3AvXbxyrewvX1EcxDI8ua+5+P",
+	"xdquJ6/HzGEQ8jjbtrRiNiGa6/LtLVgw9T+Y+adSA9ezhvUBxKoBdeXMbKNnjCTRtltxuShMcJsQK+Dx",
+	"ra9in4gdYoJPC0dlDendmvqF4YJB+LYiIuqRaW9TSYS7b7uL7VbeNvtQIP1ulcOT4X7Auruqmqptv20u",
+	"yyWxfG8V5azYgoFX8QHbyJd23NNVY7gEvtNmGpvFVFVQevJIGNEZmBkzxw2LxM2g2jVcaQXJhNytzTkV",
+	"47okuE7ycSWF8kSlGaLMgPqMolRoXUNTu1I27lKCOtdGFGoSf2bO/lmJLP7q/M05lrizH+PE7E4K3Gji",
+	"nyXngoIgME5z7gXg6taA3jTVL2ymzE/ajKkM2b4NLXq51HhdIzCK2zuehZON3sU0lv6n3aAGBWxH5FZ/",
+	"KXYlv159H+NrvXXp6jo4tR0Ox9q2Gqq02d6Lnhpx8jAJtyIHTqvbMRCgzMN1rSiAqtuTM+wXai4KXXtS",
+	"nRN82lkAVlHEuGaRCBOe7pBlhSWtx3sDDJW6eBv+keoXNVB5l1yCVERCZjFP9G7DgfrIjdlWizjkg+v5",
+	"x8IU641KclEsj3u1j3VyXgcb6BEsVCF8r8cUrAHWbgZG0Ju8VRp6FVV7xRPBI6p32B8GcSqyiaqGYcvT",
+	"pA4Ja7hVydzGkAHcyY0Bn1i8V4CvXjVfv8lIVYTwZrMkrltf2yq6mr0WYqbrcNWMcdvtdLbeBWZgv4hZ",
+	"Vq0YZ1ltDfMKm4ZRY+Yb7f2KeN09LBt13X2QS7uxCXDk3JV9dHUk/qWieeARSZSCzEm2BaikXXfvCb46",
+	"gXl33T7FG9ulrxOwX2i9Kg7LOnp56xVR11mcaZGM1uB73pO6e8t4/Qqlt4V+q6vkNG+/LVnElsxgloCT",
+	"8G+QcphFcbQVAvO27BBvZbIA0ak++qvbxYuI3U0s5iW2AZ/3VDNAimSqEoZ/S67ND0XDoEef4DD+wWqe",
+	"pyrbDpi6shStYALEOq5EOP4A8MTVDDNeWzB+6S3y55U1jxWrEvpbHIY3Qpb2WHsNRBtfOd8xFbEq27aa",
+	"c7n+frGu0MZoukR82ra7itcQWgsZbT+d5UaU7UoaHTDVNkGFjKfZnlkdOujxFvheSy0aHk6TnbxtclQv",
+	"+AJXqOL82K3e6BWyXtYGz4UtFm1kyeF2m4b0K1yEiK7AqXKIhV2uiRJYte8euffSwOhrF2fXtG3KM/Gc",
+	"pxu/8d5eVwOKvdpG8zzhWq/had52OzVJdVybQS+jtBbDX4OJXbE0aPXVrk1V7ex9hH1nzTRLxTTOp7WI",
+	"eTuprWYZqLeNbW7E1d2g/IpJ2CpVD7etXVCH9rFW2ygpVp1vl2N3G9DpQr+YuTCf4WT8WHeSvkt4Jd7k",
+	"ruflml27m2pdj6N9MK17T7msciac/enhBdXim28rx/Y42B4n2tdJOx4id0HrH0WEtywhY7UJZntj7IDq",
+	"8ceq+skqtgmZZtiSvaDrSaVHN7N7oZKyToo54jrZFl7IdVc5KqvciLomTP1BDCdKXZ9nmZhWOat8F07i",
+	"T6FIqyIUlxOqlJTQXY6Dx7LX7zQbqk3AWXvEd5GnvLr/xgvTbpO2ry1MXQ5K4iOJHX4p9ki384OQdrrW",
+	"LMsLzP0uqtYFFkxXv6GQ0UzFlO0qVMl8cl2pSuzltWccYHBWryv86TvN4qjA0qHOs+90n83xRY7iakha",
+	"+PbuhA+ld4qqE2fiU0ZSvR8UcCEky94xsgwmXGeMloEhcNJ6KSbc+8PxKS8JTdH4VFOBQmELfBHYjViq",
+	"3af6NePry9JxUVmdjX+63YZbwMnlksxZCaObFXLhsT5bgV9eWn9iK/bZFrvrlXxp3mXHPWaj6tXFyLYc",
+	"rnavfdua37bm4bdmStmMreIdS7ZAldfwoLc67Un72lvs/AaQNJZP6q8CTaNSHFcBR2Hn9IFmQ7J89qxA",
+	"n5/yBQB0sTgDVVd0Q9qcXlEt5ArYCoDBqsIRGtNPvn68b6EOfaWGsMoN7Dyr6fXRaiqwAg124hiwVoHf",
+	"dEPLT2VP2FJLWfl5bneXtddcpddLrV/bPa1CG1/vVmGkkgiJKn6r7ob6zdIqSXuqIHKFjsdSREVZL/av",
+	"FhDqsWZQ1ZMptcd7LXfd31clW3lzKtnctiqZaT42vgvoKx0wzv7OKBUjJJYzclv/D84O0wpZSfvwhyGV",
+	"RozMxjVbZgAVVXG2GMDpPEhz2ba4hIPdepjWJNqbqI7CrDpOTEVn+5KgrHSJ+fusXEBV7M/1xVRLa9Wc",
+	"2nbaZlPFCdx8i6F90YKv+po9gvGoLNiz8l7VirLNU9eyMjvZXGHF3rkCrXLDruzTKNZ8CMfWcMEuqBIz",
+	"YFoApA6BuNXNT+C+vs0R9SHOJg1yRH07rP57HlY18BP/EGk8ionL2gwT+h11m10A/AQNLRTrq3e/nYBf",
+	"3wm4FvKDFu290FQKsENouqaPnpxNXNZte9mXs1tw63UDVhm3zeA7DFndiDThs59VnupS9U7vdLl056XP",
+	"crS6l8fKSK+ErRTLcZk5+9GTjbzZdS+mYSkqjoDUfb47ouVSr5Z9KKqLPI2zBZA/2qrF+Jcq8vpzyc7f",
+	"vWLXYhGwgU7+MDL4B261k0eAKsHDjKqcQSeAayp4ilzH+OhJls0w3aTrofgjridDxdPoO83owjaDop0U",
+	"i8C0rdWhnj+VxkY/ADYwv8ZyotjcLVTqOnYwSv2W7aX4wz6/2Pr41nd3AHU7qmjI+Mn4th7kUeaPFFB8",
+	"sGoyUkIjixooHz7VbRapUB/zWdyeRkx8miU8lqiJQyXNPomV1AgZPeNj8cz8CO0V/St5JY/Y3/9+npvD",
+	"JotDkPq//73PBuYjlcb/hk/67EeYaWYXpt1uD/Ac4t66UTlgxQQznCo3sVeS+XPbZj8BtrVNKhN3MMFl",
+	"TGO8R5whNz/7fvDpqPh88MMznAErbWYagKgfUUtSlQiYO3hoqMzBQOGANr7+q0j//e/4GWezVIziT7gI",
+	"dBeLBg71at8P9E34xyCAEwD/FeEfgx/a7NylLlXqA1aFXLKhgG8DknacaTOUODLX4e/YaoKjMQ6DGY95",
+	"VzYAiJIB+77LMsWMzcpEogXrnf2Ax1AIIZQBBk0JnWVwazyAgBUhloBRhOVuQE+BQn7zGCPWA6gpxdU/",
+	"pgjVf/xLKznos0GoIjHAfjhjbcKDJlyTNAVsgIxOA1o0QCkHvbdA5hZ64HMlbROsETAEpYDb0FFCo9dO",
+	"rgY/XfLx4BnW0gEZghWAwavR0a/GeRmw7097T2w1f8BOuz2HHRnDLEuVMXxu0V75QxvuYA57e5txfCM0",
+	"O+mc0mjfi5ngWSzHZqxFsQPV88E56NmwsFRmxK8iMZ0pAEs7+kUsBs8KLXItFvSUAmAclwu5YmFPCCAR",
+	"gO3dO2UTc5A4qZjGRiz6bOCo2MkScb8fvVNJHC4GRm5LXfzP2FAslIwAUhO6ok97T3GeB+9Fli6OzkeZ",
+	"SFE2sEQ7YDOeciyVgMcADadXaW0mFonwmWtEsbWksXS6tM1eFStL5M4aQnJ8NhM8DRhPtIL9IJlxdexU",
+	"91k8lspyVCxUbtG/r6Wat68ktEmHQmJbZwwdHKNYpOYsmfFwIo567U6hm73PzAGRT6c8XbT6rV+EmHlL",
+	"YotfAXLZDAkASqlQBIADhyqbsChOiakXN57Z4rNUOYZfKmFuWZ/OM5j6rW67g6NQMyH5LG71WyftLgx2",
+	"xgkB7dio2X9D5QDa204GX0Wtfgv/ag5iPVNS49Ha63So7TOjszwTn7JjOA/A0f5EYMQtdW1PUV4VIV/h",
+	"MnqVEdNHGYKmyl53I7KERCVDoNX//aM/+y+UVfOpCoXWwJPzP4FSY6yNdfGryDhmr48BI79+SujPZg6t",
+	"3EJLEwDMQIkJcdhia0sVhxaornAiwmvctyDyBVTNFFw+d/r/mYt0UQjYjUiHCno/6yf24+dcsZBLWLCz",
+	"zsmWD/n96COwUg25FpSKupKODW6fAUiV4VSaR/qHMsyyS3c1LVbPubMWnCKqkaqbrrGcjq4FFkTX7Dad",
+	"nYMFp1flq2q0xSXHoJihYW7DhTZbsllG/MP6X+Syu0W0ocXfS2GdVq/Te3TU7R71Ti47T/udTr/T+WfJ",
+	"o+u3cp3+0Xn0dH7yr3+PRt200+l0O6cd+m9c4qTpyzxJMBLSuhaL9V9LuM5eqtwo5t6n//tv+uQ3vTqy",
+	"bqcYmS2QFrNELaaYhEvFjbrGr+EA0JpboVL/6GnbrplQl9Qit83PY5k73fmivS4KgVIAId0KmT8Hi4ip",
+	"kTnsl2FmsZIoTtmUXxuXjhlfxFwHYAZaJDcU5anA7dx7f7gdQTa6DhhNIp7DsQyTPIJgot0b9kozi76Z",
+	"jUut2wBoA/TTVaSTg2uxGNgXJ/smRhVvDCBqEWKvsO6gHByCk/RazDKfmaS8E1FecRV23oqecQbO2Ed0",
+	"ZIXOfqTyiO03WZV41knj1tL1RszPPUex8LLNkXW3ohe6uw35gagDaCFtWUfyKu90TsKTDku5jNTUc/RB",
+	"Gh6RwQ2nhdkncL3YqFVwQM3pkG1X8DnNsbeKqwGIawElhF5Dq3F06m5Nlx3DNXdB67UKXWxq3fXuOhrF",
+	"vdTHr+TgkHLYQV2IKMZYkH/SHt9iQOSu6FOujtWAztBsrtJs4jjxXHSG4AJhCzMlQa3ozBgZpIDMwR2w",
+	"KU+vseucFn9Vr+Af9tUrI3Aiq47u07Wv5YZz/wV6D7e6zxIF1bbPWGR7T4txsGunpvNVaq+HqXYOp2/M",
+	"HU9QjNeL5RuV/aoi44FHDYjzWymKsKKP1VAYEfuYLLvJr7TT+tGqrzyKs6Ms5Zi0q/cVzHWXcNnB3YWg",
+	"Sr/EkTE3OZuK6dCYnqmVgSrHFUl7fode5o8lJ29De+rqs88lQ+oNpvNwYjTuwPLXAqqriAYQJXafDmoS",
+	"cRuHGit5z7EW84TU2VybsbuO5zWP1zlkOHZ+/rpbxjIU5Rtul9daSSN8CpNcx8hGueaB0Fi8xwOb8055",
+	"aDHYSBZ89hYsMASVvFGTIx9DC2XdC/hFnL1WNwK6VO6g0aHW2YxERnva8XJRUtoWW5Q4uOzfqCLjzvXa",
+	"t56OnjyKOk+6T56cho+jR2dPeW8kOO+EZ2c86nTP+MlwdDrqDnvDzvBJrxdG3bPoUdg9G3ZGnQ7vPDGL",
+	"Nmv1W92nvXan3Wt3sZHuJla5/hkf0XJeC1kuf66fHi3+bPW7PaNdqVespW/Cdd9p1mM2unCzwyxklsb3",
+	"ijC6swOq2mdCzRLrUS40i+IoYFLMjaVoyeHd8WGGWHF2gLqnw2P1BOjfiDQeYbdLpSv8RmWCDcxxOmCR",
+	"cXRFogX4tRgzXqjcixsnPAN0Vp45O5dywXFGkILGQsgw/Vg+c3AkpVPnfpt0mKprIQtjhVYH5WhClGDN",
+	"iTyJKAB8qEQ4f3cHCXsvZiqtlDGHQUEhR5XLRizu59YnNT5rLG2nGCLugpywRI33E7NhHo1Ftj4g+SNd",
+	"05xCnqrcfKN11um0O51S7UehOTvdy46nOUFFD/NovQ4ilVzkuG0Vm9MvqeDIvXrWKQfvthYDnI9aTQMl",
+	"PTBjARsuiL2+IWXDCXCYMLRDBWVmAHrmrT/hCFZIQIzYDZtia65Nhg3wVdo0awMgyNPmmWedgD0+A/3S",
+	"7XTYTKSh+YIasTgLiEEaQm3Uj8k+QBIQFmOAQTs41AoMf56KK4mnoHmAd1dMwlUF6HAtvmiAblWaV4Vw",
+	"R9l6Azu0+cDcg9x4u01NnetJcvqVRbsuhNnTQyvEmzew9jDfyxEv0jnHt/jDUsCrvHfw8333zk5BqFce",
+	"jXITwaepgtqZ+01ZfQTKzcn9jrpvG21dmKeBkM0O67965u0YnLHz8RGqJrCPoSw4CNDYyH7a5hCainQs",
+	"jmAs/7FO+J6g8O248NirsdXx821XlHcF45pYqqSaf8ktgriPTR0tFtj8iCciLTkLq1yaYPhl8VRQXaPC",
+	"uiZHJMx4qjSyW0CdaHGph8jynS6YCr4H4PDnSo7icdve5hwGMviBzbnMtPXBM5VEmO1G4zXWbGC/0Yax",
+	"D1ZdWuPhPC/d9rOEUjdc+RKCZ8TV2mSpxrrgVMH23O+dAH+QuXevY4Et+z5ODezLkCebYkIE3rMpFLSE",
+	"3GO0tpCZShdHGukzUGIuLNzJyaNOp9HwUUkGNoeRsomYNuLc02MZ7q3a0FFBe7u6c6mUsOzZu02rM57F",
+	"OovDNRt3ZIu4aZOqmZBYXQm7csblM3bSYRFfAM2NVHMsfrUBpFgzzQFQgS0ET61PurrbxsJttotiXLtu",
+	"uKXd8S3iTcG0xTvoQwccpeHiPSClPiGkMTOtay7wtULP4zzEsiYL4v37rU9Sb8auwus/EnEjAPeXNMbT",
+	"SoVhZAqaGpvSCWZg7qYosRg3VDcizfIUfzeyFad27DA+iFFb6L7fzUukYpQqSJ/OeSomKtfiKBqarTY3",
+	"7/n7SfDkI9h/cNDAvSIRxpF5wkl1ImBlGGZGReQU2NkpKjDqPqLZ7xz1Tks6WWcpz8QYYqL+U5+U799x",
+	"V5qVTLjOAPX8Qyw1Ze6K0S6Ny/velMucJzCxhAdbd1RUvcyumtZTADVWVaG6mlC1P6s5U6NMSFtlzaJY",
+	"A4VlgEyikJ/DkPl8IrKJSJmZNw31+BOVRE3o4/WxVp/d/KEZIWsTwPjOGzQjXvRxbX3vBmWe8WxJmW8r",
+	"amLjzUFp7ZZsbc4wGwJtVBfsrnoNS/sYKk9aa+yy0Qa7DNVlTVls959FFyelARFU3fyw/r545aVtSvjl",
+	"t6MuBlNUcuMXpaRCw06mEpXGrEQdR6Qp12dhibCCjEYtMAdVNxcWBLJ8OgStG6zz7/aMYB3kgaWziR73",
+	"FI4NygzDAVilxH0n11jPUgprEh/CbN5sMTsF2KTZfACDWR/f2h/vanW1Z8cepFxt/Zy4R3+5mimP7Gz3",
+	"Gd89Ble88cc1y9UnRYOwCXs/oS4t9p/xjWDiEw+zZAE852rEBkbjDNj3Hl/lfKK0bemZx1L/ELAB/DZg",
+	"39O3FipPmZrLAEngbXE8dVrazTy4kt8nkCEAMgPU/T/YTFrRmQitsGSoYLWnR7TAmRkhcSyAsQn1AMgD",
+	"UpVYozm8h3jDsN7OsJd9G0OjnI4rvnmftJw7v54box/7YScc8PTNhCwr860V3gua6B0ipNtv5ntuzBcg",
+	"IYzvujsL1Ww3kKcUqbl4o93qrvsSlYhmx8USaTUhmKHRe0AaP/FplqioOO12MzC3Qk4qJqAEGOIjJ1WP",
+	"2lKUOG7H75DSdYMp7S7/eM8+wK17vCYivK4ui+4W8UNLVAsadJwK/WdSE+ZfKqlGs1XJrcL8S2aYb6oi",
+	"usWFyLJYouDPuNZzY75+9AxNa3fay/BF0QYvrMpW0JrASdCKhm2alHaoph6WTGsieJJNFo6ma+1bHqhZ",
+	"rBC+rcww6TqKG6xPKWsAT+u4Tyv1jv3rhoqUV47JGFAsnwH55aCfCZ0NiB2KZ22GcDPMrisRdfFERHCy",
+	"VjS8VZeVFMP+oqUltRuqeh/sLc5BsUn6rb/dfjh//9PPb3+7+OmPd+cXFx/evn9xZ8RbQ8s7ht526TTz",
+	"JvMg3WaFYsJd/SDVUIPKZ/fVKrRVLmm6dtZXu+uiuqheseu/zuY07wX20nTLuVX7B3Bk6Jctynfuo6N2",
+	"7iPzQGYaLOd5AS9SmlFbmOwQbnIt9D2mOVjnv+8/f402nH2zrDZYVn5pgn3CFtrLOME/LhAEvBQn/Hhw",
+	"zRb42IlU3wqSjaTdYI3EmWaloouvsHXunqrwHuEgtxR+Wday0QuVUgz+3C+swhKy0BRhy0QEDb0IEmQx",
+	"8pQUGhHmWQqVh5pxe5s2OyfuxcibhSsJOUbNuGburK2KsqD4NqbDGygb87es25u9ZctDpWRn3e2xbw5X",
+	"WvZ1GIFNacxencrcwrzz0xJOCfYOogQfXjnc57DcjrkPaFhbc/MBsMyyYsIg8nMjZKRSQB7T7O15nk1Y",
+	"LygIBhDWjYeAYKWwOge/8p0GD99oJYJrJFQkFilUeMShPO1fyYG5FJD25nYUC2yJDSz0byxZpsogi1ha",
+	"RyOccKgEMgNlg1QgTNlvaTyoUnYla6uE93j/Smt9Xdnbbhdh/U4vroKM6nnEgaNKayh9+R2OlrHF+9T9",
+	"42NjPvibryQFE5HMIqGvnQQAhrbSOh4mDg7Mm6tt71uMEqZrlGue2MQsRPpXm/1hPhjOxh57u7xGNRud",
+	"xDAj+L9YGhELqedwouZGPozAAlJdEw1QWJKh1VQMVbRgY2LaoHFQsdowVXONUK1fxhzZpB7QrK3VC95o",
+	"wUZxhO1M3Ih0wUZizqaxzDOh2+yDbSiHZkOzCoBqZLb6UyzXC4wS1jPo2lIjyFrBYQHXmN8K+Pc1e/Zn",
+	"HPNn8HQKIqgW/qaLnwoxH/E4yVMzig6FTc2dq+77iO77Z66QB4GveXgiRlmrf/KkE7TUqNU/7XTgjUWm",
+	"q27dg2/dLZ35MNVFxFy3+r0nT5btgtXsvz+McklY96jXKymtZf/ILwcofKZMqetfSwyBT06NUWCZN6Hm",
+	"rxu0oDvPzutciOtWv9N++vTJPvYdiUmNvpjE2hgy5Yw9OUoWQ9ScJxLbtCMEZoKFa6r8qxRpiGJX4Qp4",
+	"/VTg+nA1B+Jd15fxnutrAhhF3neGNkaM8LegPaAYn+4TMCUTpAaDpWC9TgdAW3FJsObTNrbXFs7T6N7S",
+	"2BrLN3klp2MhzYO9+hkLg32dgyEO4Ah9QJskDgEOJ27R+hG9lcnCfUBZMrje7B5ACvsdbvfR3XyWD5M4",
+	"bC8VYJnTpdXvnTZcfY7Tt66nmBbNdn9bav+GGosJOdqYISJCNrWHuw80l9FQfVpjWlM7ibVVFcAMI5AX",
+	"qB4j6RaA1ygbaFoxMlNQAsKcknUz5zEeqgCgLT6Z+UoSDSGApcilngl+DaYxN0drYqwTlcvMIRMPvPC3",
+	"VNkf9DIiGlSewRf0rvfdV/g6sBgEY2J21BGAfqOriodEL2jpCTci3Qla5qzQrf6JEXWYHrwBbRDzcG73",
+	"PBHAexv3tiWmgHXS4hH/X0sOK2LznXW6sP8siPHz4o7ExL1LX76dqnpz1SxEE1sGapPjaZ4YpeRWGOpg",
+	"H0JAbMv90wd3dr9SqVL0rTJje64LS728HecqTyKsYlJ5xhDI01YQGyNgyiPxzIFxDVCgsMzJWKwuskrg",
+	"dlRcubp9zPv5+2fPLOx6gVbpuCzQtFX8DbKrCP+EcYYtwmS1HdcUmkSf3eZStBAQkTG2ltVkxr9oBqWE",
+	"Yiy0jvacWt4mBwy8WLkGk/1ggv0q0+7sGKvivAATCrBuwYYa8vAaRVWKOYvNAaQVhI9xLWw2QCNZJPyr",
+	"mUoid3NeiDZ7iafRWDnOpZWivTVnRa2UcEDKb2L5ITVaueD0kM+w7lmq8mEiDrby75GJXq/YB1lxvHzn",
+	"GwhsKkT2jHHJxHSWLQAllBkXTRN6f3kRiyXE5b6X0lo57xOlsyO0QlrukO91dj9gaXD76qfLiVgUFpVD",
+	"V0WLqgFJfC2yJUGkc2cKIkoycjBpPLD2gQ53R2IwUulYZJoCX4JfizRg0PeuA4tCVHjRCM6jrag+g18y",
+	"dS0gqT9U+Xhi7FQxf1YkLdUMOU7Mx8j8oq+xdupKotMO3mWbvY7ltQ4YssQYZedqsEhB+uHCIqDNbyAg",
+	"taipRF5K039LtD+kEsYHVRJ014zmKEWIECWUH/T0ghrGg6mLtzMhNSByYTTSg1rAZgXrlsLWThI1Jxoq",
+	"vZAhk0JExDtjjZJ5KeIMVFR4I7gx5iM0pvwY0DUVBc48SZ6xAQidZTYEqUcWIV1h1Zip+W+2/81usNsd",
+	"EnSpkuM2uxCgaV3R6mfXEYhi/TDKBr2QcSGJX1BvXKaLw+SWVbpV14W5rDmAkCTmGvHC7QYwIw8TrjV0",
+	"FnAZ8TRyTY3mw0xNhzpTEkk9M9cw8nsrjELzGQndUZbG4zEm5+Kp0BmfzloEafsxaI1znnKZCZA34CeL",
+	"bwS0WoWiD57lDDYh5jXJxdUWhKJUAP37bStSIfEtMZUyHkUpJM1HrigLGZbIOraxY9ydEwRULFu3BSmt",
+	"DSNT2Opnc/VdiRfoEqJlGBJ6h9N48X9eO84jn7mr+HOBCeGpnkM0Cqh0XaS5ED5oEMBmlGaCZmayYVZs",
+	"B37mBZ/puSJa3T9Gwu/TPmCePeUyHgmdse//7/mvr41M/O+Lt28Ci1XCemeP2C/xjz8geRTlryGci9Fc",
+	"OufUjUjZz5eX756xgdmqdmrdrLWBzhAy4plm+GckhQTuyGJ2j8NcZ2oKJJLAuknPROlWUlj2Gjq3GHAY",
+	"Auxrv5ILkfgUUT0iwXeoknwq6QSfimgBAaEr6UYBkw8E0EOotY2wJMS8JPUqEmmaLSlpu7YLQOplvJjY",
+	"AkaYEtH1uJ1uXe/dXxGsRv8XgXMtKedY10wlVSbq+v3Pavv9Sy559Vawl8RCH/9K89P6HMQ6WuUpJI/t",
+	"qvRZ90qa1+gbKZvBiljV8zaHbpiZB0aDv21RO1YU15rvHCXxTZlToud+pn58KClZRUmpeacSQ5cigPSx",
+	"JQkHAPY+tt3vdl9/rui+3h13STe8nctCitfbLCoFNWPpR7tfW9/DeRQVBg6a9EUHM771EDtsC22wjxIH",
+	"G8hckfL50RA2GISVVqwi50GpdPtOiX2UzXIv85fEPK2cf9cv4ZnH1S0TW07/5o4JmMd7Vu19MzIflpG5",
+	"swG5UeM1iHleCD4EJBwPbqTuZSnuF28h5sxZvql2z5hcuZSxHHstIPxaUALOyFub/cTTJBapPRqA+nph",
+	"q5Ks8cLOCxtriS0c6y5zvSKo1fHUm1g3qQ2/atur8832+u9he33J0NC73CgwKebO+POrRJaO8lhmyuzl",
+	"z2Y6HTtjbT3OEV7+a2HZfdtK37bS595K5zW7BqIdcabdGRkUpylYCuuAKT6PubCyCYukT2W46gLPd+x3",
+	"8JI1gO0EMOaB+zOxj2MOOExFJGQW80QHFFQqalOWCx6xopRxjf0/PIVmgCjAYJX5nmU0pypIYxBrLN9i",
+	"WsiI+g8qskl1+Z8qqyRLF2XHYs+Kh0KXrVUafjIEct8AonDx89t3f1y+/eWnN3etu92t4cs05sl7HPlh",
+	"oPPzbGIWNsQyaPQUXD14bbk0XkcGVxz5xdKxzAR6SWvqpfH7pFTtN7yK6RjSTdNSm8FpL2hNIVpdejpP",
+	"szhMwDGlOGWBBVlVPBojOq3V8ZeCF2V2WDWK8ojgmSAtrdsrvP6q1b8y37hq3ZUV1nOc8KNLgmZanvS7",
+	"oDUV2UQZuXz326U5H9LEb9OaqFmpTYvP4mP7ZsddTH0NXXuv2fofg5a6tnOx8ubESbATDVlZ6mqZyLzU",
+	"WFMpLueFgM61O6ngTb0WYmb8HZWCsjA/cun4GPaMR1jlmZpfj8xhtyEpBhe+ges+PxTZW2yp8JG9iIBk",
+	"A6AXXfWl4GctN4fH0tFrnwFHR56mQobIdUy4AQQm7fEZh+mGvDe9X6vfGsYbwGmtGeM2CabG3+YZYFih",
+	"c5xNYggQ2QR1lPJRtox6ijyGPy5WGr86ZyUTargVk3Ml32ez+Tknu1sAecG1DDZEIwW83v1qUVW3ptmp",
+	"2LXHt6F7vfXIqu6y1l6AisXXGwK5KGbm8zAO+W/wcdNM9qNYhzyN9qoh8h+0BnttheueLGuAuhip1EWd",
+	"Vqw7GlxpSfcEurgnjugXFSOAjs1nxvUvhMk2FyGwXax1Xsp9byFgtSdkWULg1geTjw8TBfnieWreKc4s",
+	"8AA8lcUZpLFdmSoU+6KGh8poLDDFF3K95Dh4hCEYAUKuZjMeV/R4wEP+u0uXxSXzRGu512I/YarvNX2V",
+	"sRnqBPy2Tf5zuYCWH2guuBYRaIcZX0yFzAKMWWMpmSavFP6/zd7CqqpUs3HKZVZZH19Yd4cgo+2dWVKy",
+	"ssETUO2b6wF/fNR5dHTSuez1CgMCBr1MZHZWUR6YbiAywxb0VvcJDaZUGKjIAhqxE/ZG3VgecmN+Rymf",
+	"Ox7lHcI/OJ9rG0+R0RXbpDNnFDRocria1ExIs/ZGI9KE3sP0iASPjhKRZSI9Gqcqn613G14IHr2Gq/8T",
+	"L74nKVGDyLsAXdyaLvSfSRuAxP8g3I+CcufkcdBCXBGcEpVnQA+R6mxdSDLh1X8/o79PhdYIgGLEz9i/",
+	"ZmNnSrFEybHL9GCVUbtRvq8qCoRGbe2lBV+3BVB87B5Ix41ugrfmADTCylBYNRsuWMjLeYAX3t+3JTTw",
+	"NsC2ov9AaWeaI4QpXnU7ShiUwt2c8vV3NLv5Szn5azXJErXMqjahduE7/GmFhIaQWTapHDgGo+TP9coB",
+	"43yWP6ZOTXX2VVMYOW31W7NURTl2nKsZxO20SJHzYJEoDk6Vvs7dWO72JsYBrrXG6W6WWGAqaWOgThPi",
+	"IQeCHy821eaoha/omoGQLe5XG7W4r/Y8vo3cK66NXBQzsVfkwvt6M5ELb7b3nY7doxf+W9SDc75Uqef+",
+	"zXkaYcnzJeSrAHpmwm+El136TkO+DwqeAdYqlmxA+3TwjHH8mvMhx/GNIIQ8oGKBRsWIxfpKSlQMImWh",
+	"SlOoOQewHEm1y6mIUvvtBbpSLJY6M/OmRujFeFkvwhfhGtUN90F4mM7iJMFLMKmm+dSDGSkye1pIuOuU",
+	"QPlcYo8qe1Z5X75HUAXY0z+QhkvTAqbZ54GxCT3ozbe4pdvQwRhdXxLrJiooG4Ar3QJmZA8FtitC6Wfc",
+	"z89xbT2kDMn+xGLGWO5gKxqdYBUwCfpmpdeHHoR9QkjL2qAmhBSHDnGKEsywb6Cp2RIgUVmlpYb+Tpud",
+	"HUccAZfdVmZatdmbgpn2WsyI1VEqb79BeKIPm/lKAhJW0eOB9gK0Wrg9wyXLBIaiEG1vvqowKhsezMwt",
+	"HQz3RiJxhH/9o9PPIef7AniVuQkLO+3o1ExbQg3hknWcidSaxtjQ2oA58jLh8zqT5AMdEyhn0Gb5zPEZ",
+	"w9K6WHesEb+hqURqoaX1SurUHACHslzukynYahtfugONClmjeDQSKYT+lGSzPJ0pTWc8mtGuU6gucXCf",
+	"o+eQrGLnDEJh5ABsL5u0Ag/yhIEkBSfrgOWzQ58p9spDieO5ZCrPrGnpbCxoorZWWoE6JdXcnBKeMUr1",
+	"VhG1XVM3nhZZllh2PTA2xwrKr1KVjyd40IBVi8+xp0SksDi7CrsHpuFQkl4Sqd5nFimsG/HcEJyVzyRZ",
+	"50l8LQ6o7VyVB1r1ts4/KMrhIhaqSKCwxdoIVdFwetbpMOhvyOKpqBULfIcDS8QuChAtnVb/5PHWWu+9",
+	"/VLFOfyzmiMqKU8FkntZlIOGpC9JcDuWQqz+qkGs9VByWTpzaw9NGCBgh2mRgBGLwWaVRB5SbqXgBEtI",
+	"zgGbgzFtD1byGqN08T6Xg6LUEyzeELkx2+w8Y4ngCGCGtKYoyoOADVCYzU9Glgm6w4UHodPZ+OTRFme4",
+	"fhCH+PowKExUgdZu02/Faa9LeY6lmNweVirZBPow5riSiOWZGjdZAq79yWPzAihnO+1jbyFfUA3Yuh09",
+	"F0C/ZwUaefV5xoYihIY52IONYNiC5QLPtG1Qh7BeSgbLIfbyF92sK2bIV7dZm9yUFyLZhbPw266sOX7h",
+	"kaWjt8mDNtZhKmZchvGGouAXpSsfZJJzVZPEEXaLmWNHhnESc4uQtia/WL54PTtws6lVN8ULm1ttsDxZ",
+	"Iy/NpcLEW6iSxKUnbf0HNoETc8LpUbdz1O1ddrw8IaU4Cx6JlZwnhiuMDjnqtDtdl9y0ZUI2f6k35O2o",
+	"4du7oeOVeSWRWUZlk4oiZ0oqFitoNHO4obZ6hzSk0CrJ6b471mvEEXVbUBPGScdPOf6Zx+H1UKlrswyg",
+	"p1v9p0/bT58aKcNvxPKPbjlLmcYzUVzeRVD9paSm7QB59eYfR7CunU73cFTKnhRvTmaOYhlhB0QupzwL",
+	"J8JD750qCuc11gkfxRFUivIoKts378sSs22c0NeJx7fFr4u7/ijBzr6dHefiJiXPuayRzd1fqvS9gPE8",
+	"BCsD9QtoF0JHjeX4KBN86tfgoRI4msZ6SkWju0vVy8T2QzYR/vOnuwH8Sw4BQE8SAAOLYNx3EbhQyVES",
+	"h5k5s7VK6s7sJamz1zYoeOWt+8ZPAFF3iA1HW8VYANZG/8p1NoWQYSqQWQkan6D1FHnTKyBrzRv4o3kQ",
+	"4u1exR1spZMgVTlosiPvwNpHuN8XN32YIn7BFxaB2JfyIqzr2MuakXZh/JD6KuoLQIg5grA0XtpmA2P0",
+	"gKPG2fNE5dFP8AfWbXeYkDciUTPhoy7FkgGwHH1/CqCsKfQ8Eryemgpd4NFfycFrrrMjuO3RqxcDrM23",
+	"YM7mrUT0jIZTSP4I6zUmKk/bDFGou2eMuj4B0mAKW8V2HdsSiSwVfHolk/hGaGIjgI/oQldLcS0WTKVs",
+	"CkXNbMoXTAuqkwAuKDP0WLLikeioxClLlIZOQ8CXrsrA4gNxGle345LdvZiJIis3S8Uo/gSDIHsjYDoP",
+	"J4xrNkhz2R7FMtYTEQ0CM3j46O9A5CI+zRLwXMkgWWNnG6u8bGbHmZhq1ILG8TFf/f9+50f//uPjf3x/",
+	"ddWmH3/4u/nl6urvP/zPv7VWygaD1pR/eoU3OiuqCnma8gWa/o15KI5BC2Sm6GpJRSjiG4w1wPtjJ24x",
+	"ASU5LM2A/+Kdo6cfb7tBr3N35P1c8cpb+BuZ+JThTjlCqSgpylYc9dnjU3AcriRc1mf+Ml9Jszn77Paq",
+	"pWciJJmAduNuu3PVCq5acQS/2ruYjxDMAj4GxEhCAzpeb3LDV80bwhcjcdPWCxkmsRRtf0jtmy5eGU/x",
+	"yqoaSbjCDJ2mwt12+dxwF161+rdXrTTHl0tzuWmkYLXDxToPQyEiEV217u6uJHbd1/qglYATuDaNGc4T",
+	"PpsJSUVj7ldPw5NuWNXsdq3KljNUc22mnxqm/Fqw7weaj0S2uJykQptvDn7AcjA8aUQStVGB42VH8K32",
+	"NGJGhfBYYp4SkFOrW2J+htH8xQu3zUs2H1bYFBCYgPPfhbJscPwnSbSd40+wdT46S1F0XMksZ9zd9QAy",
+	"zg8xA0JuGEI1SQVU/LrT5vAVxkv45ZauC2bqQK65EYHNPjlsrWb4IqGqs6akGDfdTgrj+Nb8s7Z+2Nx1",
+	"r8ph+GIzNcMTHMOOL7p7mTAO+WPFDB1TEmdtRPdnkUTP6bqD674GA5lDDd+gzcBHmUjLBX29u6CKpPbM",
+	"/A+wCqDRsvydbqdzF1SWB/aC5f4Fo9PWaZly60W5K2L7QKON2tn7zCcLrxaQjUSSsFGqpqzb6bBMsR5g",
+	"jT998j+esbPO/wDvJ0nUXETNNn0VUrMFwALVXTeEfW4zk+h+pgKOfnhrM+ObN9x9y/Lr91s/FXgy3e57",
+	"09q6Xkhn0uk0WCp4H6bIOASeaaYKVxAi4xoUUVBTDO/oAQPzp2shZoUHC3RE25QY4muTzn1AtYUvkPXN",
+	"iMY01ua9/SN+J6yg9/CKW8djep/tpAFCaJFEblvoCU8SCG8PxQ67odS0viTUiQCik8al+tLVDWqHmmar",
+	"CmUEgiqZKzGkyqaJkMAAaEuMdcYTgaWDimKQQo5jrDpEQaYKQ/M74qo9Q1xVlUQrhYhYh05FiFWiDpPx",
+	"YGSdrGLw9fLpVKQshaJTISF9vb144xrfkXR/IWG2lHMlgR4rVqKC2UmSY3kTZ5wQrtdYQa+8674mKygM",
+	"xSzzHa8tcC5tn8845aEodfqsQDTA1086q/gLsbzZCFPlels3AkKlCmwcs3I0P40ZKsXCbjZUPGEJLEiP",
+	"SiORFjHSKb8GeJ77y/or/2FY6wTwP56k/wox3CpZx+juNmwtqPEoUIKdGPK6CCsTfaB5vnaF2RPEw4c6",
+	"21A8A4xKsBwU5WGruUiKN7o3Gcl9VOI68V4StG2F6I2Yey+3lQWwIyPJX3IjBw4Y9Pyff3b/ef3vXvQ4",
+	"/0l1Zo/SLv/xJHwhXo5/jv/39evpG/Xuz/f6Mv/H/P9d/LPT7Z2cnj16/OQpH4aRGI0n8SqA5EKGJQBJ",
+	"b+8e3/tpu6C+mEVaFo6KAL+7osDZNTtxCQj4i7CSwOiF4xLdSQHVHbbHt8UvS8wiq5MDKinWbK7SbOIM",
+	"O/BqgVHJ2HWeumQSYLLQPiBbkNluXijMhKh5lfF2o67Lamorml1/9RokJLkEtCnp3924cHvMfz3VyLqX",
+	"7XxTUa097IjNW7wAci22eTMxxdhfzj3MhB39N/+lPxabHIsE69I2Zi4ARLQgPROQmJ8qmU38gEU+MyZF",
+	"xDNhUYCCatPcViV+ERBah8wWk1EEofwN1aM7ZmXoHT0snYqBwKRqNod2KTeZYaI0lsabjylnTKTgM6HM",
+	"dttU6GrEo7LAdahUIrhstgJ1NkvVDU+cEoHxe0pFTWf5BgaAKsXT6ZZKVC3yYQmJtxqYzmxNhHXcfOEo",
+	"ljyJ/+0PeJTgPvxI6mpHWN6ZSGMFwxSQ8cL36S2/D6x38bqYUUrXTEAWT8U/oTy+9dvlcwDc4Zl4Ti1U",
+	"JAIzkdoEVZlrFkMixUviB1j4RJ8s4QVT5sqbxCft0+pJdI86adrVM5toKz8PdnShp5NYNhOgfuVuTfku",
+	"XN574//aT8GuMj/d1erfc9K+RjfQXnK2FEtENBYpA+8v1myqzJKu6l20HABnenegkjdKCgIDvbfaKAru",
+	"aIt9Ux8gq3VY44/qnhxOeDouqAygJkKSr+Gjdz4qzocshhojLzsGWekU9715xzMj0eITAG0GvU6HOSmC",
+	"0Ovf8Jo7+2pJLLdK+ucAbgEUAkZPtoyG+qO4datQmp46nCkdZxawfJZS1n4hw6PSN5ffxuXXFjL0ho/I",
+	"Gf9NFHWt0HiKekclvMZIthj+e/PfnKCbtl49v1HZryqKR7GImrO9AVvZ999L/JAHBDJ3s/qx9jw4LqnK",
+	"23s8Yl04EbYL+Oo2gojkyyKF7A1hexYJQ2OFooFp/BBmIa5xrJq8X5hWArtG/S4qcYvxW/sfTKuse58x",
+	"LOl221HvbAmSuJqQwWqm/1QqmsdJQrDUO0Utz4t69YNELetP52WeiJP9eSL+M+WhYD+r2QyhNIojv7h9",
+	"uT+t0ghYvmbFCOg0awQ82soIqJshaxa4xt1/5UC/Ssft38zdzQb72yMzIDYUiZqD+Nj9VJCIf/+3R+bq",
+	"H9rFSfzNyNjdyOgc1siAvjwYZLdVZ2x01xsbnRVjo/OljA3bc7iHrXHWsK2BB/ZyI5JmHA7wr5JCXDKc",
+	"T5YpxtHdg74JS4urRqN7UBasty2Ob4tf1kb2IWYFjicN0VJsA68BnfNR2wfiLAj46MnfaWZmuyqUP1U3",
+	"wjve9uar2It1wkleY0kATzaXkgBbL989zMotTCHp2xJrzNBlfrHm7dBXmWXMUTIUrq2SiUQLJEvRleYj",
+	"nvj34Tg5hDlI7GBrjcFdTD6fEOUQJt83frM9+c125y6rpZEt+GkCq1y/tnPsQ4o5Z59rh1ojkcDJHgHN",
+	"HmQW83ab6OmUp9ciMqaCkmJdjPSFvemGnsjzIebBBJeazaJRbWJGpVOelRIyQuZTMwWzyJzsob4xk3A/",
+	"ggNzq1LT3v949+LlUbd9wtrtdunhNB6zIyWHga4AoGBDoBlXuQ8QJyhAczaw5nNgbPAArOIAZiuwFnOA",
+	"WiWwyuQqvZKFYRyQVRt0AzDfgyWDOlgy4gMwv43JGeQ6MvfavYXOSky7mgH1RawLp6AqYjKKE2PG2Db3",
+	"sjpeO5pmioOtFcw1e/fipbESn1/84+FErcDRPL41/9wde65R3f58w6dCI2aIwL4ihbj0GipBwMTEtCeb",
+	"TxTTAlKlYsGGOWgZV3A85QtAa69OOr+OpXhbcga/mpLQdYkPZS7/5FJt5kvPE66137HWKhpgfi88Wete",
+	"/2vT+b2GEgRAheCgTowfWmADbtsMs0s73qFpj5x0bM43FmLdVA+MjuU4EX4khMAYzD4i6/j+3KMHdijM",
+	"HlunG/rkIx7Gi3hpPFPoiVGyCOcj3LbXcLAcsxaRx8xYBKufsdNuDzsI4GRigAEXy1VqiNWoNt7knmHt",
+	"z0682JwL7LBE5gQoAgYYwlrEmqXxeJI1agX2bQT2YP6pY+lEJj5z/hd0ndDcEmsouoawzYzHEeMZurMW",
+	"Mj8VCKaNxZCZYjO+WBUe+yb/faXnFbCjcukiSswlOpsTmHF8I36bHUZczoEO0nJ7FlQK0P5U4XbAUL70",
+	"et+3Ne/SzxwCtzvg/cgd0ls/CiT3awog6QAKbZmWF9J42JoHm75ZIZ3xxWEk9McFG3J5zbKUSz0SKUJl",
+	"22Je9g4l13XNYdEnibPZk3FklF4qwMuHdsxsIqZaJDeiAopjxhdfrXQ71MvWj/6EGSPwzDHNBsxdyE4f",
+	"d7vbizzN9AMXeSftHMmmoYVTQjMym/NFs0J/o+LoUMe4tgc20rajQma2F3uW8FAMGDdmdrng2dXmTnkk",
+	"AiiMAADAobC1EBVmoHmRr12rf0iVHOPrg58HU7Rjp/U/VBy5cMyDkvEPRA/ty7jD6KKgZanVvEExt9TU",
+	"h6vsWS0aLTqxQy6N8FoPaFV47fDObf3Hfz871CXyaAr2TuMtCUHJC65cvZ84tj1RuoXxocoz69WqObWj",
+	"MI/ksBBbdEoZz7AlnrpFtVF3asSEufMSqHlMVBhXcjBDbTZwXkpscSUqGRDLju7DQMUvull+v92yNMYl",
+	"jk5hQ+Ec7KjkfsyTa7dXDgGMr/IM4Cq9losi5owVRZSU2z7d5ljn8Jtb13asTNMu391lRt/iS9ey1BVC",
+	"bAR7qcUbaAybiM+dU1DIKE7rnjMtbkTKE6/1QKUQnIbdhUyNZuy4w+6hNqjlay3YgW0Y+4qi2nXcpBSV",
+	"3piS/ZeK5fpOxaqkresWVHMJZWoHQmTDBdkcSKbFXQUnMK9nFPCFRbZsQI7fFVmUoQBCXuz/p5jWHg2I",
+	"ZRE9vsUfNrUHx2ajwA01EzIqDjMIqZHmbzMaBOZ1AIB7uGBQJmTpIMnhZL+IBcV3jX0Oxv0z/L3qPetq",
+	"j/B5TdYd1TQfE0QDBAMtrC+XCzZVaYNtyPbOYDqM9l3nTe3Ie09akz1FD0+X7KYn6jLVuAhfY2vF1IrF",
+	"4Vua7RTWE6pD3SIsklEm13iQ5xJ+xI8DhiQqjNwjqQjQnrNrsUAMKsBxhsspelBZQ4I50UZUSQNU4Hu2",
+	"xuPwD8eE/IX3qwMzcRu21+iGJTBlZE691+5thrbWHTEYsYNZ2BsSZCqyNA71OqzWX+mSTYDyE8H0jEtC",
+	"DQCWWQchb3bbUe90Mgjo5+7Z1P38OHI/nnSOIr7Qg2fsaYeZnyx/XNu7B6bgpIjh/aFPVqqUDWKZifSG",
+	"J8ApMAaa8poCriyeivfGD67DYodn/d49evoRkdg7wend99P/mvxX9F9H01jmmdD/dTRRear/Cwb8QxVK",
+	"eyWSPDBx2rZmIF9XaeTNVHcyqBu1fb9aAPmq8daNbIPuukB26z3QsO/fUmw8sbF4zTN0NHsnp0HBPNHq",
+	"d3tYGPMPleRmXrrtXtAa8TgxCu30LEBcdq1HedLqd8+6T56SP2uMb/P9s97J6Q4aAqW/DsA9nzZSNPIy",
+	"HuepKPhaoW4OqhpwU5nP42l5o+PAtoVmVjMh+Sxu2xmv2+5v8bp7w9HEcqSgbM7rrTGuj6+oW912p90x",
+	"00eja/VbJ+0uflSsD4+iGINJ71Iz3gxY8ChSgaJNVU0Vq2Te5/zdK2buu/9CiTBPoWHo94/lWp9YuwrE",
+	"8uLw1kdv6lOeqfQ4VPlMyaNQRRtAn9/SN57DF57D9Q356h+3L3R2D6/1fJMEeJ91gICWSAcayzDJo2aC",
+	"NTgGfAixvFBWWrNUREJMA6LlyKpKqew86sr4jM54kiDXIC6BqMfqe770WGMS5NK49xciy5Ac7V3CsWAE",
+	"jM3Bu7cXlwyIMPKhu1Ufvz5os3OkzI41yzVMXYimrI+eFQVIiQqzW9cxsSosD4nQ9PX5b2+e/3zU6/Qe",
+	"t4Cr5Z1IL9Fz7Xfhg/fCPJ3KSrudDrXN6Vb/BBrtQoFtDNDgl3AJKztLeDZS6fQIGupE2voYlKsXEp7L",
+	"cMJCPp3xeOwT7L3Gv6jRCP08nsTRbzIDG9YM86jz6Oikc9nrWQN0p/aOYhGaypD5t7z3hvoVowlhsa/u",
+	"tV3Wabjj29CN/K4PfZK7J8f8l6/Nj+FFpCCA9xV3mYjAuVvdOEJGD3TXlCtwSHihGu1G7ODz2bd7j7d7",
+	"kKL4WrhuQ9KpgFdglKKNnzUqm4kar2krmXA9MVo3lhjjh9Rcm1mSmwWwUloKegy9YWEUgbXaQkKeR3HG",
+	"EjWuQ0srhvpajb8uMGOaLKOE20DuoidAT81D44H3b7d0+KnD20WVKvuxgrWV8pHIIOhwC4PBMeF5QFyW",
+	"peidWdtWv/V09ORR1HnSffLkNHwcPTp7ynsjwXknPDvjUad7xk+Go9NRd9gbdoZPer0w6p5Fj8Lu2bAz",
+	"6nR454nxy2bGan3aa3favTY0gqfiJla5/hkf0XJbn0LRf26qmP8TjkGdu7L80os0msY4N6K5OYshZJbG",
+	"zcBtwe6xG1DDFqLgvb9layvh77/nyV6o2fU/LtgMbDbPhLQpeEQ8ZANr3Q8Qdx664KZm288nsfHZ3Rc8",
+	"ps3KnW9f5h0M6bNb8/7j62TgsihBaKwVAlAYmJkACMcmCehW+5SD2OoIk2109dz2BoxTITR2u5vHG18a",
+	"YGvPzR9sdaQ1HiDtdC3EbKkmQyy8v4Pxb9Ft01xCfg/76K6kpVRh5/ioDNnZNBuKcS7ZUCBXJQTJMELt",
+	"HjMU41hqCw9iDhsKXSdqLlKqeKsq3yCF7K/zg7BozKQ7y3oFIQPVN/j4b6VFqUkSNYdtMRI8y1Nh8ddk",
+	"JsauAe3sLmiFBIyxVJbgjpTlUwGEEWdiCJwZGETAwhLzQYE3Qj6Igzp5CvUPsJsEUjtnnk/xjh7ELkFr",
+	"B3QUrkKPWOcYPB3z3zqEEw9lpec/fCbSP3IZ+wOogi6pG1xrqiKReNNTILi8VCnjLANSwgDBX/qtjL5W",
+	"sk29fa1GDNy7vXRRY7apf9N/0OnfQJYdd5Wn59WIcTg2sMr6RqQLY8OC44/FpjPceg2fYn1Xo3Nby/q8",
+	"UuZFlAGpGEGQwYw4s1FoXE7NuGakO2I5brOBVPNBCUIMrsai2VDpTFPgY6VgjcoQw4nSQtpsyZKSwndY",
+	"UlJ765bttccDVhYH2KkIntS/BZ2ina6522uH/h+zNrtRXTd1Okg1d/COFUu9spKJ8Y5gIDxJXrrlJ8N5",
+	"SR4q5naTJHysnf6q9VvyQrKJ2OYNpH1S1fgQtcX8tcbvMR9f1oyGqvqMdGI1nze8vSTjHWmk9aYkJVCx",
+	"iG4oyISxFOTcGGmJ1S+U/wD5bcwBKXS3GwNUTauGnY1U3AiJKHOV7ga0tPLC4oQ+Q1slaDS15GgVUjQh",
+	"8OLBPIo0y2cELAWJIsthnzGSIuO0sQHdMUJq9WTOF5oNQpUkIszMp//BBirPdMaBCX/A/uNKDiBb+tsM",
+	"/mhR9QZVRiYmiCi0hG+7q41J3/sVVeb94xPDxa+IsmZ2xXABR8oujpF9jxohTtVclxxEFFQCxL+/hNLj",
+	"reSX/eLhgh5nBKFxs4Lk9Vh8mqk0q01I4Z8/+7JXI5bAdATgtVvdGRRbKkiF+TSW48BV8tr9ELg9EHjy",
+	"H4Do/5HPAiv3gTGWZCSiwJxNf+DHAYL77wpQcm7EB+1EHk5wLQM0HkED0Rs0BjtgDDWAzhvFSbPBU9RI",
+	"9aGUV5V0XKGagk1pLVP3B4vyYems1odMLunhn59h4pzNeOoqLiWUp6dmyGnmIGOqajW04Gk4KQnLlH96",
+	"LeTYaCoEnbwXOtDaQK3ZD9FLZ1lVlVRtwQ1DeLYlZNDeWQ2+6kcjwFPlbC2wkjMht0Li+glfgr3OwBwH",
+	"CwutPvMzvgj+DriVlfaPzQPWmEAXpT//wwMX00k+Bi0HYzhKMh+NjIdZfAM7KY15QllCCLo2j1Vi5Xxz",
+	"hJY2YyPdEElib0d9SHOX8UA5AhBLGTE1P4hGOb7FH+42FKV4E3Tv4ClKtmdIa1vYMfQmfMlSxxwj/uIm",
+	"HV3ChIfXZhPj/T4bDv19XCIceJ1HVADMrkLOVjhD7/iiOOQw9GABb4gGGZBDfUdJpKwKwha2GW0oQC3D",
+	"QoGyTtua3cppsC+mnbxp87VS8fYNaaM9Vc0LTKPVmL62waKZInLr0zh8fn+3BRZoEM0inakpm1Gi5F4J",
+	"gh3LDUjBONSjWm117PTB7f4PqcU+ojBdiZnrO11gxcmI+KT8jnbNgGWfxQg2bKOTbXYuWRyVCo0qYEtS",
+	"LpfKzh5GAyjYglCx0yoKgx6tFAa52PSFK/3PiiqguRDXdRVAO28dmp2m49YX/uHTUNuQVlNhLe9RGfAo",
+	"Ltp8D3em211iS4H2LgOyWybYumRoQzv9CukdYeN71IDP7LYqoPpX0Mc2VxY9rKqiczTpXI+erab84pVF",
+	"B9oFP0GEkardVHkLHFjyrY15gPPhVcZmfFHsYSuhXEIqCgJ/+pryPYT0s0nlo6n0EIR1o7O5Qk26WrK5",
+	"lKxUBDk9YicO5mcPxU8ELwdIgzTzzrCiy7wlZ6uMrWEabaAXEaPSYDZPZuAwRqTln9gRUXs9mnYTVig0",
+	"UBUawBL2fA41cHyLP9wPKWanU5Am1VMi1ZgwD1ADOHH7TxRols0JBOZwZ9RpvZq18CmNdnQPeXhtETXJ",
+	"95lweBaCci3EgSXTlcY1fjydu3yb38ugA/Jb/PJZVUCPKSmw2QE6IWLEv3EhqPameids0PhLVD1tDtTU",
+	"ljJMYxlPc/Nk4HygCEY5muDVNdQUKW2sSHpcqkbi4TVyNWnAbO1iWdM2lUl+aOXOhZPO7bq3S1VHz5XM",
+	"Uh5mf91iI2rOcMVFygubuOoirw5JycOGZMudS7iND6Ixflx4ZUl5IqAoKR6hTsBqfGpfxuoiRLmyIFmk",
+	"JEZYklFRbxnrcldVNWrrg6ucrE9x1OyJoDWHGhMITB5RIHqvjQIH70N37t5RCzUdJ+YsaT5Jvn5P+DV5",
+	"TW+K/cv5wLPHMHycaZGMNhbilVbmICJ7H8n0R/cctdAhnLCV03Tkp1BXMjijPEmo9KR1ZkuqSvVbMpu8",
+	"UXP4M/4VPrrEmcDP9pqDDXVX5dgWlo/LqIQ6gNJRVYFV1HaawyYT6VQX4SLEzteKjXjaXHkWGYBw7Fmo",
+	"NZ1VYxwdYENTzqmRHbwmwnIJj3lYPYbpAhRMZnz6VtDKS12wS1br7ikmeOEHfoaAyQVF3KhsR6kQTq/S",
+	"wQLTQqZFE6K4vimpXFxfOE3wreUulfJIq6tommk4cmny7dGwzUusazXCN8JMTZw6tUUGbmMNSMW8AVaM",
+	"Df5waWxJpcU+1Ct2JdM4hMR/zVr+ZAQLFVtFhfxwYSO2XlYUvbOA/ZmrjGONKI+iI+jIqqjGfEcjaGp5",
+	"PZ/UFdC3+q35JM7EUcKHImkVzLp/Ows6cPAx7lClyYf7DY6RhcpTVydlnb4P3r3uPm/JAnm8juHovs03",
+	"RPYM10D1g/ea7+khTOcpJpfQ9W22ZOJr2I614Cm+oqvahUvbrB/yJMwTnol1PTCMh0CwhF6fiIzZDHYG",
+	"0rUgMpT5pdNmA+iPGFi+Up4kPlsd5dhjaWzrBD1Lq42JqgsRT/hUyfGVzCZi2mYDKLN37aI6n9rEE9iG",
+	"qNBh2YEMCki4YzPxmba0wToTM6MdzL9VVdhuHmBN72Ovu80Oe+LIvCJumur+AzLvC6veNZqUe/NuW1Bf",
+	"C1Gq0ztLIabt2DgAOUHGwcgH9qg82rFFBd79oL0pWzVqeLkb5wRsy7N+1vGCdCMhytTkTgXhZVbZnJU1",
+	"rtEp1FCPd1jpSaokRacGptLjsvqiSVB4dE945G7NKVsXZ9oWlbOKFpWdBOMckNLrVB3tM2jAsNRizSs4",
+	"aj4hN6xwbNDFojgf6YbtFKHZRzKMkxg32vFt+YO1NZTvS5e29rHBl27RTF1Y+RUKQwg6LNgohjJ9P1m/",
+	"NIpVW420zd4YpMuvaYvB0jwRR4iCUW++m1cC7V4EIjmVuyPpXKbYVAj4NE9Em13aQwZOi4xnAkmJ5jzO",
+	"KKa5EJqplEnlHUnF1XPMkVG/e0HSPmX5rNojeJ8n4jz8TNSZOyMIBrfVrLtw1e/wzh9bW3f3uFe9yMgH",
+	"W3t7XN7y/etJZ7/TS/iNYyHB1/uD/IU2Yl7Zwv/Tw9b9W4AWOgf/4AXdx3raUWiMKTs6LccPfu7qXemD",
+	"HxeIdGJpSIsTrdvDIx2sbB5mG6oM+Ez7t1cWBOz2LmhBTGiFO7y1Cx0pXmlPm1dv/nHUhU8LFijza55Q",
+	"i+74KDHH9hGwQnG3PXYhNcVL31iJklyGMU+sG2LLeKFMuESBmsYzdEOvhSzmA361k52Zsdma9QPh3Beb",
+	"ZYseBGPsNhUCHObaHMGakj9RHNWzo5Yu3aj9K1T38W3q3vNeJKbFdK1NhpPyJ06X2OpqR0QzVka9y4Bw",
+	"bSnqLxItiComxu/pNjtPtGIzpXU8TASV+3ImVS1rqTfEBxV5fD4R4fX9ChHh1Twrr4EYo7+gjVCuLUr1",
+	"tRtF16HctlMBfItbyC86otnhBPgDws8UnHiZwrqVEuOQ+UCrqYD6Q5DdTKlrls/ID45Tbb5oR1uBZUl/",
+	"eXASW5wW5gSBI7TTOe219tCqL5QUD1dYQUEh0nlUriw4iOCmAhHPvpjejTWDAJdUc6DznU/iBAqPjHmO",
+	"wRuw0CsIRszIH6pqPWfZYgYnSJqqv5g+lerwUpkIAHs5kFi+orPcZW6AJUdJUSR6xI2RSkKVTBKNOpYh",
+	"ZBiQ/nmMcZD6j6MqIYUXeahSClEYDNQaWaWYN6ieufzrCC2UHBelnnNONKUsnx1akoHk8lBijCQsUiCT",
+	"epw9c1B7KKZahApZ1JGyUETstPMUWtE8sTr6BUieKF5huaKY5iOwMlIxE7wiqWne7FBy/UWlBQqD85kt",
+	"CzarCdGdZg9kuR57/n3+kKJC73MbuGmKiWLTepLv20ju2Uw2AMYlCbO0DLWeLUz8tnQO5s5mv2+I+eZ7",
+	"BnrzxqK7ufRz22qcCq13fuk9Yrh5KXBrJ6sfchmKZD+9uN7c/DMXuYjghWPN8DkJcLdCRXsA6hJD/3O+",
+	"YGBrazz+QzWdog6lMwI/yAi/XLfZc7ydOSrJAoDAsHlYRrlNdSPSwNba2zBChZ8Fd/qygnGRqRmOfgdJ",
+	"MFevSn8/FRpoYJpf0GGeXBczDMviFlWlDClngGsIWxcsfIawvaJKRQHC8UgxN3dqs/dUuQmhHrDf8PWg",
+	"WNlROombGEq8dVzZq42vjEt4n6OvSkX2dkyRIvL3MjUXCRme536IFxPtGOGtAXDwI9PowtB3R7EEwPHi",
+	"bljMkcut4MbNckItCOkgs+IAp9FxaccOGIw4+a1+b7fYL+QwvcHZaC/qhV1MWlmLRWaFkUKGbfZSJYma",
+	"G3HjGXutQsINA98iVfl4wgZmv4BLoQdL7GX2+k0MZu66RljMlNsqHCzjUZwke6oBnLIj0nnHt/g7Vgjf",
+	"9XkYitleAYYL7z4b+sghBwKhhIUMjbb3yOIKlw7pib7TDveKA0cFtyTuxhmMs7r4bhRrMxE8qQjzwjuW",
+	"xvtFzeHyzDUhLMOFmVBA7pZqzpR/ZODT7Jm3TmpKpHfrxYZm+7PIDVJPWpkJWC5RjCwqeLmbG2RlVQZo",
+	"wH9ZIXgNbMGZmzSelJ2he0mBPg6VlMIcYxup0Z7bK/GJu9Vc4uOqaD3/Zs+F1iTLZrp/DAftEX7aVun4",
+	"GMAHj3udXueo26M7tVa4zxqjTDtn//vi7RuGbxkweDqjpx+mDNB7HuJru0X5TrMpl/FI6CzAgkmg+9S1",
+	"ZGt2WWnRNy4quYvflvSwS+rburZ6YssFFWEqsvUxiwu65iti09kCvowqUy5+fvvu1cv/+8fl219+egNV",
+	"BtmPi214dpC9eO0jDlRIgOuxuYiA1haAbrFM/P7HxRsAUfZvjr2fNzzJS+lYKzRVBwb8pRxxoQ+Pb/GH",
+	"tbT4HyY8g4fqLE4SwnU2ZgyPE6IhyYwHqKqOc7gnDu4z0Nfj21g3tokFeAEvwDjdeqcZ30RQv/e0NElQ",
+	"/+C27m7bspbLFv76NfLT48i/0wjQC05XPBVu5wPhkNn9e2z+3SOPdpKN+Z9XWP+DV6MjI41HII599vcB",
+	"pUAwTASpQHMN/HnAUjFLeEgZEngLe5xaIADjR3pfgTtClECNIKKIcwA3qEIs0/fYVfDAwlsIdtmIFxlP",
+	"75dMxDXtt67yTuckdPMDv+6AFoNv/w+42UHair+YuvBDaXuw469XFyiLc66tiEb3Uh29TvebFi6dx1LM",
+	"957R4MsE9y6grt2p492VbtlDJ799g+lPF31+cHhXuc/lgpSypqJ8aNYUn2YJkCBb1OGdqtpjIODfKEvo",
+	"vVKK1DqCPE35AmvdN+HZP0gE+y32NkIXbYrK08vE8kbITKUL1yMqPmXvc6/WeqZUAsY3yj80Sin0bf12",
+	"UfcjOd7lwnQ/c7AM2byLij5t2BkDGdnGG7MZ6gbdMW9/FmqAPto22W0/Nb4X/HS3RUTn4TsJNg4C/ZIu",
+	"07Qiq1gb5bUvz3kqJirX4igaFjGjmdLZOBX6z8TjH8xUKkapQggNvG7K05hHQ8yO/7V30Y47pP5IxlDi",
+	"V+kZYcjNlWAk8U0RgNtrT+7jERUVOZUu0a+uBIye5cGduWQ4VZqfu9Gjk6P5QheVkAR+BG+ppFgph7iS",
+	"G9wvO2FKJotnZT/sJtbWDVvjea16XFfyrXQtMwjfhP5FwMSnUMwyXJ3BDU9iI91vZbKoJN8yGmexv3a7",
+	"v7NWYU5E6YKluexTnR+xRlKzqwcyVFGXUmV1+HNQRbU0VCoRgOMXVJYkan4joBzRttGkudQW5sglFTw0",
+	"EB+ohSU8vNaYvMXq6bphQvx8x/F9mCwCV/U7iY1qXtTdX6pM1JleZ1WmV1AV2gNK+4KuFCQQKmxx/1g0",
+	"sZCnaSwipvIMATixEN5izkByG8KY2I1kPp+rNCly3c8Y1K3MYy3YabfHBkAQP1U3Ihq02UXGZQS4Eubl",
+	"7V6pe3PCb6t88y6w5cbS/V5jgpbCCdWa014SC338wmrDpjx9Z7JZhj4LPgIJfTiCZQ5dmYjbDQwHOvuQ",
+	"xpn4EEP1JdWsEO4bbHbAGTMH73MlR/G4bUs83wutktzV60qVFfwsqLSi4py1Z+tJ0Epz6UpVrPHx1Vve",
+	"JzvYDN0Km+HsLijrIEdFsyXFvhEQEW1nUFDwBJYITrzYofe5Mw6ON56Yk2ZBdT2xRtRLq3u/SNjFLkOd",
+	"iK+sO0k0j6KSPHumwXaS2yXJPUjtmS/mTdae2VLf7YvPuo0Xn/1l9nh3+z1eG6n7fHv86wzkvcsxkFdO",
+	"2LNYZsoc46HY0XUgaPlPRymfHw3haIbYeq2Df+w6GPoQXl7sVY/lOx7VpVhpbD2PLOWZGC+Ykhb9UuiM",
+	"9TqdDnNjWapkCAiEmQqTVEq1/gXhpY/dei6Z+DQz2x9qewU9OEx4PNVX0tYKDrkWASBVYU9MqNLoO40m",
+	"Fj5IOwqaOfoXFRXCZsqe22HfByEKngiahJCCzO7DqTILrPI0RKNlB8JdMzhS0IcBbgJAaIgg2KowiCrS",
+	"fBjDapSsV20+1MXSAVMxI2om5LL26ZWiEk6V+cEbNo+l7lPBKMgVTGf7HigXF7/8RigXGrb/00JZUidQ",
+	"BFwdUiLsnR8gAq/tR9Hqd3v0y4d4eciI2OcECy6luQLry5FSw+wjj4hR2HBSPN2eEsQZt7D3a3SsyjNo",
+	"N0MHL5+xTLGzDtXrgws6Mf7gUAhZsGU3jlvrNIf3SADnVCM24zor1IenNIu9uSWCRYWK9OOHlVhE59ry",
+	"KMzTOMuEpO4EqKVU6ZQ7wTNKzFEGBdjAHyp5I1Jom6aCFRZyqWQc8gS+XglISTr3RRFiWtLalVkQGMwS",
+	"6A6tUAs2eNASMp+amaNfF3yamLnbyhO2xsN3mtjnn5XDRNCOwYeaeJKqhujsjyXnFOkWet3Tx6dPTh6d",
+	"PvY4GAr/FNDxoEc1+Mxh6C8UV95ulxee911QehFY3BLvN71Hn5Vf40rSW/SvJGNHLI76zH8N8yljZoR9",
+	"VrzIFbYQ1OM6IRu/T15CSFwIHulikkbtoOx+bcFh/20xRuQJ+OcNCq9RcDmKhDjSIV/TtjoW2Qt76UVY",
+	"j3a8fqKWbnH/Of5ZzdmIp9D9aRs/ALrZ3IOncBLbqXYP1wcAtNtprtchU29EqpuJVFMDkiMnICcCcO9S",
+	"gLkV02pcOm8SPkc2vzmUuUJ0CGSuwVS4D87mwFO3B2f7vTDh4RWDVhJfCwlBiE77qTmjJqnQE2Uu6bSf",
+	"nJmxj1Qu1ybZ4BSI8tl605TsM+Oo6+tWFYwbBY3MQWydfvKX1j29AJ6jVStZ6He7WM/uELxthem01W91",
+	"8ZBuZEi/tPcY1aQ8Kj1Rs1a/9fgJSpUOIWCMK7c3NF2YTo9IlurA6fL0Jr4pAmAHKhR3G2dzdcKMx2kj",
+	"lPfvzI3MHa1ORpDOFLOOU75gQ+rWBh++tl//Aans41v3891Wp+T9DsiGktNmRYvMtFUIn3uCtyFT9N58",
+	"5/W4V0PhvoNcAz8ECWhk01rfaFgQbE1EEiGKDWFm1TYh+gL2gNCGfjZueqyzXfAF3as0zHTc5C66JB5q",
+	"ls0Vaqut9089Qsz2kp1wSPY8GLk2NmTB/Y4WKoyxgv9K6cw87YEK7KViQ4rI/LUk1nK2GWuVynpGn1Nk",
+	"wQV5ECJLnIcelLQNJGL10zIm1kK3GQQ9CSOE8gKhmsVCs7ECABjjZdl4HpZHAX7MivjDNDxU2bfFXOhM",
+	"lozRTQb97nvlVxCIh7hVgJpKSZsDcvT1c/U5N0wuI/Ug9gs1RygZ2QkxLhohIlrsHUQwNfaKZ76Q+2Yn",
+	"EIkFAFunbnuYl36ou2Ou2EyoWYEPkiR/MaMGWXAxWGSszgOLex8jJ4dJMP/Ewwk6OrFmFKJBTBMtkhFB",
+	"foWQOJIqM4e+vSjWLFNJ5DtIZsmqGobNF+4ROzuEvNrzvXANWkHLjzH+vil89DEoC/0w5TKcCL2HsL+g",
+	"weiDZJtd+rMbtBAUbCeavNIozX0qoiAflvC2G+nSNk+jmk4tbkTKE4yxHHq7jaAm6hCb7ZUDr7Y+gFEf",
+	"41TlEjYdla5ei9TS8aVF/QcV+TMnLDQ3MCfgZF2LWYXna17nUJvvi6cwnmOmopTC4FLMt5WRatiuVfFY",
+	"T4n5dsQ4i/gCDOAFQMw6NlsKlQbGZJwBc7iM2Jyn0jjDzxBkC0p0MB2hRXXqgYTLcmV+NTAidUWQtD+w",
+	"3BIZzOCj1uN2t9ta4TPbDo6vwWLPUnWl+DSLU6HLjz5diq8XBZgVw3tqrplwDVzMo15oUxSzZLcCTSnm",
+	"7wuuOvderX7vtHNyt1SjulrNaa4KLAwPpDl0JmbmDETIKkf50qop++xAqYyRY3+Cb32ett5dUTfu/8EM",
+	"71osvBogejesjWx549KZCq//SMSNSHSZiMZP6y9VFM0nkFmCJMSaooKiErVimbr/bPn1SDxaLNUhlLJd",
+	"S8OMROb+ZOR/yLU4ytJ4PAbquFE8Rl7Q2xafDuNxrnINE8rnPM5iOT63bEj+h+8LfodO0ArjNMwTnuIv",
+	"RZVTx24PjUVOgHCCn/s2TSdoiT9zegJmEs3u6wStCWTgOoGZMJ7E+POUZ+GELlAzIZ+XHuiRkfa75vd0",
+	"NgEl2fGSZ73TTsdWv+pW//Gdt8qzfJjEYXtpFs2su/paNXf3cEKwVAWCy37OaKKxbtFnLaWTFiFr8VzF",
+	"hiqwUz4ijZH+aTTCUUETkxX/w6zWY2+1eiePtlqwk5OdVux045L1Th7XL9rpydKi2QOLNkEkHBCQBkpH",
+	"jTybrV5RSAA+A/gL5jKIehb7t73jdr/7eIiWY3OabpHYM2duI4k9ILCFYhZXoFuTu3OX6s/V91gDMuz6",
+	"58AGRU1YoIOSzYqsWM5kXZRrkDGD4+qNbalfpgCXgJgVlA0ZYhARu/UspwQiVENN3JW0PV9QwrhiRgeO",
+	"NJP0LRunal5wp0B2iUdtdu7RXtOHC0Q5ZgNzUA/6DFRBud3FWHVXcvDut0tWbSn+T3PX/+fn84ufB3Yo",
+	"eHvCVTbO8nIPWoG2jH1r8Clz+MrsJZSuOLhnLYQZwtuLujEA/PSAujajdPE+l5X9mmYIe7drViE1N9fY",
+	"1hDM8zcr85uV+c3K/GZlfrMyv1mZ21mZe1iQdd0fJftiKIz5Y2yWGlD8h4B9/zKW2GaPBD9GRoHRw7N/",
+	"YL4jta+punufHVjf7nfzsLvaONyFDbGlgumJmktMNystgHl6yhdm41rhWdce8g7b/PfAFvflopkqtIRb",
+	"QrU5CdO1NO+mFRvx9Is5DcH2F+NsfNxpke/BhHOPIdbziYkSkc0SMn4djc3DkiagtZnya9zThGSxl/Bs",
+	"ipanSo1qd+kHBDcRLMHmM+RVpaaDWCvJRoUnVzSElemJNKB2tI1m0vi8IzU6gmMszhbtacTEp1nCY2nL",
+	"VLhWsnrLv4PR7rM8+M1mGjGmxhn26TfgXQC9L0mKLALXCJsqSmsH4/hCEQJv3YZibCaca6aVkkgtRPms",
+	"ilTWM8SKsMA85OVDa1OkEIqHpYCrD7VGRotHCnchPIiiD1MtkhtRsbTIm324fFfv8wlIVZpLqvkuIrDN",
+	"lj0uubZ1TZsZmyqdsbOg0+kYYQQzmMI4HKpfzF5zGUlsZYT7Q3wFmtehyVHXdNl4g/gSoJmCxRFF6eCl",
+	"6joubSsOXPSxCm3Jb/pccwecsO27eWCtXYHMgVp5ZqmKcmzlca06hZ9d3YPz+LKHoDUn/0RrNikQUtAp",
+	"P+/6Jrn3DFdKEaUxQFft2iLj+2ye337ebTUaOYa5LyR0c/TY21KNdXZvPjyN4YtPtsfoYgtl8TmaQkAR",
+	"NGHc1RPCU5UdELyDP+hqUxF1wBbalafQ2BdwaWC+WWfRWWPhCxZRNHWoAPcvBS2s8BQGVokA+L6nixEs",
+	"GcZJbOMCdaYhFU0AIT8bxTKK5bjmmHi/dM+vvygCyumtRj01GrXTvew88SPPOkzFjMswttHX4qPFc5VL",
+	"RLMQMnqB0UW8UefopHvZWRNHXnpY17VQpuGGyHERC+r2UIdGeeJBzO0KErU07k553DZoqvMwFALD6kXg",
+	"tPVnHofXQ6WuNaLAxDMBEAwqESnHeFm70w1auXTDNnPofrUz2OiJUZbTzQfG0l5pN0X1W77tdmnI8tgP",
+	"emKs1ea4PgB9CShpInrGBm7ZBpBWBEYJaZOURFgaORQU87tUWcAGpV00ADsVuXfQt8Bj0zgXUwWuJ0Tx",
+	"xJX0OiGcROGxghXbXc8cNjelkDD6NwHY7mDDZ8h5WR5Gmxnd5z2y1wH7uugBtaWBV7KuNtD27cOH077X",
+	"ZBRrNkCotQEQ+yyT+Q/K0jEoiP3hGhlVgzjhdx5GAXqVzqtVKluojT339+6wURsIjcs7sDlXcm4NSZvU",
+	"n6gkwtgWZ3pGeKyIe7e1OtjFHqDsYj3Pu+u3/dwuYEFCUBQofKfZtVgEdkuA5qFPUtf5Ij5llm4BfKYG",
+	"uQvWe5CF5/Zx17uWX/2933IOMTamFbxTxhJh7OVCxW7yi3eDqHgdy2uLTrEyLLN9WCzDJI+EdrkeL46/",
+	"Zhx09ccd4ZBLM5GKke1dizVSIM0ncTgB9EQ+dS0TEDmAs2NZcjYM0mxJmX1cgyx8WD6LzQAS63LS23AJ",
+	"4CoUcCAFIIWf1Q9a+jp36fY7m4A0Vlq8VTAANuYvpQIAlcbjVZy4gLABl4Zw2+JrJqEyaXhXTt4PxQQb",
+	"CFYqETbkpNVcvlTpFL/pLF3g24VHmx/WVhTU5K4dNAaWLbhfTxo3c9NoO/MWNu39jzK7RcumbOHZU1td",
+	"lVFrDpYvE/+gZxzf4g9r4TBwpK17w37/pXd3uf7A3Ktuw6u5gMYeb/PWTMidrx2+3v29296tZfWHvwbl",
+	"FlZzDM5F5KotAWir6LhqKPdtH73pdP28u3ubtLKd0h00wTGRLmxhFf9MV36FMa9WUFvPt+7krar16xoJ",
+	"D3muRQn0/F/pdtWOoaWiBwArVx+4R+KhVELU4JlKy7z5UDVn3r9UnkqeNJZkmPAZoAZDobbbiWsCRV/p",
+	"rjOaONebj+ELvG7XN7igo+P+W2mSD/VMwZXGvrlYyNALavQeX3Z7/ZPT/tljGyk1b2UPGLO+PBEawdE3",
+	"3eJRzS3+LWQk9HX5+wWiP1yNMLUoUTucPjS9lWKO8OVAxu7nmi0e8DOCNXehjCU+dyivl9B1S+5aM5tE",
+	"pMLtDCpIMa6yN8a/xA7pj1Ih/n14UBo3tLWhYLvGtu5Ws4xfCwkxCs3EjUjb7ByaTKhia86Nxw72w5wv",
+	"sAgQ6YLSNL4REEiORPqBLwZEhO5FxSraqWEynGX+gJA3foQSU4qPt7eHIXhJb+QCl/dGHLBH6EN2PQqh",
+	"Xmt2VODrr5nwUar+LaQteSDvpvW/6OPP6+bU+zAfl0gIrfzvBAvxEt5pO88B378RpQv72naTES406N9S",
+	"O1nAcpnFiWMu4PMSmPFmXVzJ87tOR5pnfHkNeenF87PCU5Mqo3JC8OHGgiq8AbEjlmwquIQOuVV1Z97r",
+	"EMrur69eUBOQC/BFAh0PSANgofRYCXMWN6EIXgOTN86yVQFjxUrw8I1t8z60dR2G4MdNku1CRTYLY67g",
+	"4kGIZZiqfDzJLHxextOxyDSEQpLEN3a/09iNW9FGC2YwKgQtsiwhUjfXfJrFU2Hr21cVgZmCRhTB/awd",
+	"8l/wgMUJguHZXYIfXVjPHAhejESY+booUr5pPJ5kUBsST4XKswsAbtPYiLiT2wLTskPOd8fO1gKi3EUK",
+	"d6DeORgRna9ha4no6gKZO1HTFbDLq42mXdc/2r1bZmbei5yuNu+zUnd0VwJBRx6hZae67k5LTjXK4qZv",
+	"dyu/fbeHuG4B4EW9RQ+hJ82M2EeZlGpOJa2W1SErmJYaVv43hMq2PiBrr/qagrF5NqlUCZt3O1Eh9ZHg",
+	"KEAqYAjrYlH/bruv4RQkLsU2SUhatMDhdNnqrgYL7ugZ25XafWkuGzdc49Pgjxtyk46O555kePvLYg0S",
+	"wzYkULXoDKjUfy++/BGE1Ocy+0KcVc3uPGsqreOuau289V6IjMdJvTeAVwVg3nqsnUvEbVi4uUwOh2p/",
+	"gp3TuPS6oH4zRwQmiZpLPhKLlkM4jQrSuM+6bbeLDdB+XLvJ8w2nGT3yfS4/T+HdhitfQnXU+1xSZdhe",
+	"/RLvczoRmlHr+dbF02YSv0hTpm2j4Ax4M4yLiLUJHnST3ThxykJYD+gofIbuoM7DCeOANhRrhpXDBct3",
+	"ZkutiZwRvcz2lbySUMRMj0VXswAu6nuEsUV4CkPubliAlh2wodBxJCzxreBTM+WW6g4cYqjCYHEWVDrB",
+	"V5K84FfGrJVsCNyQoUgSyylCsQhqMDYmb6ZUZDGrWZhyPWmzCz+YZgYpVcb4VMkxG5ScygGbCI78ujY1",
+	"Yd9wFEugxL2SVFEKBelU8G3xmaghm8zvAt5KZ4JHz1AFZQQq8Z1mE64nRm8CjNSAvoIl4YjgoGSyINQr",
+	"+zVw/DHzMaQmmyuJiFOuj72izBvP4fe5/KJ+P06TsxGxbJJuEcXUVfT7bQ35bcrRAx7Du6SXE2h9h6p/",
+	"4/J/vNs1cLD9wZjLtZmV7jegq29AV9+Arr4BXX0DuvoGdPUVAl29VKmzYfqFqfF5Ya8aw4s8dETcq1Lc",
+	"Nv495dJIbNXx06k5VfYOfxeVXAI7VfJd6L3e57VQaGkua9YfUlDZBNJb2BcJHYl68BBiz+9zWfh5S4Ar",
+	"m7y7DR1wOGlH5NLsT2ms1VSAt5UpYmZ5hphI5Qe0pxFQdGHeH0s79bq8PwQD4BbPaYhfF+OxP/bmSY+3",
+	"IjcGCpJEgbGyFV+xDifrt2qsW/1WJj5lqzY3TZZ9oDsMeEi6KzC2Y2qsR1mAsuxN0AtnDHwKieSi3X+J",
+	"pdeePWE69TsVuuYI1Na+bA7W21v0rYqmp03ECl9CRYiFv56KgM2BtD51HUgYZskWs2Iru2y9Q/aqywvA",
+	"O9nYx5fKDmwukqa7uCrpe7YsKQl8qOCymv2W8MWvxjLudYJWAjJGwgJ2TqvfgmMDT8op//TCfuGk06k3",
+	"d+/cvllxbJasvS5+8kLw6LXIcG47y4Th3vkLmXc6TneNyJMvCNyaCKsRKikFmSxe6mDZ0OBxEsvxRQwG",
+	"szU+EtieJ48fBy2AjWz1T56aOYSM9enZkydBS+M3nG5aBt2weYJUjJGjNmhBeZ37Sm/5K2S/Q2ylUAo8",
+	"zOIbseIC1rxbwscgKDci5WNh1vLJKVlirf5JF5bZfHra6zg3SK/rZu087Z897Z89+eeScxlGof/Je7um",
+	"r9UYMhKpcKIKAU1jxQjo7XZRgM4WS7HBUZtNuKbuXsGn5LmtOzLI9DNPN5OMNV9d/OEcJwx2S8WNXcTD",
+	"elHIDUYla+Y7ApB34ONUmHGTm0R1B/3eydMnd7Xbamfvor743wZgIQAKr6IDLLnFOHDCxxbhCmq9Afkf",
+	"8PKRnRMiwHqi5ppJxUgB6YYbUX9Wc89OjJTQDyixS5vt+BZ/qO5APSzEKkrJziWuxvveVDFX6r6/Fgt3",
+	"wFIdMPYLYvNgmw2wehNBX4psxHeaqbm0qQhCRpFiTrgwz5jZwUxMZ1lsLiBwhytZlNtixjJJMLZPxgAg",
+	"anAWqhmSYNsivnwG1jrPhE0CvBod/WredsC+N48mO+n/Z+9qm9u2tfRfwWjuTNu7tCI7bpoqn1zXmWa3",
+	"ibNxcjOzsbeCSUjiiAR0CdCyNuP/voNzDkhQJG29UElurvulsUSRIF7O+3kevMtS5ZAa+cm+y0jczkVo",
+	"RuxHD7LmUuJrsTTX1ri/AV/lJ5cVcOyiMlmyeOzI1BdcszG34nzIRKIFs5qmeHkKQXgNEfNMaGvW0Nga",
+	"MwXwpG2LBMcwA2WZcLD/bgqg8DyAffYfTZAyMNcNPYfNNcCb1mK9hf29D8bHf3M4h7aG7dVl3L172+nJ",
+	"fbRvH3favl2k+DDLawUiMXOnfMmuBXZzQ2QX47xLYQKWy0ToKsbUlAMRuJITiNxkXGoe4sljntW+Er45",
+	"e4/W3H2hG7hmu3jeI8LBNggHq777er0Cu+7JV35MDcy6NbYTwnqIKDau0RIUrtO+BV40KL/Y2N37go3s",
+	"dIzgypF2aXrNl4jds9MO3RWEC88YqW2vjanTAtadqdHb4fDHWB0S4NjR1LYLCIhYdlFjuQIj1mcUJ5kI",
+	"xB3zMffMVCzZlEdUwfViFeIJKVWveTh7US0gWYhMXEqolZgo6P5cYkHHNbBYEHb8Eq6jNIRrJ0aIKxc+",
+	"BRPImUrIvR5rwK9GoyixGzFaLdqo05q9uJRlScwPmrjE2CS+wR5VtCxvDSMLhZJnOs+oYETc8tAA7Rgv",
+	"2ILBjD0+PGoyuuwibxui3QuxNhVqUMoxlw/nOtYWKh9kpDYH2NsgLWS/9iRitcJgJsS8WmQCwaNNGjKa",
+	"k+yvsMzR7T4ogSLuN1gLuwvJFSfPHf5tpTLkVFsqBwaDltKBo7vtMS+qb4DVAQnFB442WsjWNoRYY18S",
+	"ZTwDavC2p7/fFX2/KyWzN4WnJUrNGDcOFpE3Ut3sLJKHPAun8c2euPzP50JifaL1Nlfq3YjIn4JtmiVi",
+	"bKrOssYONGAfxPYxAqRxsNiEBgjKFuQYTxsyR/SKWxMLrvqBVzsQp3RB2gl1lM5e4Qu+3DC289CWiOLx",
+	"eD/74aTKW8kgRKkJCdcHpkdzCRQlAdeO8NpRfXntz8q17ZLzcdNkXHN12s+DDUr7+wsB9XxFiRoZvJW6",
+	"ryKA/3kdRwEzeQ9F+tvSDtY0eJfL0s2YK5VAcQhu4qA3z2KVgRjvZYInhNBa/NPp3bbERC0WjzrgXtep",
+	"Yv5TdQzp242ivL/bnd7ipXqrCRW9ds26C80W56DSNuDotBKciY0DtpvwmA3niFO1T8IDtRAaQ+AvqHi7",
+	"hPN35c5mKmSfveW5tnarWQBsNClDsmYbmHTs2L8XgQ4sWKVE94EiMqHztIIUcbEzGdYQb9rVyq9CcNt7",
+	"fy8rgz39RWhAZTO0hTteD5Uk1uzbz1l85Tc2XQsisIZkgpPDL0q3Ec0vZ2ZZUaS0qZ8/N+TOFjr4Kq4h",
+	"Nay9p+RKlicCXpipDKIwvqo6XD/S5NZzL5F0VPiFR9hWEp9wbQCb5mMMnVPO7SrL9yqggxWrRIanSo7j",
+	"Sd9lY98JrZIcq9hWjRGYobKAp5yw4+aig395m+V4A5vlqMFmeeZsFm7EuUyWtJRrb68TjAkUJ//B3vmv",
+	"GVcEZ0UywbMkFlnZwRhLoxhAZ2wlURtdmKHQJk5hZT63CMPf4BSQchWSXzvMETweEPXEEQ4dsKxGbj8J",
+	"HJVRpB3iiUs/pkqaqefRxqa4DKrU4fuiuU0yJQOWxFJYmxL+D++vjdcVJXFm+uyNcvFkgmJ5wUZc6zyF",
+	"98HYsXaFBg53bqwy4mN13alGQbgPU8EU5uyzk6K/yz65UBE/3kvkD7yoo59gMBVcOniYfax2PWJ1reHW",
+	"p1VrNAPeOwTDMmHShl1fQnOUR6loUo6leXaMxVhxmqeIYV/8F/TSWOLnJbB9LI2YiOxBNP6yE4G7/bD+",
+	"oMMiVtr1oK++qjvsbVRY3NoaFYtfXTlX3AW/R9tX3Nq5OKwS0MQSWj6rE0wddDBL9v2xeNFrRPvs+tB+",
+	"HvQHgx70fiVcUim3VWhuSFaZ/OV1VAS9FDToIc78PKMauqUMDyqXFRFJAArxv8llbLAW1X12VzbGuQHV",
+	"O+MSHs6g+AmGZ/dXsmx+px1eaR9v1PZCwPQ77M1F5lS2/eQ9PeWtyJjr5mpr9FpbW7r9fOZ0Q4u7z1Mo",
+	"4fIEOUSfMgEMI104/heQ53McN+RTQLZqhcwcZm8tfZhrPhHruv5DZ3S0q8c3ZfZoJuamAtkVa3Y0GDCe",
+	"aFUidJWICZjthEfUBb978jcRpivCakWjE81QX4swE+avXGJdKqTo89Ta/r8EPaure8PnfjPUe+zUhuAl",
+	"/pZ9PHl39sf5h4uzv96eXFx8PH/3u52NubJC2Z7Aovht8IRC33aUc671whErpCKC7SLAlsCAyYUwJpYT",
+	"HbALeI7u1w1xioNtZky+JEbDtmPhGA8JbB8NFmn3qJ2ZTo8FpCyVnOCT+E7YFvechvzae8d7qsf963ZW",
+	"hVF0LrVrg87nyv1RzB06HBVBPxdZrCJiEmuvbAZ9ULodrn+qvXraejj/A3XCvQ/vT0txvDLMqtC2+z+N",
+	"DfZLJslLwQ02u+LAx8XfANeYqghK4D0BT9rfF/lZuXdJw7/lyxJU2wctKOoqoJfT00ierih7Oe6Cnsli",
+	"nmx6GCpr3uZXTVWCXNeeqphy6yUIyfgkEwgBzhJuRNYVdBO1MApmhOQobivAkr/FSWI3Tv1cxPJGeRW9",
+	"DadgSLQDrVrhpfVdpFowao4rEG6gbAC3qdWR7MStWVFvQV/qKZAAxoap3AzZWAgdsH/myhAlojv/yJ9O",
+	"LhPUVF9KB6jmGNDKC2JJnFdYrCGSqM8+Ol/IWwmOQJKmXKkJwohIcSOKnpj2+tGaKNgy2lQcLwg0HNhB",
+	"ubPAoxsuQxEduIjLQVaGXOxh1EalB1CMhK4BmV8RN/xAyCwOpyAqr0rbKuHGXnqA3ZQZ5PaF/UaqRW+r",
+	"I4FFHfupc3gUkN+DgITyc++aSo1nF7LwdKqUFg6axlH98Cg6IEflQXnoD28ljOTLxHkmQGCuYyo7AcJe",
+	"Uc5mnGsSPWDq8xSghLSS2k6IV9IaGy2ScUN6C5/+KHj2Lnhqp9gqN080HD6r0lTnSfKa5MnPA3LYrVGs",
+	"Pef8jVp47jx89B5n4Cn+ZKtJeEs7suXYVcKRZEJbzVryl9OmC6hQdTFVidOk6GS4HhMjMtffZD8CJ7PA",
+	"X+2Iy8eRIMM5bnR7dzJpMhEJkbaf3lcGBSWUWzro/nE9rvuDZvQ0akSx0sc3QjThc8UGIMUT67+g0AM7",
+	"sc/Ox8wsrMesGA6qpANUEriXlQxFAH8AgnbclG6DX56CYvwmairJcf7z5MOb0z8OjgZHv6y/qfE13olI",
+	"pJ4i6YCZ+JxgtapaqgNSR1g2ztAwYfDuHaoae9CijFd0TXX53RWPPumjyfXFTS6oTr3m4WwFR7DsbF1x",
+	"BXc8G+jh3heaeY9XbF5z8EZJ8Rp73K46ysPf36GTqiJPDxltI+RaGe0zfA7702BIcEKgY0X+Wif5pDd0",
+	"4zlI4LpaVto7VWd5pubiyW8iSyDZugUnJ017yx7EZdsp1fx0cPzwJn2jzGsVxeMYgYA6iK1QSMW1fUDP",
+	"rsqYFrBX2bWwSl0z49dd01zU9zVNQ9k+TR3DKy0SUC6w9T7293AHXaX1bfKPWEjJextujT22j/5LHjaa",
+	"xa261dY5bCui/qs3j5XxyR+wDR4a6OJUsP9D9Ml1T09FH+SYbGmBoxqB80UtdQBAUbTSZ4K0k7XZrf0N",
+	"RHtCOItesx9HFVdi9FPd8p4I8wEG8ECtwkkZk6xMQ/H6LyrOhbX2IYmG3JRtpQGFQi03De1CmEdnXiE0",
+	"gRGZvcX/fhoc/Hr1+fjuAP9xdPe33l6Y+pcuh2Y/ukVoQzwT5RHtBRVDEVBVfbuvgjF5NBj4NVj496rh",
+	"aI992TPqctv1obSnvP3u2PoT776olZtxI045UofVrdGHDMqi++oTIoGdJlxrP1feqyF1bo2vtZp/v1oF",
+	"zSmnvr6o80ykcZ4W8rm2yB2Nqp0BmbBpPvcwz98b9p73j5uKE9bvGAOx0CKgQWgFzIpIUSKbs0REE9Fd",
+	"EGXBNYNQo1945BeiYbFvxXJpN8m9YoKK7H3isJwbBTDhq49VJkKujRW0WrAMFAKmyqChBYImQrqgSRLP",
+	"rIyGNJYIiOwLQlDcoKcFnhikazL7NxG7T9WCjbnncsQ6uJTYVltuO4A7CyqZpVRloI4IPYAXra8Qna3n",
+	"loi4oSEnNBHmFCNVuwnQoiD3GcYJr/NoIlw7fYHC2Oj2usku5fDRYdCbxhMrjQ6f9n/GqORMJPY3h4cU",
+	"poSw5K/4R+WMPoPGTC+MKcH1/eRopH59/nxwr0iFgluU/YP+YPC0d18xUU3+lj/8+Z5ao7svHX5wFdUr",
+	"Cq5RyrZPTQnikakoD83DGugLikMUghtE7nSrSRpCn0BHgq0Wh4XbawpCB2wxXbrjTVwJkyrE1abBYxR0",
+	"4nausnZRNwr1DVma9jwnIwR34CyzUqkIESH7Lhvz0AROykA/gQMecOlxLA+2O6fPRmMV5noEAs/QdOpg",
+	"5d6XEqUiFI3lMjZBGaXHghyAbnh5fvrhgh32jxC76WUsz+eaQS+uXUF4A9Be7GIuwnhMQuqnYVlJfA0o",
+	"fRCaLoViGQy/lLFmsda5iJA5J8wACUMqIzSxUcSmWRfRIhbACrELxa8Y402yFxfouzTIg+bdtsaYqFa4",
+	"MiZpja1PvVDf9IIebFZQG2EOpVO7OwNJRZn1Pl/2uLnsDS8bGzYve8ElSki4ZEVGwrdOIl4CbBWsfPk2",
+	"tamC0OwT+3KVUXATwFMCd7fAEeJ4UjIgHDaUy0Eh0AMnhAOS9wEZrcFMLB8YUDPKkVp0xtyGKTg49rir",
+	"OYK+Ja2JiETJiQuEr2nnrd8+UbbElV0UDAptoNwafBXIhOeyz0ZWlI0cM0/ZroSCFEqYqY+h0hVRSHaU",
+	"G9aE9qSdNmKuncWGRYlIzkUQDfZHfTZCGTMK2AiydCS8XciAEPe8RGjwQMSgvaWhMAm3TKgVUQ63Da35",
+	"o125P6J5FX/ebaSx/9uOaLM820ZZpGoJ+vGvz3epq++uDD0ohnQ0GHQ0JK9XzI3lHX3EdJ6FU56BZmqu",
+	"ineteb8MnqHvWbgAzhfF8T5zU9iQ75JFPmv9DbBm6Xtn1hv4Wiiy8DzyKGrsmtrJLR3qOM2TFXG1whBN",
+	"VwBVxD7qZ1zFB7KytBXArL1YdpwXOOZ9nVc33E9AOZGXTkDDbitltd20x4f9Z03VLlU/i2bczv4vWAFz",
+	"d29pUKXvg75mF5tO3IV77Gt8vZaNji8f1Aw/0FqdOi9Q30GxDjwD4CrYA07FNn4BzA6Oy0JcT5WaHUQi",
+	"iW9EFt/D3PB7cQmovpmYI2HD0wGL+FI3My58xPuXv/0irAv1pYsjMH8kEzKCbopWaxjJGdxlVX6GlN/+",
+	"KeTEbtrDwaDRCO+O8KE6dUvH+RDUPRXA4VdjBojxAVpSZdMptUP8vag0GhauUv/vo/unwd55synokNLZ",
+	"GJHOCaverUdv2FtMZ/fHNNy1FNSgI4E1CEJayQQThUJpcHB45D55kM9iMY0eSAmKW3OC4/a6x+msF53s",
+	"gFK5DsMYnUoReUzpRwO/VROXcc7jqFviiZXN9zD3RClAOg1PQ4kuuP3XgmnY3lRm2EQtQaNu6u8hQfeg",
+	"+HvyeVF99Xs5o1emafeiKn/PY/ORdY71XISUuQEX+LA/uOzd9R6PxeqxyGLyJvh9ZFa3ocjmYGDPrKlu",
+	"J0KLUEkAIjwelPTTh/VRlo+7u2o5h1uesVfyZZ60Mk3TOy+74oJ290P1UATuwKaxhw6Ci7Qdtzphm2P/",
+	"rx6mggNgnVM6BHss2gYDp/7cdlwqAUYXBIxNwfKlMiaVC1eCtk0SCGsakIfQBevw512ANo4KOt1pE9YB",
+	"vk5dvnRYu1sRVEc7CKpHKfSwct5SKDwkDgIW5aKrUs0LISNwaArhsIqtss7xr1TfuKPrlv1+sna6/Vlx",
+	"cWfG5BoVYHTJb+jAZvfvpWLx79uWTaQ5tFVna5WWNZwOlUTYwv0BCYvwrg5pqMp3WNaWLeeYYCjs/l5J",
+	"OGrXMs+sIz81Zq6HT57QBPZDlboF1E/0UobQw14pIrnadGO7tW21KJOk8NF0Q/4LiMdSPgNYvy4MTULU",
+	"djVxCy6NszeNSqLCr9LbasFGTfIa1QG60qeJyqMzeIh94f+8OH8TMB1PpACWgwvDZcSziLnHQribWBGL",
+	"56VRoVuIKX6EmAIjN4kExGA16DhGxNvUNZ3pqVpIV1ERNoDg4ulYWcSvSqDefkY63e5rb/A3YrE6PWtF",
+	"4A47r2X9jiQZXADP0SL86zIfDJ6GT49YxmWkUna9NAKOzDXX4tkxfC16X1QAbin+PsZmim/fpuGdEESL",
+	"0lqTOBlbF+oGX4dy9rdVOcqul4wmtVPLovAJ3BzfEdGiwBj/CuozfL6zPBu39oMcN3YNxppNlBT9TvrK",
+	"UgXlI/TaDTsm8sOum8908FDcw5u3vRfoP5pnX046PSSTvmazwLkUtR3/ZQMU5Sy1c/rZUTrCEyBzwcUG",
+	"UwuQunzWah/c8QV+ZfemcOwxLOTS2qOYcqrbZtgO1K0s66IvqL6tt3YXvmpv0KPo+XZEz7fWtFRXvwED",
+	"dHkoYEz5DIqQ6PR3H06pGz27B0Kr8q0Npr2MTn4bNE2rnM/VRp8Nd+M7nMO15M2GkVMU4lCnuOGg9Dv8",
+	"acMJ+UMtWMolsp1gDN9utc6Cgsjg5GsmZBRDaKy972hlXJ1Ohzu6JSAT8ixbAuaGjicSIQDYYhongl0r",
+	"MyUvTENzSsC0QjWfiVBYsa9BV1Ofu7oRGQVf4gwIeYE3rgEN35T6m7zCb+FI2fEnfP6HyjNoANv4FNn3",
+	"Ij/yUU8/xj22jHtIsaBTFxBgX1PAcndJd3Yblo3IhMcKNdM7uhsbyzsjUELtT3/bJ+wllvuYU/wecoqY",
+	"/kiUmomIAVRNqgCmmUBJK1b3V4kqolXC7D7GsOL2Z9LJtPYqn3/QJbuqsImy91OH/aNn/ecVouzD/qC/",
+	"QSOdG1DLQjpG++1loghzpDcBujgvW2alb0nmD11c3sy/Fob3ru5WbmHnJQYG6E9Xd8HnHiGjwJ/ERtfc",
+	"gwWFm1IbnmBFMzHc2us1Pt1hPNstiarsCfYn4oDq9RsqRU5dxGwrsVn6pcp20Bm1Qsu3Qs2TAr4N84VY",
+	"9BHLmxhNHe3d6LVIr+2L1e/0X2KJ0EfzTE0ynvq/Onn7is3EsulnFc4Ia+kriDIRwxn9/vcc96BougPU",
+	"1f3t85uT12d32PXtOnEKJHZiox6rzLspoYa3FNfOYomkz47Lg7BwYl1dPjCNEbW8OuWnBYtnyxOK9rsk",
+	"ljPsAsRH1W9SdG80ErFi2bL4Z84TbBHCBbwmCm1KnfovTojhLXf0wPex7DZPZkBU58hWAxfDiw3wjHr3",
+	"fptwbLjU7Q85uxVhjk3pYIo4qPnyLu9y2TZrETecysVTLvlEpFBACYYVUXT5NyKkh6Y3hST5oph1FsUa",
+	"AJKr00+E7vUbEJ0zkZ3AzEhlIMUOlDOxRMQkCQDP/mYWPGKJMKb5HLn7JjybYPe/ZFwugf86FXA8cVkX",
+	"PDaE5YzU3t4z/lBJ1Lq+7oWnkMKy/lyVBDxgVpjyDDP110rNZkLYR7BIrcytDOMkJg1Ye1jhwDt2Enu8",
+	"cZvaY5okbiSuKRaRrqEHAC+Wyp+4t5lS44bnvIwn4NCSELO2fUVimSwOmyYD+31J1hW9bFUnp20O5yg3",
+	"geDHCr4IKR6cvMuj2LT9lCLkgcPExD+9X2PVRMPPL1Cr2BddWv+1FJrVbKR3r8JuaJC8OdbSmxWNNIT+",
+	"Cx0QtqP9B3Yy25fN7BNyCgPYJUQp5j/SQU62neCK+CzRfsvl4r27q7v/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

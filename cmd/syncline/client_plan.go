@@ -126,9 +126,9 @@ func (s *session) printServicePlan(p *client.ServicePlan) error {
 		s.say("Applying reads nothing anew: it counts for each record from its next change on. This is what reading all records again would do:")
 	}
 	err := s.table(func(row func(...any)) {
-		row("SYSTEM", "READ", "CREATE", "UPDATE", "DELETE", "MATCHED", "CONFLICTS", "OPEN", "DUPLICATE", "AMBIGUOUS", "INVALID", "FILTERED", "HELD")
+		row("SYSTEM", "READ", "CREATE", "UPDATE", "DELETE", "MATCHED", "CONFLICTS", "OPEN", "DUPLICATE", "AMBIGUOUS", "INVALID", "FILTERED", "HELD", "WAITING", "CIRCULAR", "ORPHANS")
 		line := func(name string, f client.ServicePlanFigures) {
-			row(name, f.Records, f.Creates, f.Updates, f.Deletes, f.Matched, f.Conflicts, f.OpenConflicts, f.Duplicates, f.Ambiguous, f.Invalid, f.Filtered, f.Held)
+			row(name, f.Records, f.Creates, f.Updates, f.Deletes, f.Matched, f.Conflicts, f.OpenConflicts, f.Duplicates, f.Ambiguous, f.Invalid, f.Filtered, f.Held, f.AwaitingReference, f.Circular, f.Orphans)
 		}
 		for _, system := range p.Systems {
 			line(system.System, system.Figures)

@@ -85,6 +85,8 @@ type Tally struct {
 	Deletes int64
 	Changes int64 // of records that were known
 	Created int64
+	// Followed is of how many other records the references led to what was deleted: they were deleted with it, or lost their reference.
+	Followed int64
 }
 
 // BrakeWindow is what "in one run" means for a service that never ends one.
@@ -216,6 +218,8 @@ type Weighing struct {
 	changed int64 // of records that were known
 	created int64
 	values  int64
+	// what follows from the told deletions
+	following Following
 }
 
 type weighed struct {
@@ -229,10 +233,7 @@ type weighed struct {
 // Weigh sorts a page by what the brake has to say of each change. snapshot says that the object is being read for the first
 // time or anew: records that are new there were not made just now.
 func Weigh(seat *Seat, mapped []Mapped, loaded Loaded, snapshot bool) *Weighing {
-	w := &Weighing{brake: seat.Collection.Brake, seat: seat, sorted: make([]weighed, len(mapped))}
-	if w.brake == nil {
-		w.brake, _ = NewBrake(nil)
-	}
+	w := &Weighing{brake: seat.Collection.brake(), seat: seat, sorted: make([]weighed, len(mapped))}
 	byKey := make(map[record.Key]*record.Entity, len(loaded.Entities))
 	for _, e := range loaded.Entities {
 		if l := e.Links[seat.System]; l != nil && l.Object == seat.Object {
@@ -367,6 +368,8 @@ func (w *Weighing) Decide(t Tally, known int64, open map[HoldKind]bool) Weighed 
 	if w.deletes > 0 {
 		if p := w.brake.deletes.passed(t.Deletes+w.deletes, known, "deletions"); p != "" {
 			out.Reason[HoldDeletes] = fmt.Sprintf("%s of %s.", p, name)
+		} else if p := w.following.passes(w.brake, t, w.deletes); p != "" {
+			out.Reason[HoldDeletes] = fmt.Sprintf("%s. It follows from deletions of %s.", p, name)
 		} else if open[HoldDeletes] {
 			out.Reason[HoldDeletes] = "More deletions while others wait."
 		}
@@ -387,6 +390,9 @@ func (w *Weighing) Decide(t Tally, known int64, open map[HoldKind]bool) Weighed 
 	}
 	if w.absent > 0 {
 		out.Reason[HoldAbsent] = fmt.Sprintf("Records of %s are missing, and nobody said that they were deleted.", name)
+	}
+	if out.Reason[HoldDeletes] == "" || out.Tell {
+		out.Tally.Followed += w.following.Count
 	}
 	for i := range w.sorted {
 		s := &w.sorted[i]
@@ -428,9 +434,9 @@ func (h *Held) describe(seat *Seat, s *weighed) {
 	}
 }
 
-// Judge decides about records that a whole reading did not show: "" when they may go, else why a person is asked. left is
+// Judge decides about records that a whole reading did not show, and about what follows from that: "" when they may go, else why a person is asked. left is
 // how many of the object's records were there besides, as far as it matters (see JudgeUpTo).
-func (b *Brake) Judge(seat *Seat, t Tally, gone, known int64) string {
+func (b *Brake) Judge(seat *Seat, t Tally, gone, known int64, f Following) string {
 	name := fmt.Sprintf("%s in %s", seat.Object, seat.System)
 	switch {
 	case gone == 0:
@@ -442,6 +448,9 @@ func (b *Brake) Judge(seat *Seat, t Tally, gone, known int64) string {
 	}
 	if p := b.absent.passed(t.Deletes+gone, known, "records are missing"); p != "" {
 		return fmt.Sprintf("%s of %s; nobody said that they were deleted.", p, name)
+	}
+	if p := f.passes(b, t, gone); p != "" {
+		return fmt.Sprintf("%s. It follows from records of %s that are missing; nobody said that they were deleted.", p, name)
 	}
 	return ""
 }

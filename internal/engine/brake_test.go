@@ -413,7 +413,7 @@ func TestSafetyBrakePage(t *testing.T) {
 
 // The limits as numbers, without database.
 func TestLimits(t *testing.T) {
-	one := 1
+	one, two := 1, 2
 	tests := []struct {
 		name      string
 		threshold *service.SafetyThreshold
@@ -421,6 +421,8 @@ func TestLimits(t *testing.T) {
 		of        int64
 		before    int64 // deleted in this window already
 		held      bool
+		following engine.Following
+		followed  int64 // in this window already
 	}{
 		{name: "nothing said, a few", deletes: 20, of: 20},
 		{name: "nothing said, more than half", deletes: 21, of: 41, held: true},
@@ -430,6 +432,14 @@ func TestLimits(t *testing.T) {
 		{name: "a number, in two pages", threshold: &service.SafetyThreshold{MaxDeletes: &one}, deletes: 1, of: 1000, before: 1, held: true},
 		{name: "a share", threshold: &service.SafetyThreshold{MaxDeletePercent: "2.5"}, deletes: 26, of: 1000, held: true},
 		{name: "a share, reached", threshold: &service.SafetyThreshold{MaxDeletePercent: "2.5"}, deletes: 25, of: 1000},
+		{name: "a number, with what follows", threshold: &service.SafetyThreshold{MaxDeletes: &one}, deletes: 1, of: 1000, following: engine.Following{Count: 1}, held: true},
+		{name: "a number, with what followed before", threshold: &service.SafetyThreshold{MaxDeletes: &two}, deletes: 1, of: 1000, followed: 1, following: engine.Following{Count: 1}, held: true},
+		{name: "a number, reached with what follows", threshold: &service.SafetyThreshold{MaxDeletes: &two}, deletes: 1, of: 1000, following: engine.Following{Count: 1}},
+		{name: "nothing said, most of what refers to it", deletes: 1, of: 1000, following: engine.Following{Count: 21, Known: 41}, held: true},
+		{name: "nothing said, half of what refers to it", deletes: 1, of: 1000, following: engine.Following{Count: 21, Known: 42}},
+		{name: "nothing said, references emptied", deletes: 1, of: 1000, following: engine.Following{Detach: true, Count: 100, Known: 100}},
+		{name: "references emptied, a number", threshold: &service.SafetyThreshold{MaxChanges: &two}, deletes: 1, of: 1000, following: engine.Following{Detach: true, Count: 3}, held: true},
+		{name: "references emptied, a number of deletions", threshold: &service.SafetyThreshold{MaxDeletes: &one}, deletes: 1, of: 1000, following: engine.Following{Detach: true, Count: 3}},
 		{name: "a share of nothing", threshold: &service.SafetyThreshold{MaxDeletePercent: "0"}, deletes: 1, of: 1000, held: true},
 	}
 	for _, tt := range tests {
@@ -449,9 +459,13 @@ func TestLimits(t *testing.T) {
 				changes = append(changes, record.Change{Key: record.Key(sku(i)), Op: record.Delete})
 			}
 			weighing := engine.Weigh(seat, engine.MapAll(seat, changes), engine.Loaded{Entities: w.sorted()}, false)
-			tally := engine.Tally{Since: w.now, Deletes: tt.before}
+			tally := engine.Tally{Since: w.now, Deletes: tt.before, Followed: tt.followed}
+			weighing.Follow(tt.following)
 			known := min(tt.of, weighing.UpTo(tally)) // as the store counts: no further than it matters
 			d := weighing.Decide(tally, known, nil)
+			if want := tt.followed + tt.following.Count; !tt.held && d.Tally.Followed != want {
+				t.Errorf("%d followed are counted, want %d", d.Tally.Followed, want)
+			}
 			if got := len(d.Held) > 0; got != tt.held || len(d.Held)+len(d.Pass) != tt.deletes {
 				t.Errorf("%d pass, %d are held, %v; held is to be %v", len(d.Pass), len(d.Held), d.Reason, tt.held)
 			}

@@ -311,6 +311,9 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		if err := tx.SaveSettling(ctx, f.guard, s); err != nil {
 			return err
 		}
+		if err := l.actOnSettled(ctx, tx, entities); err != nil {
+			return err
+		}
 		f.engine.seam("settling saved")
 		for i := range st.Dead {
 			if i == 20 {

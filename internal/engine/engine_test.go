@@ -36,6 +36,7 @@ type bench struct {
 	service service.ID
 	systems map[string]*connectortest.Memory
 	opened  func(system string, s connector.System) connector.System // unless nil: what the engine gets of a system
+	opener  engine.Opener                                            // unless nil: opens the systems in place of the bench, where a planner looks
 	queues  map[string]*queue                                        // stand in for the system of that name
 	engine  *engine.Engine
 	fence   int64

@@ -38,8 +38,15 @@ type AsideTx interface {
 	// DropAside forgets what was kept.
 	DropAside(ctx context.Context, plan uuid.UUID) error
 
+	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
+	Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
+	// LinkedAside says which entities have these keys in the object: as the plan has them so far, else as the service has them.
+	LinkedAside(ctx context.Context, plan uuid.UUID, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
+	// AsideByID loads entities: as the plan has them so far, else as the service has them.
+	AsideByID(ctx context.Context, plan uuid.UUID, s service.ID, ids []record.EntityID) ([]*record.Entity, error)
+	followTx
 }
 
 // Looker opens a system of a document that need not be in force, to look at it only; *service.Manager is one.
@@ -96,6 +103,10 @@ type ForeseenSeat struct {
 	Held       int64 `json:"held"`       // changes that the brake would hold
 	Waiting    int64 `json:"waiting"`    // records that wait for approval
 
+	Unfound int64 `json:"unfound"` // records to be created in it that would wait for one that they refer to, which nothing here creates
+	Circles int64 `json:"circles"` // of those, records that refer to each other in a circle: none could be first
+	Orphans int64 `json:"orphans"` // records that refer to one of it that is gone: deleted with it, or without their reference, as the document says
+
 	Creates    int64 `json:"creates"` // written to it
 	Updates    int64 `json:"updates"`
 	Deletes    int64 `json:"deletes"`
@@ -119,6 +130,7 @@ const (
 	SampleInvalid   SampleKind = "invalid"
 	SampleHeld      SampleKind = "held"
 	SampleFiltered  SampleKind = "filtered"
+	SampleUnfound   SampleKind = "unfound" // it would wait for a record that it refers to
 )
 
 // Sample is an example: one record and what would become of it.
@@ -138,7 +150,7 @@ const samplesEach = 10
 
 // Warning is something to know before it is carried out.
 type Warning struct {
-	Code    string        `json:"code"` // brake, empty, conflicts, open_conflicts, invalid, duplicates, deletes, not_readable
+	Code    string        `json:"code"` // brake, empty, conflicts, references, open_conflicts, invalid, duplicates, deletes, not_readable
 	System  record.System `json:"system"`
 	Object  record.Object `json:"object"`
 	Message string        `json:"message"`
@@ -171,19 +183,26 @@ func Foresee(ctx context.Context, o Outlook, open Looker, inTx func(context.Cont
 	if err := f.seats(ctx); err != nil {
 		return f.out, err
 	}
-	for _, seat := range f.plan.Seats {
-		if !f.of(seat).Read {
-			continue
-		}
-		if err := f.read(ctx, seat); err != nil {
-			return f.out, err
+	order := upwards(f.plan.Collections)
+	for _, c := range order {
+		for _, seat := range f.plan.Seats {
+			if seat.Collection != c || !f.of(seat).Read {
+				continue
+			}
+			if err := f.read(ctx, seat); err != nil {
+				return f.out, err
+			}
 		}
 	}
-	for _, c := range f.plan.Collections {
+	for i, c := range order {
+		if i > 0 && !reaches(order[i-1], c, nil) {
+			f.untangle() // nothing that comes can belong to a circle with what came
+		}
 		if err := f.compare(ctx, c); err != nil {
 			return f.out, err
 		}
 	}
+	f.untangle()
 	f.warn()
 	f.out.Step = Step{Name: "done", Done: f.out.Step.Done, Total: f.out.Step.Total}
 	return f.out, nil
@@ -198,6 +217,7 @@ type foreseeing struct {
 	tally   Tally
 	sampled map[string]int
 	braked  map[string]bool
+	lines   map[record.System]*lineage
 }
 
 func (f *foreseeing) open(ctx context.Context, open Looker) (systems []connector.System, opened map[record.System]Opened, err error) {
@@ -238,6 +258,9 @@ func unreachable(system record.System, err error) error {
 func (f *foreseeing) seats(ctx context.Context) error {
 	f.sampled, f.braked = make(map[string]int), make(map[string]bool)
 	for _, s := range f.plan.Seats {
+		if len(s.Refs) > 0 {
+			s.links = f
+		}
 		n := ForeseenSeat{System: s.System, Object: s.Object, Collection: s.Collection.Name, Read: f.Reads(s.System, s.Object), Complex: s.Collection.Complex, Premium: s.Premium}
 		if c, ok := s.Open.(connector.Chooser); ok {
 			var err error
@@ -347,7 +370,11 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	if why := seat.Collection.Brake.Judge(seat, Tally{}, int64(len(gone)), known); why != "" {
+	follows, err := f.follows(ctx, seat, gone)
+	if err != nil {
+		return err
+	}
+	if why := seat.Collection.Brake.Judge(seat, Tally{}, int64(len(gone)), known, follows); why != "" {
 		n.Held += int64(len(gone))
 		f.out.Warnings = append(f.out.Warnings, Warning{Code: "brake", System: seat.System, Object: seat.Object, Message: why + " The brake would hold them until somebody decides."})
 		return nil
@@ -358,6 +385,36 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 		}
 	}
 	return nil
+}
+
+// follows finds out what would become of the records that refer to those which are gone, as the service knows them.
+func (f *foreseeing) follows(ctx context.Context, seat *Seat, gone []record.Change) (out Following, err error) {
+	keys := make([]record.Key, len(gone))
+	for i := range gone {
+		keys[i] = gone[i].Key
+	}
+	return out, f.inTx(ctx, func(tx AsideTx) error {
+		known, err := tx.Linked(ctx, f.Service, seat.System, seat.Object, keys)
+		if err != nil {
+			return err
+		}
+		ids := make([]record.EntityID, 0, len(known))
+		for _, k := range keys {
+			if id, ok := known[k]; ok {
+				ids = append(ids, id)
+			}
+		}
+		if len(seat.Collection.Children) > 0 {
+			direct := f.plan.References.Orphans != service.OrphansDelete
+			orphans, err := tx.Following(ctx, f.Service, ids, uuid.Nil, direct)
+			if err != nil {
+				return err
+			}
+			f.of(seat).Orphans += orphans
+		}
+		out, err = f.plan.following(ctx, tx, f.Service, seat, Tally{}, ids, uuid.Nil)
+		return err
+	})
 }
 
 // intake weighs a page and takes in what passes.
@@ -380,6 +437,11 @@ func (f *foreseeing) takeIn(ctx context.Context, seat *Seat, mapped []Mapped, ju
 	err := f.inTx(ctx, func(tx AsideTx) (err error) {
 		if loaded, err = tx.LoadAside(ctx, f.Plan, f.Service, seat, keys, matchKeys); err != nil {
 			return err
+		}
+		if seat.Collection.acts() && f.Service != (service.ID{}) && len(loaded.Entities) > 0 {
+			if loaded.Acting, err = tx.Acting(ctx, f.Service, entityIDs(loaded.Entities)); err != nil {
+				return err
+			}
 		}
 		pass := mapped
 		weighed = Weighed{Tally: f.tally}
@@ -515,7 +577,9 @@ func (f *foreseeing) compare(ctx context.Context, c *Collection) error {
 		}
 		for _, s := range f.plan.Seats {
 			if s.Collection == c {
-				f.writes(s, list)
+				if err := f.writes(ctx, s, list); err != nil {
+					return err
+				}
 			}
 		}
 		done += int64(len(list))
@@ -531,7 +595,9 @@ func (f *foreseeing) compare(ctx context.Context, c *Collection) error {
 		err := f.pages(ctx, func(tx AsideTx, after record.EntityID) ([]*record.Entity, error) {
 			return tx.Joining(ctx, f.Plan, f.Service, s, after, snapshotBatch)
 		}, func(list []*record.Entity) error {
-			f.writes(s, list)
+			if err := f.writes(ctx, s, list); err != nil {
+				return err
+			}
 			done += int64(len(list))
 			return f.tell(ctx, Step{Name: "comparing", System: s.System, Object: s.Object, Done: done})
 		})
@@ -591,7 +657,7 @@ func (f *foreseeing) apart(c *Collection, e *record.Entity) {
 }
 
 // writes counts what the seat's system would be sent of these entities.
-func (f *foreseeing) writes(seat *Seat, list []*record.Entity) {
+func (f *foreseeing) writes(ctx context.Context, seat *Seat, list []*record.Entity) error {
 	n := f.of(seat)
 	sent, dead := Writes(seat, f.Plan, list)
 	byID := make(map[record.EntityID]*record.Entity, len(list))
@@ -619,6 +685,7 @@ func (f *foreseeing) writes(seat *Seat, list []*record.Entity) {
 		}
 		f.sample(s)
 	}
+	return f.await(ctx, seat, sent, byID)
 }
 
 // warn says what is worth knowing of the figures.
@@ -645,6 +712,16 @@ func (f *foreseeing) warn() {
 		}
 		if n.Open > 0 {
 			say(n, "open_conflicts", "%d differences between %s and the others would wait for a person.", n.Open, n.System)
+		}
+		if n.Unfound > 0 {
+			say(n, "references", "%d records would wait for one that they refer to and that %s would not have; %d of them refer to each other in a circle.", n.Unfound, n.System, n.Circles)
+		}
+		if n.Orphans > 0 {
+			becomes := map[string]string{service.OrphansDelete: "They would be deleted with it.", service.OrphansDetach: "Their reference would be emptied."}[f.plan.References.Orphans]
+			if becomes == "" {
+				becomes = "Its deletion would wait until they are gone."
+			}
+			say(n, "references", "%d records refer to one of %s that is gone in %s. %s", n.Orphans, n.Object, n.System, becomes)
 		}
 		if n.Deletes > 0 {
 			say(n, "deletes", "%d records would be deleted in %s.", n.Deletes, n.System)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,6 +33,9 @@ type papers struct {
 func (p papers) OpenToLook(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document, system, consumer string) (connector.System, connector.Spec, error) {
 	if p.looked != nil {
 		p.looked()
+	}
+	if p.opener != nil {
+		return p.opener.OpenSystem(ctx, t, s, doc, system, consumer)
 	}
 	return p.OpenSystem(ctx, t, s, doc, system, consumer)
 }
@@ -316,5 +320,64 @@ func TestDocsPlans(t *testing.T) {
 		if !got.Equal(want) {
 			t.Errorf("foreseen: %v, the page says %v", got, want)
 		}
+	}
+}
+
+// What a plan says of references: records in other places with other keys are the same, those that would wait do wait, and nobody who
+// comes first in a circle goes. Afterwards: what refers to what is gone.
+func TestPlanOfReferences(t *testing.T) {
+	document := blocks(t, "hierarchies", "yaml")[0] + "  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n  references: {orphans: delete}\n"
+	f := newFamily(t, document)
+	f.exec(`UPDATE services SET state = 'draft'`)
+	for _, table := range []string{"accounts DROP CONSTRAINT accounts_parent_id_fkey", "orders DROP CONSTRAINT orders_account_id_fkey"} {
+		f.do("crm", "ALTER TABLE "+table)
+	}
+	f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) VALUES (1, 'A1', 'Acme', 3), (2, 'A2', 'Bolt', NULL), (3, 'A3', 'Acme Group', NULL),
+(4, 'A4', 'Secret', NULL), (5, 'A5', 'Of a secret', 4), (6, 'A6', 'Below', 5), (7, 'A7', 'Ring', 8), (8, 'A8', 'Ring', 9), (9, 'A9', 'Ring', 7), (10, 'A91', 'On the ring', 7)`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O1', 1, 10), ('O2', 2, 20), ('O3', 99, 30), ('O4', 6, 40), ('O5', 7, 50)`)
+	f.do("shop", `INSERT INTO accounts (number, name) VALUES ('A2', 'Bolt')`)
+	f.do("shop", `INSERT INTO orders (number, account_id, total) SELECT 'O2', id, 20 FROM accounts WHERE number = 'A2'`)
+	p := f.planned(f.planner().PlanDocument(context.Background(), f.person(), "", []byte(document), service.YAML))
+	of := func(object record.Object) engine.ForeseenSeat {
+		for _, s := range p.Outcome.Seats {
+			if s.System == "shop" && s.Object == object {
+				return s
+			}
+		}
+		t.Fatalf("no figures of %s", object)
+		return engine.ForeseenSeat{}
+	}
+	// A5 for what the filter leaves out, A6 for A5, A7 to A9 for each other, A91 for those; orders for 99, A6 and A7.
+	if s := of("accounts"); s.Creates != 8 || s.Matched != 1 || s.Conflicts != 0 || s.Unfound != 6 || s.Circles != 4 {
+		t.Errorf("accounts: %+v", s)
+	}
+	if s := of("orders"); s.Creates != 4 || s.Updates != 0 || s.Matched != 1 || s.Conflicts != 0 || s.Unfound != 3 || s.Circles != 0 {
+		t.Errorf("orders: %+v", s)
+	}
+	why := map[string]string{}
+	for _, s := range p.Outcome.Samples {
+		if s.Kind == engine.SampleUnfound {
+			why[s.Title] = s.Why
+		}
+	}
+	if len(why) != 9 || !strings.Contains(why["A7"], "in a circle") || !strings.Contains(why["A6"], "waits itself") || !strings.Contains(why["O3"], "accounts 99 of crm, which is not known yet") || !warned(p, "references") {
+		t.Errorf("samples: %q, warnings %+v", why, p.Outcome.Warnings)
+	}
+
+	// As it is then.
+	f.exec(`UPDATE services SET state = 'active'`)
+	f.start()
+	f.eventually("what does not wait is there", func() bool { return f.tree("shop") == "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nO1 10.00 of A1\nO2 20.00 of A2\n" })
+	f.one("the others wait", `SELECT count(*) FROM deliveries WHERE waits = 'reference' AND system = 'shop'`, 9)
+	f.halt()
+	f.do("crm", `DELETE FROM accounts WHERE number IN ('A3', 'A2')`)
+	f.exec(`UPDATE services SET state = 'draft'`)
+	p = f.planned(f.planner().PlanDocument(context.Background(), f.person(), "", []byte(document), service.YAML))
+	orphans := int64(0)
+	for _, s := range p.Outcome.Seats {
+		orphans += s.Orphans
+	}
+	if orphans != 3 { // A1 and its order, and the order of A2
+		t.Errorf("%d orphans are foreseen\n%+v", orphans, p.Outcome.Seats)
 	}
 }

@@ -33,6 +33,11 @@ func (l *lane) brake(ctx context.Context, tx Tx, mapped []Mapped, loaded Loaded,
 			return nil, nil, err
 		}
 	}
+	follows, err := f.plan.following(ctx, tx, f.guard.Service, l.Seat, tally, w.Going(), uuid.Nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.Follow(follows)
 	d := w.Decide(tally, known, b.Open)
 	out := &Braked{Tally: d.Tally, Held: d.Held}
 	for _, kind := range []HoldKind{HoldAbsent, HoldDeletes, HoldChanges, HoldValues} {
@@ -149,7 +154,11 @@ func (l *lane) judge(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if why := brake.Judge(l.Seat, tally, hold.Held, known); why != "" {
+		follows, err := f.plan.following(ctx, tx, f.guard.Service, l.Seat, tally, nil, hold.ID)
+		if err != nil {
+			return err
+		}
+		if why := brake.Judge(l.Seat, tally, hold.Held, known, follows); why != "" {
 			hold.State, hold.Reason, hold.OpenedAt, hold.alert = HoldOpen, why, tx.Now(), brake.alert
 			if err := f.tellHold(ctx, tx, hold); err != nil {
 				return err
@@ -159,6 +168,7 @@ func (l *lane) judge(ctx context.Context) error {
 		now := tx.Now()
 		hold.State, hold.DecidedAt = HoldReleased, &now
 		tally.Deletes += hold.Held
+		tally.Followed += follows.Count
 		return tx.SaveHold(ctx, f.guard, *hold, &tally)
 	})
 	if err != nil {

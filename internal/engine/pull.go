@@ -13,7 +13,6 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -380,6 +379,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				return err
 			}
 		}
+		if err := l.loadActing(ctx, tx, &loaded); err != nil {
+			return err
+		}
 		if said := repeatKeys(mapped); len(said) > 0 {
 			if loaded.Repeated, err = tx.Repeated(ctx, f.guard.Service, said); err != nil {
 				return err
@@ -587,14 +589,8 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	if err := l.alert(ctx, tx, o.Conflicts); err != nil {
 		return err
 	}
-	for i := range o.Acts {
-		if i == 20 {
-			break
-		}
-		a := &o.Acts[i]
-		if err := tx.Emit(ctx, "rule.met", sid, map[string]any{"action": ident.Format(ident.RuleAction, a.ID), "rule": a.Rule, "does": a.Action, "record": a.Entity.String(), "system": a.System, "options": a.Options}); err != nil {
-			return err
-		}
+	if err := l.flow.tellActs(ctx, tx, o); err != nil {
+		return err
 	}
 	for i := range o.Dead {
 		if i == 20 {

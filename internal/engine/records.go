@@ -21,6 +21,7 @@ type RecordQuery struct {
 	Collection string           // "" for all
 	State      record.LinkState // entities with a link in this state; "" for all
 	Deleted    bool             // include deleted ones
+	Parent     record.EntityID  // those that refer to this one; zero for all
 	Before     *RecordMark      // go on after this one
 	Limit      int              // 1 to 100
 }
@@ -39,6 +40,14 @@ type Detail struct {
 	Holds     map[record.System]uuid.UUID // the hold that a change of the record in that system waits in
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
+
+	Reconciled *Reconciled // nil unless a business rule marks it so
+}
+
+// Reconciled is that business rules mark a record as settled, for as long as it meets them.
+type Reconciled struct {
+	Since time.Time // since when at least one of them does
+	Rules []string
 }
 
 // Settled says whether every system that takes the record holds it, and nothing about it waits.
@@ -136,6 +145,8 @@ type ReadTx interface {
 	Records(ctx context.Context, s service.ID, q RecordQuery) ([]*record.Entity, error)
 	// FindRecord finds an entity by its id or by any system's key; record.not_found otherwise.
 	FindRecord(ctx context.Context, s service.ID, idOrKey string) (Detail, error)
+	// Relatives loads the entities with these ids, and counts the living ones that refer to the one by field, looking at most at that many.
+	Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []ChildrenOf, error)
 	// History lists the journal of an entity, the newest first, those before the mark.
 	History(ctx context.Context, s service.ID, id record.EntityID, before uuid.UUID, limit int) ([]record.Entry, error)
 	Statuses(ctx context.Context, s service.ID) ([]SystemStatus, error)

@@ -68,6 +68,7 @@ func newFamily(t *testing.T, document string) *family {
 	f.do("crm", `CREATE TABLE orders (id bigserial PRIMARY KEY, number text UNIQUE NOT NULL, account_id integer NOT NULL REFERENCES accounts, total numeric(10,2))`)
 	f.do("shop", `CREATE TABLE accounts (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, name text, parent_id bigint, FOREIGN KEY (parent_id) REFERENCES accounts (id)) AUTO_INCREMENT = 5001`)
 	f.do("shop", `CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, number varchar(40) UNIQUE NOT NULL, account_id bigint NOT NULL, total decimal(10,2), FOREIGN KEY (account_id) REFERENCES accounts (id)) AUTO_INCREMENT = 7001`)
+	f.opener = f
 	f.service = service.ID(uuid.Must(uuid.NewV7()))
 	f.apply(document, 1)
 	log := slog.New(slog.DiscardHandler)
@@ -148,6 +149,21 @@ func (f *family) one(what, query string, want int64) {
 	f.eventually(what, func() bool { return f.number(query) == want })
 }
 
+// relatives are those of the record with the number.
+func (f *family) relatives(number string) engine.Relatives {
+	f.t.Helper()
+	r := engine.NewReader(store.InTx(f.db, func(tx *store.Tx) engine.ReadTx { return tx }))
+	d, err := r.Record(context.Background(), f.person(), f.service, number)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	out, err := r.Relatives(context.Background(), f.person(), f.service, d.Entity)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out
+}
+
 // The worked example of docs/hierarchies.md, and what follows. Each database enforces its foreign keys, so a child that came too early, or a parent that went too early, would be refused.
 func TestHierarchy(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0])
@@ -218,6 +234,50 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// Orphans are weighed with the deletion that they follow from, before anything of it happens: whether the system tells of the deletion, or
+// a reading does not show the record any more.
+func TestBrakeWeighsOrphans(t *testing.T) {
+	for name, missing := range map[string]bool{"told": false, "missing": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {orphans: delete}\n  safetyThreshold: {maxDeletes: 2}\n")
+			f.do("crm", `ALTER TABLE accounts DROP CONSTRAINT accounts_parent_id_fkey`)
+			f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+			f.do("crm", `INSERT INTO accounts (id, number, name, parent_id) VALUES (1, 'A1', 'Acme', 3), (2, 'A2', 'Bolt', NULL), (3, 'A3', 'Acme Group', NULL), (4, 'A4', 'Cord', NULL)`)
+			f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O1', 1, 10), ('O2', 2, 20), ('O4', 4, 40)`)
+			f.start()
+			all := "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nA4 Cord of -\nO1 10.00 of A1\nO2 20.00 of A2\nO4 40.00 of A4\n"
+			f.both("the first sync", all)
+			kind := engine.HoldDeletes
+			if missing {
+				kind = engine.HoldAbsent
+				f.halt()
+				// The place in the stream is lost, so the table is read anew.
+				f.exec(`UPDATE cursors SET cursor = '', phase = 'snapshot' WHERE object = 'accounts' AND system = 'crm'`)
+			}
+			f.do("crm", `DELETE FROM accounts WHERE number = 'A3'`) // with it would go A1 and O1
+			if missing {
+				f.start()
+			}
+			h := f.held(kind, 1)
+			if !strings.Contains(h.Reason, "2 records that refer to deleted ones would be deleted, which makes 3, and 2 are allowed") {
+				t.Errorf("it is held because: %s", h.Reason)
+			}
+			if got := f.tree("shop"); got != all {
+				t.Errorf("the shop has\n%s", got)
+			}
+			_, err := f.holds().Release(context.Background(), f.person(), h.ID, "", 0)
+			f.decided(h, err)
+			f.both("all that belongs to the group is gone", "A2 Bolt of -\nA4 Cord of -\nO2 20.00 of A2\nO4 40.00 of A4\n")
+			f.do("crm", `DELETE FROM accounts WHERE number = 'A4'`)
+			f.both("few enough go by themselves", "A2 Bolt of -\nO2 20.00 of A2\n")
+			f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+			if n := f.number(`SELECT count(*) FROM holds WHERE state = 'open'`) + f.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`); n != 0 {
+				t.Errorf("%d holds and dead letters are open\n%s", n, f.state())
+			}
+		})
+	}
+}
+
 // What refers to a record that never comes is reported, by name, and follows when it comes all the same.
 func TestMissingParent(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")
@@ -228,8 +288,19 @@ func TestMissingParent(t *testing.T) {
 	if got := f.tree("shop"); got != "" {
 		t.Fatalf("the shop has\n%s", got)
 	}
+	order, account := f.relatives("O7"), f.relatives("A7")
+	if p := order.Parents; len(p) != 1 || p[0].Field != "account" || p[0].Record == nil || p[0].Record.MatchKey != "A7" {
+		t.Errorf("O7 refers to %+v", p)
+	}
+	if c := account.Children; !account.Counted || len(c) != 1 || c[0] != (engine.ChildrenOf{Collection: "orders", Field: "account", Count: 1, Waiting: 1}) {
+		t.Errorf("what refers to A7: %+v", c)
+	}
 	f.do("crm", `UPDATE accounts SET name = 'Known' WHERE id = 7`)
 	f.both("the account with its order", "A7 Known of -\nO7 70.00 of A7\n")
+	f.eventually("nothing waits for it", func() bool {
+		c := f.relatives("A7").Children
+		return len(c) == 1 && c[0].Count == 1 && c[0].Waiting == 0
+	})
 	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
 	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
 
@@ -240,6 +311,13 @@ func TestMissingParent(t *testing.T) {
 	f.do("crm", `DELETE FROM orders WHERE number = 'O7'`)
 	f.both("both are gone", "")
 	f.one("nothing is open", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+
+	// One that nobody knows yet is named as its system names it.
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O8', 8, 80)`)
+	f.one("it is known", `SELECT count(*) FROM entities WHERE match_key = 'O8'`, 1)
+	if p := f.relatives("O8").Parents; len(p) != 1 || p[0].Record != nil || !p[0].Entity.IsZero() || p[0].System != "crm" || p[0].Key != "8" {
+		t.Errorf("O8 refers to %+v", p)
+	}
 }
 
 // Two accounts that belong to each other can only be written in two passes.

@@ -155,6 +155,10 @@ type Tx interface {
 	// Alike finds the collection's living entities that belong to the blocks, of a block with many the first ones. They are not
 	// locked: they are compared, not changed.
 	Alike(ctx context.Context, s service.ID, collection string, blocks []string) ([]Alike, error)
+	// Acting lists what business rules did with the entities that meet them still; duplicate checks are not among it.
+	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
+	// SaveActs writes what business rules do apart from a page: acts, lapses and journal.
+	SaveActs(ctx context.Context, s service.ID, o Outcome) error
 	// Repeated finds the living records that said what the keys say, for checks that keep repeated records out.
 	Repeated(ctx context.Context, s service.ID, keys []RepeatKey) ([]Repeated, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
@@ -202,6 +206,7 @@ type Tx interface {
 	Braking(ctx context.Context, g Guard, seat *Seat) (Braking, error)
 	// CountLinks counts the seat's links that are not frozen, up to a number.
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
+	followTx
 	// Holds lists the service's holds that are not settled. Held is exact for one that is gathering; for the others it tells
 	// something from nothing.
 	Holds(ctx context.Context, s service.ID) ([]Hold, error)
@@ -285,6 +290,8 @@ type Tx interface {
 	RaiseAlerts(ctx context.Context, list []ConflictAlert) ([]ConflictAlert, error)
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+	// EmitAll tells them of many things of the same type, in their order.
+	EmitAll(ctx context.Context, typ string, service uuid.UUID, data []any) error
 }
 
 // SeatID names a seat: a system takes part in a collection with one object at most.

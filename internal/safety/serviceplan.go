@@ -119,6 +119,7 @@ func (p *ServicePlan) Totals() (t engine.ForeseenSeat) {
 		t.Records, t.Made, t.Matched, t.Equal = t.Records+s.Records, t.Made+s.Made, t.Matched+s.Matched, t.Equal+s.Equal
 		t.Duplicates, t.Ambiguous, t.Invalid, t.Filtered = t.Duplicates+s.Duplicates, t.Ambiguous+s.Ambiguous, t.Invalid+s.Invalid, t.Filtered+s.Filtered
 		t.Conflicts, t.Open, t.Held, t.Waiting = t.Conflicts+s.Conflicts, t.Open+s.Open, t.Held+s.Held, t.Waiting+s.Waiting
+		t.Unfound, t.Circles, t.Orphans = t.Unfound+s.Unfound, t.Circles+s.Circles, t.Orphans+s.Orphans
 		t.Creates, t.Updates, t.Deletes, t.Unsendable = t.Creates+s.Creates, t.Updates+s.Updates, t.Deletes+s.Deletes, t.Unsendable+s.Unsendable
 	}
 	return t

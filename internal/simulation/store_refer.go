@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -124,6 +126,51 @@ func refersToEntity(e *record.Entity, to record.EntityID) bool {
 		}
 	}
 	return false
+}
+
+// Following counts the living records that refer to the entities, or to what the hold is about, and unless direct is set on and on.
+func (t *Tx) Following(ctx context.Context, s service.ID, ids []record.EntityID, hold uuid.UUID, direct bool) (n int64, err error) {
+	if err := t.step(ctx, "following"); err != nil {
+		return 0, err
+	}
+	return n, t.read(s, func(row *serviceRow) error {
+		gone := make(map[record.EntityID]bool)
+		for _, id := range ids {
+			gone[id] = true
+		}
+		for _, h := range row.heldBy(hold) {
+			gone[h.Entity] = true
+		}
+		parents, follows := maps.Clone(gone), make(map[record.EntityID]bool)
+		for more := true; more; more = more && !direct {
+			more = false
+			next := make(map[record.EntityID]bool)
+			row.references(func(e *record.Entity, _ string, r record.Reference) {
+				if e.DeletedAt == nil && parents[r.Entity] && !follows[e.ID] {
+					follows[e.ID], next[e.ID], more = true, true, true
+				}
+			})
+			parents = next
+		}
+		for id := range follows {
+			if !gone[id] {
+				n++
+			}
+		}
+		return nil
+	})
+}
+
+// CountLiving counts living entities of the collections, up to a number.
+func (t *Tx) CountLiving(_ context.Context, s service.ID, collections []string, upTo int64) (n int64, err error) {
+	return n, t.read(s, func(row *serviceRow) error {
+		for _, e := range row.entities {
+			if e.DeletedAt == nil && slices.Contains(collections, e.Collection) && n < upTo {
+				n++
+			}
+		}
+		return nil
+	})
 }
 
 func sortedRecords(list []engine.RecordIn, limit int) []engine.RecordIn {

@@ -187,6 +187,55 @@ ORDER BY e.id LIMIT $6`, uuid.UUID(s), seat.Collection.Name, [16]byte(after), st
 	return list, t.linksOf(ctx, s, list)
 }
 
+// LinkedAside says which entities have these keys in the object: as the plan has them so far, else as the service has them.
+func (t *Tx) LinkedAside(ctx context.Context, plan uuid.UUID, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error) {
+	known, err := t.Linked(ctx, s, system, object, keys)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.tx.Query(ctx, `SELECT w.key, l.entity_id FROM unnest($4::text[]) AS w(key), LATERAL (
+  SELECT entity_id FROM service_plan_links WHERE tenant_id = current_tenant() AND plan_id = $1 AND system = $2 AND object = $3 AND key = w.key OFFSET 0) l`,
+		plan, string(system), string(object), texts(keys))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var key string
+	var id [16]byte
+	_, err = pgx.ForEachRow(rows, []any{&key, &id}, func() error {
+		known[record.Key(key)] = id
+		return nil
+	})
+	return known, unavailable(err)
+}
+
+// AsideByID loads entities: as the plan has them so far, else as the service has them.
+func (t *Tx) AsideByID(ctx context.Context, plan uuid.UUID, s service.ID, ids []record.EntityID) ([]*record.Entity, error) {
+	rows, err := t.tx.Query(ctx, `SELECT body FROM service_plan_entities WHERE tenant_id = current_tenant() AND plan_id = $1 AND id = ANY($2)`, plan, uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, scanAside)
+	if err != nil || s == (service.ID{}) {
+		return list, err
+	}
+	have := make(map[record.EntityID]bool, len(list))
+	for _, e := range list {
+		have[e.ID] = true
+	}
+	rest := slices.DeleteFunc(slices.Clone(ids), func(id record.EntityID) bool { return have[id] })
+	if len(rest) == 0 {
+		return list, nil
+	}
+	if rows, err = t.tx.Query(ctx, `SELECT `+entityColumns+` FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2)`, uuid.UUID(s), uuids(rest)); err != nil {
+		return nil, unavailable(err)
+	}
+	known, err := pgx.CollectRows(rows, scanEntity)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return append(list, known...), t.linksOf(ctx, s, known)
+}
+
 // DropAside forgets what was kept.
 func (t *Tx) DropAside(ctx context.Context, plan uuid.UUID) error {
 	b := &pgx.Batch{}

@@ -393,7 +393,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
-	if err := queueActs(b, sid, o); err != nil {
+	if err := queueActs(b, sid, t.now, o); err != nil {
 		return err
 	}
 	if err := queueAlike(b, sid, t.now, in.Seat.Collection.Name, o.Blocks, o.Pairs); err != nil {

@@ -24,11 +24,11 @@ func (t *Tx) Braking(ctx context.Context, g engine.Guard, seat *engine.Seat) (en
 	out := engine.Braking{Open: make(map[engine.HoldKind]bool), Told: make(map[engine.HoldKind]time.Time)}
 	args := []any{uuid.UUID(g.Service), string(seat.System), string(seat.Object)}
 	b := &pgx.Batch{}
-	b.Queue(`SELECT since, run_id, deletes, changes, created FROM brakes
+	b.Queue(`SELECT since, run_id, deletes, changes, created, followed FROM brakes
 WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3`, args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var run *uuid.UUID
-			if err := rows.Scan(&out.Tally.Since, &run, &out.Tally.Deletes, &out.Tally.Changes, &out.Tally.Created); err != nil {
+			if err := rows.Scan(&out.Tally.Since, &run, &out.Tally.Deletes, &out.Tally.Changes, &out.Tally.Created, &out.Tally.Followed); err != nil {
 				return err
 			}
 			if run != nil {
@@ -156,9 +156,9 @@ func queueTally(b *pgx.Batch, sid uuid.UUID, system record.System, object record
 	if t.Run != uuid.Nil {
 		run = &t.Run
 	}
-	b.Queue(`INSERT INTO brakes (tenant_id, service_id, system, object, since, run_id, deletes, changes, created) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+	b.Queue(`INSERT INTO brakes (tenant_id, service_id, system, object, since, run_id, deletes, changes, created, followed) VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET since = excluded.since, run_id = excluded.run_id, deletes = excluded.deletes,
-  changes = excluded.changes, created = excluded.created`, sid, string(system), string(object), t.Since, run, t.Deletes, t.Changes, t.Created)
+  changes = excluded.changes, created = excluded.created, followed = excluded.followed`, sid, string(system), string(object), t.Since, run, t.Deletes, t.Changes, t.Created, t.Followed)
 }
 
 // queueUnheld removes what was held of the keys. What waited for it is due.
@@ -315,7 +315,7 @@ func (t *Tx) DecideHold(ctx context.Context, h safety.Hold) error {
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE holds SET state = $2, decided_at = $3, decided_by = $4, note = $5, restore = $6, total = $7, version = version + 1 WHERE tenant_id = current_tenant() AND id = $1`,
 		h.ID, string(h.State), h.DecidedAt, h.DecidedBy, h.Note, h.Restore, h.Held)
-	b.Queue(`UPDATE brakes SET since = $4, deletes = 0, changes = 0, created = 0 WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3`,
+	b.Queue(`UPDATE brakes SET since = $4, deletes = 0, changes = 0, created = 0, followed = 0 WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3`,
 		uuid.UUID(h.Service), string(h.System), string(h.Object), t.now)
 	return t.send(ctx, b)
 }

@@ -40,6 +40,9 @@ func (t *Tx) Records(ctx context.Context, s service.ID, q engine.RecordQuery) ([
 	if q.Collection != "" {
 		where = append(where, "e.collection = "+arg(q.Collection))
 	}
+	if !q.Parent.IsZero() {
+		where = append(where, `EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = e.tenant_id AND r.service_id = e.service_id AND r.parent_id = `+arg(uuid.UUID(q.Parent))+` AND r.entity_id = e.id)`)
+	}
 	if q.Search != "" {
 		p := arg("%" + likePattern(q.Search) + "%")
 		where = append(where, `(e.match_key ILIKE `+p+` OR e.fields::text ILIKE `+p+` OR EXISTS (SELECT FROM links k
@@ -120,6 +123,9 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 		if d.Freeze, err = t.freezeOf(ctx, s, d.ID); err != nil {
 			return d, err
 		}
+	}
+	if d.Reconciled, err = t.reconciledBy(ctx, s, d.ID); err != nil {
+		return d, err
 	}
 	if d.Holds, err = t.heldOf(ctx, s, d.ID); err != nil {
 		return d, err

@@ -112,6 +112,59 @@ func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, 
 	return out, unavailable(rows.Err())
 }
 
+// Following counts the living records that refer to one of the entities, or to one that a change of the hold is about; unless direct is
+// set, also those that refer to these, and so on. The entities themselves are not counted.
+func (t *Tx) Following(ctx context.Context, s service.ID, ids []record.EntityID, hold uuid.UUID, direct bool) (n int64, err error) {
+	const children = `JOIN entity_references r ON r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id = p.id
+  JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL`
+	err = t.tx.QueryRow(ctx, `WITH RECURSIVE gone(id) AS MATERIALIZED (
+  SELECT unnest($2::uuid[]) UNION SELECT entity_id FROM held_changes WHERE tenant_id = current_tenant() AND hold_id = $3 AND entity_id IS NOT NULL
+), follows(id) AS (
+  SELECT c.id FROM gone p `+children+`
+  UNION SELECT c.id FROM follows p `+children+` WHERE NOT $4
+)
+SELECT count(*) FROM follows f WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.id)`, uuid.UUID(s), uuids(ids), hold, direct).Scan(&n)
+	return n, unavailable(err)
+}
+
+// CountLiving counts living entities of the collections, up to a number.
+func (t *Tx) CountLiving(ctx context.Context, s service.ID, collections []string, upTo int64) (n int64, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND collection = ANY($2) AND deleted_at IS NULL LIMIT $3) e`,
+		uuid.UUID(s), collections, upTo).Scan(&n)
+	return n, unavailable(err)
+}
+
+// Relatives loads the entities with these ids, and counts the living ones that refer to one, by field.
+func (t *Tx) Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []engine.ChildrenOf, error) {
+	parents := make(map[record.EntityID]*record.Entity)
+	if len(ids) > 0 {
+		rows, err := t.tx.Query(ctx, `SELECT `+entityColumns+` FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = ANY($2)`, uuid.UUID(s), uuids(ids))
+		if err != nil {
+			return nil, nil, unavailable(err)
+		}
+		list, err := pgx.CollectRows(rows, scanEntity)
+		if err != nil {
+			return nil, nil, unavailable(err)
+		}
+		if err := t.linksOf(ctx, s, list); err != nil {
+			return nil, nil, err
+		}
+		for _, e := range list {
+			parents[e.ID] = e
+		}
+	}
+	rows, err := t.tx.Query(ctx, `SELECT c.collection, r.field, count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM deliveries d
+  WHERE d.tenant_id = r.tenant_id AND d.service_id = r.service_id AND d.entity_id = r.entity_id AND d.waits_for = $2))
+FROM (SELECT * FROM entity_references WHERE tenant_id = current_tenant() AND service_id = $1 AND parent_id = $2 LIMIT $3) r
+JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id
+WHERE c.deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2`, uuid.UUID(s), uuid.UUID(of), upTo)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	children, err := pgx.CollectRows(rows, pgx.RowToStructByPos[engine.ChildrenOf])
+	return parents, children, unavailable(err)
+}
+
 // ReleaseWaiting makes deliveries due whose wait for another record is over: it came, or where one is to be
 // deleted, it went or refers to another.
 func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (int64, error) {

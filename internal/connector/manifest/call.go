@@ -229,7 +229,7 @@ func brackets(form url.Values, name string, v any) {
 }
 
 // reading are operations that may be repeated without a thought.
-var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived"}
+var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived", "keys"}
 
 // do makes a request and reads its answer. What can be mended here is: ended credentials, a pause that the system asks for, and
 // passing trouble where asking again changes nothing.
@@ -240,9 +240,9 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		if err != nil {
 			return nil, nil, err
 		}
-		token := ""
+		var renew func(context.Context) error
 		if !req.Bare {
-			token, err = s.authorize(ctx, &call)
+			renew, err = s.prove(ctx, op, sc, &call)
 		}
 		if err != nil {
 			if ctx.Err() == nil && tries < 2 && connector.Classify(err).Class == connector.Retry { // nothing was sent yet
@@ -287,9 +287,9 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		}
 		switch p.class {
 		case "renew":
-			if s.auth.tokens() && !renewed && !req.Bare {
+			if renew != nil && !renewed {
 				renewed = true
-				if _, err := s.renew(ctx, token); err != nil {
+				if err := renew(ctx); err != nil {
 					return nil, answer, err
 				}
 				continue

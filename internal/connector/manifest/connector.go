@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -40,7 +41,8 @@ type Connector struct {
 	space string
 
 	mu     sync.Mutex
-	tokens map[string]*memory           // by account, where the process lends no Credentials
+	tokens map[string]*oauth.Memory     // by account, where the process lends no Credentials
+	rings  map[string]*keyring          // by connection: keys with which messages are signed
 	learnt map[string]map[string]string // by account and settings: those that it was asked for
 }
 
@@ -64,7 +66,7 @@ func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
 	if missing != nil {
 		return nil, missing
 	}
-	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*memory)}, nil
+	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*oauth.Memory)}, nil
 }
 
 // requests calls f for each request of a manifest, with the pointer to it.
@@ -144,6 +146,21 @@ func (c *Connector) Spec() connector.Spec {
 		kind := connector.Kind(d.Kind)
 		s.Settings = append(s.Settings, connector.Setting{Name: d.Name, Title: d.Title, Doc: d.Doc, Kind: kind, Default: d.Default, Choices: d.Choices, Required: d.Required, Secret: d.Secret})
 	}
+	if len(m.Regions) > 0 {
+		d := connector.Setting{Name: regionSetting, Title: "Region", Kind: connector.Choice, Default: m.Regions[0].Name, Doc: "Where the account is:"}
+		for i, r := range m.Regions {
+			d.Choices = append(d.Choices, r.Name)
+			title := r.Title
+			if title == "" {
+				title = r.Name
+			}
+			if d.Doc += " " + r.Name + " is " + title; i < len(m.Regions)-1 {
+				d.Doc += ";"
+			}
+		}
+		d.Doc += "."
+		s.Settings = append([]connector.Setting{d}, s.Settings...)
+	}
 	if !c.own {
 		s.Settings = append(s.Settings, connector.Setting{Name: Environment, Title: "Environment", Kind: connector.Choice, Default: "production", Choices: []string{"production", "sandbox"},
 			Doc: "production speaks to the vendor; sandbox to the simulator of it that comes with the program, which needs no account. Credentials that begin with " + SandboxMark + " choose the sandbox, too."})
@@ -173,6 +190,23 @@ func (c *Connector) Spec() connector.Spec {
 
 func rank(detection string) int {
 	return slices.Index([]string{"webhook", "timestamp", "hash"}, detection)
+}
+
+// regionSetting chooses between regions.
+const regionSetting = "region"
+
+// region is what differs where the account is.
+func (m *Manifest) region(settings connector.Settings) map[string]any {
+	out := map[string]any{}
+	for i, r := range m.Regions {
+		if r.Name != settings[regionSetting] && (i > 0 || settings[regionSetting] != "") {
+			continue
+		}
+		for k, v := range r.Values {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // Sandboxed says whether the settings belong to a sandbox.
@@ -247,7 +281,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 			secrets = append(secrets, settings[d.Name])
 		}
 	}
-	s.scope = scope{"settings": plainSettings}
+	s.scope = scope{"settings": plainSettings, "region": c.m.region(settings)}
 	base := s.text(c.m.BaseURL, nil)
 	s.scope["root"] = strings.TrimRight(base, "/")
 	s.base, s.root = strings.TrimRight(base, "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
@@ -308,12 +342,12 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 	return s, s.learn(ctx, plainSettings)
 }
 
-func (c *Connector) memoryOf(account string) *memory {
+func (c *Connector) memoryOf(account string) *oauth.Memory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.tokens[account]
 	if k == nil {
-		k = &memory{}
+		k = &oauth.Memory{}
 		c.tokens[account] = k
 	}
 	return k
@@ -364,8 +398,37 @@ var (
 // watching is a system whose vendor tells of changes.
 type watching struct{ *system }
 
+// Watch wakes by what is told, and by the clock where messages do not tell of everything.
 func (w *watching) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
-	return w.env.Hints.Wait(ctx, objects, wake)
+	sweep := duration(w.m.Webhook.Sweep, 0)
+	if sweep <= 0 {
+		return w.env.Hints.Wait(ctx, objects, wake)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	told, ended := make(chan record.Object), make(chan error, 1)
+	go func() {
+		ended <- w.env.Hints.Wait(ctx, objects, func(o record.Object) {
+			select {
+			case told <- o:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for { // wake is called from here alone
+		select {
+		case err := <-ended:
+			return err
+		case o := <-told:
+			wake(o)
+		case <-tick.C:
+			for _, o := range objects {
+				wake(o)
+			}
+		}
+	}
 }
 
 func (s *system) Close() error {

@@ -134,6 +134,7 @@ type checker struct {
 	file     *ast.File
 	what     string // what the whole is called
 	objects  map[string]Object
+	regional map[string]string // what {region.x} can name
 	problems []fault.Field
 }
 
@@ -373,6 +374,9 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at, "manifest.bad_value", "Give each setting a name of its own.", "The setting %s is declared twice.", s.Name)
 		}
 		known[s.Name] = true
+		if s.Name == regionSetting && len(m.Regions) > 0 {
+			c.say(at, "manifest.bad_value", "Leave it out.", "The setting region is made of the regions.")
+		}
 		if (s.Kind == "choice") != (len(s.Choices) > 0) {
 			c.say(at, "manifest.bad_value", "Give kind: choice and choices together.", "The setting %s has choices without being one, or is one without.", s.Name)
 		}
@@ -383,6 +387,7 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at+"/pattern", "manifest.bad_value", "Check the regular expression.", "The pattern of %s cannot be read: %v.", s.Name, err)
 		}
 	}
+	c.regions(m, known)
 	c.strings(reflect.ValueOf(m).Elem(), "", known)
 	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
 		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
@@ -406,6 +411,23 @@ func (c *checker) meaning(m *Manifest) {
 		}
 		if d, err := time.ParseDuration(l.Per); err == nil && d == 0 {
 			c.say(at+"/per", "manifest.bad_value", "Write it as 500ms, 30s or 5m.", "A limit for no time lets nothing through.")
+		}
+	}
+	for i := range m.Auth {
+		c.auth(fmt.Sprintf("/auth/%d", i), &m.Auth[i])
+	}
+	for i, t := range m.Tokens {
+		at := fmt.Sprintf("/tokens/%d", i)
+		if (t.Request == nil) == (len(t.Scopes) == 0) {
+			c.say(at, "manifest.missing", "Give request, or scopes.", "It is not said how the token is had.")
+		}
+		if !slices.ContainsFunc(m.Auth, func(a Auth) bool { return a.tokens() }) {
+			c.say(at, "manifest.bad_value", "Give a way under auth that buys tokens.", "No way of this manifest buys tokens, so calls carry none.")
+		}
+		for _, name := range t.Objects {
+			if _, ok := m.Objects[name]; !ok {
+				c.say(at+"/objects", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", name)
+			}
 		}
 	}
 	for i, q := range m.Quota {
@@ -445,23 +467,94 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	if m.Webhook != nil {
 		c.webhook(m.Webhook)
-		for t, name := range m.Webhook.Objects {
-			if _, ok := m.Objects[name]; !ok {
-				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+		leads := func(at string, objects map[string]string) {
+			for t, name := range objects {
+				if _, ok := m.Objects[name]; !ok {
+					c.say(at, "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+				}
 			}
 		}
+		leads("/webhook/objects", m.Webhook.Objects)
+		for i, b := range m.Webhook.Bodies {
+			leads(fmt.Sprintf("/webhook/bodies/%d/objects", i), b.Objects)
+		}
+	}
+}
+
+// regions checks that each says what the others say.
+func (c *checker) regions(m *Manifest, settings map[string]bool) {
+	for i, r := range m.Regions {
+		at := fmt.Sprintf("/regions/%d", i)
+		settings[regionSetting] = true
+		if !typeName.MatchString(r.Name) {
+			c.say(at+"/name", "manifest.bad_value", "Use lower case letters, digits and dashes, beginning with a letter.", "%q cannot be the name of a region.", r.Name)
+		}
+		if slices.ContainsFunc(m.Regions[:i], func(o Region) bool { return o.Name == r.Name }) {
+			c.say(at, "manifest.bad_value", "Give each region a name of its own.", "The region %s is declared twice.", r.Name)
+		}
+		for name := range m.Regions[0].Values {
+			if _, ok := r.Values[name]; !ok {
+				c.say(at, "manifest.missing", "Give it in each region.", "The region %s has no %s, which %s has.", r.Name, name, m.Regions[0].Name)
+			}
+		}
+		for name := range r.Values {
+			if _, ok := m.Regions[0].Values[name]; !ok {
+				c.say(at+"/values/"+name, "manifest.missing", "Give it in each region.", "Only the region %s has %s.", r.Name, name)
+			}
+		}
+	}
+	if len(m.Regions) > 0 {
+		c.regional = m.Regions[0].Values
+	}
+}
+
+// auth checks a way to prove who is calling.
+func (c *checker) auth(at string, a *Auth) {
+	if a.ClientAuth == "privateKeyJwt" && a.Key == "" {
+		c.say(at, "manifest.missing", "Give key, usually {settings.privateKey}.", "The client proves itself with a signed token, and it is not said with which key.")
+	}
+	if a.ClientAuth == "none" && a.NoPKCE && a.Certificate == "" {
+		c.say(at, "manifest.bad_value", "Give clientAuth: body or basic with a secret, or a certificate.", "The client proves itself with nothing at all.")
+	}
+	if (a.Certificate == "") != (a.CertificateKey == "" && (a.Kind != "mtls" || a.Key == "")) {
+		c.say(at, "manifest.missing", "Give certificate and certificateKey together.", "A certificate needs its key, and a key its certificate.")
 	}
 }
 
 // webhook checks the recipes of messages.
 func (c *checker) webhook(w *Webhook) {
+	c.duration("/webhook/sweep", w.Sweep)
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
-		if (v.Header == "") == (v.Query == "") {
-			c.say(at, "manifest.missing", "Give header, or query.", "It is not said where a message has its signature.")
+		places := 0
+		for _, p := range []string{v.Header, v.Query, v.Body} {
+			if p != "" {
+				places++
+			}
 		}
-		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && v.Field == "" {
+		if places != 1 {
+			c.say(at, "manifest.missing", "Give header, or query, or for a secret body.", "It is not said where a message has its signature.")
+		}
+		if v.Body != "" && v.Kind != "secret" {
+			c.say(at+"/body", "manifest.bad_value", "Use header or query.", "Only a secret can be in the body: a signature is over it.")
+		}
+		if (v.Secret == "") == (v.Keys == nil) {
+			c.say(at, "manifest.missing", "Give secret, or for ecdsa and jwt keys.", "It is not said what a message is verified with.")
+		}
+		if v.Keys != nil {
+			c.duration(at+"/keys/lasts", v.Keys.Lasts)
+			if v.Kind != "ecdsa" && v.Kind != "jwt" {
+				c.say(at+"/keys", "manifest.bad_value", "Use kind: ecdsa or jwt.", "What is fetched is a public key, and a message of the kind %s has none.", v.Kind)
+			}
+			if v.Kind == "ecdsa" && v.KeyID == "" {
+				c.say(at+"/keyId", "manifest.missing", "Name the header with the key's id, or with wrapped its name.", "It is not said where a message names its key.")
+			}
+		}
+		if v.Wrapped && v.Field == "" {
+			c.say(at+"/field", "manifest.missing", "Give the signature's name in the JSON.", "It is not said where the header has the signature.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && (v.Field == "" || v.Wrapped) {
 			c.say(at+"/tolerance", "manifest.missing", "Name the header with the time under timestampHeader.", "It is not said where a message has its time.")
 		}
 		if v.Tolerance != "" && v.Kind != "jwt" && !strings.Contains(v.Message, "{timestamp}") {
@@ -470,6 +563,23 @@ func (c *checker) webhook(w *Webhook) {
 	}
 	if h := w.Handshake; h != nil && h.Kind != "probe" && h.Name == "" {
 		c.say("/webhook/handshake", "manifest.missing", "Name the header, parameter or field.", "The handshake has no name.")
+	}
+	status := func(at string, n int) {
+		if n != 0 && (n < 200 || n > 299) {
+			c.say(at, "manifest.bad_value", "Give one from 200 to 299.", "%d is no status of success.", n)
+		}
+	}
+	if w.Handshake != nil {
+		status("/webhook/handshake/status", w.Handshake.Status)
+	}
+	if w.Reply != nil {
+		status("/webhook/reply/status", w.Reply.Status)
+		if w.Reply.Body != "" && w.Reply.Type == "" {
+			c.say("/webhook/reply", "manifest.missing", "Give type: text/xml, application/json or another.", "It is not said what the reply's body is.")
+		}
+	}
+	if (w.Account == "") != (w.AccountIs == "") {
+		c.say("/webhook/account", "manifest.missing", "Give account and accountIs together.", "It is not said whose events are meant.")
 	}
 	if s := w.Subscribe; s != nil {
 		c.duration("/webhook/subscribe/lasts", s.Lasts)
@@ -828,6 +938,9 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			c.strings(v.Elem(), pointer, settings)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Reply]() { // sent as it is
+			return
+		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			switch name {
@@ -856,6 +969,8 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			}
 			if !slices.Contains(roots, p.path[0]) {
 				c.say(pointer, "manifest.placeholder", "There are: "+strings.Join(roots, ", ")+".", "The placeholder {%s} is not known.", strings.Join(p.path, "."))
+			} else if _, ok := c.regional[strings.Join(p.path[1:], ".")]; p.path[0] == "region" && !ok {
+				c.say(pointer, "manifest.missing", "Declare it under values of each region.", "The placeholder {%s} names nothing that regions have.", strings.Join(p.path, "."))
 			} else if p.path[0] == "settings" && (len(p.path) != 2 || !settings[p.path[1]]) {
 				c.say(pointer, "manifest.missing", "Declare it under settings.", "The placeholder {%s} names no setting.", strings.Join(p.path, "."))
 			}

@@ -13,11 +13,13 @@ type Manifest struct {
 	Class     string            `yaml:"class" doc:"The price class." enum:"standard,premium"`
 	Guarantee string            `yaml:"guarantee" doc:"What a delivery can promise, in one sentence."`
 	Settings  []Setting         `yaml:"settings" doc:"What a connection needs. The form, its checks and its help are made from it."`
+	Regions   []Region          `yaml:"regions" doc:"The regions of a vendor with several hosts. A connection chooses one by the setting region; the first is the default."`
 	BaseURL   string            `yaml:"baseUrl" doc:"Where paths begin, with placeholders of settings: https://{settings.subdomain}.example.com/api." must:"true"`
 	SecondURL string            `yaml:"secondUrl" doc:"Where calls go while baseUrl cannot be reached, in the same form: usually {settings.secondUrl}, a setting that may be left empty. For a minute at a time; the connection's health says so."`
 	RootURL   string            `yaml:"rootUrl" doc:"Where a next path in an answer begins, if not at baseUrl."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of every request: versions, media types."`
 	Auth      []Auth            `yaml:"auth" doc:"Ways to prove who is calling; the first whose settings are all filled in is used."`
+	Tokens    []CallToken       `yaml:"tokens" doc:"Tokens that some calls carry in place of the connection's own."`
 	Check     *Request          `yaml:"check" doc:"A request that succeeds when the credentials do, used to test a connection."`
 	Errors    Errors            `yaml:"errors" doc:"How answers say that something is wrong."`
 	Guarded   *Guarded          `yaml:"guarded" doc:"A token against forged requests that writes must carry (CSRF)."`
@@ -46,12 +48,19 @@ type Setting struct {
 	Suffix   string   `yaml:"suffix" doc:"What people often enter behind it, and what is taken off: .example.com."`
 }
 
+// Region is where a vendor keeps an account.
+type Region struct {
+	Name   string            `yaml:"name" must:"true" doc:"The value of the setting region: eu."`
+	Title  string            `yaml:"title" doc:"The region as people know it; shown in the form."`
+	Values map[string]string `yaml:"values" must:"true" doc:"What differs, as placeholders anywhere in the manifest: host is {region.host}. Each region has the same names."`
+}
+
 // Auth is one way to prove who is calling.
 type Auth struct {
-	Kind string `yaml:"kind" doc:"bearer: a token in Authorization. header, query: a key there. basic: name and password. oauth2: an access token, refreshed when it ends. clientCredentials: a token bought with client id and secret. assertion: a token bought with a signed JWT. sigv4: signed requests. mtls: a client certificate. none: nothing." enum:"bearer,header,query,basic,oauth2,clientCredentials,assertion,sigv4,mtls,none" must:"true"`
+	Kind string `yaml:"kind" doc:"bearer: a token in Authorization. header, query: a key there. basic: name and password. oauth2: an access token, refreshed when it ends. clientCredentials: a token bought with client id and secret. assertion: a token bought with a signed JWT. sigv4: signed requests. oauth1: requests signed with a token that was made beforehand (NetSuite TBA). mtls: a client certificate, which oauth2, clientCredentials, assertion and the others can have beside them. none: nothing." enum:"bearer,header,query,basic,oauth2,clientCredentials,assertion,sigv4,oauth1,mtls,none" must:"true"`
 	// Needs are the settings that must be filled in for this way to be taken; by default those that its templates name.
 	Needs []string `yaml:"needs" doc:"Settings that must be filled in for this way to be taken."`
-	Token string   `yaml:"token" doc:"bearer: the token, usually {settings.accessToken}."`
+	Token string   `yaml:"token" doc:"bearer: the token, usually {settings.accessToken}. oauth1: the token's id."`
 	Name  string   `yaml:"name" doc:"header, query: its name."`
 	Value string   `yaml:"value" doc:"header, query: its value."`
 	User  string   `yaml:"user" doc:"basic: the name."`
@@ -59,10 +68,12 @@ type Auth struct {
 
 	AuthorizeURL   string            `yaml:"authorizeUrl" doc:"oauth2: where a person grants access."`
 	TokenURL       string            `yaml:"tokenUrl" doc:"oauth2, clientCredentials, assertion: where tokens are made."`
-	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}."`
-	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}."`
+	ClientID       string            `yaml:"clientId" doc:"oauth2, clientCredentials: usually {settings.clientId}. oauth1: the consumer key."`
+	ClientSecret   string            `yaml:"clientSecret" doc:"oauth2, clientCredentials: usually {settings.clientSecret}. oauth1: the consumer secret."`
 	RefreshToken   string            `yaml:"refreshToken" doc:"oauth2: usually {settings.refreshToken}."`
-	ClientAuth     string            `yaml:"clientAuth" doc:"How the client proves itself when it asks for tokens." enum:"body,basic"`
+	ClientAuth     string            `yaml:"clientAuth" doc:"How the client proves itself when it asks for tokens: body unless said. privateKeyJwt: with a token signed with key. none: by PKCE or by its certificate alone." enum:"body,basic,privateKeyJwt,none"`
+	TokenHeader    string            `yaml:"tokenHeader" doc:"oauth2, clientCredentials, assertion: the header that carries the token; Authorization unless said."`
+	TokenPrefix    *string           `yaml:"tokenPrefix" doc:"What stands before the token; Bearer and a space in Authorization, nothing elsewhere, unless said."`
 	Scopes         []string          `yaml:"scopes" doc:"What is asked for."`
 	ScopeSeparator string            `yaml:"scopeSeparator" doc:"Between scopes; a space by default."`
 	NoPKCE         bool              `yaml:"noPkce" doc:"The vendor does not know PKCE."`
@@ -74,10 +85,10 @@ type Auth struct {
 
 	Issuer    string            `yaml:"issuer" doc:"assertion: iss."`
 	Subject   string            `yaml:"subject" doc:"assertion: sub."`
-	Audience  string            `yaml:"audience" doc:"assertion: aud."`
-	Key       string            `yaml:"key" doc:"assertion: the private key in PEM; mtls: the key of the certificate in PEM."`
-	KeyID     string            `yaml:"keyId" doc:"assertion: kid."`
-	Algorithm string            `yaml:"algorithm" doc:"assertion: how it is signed." enum:"RS256,ES256"`
+	Audience  string            `yaml:"audience" doc:"assertion: aud. privateKeyJwt: aud; tokenUrl unless said."`
+	Key       string            `yaml:"key" doc:"assertion, privateKeyJwt: the private key in PEM; mtls: the key of the certificate in PEM."`
+	KeyID     string            `yaml:"keyId" doc:"assertion, privateKeyJwt: kid."`
+	Algorithm string            `yaml:"algorithm" doc:"assertion: how it is signed; the kind of key decides. oauth1: HMAC-SHA256 unless said." enum:"RS256,ES256,HMAC-SHA256,HMAC-SHA1"`
 	Claims    map[string]string `yaml:"claims" doc:"assertion: more claims."`
 
 	AccessKey    string `yaml:"accessKey" doc:"sigv4: the access key id."`
@@ -86,7 +97,22 @@ type Auth struct {
 	Region       string `yaml:"region" doc:"sigv4: the region."`
 	Service      string `yaml:"service" doc:"sigv4: the service's name."`
 
-	Certificate string `yaml:"certificate" doc:"mtls: the certificate in PEM."`
+	TokenSecret string `yaml:"tokenSecret" doc:"oauth1: the token's secret."`
+	Realm       string `yaml:"realm" doc:"oauth1: the realm; NetSuite: the account."`
+
+	Certificate    string `yaml:"certificate" doc:"The client certificate in PEM. With any kind it is shown to every host of the connection, where tokens are made, too."`
+	CertificateKey string `yaml:"certificateKey" doc:"The key of the certificate in PEM; mtls takes key where it is not given."`
+}
+
+// CallToken is a token that a class of calls carries in place of the connection's own: a restricted one, or one of other scopes.
+type CallToken struct {
+	Operations []string          `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, describe, check, job, archived, subscribe, keys. None: all."`
+	Objects    []string          `yaml:"objects" doc:"Only calls about these objects of this manifest. None: all."`
+	Request    *Request          `yaml:"request" doc:"The request that gives the token, made with the connection's own; it may use {native}."`
+	Token      string            `yaml:"token" doc:"request: where the answer has it; access_token unless said."`
+	Expires    string            `yaml:"expires" doc:"request: where the answer has its seconds; expires_in unless said."`
+	Scopes     []string          `yaml:"scopes" doc:"In place of request: it is bought at the tokenUrl of the way that is in use, with client credentials and these scopes."`
+	Parameters map[string]string `yaml:"parameters" doc:"scopes: more parameters of the question."`
 }
 
 // Request is one HTTP request, with placeholders.
@@ -432,7 +458,7 @@ type ErrorRule struct {
 
 // Limit is a budget.
 type Limit struct {
-	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, upsert, describe, check, job, archived, subscribe. None: all together."`
+	Operations []string `yaml:"operations" doc:"Which calls: list, changes, get, find, create, update, delete, upsert, describe, check, job, archived, subscribe, keys. None: all together."`
 	Calls      float64  `yaml:"calls" doc:"How many calls; with per. It or atOnce is given, or both."`
 	Per        string   `yaml:"per" doc:"In which time: 10s, 1m."`
 	Burst      float64  `yaml:"burst" doc:"How many in one moment; as many as calls unless said."`
@@ -463,12 +489,37 @@ type Webhook struct {
 	Verify    []Verify          `yaml:"verify" must:"true" doc:"How a message proves where it comes from; one of them must hold."`
 	Subscribe *Subscribe        `yaml:"subscribe" doc:"How the vendor is asked to send changes here. Without it a person enters the connection's address over there."`
 	Handshake *Handshake        `yaml:"handshake" doc:"How the vendor tries the address."`
+	Format    string            `yaml:"format" doc:"How messages are written; json unless said." enum:"json,xml"`
+	Lists     []string          `yaml:"lists" doc:"format xml: elements that are lists also when there is only one."`
+	Reply     *Reply            `yaml:"reply" doc:"How a message is answered, if not with 200 and nothing."`
+	Bodies    []Body            `yaml:"bodies" doc:"Other shapes that messages have, while a vendor goes from one to another; the first whose when holds is read, else the one that is described here."`
+	Sweep     string            `yaml:"sweep" doc:"How often to look although nothing was told, where messages do not tell of everything: 10s. Without it, now and then."`
+	Account   string            `yaml:"account" doc:"Where an event, or else the message, names the account. Events of another account than accountIs are left out."`
+	AccountIs string            `yaml:"accountIs" doc:"The account of this connection: {settings.realmId}."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
 	Key       string            `yaml:"key" doc:"Where an event has the record's key."`
 	ID        string            `yaml:"id" doc:"Where an event has its own id, by which repeats are known."`
 	Object    string            `yaml:"object" doc:"Where an event has the object, when the type does not tell."`
 	Objects   map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
+}
+
+// Body is one more shape of a message. What is left out of type, key, id, object and objects is as the webhook says.
+type Body struct {
+	When    Predicate         `yaml:"when" must:"true" doc:"It holds for messages of this shape; the path begins at the message."`
+	Events  string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
+	Type    string            `yaml:"type" doc:"Where an event has its type."`
+	Key     string            `yaml:"key" doc:"Where an event has the record's key."`
+	ID      string            `yaml:"id" doc:"Where an event has its own id."`
+	Object  string            `yaml:"object" doc:"Where an event has the object, when the type does not tell."`
+	Objects map[string]string `yaml:"objects" doc:"Types, or their beginnings, to objects of this manifest."`
+}
+
+// Reply is how a message is answered.
+type Reply struct {
+	Status int    `yaml:"status" doc:"The status; 200 unless said, and not outside 200 to 299."`
+	Type   string `yaml:"type" doc:"The media type of the body: text/xml."`
+	Body   string `yaml:"body" doc:"The body, as it is."`
 }
 
 // Subscribe is how the vendor is asked to send changes to the connection's address.
@@ -488,9 +539,13 @@ type Verify struct {
 	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body." enum:"hmac,secret,ecdsa,jwt"`
 	Header    string `yaml:"header" doc:"The header that carries it."`
 	Query     string `yaml:"query" doc:"The parameter that carries it."`
-	Secret    string `yaml:"secret" must:"true" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
+	Body      string `yaml:"body" doc:"secret: where the message carries it; with * in the path, each of them must be it."`
+	Secret    string `yaml:"secret" doc:"The secret: usually {settings.webhookSecret}; several stand one a line. That of a subscription counts beside it. ecdsa, jwt: the public key in PEM or as a JWK; for jwt a secret, too."`
 	Key       string `yaml:"key" doc:"How the secret becomes a key; text is as it is. base64 is decoded, after whsec_ where it begins so." enum:"text,base64,hex"`
-	Algorithm string `yaml:"algorithm" doc:"hmac: sha256 unless said." enum:"sha256,sha1,sha512"`
+	Algorithm string `yaml:"algorithm" doc:"hmac, and the digest of ecdsa: sha256 unless said." enum:"sha256,sha1,sha512"`
+	Wrapped   bool   `yaml:"wrapped" doc:"The header is JSON in base64, in which field has the signature."`
+	KeyID     string `yaml:"keyId" doc:"The header with the id of the key; wrapped: its name in the JSON. jwt: the token names it itself, as kid."`
+	Keys      *Keys  `yaml:"keys" doc:"ecdsa, jwt: the public key is fetched by its id, in place of secret."`
 	Encoding  string `yaml:"encoding" doc:"base64 unless said." enum:"base64,hex"`
 	Prefix    string `yaml:"prefix" doc:"In front of the signature: sha256=."`
 	Field     string `yaml:"field" doc:"The signature is one of several parts, name=value: v1."`
@@ -503,11 +558,20 @@ type Verify struct {
 	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
 }
 
+// Keys is how a key is fetched by which messages can be verified. Keys are kept in mind; ids that the vendor does not know, too.
+type Keys struct {
+	Request Request `yaml:"request" must:"true" doc:"The request, with {kid}, the id; made with the connection's proof as the operation keys, through the guard against private addresses."`
+	At      string  `yaml:"at" doc:"Where the answer has the key: PEM, base64 or a JWK. A list of JWKs is one in which kid is looked for. Empty: the answer."`
+	Ended   string  `yaml:"ended" doc:"Where the answer says since when the key is not used any more; null while it is."`
+	Lasts   string  `yaml:"lasts" doc:"How long a key is kept in mind; 24h unless said."`
+}
+
 // Handshake is how the vendor tries the address.
 type Handshake struct {
 	Kind   string `yaml:"kind" must:"true" doc:"echoHeader: answer with the same header. echoQuery: answer with the parameter as text. echoField: answer with the field of the body. hashChallenge: answer with a hash of challenge, secret and address. probe: answer a GET or HEAD without a message." enum:"echoHeader,echoQuery,echoField,hashChallenge,probe"`
 	Name   string `yaml:"name" doc:"The header, parameter or field; all but probe need it."`
 	Secret string `yaml:"secret" doc:"hashChallenge: the secret."`
 	Answer string `yaml:"answer" doc:"echoHeader, echoQuery, echoField: answer with JSON that has what came under this name."`
+	Status int    `yaml:"status" doc:"The status of the answer; 200 unless said, and not outside 200 to 299."`
 	Learn  bool   `yaml:"learn" doc:"What came is the secret that the vendor will sign with. It counts only while a subscription is being made."`
 }
