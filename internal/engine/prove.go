@@ -769,6 +769,11 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			return err
 		}
 	}
+	if whole && c.Progress.Place == nil {
+		// From the beginning, also when another worker had come to the end of it: counted twice, what is there would hide that
+		// something is not.
+		s.Seen, s.Records, s.Read = 0, 0, 0
+	}
 	for !c.stopped && ctx.Err() == nil {
 		began := time.Now()
 		var page connector.Scanned
