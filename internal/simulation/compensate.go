@@ -62,13 +62,18 @@ func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) (list []engi
 	}
 	err = t.read(s, func(row *serviceRow) error {
 		for _, d := range row.dead {
-			if !d.Inward && d.state == "open" {
+			if !d.Inward && d.state == "open" && !d.waits() {
 				list = append(list, engine.Refusal{DeadLetter: d.DeadLetter, Tries: d.tries})
 			}
 		}
 		return nil
 	})
 	return list[:min(len(list), limit)], err
+}
+
+// waits says whether it only tells of waiting for another record.
+func (d *deadRow) waits() bool {
+	return d.Code == "reference.missing" || d.Code == "reference.children"
 }
 
 // LockEntity loads an entity and its open conflicts for changing them.

@@ -41,10 +41,10 @@ func (t *Tx) MarkLate(ctx context.Context, s service.ID, late bool) (changed boo
 	return tag.RowsAffected() > 0, unavailable(err)
 }
 
-// Refusals lists the open outward dead letters, the oldest first.
+// Refusals lists the open outward dead letters, the oldest first; what waits for another record is not refused.
 func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) ([]engine.Refusal, error) {
 	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, entity_id, op, code, message, payload, tries FROM dead_letters
-WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'out' AND entity_id IS NOT NULL ORDER BY id LIMIT $2`, uuid.UUID(s), limit)
+WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'out' AND entity_id IS NOT NULL AND code NOT IN ('reference.missing', 'reference.children') ORDER BY id LIMIT $2`, uuid.UUID(s), limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
