@@ -15,6 +15,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
+	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -130,6 +131,43 @@ func (s *server) GetConnectorManifest(ctx context.Context, req spec.GetConnector
 		return nil, err
 	}
 	return spec.GetConnectorManifest200JSONResponse{Body: body, Headers: spec.GetConnectorManifest200ResponseHeaders{ETag: tag}}, nil
+}
+
+// SketchConnector makes a manifest of what the dashboard's form asks for.
+func (s *server) SketchConnector(ctx context.Context, req spec.SketchConnectorRequestObject) (spec.SketchConnectorResponseObject, error) {
+	if err := who(ctx).May(auth.EditConnections); err != nil {
+		return nil, err
+	}
+	b := req.Body
+	sketch := manifest.Sketch{Title: b.Title, Type: word(b.Type), BaseURL: b.BaseURL, Auth: string(word(b.Auth)), AuthName: word(b.AuthName), TokenURL: word(b.TokenURL)}
+	if sketch.Auth == "" {
+		sketch.Auth = "bearer"
+	}
+	for _, o := range b.Objects {
+		out := manifest.SketchObject{
+			Name: o.Name, Key: word(o.Key), Example: word(o.Example), Fields: word(o.Fields), ReadOnly: word(o.ReadOnly), List: word(o.List), Records: word(o.Records), Paging: string(word(o.Paging)),
+			Limit: word(o.Limit), Place: word(o.Place), Next: word(o.Next), Version: word(o.Version), Since: word(o.Since), Get: word(o.Get), Record: word(o.Record), Create: word(o.Create), Update: word(o.Update),
+			Replaces: o.Replaces != nil && *o.Replaces, Delete: word(o.Delete), Wrap: word(o.Wrap), Answers: o.Answers == nil || *o.Answers,
+		}
+		if out.Key == "" {
+			out.Key = "id"
+		}
+		if out.Paging == "" {
+			out.Paging = "none"
+		}
+		sketch.Objects = append(sketch.Objects, out)
+	}
+	source, problems := sketch.Source()
+	if len(problems) > 0 {
+		f := fault.New(fault.Invalid, "manifest.invalid", "No manifest can be made of this: %s", problems[0].Message)
+		f.Fields = problems
+		return nil, f
+	}
+	found, err := s.Connections.Catalog().Check(who(ctx), []byte(source))
+	if err != nil {
+		return nil, err
+	}
+	return spec.SketchConnector200JSONResponse{Type: found.Spec().Type, Manifest: source}, nil
 }
 
 func (s *server) TryConnector(ctx context.Context, req spec.TryConnectorRequestObject) (spec.TryConnectorResponseObject, error) {

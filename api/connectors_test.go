@@ -4,8 +4,11 @@ package api_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 )
 
 // ownManifest is a manifest of a tenant's own, about a system that nobody reaches.
@@ -126,4 +129,33 @@ func TestTryingAConnectorIsGuarded(t *testing.T) {
 	}
 	w.refused(422, "manifest.invalid", p.as("POST", "/v1/connectors:test", `{"manifest":"type: x"}`))
 	w.refused(422, "connection.settings_invalid", p.as("POST", "/v1/connectors:test", fmt.Sprintf(`{"manifest":%q}`, ownManifest("our-shop", "Our shop"))))
+}
+
+// The dashboard's form is there for programs: what it makes can be tried and kept, and what is missing is named by its place.
+func TestSketchingAConnector(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	const good = `{"title":"Our shop","baseUrl":"https://shop.example.com/api","objects":[{"name":"articles","example":"{\"data\":[{\"id\":1,\"title\":\"Tea\",\"changed\":\"2026-11-23T09:00:00Z\"}]}","records":"data","list":"/articles","paging":"page","limit":"per_page","place":"page","get":"/articles/{id}","create":"/articles","update":"/articles/{id}","replaces":true}]}`
+	v := w.want(200, p.as("POST", "/v1/connectors:sketch", good)).json(t)
+	source, _ := v["manifest"].(string)
+	if v["type"] != "our-shop" || !strings.Contains(source, "type: our-shop") {
+		t.Fatalf("it makes %v", v)
+	}
+	m, err := manifest.Parse([]byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := m.Objects["articles"]
+	if m.Auth[0].Kind != "bearer" || strings.Join(o.Key, "") != "id" || o.List.Paging.Style != "page" || o.Update.Request.Method != http.MethodPut || len(o.Fields) != 3 {
+		t.Errorf("it says %+v", o)
+	}
+	w.want(201, p.as("POST", "/v1/connectors", source, "Content-Type", "application/yaml", "Idempotency-Key", "sketched"))
+	w.refused(422, "manifest.invalid", p.as("POST", "/v1/connectors:sketch", strings.Replace(good, "https://", "ftp://", 1)))
+	bad := w.want(422, p.as("POST", "/v1/connectors:sketch", `{"title":"","baseUrl":"x","auth":"header","objects":[{"name":"articles"}]}`))
+	for _, pointer := range []string{"/title", "/baseUrl", "/authName", "/objects/0/"} {
+		if !strings.Contains(string(bad.body), pointer) {
+			t.Errorf("%s is not named in %s", pointer, bad.body)
+		}
+	}
 }

@@ -33,7 +33,7 @@ var namesNothing = []string{"revision", "secret", "system"}
 // queryNames says for query parameters that name something which of a party's ids they take; "canary" is text that stands
 // in everything of the party's.
 var queryNames = map[string]string{
-	"filter[service]": "service", "filter[reconciliation]": "reconciliation", "filter[invoice]": "invoice", "filter[record]": "record", "filter[actor]": "member", "filter[subject]": "service",
+	"filter[service]": "service", "filter[reconciliation]": "reconciliation", "filter[invoice]": "invoice", "filter[record]": "record", "filter[parent]": "record", "filter[actor]": "member", "filter[subject]": "service",
 	"filter[connector]": "connector", "filter[endpoint]": "webhookEndpoint", "filter[collection]": "canary", "filter[field]": "canary", "filter[system]": "canary", "filter[code]": "canary",
 	"search": "canary", "systems": "canary", "note": "canary", "plan": "planHash",
 }

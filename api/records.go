@@ -136,6 +136,11 @@ func showDetail(d engine.Detail) spec.Record {
 	if f := d.Freeze; f != nil {
 		out.Freeze = &spec.Freeze{At: f.At.UTC(), By: f.By, Reason: f.Reason}
 	}
+	if m := d.Reconciled; m != nil {
+		out.Reconciled.Set(spec.Reconciled{Since: m.Since.UTC(), Rules: m.Rules})
+	} else {
+		out.Reconciled.SetNull()
+	}
 	owed, conflicts := map[string]time.Time{}, []string{}
 	for system, since := range d.Owed {
 		owed[string(system)] = since.UTC()
@@ -190,8 +195,11 @@ func (s *server) ListRecordHistory(ctx context.Context, req spec.ListRecordHisto
 		cause := nullable.NewNullNullable[string]()
 		if e.Cause != uuid.Nil {
 			cause.Set(public(causes[e.Kind], e.Cause))
-			if e.Actor == record.ByProof {
+			switch {
+			case e.Actor == record.ByProof:
 				cause.Set(public(ident.Proof, e.Cause))
+			case e.Op == record.Reconciled, e.Op == record.Unreconciled:
+				cause.Set(public(ident.RuleAction, e.Cause))
 			}
 		}
 		return spec.HistoryEntry{

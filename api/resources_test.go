@@ -17,7 +17,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
 )
 
 func newKey() string { return uuid.NewString() }
@@ -545,6 +549,40 @@ func TestRunsRecordsConflictsAndDeadLetters(t *testing.T) {
 	}
 	w.refused(409, "rule_action.not_open", p.as("POST", act+":approve", `{}`))
 	w.refused(404, "rule_action.not_found", p.as("POST", "/v1/rule-actions/act_06f3k8t2v0h7x1m9q4r5s6t7w8:approve", `{}`))
+
+	// What a rule wants done.
+	w.must(store.InTx(p.db, func(tx *store.Tx) engine.Tx { return tx })(t.Context(), p.tenant, func(tx engine.Tx) error {
+		done := w.want(200, p.as("GET", act[:len("/v1/rule-actions")]+"?filter[service]=catalog-a", "")).json(t)["data"].([]any)[0].(map[string]any)
+		sid, err := service.ParseID(done["service"].(string))
+		if err != nil {
+			return err
+		}
+		entity, err := ident.Parse(ident.Entity, done["record"].(string))
+		if err != nil {
+			return err
+		}
+		return tx.SaveActs(t.Context(), sid, engine.Outcome{Acts: []engine.Act{{ID: uuid.Must(uuid.NewV7()), Entity: record.EntityID(entity), Collection: "products", Title: "O-1", Rule: "bill-it",
+			Action: engine.ActInvoice, System: "left", Targets: []string{"right"}, State: engine.ActWanted, Fields: record.Fields{"total": record.Int(3)}, At: tx.Now()}}})
+	}))
+	wanted := w.want(200, p.as("GET", "/v1/rule-actions?filter[state]=wanted&filter[action]=generate_invoice", "")).json(t)["data"].([]any)
+	if len(wanted) != 1 || wanted[0].(map[string]any)["targets"].([]any)[0] != "right" || wanted[0].(map[string]any)["lapsedAt"] != nil {
+		t.Fatalf("wanted are %v", wanted)
+	}
+	bill := "/v1/rule-actions/" + wanted[0].(map[string]any)["id"].(string)
+	w.refused(409, "rule_action.not_open", p.as("POST", bill+":approve", `{}`))
+	w.refused(409, "rule_action.not_taken", p.as("POST", bill+":release", `{}`))
+	if v := w.want(200, p.as("POST", bill+":take", "")).json(t); v["state"] != "taken" || v["takenBy"] == "" || v["takenAt"] == nil {
+		t.Errorf("taken: %v", v)
+	}
+	w.refused(409, "rule_action.taken", p.as("POST", bill+":take", ""))
+	if v := w.want(200, p.as("POST", bill+":release", `{"reason":"Later"}`)).json(t); v["state"] != "wanted" || v["takenBy"] != "" {
+		t.Errorf("given back: %v", v)
+	}
+	if v := w.want(200, p.as("POST", bill+":complete", `{"reference":"INV-7"}`)).json(t); v["state"] != "done" || v["reference"] != "INV-7" || v["decidedBy"] == "" {
+		t.Errorf("done: %v", v)
+	}
+	w.refused(409, "rule_action.not_wanted", p.as("POST", bill+":complete", `{}`))
+	w.refused(404, "rule_action.not_found", p.as("POST", "/v1/rule-actions/act_06f3k8t2v0h7x1m9q4r5s6t7w8:take", ""))
 
 	// Statistics and what-if.
 	stats := w.want(200, p.as("GET", "/v1/conflict-statistics?filter[service]=catalog-a", "")).json(t)

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/oapi-codegen/nullable"
 
 	"github.com/syncline-dev/syncline/api/spec"
@@ -21,14 +22,15 @@ func showRuleAction(c engine.ActCase) spec.RuleAction {
 	}
 	return spec.RuleAction{
 		ID: public(ident.RuleAction, c.ID), Service: c.Service.Public(), ServiceName: c.ServiceName, Record: public(ident.Entity, c.Entity), RecordTitle: c.Title,
-		Collection: c.Collection, Rule: c.Rule, Action: c.Action, System: string(c.System), State: spec.RuleActionState(c.State), Fields: values(c.Fields),
-		Options: values(record.Fields(c.Options)), Other: other, At: c.At.UTC(), DecidedAt: maybeTime(c.DecidedAt), DecidedBy: c.DecidedBy, Reason: c.Reason, Version: c.Version,
+		Collection: c.Collection, Rule: c.Rule, Action: c.Action, System: string(c.System), Targets: append([]string{}, c.Targets...), State: spec.RuleActionState(c.State), Fields: values(c.Fields),
+		Options: values(record.Fields(c.Options)), Other: other, At: c.At.UTC(), TakenAt: maybeTime(c.TakenAt), TakenBy: c.TakenBy,
+		DecidedAt: maybeTime(c.DecidedAt), DecidedBy: c.DecidedBy, Reason: c.Reason, Reference: c.Reference, LapsedAt: maybeTime(c.LapsedAt), Version: c.Version,
 	}
 }
 
 func (s *server) ListRuleActions(ctx context.Context, req spec.ListRuleActionsRequestObject) (spec.ListRuleActionsResponseObject, error) {
 	limit := limitOf(req.Params.Limit)
-	q := engine.ActQuery{State: engine.ActState(word(req.Params.FilterState)), Limit: limit + 1}
+	q := engine.ActQuery{State: engine.ActState(word(req.Params.FilterState)), Action: word(req.Params.FilterAction), Limit: limit + 1}
 	var err error
 	if q.Service, err = s.serviceNamed(ctx, req.Params.FilterService, auth.ViewRecords); err != nil {
 		return nil, err
@@ -61,12 +63,53 @@ func (s *server) RejectRuleAction(ctx context.Context, req spec.RejectRuleAction
 }
 
 func (s *server) answerRule(ctx context.Context, ref string, yes bool, reason string) (engine.ActCase, error) {
-	if err := who(ctx).May(auth.ResolveConflicts); err != nil {
-		return engine.ActCase{}, err
-	}
-	id, err := named(ident.RuleAction, ref)
+	id, err := handled(ctx, ref)
 	if err != nil {
 		return engine.ActCase{}, err
 	}
 	return s.Decider.Answer(ctx, who(ctx), id, yes, reason)
+}
+
+func (s *server) TakeRuleAction(ctx context.Context, req spec.TakeRuleActionRequestObject) (spec.TakeRuleActionResponseObject, error) {
+	id, err := handled(ctx, req.RuleAction)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Decider.Take(ctx, who(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	return spec.TakeRuleAction200JSONResponse{RuleActionJSONResponse: spec.RuleActionJSONResponse(showRuleAction(c))}, nil
+}
+
+func (s *server) CompleteRuleAction(ctx context.Context, req spec.CompleteRuleActionRequestObject) (spec.CompleteRuleActionResponseObject, error) {
+	id, err := handled(ctx, req.RuleAction)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Decider.Complete(ctx, who(ctx), id, word(req.Body.Reference), word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return spec.CompleteRuleAction200JSONResponse{RuleActionJSONResponse: spec.RuleActionJSONResponse(showRuleAction(c))}, nil
+}
+
+func (s *server) ReleaseRuleAction(ctx context.Context, req spec.ReleaseRuleActionRequestObject) (spec.ReleaseRuleActionResponseObject, error) {
+	id, err := handled(ctx, req.RuleAction)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Decider.Release(ctx, who(ctx), id, word(req.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return spec.ReleaseRuleAction200JSONResponse{RuleActionJSONResponse: spec.RuleActionJSONResponse(showRuleAction(c))}, nil
+}
+
+// handled is the action that an address names, for those who may answer and take up.
+func handled(ctx context.Context, ref string) (uuid.UUID, error) {
+	if err := who(ctx).May(auth.ResolveConflicts); err != nil {
+		return uuid.Nil, err
+	}
+	return named(ident.RuleAction, ref)
 }

@@ -163,7 +163,12 @@ func showFlow(f engine.Flow) spec.ObjectStatus {
 	if f.Total > 0 {
 		total.Set(f.Total)
 	}
+	every := nullable.NewNullNullable[int64]()
+	if f.LookEvery > 0 {
+		every.Set(f.LookEvery.Milliseconds())
+	}
 	return spec.ObjectStatus{
+		LookEveryMs: every, NextLookAt: maybeTime(f.NextLookAt),
 		Object: string(f.Object), Phase: spec.ObjectStatusPhase(f.Phase), Done: f.Done, Total: total, Detection: f.Detection, DetectionReason: f.Why,
 		ReadAt: maybeTime(f.ReadAt), ChangedAt: maybeTime(f.ChangedAt), FailingSince: maybeTime(f.FailingSince), Error: codedError(f.ErrorCode, f.Error),
 	}

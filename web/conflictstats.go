@@ -104,7 +104,7 @@ func (h *Handler) conflictStats(v *visit) error {
 	if err != nil {
 		return err
 	}
-	view.Alerts = ui.DataTable{Caption: "Conflict alerts", Head: []string{"When", "Service", "Field", "Conflicts", "Told from"}, Numbers: 1}
+	view.Alerts = ui.DataTable{Caption: "Conflict alerts", Head: []string{"When", "Service", "Field", "Conflicts", "Told from"}, Numbers: 3, Scroll: true}
 	for _, a := range alerts {
 		field := "any"
 		if a.Field != nil {

@@ -149,7 +149,7 @@ func (view *ConnectorView) describe(found connector.Connector) {
 		o := m.Objects[name]
 		line := ConnectorObject{Name: name, Title: o.Title, Can: "read"}
 		for verb, w := range map[string]*manifest.Write{"create": o.Create, "change": o.Update, "delete": o.Delete} {
-			if w != nil {
+			if w != nil || verb == "create" && o.Upsert != nil {
 				line.Can += ", " + verb
 			}
 		}
@@ -159,9 +159,12 @@ func (view *ConnectorView) describe(found connector.Connector) {
 			return slices.Index(order, a) - slices.Index(order, b)
 		})
 		line.Can = strings.Join(words, ", ")
+		if o.Delete != nil {
+			line.Can += map[string]string{"hard": " for good", "trash": " to the trash", "archive": " by archiving", "deactivate": " by deactivating"}[o.Delete.Means]
+		}
 		line.Sees = "everything is compared"
 		if o.Changes != nil {
-			line.Sees = map[string]string{"since": "changes since a time", "keyset": "changes since a time", "feed": "a feed of changes", "full": "everything is compared"}[o.Changes.Style]
+			line.Sees = map[string]string{"since": "changes since a time", "keyset": "changes since a time", "feed": "a feed of changes", "queue": "a queue of changes", "full": "everything is compared"}[o.Changes.Style]
 		}
 		line.Sees += map[string]string{"tombstone": ", deletions by a mark", "archived": ", deletions from a list", "diff": ", deletions by what is missing", "webhook": ", deletions by message", "never": ", deletions are not seen"}[o.Deletes.Mode]
 		for _, f := range o.Fields {

@@ -42,7 +42,7 @@ func feedItems(list []engine.Recent, now time.Time, named bool) []ui.FeedItem {
 	seen := map[record.EntityID]bool{}
 	waiting := map[record.EntityID][]delivered{} // deliveries whose change comes further down
 	for _, r := range list {
-		if r.Op == record.Linked || r.Op == record.Unlinked || r.Op == record.Froze || r.Op == record.Thawed {
+		if r.Op == record.Linked || r.Op == record.Unlinked || r.Op == record.Froze || r.Op == record.Thawed || r.Op == record.Reconciled || r.Op == record.Unreconciled {
 			continue
 		}
 		if r.Kind == record.Delivered {

@@ -320,6 +320,7 @@ func (p *present) systems() (out []SystemLine) {
 			l := line
 			l.Object, l.Phase, l.Detection, l.Why, l.Done, l.Total = string(f.Object), string(f.Phase), f.Detection, f.Why, f.Done, f.Total
 			l.ReadAt, l.ChangedAt = timeOf(f.ReadAt), timeOf(f.ChangedAt)
+			l.LookEvery, l.NextLook = f.LookEvery, timeOf(f.NextLookAt)
 			if f.FailingSince != nil {
 				l.Trouble, l.Code, l.Since = f.Error, f.ErrorCode, *f.FailingSince
 			}

@@ -481,6 +481,9 @@ func recordNotices(d engine.Detail, refused []delivery.DeadLetter, mayEdit bool)
 		}
 		out = append(out, a)
 	}
+	if m := d.Reconciled; m != nil {
+		out = append(out, ui.Alert{Tone: ui.OK, Title: "Reconciled by " + strings.Join(m.Rules, ", "), Text: "It stays so for as long as it meets the rule.", Since: m.Since})
+	}
 	if slices.Contains(d.Entity.Held, record.Approval) {
 		out = append(out, ui.Alert{Tone: ui.Warn, Title: "It waits for approval", Text: "A business rule left the record to people. Nothing of it is sent until somebody approves.", Actions: ui.Fragments{ui.Button{Label: "Approvals", Size: "sm", Href: approvalsPath}}})
 	}
@@ -592,6 +595,13 @@ func moment(e record.Entry, r roster, field string) ui.Moment {
 			m.Icon, m.Tone, m.Title = "snowflake", ui.Info, "Frozen by "+e.Actor
 			if e.Op == record.Thawed {
 				m.Icon, m.Title = "refresh-cw", "Thawed by "+e.Actor
+			}
+			return m
+		}
+		if e.Op == record.Reconciled || e.Op == record.Unreconciled {
+			m.Icon, m.Tone, m.Title = "circle-check", ui.OK, "Reconciled by "+e.Actor
+			if e.Op == record.Unreconciled {
+				m.Icon, m.Tone, m.Title = "circle-alert", ui.Warn, "No longer reconciled: it ceased to meet "+e.Actor
 			}
 			return m
 		}

@@ -80,6 +80,8 @@ type SystemLine struct {
 	Done      int64  // records of the first read
 	Total     int64
 	ReadAt    time.Time
+	LookEvery time.Duration // how long reading waits at present before it looks again; 0 where it does not look by itself
+	NextLook  time.Time
 	ChangedAt time.Time
 	Trouble   string // why it does not work at the moment
 	Code      string
@@ -87,6 +89,11 @@ type SystemLine struct {
 	Records   int64
 	Pending   int64
 	Work      Work // of the last hour
+}
+
+// pace says how often the object is looked at.
+func (s SystemLine) pace() string {
+	return "every " + s.LookEvery.Round(100*time.Millisecond).String() + " at present"
 }
 
 // Work are a system's figures over some time.

@@ -127,6 +127,66 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for ConnectorSketchAuth.
+const (
+	ConnectorSketchAuthBasic             ConnectorSketchAuth = "basic"
+	ConnectorSketchAuthBearer            ConnectorSketchAuth = "bearer"
+	ConnectorSketchAuthClientCredentials ConnectorSketchAuth = "clientCredentials"
+	ConnectorSketchAuthHeader            ConnectorSketchAuth = "header"
+	ConnectorSketchAuthNone              ConnectorSketchAuth = "none"
+	ConnectorSketchAuthQuery             ConnectorSketchAuth = "query"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchAuth enum.
+func (e ConnectorSketchAuth) Valid() bool {
+	switch e {
+	case ConnectorSketchAuthBasic:
+		return true
+	case ConnectorSketchAuthBearer:
+		return true
+	case ConnectorSketchAuthClientCredentials:
+		return true
+	case ConnectorSketchAuthHeader:
+		return true
+	case ConnectorSketchAuthNone:
+		return true
+	case ConnectorSketchAuthQuery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorSketchObjectPaging.
+const (
+	ConnectorSketchObjectPagingCursor  ConnectorSketchObjectPaging = "cursor"
+	ConnectorSketchObjectPagingLink    ConnectorSketchObjectPaging = "link"
+	ConnectorSketchObjectPagingNextURL ConnectorSketchObjectPaging = "nextUrl"
+	ConnectorSketchObjectPagingNone    ConnectorSketchObjectPaging = "none"
+	ConnectorSketchObjectPagingOffset  ConnectorSketchObjectPaging = "offset"
+	ConnectorSketchObjectPagingPage    ConnectorSketchObjectPaging = "page"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchObjectPaging enum.
+func (e ConnectorSketchObjectPaging) Valid() bool {
+	switch e {
+	case ConnectorSketchObjectPagingCursor:
+		return true
+	case ConnectorSketchObjectPagingLink:
+		return true
+	case ConnectorSketchObjectPagingNextURL:
+		return true
+	case ConnectorSketchObjectPagingNone:
+		return true
+	case ConnectorSketchObjectPagingOffset:
+		return true
+	case ConnectorSketchObjectPagingPage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreditNoteState.
 const (
 	CreditNoteStateDiscarded CreditNoteState = "discarded"
@@ -570,13 +630,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -590,9 +652,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -1250,6 +1316,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1264,6 +1332,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1631,6 +1703,7 @@ const (
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
 	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
+	ServicePlanWarningCodeSchemaChange  ServicePlanWarningCode = "schema_change"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1651,6 +1724,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	case ServicePlanWarningCodeReferences:
+		return true
+	case ServicePlanWarningCodeSchemaChange:
 		return true
 	default:
 		return false
@@ -2606,6 +2681,100 @@ type ConnectorList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ConnectorSketch defines model for ConnectorSketch.
+type ConnectorSketch struct {
+	// Auth How callers prove who they are; bearer unless given.
+	Auth *ConnectorSketchAuth `json:"auth,omitempty"`
+
+	// AuthName header, query: its name.
+	AuthName *string `json:"authName,omitempty"`
+
+	// BaseURL Where paths begin: https://shop.example.com/api.
+	BaseURL string                  `json:"baseUrl"`
+	Objects []ConnectorSketchObject `json:"objects"`
+
+	// Title The system's name as people know it.
+	Title string `json:"title"`
+
+	// TokenURL clientCredentials: where tokens are made.
+	TokenURL *string `json:"tokenUrl,omitempty"`
+
+	// Type The word for documents; made of the title unless given.
+	Type *string `json:"type,omitempty"`
+}
+
+// ConnectorSketchAuth How callers prove who they are; bearer unless given.
+type ConnectorSketchAuth string
+
+// ConnectorSketchObject defines model for ConnectorSketchObject.
+type ConnectorSketchObject struct {
+	// Answers Writes answer with the record; they do unless said.
+	Answers *bool `json:"answers,omitempty"`
+
+	// Create The path that makes a record.
+	Create *string `json:"create,omitempty"`
+
+	// Delete The path that deletes one, with {id}.
+	Delete *string `json:"delete,omitempty"`
+
+	// Example A record, or an answer with a list of them, as JSON text: fields and their types are learnt from it.
+	Example *string `json:"example,omitempty"`
+
+	// Fields A name and a type a line; they count before the example's.
+	Fields *string `json:"fields,omitempty"`
+
+	// Get The path of one record, with {id}.
+	Get *string `json:"get,omitempty"`
+
+	// Key The field that identifies a record; id unless given.
+	Key *string `json:"key,omitempty"`
+
+	// Limit The parameter with the size of a page.
+	Limit *string `json:"limit,omitempty"`
+
+	// List The path of the list.
+	List *string `json:"list,omitempty"`
+
+	// Name The set of records.
+	Name string `json:"name"`
+
+	// Next cursor, nextUrl: where the answer has it.
+	Next *string `json:"next,omitempty"`
+
+	// Paging How the list goes on; none unless given.
+	Paging *ConnectorSketchObjectPaging `json:"paging,omitempty"`
+
+	// Place The parameter with the offset, the page or the token.
+	Place *string `json:"place,omitempty"`
+
+	// ReadOnly Names of fields that cannot be written, between commas.
+	ReadOnly *string `json:"readOnly,omitempty"`
+
+	// Record Where the answer has the record.
+	Record *string `json:"record,omitempty"`
+
+	// Records Where the answer has the list; empty is the answer itself.
+	Records *string `json:"records,omitempty"`
+
+	// Replaces An update sends the whole record (PUT).
+	Replaces *bool `json:"replaces,omitempty"`
+
+	// Since The parameter with the time since which records are asked for.
+	Since *string `json:"since,omitempty"`
+
+	// Update The path that changes one, with {id}.
+	Update *string `json:"update,omitempty"`
+
+	// Version The field with the time of the last change.
+	Version *string `json:"version,omitempty"`
+
+	// Wrap The name under which a record is sent.
+	Wrap *string `json:"wrap,omitempty"`
+}
+
+// ConnectorSketchObjectPaging How the list goes on; none unless given.
+type ConnectorSketchObjectPaging string
+
 // ConnectorTrial defines model for ConnectorTrial.
 type ConnectorTrial struct {
 	// Authenticated It takes the credentials.
@@ -3381,7 +3550,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3824,8 +3993,14 @@ type ObjectStatus struct {
 	Done         int64                         `json:"done"`
 	Error        nullable.Nullable[CodedError] `json:"error"`
 	FailingSince nullable.Nullable[time.Time]  `json:"failingSince"`
-	Object       string                        `json:"object"`
-	Phase        ObjectStatusPhase             `json:"phase"`
+
+	// LookEveryMs How long reading waits at present before it looks again by itself: polling adapts to how often the system changes. Null where it does not, as in a service with a schedule.
+	LookEveryMs nullable.Nullable[int64] `json:"lookEveryMs"`
+
+	// NextLookAt When it looks again at the latest; what tells of changes has it look at once.
+	NextLookAt nullable.Nullable[time.Time] `json:"nextLookAt"`
+	Object     string                       `json:"object"`
+	Phase      ObjectStatusPhase            `json:"phase"`
 
 	// ReadAt When it was last read to the end.
 	ReadAt nullable.Nullable[time.Time] `json:"readAt"`
@@ -4410,6 +4585,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4489,6 +4671,9 @@ type Record struct {
 
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
+
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
 
 	// References What the record refers to and what refers to it; only for a single record.
 	References *RecordReferences `json:"references,omitempty"`
@@ -4768,7 +4953,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4779,15 +4969,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5339,6 +5547,15 @@ type SimulatedMonth struct {
 	Lines      []PricedLine `json:"lines"`
 	Month      string       `json:"month"`
 	Simulated  string       `json:"simulated"`
+}
+
+// SketchedConnector defines model for SketchedConnector.
+type SketchedConnector struct {
+	// Manifest The manifest in YAML.
+	Manifest string `json:"manifest"`
+
+	// Type The word for documents.
+	Type string `json:"type"`
 }
 
 // SourceStatus How a lookup service does in its present period.
@@ -6625,6 +6842,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6633,8 +6851,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -7132,6 +7368,9 @@ type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 // ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
 type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
 
+// SketchConnectorJSONRequestBody defines body for SketchConnector for application/json ContentType.
+type SketchConnectorJSONRequestBody = ConnectorSketch
+
 // TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
 type TryConnectorJSONRequestBody = ConnectorTrialRequest
 
@@ -7228,8 +7467,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7741,6 +7986,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 	GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SketchConnectorWithBody Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnector(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TryConnectorWithBody Try a manifest with settings, without keeping or writing anything
 	//
@@ -8560,7 +8825,7 @@ type ClientInterface interface {
 
 	// ListRuleActions What business rules did, newest first
 	//
-	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 	//
 	// Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
 	ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -8583,6 +8848,24 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
 	ApproveRuleAction(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CompleteRuleActionWithBody Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteRuleAction Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleAction(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RejectRuleActionWithBody Say no
 	//
 	// A record that waited for approval is sent nowhere while it meets the rule.
@@ -8600,6 +8883,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 	RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseRuleActionWithBody Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseRuleAction Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleAction(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeRuleAction Take up what a rule wants done
+	//
+	// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+	TakeRuleAction(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRuns The runs of all services, newest first
 	//
@@ -10286,6 +10594,46 @@ func (c *Client) ReviseConnector(ctx context.Context, connector InConnector, par
 // Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 func (c *Client) GetConnectorManifest(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConnectorManifestRequest(c.Server, connector)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SketchConnectorWithBody Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *Client) SketchConnectorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSketchConnectorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SketchConnector Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *Client) SketchConnector(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSketchConnectorRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12144,7 +12492,7 @@ func (c *Client) GetReconciliation(ctx context.Context, reconciliation InReconci
 
 // ListRuleActions What business rules did, newest first
 //
-// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 //
 // Corresponds with GET /v1/rule-actions (the `ListRuleActions` operationId).
 func (c *Client) ListRuleActions(ctx context.Context, params *ListRuleActionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -12197,6 +12545,44 @@ func (c *Client) ApproveRuleAction(ctx context.Context, ruleAction InRuleAction,
 	return c.Client.Do(req)
 }
 
+// CompleteRuleActionWithBody Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *Client) CompleteRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteRuleAction Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *Client) CompleteRuleAction(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RejectRuleActionWithBody Say no
 //
 // A record that waited for approval is sent nowhere while it meets the rule.
@@ -12225,6 +12611,61 @@ func (c *Client) RejectRuleActionWithBody(ctx context.Context, ruleAction InRule
 // Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 func (c *Client) RejectRuleAction(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRejectRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseRuleActionWithBody Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *Client) ReleaseRuleActionWithBody(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseRuleActionRequestWithBody(c.Server, ruleAction, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseRuleAction Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *Client) ReleaseRuleAction(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseRuleActionRequest(c.Server, ruleAction, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeRuleAction Take up what a rule wants done
+//
+// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+func (c *Client) TakeRuleAction(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeRuleActionRequest(c.Server, ruleAction, params)
 	if err != nil {
 		return nil, err
 	}
@@ -16211,6 +16652,46 @@ func NewGetConnectorManifestRequest(server string, connector InConnector) (*http
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSketchConnectorRequest calls the generic SketchConnector builder with application/json body
+func NewSketchConnectorRequest(server string, body SketchConnectorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSketchConnectorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSketchConnectorRequestWithBody constructs an http.Request for the SketchConnector method, with any body, and a specified content type
+func NewSketchConnectorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connectors:sketch")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -20403,6 +20884,18 @@ func NewListRuleActionsRequest(server string, params *ListRuleActionsParams) (*h
 
 		}
 
+		if params.FilterAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter[action]", *params.FilterAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -20445,6 +20938,68 @@ func NewApproveRuleActionRequestWithBody(server string, ruleAction InRuleAction,
 	}
 
 	operationPath := fmt.Sprintf("/v1/rule-actions/%s:approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCompleteRuleActionRequest calls the generic CompleteRuleAction builder with application/json body
+func NewCompleteRuleActionRequest(server string, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompleteRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewCompleteRuleActionRequestWithBody constructs an http.Request for the CompleteRuleAction method, with any body, and a specified content type
+func NewCompleteRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:complete", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -20522,6 +21077,117 @@ func NewRejectRuleActionRequestWithBody(server string, ruleAction InRuleAction, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReleaseRuleActionRequest calls the generic ReleaseRuleAction builder with application/json body
+func NewReleaseRuleActionRequest(server string, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReleaseRuleActionRequestWithBody(server, ruleAction, params, "application/json", bodyReader)
+}
+
+// NewReleaseRuleActionRequestWithBody constructs an http.Request for the ReleaseRuleAction method, with any body, and a specified content type
+func NewReleaseRuleActionRequestWithBody(server string, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:release", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTakeRuleActionRequest constructs an http.Request for the TakeRuleAction method
+func NewTakeRuleActionRequest(server string, ruleAction InRuleAction, params *TakeRuleActionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "ruleAction", ruleAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rule-actions/%s:take", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	if params != nil {
 
@@ -25654,6 +26320,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/connectors/{connector}/manifest (the `GetConnectorManifest` operationId).
 	GetConnectorManifestWithResponse(ctx context.Context, connector InConnector, reqEditors ...RequestEditorFn) (*GetConnectorManifestResponse, error)
 
+	// SketchConnectorWithBodyWithResponse Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error)
+
+	// SketchConnectorWithResponse Make a manifest of a REST API of the usual shape
+	//
+	// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+	// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+	SketchConnectorWithResponse(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error)
+
 	// TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
 	//
 	// Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
@@ -26554,7 +27240,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListRuleActionsWithResponse What business rules did, newest first
 	//
-	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+	// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -26579,6 +27265,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:approve (the `ApproveRuleAction` operationId).
 	ApproveRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ApproveRuleActionParams, body ApproveRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveRuleActionResponse, error)
 
+	// CompleteRuleActionWithBodyWithResponse Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error)
+
+	// CompleteRuleActionWithResponse Say that it is done
+	//
+	// With a reference to what came of it. What somebody else took up is theirs to complete.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+	CompleteRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error)
+
 	// RejectRuleActionWithBodyWithResponse Say no
 	//
 	// A record that waited for approval is sent nowhere while it meets the rule.
@@ -26596,6 +27300,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/rule-actions/{ruleAction}:reject (the `RejectRuleAction` operationId).
 	RejectRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *RejectRuleActionParams, body RejectRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRuleActionResponse, error)
+
+	// ReleaseRuleActionWithBodyWithResponse Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error)
+
+	// ReleaseRuleActionWithResponse Give back what was taken up
+	//
+	// It waits for the next one, and the event that tells of it comes again, with the same id.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+	ReleaseRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error)
+
+	// TakeRuleActionWithResponse Take up what a rule wants done
+	//
+	// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+	TakeRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*TakeRuleActionResponse, error)
 
 	// ListRunsWithResponse The runs of all services, newest first
 	//
@@ -29719,6 +30450,61 @@ func (r GetConnectorManifestResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetConnectorManifestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SketchConnectorResponseDefaultHeaders the declared response headers of an HTTP default response for SketchConnector
+type SketchConnectorResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type SketchConnectorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SketchedConnector
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SketchConnectorResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SketchConnectorResponse) GetJSON200() *SketchedConnector {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SketchConnectorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SketchConnectorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SketchConnectorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SketchConnectorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SketchConnectorResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -33888,6 +34674,61 @@ func (r ApproveRuleActionResponse) ContentType() string {
 	return ""
 }
 
+// CompleteRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for CompleteRuleAction
+type CompleteRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type CompleteRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CompleteRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompleteRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RejectRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for RejectRuleAction
 type RejectRuleActionResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -33937,6 +34778,116 @@ func (r RejectRuleActionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RejectRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ReleaseRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for ReleaseRuleAction
+type ReleaseRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ReleaseRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ReleaseRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReleaseRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseRuleActionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TakeRuleActionResponseDefaultHeaders the declared response headers of an HTTP default response for TakeRuleAction
+type TakeRuleActionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type TakeRuleActionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RuleAction
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TakeRuleActionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TakeRuleActionResponse) GetJSON200() *RuleAction {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TakeRuleActionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TakeRuleActionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeRuleActionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeRuleActionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TakeRuleActionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -39353,6 +40304,38 @@ func (c *ClientWithResponses) GetConnectorManifestWithResponse(ctx context.Conte
 	return ParseGetConnectorManifestResponse(rsp)
 }
 
+// SketchConnectorWithBodyWithResponse Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *ClientWithResponses) SketchConnectorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error) {
+	rsp, err := c.SketchConnectorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSketchConnectorResponse(rsp)
+}
+
+// SketchConnectorWithResponse Make a manifest of a REST API of the usual shape
+//
+// The form of the dashboard, for programs: a few answers about a REST API become a manifest. Nothing is kept; send what comes back to
+// `:test` and to `POST /v1/connectors`, as it is or with changes. `errors` names what is missing by its place in this request.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connectors:sketch (the `SketchConnector` operationId).
+func (c *ClientWithResponses) SketchConnectorWithResponse(ctx context.Context, body SketchConnectorJSONRequestBody, reqEditors ...RequestEditorFn) (*SketchConnectorResponse, error) {
+	rsp, err := c.SketchConnector(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSketchConnectorResponse(rsp)
+}
+
 // TryConnectorWithBodyWithResponse Try a manifest with settings, without keeping or writing anything
 //
 // Says whether the system is reached, whether it takes the credentials, shows the first records of each object as they are read, and
@@ -40871,7 +41854,7 @@ func (c *ClientWithResponses) GetReconciliationWithResponse(ctx context.Context,
 
 // ListRuleActionsWithResponse What business rules did, newest first
 //
-// One each time that a record came to meet a rule. Those in the state open wait for a yes or no.
+// One each time that a record came to meet a rule. Those in the state open wait for a yes or no, those in the state wanted for who takes them up.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -40914,6 +41897,36 @@ func (c *ClientWithResponses) ApproveRuleActionWithResponse(ctx context.Context,
 	return ParseApproveRuleActionResponse(rsp)
 }
 
+// CompleteRuleActionWithBodyWithResponse Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *ClientWithResponses) CompleteRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error) {
+	rsp, err := c.CompleteRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRuleActionResponse(rsp)
+}
+
+// CompleteRuleActionWithResponse Say that it is done
+//
+// With a reference to what came of it. What somebody else took up is theirs to complete.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:complete (the `CompleteRuleAction` operationId).
+func (c *ClientWithResponses) CompleteRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *CompleteRuleActionParams, body CompleteRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteRuleActionResponse, error) {
+	rsp, err := c.CompleteRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteRuleActionResponse(rsp)
+}
+
 // RejectRuleActionWithBodyWithResponse Say no
 //
 // A record that waited for approval is sent nowhere while it meets the rule.
@@ -40942,6 +41955,51 @@ func (c *ClientWithResponses) RejectRuleActionWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseRejectRuleActionResponse(rsp)
+}
+
+// ReleaseRuleActionWithBodyWithResponse Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *ClientWithResponses) ReleaseRuleActionWithBodyWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error) {
+	rsp, err := c.ReleaseRuleActionWithBody(ctx, ruleAction, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseRuleActionResponse(rsp)
+}
+
+// ReleaseRuleActionWithResponse Give back what was taken up
+//
+// It waits for the next one, and the event that tells of it comes again, with the same id.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:release (the `ReleaseRuleAction` operationId).
+func (c *ClientWithResponses) ReleaseRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *ReleaseRuleActionParams, body ReleaseRuleActionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReleaseRuleActionResponse, error) {
+	rsp, err := c.ReleaseRuleAction(ctx, ruleAction, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseRuleActionResponse(rsp)
+}
+
+// TakeRuleActionWithResponse Take up what a rule wants done
+//
+// Only one gets it; whoever comes second is answered 409. An Idempotency-Key makes the request safe to repeat.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rule-actions/{ruleAction}:take (the `TakeRuleAction` operationId).
+func (c *ClientWithResponses) TakeRuleActionWithResponse(ctx context.Context, ruleAction InRuleAction, params *TakeRuleActionParams, reqEditors ...RequestEditorFn) (*TakeRuleActionResponse, error) {
+	rsp, err := c.TakeRuleAction(ctx, ruleAction, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeRuleActionResponse(rsp)
 }
 
 // ListRunsWithResponse The runs of all services, newest first
@@ -44490,6 +45548,52 @@ func ParseGetConnectorManifestResponse(rsp *http.Response) (*GetConnectorManifes
 		response.Headers200 = &headers
 	case true:
 		var headers GetConnectorManifestResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSketchConnectorResponse parses an HTTP response from a SketchConnectorWithResponse call
+func ParseSketchConnectorResponse(rsp *http.Response) (*SketchConnectorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SketchConnectorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SketchedConnector
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SketchConnectorResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -48084,6 +49188,52 @@ func ParseApproveRuleActionResponse(rsp *http.Response) (*ApproveRuleActionRespo
 	return response, nil
 }
 
+// ParseCompleteRuleActionResponse parses an HTTP response from a CompleteRuleActionWithResponse call
+func ParseCompleteRuleActionResponse(rsp *http.Response) (*CompleteRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CompleteRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseRejectRuleActionResponse parses an HTTP response from a RejectRuleActionWithResponse call
 func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -48117,6 +49267,98 @@ func ParseRejectRuleActionResponse(rsp *http.Response) (*RejectRuleActionRespons
 	switch {
 	case true:
 		var headers RejectRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReleaseRuleActionResponse parses an HTTP response from a ReleaseRuleActionWithResponse call
+func ParseReleaseRuleActionResponse(rsp *http.Response) (*ReleaseRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ReleaseRuleActionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTakeRuleActionResponse parses an HTTP response from a TakeRuleActionWithResponse call
+func ParseTakeRuleActionResponse(rsp *http.Response) (*TakeRuleActionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeRuleActionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RuleAction
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers TakeRuleActionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

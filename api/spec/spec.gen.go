@@ -133,6 +133,66 @@ func (e ConnectorClass) Valid() bool {
 	}
 }
 
+// Defines values for ConnectorSketchAuth.
+const (
+	ConnectorSketchAuthBasic             ConnectorSketchAuth = "basic"
+	ConnectorSketchAuthBearer            ConnectorSketchAuth = "bearer"
+	ConnectorSketchAuthClientCredentials ConnectorSketchAuth = "clientCredentials"
+	ConnectorSketchAuthHeader            ConnectorSketchAuth = "header"
+	ConnectorSketchAuthNone              ConnectorSketchAuth = "none"
+	ConnectorSketchAuthQuery             ConnectorSketchAuth = "query"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchAuth enum.
+func (e ConnectorSketchAuth) Valid() bool {
+	switch e {
+	case ConnectorSketchAuthBasic:
+		return true
+	case ConnectorSketchAuthBearer:
+		return true
+	case ConnectorSketchAuthClientCredentials:
+		return true
+	case ConnectorSketchAuthHeader:
+		return true
+	case ConnectorSketchAuthNone:
+		return true
+	case ConnectorSketchAuthQuery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorSketchObjectPaging.
+const (
+	ConnectorSketchObjectPagingCursor  ConnectorSketchObjectPaging = "cursor"
+	ConnectorSketchObjectPagingLink    ConnectorSketchObjectPaging = "link"
+	ConnectorSketchObjectPagingNextURL ConnectorSketchObjectPaging = "nextUrl"
+	ConnectorSketchObjectPagingNone    ConnectorSketchObjectPaging = "none"
+	ConnectorSketchObjectPagingOffset  ConnectorSketchObjectPaging = "offset"
+	ConnectorSketchObjectPagingPage    ConnectorSketchObjectPaging = "page"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorSketchObjectPaging enum.
+func (e ConnectorSketchObjectPaging) Valid() bool {
+	switch e {
+	case ConnectorSketchObjectPagingCursor:
+		return true
+	case ConnectorSketchObjectPagingLink:
+		return true
+	case ConnectorSketchObjectPagingNextURL:
+		return true
+	case ConnectorSketchObjectPagingNone:
+		return true
+	case ConnectorSketchObjectPagingOffset:
+		return true
+	case ConnectorSketchObjectPagingPage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreditNoteState.
 const (
 	CreditNoteStateDiscarded CreditNoteState = "discarded"
@@ -606,13 +666,15 @@ func (e HistoryEntryKind) Valid() bool {
 
 // Defines values for HistoryEntryOp.
 const (
-	HistoryEntryOpCreate HistoryEntryOp = "create"
-	HistoryEntryOpDelete HistoryEntryOp = "delete"
-	HistoryEntryOpFreeze HistoryEntryOp = "freeze"
-	HistoryEntryOpLink   HistoryEntryOp = "link"
-	HistoryEntryOpThaw   HistoryEntryOp = "thaw"
-	HistoryEntryOpUnlink HistoryEntryOp = "unlink"
-	HistoryEntryOpUpdate HistoryEntryOp = "update"
+	HistoryEntryOpCreate      HistoryEntryOp = "create"
+	HistoryEntryOpDelete      HistoryEntryOp = "delete"
+	HistoryEntryOpFreeze      HistoryEntryOp = "freeze"
+	HistoryEntryOpLink        HistoryEntryOp = "link"
+	HistoryEntryOpReconcile   HistoryEntryOp = "reconcile"
+	HistoryEntryOpThaw        HistoryEntryOp = "thaw"
+	HistoryEntryOpUnlink      HistoryEntryOp = "unlink"
+	HistoryEntryOpUnreconcile HistoryEntryOp = "unreconcile"
+	HistoryEntryOpUpdate      HistoryEntryOp = "update"
 )
 
 // Valid indicates whether the value is a known member of the HistoryEntryOp enum.
@@ -626,9 +688,13 @@ func (e HistoryEntryOp) Valid() bool {
 		return true
 	case HistoryEntryOpLink:
 		return true
+	case HistoryEntryOpReconcile:
+		return true
 	case HistoryEntryOpThaw:
 		return true
 	case HistoryEntryOpUnlink:
+		return true
+	case HistoryEntryOpUnreconcile:
 		return true
 	case HistoryEntryOpUpdate:
 		return true
@@ -1286,6 +1352,8 @@ const (
 	RuleActionStateLapsed   RuleActionState = "lapsed"
 	RuleActionStateOpen     RuleActionState = "open"
 	RuleActionStateRejected RuleActionState = "rejected"
+	RuleActionStateTaken    RuleActionState = "taken"
+	RuleActionStateWanted   RuleActionState = "wanted"
 )
 
 // Valid indicates whether the value is a known member of the RuleActionState enum.
@@ -1300,6 +1368,10 @@ func (e RuleActionState) Valid() bool {
 	case RuleActionStateOpen:
 		return true
 	case RuleActionStateRejected:
+		return true
+	case RuleActionStateTaken:
+		return true
+	case RuleActionStateWanted:
 		return true
 	default:
 		return false
@@ -1667,6 +1739,7 @@ const (
 	ServicePlanWarningCodeNotReadable   ServicePlanWarningCode = "not_readable"
 	ServicePlanWarningCodeOpenConflicts ServicePlanWarningCode = "open_conflicts"
 	ServicePlanWarningCodeReferences    ServicePlanWarningCode = "references"
+	ServicePlanWarningCodeSchemaChange  ServicePlanWarningCode = "schema_change"
 )
 
 // Valid indicates whether the value is a known member of the ServicePlanWarningCode enum.
@@ -1687,6 +1760,8 @@ func (e ServicePlanWarningCode) Valid() bool {
 	case ServicePlanWarningCodeOpenConflicts:
 		return true
 	case ServicePlanWarningCodeReferences:
+		return true
+	case ServicePlanWarningCodeSchemaChange:
 		return true
 	default:
 		return false
@@ -2642,6 +2717,100 @@ type ConnectorList struct {
 	NextCursor nullable.Nullable[NextCursor] `json:"nextCursor"`
 }
 
+// ConnectorSketch defines model for ConnectorSketch.
+type ConnectorSketch struct {
+	// Auth How callers prove who they are; bearer unless given.
+	Auth *ConnectorSketchAuth `json:"auth,omitempty"`
+
+	// AuthName header, query: its name.
+	AuthName *string `json:"authName,omitempty"`
+
+	// BaseURL Where paths begin: https://shop.example.com/api.
+	BaseURL string                  `json:"baseUrl"`
+	Objects []ConnectorSketchObject `json:"objects"`
+
+	// Title The system's name as people know it.
+	Title string `json:"title"`
+
+	// TokenURL clientCredentials: where tokens are made.
+	TokenURL *string `json:"tokenUrl,omitempty"`
+
+	// Type The word for documents; made of the title unless given.
+	Type *string `json:"type,omitempty"`
+}
+
+// ConnectorSketchAuth How callers prove who they are; bearer unless given.
+type ConnectorSketchAuth string
+
+// ConnectorSketchObject defines model for ConnectorSketchObject.
+type ConnectorSketchObject struct {
+	// Answers Writes answer with the record; they do unless said.
+	Answers *bool `json:"answers,omitempty"`
+
+	// Create The path that makes a record.
+	Create *string `json:"create,omitempty"`
+
+	// Delete The path that deletes one, with {id}.
+	Delete *string `json:"delete,omitempty"`
+
+	// Example A record, or an answer with a list of them, as JSON text: fields and their types are learnt from it.
+	Example *string `json:"example,omitempty"`
+
+	// Fields A name and a type a line; they count before the example's.
+	Fields *string `json:"fields,omitempty"`
+
+	// Get The path of one record, with {id}.
+	Get *string `json:"get,omitempty"`
+
+	// Key The field that identifies a record; id unless given.
+	Key *string `json:"key,omitempty"`
+
+	// Limit The parameter with the size of a page.
+	Limit *string `json:"limit,omitempty"`
+
+	// List The path of the list.
+	List *string `json:"list,omitempty"`
+
+	// Name The set of records.
+	Name string `json:"name"`
+
+	// Next cursor, nextUrl: where the answer has it.
+	Next *string `json:"next,omitempty"`
+
+	// Paging How the list goes on; none unless given.
+	Paging *ConnectorSketchObjectPaging `json:"paging,omitempty"`
+
+	// Place The parameter with the offset, the page or the token.
+	Place *string `json:"place,omitempty"`
+
+	// ReadOnly Names of fields that cannot be written, between commas.
+	ReadOnly *string `json:"readOnly,omitempty"`
+
+	// Record Where the answer has the record.
+	Record *string `json:"record,omitempty"`
+
+	// Records Where the answer has the list; empty is the answer itself.
+	Records *string `json:"records,omitempty"`
+
+	// Replaces An update sends the whole record (PUT).
+	Replaces *bool `json:"replaces,omitempty"`
+
+	// Since The parameter with the time since which records are asked for.
+	Since *string `json:"since,omitempty"`
+
+	// Update The path that changes one, with {id}.
+	Update *string `json:"update,omitempty"`
+
+	// Version The field with the time of the last change.
+	Version *string `json:"version,omitempty"`
+
+	// Wrap The name under which a record is sent.
+	Wrap *string `json:"wrap,omitempty"`
+}
+
+// ConnectorSketchObjectPaging How the list goes on; none unless given.
+type ConnectorSketchObjectPaging string
+
 // ConnectorTrial defines model for ConnectorTrial.
 type ConnectorTrial struct {
 	// Authenticated It takes the credentials.
@@ -3435,7 +3604,7 @@ type HistoryEntry struct {
 	// Before The changed fields as they were; null for a creation.
 	Before nullable.Nullable[Fields] `json:"before"`
 
-	// Cause The id of the run, attempt or conflict that brought it about.
+	// Cause The id of the run, attempt, conflict or rule action that brought it about.
 	Cause  nullable.Nullable[string] `json:"cause"`
 	ID     string                    `json:"id"`
 	Kind   HistoryEntryKind          `json:"kind"`
@@ -3878,8 +4047,14 @@ type ObjectStatus struct {
 	Done         int64                         `json:"done"`
 	Error        nullable.Nullable[CodedError] `json:"error"`
 	FailingSince nullable.Nullable[time.Time]  `json:"failingSince"`
-	Object       string                        `json:"object"`
-	Phase        ObjectStatusPhase             `json:"phase"`
+
+	// LookEveryMs How long reading waits at present before it looks again by itself: polling adapts to how often the system changes. Null where it does not, as in a service with a schedule.
+	LookEveryMs nullable.Nullable[int64] `json:"lookEveryMs"`
+
+	// NextLookAt When it looks again at the latest; what tells of changes has it look at once.
+	NextLookAt nullable.Nullable[time.Time] `json:"nextLookAt"`
+	Object     string                       `json:"object"`
+	Phase      ObjectStatusPhase            `json:"phase"`
 
 	// ReadAt When it was last read to the end.
 	ReadAt nullable.Nullable[time.Time] `json:"readAt"`
@@ -4464,6 +4639,13 @@ type RateCard struct {
 	Version int     `json:"version"`
 }
 
+// Reconciled defines model for Reconciled.
+type Reconciled struct {
+	// Rules The rules that mark it.
+	Rules []string  `json:"rules"`
+	Since time.Time `json:"since"`
+}
+
 // Reconciliation defines model for Reconciliation.
 type Reconciliation struct {
 	Actor            string        `json:"actor"`
@@ -4543,6 +4725,9 @@ type Record struct {
 
 	// Owed Systems that are still to get it, since when; only for a single record.
 	Owed *map[string]time.Time `json:"owed,omitempty"`
+
+	// Reconciled That business rules mark it as reconciled; null when none does, or it no longer meets the rule. Only for a single record.
+	Reconciled nullable.Nullable[Reconciled] `json:"reconciled,omitempty"`
 
 	// References What the record refers to and what refers to it; only for a single record.
 	References *RecordReferences `json:"references,omitempty"`
@@ -4822,7 +5007,12 @@ type RuleAction struct {
 
 	// Fields Values by field name. Numbers are exact decimals.
 	Fields Fields `json:"fields"`
-	ID     string `json:"id"`
+
+	// ID Also the key by which who takes it up does it once.
+	ID string `json:"id"`
+
+	// LapsedAt Since when the record no longer meets the rule; null while it does.
+	LapsedAt nullable.Nullable[time.Time] `json:"lapsedAt"`
 
 	// Options Values by field name. Numbers are exact decimals.
 	Options Fields `json:"options"`
@@ -4833,15 +5023,33 @@ type RuleAction struct {
 	Record      string                    `json:"record"`
 	RecordTitle string                    `json:"recordTitle"`
 
+	// Reference What came of it, in the words of who did it.
+	Reference string `json:"reference"`
+
 	// Rule The business rule's name.
 	Rule        string          `json:"rule"`
 	Service     string          `json:"service"`
 	ServiceName string          `json:"serviceName"`
 	State       RuleActionState `json:"state"`
 
-	// System Whose change it was.
-	System  string `json:"system"`
-	Version int64  `json:"version"`
+	// System Whose change it was, or the system whose being written to made the record meet the rule.
+	System string `json:"system"`
+
+	// TakenAt Since when somebody is at it.
+	TakenAt nullable.Nullable[time.Time] `json:"takenAt"`
+	TakenBy string                       `json:"takenBy"`
+
+	// Targets The systems that the rule names as its target.
+	Targets []string `json:"targets"`
+	Version int64    `json:"version"`
+}
+
+// RuleActionDone defines model for RuleActionDone.
+type RuleActionDone struct {
+	Reason *string `json:"reason,omitempty"`
+
+	// Reference What came of it, such as an invoice's number; kept with the action.
+	Reference *string `json:"reference,omitempty"`
 }
 
 // RuleActionList defines model for RuleActionList.
@@ -5393,6 +5601,15 @@ type SimulatedMonth struct {
 	Lines      []PricedLine `json:"lines"`
 	Month      string       `json:"month"`
 	Simulated  string       `json:"simulated"`
+}
+
+// SketchedConnector defines model for SketchedConnector.
+type SketchedConnector struct {
+	// Manifest The manifest in YAML.
+	Manifest string `json:"manifest"`
+
+	// Type The word for documents.
+	Type string `json:"type"`
 }
 
 // SourceStatus How a lookup service does in its present period.
@@ -6679,6 +6896,7 @@ type ListRuleActionsParams struct {
 	// FilterService The id or name of a service.
 	FilterService *FilterService   `form:"filter[service],omitempty" json:"filter[service],omitempty"`
 	FilterState   *RuleActionState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
+	FilterAction  *string          `form:"filter[action],omitempty" json:"filter[action],omitempty"`
 }
 
 // ApproveRuleActionParams defines parameters for ApproveRuleAction.
@@ -6687,8 +6905,26 @@ type ApproveRuleActionParams struct {
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteRuleActionParams defines parameters for CompleteRuleAction.
+type CompleteRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // RejectRuleActionParams defines parameters for RejectRuleAction.
 type RejectRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// ReleaseRuleActionParams defines parameters for ReleaseRuleAction.
+type ReleaseRuleActionParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// TakeRuleActionParams defines parameters for TakeRuleAction.
+type TakeRuleActionParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
 }
@@ -7186,6 +7422,9 @@ type CreateConnectorJSONRequestBody CreateConnectorJSONBody
 // ReviseConnectorJSONRequestBody defines body for ReviseConnector for application/json ContentType.
 type ReviseConnectorJSONRequestBody ReviseConnectorJSONBody
 
+// SketchConnectorJSONRequestBody defines body for SketchConnector for application/json ContentType.
+type SketchConnectorJSONRequestBody = ConnectorSketch
+
 // TryConnectorJSONRequestBody defines body for TryConnector for application/json ContentType.
 type TryConnectorJSONRequestBody = ConnectorTrialRequest
 
@@ -7282,8 +7521,14 @@ type CalculatePriceJSONRequestBody = PriceQuestion
 // ApproveRuleActionJSONRequestBody defines body for ApproveRuleAction for application/json ContentType.
 type ApproveRuleActionJSONRequestBody = RuleAnswer
 
+// CompleteRuleActionJSONRequestBody defines body for CompleteRuleAction for application/json ContentType.
+type CompleteRuleActionJSONRequestBody = RuleActionDone
+
 // RejectRuleActionJSONRequestBody defines body for RejectRuleAction for application/json ContentType.
 type RejectRuleActionJSONRequestBody = RuleAnswer
+
+// ReleaseRuleActionJSONRequestBody defines body for ReleaseRuleAction for application/json ContentType.
+type ReleaseRuleActionJSONRequestBody = RuleAnswer
 
 // SetSecretJSONRequestBody defines body for SetSecret for application/json ContentType.
 type SetSecretJSONRequestBody = SecretValue
@@ -7488,6 +7733,9 @@ type ServerInterface interface {
 	// GetConnectorManifest A connector of your own with its manifest, versions and connections
 	// (GET /v1/connectors/{connector}/manifest)
 	GetConnectorManifest(w http.ResponseWriter, r *http.Request, connector InConnector)
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	// (POST /v1/connectors:sketch)
+	SketchConnector(w http.ResponseWriter, r *http.Request)
 	// TryConnector Try a manifest with settings, without keeping or writing anything
 	// (POST /v1/connectors:test)
 	TryConnector(w http.ResponseWriter, r *http.Request)
@@ -7710,9 +7958,18 @@ type ServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ApproveRuleActionParams)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(w http.ResponseWriter, r *http.Request, params ListRunsParams)
@@ -8193,6 +8450,12 @@ func (_ Unimplemented) GetConnectorManifest(w http.ResponseWriter, r *http.Reque
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// SketchConnector Make a manifest of a REST API of the usual shape
+// (POST /v1/connectors:sketch)
+func (_ Unimplemented) SketchConnector(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // TryConnector Try a manifest with settings, without keeping or writing anything
 // (POST /v1/connectors:test)
 func (_ Unimplemented) TryConnector(w http.ResponseWriter, r *http.Request) {
@@ -8637,9 +8900,27 @@ func (_ Unimplemented) ApproveRuleAction(w http.ResponseWriter, r *http.Request,
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// CompleteRuleAction Say that it is done
+// (POST /v1/rule-actions/{ruleAction}:complete)
+func (_ Unimplemented) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // RejectRuleAction Say no
 // (POST /v1/rule-actions/{ruleAction}:reject)
 func (_ Unimplemented) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ReleaseRuleAction Give back what was taken up
+// (POST /v1/rule-actions/{ruleAction}:release)
+func (_ Unimplemented) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TakeRuleAction Take up what a rule wants done
+// (POST /v1/rule-actions/{ruleAction}:take)
+func (_ Unimplemented) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -10776,6 +11057,20 @@ func (siw *ServerInterfaceWrapper) GetConnectorManifest(w http.ResponseWriter, r
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConnectorManifest(w, r, connector)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SketchConnector operation middleware
+func (siw *ServerInterfaceWrapper) SketchConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SketchConnector(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14238,6 +14533,19 @@ func (siw *ServerInterfaceWrapper) ListRuleActions(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// ------------- Optional query parameter "filter[action]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter[action]", r.URL.Query(), &params.FilterAction, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter[action]"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter[action]", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRuleActions(w, r, params)
 	}))
@@ -14299,6 +14607,56 @@ func (siw *ServerInterfaceWrapper) ApproveRuleAction(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) CompleteRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RejectRuleAction operation middleware
 func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *http.Request) {
 
@@ -14340,6 +14698,106 @@ func (siw *ServerInterfaceWrapper) RejectRuleAction(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RejectRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseRuleAction(w, r, ruleAction, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TakeRuleAction operation middleware
+func (siw *ServerInterfaceWrapper) TakeRuleAction(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "ruleAction" -------------
+	var ruleAction InRuleAction
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleAction", chi.URLParam(r, "ruleAction"), &ruleAction, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleAction", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeRuleActionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TakeRuleAction(w, r, ruleAction, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18368,6 +18826,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connectors:test", wrapper.TryConnector)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connectors:sketch", wrapper.SketchConnector)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/connectors/{connector}", wrapper.DeleteConnector)
 	})
 	r.Group(func(r chi.Router) {
@@ -18576,6 +19037,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:reject", wrapper.RejectRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:take", wrapper.TakeRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:complete", wrapper.CompleteRuleAction)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/rule-actions/{ruleAction}:release", wrapper.ReleaseRuleAction)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/schema-changes", wrapper.ListSchemaChanges)
@@ -20715,6 +21185,49 @@ type GetConnectorManifestdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConnectorManifestdefaultApplicationProblemPlusJSONResponse) VisitGetConnectorManifestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SketchConnectorRequestObject struct {
+	Body *SketchConnectorJSONRequestBody
+}
+
+type SketchConnectorResponseObject interface {
+	VisitSketchConnectorResponse(w http.ResponseWriter) error
+}
+
+type SketchConnector200JSONResponse SketchedConnector
+
+func (response SketchConnector200JSONResponse) VisitSketchConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SketchConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response SketchConnectordefaultApplicationProblemPlusJSONResponse) VisitSketchConnectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24114,6 +24627,51 @@ func (response ApproveRuleActiondefaultApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type CompleteRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     CompleteRuleActionParams
+	Body       *CompleteRuleActionJSONRequestBody
+}
+
+type CompleteRuleActionResponseObject interface {
+	VisitCompleteRuleActionResponse(w http.ResponseWriter) error
+}
+
+type CompleteRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response CompleteRuleAction200JSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CompleteRuleActiondefaultApplicationProblemPlusJSONResponse) VisitCompleteRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RejectRuleActionRequestObject struct {
 	RuleAction InRuleAction `json:"ruleAction"`
 	Params     RejectRuleActionParams
@@ -24145,6 +24703,95 @@ type RejectRuleActiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RejectRuleActiondefaultApplicationProblemPlusJSONResponse) VisitRejectRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     ReleaseRuleActionParams
+	Body       *ReleaseRuleActionJSONRequestBody
+}
+
+type ReleaseRuleActionResponseObject interface {
+	VisitReleaseRuleActionResponse(w http.ResponseWriter) error
+}
+
+type ReleaseRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response ReleaseRuleAction200JSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ReleaseRuleActiondefaultApplicationProblemPlusJSONResponse) VisitReleaseRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActionRequestObject struct {
+	RuleAction InRuleAction `json:"ruleAction"`
+	Params     TakeRuleActionParams
+}
+
+type TakeRuleActionResponseObject interface {
+	VisitTakeRuleActionResponse(w http.ResponseWriter) error
+}
+
+type TakeRuleAction200JSONResponse struct{ RuleActionJSONResponse }
+
+func (response TakeRuleAction200JSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeRuleActiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response TakeRuleActiondefaultApplicationProblemPlusJSONResponse) VisitTakeRuleActionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -28209,6 +28856,9 @@ type StrictServerInterface interface {
 	// GetConnectorManifest A connector of your own with its manifest, versions and connections
 	// (GET /v1/connectors/{connector}/manifest)
 	GetConnectorManifest(ctx context.Context, request GetConnectorManifestRequestObject) (GetConnectorManifestResponseObject, error)
+	// SketchConnector Make a manifest of a REST API of the usual shape
+	// (POST /v1/connectors:sketch)
+	SketchConnector(ctx context.Context, request SketchConnectorRequestObject) (SketchConnectorResponseObject, error)
 	// TryConnector Try a manifest with settings, without keeping or writing anything
 	// (POST /v1/connectors:test)
 	TryConnector(ctx context.Context, request TryConnectorRequestObject) (TryConnectorResponseObject, error)
@@ -28431,9 +29081,18 @@ type StrictServerInterface interface {
 	// ApproveRuleAction Say yes
 	// (POST /v1/rule-actions/{ruleAction}:approve)
 	ApproveRuleAction(ctx context.Context, request ApproveRuleActionRequestObject) (ApproveRuleActionResponseObject, error)
+	// CompleteRuleAction Say that it is done
+	// (POST /v1/rule-actions/{ruleAction}:complete)
+	CompleteRuleAction(ctx context.Context, request CompleteRuleActionRequestObject) (CompleteRuleActionResponseObject, error)
 	// RejectRuleAction Say no
 	// (POST /v1/rule-actions/{ruleAction}:reject)
 	RejectRuleAction(ctx context.Context, request RejectRuleActionRequestObject) (RejectRuleActionResponseObject, error)
+	// ReleaseRuleAction Give back what was taken up
+	// (POST /v1/rule-actions/{ruleAction}:release)
+	ReleaseRuleAction(ctx context.Context, request ReleaseRuleActionRequestObject) (ReleaseRuleActionResponseObject, error)
+	// TakeRuleAction Take up what a rule wants done
+	// (POST /v1/rule-actions/{ruleAction}:take)
+	TakeRuleAction(ctx context.Context, request TakeRuleActionRequestObject) (TakeRuleActionResponseObject, error)
 	// ListRuns The runs of all services, newest first
 	// (GET /v1/runs)
 	ListRuns(ctx context.Context, request ListRunsRequestObject) (ListRunsResponseObject, error)
@@ -29787,6 +30446,37 @@ func (sh *strictHandler) GetConnectorManifest(w http.ResponseWriter, r *http.Req
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConnectorManifestResponseObject); ok {
 		if err := validResponse.VisitGetConnectorManifestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SketchConnector operation middleware
+func (sh *strictHandler) SketchConnector(w http.ResponseWriter, r *http.Request) {
+	var request SketchConnectorRequestObject
+
+	var body SketchConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SketchConnector(ctx, request.(SketchConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SketchConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SketchConnectorResponseObject); ok {
+		if err := validResponse.VisitSketchConnectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -31966,6 +32656,40 @@ func (sh *strictHandler) ApproveRuleAction(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// CompleteRuleAction operation middleware
+func (sh *strictHandler) CompleteRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params CompleteRuleActionParams) {
+	var request CompleteRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body CompleteRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteRuleAction(ctx, request.(CompleteRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteRuleActionResponseObject); ok {
+		if err := validResponse.VisitCompleteRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RejectRuleAction operation middleware
 func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params RejectRuleActionParams) {
 	var request RejectRuleActionRequestObject
@@ -31993,6 +32717,67 @@ func (sh *strictHandler) RejectRuleAction(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RejectRuleActionResponseObject); ok {
 		if err := validResponse.VisitRejectRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReleaseRuleAction operation middleware
+func (sh *strictHandler) ReleaseRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params ReleaseRuleActionParams) {
+	var request ReleaseRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	var body ReleaseRuleActionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseRuleAction(ctx, request.(ReleaseRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseRuleActionResponseObject); ok {
+		if err := validResponse.VisitReleaseRuleActionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TakeRuleAction operation middleware
+func (sh *strictHandler) TakeRuleAction(w http.ResponseWriter, r *http.Request, ruleAction InRuleAction, params TakeRuleActionParams) {
+	var request TakeRuleActionRequestObject
+
+	request.RuleAction = ruleAction
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeRuleAction(ctx, request.(TakeRuleActionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeRuleAction")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TakeRuleActionResponseObject); ok {
+		if err := validResponse.VisitTakeRuleActionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34416,980 +35201,1012 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vl9s2si8KfxUsPbNW9j6H3VG37WTS/eIcx4l3fMaxvW1nsp6d+MQQCUlIUwBDgC1rsvzd70IVAIIk",
-	"QJHqTmZ8754XE7dEEUChUKi/v/p9kctdJQUTWi2ufl9sGS1YDf/89i3dmP8WTOU1rzSXYnG1eLtl5JbV",
-	"ikuRkbWsybP12fdU51tCRWH+eCEFw0/OF9miZr81vGbF4krXDcsWKt+yHTWv1YeKLa4WStdcbBYfP2aL",
-	"5zKnOEp/0B+3rGZEbxkRbE/0losN4Wre+z9mi4rWdMe0Xd+Tplayjq/wvWAfND7wnsg1DF3RDSMrtpY1",
-	"y8ie6y18quiOkTUvzVvNhLh5xW8Nqw+LbCHozswhx5HC2e3oh+dMbPR2cXW5XC6zCDmewktfN+KNpprF",
-	"5ikVI1wQKg52jooRZR6GmbAPVSkLtrha01Kx+Mxw4j/Bj951Jsg12wGZ/lKz9eJq8f/7vGWUz/Ex9bmf",
-	"3Ee/AFrX9BDM/w2rb3nO4mTmBZE1MXMxC6BE4cMpOrrZ4lPvRggao+ezgu0qqZnID39jh+GEHpMbBoQ8",
-	"yKYm+VbynAGH6y1XxDAaUzojqjG8rgglNRWF3JEffnj2zTl5w4QmdEO5QN7gOgP+sL8jW6qIkESxXIqC",
-	"sPWa5RqOzIZp1XISFWrPak8API4tBYI1nJlFjB2AkCKPHmWLHRfu74vj9HkJZKHliXT65xHkDgRYg9iK",
-	"s6qRhkRvqSZ7alZJi8zw7vv/8R7Wvt9SzW5ZTTjMvWbn5Eeut7LRhGtYDS7EfP/w8q8ZrPThxSXZb5kw",
-	"j3BDDU3ypq6BcOJAdrJm6YVbsTtTxto1pnf3lLVe39dKxmdubpbEDj0WwaQPsiFbesuuyYPlw3BaSvOy",
-	"dBMbm097h02f1BtNI5fJ+//x/opIUR5wHkAupJBg5MA0kk6az/dcsRMmxUSzW1z9tPgfi3dRphaPi18b",
-	"pXdM6PhuU//9Z4rwwk+honrbTqB9ai7HiccVjwpcM/gNO4yOij+dO+LXTbFhieWu4LuxQfGJ2YM+kWJd",
-	"8jwxbG6/HRvYPXPK0ILlcd3JDm6/h+HdpZuehnvbiRNJqVW5+/ozRczPzUSoILTkVJkbhevxKYESNXdG",
-	"TZUmi/lufEfg16cN+gS0r/jABRsdEX46e9SaFTzFfvDd6FLx16cN+kJqNjawuRHY8dHhNXNn8A2jxXOm",
-	"NUswXcFoQUp4YGwGRfua2TPgKq9ZRUWekHJF+8DoFIL3zJ5DU5U8p6ltqCgfX73/+dyBv5NlER9zK8ti",
-	"bEzz/ezhnolbrmla1HH//djQ7VOnTECmDRr88sjQ8Pu54z7nIjFoycXoiOb72cN9z3ar1InawXdjQ+IT",
-	"swd9bYyBnJd8ZIPrzjNjk+g+edJk6iI9iRqZG1RjrhVYRdYaVwel2W5kWnVxwnRuuRqhCn77mSKiMbRP",
-	"Dm7fcsRy5DujVV5ePPzy4V8ffPHwS7Ce8MPWduJCsw2r3QSbkj0eUUJofnTD2jfMpk6TIkxzZMj5Y72B",
-	"b59sqdgkTiT+nuTwyNjwKnzV7HmwvE5puQq+M9xAd6x1Wjx5/f0vb1/+7dsXqfngK+fPZMTJY901UzRP",
-	"++ip478qaYILqpKOsoEKXjB7cDjsibXDd7h0LtCr4clRyLzZhZZob0743rnTecsETZl6Gr4bIwQ+MXvQ",
-	"H9lqK+XNN6zkt6xOaUH227Hx970XnTiRb0VRSZ4iA7PfTpiIf9FMVzbfxTTxx5rspNJESbKj4pDyc5bw",
-	"63CEgq1pU+rF1eWjbLGW9Y5qlL8PLhdZK68vlsujgvo1u2WiYd9LobdqOMXv5B7mRnbwAPrsqpopJjSR",
-	"wqg4edkUrLgmzudDVyrk4t5i8D2L6P1ycXl8vni8IjN9VoDNiMdEZUSxitZUs4KsDiSXux1V14SWZThJ",
-	"cGPRsnw/1UFu3x53jfd9zqMORtimZ/jTi8BD7RzmH5HDmNJfy4IzGOAbKyHMv3MptP0nrVBZ51J8/qvC",
-	"+5Z9oLuqBBHspCiYzZrmGqbvyPjT76GBbyyv3VmxMptX4F+LbCFXvzLzs6uf2le03qVKKr2pmfqtXHzM",
-	"em9TW1kFrzN/9t7XKC13rA5fuDvAu959DKk8FnfwdDFUC6lxoLuyQw1HjCviFvKzsKS4+lkQckZ+58UV",
-	"yetdBh6JK9KuLgv8JvDIWbHKiF3LFfnJvfHdx+BNZsXuVbCu7lssfTqvcRQx71kcCWH1XfF2ef4uMbfM",
-	"/3nz8oVh9P//4++fZ4RamXP56AvyN/71uXlUfW5/d+bvoF1B8N0rpsBX//7z2wtPcBeYMdz2nnAFCi9+",
-	"OYzCfcwW31PB10zNZNwVVeyHujSmodaVuvr8c0Ouc/vEeS53n9OKg8Bzr78ImOv3Ba01z0s8OzfsYPiN",
-	"F4t3hnCq2e2ouZkWj+1DRnjIpoYtMYvQXAPHvLSfLdojbP7qMCctCo4e9Fe1rFit4cDivWB/hNOawKFu",
-	"MVfk4meBjGMG/FnAhK6Im8985gjdbW6UqQzif6s+RwY9wiH++Yk8AuJOVVIo3K7QezqPYxZXFw+yRS7L",
-	"spVCWuY3v5TslpVG9hUs5wUrvobdLyh5Lm9ZSUHPXHNWFiD2qaH3wcvBdfnL8ouv9g9+/cd6fVEvl8uL",
-	"5cOl/d/GiLSKCVY8Ntfw5fLyi7OLi7PLB28vllfL5dXy4r9gwRQmvHgiG2GvpS0VaPmhaWn+MT4MPvnW",
-	"suabv/1wdgGfKlneRoa/gOGXOLwCjeHiMgtuBHV7ZED76AvvrGBCy/pwpg4iN1/zguElQuNLh7ELVjJt",
-	"ttrerIoxMUYqq+peLfa0ZlvZKIZ3yC0tG7O/lx/fZQuFYXC/ePM7bS78zQFPUUNL8xtMTlhcXWaLPReC",
-	"1f33Tr5mPE9GTlfo0zfsHUmciL3aPvY5PAOv7fqKp7M+3Rm2WlyJpiwN+5vfL54//uHFk+/OLpeXXy6y",
-	"RV4zow89Htkp+wgcjUbV47yBkbP84AZlosC34587+uEVq539cQEfvGYF2wHNnNpj9cGrB9miYnUOi11c",
-	"LhfZwhhpoCNUJdVGyT1Tmtaa1UZV8KcJPF60EfmW5HRXUb5Bk61gbGdY7mEryZ/jY3K9Bl/ULS158bSW",
-	"uzQ54JEfhOYlPvPl2fKLswfLt5eX7pkZzOP3Nck+BTs3L+z60OezQPuvxeX5o2VnpxaNKhYfvQx0e2WV",
-	"PTG+4c5XebVY8SPyEL1O7vV+t142mm4YkWj76i2v8dziUS5qutbhmb3IFvuaa83E12BEdoTM8tHb5Vft",
-	"Xq0m8azV4zti/+P0TWx3JrWJbXyDUOXj3/s7yYRuSGM6Q1gpgJfGORfAzuMXYMFrf21yc5JcDKmqYecv",
-	"Lj/iZ+P3Jz5t/q6VHhM4wHhF+dv4roHy5q+7kkbeGVx1O6YU3TDn6zFTcVkINHCHWo3MTFYWDZpFsjJM",
-	"VClWGz6s6KGUtAiWv9g1GG+/afyEPgb8HVzmlvMbED2gnd3rxetvv6Lmt0yEt6bSsmbrWoKbQtegi16E",
-	"N+F0w6plvAS/B9E0kF292NcM4aUU3whWvJVIxo4CZwUPKG+47svl5cOzi+XZxeXbZUfTAM5uL6GQ1YG9",
-	"jfBnwuzB2fJ8edGyrJWZjiXVkf254QKea19oDH6luNg8E4urn95lC0jjGIhAyyJhXGNR52KK3jdNQ1Sy",
-	"bOx7Z7KcV+bwvF08WIZs9VvD85uVlDeqVcW++ur8q6+M1Y+/4OKXiy4n1hwY32luy2WouhmlObC0nr34",
-	"+xns63J50bkFpvNrwH0phm0fQYYNA6VzRGvAnoFfJWDAlHg6Zn7gFji2hAsrW5T8hgmm1OJqef7VRbbQ",
-	"25opiJheLc//+shQdS0bURyXtU11xJJpdC4x20bdLGKyzSr8Jb9lzsjF0Mbo6G5tv8fv4Dk8rlofYF4b",
-	"Prswd/g9Telv5yfMatudFXgIrhZf/nXxEfg9lzVzO3fyHZDXuzPLaf1bYMfqDVpATX3Lb2U9hYqn3Af+",
-	"sCROV0V53dN7wjP2JgeVfs5BK6im1ksZP3FmmhQcCRfgdV1zwdU2vAPgYICFgQbECE/McTqGi3rOVdQs",
-	"/E7uyZrW4He2h4fsWW2UfZx1ht5ptzQgl0uhmEGkO0mdLUgapB7IiG1ZTLv8wK43myDAWFl0tKpmVfL8",
-	"vOd7GfWTLDt+EjMhAkOAuQhXm4aD5N0I969NlYwqPEkJH4SWmpaOWidcUbC5idNj5DlwQJBUMkOD8imZ",
-	"CvUPWlW1vMWs3q7l9OB0y+k/apoz8p2sKqMUZou8lKq3ocuuTmaI0OgjzwxcE8uz5UX/ETA7Ovbt8nyZ",
-	"sG+bjkm8+CL14JoLWvJ/9KfXpdC6pBsXKwGT6tdmBw5h9sH86i/m7Ubg/eULMyGyYqXcg4VrFVdbJ2LE",
-	"4r/95Qvz9L+fL8zNAMftqDFdcuG8bEMTP7myfEvhVrD3IftQlVRYjfOn8AVBuJeDZ8R7Py2b13g6zNoe",
-	"tau+yMwBlRWr4aWKUE3+gs/4pZVcTJIkDRhsxnQDI3dhzuUv7asX4BzismjZw3wkFdfOT+AMNPPLs84v",
-	"+6tx6uabg8iD6cOkndsCdFGY5EUw9u8LJoqQS7ocCq6szgzhvkmztOY79l9SmMn88PYJaBtUsycU04zs",
-	"nlSsdmKqK26Y1mV4zeEHGB+0n/T0bBRdU3jHj/RosmBzMish29xJuDenyAupv5cFX3NWxCrEgsR/M1qQ",
-	"5X/yiC+BV2T9qqTi745As8ITDS+1sQ7tBVa08Vwjibwr8suz5YC5KpvMQovipbACvrdvGWYKYOirLJ8y",
-	"qpvaCA473Np/8JNRc3ayYKVhMOtebcWAd7hqRs3HcLbsmPbwP5U1ocR8H8bKXtkfkrf4ww7D2qwBO53J",
-	"fBWjeoLH7HBwhbqfvWlWwWPz7tOA0uC9tX/47AsUrCXNb7jY4HdxUXE5LiouBqLi4riouAtD4MRT/NAK",
-	"nKEIirDCK3qAOiBG863NccPCG2qTMYimN6AlejZhNYmJNF1zI6Dm8UdngxOM4ROdVPDw0E55VctViblb",
-	"CTap8In/mXa2utC4XdgvStMSHKtMUwgjvJE7tpLFwZKqCLPAfFYC2TEq9ltesnPymtHCTBSL56goSM0q",
-	"hvKttm/BbBulKXi2FhCJxVdCKNbZSjaj5Bnas0ecrub2aNTi6uHFZbt1T+yk/fzasPjnEChmdS3rNkOg",
-	"S4bJm+p2IrKfINr3TGiyr6XYnJOHy2WnkjCnQkhNVgxK1a7Jw+UFERJIzhVBLyPhwnzxAJ3CZSn3DJ58",
-	"GJZkYZoklBf/LCBdjyvLSubZRxl5ePHA/N8jsmN6K4uMKP4PqGLZsYJTSPswT36Fe2xuY1c9jEXLa1mv",
-	"eGHYEAu/uPZcobjIjcL4s3BFd9fk4eWl1SqrBhgXKJCR90j090TRgyJ7W4N3+de2GJsrYp2T5ouviJaY",
-	"cuaIpq7Jo+WSUAKSjcj1z0I2NXz6gChplmfmi0WAjBSsYqIgUpBCMutZx8JMyEoIbtjXTNeHs8fraDnG",
-	"j1xvYTqGqR8tH2SEmgfJ1iWdYTWoIloSXR/wBJyPpz3gMZbrud7nl+vQJP3y7eVF14KBCHbXbvUPPQQD",
-	"u+ZrjHMWDRs8eNk+yH5rjJR7AHQqwXGRtYnY8EcjBNwoTrGbbue6SBq4pYeJXoELJYh64NMw4kU4vzXl",
-	"ML/FojPXrdzDEBvDOIlASm24WNmlUYzDomWPqXuWWB8Dn+LDmNG9yBb7LTjvjXpuNdiHc+SIXCedVeZL",
-	"ewsY0VkouAWGVQcz+AiL3foeFqpuWuZ56K73vwbeGe+V5s7S++94yH/HQ1LxkHchxxyeoDV3ARkY33T5",
-	"4UFXjQydoxFevPBhgqM7sDP3CiRYQEaR+XdTdnJ85gitWvfm3VN/HYVUk+eMFYGHDjJEOlthiQziomQ1",
-	"qkTI243w0w48ILBp2Z904tzxmnuw2ql3z1Ww3P8PnC+ztlNPjKegOy+Tb5HejZC4TrpUxqukUwM16xqx",
-	"G4VZkr94V242mmiXZNl7iUq2J+bicrlcfrQcTHN9LDfSJnz9/jHFpE+2LL9hRYuj47Kg75AdaZgBsiMx",
-	"BWNd0s1ZSesNO9M1FQpprO6SlbHmwtzYtOzHEXC7unGEVvbPj7sFfJRgPlzN0KS1hXB31mByI0bL12gt",
-	"hOItNxwBzNEJlOCYkA6pFldL7+GHf/t8UPNvcGqgZ9ZqnksXklpmC2OYwT9Qi7T+aGYUTvuF1QkvH5pv",
-	"mqqwoxgyTUh4BMvJBwoHoUO8C5tpTmxIdgIfidzUEKv/vbO8YKYfexr/3NtyPNXYh7OsHTGDz9LSrXEi",
-	"DYOdpwVxT+auO+5m5AeXra4zcX99TvFwg9vd/ZO2tlWEzNW2per7MDLawpXZK3MGA6RC2Y8R8UyuDSug",
-	"pdSvfP2zAtZOh8plCRAg0zJfVL49kt6qoOLxg263nBaoa3o0DhzQW7w0txwKYaaaCs1FUBJ46sUCQfOF",
-	"j/G0SrW7X/KcVbp7v2CpVifdnSownCd7UsPtTIiBTinz8LoJKn9n5FLFD3YYgMUNPEZEkQjvm+PwuhGt",
-	"WKmkLCF/AR354NaWNcQIzUVTar7DqmP7T7ufXZ3anfHLdl8q2mD2gL2HxnjyhBCbo25qb6wT+d5CbL06",
-	"6rsrERIvDjxVNrBiPlp8eQ5BkEgQ+7jQb10O1nOCzsYhG/TONBT4tkXmRo527g/2oeI1U92hH/YSyEav",
-	"mK/MM1uqzDCP1pe5Y+SqnKdQCLZ/7bxkv7frAlXiwUfIvmmjMsPLyTwVyCy4RVhl+F8CEogXIYvELbbM",
-	"Fgr2tkPg3zuR9Y/ZApMcul+Y6XWzt509CycklKW9TKFEOnOv9ClwDrbSNpbfM1lnYrQ4jPlNB8Vk2n9l",
-	"1JwVVcbA4JsNGC9rvsEQmzGeVnzTyAb1YbqnXHOxeeyTdIIPXzPvlTOqM6/zpqQ1/hHRqrF8xmVjgVbt",
-	"ktPwz1axRsxMqzp7LduVBph/ew/JErO1nnQGDPIlri7M33W1hZy+ZeDJDXVxtbj68uPRtDDU7q2UlXv/",
-	"jlQWFm77Y2IJTRRjqhOAtOgKudztAHCRarKjN1CpiJk3EJP8FmAm0WArD479/5jd+jLYrcsHX0zasAcP",
-	"Zu3Yw6Nbdvngy/SmPXzQ27Q9rY390Ml8anP+2jKLyza3UTZlQVaMWBPP7EN7fs9nHvcZ2ZjhVZVy95fU",
-	"mDD+lbDNj3Nb3dKW7WKy3O8troKhyJlVCQZV/KtDGst2TagFRyKyJjcMEB4Gb0CtJQYb0dbI/mTGyVwy",
-	"ONVBtbwrLM4Wj83F9sTesX3lveTCBx8h+8AeClkzAtlX9uQAVnCXHHn0lRCH5ZrQwgboLPTUtU1/+wer",
-	"JcYiARtXM7KmZakgVYCWJWkE1ypKkE6m2kTo4W/b37wxl9sAgdjnlo2/53t4CLIh8CoL0TW+eLgYYlL4",
-	"1LPfhyuxt1XkG7P645vuyqjwPW4J9td2jlaH6pItzh4h8GeP431e4ShxpGBASo41UVRrVhte+L+0+PWX",
-	"RRTjomBYujf23sc4QadezyBkj15Q3eaIZV+XtZEsO5socTwoaY/3W/1zqkQIamjvJhgCBbT/IqOhwkkS",
-	"7Bar2Ubm9pN7Zwa/W7yL7eANO0R3sKRKP5VNAvrNfEvWNg+lprlmtXJSJrUs85sflKNp750oR3ZcNJqd",
-	"sKyELAVlVt5M2MfYS1UuK+SGSaLojXk8JoBu25zBo1IlxtiuFMjtiJ9ZyHOhyRSyUIfuIT3aeaXPhfP4",
-	"dc8GevUmUsUesAhZvPPKb9tKypKZi7zryRof4EX7ZJ96MNHOu9pR44uuSs6KwJkRFQqj+GZgf7N9cAKC",
-	"VXVM1okE/KaNrEeI6E3AiW+zCVZPwZMWeR8Yf4klYn4UheYLzkiMr7MeBSks+W2LVHgNOOJGofA6JGgK",
-	"pKgP6HyOXb11CucPTGfzO1RzuCaCsQL0DSnYyzWotEdd4ZlnSRAGqI+mwO28TPZzRkFvyBR0Mpg2vHf1",
-	"xKYAqj/V7KUoD7Fj02P/EEbPwz123tGGZ9qd73Jpy2FI9OixUarZseIHtApSqDgu93mwZaiF4t1oFNSY",
-	"IrqrSvbhzUHkagLegoBZMVHzfLtzHU0m/QY4zBtNR1bSnWNVsx1vdpOHgsQjm/E/4Qcf+3TPFh/ONvLM",
-	"fHjmqhhxH56Fi/jYejPnka9uHU8zqOBzTqcO41PHpv6gE8O9d9o5d5vZoBnk+hg7FU3B9WMHgt4lE2ph",
-	"A2UFXWQtlr+Hz71hrWtq4Sx7WUeg/qealTBUFugX71JL+FboOqIgU5/eMJgBdYse1Qta8nzMZlneLqN6",
-	"DvxWsOOLq8WvSorz13T/vfVkfHTe2shieBX9uDLiUjbqO/u7Xvkn+0ALlvMdLa8J21X6YDujuAuKGaJG",
-	"teQgVTsyrGK/DUe7yMhlRh6Q8/NzSKSQjSYbWqmOHp02Y1VjXTPHeMYMDlvltjhzXNC+xG9PuBKgYo9m",
-	"luRJtrsP1bNl309D/TTzfc0qWUdWvqrlDaJnpdUeiGodSFXSnI1s/k9+9wNjx3CkI3IcCRTql2tGC0jb",
-	"htgr2W9lySby2ZY5SJVwXcmDZ1l9rsWETBrnrZjcNzT/zszsY7aA1Qwp8EJiFvyeKpemn5GillVl/gFh",
-	"Jcj9l7esiOnDvRniKC3Fs3ZvLZFizPE1y2mj2Mz7uHWtBCClF8seSumD7MjJt6+Jzsv3WEl5llKOkjm+",
-	"lYHbYtUUv8xwqmYYoo0f9ppR9KPHOybUum2CpGXpEZwdGi4orVdkmZFHy4x8+cjwwsVySSysWdyAuSef",
-	"gHdx4fLatXTdAWOWPm7gY79dAZF/Wp599e73i+zi0cd/+/nnc/fn5cd//19/iREfX3UPktsyVayd3EDA",
-	"ptf0gu1nHpdp7tAOxQKe6x6xozjASY7srbK71enlvnI9sUYXvOMi/PTiX5YEkVWWN49DaIPp++pTYkMG",
-	"nPP7uDY2doiPwFkPDnTyiMYuLUuFZ8Yc6CBKP7JEdwDTQ7UHlDA8GF1hh/k/RNjLztzxih7QO4OumVxi",
-	"g0auJ9xynuTvElv50uEN9SWFBSLqblaPSV2e7TDgZb9BHcVhPFxDRw5i134F9XbW2xR3YOXRnk0/bg+G",
-	"PufjHvYWw2MYFnGh099HXuDL9ad5jFxwZuAvim/IIguzlHEsu952fnOY0O3jx1FeG5LYL3PC4gbhMXxv",
-	"O3/PMzFue7LlZREk0vRdFm2SR0xZceJwgoZr8xMjb7EZA0OWerkmeisVy9riR18+7WssAczgwDRZoRJo",
-	"+Lf7JZSoSjFNFe9RMyCAW4JbdjvxKF1lwYpvMXVqSNVi4hFI6ZzHWBIm0IJF96wlqlgidK237IDxK7qp",
-	"mVHdMcH5CB8EaanDIHvFagU9bTCqZ/utONMfGw+QuikZsa+Jmv6efSL+Zdc2kuxAPbM9N9H+slkYVz75",
-	"YnWAFg2KFyzzhcWrA/wC6jDO58UI83UZVbZbUKepevxIqLf2fZaCkWuW/xJ/T1DxMegIoRWB3JhkKDIE",
-	"zp4dFnSI2tGW2LRsLApCDu2MG+1uzG4IIVijuo2vsZMaHDOQsYxqokrtzsobXkRltXLdpSe9xHV7bpG3",
-	"Z6pHQ+HpQLrTV2NMbWpjHCG5srC7VsspWVzWgbBw9HSUCNbm5+b3PkgyaOVCcB46HDZufjmSPi5ZfceU",
-	"pCDpLOnEQZgDcOXsudH0EJWA76Z6cfx9mBiA1gx7ebI6YfomxBx25NFcG/EJz1yTNrQmDlNkVuoMjX2X",
-	"PF9InzcIRXCyoZ5i0PaidZsWXLqdkZN5Xx3WuQeru8uKn4TL1E35GxoJUawOr+BeniiAVofXTTk196ug",
-	"EUXgmSA/vH0ySF+JndVAIZzLVmbo9gV+3lm73jFKQeT/iXf2/OGq8FCXuTc9BYqAp03nPm/eZJS9e8BH",
-	"1WqY+tg23eNx/rRO8ivKo+bEdNZTqU5hb/fStQkD3CT31DDrsEetfSyTxdx4cq2ZwPxzTH7bkT3mxPiX",
-	"T5jwqI+z7Tzmb4cjJ7wVej3mca0fJk0q6UiXt6zWTS0mv8lIKlbc4R61DlA3/84U+q8fI8xrVpWxewLt",
-	"wIRtzoxtTtHaQjMvtOGmKExbC4kz8djiLF013pAZO1relJuq3faeNQweMHAfrBjzy/K523a1W1oQLaG9",
-	"rdK8LMkW4iATV+9yiaYe3pKt9fGpmqeIln6SUyPdlqfne0haHU1ZZvTrsnMO+dMyVLv3Y1wJBllC7++7",
-	"L5iARDmqiG2PkuF1SXXbYjQvZX5jVee9/YWFRtOsLE9IrvVl++kWyDAnd62DjRH3q7oOUPNzcX131aGZ",
-	"iRAhqTqFrSwB4CkqVz3CiM1rsPNr1zy6c85kdvk6FpXEd6aKpeeEP+ZK81z96YrrfKfBNzSaQtEChMx6",
-	"W6CCRl7qtLq4LLYyyGq/E8892uUTCdS937qz+IblkEepLGDdfsvzrQUhhGMATh8tgekwdALlMVKxGgSp",
-	"onzqvVFRXs+nLahPMVc8k7ZGd97rkA9j/iIucjbdN2GdKfwUj5X1wyQ5psFGXVOnMtBHYp3tqQCnSHjJ",
-	"fKbginRZz7MTUziCo+FsPVNmTmoMzbj+VHuKD5xkfwgdw/it7tB8XIyF9L2j2jhbOww9iN2NQNgNcP/A",
-	"ScJ1jXjQ+wRv/XdR1TFBE9FawD0bBLGKTrq+fFvMOL+FHTrNS85H6ovulDaTSzEvbaZ12A9DoQ5sQJMt",
-	"o6XeHjLYLNyn87hhnddMv2FaY3npINOK7rAhq7KPWEDhmpEbVmmiAIxynvGmJjSlJ/utVEH3XNAZLEAv",
-	"TiT0RQadfMmOFszoYFwrVq7H/RUqWHc8+SAad+rO2czTE8XQHml6Tv7y+4vH33/70SJa2pnaLxcRVp/q",
-	"8LcrbV3+PWBtKg4TotTBizq4zYOwdX/FL5vaI/zaatNbJgpZw1+sLA27WD37mkhRHtzSudiULNirc/LC",
-	"6sRAOQAGLrnSzKLaBNgdU89Xo+IRQc/HAcaz5WUM3x6Z6SwGv6dUslZEBZw6OLIdh7YNlPhYSCshu+ln",
-	"LWWPxkIsBR43eitr/g8aF8VU3SRubqyMa08IILAaOs+jKbXjx6sVwRCjec6UAsNnw2+ZCE0uAR3yFeHC",
-	"DJ2fUtHYziDGYD9uJdlAiwMdFbQWKXL4wzcdwbprFABmr3lZYtE+YnnMI1Zl4/kDIoEbAcE1z7hwDoUV",
-	"23ARrwCvpFJ8VbIjtyS5EXKv3A5goZfdBZecuarlXoUO5G7CJ7a7/KHm6SQBQquK2H9aiQPkMiIjEVRe",
-	"NwpTWoZ3pXZFs7o+mMk1m60mQto1ZC0AYs12rDh0Uge4JgUv0mPeubw1QQC7agQXb9ncz6zuJqIoejiu",
-	"lPkd7p2xHsMHJa5w1luO7u6eZb6W+CFJxkXMd6Cz3K+ax0RRSS50StkwejyhRVHjnm95yYKikA6Afb5l",
-	"RbR2JF4yHjVlYCeZQFVGJH84XlRgzpogAPu+NrpPzQomNKfllfnL0G0NACYZoUTLGyYyPD3B4fS+RCOy",
-	"TpCFa8pLh6bTneZzKW8UJvfV0HqJwlkBflxzAf0TrHIaD0ZDfMLs+En7/VsjMSAzVwn6T/jhce2nfxZB",
-	"hCjKCyPwSrbWPUcfwAKgtBjPtlEVK8tZtrhT38wP75JA0tcntZQ33/Oy5CplkX8n96SU0IbACtFSyhti",
-	"fjjRl9JUCOc2dXI/4PNDi3JE4Qk5KWDZyAL9fPzxswfYMVQgSPxOjQuz+wkXOtP3UwkY2vneT+L7iSns",
-	"U4y64JVfPHr04IsxkbKjHzrTBADZ7to/jlLjP51MmhdQGHgmRw0fF6Zpn5bNKmwKYxuqfcwW2JJjwoM1",
-	"U0yrxyPz5MomPEJDkFb01SyUkX2FZJZM7zGlDe3I9SKY31hCTkdKxnWLUKkOIQ1GhDWLV/6F++cQWURB",
-	"lJy+kbPduKcI+YQn1Adb4nL1mMwbhF8aYeWxbVuit+j729QUnX+IilK0MCipCE3MVTHcTFqWK5rfpEyf",
-	"UIUGJYxDfydIZ1bn49mxQwOCqhsuNnaboT9L6G2L2AvdSoXOKILtk+wUzJoraz7DcbsC04rvfFNLDQl7",
-	"BUaG5c6h97jYiJ0wzvUEpc9zZs+Ahf5I+95UtbkjrUAAB7shAuqvGIw9ZQKOv7oTwHVdhaNvadgLiRXk",
-	"wPQ1QLPfMig2gel1HFWGLPAaSybe7ioVhXsOXBh4qFcH0HrMs22PMNAUkPnxPbYk+5ZZFaSbuh/CkNmQ",
-	"SVygALs2ojQaPMpdYBrmUjIB4+YUAKqEQuWPUjYIkzhuzcaKUAeaW9SesTIBSzpdPy4I8kAA3Xe74soa",
-	"PXLduWNcaRSPYOXZfMDUNfeTu+fCmx57Ac770Z6xm3m/iWcPmte4KYxQNFbaQUtOVS+Od9RHlJdUJVx2",
-	"AHZH4AEwMQUJYFhCFveQKZlHW3kXxYew8JoxO8J+CQfL3D/nCYQJ1iKMDGe8pwcbpWCGH+xhzciKKd0a",
-	"6dOJs0EIcZbKYqBm2vyW1QeSU0GqWu64ikdY5D5sUZpslWlkeaMs6k7rV9OufSr+cMWg16Bi5fqa0BVU",
-	"O6MvQioPKgm4w7YdaCTvstWOp4Go4Q+iBmaz29H6MBNwET84lsQJ32aetVswQTeo4+CObzzgkywASG23",
-	"c/Rk3Z/NJutPymST9Vts+DmQLI3eMqHBnVTE6nqwoygi/Ho/lIo7eXHY6ZwHc3rp5zpIS4noed+aIxl2",
-	"SKSK6JqzguxlfRMHg4CLw3UbnVbhGdTZRWHBRvELbC2hU00mVO7Kmw6OQHdT2um3FD6+1bbDx8yq6x0V",
-	"fM1UwjvpvoXkTPYBRG5gaF9+cXnx8OGJBvuRKOxj63JsI3bXo+FX8nbLDj5ge8OqWES2twt+8aPUDWT9",
-	"8CjJ+r7gN4TUcenq+qb/fjSH12slUrfO/06cML7QmIxsAecT3lIEOrZ2isvJgu+4IuBYi16eK0A1UHeG",
-	"qegk/fZYx5hSCmepzMRCZTScdma9nfUmrlSkKDIpBVDTJ04fi+z1fmquTwo36t4rHVPJnxNLMVrgNA9S",
-	"5Ung2xfgyqdUvgPQ4UiCtm9mEVmKGSqnSh+/2ZV+6p79mC1KLmahfPKcFc+5iGOGQv/uJLhCPAX7B8G1",
-	"sra14UzzkskV53NBuKFxC03InDTsdtt+YhL/1lH7/qUzDFntQ8v2NowKjYkQ1SlIbz9nO58pDPiWs/ob",
-	"brt+R5M9XTP6USbBp7Cl/BwMWeD/V9DbJTK4x3U4Qg8cPTguLZqDP5H+tLgDYJnXT7mVtK30Tt0j3yrN",
-	"d3bLe5dlYRMcp8HKebj9WOKI65EyvFy8iI4U1qkEUtaYKLk/kdAvd2h3xELMI4FShH0ayLSBVyRyBz5t",
-	"ypKYrzxGL1eYSLeuZcKQ3PLNNkGFG1YmCCT38QqmoDFGf25fH5xfs3Mpn5Lwa4b387Mr8Fm7wRxSZP1P",
-	"ozK7JLvpWnPj4DVGeTiE7O1PvBkB3EiV4e3oBwt3tOz+L0BCWsY29olsKimeyGgRTA9DLp5ZmwAauSuC",
-	"/+hhjF4ZON3zYxkiJ+aW7OiHV6x+ywSN5ZcsrwgVB4JqdvwI7eiH16xguyrN+rQsiYYRFNFyw/SW1ddk",
-	"yrvNIVHRaRlLyPmKI1UOCJI3vsdVSeOuOJQea65VmCpDscppuv9tFJWkYGzHinjMLu12Apjtp7XcTec+",
-	"+MkPE2oZjrrVLXSOUzUcjQO4wEDE261zVB7wSY/zwqV15hzQqpv9GfYo8BE+dw4SUsaKhHtxkXn5cjKc",
-	"IL6jJcpsUOwYmNgzAacqp+jJDXMEHh7JOohtd3Tedhf+oB4n441L/qjGJDcs0WDlhvk0fPJmK/fCoWLl",
-	"7PxYh5MjzUr+uxvJn9eNBHd4hJ2fiVuuU4nhtkHqaUU6888D21ko8pPPwli1Dhe30SPADQXuo9NQbfGO",
-	"R+vRzTNg193ECjOnnLSmLkecdTY3VFZMdCHLm5qf1b7HXjalBxTuh11YSKg0QwYs4xaJM06wYMFH0Y4H",
-	"nuINxILivoNR+26kDdQzTSpjPzmQTbPfeI+jSWXMF++qsYlSVxhcPZyQCWGXcLfKszoO2Jwo+HfF2zaz",
-	"oqIcsioyUtR0rc3K87IpICHBRuUN9/nqeK63RU334nwmCJ3/4QkCJMaPXuGyiWSB3uVVoZa6XcYM55Lm",
-	"xftQkZCpT1eP4PcvpGZ3bjAXFJtOi41hC7lIUCzCgCIlTOXQVb3iccjDNuDRZdj/gOKTfZuoyJVqWJEN",
-	"GjKM4QqmEwD7qW5wCqB1uRkF8ChUTusiltIWcSC2O+bTsGeC9SH8xMQWf7GT0cLR+tCQywbyh8YfkXa4",
-	"sJZ3tJTMr/DeDggw+CcRZ/+G0eI509YTOckY0Qrb/GOmGqLMUlHYcqRElkyAiDr8Fmp0LEc5tuUCsXqj",
-	"eTvuZh0j0lMsdrdPp2vjclmb4RGMBNEEIWZrfjUHe/Wt+7UPBexrKTaZzQizZX6QLTZ+uCGAd6cLtCh/",
-	"G7OHohbMnAHTwLyjkT5ZdVJwK8XqFj8lus8VPZSSFtO3ehJobKInm9mhTlXQhmnCYbNSMLNR2dykihIB",
-	"1VeuiTqI/IkUa745ty3WuGyb0K1qRm9URlSTbwmF9IAd1cfKxe81hjolc7sVHG25dxp4xzeMuf/2FqlI",
-	"bitVYlFdbJPloV9lNUQ2b9nPzb+9d9wZ9Weni+7qb6PWUnWwfjUid4AEC0TTuGz+Bq9sdaI3Kcx1CYpE",
-	"7iKBi/rw2jVWhF5Cia59EAZAuDspykOqyHZK65mLbDR5oHdLQZ8do8P0k32iBGhZ98ij07vdtLv3tKT7",
-	"4e2auEYeY/K/zcXKoR8214Ar55rJIFeez5XMTjCNr6jHp2OY6t0V3oPy1CNZIh/hD9CRxlf3H7Vsqhm4",
-	"9XMQKOefvNnqwR1u92jsqqSaJWqL/7VyeaI3gBXyDiEzIsinsTwwxb3yPLLZJ2Y13CsFPrXFT6smjYh9",
-	"dawlZffg/Z2WDVMO7tjDN8q9sBZHcM+F73ItfnrFrLP6XcauB3WELm9YgA39/0J95Z+hdYyROwkuWdT8",
-	"Fv7Z+nwwq7lMFDS2L1XftP613uGWgh3r/WiV4WuynNSim+0oF1EQmk6zgJKt9RWpWcVsPMCiPU3FdAW2",
-	"jGW/hz0PiHLcCzCMvnzQIUvldHdS7xw/eoYUDJcdP065b4x+P20co21BYtx3TOlO4vCZO/THmmv2Ixcq",
-	"w1Tk4G8lmzq3/9a03jCN/94zvtlqKFM14uVVzWXN9SEjO1ZvWEboLaup+UfeKI1pXzNL7xPAr49tFxa5",
-	"NtY/itTznkQ0RjZdlez8hf3HTz0Z+a7jNlU3vDqTFe7WGSSQsxrFevwYtz37hx5xlyHYmzWWVwFn1sz2",
-	"Eu2kDaafh/S881gHaUzcA660Hb8szH7CM6O3I10wramSUyEFzxGacdf6NCxS+U9qK6t35wGa2VZGNct+",
-	"QqgZ3K4genRQ2v0hDVAv7mIScpXXrKI2jNfPLP21UXrXyXBqHd6DO/qFB0NIBRRfQoFkI6C/ESss7mzW",
-	"wjFtqW8ENmc4hTBdb2XC+BnvjRVNpIZiYo+BawFyfSX0llYAgDodqsBePyeF9o/5qsPjmgJCMoL1M2XT",
-	"4EiJ6EYO1ekz5SskPSCFK/mxP1Ez9yThS/i2zXMbMsL5NFeyittufenh377o0GhKhCk4FX8zb20x6Z6J",
-	"sUI1G8AGqHchUba0S5ue0gftQ0YRy22o2NEPANhWB+ITDma7iEfAG5TcMcCbVFtAsgf8IvAMn6e6m4mc",
-	"l7zNcgkmkouRlmiT+6cpWTbJAz3T5J/ViCzgjDv1Igvf47Gk0vmYd3RI97Yk9FDDqQndzsB6vQYwLhfT",
-	"eeJcs7H2UGSuV1CLhuL3KHA+B5K6655uxeN4ZDSg29OSbuZ2SIbh8Zo4agpFL9/LP+buvQ+fRXCTfxpO",
-	"i3bCrzsHes6GdjSUSBaOEZIrKS2MaldkTbnGuqLmbozg33SEGvGeGqlI6Ym9JVq3jcWLtvrxsHdd5JpO",
-	"tqPAGBaOe2yVx/pPZIt1STcpbf8bi3Y9z2312GNme7RsLno2wTVRjJH3n99eeK63Pzo3zPF+WP087q+a",
-	"aoq1axqp9VKqCUogEjWQyQzeitbU1zJG7ST8GtWYDb9lilABVwKapUdivmBMD9+tKC+ujHpykM052TGq",
-	"mpoVkNLnNWy/L7w4JxQLfK4C0Jo2TcEDqlC429zrwIlheSJb2DdEWUfbCtL0eTmxx5NrxmLpYEcKyT6l",
-	"PtLt/mO/1/HuJfW0OlzPTBB3yW+iPq2njOqmdtDTZj/8+WgUMAHmolQlANwgLnS3i/M15nCWB2yxtGW8",
-	"Nqb9mRRqpPR7jQPH0xm3hwnBQfsCfHwOfZ/T/CZGWbuMubQ1pEkcq5BoceTokoq3Se0v3QY0GXWCyYTv",
-	"dQzTLi/rCJOWN6Jiu6lKgNCY3XXxjzN7Z7bv8UuAzJzoiZKNuFuWcNFU8U7Ttsn8EI2t0fKK0JLfMMKE",
-	"bDZboiVZMfQyFj79EuHReoBpiEMhoyLuaNLRCYTDHvRRiyePOvm+k3tcWwalsWRpFnfRdZkk8TT/GflD",
-	"bqVBt4j6lt/G+p68xBIF2KWK8jrruIkAkU3TAzqI5tjhf1TqUcecczaa40u3g0E7HsclAQ3aE9I110az",
-	"jEalSTqeM6trD0IPniAJEOX4eOq4z9m1Ix1dlHIK2gxTpgiCK+6UA4NhrMyY2iClu2pEIGndBI5g2+3o",
-	"h2f4pTNh7J8XY6WlxyI3fZK1k8nalY3Sze3G9KSWIryVZuQdpeY6zLcbn7DzcCaSqKLF/oIpNRFRWG9r",
-	"poxtNun5RM6UHzN83+iy7sMV4Sn6aTgi3HS/h+N2avLEtHRg6KaX6nawYkYeI5Cka7jgHL4Cu02DpX3t",
-	"erp6LR3bXEA4Dfz4oa5ww1hllIU63yK26kh686xYbRB09RJLKn1mCAAjZPh3zWwFd/DXmdFtzuADf+nI",
-	"smCgo1Y1t7iF2EYtOtX05fw2chWrazQz7ZxJvpXSWDY9mo25XtN4lB4/r0RXE43H/z2WxEX0Mk8z5mu/",
-	"KycFDwcu/Wtb5uPA3CZI97HJedd9H2n1NnHMbRh3jrI995zNCigETbdPbm3WjwHJsoAsWQjNcK2gwrvf",
-	"XDYBn+e98f5oBI20Pe0yS+JRmfYmp+KEXvm7itaxtJRXlNd2hZBV456cmO+y5oKr7Yn2IKifkxsz0npW",
-	"0ecAlSDQlz053BzC93cWdXQr7vN2ha09ue6xZ+0MHbGoamaohBatFgr/3kgRv0C+vY064x+TJ6VsCvhW",
-	"kYvzJWHilpWyYmEeuZmsufzA+crg2fcxtGrbtmbE7TtYrvlRLoVmQjtQXW9LV0gJLsXnv3aDNX1jfyg5",
-	"vMtzauE39ETJg2vFTePifJm459L1Sw4ufJoMdQsPXRbs9uefz9VB5CUX7OefJzQmDWafWaPT+zsRiNiO",
-	"3yd5lmbGbz9UJRUUGyOwanqJ+rcfaB6/uJ0TvM3FxJprmB8wdo06f0XzG/TTr1kXcGbXlJpX4CtzV3e2",
-	"yGmFHGl/rgENGPMZHT5NbWtpanbL2R4q+lFsrKBVHejlO46ZdxjCSriqT8QETLq8I5eWZpU5gUbfNFsV",
-	"9VDG3d3Wux1gANpdiu0w3Mxv/GmJtXeZ2MTDx7sSTQV9FAtuXfDJX5P3/xuBGt675M+gF/IRfnexLTqy",
-	"sJOzp4NkaYJRR0R3Z4avYZa7LkZ0OLAoHBRwl5ysrmWdQH/3FkPbr61RLABcUAwmsAOMo47nfhygD3CV",
-	"k85VITXPY5Cyz2AmGVk1epBociPk/t5mAHWNMXW0t9/4XOaI2E49uvk1Y/9gcWZc1/IfLHALxrqmhlYK",
-	"V/gTMbzx5pyP1eFIK+RxdqcamniPd6zAZZ+Giz1ilmQBPv/eUND2wGvJEhgqjybaKU/hxykjpTUTRlFk",
-	"vOu7EQWrf6SRROM3ofYPuvEK+ivY6n+iZZi4DdtuLMZ2bVPTw1K2gp9abMe+Y2VhQX+H0hes30gfYOwy",
-	"rI0lY+EkwXPApbjqL8NmAllzuiyRAjWjCRh5n0c8zZob6//lcjEHxSh5KfObEwBj2qTlaZOba5puWTnL",
-	"9E1ihiH9P0PTkougSjPeXWN2sfvRAnXal2CC7eeGPHzaW8QhZrvm5wDt6FccXZ2NFvdfwvOtS3qFJHKi",
-	"pSRrWh+/+DGXBcqw7QkJ0uQ6GXEdHG7kbJxPhuLUbvj4ubwHyzA45J+E4/U7rrSsD98KXceyz10Dn0hE",
-	"HXS5z5RFB/tMgQZ1XLXLkvULClOeVyynO9Zpl+9EnnndNFQff9IjwD6zbvJE8QR0k0YvkAMHoXb+Rup2",
-	"m/3XjN7f7AFZZQy2Dc5oIzJizv+u0maDcinWJc81ygjXPZprQleyOYIiMQix/5rAQeonfyN9ULpB76F4",
-	"HColHBFuzTd/b6UkAFffwG1r/7FGFTBb6C3dH5Gik12Rx/U03snaBTFjU3lBYrVWi22Kj1s3kFMjx/I+",
-	"BFJ4wD8NkSTLdDz6D8hi2UarJJ7YBnpbMA7RCJpg/g9Oy7YsRk9Ld1TbA+qK7GTdqnqg0YJOJ6GFHt6F",
-	"V/YqVqjoOfUP8jwoWRsBZJQ/LjbXrsOYfa9rDth9K5jp6orQ7mW9bmpIPgwfDkNbbdsqf0W3kPr4zuiR",
-	"TLaEGcUKMlrmHMUtbeq4dktSYpOURCGFOT0skXxSs18RI0oKdhWm83LlheyK5jdoeNisPkjlVBCcOFpH",
-	"/Gel3ZgjFwHsSTUldfwDjXF6kPuByeT6OMQPVmukwRHbB61o7XmdeOT+qHydCDwQd4GHbrfZLQb6XfcJ",
-	"z6XpJB3bxMix13iyjtmd+7gJZNwr8695A7yJN081tL0ie2rsLFSvUBG9JjUrGVWsyPyxvHKMlNmWDBuO",
-	"cGtQOHVNbMl7J8UZeJGKAwjKa0JLVsObAOKE7yyDVlQpVviUXO/QA+/S3qLfkxUDwz0Ulj7BHucK//zV",
-	"FYC7EvxsYYeNys3/Ri/+J6AX3z9UcIzv2629h+Me8MknceifBTCqiQKjiO/65cCfa3FBJzutH7f1S7F2",
-	"PFVVy1u8x+4IKJuX0uPBR91oyvZvMxIGH/bdg3nJCHRVAfFlxN9JHam7OQex6909gR2lsRdhZxaYtSLA",
-	"L/kZiDn7k+nmrd3pJ+1k4vSSu6rRIxRDmSyY712PyilqwPAlKzZHe0zfueMLgPVNByhu2ORn11zQkv/j",
-	"1FyNkm5UsiEwxkVZ3asonnxs7CZCBWjk3AyEeQoP2Tehuu9zbSeY7GE3FYfZb8IcKOa5DdRqqtkTOiEK",
-	"4p776NWFEYFidRVeZORWGkXIXIYbWGBTndLQHkaMl3p+J/fdEWVN9tuD+yw+/oTe+RO2uK3edhbHpNN1",
-	"V7vBN6Dz9oDbnNYU6LSxaeVZCAHqS2DxvAb3RHD7dGVBuPedXQnkEUqakYv2yehd4For0AMotmYavGA1",
-	"ooPYHuvwmgy04C3u/kayWGt7rszCE9UpxH5tL5vMA1raIT9TZN8JOES7Yn0wcoaWzxIQzHaynymjHbq1",
-	"2QGO4C5DvcFpXVzYB/0KCTh6h3niAp5scKUSuqEINXzCyG/rw0mztlse1AIM4SjACQCoS7A/cP06VkGC",
-	"pbbxmNzElyR678u1jpGs6GkhkSZhbcfs4WJkU+MKdH3ws7fSy5mXZNcoDXfkMQj+dSOKGeqAOsYcjswk",
-	"h2u6ogfDv76d71wJHreqjULJxebKXnkYNXceLC27x4XUTNcHeBx8OI5kisFDhtAgEzwTml+sG2XM6Ag9",
-	"Cfoyu2ulwqz03DHVLzjGVZ/xujyH4xjyX0Eeiy9udpeSWRv8d0Xzm3MneLAuuvfmFRU351YLv4Lbq393",
-	"OZPe0g5MeaTLAvlAWaNeYP1xuBD4wIYPLMNkTkwW/gqIV07XPKYvvQXRIdeGm1W4L1CyAIGG1vsYPyQY",
-	"ZzlN1CUa9HiHodvYih4GLXqmd0RxF20g7XFof47C7vIOndtL8FAuBqJmIPL6kju2S4uQXiO3rENImdJD",
-	"4ddmV2UApJtZ9TwjjVDNyjy0MtYg5K6THT1Agaqs407rRHF9osefeXhkAaA/37UrS76lkMA8WDKkJ10Z",
-	"G2QvEB1EIGtwKUagNlmbqzrZH9LPb00aLSmYPMvLpXUigq+PCsJsAXov56Lk41HSsakamnvQq1l9r1u7",
-	"Y6gDWecCpHahL8EvB/dHxQvjpeK9KoXOzXpPvbSndsF2s8kGDbGtd36YC9vyX5dzRrn+Pvxv4M/6lJxv",
-	"b1Jtgqzf2l5a5jqE+LvzFq3KePLScxoDusAAJQaR0BeviKz5hkOGnvmrZjnjlSbm0GVE3trLC7S0i0dk",
-	"x0WjY5aGhQT9Xk1kujmY7Dv6YeJ7++mcflLuJW7g2E74sx+BUdXsyp5cNMEYrUsOgVpzsrUtX6Q7hkgt",
-	"9trn2vd5A00IjcpuELdRYfo9LQo4Yf2M+1h+fWlbLrVe1CgjcHFzJIEulxVk0NEgf667uyu2nSA82yS/",
-	"FFzTWIB5L57Kejd9jEl+CrP6ILwq8lM7eI7gTI3VSHawwZWmu2pGzn2vOYrTwVoHhl9Q5naopWOCw28G",
-	"ggZfAl4VSKmHM4JJS90gGSbrRpnse+Zcer1c/GSUauClbFQdvbV/lXxm4kG6heuMlpl3dVG5EJWtFrGR",
-	"Kr+Y8bAzkvMebkK7L5/ERYhzPQXC/+RgIvwwPpdoouR7bNT5HkJBZM1YRt6jpqPe+9QMSlSzuyaCcUje",
-	"4Ua+NkK76AjI+w6S10Hkv5jlUAdG1MKPAIu1XzBR83zrbCff/dtOIXEydc3zSJmMvRufUx1vjP9MkB0v",
-	"S46F+Cpz2U0TlIeJIDdOykxVGQxD/V2WzS7ekXvDN3R10EyRf7tY/t+vCPz73yfOpUVRibRYkYplpGC0",
-	"ICVC8U/Ft2/ynCm1bsqxF0MB5uSUG3BvvzmIPOKJwEINz4hgPWnpK7Nl7bxBp8DlBwN3VuZpF25o1mev",
-	"zu5FTxwYrNOb84pukZhRX/ZbWTLSCODLtfV+YM/WnoV49r9+Wp599e5//tvPP5/jv/79f/3lWJPf4Pc/",
-	"0bN/vPv9wce/HL3Lh137Y4t/QXeseJ0oN0BXvU1vM9eJihQeSG0VzwPTQ/XtBHVscq+fqLISXSTbP+4A",
-	"ls5BOk2wwTP01LYxBkfma7JipdyTf7BaEk1vwEO3jrPB7xfZxeVHzwu/X2SXHxP8MA2S/kHMM+SM7PCH",
-	"lzNRVD03OcN7pErNkLvif8Odn0HqkdbVkIsga58EK9jt0Rj/WI/9mT0jTu2inwZ5MoY0/61h9mvXEyJS",
-	"7WvHThD6iW+YMLvBDvwQ9ayZ5DiVikxrVzibgvsIXvnFo0cPvsiiQFqdLkZBPWIC1kM4LDa35CQxm0qK",
-	"J9ZPe5KQGGOLl6BpyfoxPv0xi3U5etil48MjV0O0LRtOpydyRm4OpCmr3zJBY7LuIkTruSbLK0iWRBXG",
-	"VodafB0nj/DPZcKl8poVLEDT7Q729QHqGDXMRREtN8xos9dkGQqAkQlMmQPqr0Mvlawhqr3DZFDz0Ge+",
-	"XX6Gd56rtvFrwLic62/kBFM7pcuj03HIBxP555V93AKYRtbxglo0K4cdq6Ccl2t1jUWiXfAlL9TC0/cw",
-	"G8Owe7QcQ62bsgrEVnrLPujFkWJEzBEgsnPjqtNa//DiaS13sZrbfZ8q00x+eOcPQvMyFUa48ilETExu",
-	"XJKI29jL19tf47dwt8X+SfIsFCB/ksaS0jzG19rNkJ6jdThHUQgy/+jhUbXqZNO/k0KcWM2PbLWV8uZb",
-	"UQBW+cwlnXg/mw+6Ss7MF7TiIbyUvXyIxosfQyOqGvvigC97w4VC9K6t1pUats+bqbra29+MHqd26HEa",
-	"3gdG5rzP4YH3TqQK9kFD53ubJWuTi+z5TqufL73VkwIznKRf4muSiBvW5pre9mbEbblXMbFmhJm/J63P",
-	"yCcMM0Ea4VHjE8b+T/7+S8X97bb5Qm/bptvMKLaNIU2GzmBweM0hyYYJc02xIu6mDBgyFiBNElRQbcH5",
-	"jjjsoa7acpt5Sxxqybahi8+xZrR4KcpD/FuV09iF+w3fcK2C3BGQP9fk7MJ2pQjVroiPyCJdTcMxQnAq",
-	"S5NgOcHcw51Ib/s9+Ktf+lf+6/urca5vNNVNxL3aAXmMpwhDTHVLvcPuBEu6YDqVSPqd3Lcu6ZoRxVgc",
-	"FMC/43UaNj3eYvS1LYI1fOKSDpWgldrKqS1AAWdoeoWHsQqLb+E30cKFNeUlF5s3XOTshCjfiD+s2lLV",
-	"DZvZhUJgrmZ0l0KUPZomDnwANLT5fsc11CiSSLzos3dPYB4T9UAJ93ZTeP8fUso3VXX52C2rDlnO06kL",
-	"8NnZTccr0aPooid3A1dD5N4PcRljxMOTkio1tR/D0dttMrzDaFn2JOCGBGuWDkExdm/NgW2YVzc9B+SB",
-	"6m6d8MDd3O5L2Met6sL525W2WzzKRfdxkXmO/DTusq5TDNzA1FBKmbddPlqeLwGe8w6GqBsC3Xt/kmtv",
-	"cMR+omf/MDO1/z179/sy+yLljjvVP8VIVTOFVcnsM/XPdE39i3uDYid+jnvFMxXmRP1J/uLZQcFsLKry",
-	"DAo4fKIYeAxx7WiLMxHgUwp7bQdOWEhIO5ygMJzOG0eDnJM27VXL1R1pk5I0DzqC5uExQfPKtqSa084g",
-	"6pWErEnQkyTobDkVZMVIvpUK9uNUp6XrmTXpSJdU+KZ/97l3tlfWlO0KpzCz7yA0AaOKFDJXn0v7QnW+",
-	"Kwg+uWKq250yPvx/1HR+6LgoXsa8848BVA99RsY8wlrcFbvGwhWuSMnWmliPsTrRQ//gcnj9u33vveWI",
-	"W+8uktywZySbScj9+1TbDCH3VoE4s5nt7452gZ/FSvemZOHr/m7T6U5GhA9f9spCVw9dhFZATExElPvp",
-	"pu2rmufssVB7lrBtp4gLkHnQPYcdfzYcML6VsFz7NlzOMcr9Z8PUSZ1s3SG9pzM2b6PuIokb12dpFJkC",
-	"G3L+AM9GiX2MsH9v81F7qdkNL3WsMftjUtHaR0qrWm5quosX9RSBWD+FBvdPbcfIVpGOak1coaju3McO",
-	"MO4IznWXwd0omadmQJOxnblja5o73t0TJG3w61gF7jl5u2WENgXXpJQbcsNY5W7iuRlObsg2f6F3xjc1",
-	"Y4nAr5FyLRgUlErA06cArZyKJDKc1XO21hlZHTpphNPyrl35XV8uFWwn43b/wFTVLO4NSoc1km0OwKQK",
-	"MxFczyaH5dWG0+CuPz9a4v70+ImPOlirmCLyTKnGYnoJqS2Ixb2S3Ymcmb1nq67gjWT4ls1mHPsvVkVM",
-	"S5+qMIt+MWvZ5aeZibQlIsBmXQyMSFPccHlZeD47s7SMFex7UIMEGzomgFAafMO0je/3oiTwnukxV2vn",
-	"J3Y42vTBQR3uaME8r2NeUwZpOLYQQ03msklqJ3SuCWZyJFcxfBbqiJ0MnTIRK3EHGdv4cW8mmSe6I9rx",
-	"7btHXd3N9VPyir6FJjd/1iWfLZoJ0iFlhDX2zI7pBnvxJMw77auNPkOz7YeOrNQx1hUr18NM8xNu31Tf",
-	"fCicpoKvmdKEC9IoBs2yMGhmG0vEq/CTAj0RGZ+OwBD+RMWBEDtpf7nPDLbePLMKrud0vOjUoiUxWGP5",
-	"h2xvSOcBS6ZJWLf5Uw1q3/UK75SgONH1xbKECqbavZnG0Rxe0ZoJnepgku43ay7GoxWrYeHFsY4PXRA+",
-	"W28xt92D6ldfwlt8oA5ru/Gzgb8lW3w4Mz87u6U11IGY3yN5/mbfgn9949+Ff//g3ph26j/TiuyozrcJ",
-	"xM5Eg91BRwhcX3wfDycUfrSt5O6awdi+KTo7j97Qz1kqYm3X8rJR/JZN9/WCQz+lKdYzpI75/L9sNsb4",
-	"gnFIN0AGSwl+H6VCGWuXGXHO9A4ho7qpEyq0Q6kYtJwY7bmWhFKZDFfhJtXypu3YhjMaLN+cro08Mx+e",
-	"oYkF5HhsFh8TymEUKAKtuLNq7TEnx3N8ElikYGVSlKWJO117RtdmAhljhN5YCjvjmh25sOJJaO2tgVQY",
-	"bFoQWbKLzhxfemqnOPq534x+i97yKTJJ5PL89pbVB3RHWNAfaBTnksgpJMyedfqsBOrqOnjvjISQsNo3",
-	"ASSjtKvndM0IIimBExKvKinLRHOVkirQX/ayvmE1MU8mEPqxTDmWcgSdCAHt1KKOlVLeKJeiGwCKzi1D",
-	"9ZTNOvuX2vtXdRTYONHP1HfJnIxLgkH7aAP+OeBBPvwfO+SsftYyRoRTab4lAesAUCQQHxIU5BoLtfcJ",
-	"Vg1yC4Y7nHJiwAI6esympkVDUeu4xTJfePcvjeC622e0hJyettGop3q0/yuPdRj8QSC0iuEvfPHU8umk",
-	"jwzEytFeoCgOxy7DJM2a6q2MDw0JgIZOPteYs9ofb5tYaR465cDUUYUsdtsZArzlcbiIiZduN4GDYS8w",
-	"yywjgGfmpL7hu6ak/wqxo1Tez9tuYg+hOyk2Zm921+RBP47qZcPlw/HW96fFg6eGkMIg3xTF7ugddUTt",
-	"EXPUETO3IoUSPaIOSc3USF8ZisG2eTb2iR7iRNItVBI0O3eegS5RaTJdU3KKUcSP22pPXiXyKMit3oSb",
-	"48iXZJa4r8+7VycrmkcdB2nnI8zjzpHkXrJDzWgJVtWZOoj8fUbe0+KWipwVZw634qxmSpaN+YX5vqCa",
-	"nrWQK+YjRNM80zUVyqMlKniYFdBPvjhTTVXJGh5XJT376quzr74yf2x5RemZkvnlGWShcjO4+WK/5Zqd",
-	"lXTFyvf3mGbiD5C7oitWw9rx8j3ztrv5I9AfkLn0ugsiNQzfDoqe37ufvb8i78HqZLVZX1XLNVMK9u89",
-	"kTV5b+7Xuqq5Yu/PCfyyOwX7AlHQunhP/i0Qrf8Ov1/xs4LX6Fej5XuMYgK+KoFVK7Klt8wI6V4gM0rG",
-	"u0fwkdRJVi6OIXkOQC1GoEzc3xSEelSofCKYn38wHuefA57ZZgpFez1Y62cfNnog2IWQqCbfBnDuAOFO",
-	"Ok0hJxnboGCnceTdehCFSh337R3H+XSKnVXt7wb7+SoFEP766RPy1cNHX3pk6wKCiBHsyTim7xtNVyW7",
-	"BlWtAmTrRrEIHMPy7Ktf3v3Pn38+b//4S6JOivIyQWnfhpmKwjack6SQ0a1sG9TfS2t3LoyoTEVQXFkv",
-	"VTesMGe+jwF91jpGozY+dDmPgfu/oDtwh4N0PsjGDAFCZcvKauAX/y1eCuKr50ZgaYeLMnxo5KDljPiB",
-	"saGeiA6PALxUE+BNDqEZRgwXzSHOeBzErsyzTbBPmQMSaIk7cjB8MW2/Swsja9qU+kCqkqKtGj8VkTKn",
-	"stmJ6L1DfUM1i/d2Ea8wLblgd3rBjil360ZOE1dkX1vjKoG0XdGa7uIofW9B6rH6QPxDGamo3rZ/E2BT",
-	"WphvzL4wajuXQaFt4lq138Ul1RdfLS/I/3nz8oV7BeHClvPZbSYrWSSaobEdKw4pGS4h1sncPI8LcEfb",
-	"BFPJ9VyVWr1cpysYV2xDxUkNsXYVhKlO6ytb87WOFU6v7Xm1LjDh4O+g0NY285/oKyoaNtofAhKmLFLC",
-	"6hCExGeuhf3WxGxIV12LftSaEXiOcAElRIcAq3fCWraMpvENmWJYtiRFpzuopjdmj8XEMYwqlEbCdd9C",
-	"BYXcVbRmBVkdrsnS6UNmBj5YHXl9I4Sh3IyMainXr5tEj7OZNYvx7h0W6gkceI6h7eq4kuIKEoxcr+DO",
-	"HpovvCMfWmYUwLv2D8u02HlESMNnUCKcESVhh34WQetMRbHzItfn5D2gsr0fEBWBSHGK5z+LMNXf/GDh",
-	"+DBb4EQQftT9Iu6bxfnP0WTk+g1WcMZ8jHFfSucc+PLlU1yhQRmpa2dhl+yLlEGs+OOSoezrCquA0Z2M",
-	"aJmzJUpS+rYyajZYXNg2aqQEuQ+qJJhtooDJC4Yl0MBEzpznKFvLRszKk2lFz9CytCApvYDGrtKHoO2D",
-	"F+DKiPN2znPqpKelY6HEwEdH0kE64OnctYo0qq8hdYjJ6UARkPFmJ4ukQccn+uOH5dIBE3k0l34Sh++u",
-	"7Cuo/Xlwuz+Bu50jcQaHz8oo7B+mTyKlMOSwTrMHlDsB8HrBaHGGeMNoY9fGyhawC7brdQvYbqHZzY6V",
-	"mtXwkBTsbG9BLiG1JxFh89fksb2KhIr9Tee53tuZRsVuRMFqsqeHSL8I89zXydPfOUygYnZVrJkIJV7h",
-	"UJKs6dQYudJRE+U1tvb3xSf2ei74hinNisyRRWzc1Z+B68d8gAnIUjGvnlok3xsh98rqpsP+ViqneGNr",
-	"rrG1Us1UvN8DOl6joCMvOmlsYSdvDPX/8aAjp9zajlPCpQ3QRXCrkifujZek93ffoppkNdK0Vm32Gjv/",
-	"OD0QdOvamnJTMHIm2AfgLSd7VpZEyz3Fz41mOMdISIGg/4jNRAfK6DVh7qoW/oHzcR1giq0i91FILKYg",
-	"SbFg/lqFxWWesIChY6TG6mD+A60EzXSN/VSW4cnCs9rF2hfdrLhpagXgK0X2BnGXAjvHiofJphQtjuAt",
-	"teuc/k5lE4tSuL9TjOIByBSccDwMIE32W55vCY4WrehO5g31pfVUMZ1Wk/bbw52VpC1UQps3hdziLAdH",
-	"Vc8LoWCwGxnqT3jEYoLqddCIOI4k+Wdk4EVnxnIpcl7yk9IzXJnBYI4g2OdYEgVXec0qKnI+I83gG/+r",
-	"eEVe+/WTGT2pmCi+iboEIPRfUQGoAc4K5zNgIdZccLU90S82qCKs83gVodMIp63W0LJoopeDWa/z+X6m",
-	"iHvS9zDlmtBVN6oVAiDO9cLU2pF9YnVJP+H+t4Y12B60yXPGivixDFLue2lS3cMQ9JYa+kKO2tJalqyO",
-	"x25eQDKnvd2tdF1BA1rIAYXL3TuUzgctTYKJL64WvxpR/MI3O2ntgXs6Q/6F009QLHFs6J9p+S7c/Pb0",
-	"tXQPiZlZodOKmM6papl/MPOIOAjJ1RdBx4XlPVTO9aTvJ2Hmduf8GgMgcyGhUxL2MSnoIbN6BlfE5Y+C",
-	"vkeJkQTnR6VH5JU2IK/I5fLy4dnF8mx5cfSV7anvvVCTkkFn6728tlaATdxwwjKJ/z4L8H3Yp3dwSFIb",
-	"FFM1OrClU1ETR82kEyoCbS3USRdg6wWd1kVwXTP2j6PZP0/xqY/e0xLxsqI3HrzwGMCEAkWiJSTnt4ZY",
-	"74iGV4y64dWZrPCAnPl4I/QlsV6fIToVLKUt6LcWfcFy8FFfQ7dKMNMAzdgCt7lC6NAPnJH/jQ0qaWlf",
-	"UpuL3L5ZaEUoOTCVkf+NRHAPBa2IlNyxlSwOBJ6Y51jmU9EmQRr/LdXSqGLiSdhYrB82Lw923oqLTdwH",
-	"HswhX5e/pLML2sljH7QxSOnWBb+nFhIwjckr93g5HzXUjpyjTj6MbQPm44lKc3AXkA0zalpmKJJDqEBc",
-	"Y4/lBKEiFp2Luk65zOridfu87UgTVS2/DeKcNvwDnZy4JltpmN7olggaYXFDoLfGhKmHGiiUqY6axUcl",
-	"yRssdR2Q/KmsCQokC8VcWBprH0EAbtjRgl23TeJRs4M/ga0+U1Gqzw2/QSfY8fLik9S2jrXsD2cQPXAk",
-	"9o5re1q6ZcAh8m97A3TbnaZDa8hY96Ru1cWno2bVxSktM9mHyvq0oreJOVWG/25p2bA29HoguwYwy2+Z",
-	"w1nq9YF6NOwDFTFFXtP99zZJZfr1l4pv2in7jkBwquwCeE0E29tlZM5v6GN3DuNfpVay46LT5Wre2qJV",
-	"02Ps+7ojRxMJnXaFIHMVqhc25bD9iOtxMdhX+nhZ1DGt5jm/DcIYyAcwCg6CKD3++MNMYJHX5D1Gon6q",
-	"oAL93fu2FEJBmZN7pfkbQtK76RAFZrrWVxgtUcF2q3HIR5zGDiSsffCawBFBfXyHSRNUkItltlwuA+ey",
-	"X3aikA5WOiMbIgQ2OFosYV+etZvVLjTNUG13glPuNtQYOm/6mB7qIPKh6JWNzmWsYSt2nb4ijOZbd8W3",
-	"sUN3vV8TG+O8snVxO2Z0a2hLb5iNa5s1LTKjTOH5aMQ1QN9xWl51smkK86iQqD0A+3KtCGZqEkUPiuy3",
-	"B8MNvDRTsy+zf197wF0IPcCV5nISwHB0SrSsA5CIMIVqpOG2nW7YTBVHSyC3H8Nmj8L9NkfzHzBZKlQs",
-	"jt+UjjH67QDsxuO4QZLB8UvccNJpLoO19EgykBubCF0/LpW06riQrqExV6COW0aj9YZp9RnJZcVtAw2I",
-	"utAN5SJrRa7NlcJfgxprRGKQ8/GZAitKjSmfz47lmNywQ5sKO68NkxujjYB2f3+8HxWQ4k3S0eFgdKH3",
-	"8y3DrN/giEzocncZKA2T+1gZWSAb/QbbU3c2/WIZi1OVkFAsWyMZFGxk007F5oMjeOx9l0tI32BL0wz+",
-	"o43rRwOtwRVvZQjkTCqypwfXIMQFPgOT0sXy2/vLfKKbWgzveyP+4hwHghFTOYKXnk+EEe++z7zrqm0Y",
-	"3tXPuM0YcbZxkIuAJTPX5LeGM31FKiarkgEIAxqsK+jFxMXmmni786rfErmjDFlRDMQ6MH1NnJvD/GzV",
-	"KC6YwmOKmM8csq5x4Gt0ZYirtpgHPoBcS6OYw8xoVTFMK3FCHmicLWARi8BCNpLdjt7m7YwL+ZRg8Dk3",
-	"hnptccdIskYK4qOJd050Kd5cQf4KKyCSbiSgA3Ioqe4HtU8AMvT5Zhbso8Uws3cGEDN+noqa37IIaE0d",
-	"fHOsQt49Gh/h15M6+6ZOxY9Gw0Ca3rDqKNBqHAlcaWuHjt9zX0MOUpBCuaL5DYhAZ0tYd4Oh7wTQ3BFM",
-	"udesZLZB0pwWibYp5oACw4B9ZMSqpIcnIFwifmyXSDfNnVewnBcuHy2eWZv0Ns7zbdfpJluzWu7gw+nC",
-	"9JopYIx4fQ06Ie2qDUes2HknWnoEIg5o62Ofey5EiBEUkz1QAfk1S2KrQYJYt1wS3Axa2mnC/OCLH7kY",
-	"G2vQtNWnVHp5EhIv82BmfjPb+KOlol9iyCntmoJ5ZeOHxLDsaaot6D3W6X1UdYKHE51rdqxGtBR3U0Hl",
-	"IlIFKsmwsNPlByeSRtmHqsaa7vgoWCjfk24Pl9HZrlMVbuWBuN2z/h2u0L8w1IOzKDqWrG0lb8Iv+8o+",
-	"cq+aqZrQfa4TlqypZptDLCrpvgPgS9EJH14T2jar5IhMRc72XLQB0bu24/EzizPzLRNNRPSuDt87sLuJ",
-	"Dld40Wu5jzlzVgcHSnfnl/VW5+bpxxhZ5Wu5TwCa75zPJ4I7DNq0vWkBVOYzRZgobF7i/pwAsKz1trpO",
-	"6xCdAShmI/tcaIOCraqdy2piZpx1zcV8Ya8AZLs0iu/eAacgMDCLp3C6L6O94vFLAtAi8V+PwcYUNV3r",
-	"aOWK0ZMAG/zA4mXxxtp8koBvN0sEByVODp3YlsxbWqAVr6Qt1IAa/PjSN0Y7/KGKwVA55+eqjCcIuPcm",
-	"4Maw49NRRPRbyadueRpoUjYagr/W8pyI64Hp+IC0BYA24HkrS+xnn4KFa+p4XjQcuBKaFeMjpMbzdeVV",
-	"UgVVBXDvw6AYoIZVBeB7BwKgHZnLr8uhqVxqPutGFKkzgDqx9dlUiFFKjH3Gi2gZcAJk06LyBHA7gXQI",
-	"aRLsesAd4VHt7lTLfcERDBbVOQL+KKVEWa1oBIUd+gxPT5lAmk9/XkZODmL+XrkAEzao1bAZ1wSjf1fO",
-	"u3tNMEwIH5T81jxvjNBQiZnZ+XKGoj2x0mpQRAUtKC2pMkvixLZAokYKIp82eptIoD0ltaYtkE40OtNh",
-	"rS7Of3JkZrwaa2qXmU5nGbuqNn/zV3QVHOiujG6usykjfboh/zHex2FeGmoCsfzxBHTyZEmqT9y0G25X",
-	"4knQDZZ7WgY42+HejnHavQTJ8VVvmt2O1odPJVrenfTIURu63MJW8DtmtspocXGw7JNO5r8gp98Lr0Z3",
-	"QpadnGy5R+OaFjuwoc1lBq9dc2Ezem8523ckaLvc17IszcVxd+fTo6i5F+IatLCOFw+/fPjXB188/HIc",
-	"3nFwTdh3RcnSlOxxnuhjnWjz3ku/30MI0iWyCqn5Os6h9P4yPK1L5DQcj+OOtxnJnIMUQprreEftyoMs",
-	"T9Rh9DYFNRM648FDIYX5sGIU0bZmxWj/LO9gk4JW6oRDPlMg987voec3Pv0iVck0yfHYno9e2UXMzSmN",
-	"JWFDu3ApH8PfvGvJQrDCpKuxkyoHm5C5kx30NnfeR59A59jV8aFti94evK5f0sdTRou6PDHvQx9oJden",
-	"oQr0OCksxcfCYmhs5WJ11uT61RloJa1UwjEKb/Z4uycFjE6KhjTxOyOmzvy4lUGqDddXhMIxB7/Ue1dy",
-	"8z6u2JjruLQu7BNlPgIRnpqU9LoRT/AFg3TbryNp9i2JTtDJAKlvOuDQE1mw4lv4TRRy6J4r+5p4ZZ+D",
-	"1ezSZtWUN+BP6hRLe2giTGtZMcULC7qia0YBwBiFqAqtbche75Vn7ajAilgzUlAqG4WQreWmZiqCnu5g",
-	"HKZAucehB5aYcWK76JwCONCBFngXTXdvFcI725IhXMNMlph4abrbcvz+stie7u5xFXQB1lFof4ZQDJ3S",
-	"uqGACLbbn313tOKy2R3wZFR3arG6nfFIpTk+QLjol+iOVcBjd6WJ9fKjuCRwCB2agaCV2kp9N1QIgJ6Q",
-	"imWE5VvJVOfMt9BuiENGSzOBw2QMuViYDiPwbY44WdX0hpGtjdJNeK8rdomTyFeprBgpWMlvWY2hEX43",
-	"MAU3b9gCSFqb8cJfE1GVb8zLELQH080N9W3x8+kiLYWmck1OEHa+39opOq+FM3DgB+58te8MG5m1p7Wj",
-	"PNkakB6ACzBBQhzci4L6yWimk8tlE4mYDg8QSzVkWZwTX41qTFOwKlDXY77J0fuM7FxtFSWgLNRNJHWw",
-	"qA9W1RxPPfreyACKvYZtSeQAvjREGPcTicMtdXEUnfM/0ncJig5m4/wIfDZaL0gYwmejMZYRKN4zozzx",
-	"P+tX9nb85fGJ6Lphkd0fq/QdT7qITpSLrj2vovnDqWaYb3gUmeDrQ5Dea4to9rIuIB0Tm2S5tFQLjqUZ",
-	"ou9MbGc6oEoLwBNF38SZGCsGEL8NZ2MvAPzdOQnrPoZtWoLslMndDiBXlqqtBQ22XA7eH3tsZuVdWPCY",
-	"mSf+b+zQ1jS121EXZulrcsMO6pqspN4iFAk1exJkhvRS521D7+PcoeWU5z7OAf55C3FfM2F3lGzyOAbA",
-	"bZriSJLO0SydaJ5OLzE+WbnrxKrFvKL5NqxGrWitbd+oaMb70XSiIxn27USC2l2HrtJUkCFHNSM0rGrA",
-	"rBFbUnmP2U0J38ObJMpKAIwa4K1E6l3QcCgTbpU3VBQr+SHSe9JcQtOLrux7nsLVFUNkMRJk9uveml8d",
-	"75SL787cnGPXv33htzahZU7ti/eVp7wqPb/S8mjF+NsWqBA56ZwAmCyqeCrI54/UT14OK0FTgK8/WsSw",
-	"HG4RYYZAZYRC9eawjUvqHK1KNrvCJbZJY1uDrDNvb6Z0OnGsVMvGMpMKS1ui1SyUqFLubSsYFEeg2O2x",
-	"+UhtxAI0x8TqNlv8YswGRMbD9paMCkUuu03LjpTAZAu1pXVEOXjFapJDgzTbtYaWpetGyABmIDq6hefz",
-	"47src2QCRn1I0AasJBzZDkqgpMDm3ctbViOwS40FH9EpuWQjJor+1JbzCoRg949xlJp73O8m91ohf3kM",
-	"Uua4tBptzj0qklK4GgOBMX5ob0K8gZGJvnUSIo6vN8jmYAXXGALrVv1Ge6DO2Yc0yICe22rOM3zr5PHu",
-	"AYcWdrlcIrNz1U3vPAIK6JvwWiN96NMdktjKr0AXMGLoDMQQpJbTW8pL2IhsYcTXIluUUukzlGIw2g0T",
-	"6gyT0rdS3qgz84D/o4ARiokN0l9TzZ7bwX/oDP4GB38ulX7sxn4LY38LQ39nRnuOI8O/v3EDm+XChqbK",
-	"T/7gkPiYkmhjtrYdQDzTZCaCe6pbbkJZNQ8CRgtVDiG2j42+sXd6MnjhixOKwgbfdj4MZ34U1xLjB/lt",
-	"pxq3JU4HvlZIsqNVZeQ/sE6KeCNgsCFGd3QSsHdQjsg4GKjgexTmwrZgUSsGXaoGmxdHTJwfZU8h7Tj0",
-	"Kqge3dsqywKanILvkRsrWhCa56zSDMFnbVmlK3vGGzaofCZayhu4e6vESqaEL8JzFon63ymgny329CgP",
-	"F1204Y7Do2XujqY6oUduKm9giEXrqpOsSLZhGjNxOIFtxKYLEe+2uj3u6XyBsTSBkP734IftiM1PwiE7",
-	"ZMABw8iKiatuGbYDQrsGbfMqLMLkytXQqiAzxafC2bwDe9IQcnLHlcLM8NtEDtybXMbanb03G0W1rN+b",
-	"YVvw+f1WArQFNmNXmpbYehlrIgA5BuB+cirIht869cff6BgGgL5U6OgXmNWiOjl7Lp3PTSI+c5bXLMJW",
-	"J4TrxYjci7UaMAcdG+cYeiiG8SvX4hlS06N3gPWPzpnaHfKM7MHHNXSjsO1EjhxioPF9HF/crE/j4MJc",
-	"/252caZtdet+E3aOffTowRfzXAn4mvjU2hSBuzL9KVn1g1ySVHZC8kSZXXjdiJMU3ErKeGPvsGCzLezg",
-	"mucOar20L3fNgV26SbzKwz4eZcl0fX7Yt3VLFTbyzPCWByH3i9vkhEU41gWt5G1f4mjDkQkaETKPV4b+",
-	"XGnEA12krZK2+YZBskiwWbDfwe6G3HOqPAMSPJFCGYvW1hX2TbCSHr5PqHe0BSSRZcGUc3BaB3twVXdA",
-	"MhFVjoYXvZCWV8CjtA08c23XqhVjiCIFoCU2Zo9mOijRk1s4lEnEeViteVsFoMNbRqzDKq56l+y22xuc",
-	"3TKhG9tKpZZwYI0pgt3RaioUtd22o2dtRz98k6J34K20RN7Rg7Ev5B4TOTytfMs6NBKPd2v8yRMn2jXr",
-	"aEBnxbbcIh2aGTLVtwnBzDmu0iM5O2TIPAPabfMTG2Hob/h6HeHkbs3WPVRi3XMHYiE1nzO5Y+8LTNxp",
-	"iZfuPo1mXd7SkkfbzyXLW/AX3YIqT7R2uSMbeS+qllvTJ6FrwWRdqf7UDiC5VGMQJYACQovCwV45zRyK",
-	"bm3XPd/OyrojfELb1JRdpb9Vmu/wMo2wz92LLO/rwN5fIjL7UPGaqVnlaXfJXd5StY03EHfoA7DVzudk",
-	"EYrsDoehG7+7M/Kkq3JOnjSkNl91/Fh9/DCEeFSEEqi2vvblsldB+2vCBTbmboFPUfO7huyqq16WVT+z",
-	"OtCkkgquYPvXbfjh3no6vWB7H0vABn47KuiGYVPv1YEY4UDykqo4LPV93wb3kiw+4rZVmlXR1AVZMdF2",
-	"ccJ/+dZ+LoMx3Rd3ThDn7knrsIqY/3BWNnvCYPH14D7JF1KezBlYyUbHdNqw52nE0KG7alaeRXu/vIGf",
-	"HlEbjgUAzv+wVPyRBBgQXtNTXubCu4c0SvdYpjdMfbteR/PpaFWVhyvbMnrT1BaYAbMJzHcOTs4LuQLg",
-	"GUBNANX+igRdqREwVbB95vHE/Q+xDgAsKMinskWUNg9bYW91hxwpsvic7LEcJofa+6SQ10a+tuAiXuTC",
-	"xHsgWKWzTK13GpFr32WJQzxnP57izDHiUBt2OGlbf8TfHk00AuW1V8/RarfB1RJyQ1/ddWK8LQWZVP/R",
-	"qhadug9LsrBfk5MBAU06d5pVD632MFYxEqH0UAndrfimkY060kgzd5oIaAB0xwhVRLFbVtNyopVObd/W",
-	"xw7nc9oV5X7mQeCPzBR53KPZ+vAqOO4dWnnW+iyCEMTed/Lc0tupzoec13lT0nqs3WkcKB5OOKbkAqaP",
-	"eVM5edh0M5ew9Y1tkWZWa+SDgzZcHSDxeepYwOFqEuFX7A7VQ5M1s6YqeT5hTq5hiONYKmwK9Lr9eFYv",
-	"2CNNZ0FPcfVDQPVGBNmmU5rNuk7Vx87jjrlrAcbZSCLk3oFh33fZkkWelJOLl7jw/oWRVRSIMlZRpXya",
-	"gawJ/NQG3iRG4/YU0LbMgZ5cNhR08xuZg25qYV5qa6kssrlct5LDMU3rupxawTXedClxTnsCzDndp49Z",
-	"00TVxo81125vvSNhw/Q1agJckR0D5ps6Vl1tqTh2Br28MwR13mW4pAZ5L5OKzI50yT2hcA396+q0yi9/",
-	"K1sh2b6ulWqdbWnrxIL+ia1Ay4I7uVss1mWn9ox12tvbMrLBZRu7SIPLq93MI5rE/bnwwCv2qbnxrJn1",
-	"Z2PF3STauvXzwpJ4b1kI+Ou5rcdsLUNZLgr4qhGQMDO3E/iYzZ9M6ZzUntop8gPLHrNeXY5mD2oOX35s",
-	"k/2k53W+Z5ol4Ii+k3uw3yxogM8lS3a6W7cK+3xjaqwze7To95lWraUYdOGPxIflXh2txHWvcsmOy7YV",
-	"fqLy7Z/Wxdym7LRb51uam4W2+3CEY5wJGmGZouP/AHXKXAG7CkK+Rqb/Egr5zk3QHsj2JhFS/2JmbbN1",
-	"gx6D0Qik7bkVRT494dgOUMSLeHqeG3eEbkOImZqutUX+uYUIOW0wv6uXYGA+qfMtv01VRbUDNHG4hDA+",
-	"PuF8hRH1sfSPgcI3UUn8htHiOZbHT/zVKCLWGAxH3SQ8mpj3hvoY+reNzi1r8DlNjxxhRXkkuHIKlqSK",
-	"i6pSypumcr7LttgTazy5sD2QweI34gxQfSajdWLXykFjr9afeko2ymyvJTyfmkQagfB4BkrI/R2/k+9G",
-	"2dcz+xza9wCGJ1vHO/i8BFsK/aSQSdLmRhLBWKFi3ffkIF5ytN+sr77/PZoRNkmHst1W2hSKtiUxzmk0",
-	"xz5yHN1G/R5NW3dpnr2utIyW2FimZsq2c2W3xgjdgochXes/EZi3V8piiOOdo4GctfOLbjbfNSXVrAD4",
-	"6oic3fnP2xbC/Qi49aaMAqPHq9vd6BBzOR+PN0eHKLmYFY7jOSuecxGNsaThxf08j2+JA80O0bJzl33k",
-	"X9NZl1vFu5EOnGfImr39ioYUbZ5CtNr/7TS+sojf7S8yxwdRHgplbVRrpj1pj90KOfbxcpkPFau5jFTv",
-	"g+CPtO+EN2J/4enuViOvEgkb9w2IhjlxbyY0zIj3ei/LMbcXJHabC5IKVyOLPyHUtSlFxHloBrql9XTv",
-	"Jfg/0yNzTW4E209N62Nrnd4876EMYF5tUS/kJtKylHvl0mFs1eq4nymeNxeH+/jRBnYt75EV21AxFc0j",
-	"xMqe1XXMDAgxQCmYGZILNX3Mfaq/Xsddx22SoTFPEQ4RgtknBd8dBHd7ejJ7Jh2reG5tp2c33lG+7XvW",
-	"ORajga9mFSxvcOsUxUsxU6+wjRRSSVnKNjSV6/W85v6BvhKvPNtTZdueXCOOCrepQdgKVm9ZCvLHApdM",
-	"Y42S5jeJ1otUe0XbiF3oJUoaxXzwGnIefA9ZOHbXvsn0B91mSTinh8XD6VCqVyHNqG7q0WK+O3gEvLbs",
-	"hkk4hSJ36HOk01P7w9gdCuLgqDaBTwV37ujT1lPa4kreC1PPY5GkcqBnKQZO4bQTtrOYpL+41XeOt5lA",
-	"zTtaZKgMm69+cAJ1ItBSZNZ+tu7AulFb0eC3vj1Nx2RTWyY9p+OZ3+kE0BlmG6mtDce2wR1o4mmxG5Ko",
-	"QV88HMW+eXAZzXOehhjvWKg33BEMqP021oL9vZD7931MIWfCCahgN9LnzG7Ku0kbfWzDXhlZxiI9r0b7",
-	"OM07Z+umLH2nsH7js7DtDzppUCPYE83qHaJz/D/svY1z2zbWN/qvYDT7TttdWpZkOx/K3HlfN2m2edom",
-	"eRN3c5+tcyuIhCSuKUAlSCvaPP7f7+CcAxCUSH1SidNNZ2djyxQJAgcH5/P3g4+AB4hpxUY8rXSOnPdT",
-	"6V2VSoqLuxLczbaRlC18ppfIIFbD6V8eRqimAtFayJorD2lVas23riql58om/ytebb2cwGKWfDT3Hv4T",
-	"/XWsddKMdK1yya8IV8J1Zmnk96i/q/KsSpztlNYGg0IqFqoZli7EGntRbCfOGqL2Epukg7QkGt+1pO2e",
-	"UbqZVN0yRK80mtgZcm9cP9drosKFh7caczR3K3e2LzXNIF1auZyPywVgB1TvQL7xrX/mXqB++1jFK7i+",
-	"PoJ5bGRZc//LsVjb9eT1mDkMQh5n25ZWzCZEq1u+vQULpv4HM/9UauB61rA+gHjOoa6cmW30hJEk2nYr",
-	"LheFCW4TYnYLFL6KfSJ2iAk+LRyVNSRba+oXhgsG4duKiKhH3rtNJRHuvu0utlt52+xDgfS7VQ5PhvsB",
-	"6+6qaqq2/ba5LJfE8r1VlLNiCwZexQdsI1/acU9XjeEK+BWbaWwWU1VBIcgjYURnYGbMHDcsEreDatdw",
-	"pRUkE3K3NudUjOuS4DrJx5WUrROVZogyA+ozilKhdQ0t5krZuEsJ6lwbUahJ/Jk5+2clsviLy5eXWOLO",
-	"vo8TszspcKOJ75KcCwqCwDjNuReAq1sDetNUv7CZMj9pM6YyZPs2tOjlUuN1jcAobq95Fk42ehfTWPqf",
-	"doMaFLAdkVv9pdiVbHf1fYyv9cqlq+vg1HY4HGvbaqjSZnsvemrEycMk3IqMNK1ux0CAMg/XtaIAqm5P",
-	"zrBfqLkodO1JdUnwaRcBWEURQ870hKc7ZFlhSevx3gBDpS7ehn+k+kUN1MEllyAVkZBZzBO923CgPnJj",
-	"ttUiDvngev6xMMV6o5JcFMvjXu19nZzXwQZ6BAtVCN/rMQVrgLWbgRH0Jm+V9lpF1V7xRPCI6h32h0Gc",
-	"imyiqmHY8jSpQ8IablUytzFkAHdyY8AnFu8V4KtXzdevMlIVIbzZLInr1te2iq5mr4WY6TpcNWPcdjud",
-	"rXeBGdhPYpZVK8ZZVlvDvMKmYdSY+UZ7vyJedw/Lflt3H+TubWwCHBlwZR9dHWl4qWgeeEQSpSBzkm0B",
-	"KmnX3XuCr05g3l23T/HGdunrBOwnWq+Kw7KOztp6RdR1FmdaJKM1+J4HUgVvGa9foRC20G91lZzm7bcl",
-	"i9iSGcxyGBL+DVKcsiiOtkJg3pYd4pVMFiA61Ud/dbt4EbG7jcW8xDYgvdXUDJAimaqE4d+SCfFd0TDo",
-	"0Sc4jH+wmuepyrYDpq4sRYNHhAAtK8mLt/wB4ImrGWa8tmD80lvkzytrHitWJfS3OAxvhKzQsfYaiDa+",
-	"cr5jKmJVtm0153L9/WJdoY3RdIn4sG13Fa8h0BUy2n46y40o25U0OmCqbYIKGU+zPbM6dNDjLfC9llo0",
-	"PJwmO3nb5Kie8QWuUMX5sVu90QvkwK8NngtbLNrIksPtNg3pF7gIEV2BU+UYC7tcEyWwat89cu+lgdHX",
-	"Ls6uaduUZ+IpTzd+4429rgYUe7WN5mnCtV5DdbvtdmqSiLY2g15GaS2GvwYTu2Jp0OqrXZuq2tlDhH1n",
-	"zTRLxTTOp7WIeTuprWb5gbeNbW7E1d2g/IpJ2CpVD7etXVCH9rFW2ygpVp1vl2N3G9DpQr+YuTCf4WR8",
-	"X3eSvk54Jd7kruflml27m2pdj6N9NK17oFxWORPO/vTwgmrxzbeVY3scbI8T7eukHQ+Ru6D1jyLCW5aQ",
-	"sdoEs70xdkD1+GNV/WQV24RMM2zJXtD1rNKjm9m9UElZJ8UccZ1sCy/kuqsclVVuRF0Tpn4nhhOlbi6z",
-	"TEyrnNVdyPjFh1CkVREKYG8X4xjgZuzgsez1G82GahNw1h7xXZlPhyKt7r/xwrTbpO1rC1OXg5L4SGJA",
-	"X4o90u38IKSdrjXL8gxzv4uqdYEF09VvKGQ0UzFluwpVMp/cVKoSe3ntGQcYnNXrCn/6RrM4KrB0qPPs",
-	"G91nc3yRk7gakha+vTvhQ+mdourEmfiQkVTvBwVcCMmyd4wsgwnXGaNlYAictF6KCff+eHzKS0JTND7V",
-	"VKBQ2AJfBHYjlmr3qX7N+PqydFxUVmfjnz5uwy3g5HJJ5qyE0c0KufBYn63ALy+tP7EV+2yL3fVCPjfv",
-	"suMes1H16mJkWw5Xu9e+bs2vW/P4WzOlbMZW8Y4lW6DKa7jXW532pH3tLXZ+A0gayyf1F4GmUSmOq4Cj",
-	"sHP6QLMhWT57UqDPT/kCALpYnIGqK7ohbU6vqBZyBWwFwGBV4QiN6QdfPx5aqENfqSGscgO7zGp6fbSa",
-	"CqxAg504BqxV4Dfd0PJT2RO21FJWfp7b3WXtNVfpzVLr13ZPq9DGN7tVGKkkQqKKX6u7oX61tErSniqI",
-	"XKHjsRRRUdaL/asFhHqsGVT1ZErt8V7LXfeHqmQrb04lm9tWJTPNx8Z3AX2lA8bZXxmlYoTEckZu6//B",
-	"2WFaIStpH/4wpNKIkdm4ZssMoKIqzhYDOJ0HaS7bFpdwsFsP05pEexPVUZhVx4mp6GxfEpSVLjF/n5UL",
-	"qIr9ub6YammtmlPbTttsqjiBm28xtM9a8FVfs0cwHpUFe1beq1pRtnnqWlZmJ5srrNg7V6BVbtiVfRrF",
-	"mg/h2Bou2FuqxAyYFgCpQyBudfMTuK9vc0S9i7NJgxxRXw+r/8zDqgZ+4h8ijUcxcVmbYUK/o26ztwA/",
-	"QUMLxfrq3a8n4Jd3Aq6F/KBFeyM0lQLsEJqu6aMnZxOXddte9uXsFtx63YBVxm0z+A5DVrciTfjsR5Wn",
-	"ulS90ztfLt157rMcre7lsTLSK2ErxXJcZs5+8Ggjb3bdi2lYioojIHWf745oudSrZR+K6iJP42wB5I+2",
-	"ajH+qYq8/lKyy9cv2I1YBGygk9+NDP6OW+3sAaBK8DCjKmfQCeCaCp4i1zE+epJlM0w36Xoo/ojryVDx",
-	"NPpGM7qwzaBoJ8UiMG1rdajnT6Wx0Q+ADcxvsJwoNncLlbqJHYxSv2V7KX63zy+2Pr713R1A3Y4qGjJ+",
-	"ML6tB3mU+SMFFB+smoyU0MiiBsqHT3WbRSrUp3wWt6cREx9mCY8lauJQSbNPYiU1QkbP+Fg8MT9Ce0X/",
-	"Wl7LE/bXv17m5rDJ4hCk/q9/7bOB+Uil8b/hkz77Hmaa2YVpt9sDPIe4t25UDlgxwQynyk3stWT+3LbZ",
-	"D4BtbZPKxB1McBnTGO8RZ8jNz74dfDgpPh989wRnwEqbmQYg6kfUklQlAuYOHhoqczBQOKCNr/8i0n/9",
-	"K37G2SwVo/gDLgLdxaKBQ73atwN9G/4+COAEwH9F+Pvguza7dKlLlfqAVSGXbCjg24CkHWfaDCWOzHX4",
-	"O7aa4GiMw2DGY96VDQCiZMC+7bJMMWOzMpFowXoX3+ExFEIIZYBBU0JnGXw0HkDAihBLwCjCcjegp0Ah",
-	"v3mMEesB1JTi6p9ShOpv/9JKDvpsEKpIDLAfzlib8KAJ1yRNARsgo9OAFg1QykHvLZC5hR74VEnbBGsE",
-	"DEEp4DZ0lNDotZOrwQ9XfDx4grV0QIZgBWDwYnTyi3FeBuzb894jW80fsPNuz2FHxjDLUmUMn1u0V37X",
-	"hjuYw97eZhzfCs3OOuc02jdiJngWy7EZa1HsQPV8cA56NiwslRnxi0hMZwrA0k5+EovBk0KL3IgFPaUA",
-	"GMflQq5Y2BMCSARge/fO2cQcJE4qprERiz4bOCp2skTc7yevVRKHi4GR21IX/xM2FAslI4DUhK7o895j",
-	"nOfBG5Gli5PLUSZSlA0s0Q7YjKccSyXgMUDD6VVam4lFInzmGlFsLWksnS5tsxfFyhK5s4aQHJ/NBE8D",
-	"xhOtYD9IZlwdO9V9Fo+lshwVC5Vb9O8bqebtawlt0qGQ2NYZQwfHKBapOUtmPJyIk167U+hm7zNzQOTT",
-	"KU8XrX7rJyFm3pLY4leAXDZDAoBSKhQB4MChyiYsilNi6sWNZ7b4LFWO4ZdKmFvWp/MMpn6r2+7gKNRM",
-	"SD6LW/3WWbsLg51xQkA7NWr231A5gPa2k8EXUavfwr+ag1jPlNR4tPY6HWr7zOgsz8SH7BTOA3C0PxAY",
-	"cUvd2FOUV0XIV7iMXmTE9FGGoKmy192ILCFRyRBo9X9778/+M2XVfKpCoTXw5PxvoNQYa2Nd/CIyjtnr",
-	"U8DIr58S+rOZQyu30NIEADNQYkIcttjaUsWhBaornIjwBvctiHwBVTMFl8+d/n/kIl0UAnYr0qGC3s/6",
-	"iX3/KVcs5BIW7KJztuVDfjt5D6xUQ64FpaKupWOD22cAUmU4leaR/qEMs+zSXU2L1VPurAWniGqk6rZr",
-	"LKeTG4EF0TW7TWeXYMHpVfmqGm1xySkoZmiY23ChzZZslhH/sP4XuexuEW1o8bdSWKfV6/QenHS7J72z",
-	"q87jfqfT73T+WfLo+q1cp793Hjyen/3r36NRN+10Ot3OeYf+G5c4afoyTxKMhLRuxGL91xKus+cqN4q5",
-	"9+G//02f/KpXR9btFCOzBdJilqjFFJNwqbhVN/g1HABacytU6u89bds1E+qSWuS2+Xksc6c7X7TXRSFQ",
-	"CiCkWyHzl2ARMTUyh/0yzCxWEsUpm/Ib49Ix44uY6wDMQIvklqI8Fbide+8PtyPIRtcBo0nEcziWYZJH",
-	"EEy0e8NeaWbRN7NxqXUbAG2AfrqKdHJwIxYD++Jk38So4o0BRC1C7AXWHZSDQ3CS3ohZ5jOTlHciyiuu",
-	"ws5b0TPOwBl7j46s0Nn3VB6x/SarEs86adxaul6K+aXnKBZetjmy7lb0Qne3Id8TdQAtpC3rSF7nnc5Z",
-	"eNZhKZeRmnqOPkjDAzK44bQw+wSuFxu1Cg6oOR2y7Qo+pTn2VnE1AHEjoITQa2g1jk7dremyU7jmLmj9",
-	"rEIXm1p3vbuORnGQ+viFHBxSDjuoCxHFGAvyT9rTjxgQuSv6lKtjNaAzNJurNJs4TjwXnSG4QNjCTElQ",
-	"KzozRgYpIHNwB2zK0xvsOqfFX9Ur+Id99coInMiqo/t87Wu54Ry+QG/gVocsUVBt+4xFtve0GAe7dmo6",
-	"X6T2up9q53j6xtzxDMV4vVi+VNkvKjIeeNSAOL+Soggr+lgNhRGxj8mym/xKO63vrfrKozg7yVKOSbt6",
-	"X8FcdwWXHd1dCKr0SxwZc5OzqZgOjemZWhmoclyRtOc36GV+X3LyNrSnrj77UjKk3mA6DydG4w4sfy2g",
-	"uopoAFFi9+mgJhG3caixkgeOtZgnpM7m2ozddTyvebzOIcOx8/PX3TKWoSjfcLu81koa4UOY5DpGNso1",
-	"D4TG4j0e2Jx3ykOLwUay4LO3YIEhqOSNmhz5GFoo617AL+LsZ3UroEvlDhodap3NSGS0px0vFyWlbbFF",
-	"iYPL/o0qMu5cr33r8ejRg6jzqPvo0Xn4MHpw8Zj3RoLzTnhxwaNO94KfDUfno+6wN+wMH/V6YdS9iB6E",
-	"3YthZ9Tp8M4js2izVr/Vfdxrd9q9dhcb6W5jlesf8REt57WQ5fLH+unR4o9Wv9sz2pV6xVr6Nlz3nWY9",
-	"ZqMLNzvMQmZpfFCE0Z0dUNU+E2qWWI9yoVkURwGTYm4sRUsO744PM8SKswPUPR0eqydA/1ak8Qi7XSpd",
-	"4ZcqE2xgjtMBi4yjKxItwK/FmPFC5V7cOOEZoLPyzNm5lAuOM4IUNBZChunH8pmDIymdOodt0mGqboQs",
-	"jBVaHZSjCVGCNSfyJKIA8KES4fzdHSTsjZiptFLGHAYFhRxVLhuxuJ9an9T4rLG0nWKIuAtywhI13k/M",
-	"hnk0Ftn6gOT3dE1zCnmqcvON1kWn0+50SrUfhebsdK86nuYEFT3Mo/U6iFRykeO2VWxOv6SCI/fqRacc",
-	"vNtaDHA+ajUNlPTAjAVsuCD2+oaUDSfAYcLQDhWUmQHombf+hCNYIQExYjdsiq25Nhk2wFdp06wNgCBP",
-	"m2dedAL28AL0S7fTYTORhuYLasTiLCAGaQi1UT8mewdJQFiMAQbt4FArMPx5Kq4lnoLmAd5dMQlXFaDD",
-	"tfisAbpVaV4Vwh1l6yXs0OYDc/dy4+02NXWuJ8npFxbteivMnh5aId68gbWH+V6OeJHOOf2IPywFvMp7",
-	"Bz/fd+/sFIR64dEoNxF8miqonTlsyuojUG5ODjvqvm60dWGeBkI2O6z/6pm3Y3DGzsd7qJrAPoay4CBA",
-	"YyP7aZtDaCrSsTiBsfxtnfA9QuHbceGxV2Or4+frrijvCsY1sVRJNf+cWwRxH5s6Wiyw+QlPRFpyFla5",
-	"NMHwy+KpoLpGhXVNjkiY8VRpZLeAOtHiUg+R5RtdMBV8C8DhT5UcxeO2vc0lDGTwHZtzmWnrg2cqiTDb",
-	"jcZrrNnAfqMNYx+surTGw3lauu0nCaVuuPI5BM+Iq7XJUo11wamC7bnfOwP+IHPvXscCW/Z9nBrYlyFP",
-	"NsWECLxnUyhoCbnHaG0hM5UuTjTSZ6DEvLVwJ2cPOp1Gw0clGdgcRsomYtqIc0+PZbi3akNHBe3t6s6l",
-	"UsKyZ+82rc54FussDtds3JEt4qZNqmZCYnUl7MoZl0/YWYdFfAE0N1LNsfjVBpBizTQHQAW2EDy1Punq",
-	"bhsLt9neFuPadcMt7Y6vEW8Kpi1eQx864CgNF28AKfURIY2ZaV1zga8Veh7nIZY1WRDv3z76JPVm7Cq8",
-	"+T0RtwJwf0ljPK5UGEamoKmxKZ1gBuZuihKLcUN1K9IsT/F3I1txascO44MYtYXu+828RCpGqYL06Zyn",
-	"YqJyLU6iodlqc/Oev50Fj96D/QcHDdwrEmEcmSecVScCVoZhZlREToFdnKMCo+4jmv3OSe+8pJN1lvJM",
-	"jCEm6j/1Ufn+HXelWcmE6wxQz9/FUlPmrhjt0ri87025zHkCE0t4sHVHRdXL7KppPQVQY1UVqqsJVfuj",
-	"mjM1yoS0VdYsijVQWAbIJAr5OQyZzycim4iUmXnTUI8/UUnUhD5eH2v12c3vmxGyNgGM77xBM+JF79fW",
-	"925Q5hnPlpT5tqImNt4clNZuydbmDLMh0EZ1we6q17C0j6HypLXGLhttsMtQXdaUxXb/WXRxUhoQQdXN",
-	"D+vvi1de2aaEn3496WIwRSW3flFKKjTsZCpRacxK1HFEmnJ9FpYIK8ho1AJzUHVzYUEgy6dD0LrFOv9u",
-	"zwjWUR5YOpvocY/h2KDMMByAVUrcd3KN9SylsCbxMczmzRazU4BNms1HMJj16Uf7412trvbs2KOUq62f",
-	"E/foz1cz5ZGd7T7ju8fgijd+v2a5+qRoEDZh7yfUpcX+Ht8KJj7wMEsWwHOuRmxgNM6AfevxVc4nStuW",
-	"nnks9XcBG8BvA/YtfWuh8pSpuQyQBN4Wx1Onpd3Mg2v5bQIZAiAzQN3/nc2kFZ2J0ApLhgpWe3pEC5yZ",
-	"ERLHAhibUA+APCBViTWawwPEG4b1aoa97NsYGuV0XPHNQ9Jy7vx6aox+7IedcMDTNxOyrMy3VnjPaKJ3",
-	"iJBuv5kP3JjPQEIY33V3FqrZbiBPKVJz8Ua71V33OSoRzY6LJdJqQjBDo/eANH7iwyxRUXHa7WZgboWc",
-	"VExACTDER06qHrWlKHHcjt8gpesGU9pd/v7APsCte7wmIrypLovuFvFDS1QLGnScCv1HUhPmXyqpRrNV",
-	"ya3C/EtmmG+qIrrFW5FlsUTBn3Gt58Z8fe8ZmtbutJfhi6INXliVraA1gZOgFQ3bNCntUE09LJnWRPAk",
-	"mywcTdfatzxSs1ghfFuZYdJ1FDdYn1LWAJ7WcZ9W6h371w0VKS8ckzGgWD4B8stBPxM6GxA7FM/aDOFm",
-	"mF1XIuriiYjgZK1oeKsuKymG/VlLS2o3VPU+2Fucg2KT9Ft/+fju8s0PP7769e0Pv7++fPv23as3z+6M",
-	"eGtoecfQ2y6dZt5kHqXbrFBMuKvvpRpqUPnsvlqFtsolTdfO+mp3XVQX1St2/ZfZnOa9wF6abjm3av8A",
-	"jgz9skX5ziE6auc+Mg9kpsFynmfwIqUZtYXJDuEm10IfMM3BOv99//lrtOHsq2W1wbLySxPsE7bQXsYJ",
-	"/n6BIOClOOH7o2u2wMdOpPpWkGwk7QZrJM40KxVdfIGtcweqwgPCQW4p/LKsZaMXKqUY/LlfWIUlZKEp",
-	"wpaJCBp6ESTIYuQpKTQizLMUKg814/Y2bXZJ3IuRNwvXEnKMmnHN3FlbFWVB8W1MhzdQNuZvWbc3e8uW",
-	"h0rJzrrbY98cr7TsyzACm9KYvTqVuYV556clnBLsHUUJ3r9yuE9huZ1yH9CwtubmHWCZZcWEQeTnVshI",
-	"pYA8ptmryzybsF5QEAwgrBsPAcFKYXUOfuUbDR6+0UoE10ioSCxSqPCIQ3nav5YDcykg7c3tKBbYEhtY",
-	"6N9YskyVQRaxtI5GOOFQCWQGygapQJiyX9N4UKXsStZWCe/x8EprfVPZ224XYf1OL66CjOplxIGjSmso",
-	"ffkNjpaxxfvU/dNTYz74m68kBRORzCKhb5wEAIa20joeJg4OzJurbe9bjBKma5RrntjELET6V5v9YT4Y",
-	"zsYee7u8RjUbncQwI/i/WBoRC6nncKLmRj6MwAJSXRMNUFiSodVUDFW0YGNi2qBxULHaMFVzjVCtn8cc",
-	"2aQe0Kyt1QveaMFGcYTtTNyKdMFGYs6mscwzodvsnW0oh2ZDswqAamS2+mMs1wuMEtYz6NpSI8hawWEB",
-	"15jfCvj3NXv2RxzzJ/B0CiKoFv6mi58KMR/xOMlTM4oOhU3Nnavu+4Du+0eukAeBr3l4IkZZq3/2qBO0",
-	"1KjVP+904I1Fpqtu3YNv3S2d+TDVRcRct/q9R4+W7YLV7L8/jHJJWPek1ysprWX/yC8HKHymTKmbX0oM",
-	"gY/OjVFgmTeh5q8btKA7z87rXIibVr/Tfvz40T72HYlJjb6YxNoYMuWMPTlKFkPUnCcS27QjBGaChWuq",
-	"/KsUaYhiV+EKeP1U4Hp/NQfiXdeX8V7qGwIYRd53hjZGjPC3oD2gGJ/uEzAlE6QGg6VgvU4HQFtxSbDm",
-	"0za21xbO0+he0dgayzd5JadjIc2DvfoZC4N9k4MhDuAIfUCbJA4BDidu0foRvZLJwn1AWTK43uweQAr7",
-	"DW733t18lg+TOGwvFWCZ06XV7503XH2O07eup5gWzXZ/W2r/hhqLCTnamCEiQja1+7sPNJfRUH1YY1pT",
-	"O4m1VRXADCOQF6geI+kWgNcoG2haMTJTUALCnJJ1M+cxHqoAoC0+mPlKEg0hgKXIpZ4JfgOmMTdHa2Ks",
-	"E5XLzCETD7zwt1TZ7/QyIhpUnsFv6V0P3Vf4OrAYBGNidtQJgH6jq4qHRC9o6Qk3It0JWuas0K3+mRF1",
-	"mB68AW0Q83Bu9zwRwHsb92NLTAHrpMUj/n+WHFbE5rvodGH/WRDjp8UdiYl7l758O1X15qpZiCa2DNQm",
-	"x9M8MUrJrTDUwd6HgNiW+6cP7ux+pVKl6FtlxvZSF5Z6eTvOVZ5EWMWk8owhkKetIDZGwJRH4okD4xqg",
-	"QGGZk7FYXWSVwO2ouHJ1+5j38/fPnlnY9QKt0nFZoGmr+BtkVxH+AeMMW4TJajuuKTSJPrvNpWghICJj",
-	"bC2ryYx/0QxKCcVYaB3tObW8TY4YeLFyDSb70QT7Rabd2TFWxXkBJhRg3YINNeThDYqqFHMWmwNIKwgf",
-	"41rYbIBGskj4VzOVRO7mvBBt9hxPo7FynEsrRXtrzopaKeGAlN/E8kNqtHLB6SGfYN2zVOXDRBxt5d8g",
-	"E71esQ+y4nj5xjcQ2FSI7AnjkonpLFsASigzLpom9P7yIhZLiMt9kNJaOe8TpbMTtEJa7pDvdXY/YGlw",
-	"++qnq4lYFBaVQ1dFi6oBSfxZZEuCSOfOFESUZORo0nhk7QMd7o7EYKTSscg0Bb4EvxFpwKDvXQcWhajw",
-	"ohGcR1tRfQK/ZOpGQFJ/qPLxxNipYv6kSFqqGXKcmI+R+UXfYO3UtUSnHbzLNvs5ljc6YMgSY5Sdq8Ei",
-	"BemHC4uANr+FgNSiphJ5KU3/NdF+n0oY71VJ0F0zmqMUIUKUUH7U0wtqGI+mLl7NhNSAyIXRSA9qAZsV",
-	"rFsKWztJ1JxoqPRChkwKERHvjDVK5qWIM1BR4Y3gxpiP0JjyY0DXVBQ48yR5wgYgdJbZEKQeWYR0hVVj",
-	"puY/bP+b3WC3OyToUiXHbfZWgKZ1RaufXEcgivX9KBv0QsaFJH5GvXGVLo6TW1bpVl0X5rLmAEKSmGvE",
-	"C7cbwIw8TLjW0FnAZcTTyDU1mg8zNR3qTEkk9cxcw8hvrTAKzWckdCdZGo/HmJyLp0JnfDprEaTt+6A1",
-	"znnKZSZA3oCfLL4V0GoVij54ljPYhJjXJBdXWxCKUgH0bx9bkQqJb4mplPEoSiFpPnJFWciwRNaxjR3j",
-	"7pwgoGLZui1IaW0YmcJWP5qr70q8QFcQLcOQ0Gucxrf/92fHeeQzdxV/LjAhPNVzjEYBla6LNBfCBw0C",
-	"2IzSTNDMTDbMiu3Az7zgMz1XRKv7x0j4Ie0D5tlTLuOR0Bn79r8vf/nZyMR/vX31MrBYJax38YD9FH//",
-	"HZJHUf4awrkYzaVzTt2KlP14dfX6CRuYrWqn1s1aG+gMISOeaYZ/RlJI4I4sZvc0zHWmpkAiCayb9EyU",
-	"biWFZa+hc4sBhyHAvvYruRCJTxHVIxJ8hyrJp5JO8KmIFhAQupZuFDD5QAA9hFrbCEtCzEtSryKRptmS",
-	"krZruwCkXsaLiS1ghCkRXY/b6db14P6KYDX6vwica0k5x7pmKqkyUdfvf1Hb719yyau3gr0kFvr0F5qf",
-	"1qcg1tEqTyF5bFelz7rX0rxG30jZDFbEqp5XOXTDzDwwGvxti9qxorjWfOckiW/LnBI99zP140NJySpK",
-	"Ss07lRi6FAGkjy1JOACw97Htfrf7+nNF9/XuuEu64dVcFlK83mZRKagZSz/a/dL6Hi6jqDBw0KQvOpjx",
-	"rYfYYVtog32UONhA5oqUz0+GsMEgrLRiFTkPSqXbd0rso2yWe5k/J+Zp5fy7fgnPPK5umdhy+jd3TMA8",
-	"Hli199XIvF9G5s4G5EaN1yDmeSH4EJBwPLiROshS3C/eQsyZs3xT7Z4xuXIpYzn2WkD4jaAEnJG3NvuB",
-	"p0ksUns0APX1wlYlWeOFXRY21hJbONZd5npFUKvjqbexblIbftG2V+er7fWfYXt9ztDQ69woMCnmzvjz",
-	"q0SWjvJYZsrs5U9mOp06Y209zhFe/kth2X3dSl+30qfeSpc1uwaiHXGm3RkZFKcpWArrgCk+jbmwsgmL",
-	"pE9luOotnu/Y7+AlawDbCWDMA/dnYh/HHHCYikjILOaJDiioVNSmLBc8YkUp4xr7f3gKzQBRgMEq8z3L",
-	"aE5VkMYg1li+xbSQEfUfVGST6vI/VVZJli7KjsWeFQ+FLlurNPxkCOS+AUTh7Y+vXv9+9eqnH17ete52",
-	"t4av0pgnb3Dkx4HOz7OJWdgQy6DRU3D14LXl0ngdGVxx5BdLxzIT6CWtqZfG75NStd/wKqZjSDdNS20G",
-	"572gNYVodenpPM3iMAHHlOKUBRZkVfFojOi0VsdfCV6U2WHVKMojgmeCtLQ+XuP1163+tfnGdeuurLCe",
-	"4oSfXBE00/Kk3wWtqcgmysjl61+vzPmQJn6b1kTNSm1afBaf2jc77WLqa+jae83Wfx+01I2di5U3J06C",
-	"nWjIylJXy0TmpcaaSnE5LwR0rt1JBW/qjRAz4++oFJSF+ZFLx8ewZzzCKs/U/HpiDrsNSTG48CVc9+mh",
-	"yF5hS4WP7EUEJBsAveiqzwU/a7k5PJaOXvsCODryNBUyRK5jwg0gMGmPzzhMN+S96f1a/dYw3gBOa80Y",
-	"t0kwNf4qzwDDCp3jbBJDgMgmqKOUj7Jl1FPkMfx+sdL41bkomVDDrZicK/k+m83POdndAsgLrmWwIRop",
-	"4PXuV4uqujXNTsWuPf0Yutdbj6zqLmvtBahYfL0hkItiZj4N45D/Bu83zWQ/inXI02ivGiL/QWuw11a4",
-	"7smyBqiLkUpd1GnFuqPBlZZ0T6CLA3FEP6sYAXRsPjOufyFMtrkIge1irfNS7nsLAas9IcsSArc+mny8",
-	"myjIF89T805xZoEH4KksziCN7cpUodgXNTxURmOBKb6Q6yXHwSMMwQgQcjWb8biixwMe8p8uXRaXzBOt",
-	"5V6L/YSpvtf0RcZmqBPw2zb5z+UCWn6gueBGRKAdZnwxFTILMGaNpWSavFL4/zZ7BauqUs3GKZdZZX18",
-	"Yd0dg4y2d2FJycoGT0C1b64H/OFJ58HJWeeq1ysMCBj0MpHZRUV5YLqByAxb0FvdRzSYUmGgIgtoxM7Y",
-	"S3VreciN+R2lfO54lHcI/+B8rm08RUZXbJPOnFHQoMnhalIzIc3aG41IE3qA6REJHp0kIstEejJOVT5b",
-	"7zY8Ezz6Ga7+O158IClRg8i7AF3cmi70H0kbgMR/J9yPgnLn7GHQQlwRnBKVZ0APkepsXUgy4dV/v6C/",
-	"T4XWCIBixM/Yv2ZjZ0qxRMmxy/RglVG7Ub6vKgqERm3tpQVftwVQfOweSMeNboJX5gA0wspQWDUbLljI",
-	"y3mAZ97ftyU08DbAtqJ/T2lnmiOEKV51O0oYlMLdnPL1dzS7+XM5+Ws1yRK1zKo2oXbhO/xphYSGkFk2",
-	"qRw4BqPkj/XKAeN8lj+mTk119lVTGDlt9VuzVEU5dpyrGcTttEiR82CRKA5Olb7J3Vju9ibGAa61xulu",
-	"llhgKmljoE4T4iFHgh8vNtXmqIWv6JqBkC3uVxu1OFR7nn6M3CuujVwUM7FX5ML7ejORC2+2952O3aMX",
-	"/lvUg3M+V6nn/s15GmHJ8xXkqwB6ZsJvhZdd+kZDvg8KngHWKpZsQPt08IRx/JrzIcfxrSCEPKBigUbF",
-	"iMX6WkpUDCJloUpTqDkHsBxJtcupiFL77QW6UiyWOjPzpkboxXhZL8IX4RrVDfdBeJjO4iTBSzCppvnU",
-	"gxkpMntaSLjrlED5XGKPKntWeV++RVAF2NPfkYZL0wKm2eeBsQk96M23uKXb0MEYXV8S6yYqKBuAK90C",
-	"ZmQPBbYrQukn3M9PcW09pAzJ/sBixljuYCsanWAVMAn6ZqXXhx6EfUJIy9qgJoQUhw5xihLMsG+gqdkS",
-	"IFFZpaWG/kabnR1HHAGX3VZmWrXZy4KZ9kbMiNVRKm+/QXiiD5v5WgISVtHjgfYCtFq4PcMlywSGohBt",
-	"b76qMCobHszMLR0MByOROMK//sn5p5DzfQG8ytyEhZ12cm6mLaGGcMk6zkRqTWNsaG3AHHme8HmdSfKO",
-	"jgmUM2izfOL4jGFpXaw71ojf0FQitdDSeiV1ag6AY1kuh2QKttrGV+5Ao0LWKB6NRAqhPyXZLE9nStMZ",
-	"j2a06xSqSxwccvQck1XskkEojByA7WWTVuBenjCQpOBkHbB8duwzxV55LHG8lEzlmTUtnY0FTdTWSitQ",
-	"p6Sam1PCM0ap3iqitmvqxtMiyxLLrgfG5lhB+VWq8vEEDxqwavE59pSIFBZnV2H3wDQcS9JLItX7xCKF",
-	"dSOeG4Kz8okk6zKJb8QRtZ2r8kCr3tb5B0U5XMRCFQkUtlgboSoaTi86HQb9DVk8FbVige9wZInYRQGi",
-	"pdPqnz3cWuu9sV+qOId/VHNEJeWpQHIvi3LQkPQlCW7HUojVXzWItR5LLktnbu2hCQME7DAtEjBiMdis",
-	"kshDyq0UnGAJyTlgczCm7cFKXmOULt7kclCUeoLFGyI3ZptdZiwRHAHMkNYURXkQsAEKs/nJyDJBd7jw",
-	"IHQ6G5882uIM1/fiEF8fBoWJKtDabfqtOO11Kc+xFJPbw0olm0AfxxxXErE8U+MmS8C1P3toXgDlbKd9",
-	"7C3kM6oBW7ej5wLo96xAI68+z9hQhNAwB3uwEQxbsFzgmbYN6hjWS8lgOcZe/qybdcUM+eI2a5Ob8q1I",
-	"duEs/Lora45feGTp6G3yoI11mIoZl2G8oSj4WenKe5nkXNUkcYTdYubYkWGcxNwipK3JL5YvXs8O3Gxq",
-	"1U3xwuZWGyxP1shLc6Uw8RaqJHHpSVv/gU3gxJxwftLtnHR7Vx0vT0gpzoJHYiXnieEKo0NOOu1O1yU3",
-	"bZmQzV/qDXk7avj2buh4ZV5IZJZR2aSiyJmSisUKGs0cbqit3iENKbRKcrrvjvUacUTdFtSEcdbxU45/",
-	"5HF4M1TqxiwD6OlW//Hj9uPHRsrwG7H8vVvOUqbxTBSXdxFUfympaTtAXrz8xwmsa6fTPR6VsifFm5OZ",
-	"o1hG2AGRyynPwonw0HunisJ5jXXCR3EElaI8isr2zZuyxGwbJ/R14unH4tfFXX+UYGffzo5zcZOS51zW",
-	"yObuz1X6RsB47oOVgfoFtAuho8ZyfJIJPvVr8FAJnExjPaWi0d2l6nli+yGbCP/5090A/iWHAKAnCYCB",
-	"RTDuuwhcqOQoicPMnNlaJXVn9pLU2WsbFLzy1n3pJ4CoO8SGo61iLABro3/lOptCyDAVyKwEjU/Qeoq8",
-	"6RWQteYN/NHcC/F2r+IOttJJkKocNNmJd2DtI9xvipveTxF/yxcWgdiX8iKs69jLmpF2YfyQ+irqt4AQ",
-	"cwJhaby0zQbG6AFHjbOnicqjH+APrNvuMCFvRaJmwkddiiUDYDn6/hRAWVPoeSR4PTUVusCjv5aDn7nO",
-	"TuC2Jy+eDbA234I5m7cS0RMaTiH5I6zXmKg8bTNEoe5eMOr6BEiDKWwV23VsSySyVPDptUziW6GJjQA+",
-	"ogtdLcWNWDCVsikUNbMpXzAtqE4CuKDM0GPJikeioxKnLFEaOg0BX7oqA4sPxGlc3Y5LdvdiJoqs3CwV",
-	"o/gDDILsjYDpPJwwrtkgzWV7FMtYT0Q0CMzg4aO/ApGL+DBLwHMlg2SNnW2s8rKZHWdiqlELGsfHfPX/",
-	"+42f/Pv393/79vq6TT9+91fzy/X1X7/7339prZQNBq0p//ACb3RRVBXyNOULNP0b81AcgxbITNHVkopQ",
-	"xLcYa4D3x07cYgJKcliaAf/FOyeP33/sBr3O3Yn3c8Urb+FvZOJDhjvlBKWipChbcdRnD8/BcbiWcFmf",
-	"+ct8Lc3m7LOP1y09EyHJBLQbd9ud61Zw3Yoj+NXexXyEYBbwMSBGEhrQ6XqTG75q3hC+GInbtl7IMIml",
-	"aPtDat928cp4ildW1UjCFWboNBXutsvnhrvwutX/eN1Kc3y5NJebRgpWO1ys8zAUIhLRdevu7lpi132t",
-	"D1oJOIFr05jhPOGzmZBUNOZ+9TQ86YZVzW7Xqmw5QzXXZvqpYcpvBPt2oPlIZIurSSq0+ebgOywHw5NG",
-	"JFEbFThedgLfak8jZlQIjyXmKQE5tbol5kcYzZ+8cNu8ZPNhhU0BgQk4/10oywbHf5JE2zn+BFvno7MU",
-	"RceVzHLG3V0PIOP8EDMg5IYhVJNUQMWvO22OX2G8hF9u6bpgpo7kmhsR2OyTw9Zqhi8SqjprSopx0+2k",
-	"ME4/mn/W1g+bu+5VOQxfbKZmeIJj2PFFdy8TxiG/r5ihU0rirI3o/iiS6Cldd3Td12Agc6jhG7QZ+CgT",
-	"abmgr3cXVJHUXpj/AVYBNFqWv9PtdO6CyvLAXrDcv2B02jotU269KHdFbB9otFE7e5/5ZOHVArKRSBI2",
-	"StWUdTsdlinWA6zxx4/+1xN20flf4P0kiZqLqNmmr0JqtgBYoLrrhrDPbWYS3c9UwNEPb21mfPOGO7Qs",
-	"v36/9VOBJ9PHfW9aW9cL6Uw6nQZLBe/DFBmHwDPNVOEKQmRcgyIKaorhHT1gYP50I8Ss8GCBjmibEkN8",
-	"bdK596i28BmyvhnRmMbavLd/xO+EFfQGXnHreEzvk500QAgtkshtCz3hSQLh7aHYYTeUmtaXhDoRQHTS",
-	"uFRfubpB7VDTbFWhjEBQJXMlhlTZNBESGABtibHOeCKwdFBRDFLIcYxVhyjIVGFofkdctSeIq6qSaKUQ",
-	"EevQqQixStRhMu6NrJNVDL5ePp2KlKVQdCokpK+3F29c4zuS7s8kzJZyriTQY8VKVDA7SXIsb+OME8L1",
-	"GivohXfdl2QFhaGYZb7jtQXOpe3zGac8FKVOnxWIBvj6WWcVfyGWtxthqlxv60ZAqFSBjWNWjuanMUOl",
-	"WNjNhoonLIEF6VFpJNIiRjrlNwDPc7isv/AfhrVOAP/jSfovEMOtknWM7m7D1oIajwIl2Ikhb4qwMtEH",
-	"mudrV5g9QTx8qLMNxRPAqATLQVEetpqLpHijg8lIDlGJ68R7SdC2FaKXYu693FYWwI6MJH/KjRw4YNDL",
-	"f/7R/efNv3vRw/wH1Zk9SLv8+7PwmXg+/jH+r5ufpy/V6z/e6Kv8H/P/d/HPTrd3dn7x4OGjx3wYRmI0",
-	"nsSrAJILGZYAJL29e3rw03ZBfTGLtCwcFQF+d0WBs2t24hIQ8GdhJYHRC8clupMCqjtsTz8Wvywxi6xO",
-	"DqikWLO5SrOJM+zAqwVGJWPXeeqSSYDJQvuAbEFmu3mhMBOi5lXG2626KauprWh2/dVrkJDkCtCmpH93",
-	"48LtMf/1VCPrXrbzVUW19rAjNm/xAsi12ObNxBRjfzn3MBN29N/8l35fbHIsEqxL25i5ABDRgvRMQGJ+",
-	"qmQ28QMW+cyYFBHPhEUBCqpNc1uV+FlAaB0yW0xGEYTyN1SP7piVoXf0sHQqBgKTqtkc2qXcZIaJ0lga",
-	"bz6mnDGRgs+EMtttU6GrEY/KAtehUongstkK1NksVbc8cUoExu8pFTWd5RsYAKoUT6dbKlG1yIclJN5q",
-	"YDqzNRHWcfOFo1jyJP63P+BRgvvwPamrHWF5ZyKNFQxTQMYL36e3/D6w3sXrYkYpXTMBWTwV/4Ty+Nav",
-	"V08BcIdn4im1UJEIzERqE1RlrlkMiRQviR9g4RN9soQXTJkrbxIftc+rJ9E96qxpV89soq38PNjRhZ5O",
-	"YtlMgPqFuzXlu3B5D8b/tZ+CXWV+uqvVv5ekfY1uoL3kbCmWiGgsUgbeX6zZVJklXdW7aDkAzvTuQCUv",
-	"lRQEBnqw2igK7miLfVUfIKt1WOMP6p4cTng6LqgMoCZCkq/ho3c+KM6HLIYaIy87BlnpFPe9eccLI9Hi",
-	"AwBtBr1OhzkpgtDrX/CaO/tqSSy3SvrnAG4BFAJGT7aMhvq9uHWrUJqeOpwpHWcWsHyWUtZ+IcOT0jeX",
-	"38bl1xYy9IaPyBn/IYq6Vmg8Rb2jEl5jJFsM/735b87QTVuvnl+q7BcVxaNYRM3Z3oCt7PvvJX7IIwKZ",
-	"u1l9X3senJZU5ccDHrEunAjbBXx1G0FE8mWRQvaGsD2LhKGxQtHANH4IsxDXOFZN3i9MK4Fdo34XlbjF",
-	"+K39D6ZV1r1PGJZ0u+2kd7EESVxNyGA109+ViuZxkhAs9U5Ry8uiXv0oUcv603mZJ+Jsf56Iv6c8FOxH",
-	"NZshlEZx5Be3L/enVRoBy9esGAGdZo2AB1sZAXUzZM0C17j7rxzoV+m4/Yu5u9lgf3lgBsSGIlFzEB+7",
-	"nwoS8W//8sBc/V27OIm/Ghm7Gxmd4xoZ0JcHg+y26oyN7npjo7NibHQ+l7Fhew73sDUuGrY18MBebkTS",
-	"jMMB/kVSiEuG88kyxTi6e9A3YWlx1Wh0AGXBetvi9GPxy9rIPsSswPGkIVqKbeA1oHM+avtAnAUBHz35",
-	"G83MbFeF8qfqVnjH2958FXuxTjjJaywJ4MnmUhJg6+U7wKzcwhSSvi2xxgxd5hdr3g59kVnGHCVD4doq",
-	"mUi0QLIUXWk+4ol/CMfJMcxBYgdbawzuYvL5hCjHMPm+8pvtyW+2O3dZLY1swU8TWOX6pZ1j71LMOftc",
-	"O9QaiQRO9gho9iCzmLfbRE+nPL0RkTEVlBTrYqTP7E039EReDjEPJrjUbBaNahMzKp3yrJSQETKfmimY",
-	"ReZkD/WtmYTDCA7MrUpNe//r9bPnJ932GWu326WH03jMjpQcBroCgIINgWZc5T5AnKAAzdnAms+BscED",
-	"sIoDmK3AWswBapXAKpPr9FoWhnFAVm3QDcB8D5YM6mDJiA/A/DYmZ5DryNxr9xY6KzHtagbUZ7EunIKq",
-	"iMkoTowZY9vcy+p47WiaKQ62VjDX7PWz58ZKfPr2H/cnagWO5ulH88/dqeca1e3Pl3wqNGKGCOwrUohL",
-	"r6ESBExMTHuy+UQxLSBVKhZsmIOWcQXHU74AtPbqpPPPsRSvSs7gF1MSui7xoczlH1yqzXzpacK19jvW",
-	"WkUDzG+FJ2vd639tOr/XUIIAqBAc1InxQwtswG2bYXZpxzs27ZGTjs35xkKsm+qB0bEcJ8KPhBAYg9lH",
-	"ZB0fzj16ZIfC7LF1uqFPPuJxvIjnxjOFnhgli3A+wm17DQfLMWsRecyMRbD6CTvv9rCDAE4mBhhwsVyl",
-	"hliNauNNDgxrf3LixeZcYIclMidAETDAENYi1iyNx5OsUSuwbyOwR/NPHUsnMvGZ87+g64TmllhD0TWE",
-	"bWY8jhjP0J21kPmpQDBtLIbMFJvxxarw2Df5z5WeF8COyqWLKDGX6GxOYMbxrfh1dhxxuQQ6SMvtWVAp",
-	"QPtThdsBQ/nc631oa96VnzkEbnfA+5E7pLe+F0ju1xRA0hEU2jItL6TxsDUPNn2zQjrji+NI6PcLNuTy",
-	"hmUpl3okUoTKtsW87DVKruuaw6JPEmezJ+PIKL1UgJcP7ZjZREy1SG5FBRTHjC++WOl2qJet7/0JM0bg",
-	"hWOaDZi7kJ0/7Ha3F3ma6Xsu8k7aOZJNQwunhGZkNueLZoX+VsXRsY5xbQ9spG1HhcxsL/Ys4aEYMG7M",
-	"7HLBs6vNnfJIBFAYAQCAQ2FrISrMQPMiX7pWf5cqOcbXBz8PpmjHTut/qDhy4Zh7JePviB7al3GH0UVB",
-	"y1KreYNibqmpj1fZs1o0WnRih1wa4bUe0Krw2uFd2vqP/zw71CXyaAr2TuMtCUHJC65cvR84tj1RuoXx",
-	"ocoz69WqObWjMI/ksBBbdEoZz7AlnrpFtVF3asSEufMSqHlMVBjXcjBDbTZwXkpscSUqGRDLju79QMUv",
-	"ull++7hlaYxLHJ3DhsI52FHJfZ8nN26vHAMYX+UZwFV6LRdFzBkriigpt326zbHO4Te3ru1YmaZdvrvL",
-	"jL7Cl65lqSuE2Aj2Uos30Bg2EZ+7pKCQUZzWPWda3IqUJ17rgUohOA27C5kazdhxhx2gNqjlay3YgW0Y",
-	"+4Ki2nXcpBSV3piS/ZeK5fpOxaqkresWVHMJZWpHQmTDBdkcSKbFXQUnMK9nFPBbi2zZgBy/LrIoQwGE",
-	"vNj/TzGtPRoQyyJ6+hF/2NQeHJuNAjfUTMioOMwgpEaav81oEJjXAQDu4YJBmZClgySHk/0kFhTfNfY5",
-	"GPdP8Peq96yrPcLnNVl3VNN8TBANEAy0sL5cLthUpQ22Ids7g+kw2nedN7Uj7z1pTfYU3T9dspueqMtU",
-	"4yJ8ia0VUysWx29ptlNYT6gOdYuwSEaZ3OBBnkv4ET8OGJKoMHKPpCJAe85uxAIxqADHGS6n6EFlDQnm",
-	"RBtRJQ1Qge/ZGo/DPx4T8mferw7MxG3YXqMblsCUkTn1oN3bDG2tO2IwYgezsDckyFRkaRzqdVitv9Al",
-	"mwDlJ4LpGZeEGgAssw5C3uy2k975ZBDQz92Lqfv5YeR+POucRHyhB0/Y4w4zP1n+uLZ3D0zBSRHD+0Of",
-	"rFQpG8QyE+ktT4BTYAw05TUFXFk8FW+MH1yHxQ7P+q178vg9IrF3gvO7b6f/M/mf6H9OprHMM6H/52Si",
-	"8lT/Dwz4uyqU9kokeWDitG3NQL6u0sibqe5kUDdq+361APJV460b2Qbd9RbZrfdAwz68pdh4YmPxM8/Q",
-	"0eydnQcF80Sr3+1hYcw/VJKbeem2e0FrxOPEKLTziwBx2bUe5Umr373oPnpM/qwxvs33L3pn5ztoCJT+",
-	"OgD3fNpI0cjzeJynouBrhbo5qGrATWU+j6fljY4D2xaaWc2E5LO4bWe8bru/wusOhqOJ5UhB2ZzXW2Nc",
-	"H19Rt7rtTrtjpo9G1+q3ztpd/KhYHx5FMQaTXqdmvBmw4FGkAkWbqpoqVsm8z+XrF8zcd/+FEmGeQsPQ",
-	"b+/LtT6xdhWI5cXhrffe1Kc8U+lpqPKZkiehijaAPr+ibzyFLzyF6xvy1d9vX+jsHl7r+SYJ8D7rAAEt",
-	"kQ40lmGSR80Ea3AM+BBieaGstGapiISYBkTLkVWVUtl51JXxGZ3xJEGuQVwCUY/V93TpscYkyKVx79+K",
-	"LENytNcJx4IRMDYHr1+9vWJAhJEP3a36+PVBm10iZXasWa5h6kI0ZX30rChASlSY3bqOiVVhuU+Epj9f",
-	"/vry6Y8nvU7vYQu4Wl6L9Ao9134XPngjzNOprLTb6VDbnG71z6DRLhTYxgANfgmXsLKzhGcjlU5PoKFO",
-	"pK33Qbl6IeG5DCcs5NMZj8c+wd7P+Bc1GqGfx5M4+lVmYMOaYZ50Hpycda56PWuA7tTeUSxCUxky/5YH",
-	"b6hfMJoQFvvqoO2yTsOdfgzdyO/60Ce5e3LMf/na/BheRAoCeF9xl4kInLvVjSNkdE93TbkCh4QXqtFu",
-	"xQ4+n327N3i7eymKPwvXbUg6FfAKjFK08bNGZTNR4zVtJROuJ0brxhJj/JCaazNLcrMAVkpLQY+hNyyM",
-	"IrBWW0jI8yjOWKLGdWhpxVB/VuMvC8yYJsso4TaQu+gJ0FPz0Hjg/Y9bOvzU4e2iSpX9WMHaSvlIZBB0",
-	"+AiDwTHheUBclqXonVnbVr/1ePToQdR51H306Dx8GD24eMx7I8F5J7y44FGne8HPhqPzUXfYG3aGj3q9",
-	"MOpeRA/C7sWwM+p0eOeR8ctmxmp93Gt32r02NIKn4jZWuf4RH9FyW59C0X9sqpj/A45Bnbuy/NKLNJrG",
-	"uDSiuTmLIWSWxs3AbcHusRtQwxai4L2/ZWsr4Q/f82Qv1Oz67xdsBjabZ0LaFDwiHrKBte4HiDsPXXBT",
-	"s+3nk9j47O4LHtNm5c63L/MahvTJrXn/8XUycFWUIDTWCgEoDMxMAIRjkwR0q33KUWx1hMk2unpuewPG",
-	"qRAau93N440vDbC1l+YPtjrSGg+QdroRYrZUkyEW3t/B+LfotmkuIb+HfXTX0lKqsEt8VIbsbJoNxTiX",
-	"bCiQqxKCZBihdo8ZinEstYUHMYcNha4TNRcpVbxVlW+QQvbX+V5YNGbSnWW9gpCB6ht8/FfSotQkiZrD",
-	"thgJnuWpsPhrMhNj14B2cRe0QgLGWCpLcEfK8qkAwogzMQTODAwiYGGJ+aDAGyEfxEGdPIb6B9hNAqmd",
-	"M8+neE0PYlegtQM6ClehR6xzDJ6O+W8dwomHstLzHz4T6e+5jP0BVEGX1A2uNVWRSLzpKRBcnquUcZYB",
-	"KWGA4C/9VkZfK9mm3r5WIwbu3V66qDHb1L/pP+j0byDLjrvK0/NqxDgcG1hlfSvShbFhwfHHYtMZbr2G",
-	"T7G+q9H5WMv6vFLmRZQBqRhBkMGMOLNRaFxOzbhmpDtiOW6zgVTzQQlCDK7GotlQ6UxT4GOlYI3KEMOJ",
-	"0kLabMmSksJ3WFJSe+uW7bXHPVYWR9ipCJ7U/wg6RTtdc7fXDv2/Zm12o7pu6nSQau7gHSuWemUlE+Md",
-	"wUB4kjx3y0+G85I8VMztJkl4Xzv9Veu35IVkE7HNG0j7pKrxIWqL+WuN32M+vqoZDVX1GenEaj5veHtJ",
-	"xmvSSOtNSUqgYhHdUJAJYynIuTHSEqtfKP8B8tuYA1LobjcGqJpWDTsbqbgVElHmKt0NaGnlhcUJfYa2",
-	"StBoasnRKqRoQuDFg3kUaZbPCFgKEkWWwz5jJEXGaWMDumOE1OrJnC80G4QqSUSYmU//xgYqz3TGgQl/",
-	"wP52LQeQLf11Bn+0qHqDKiMTE0QUWsK33dXGpO/9girz8PjEcPELoqyZXTFcwJGyi2Nk36NGiFM11yUH",
-	"EQWVAPEPl1B6vJX8sl88XNDjjCA0blaQvJ6KDzOVZrUJKfzzJ1/2asQSmI4AvHarO4NiSwWpMJ/Gchy4",
-	"Sl67HwK3BwJP/gMQ/d/zWWDlPjDGkoxEFJiz6Xf8OEBw/10BSi6N+KCdyMMJrmWAxiNoIHqDxmAHjKEG",
-	"0HmjOGk2eIoaqT6U8qKSjitUU7AprWXq/mBRPiyd1fqQyRU9/NMzTFyyGU9dxaWE8vTUDDnNHGRMVa2G",
-	"FjwNJyVhmfIPPws5NpoKQScPQgdaG6g1+yF67iyrqpKqLbhhCM+2hAzau6jBV31vBHiqnK0FVnIm5FZI",
-	"XD/gS7CfMzDHwcJCq8/8jC+CvwNuZaX9Y/OANSbQ29Kf/+GBi+kkH4OWgzGcJJmPRsbDLL6FnZTGPKEs",
-	"IQRdm8cqsXK+OUJLm7GRbogksbejPqS5y3igHAGIpYyYmh9Fo5x+xB/uNhSleBN0cPAUJdszpLUt7Bh6",
-	"E75kqWOOEX9xk44uYcLDG7OJ8X6fDIf+EJcIB17nERUAs6uQsxXO0Gu+KA45DD1YwBuiQQbkUN9REimr",
-	"grCFbUYbClDLsFCgrNO2ZrdyGuyzaSdv2nytVLx9Q9poT1XzDNNoNaavbbBopojc+jQOn9/fbYEFGkSz",
-	"SGdqymaUKDkoQbBjuQEpGId6VKutTp0++Lj/Q2qxjyhMV2Lm+kYXWHEyIj4pv6NdM2DZZzGCDdvoZJtd",
-	"ShZHpUKjCtiSlMulsrP70QAKtiBU7LSKwqAHK4VBLjb91pX+Z0UV0FyIm7oKoJ23Ds1O03Hrt/7h01Db",
-	"kFZTYS3vURnwKC7afI93pttdYkuB9i4Dslsm2LpkaEM7/QrpHWHje9SAT+y2KqD6V9DHNlcW3a+qoks0",
-	"6VyPnq2m/OyVRUfaBT9AhJGq3VR5CxxZ8q2NeYTz4UXGZnxR7GEroVxCKgoCf/qG8j2E9LNJ5aOpdB+E",
-	"daOzuUJNulqyuZSsVAQ5PWJnDuZnD8VPBC9HSIM0886wosu8JRerjK1hGm2gFxGj0mA2T2bgMEak5Z/Y",
-	"EVF7PZp2E1YoNFAVGsAS9nwKNXD6EX84DClmp1OQJtVTItWYMPdQAzhx+zsKNMvmBAJzvDPqvF7NWviU",
-	"Rju6hzy8sYia5PtMODwLQbkW4siS6UrjGj+eLl2+ze9l0AH5LX75rCqgx5QU2OwAnRAx4t+4EFR7U70T",
-	"Nmj8KaqeNgdqaksZprGMp7l5MnA+UASjHE3w6hpqipQ2ViQ9LFUj8fAGuZo0YLZ2saxpm8okP7Ry58JJ",
-	"l3bd26Wqo6dKZikPsz9vsRE1Z7jiIuWFTVx1kVeHpORxQ7LlziXcxkfRGN8vvLKkPBFQlBSPUCdgNT61",
-	"L2N1EaJcWZAsUhIjLMmoqLeMdbmrqhq19d5VTtanOGr2RNCaQ40JBCZPKBC910aBg/e+O3evqYWajhNz",
-	"ljSfJF+/J/yavKY3xf7lfODZYxg+zrRIRhsL8UorcxSRPUQy/dE9RS10DCds5TQd+SnUlQzOKE8SKj1p",
-	"XdiSqlL9lswmL9Uc/ox/hY+ucCbws73mYEPdVTm2heXjMiqhDqB0VFVgFbWd5rDJRDrVRbgIsfO1YiOe",
-	"NleeRQYgHHsWak1n1RhHR9jQlHNqZAevibBcwWPuV49hugAFkxmfvhW08lIX7JLVunuKCV74np8hYHJB",
-	"ETcq21EqhNOrdLDAtJBp0YQorm9KKhfXF04TfGu5S6U80uoqmmYajlyafHs0bPMS61qN8I0wUxOnTm2R",
-	"gdtYA1Ixb4AVY4M/XBpbUmmxD/WKXck0DiHxX7OWPxjBQsVWUSE/XNiIrZcVRe8sYH/kKuNYI8qj6AQ6",
-	"siqqMV/TCJpaXs8ndQX0rX5rPokzcZLwoUhaBbPuXy6CDhx8jDtUafLhfoVjZKHy1NVJWafvnXevu09b",
-	"skAer2M4OrT5hsie4RqofvBe8w09hOk8xeQSur7Nlkx8CduxFjzFV3RVu3Bpm/VDnoR5wjOxrgeG8RAI",
-	"ltDrE5Exm8HOQLoWRIYyv3TabAD9EQPLV8qTxGeroxx7LI1tnaBnabUxUXUh4gmfKjm+ltlETNtsAGX2",
-	"rl1U51ObeALbEBU6LDuQQQEJd2wmPtOWNlhnYma0g/m3qgrbzQOs6SH2utvssCdOzCvipqnuPyDzvrDq",
-	"XaNJuTfvYwvqayFKdX5nKcS0HRsHICfIOBj5wB6VBzu2qMC7H7U3ZatGDS9345yAbXnWLzpekG4kRJma",
-	"3KkgvMwqm4uyxjU6hRrq8Q4rPUmVpOjUwFR6XFZfNAkKj+4Jj9ytOWXr4kzbonJR0aKyk2BcAlJ6naqj",
-	"fQYNGJZarHkFR80n5IYVjg26WBTnI92wnSI0+0iGcRLjRjv9WP5gbQ3lm9KlrX1s8KVbNFMXVn6FwhCC",
-	"Dgs2iqFM30/WL41i1VYjbbM3Bunya9pisDRPxAmiYNSb7+aVQLsXgUhO5e5IOpcpNhUCPs0T0WZX9pCB",
-	"0yLjmUBSojmPM4ppLoRmKmVSVRv4b/JEXIafiAlzZ0DA4GM1iS5c9Ru88PvW1s067lXfZuhSHQHfhI6R",
-	"33nBlrGetRP6Ssp+QsvRa1+6clH64PsFAoVYFs/iQOj28EQEI5WH2QYmT4uZ9fEuaEEIZYVqu7ULeyde",
-	"aZXzi5f/OOmaT/OEWljHJ4k51k6ANYk7eduF9BMvfWklQHIZxjyxZrotc4Uy2hJFaBrPxPHg3Quh2qL0",
-	"3th4TUW+hrk2J4+mnEcUR/WkoKVLNyq9Co11+jF173kQd2cxXWtzwKTziMokzmyGxvKvjJXRajIgOFcK",
-	"dotEC2JIifF7us0uE63YTGkdDxNBVa68Uh3Sa3lDvFcBt6cTEd4cVn8Hr+YZNw2E1vwFbYRpbFEqK90o",
-	"ug7ctZ0KoBncQn5TgXhJn018Y83APZZqDmSg80mcQNmCOdzR9YPzvYKewIz8vkroJcsWM9iIaar+ZGIp",
-	"VVNSKdfDt77J75Ml9ia3xlJTYM6b1o3O0UbCt2ayAXMlSZhFNq49JWHit0VENnc2SmWD25Tv6SvljTlI",
-	"ufTDw2qcCq13fuk93KC85PvYyeqHXIYi2U/1rte5f+QiFxG8cKwZPicRjns5gHoQ9J7nfGE+NlMCPDOh",
-	"mk7j7AnxNXFNH2QEAarb7Cnezug2YM6jkhrzsIzCg+pWpIEtV7MmSQXsLtzp8wrG20zNcPQ7SIK5elX6",
-	"+6nQgKTe/IIO8+SmmGFYFreoKmWI2g5w/Vj9ZztQhW23UCoKsKNdirm5U5u9oeIHS8RttQLU+zhWBHEb",
-	"Q5UU8LtXHcLmlXEJDzl9q1Rkb8coI4JnLrNbkJDhge57kRirRq+vpgfS907xHKfvjmIJmJ3F3TAfksut",
-	"EDvNckI6hXSQWXHoSO24yF0Hjnqc/Fa/t5t7CGFAb3DWIUS9sIsxImvhPKwwkvvRZs9Vkqi5ETeesZ9V",
-	"SNAbkFhFvuSB2S/i1jxisEQAYq/fRALirmuECES5rcKhjngUJ8meagCn7IR03ulH/B2LbO76PAzFbC8r",
-	"+613nw2tWBAHAXt6IUOj7T2+lSL9jQj/32gHHcEB5plbHlRjnMdZna8YxdpMBE8qXEZ4x9J4G7XIdz0f",
-	"yjPXhLAMF2ZCAfxSqjlT/pGBT7Nn3jqpKfHGrBcbmu1PIjfI3mRlJmC5RDGywJrlhiiQlVUZoAH/aYXg",
-	"ZyDcy9yk8aRcOnyQFOjTUEkpzDG2kV3kqb0Sn7hb2QI+rooZ6y/2XGhNsmym+6dw0J7gp22Vjk8Bv+e0",
-	"1+l1Tro9ulNrhT6kMdaRS/Zfb1+9ZPiWAZE309OPk0n3nocQlW5RvtFsymU8EjoLsOYAGLN0LV+JXVZa",
-	"9I2LSu7i1yU97pL6tq5Fpd5yQUWYimx9zOItXfMFAdJvgQBCyaa3P756/eL5f/9+9eqnH15CIiL7frEN",
-	"VD0SAK59xJGSErgemxMStLaAFYeVVocfFy8Bh9C/ObZP3PIkL4V2rdBUHRjwl3LEhT48/Yg/rGWWfTfh",
-	"GTxUZ3GSEDSiMWN4nBCSd2Y8QFV1nMM9cXCfgAEW38a6sU0swDN4Acbp1jvN+CaO172npUmO13u3dXfb",
-	"lrV0cPDXL5HiFUf+jUaMO3C64qlwOx8w+83u32Pz7x55tJNszP+8wvofvBidGGk8AXHss78OgAnWhomU",
-	"FAEz18CfBywVs4SHApMy8Bb2OLW9dMaP9L4Cd4QogRpBRBHnAG5QBfqhD9hV8MDCWwh22YhvM54elvfB",
-	"Ne23rvNO5yx08wO/7tBwjW//D7jZUTpzPpu68ENpexDMrlcXKItzrq2IRgepjl6n+1ULl85jKfZn7A0+",
-	"T3DvLZSGOXW8u9Ite+jkt28w/emiT4+v6orfuFyQUtZUBQf9DuLDLAEeQQvct1MlWQwcthtlCb1XSpFa",
-	"R5CnKV9UsfiuQsLeSxDYLfY2dv9viso79uFbITOVLlybhfiQvcllEa2fKZWA8Y3yD7XGCn1bv+PC/UiO",
-	"d7lYzc8cLKMe7qKizxt2xkBGtvHGbIa6QXfM25+FGqCPtk1220+N7wU/3W0R0bn/ToLj3u1/9DJNK7Kq",
-	"ic7adQDNeSomKtfiJBoWMaOZ0tk4FfqPxKPwyVQqRqnCLlS8bsrTmEdDzI7/uXfRjjuk/kjGUOIX6Rlh",
-	"yM2VYCTxragifd5+T+7jERUVOZUu0S/g/3ghQg8xxCXDAUqjzS7d6NHJ0XyhCxwBwg+At1RSrJRDXMsN",
-	"7pedMCWTxZOyH3Yba+uGrfG8Vj2ua/lKuvJbREBA/yJg4kMoZhlRLgOXL8/EK5ksKvkrjMZZ7K/dDnfW",
-	"KsyJKF2wNJd9xqF+joiXqF/E69OvqEupsjr8OahiKxgqlQiAwglWexeSBdP8VgD6pS3JTXOpLVKASyp4",
-	"DbV+rzNLeHijMXmLJYR1w4T4+Y7jezdZBK7leRIb1byou79UmagzvS6qTK+gKrQHrLAF4xdIoEf5bgE5",
-	"Qp6msYiYyjPEsMJqUNu2DcltCGNiZbP5fK7SpMh1P2FQtzKPtWDn3R4bAMfqVN2KaNBmbzMuI2jNNC9v",
-	"90rdmxMESuWbI712LN3vNSZoKZxQrTntJbHQp8+sNmzK03cmmyW5sf27kNCHI1jm0JmB0JcAEqyzd2mc",
-	"iXcxVF9SzQpBp8BmB6gOc/A+VXIUj9u2xPON0CrJXUmwVFkBcY5KKyrOWXu2ngWtNJeuVMUaH1+85X22",
-	"g83QrbAZLu6Csg5yaO5bstQaARHRdgYFBU9gieDEix0Ajjvj4HjjiTlpFlTXE2sEjrK697OEXewy1In4",
-	"yrqTRPMoKsmzZxpsJ7ldktyj1J75Yt5k7Zkt9d2++KzbePHZn2aPd7ff47WRuk+3x7/MQN7rHAN55YQ9",
-	"i2WmzDEeih1dB0Jn/XCS8vnJEI5miK3XOvinroOhD+HlxV71WL7jUV2KlcbW88hSnonxgiFbsi3S73U6",
-	"HebGslTJEBCOIRUmqZRq/QvOKB/+7FIy8WFmtj/U9gp6cJjweKqvpa0VHHItAgB7gDYcKBj8RqOJhQ/S",
-	"DsV9jv5FRYWwmbKndtiHgCzAE0GTULO92X04VWaBVZ6GaLTswFlnBkcK+jjYB4CpCBEEWxUGUUWaD2NY",
-	"jZL1qs1vd106YCpmRM2EXNY+vVJUwqkyP3jD5rHUfSoYBbmC6Wwf0Pn69qdfsfNVaNj+jwtlSZ1AEcBd",
-	"S4nIMX6ACLy270Wr3+3RL+/i5SEj6I0TLLiU5gqsL8frCLOPUNxGYcNJ8Xh7VG1n3MLer9GxKs+Aixwd",
-	"vHzGMsUuOlSvDy7oxPiDQyFkQTjZOPSb0xzeIwHfSo3YjOusUB+e0iz25pbdsBUq0o8fVrbzX2oLRUzk",
-	"/tSdALWUKp1yJ3hGiTnU/QAbWUMlb0UKvYNUsMJCLpWMQ57A1ysxnUjnPitCTEtauzILAoMp+X1uhVqw",
-	"wYOWkPnUzBz9uuDTxMzdVp6wNR6+0UTg+qQcJoJ2DD7URDVQNURnfyw5p4hY3OuePzx/dPbg/KEHY1z4",
-	"pwAwA92FwScOQ3+muPJ2u7zwvO+C0ovA4paoM+k9+qz8GteS3qJ/LRk7YXHUZ/5rmE8ZMyPss+JFrrGF",
-	"YFVOSqGREv43gVkg/pKLSRq1g7L7pQWH/bfFGJEn4J82KLxGweUoEuJEh3xN2+pYZM/spW/DesDA9RO1",
-	"dIvD5/hHNWcjnkL3p238APRDcw+ewklsp9o9XB8BE2anuV4H7rgR7GUmUk0NSA7fl5wIgI5JASlOTKux",
-	"YLxJ+BTZ/OaQXQrRaRzYpQTQ4vDHtgdo+a0w4eEVg1YS3wgJQYhO+7E5oyap0BNlLum0H12YsY9ULtcm",
-	"2eAUiPLZBpAXtM+Mo65vWlXQLhQ0MgexdfrJX1r39AJ8hlatZKHf7WI9u0PwYytMp61+q4uHdCND+qm9",
-	"x6gm5VHpiZq1+q2Hj1CqdAgBY1y5vdFrwnR6QrJUh1+Tp7fxbREAO1KhuNs4m6sTZjxOG2GNfW1uZO5o",
-	"dTLiXKWYdZzyBRtStzb48LX9+vdIZZ9+dD/fbXVKHnZANpScNitaZKatQvjUE7wNH5H35juvx0ENhfsO",
-	"cg35GiSgkZBifaNhwVExEUmEnD8EHFPbhOgL2D0ChvnRuOmxznbBKnKv0jBZYJO76IqoHFk2V6ittt4/",
-	"9Qgx20t2wiHZc2/k2tiQBX0qWqgwxgoKCaUz87R7KrBXig0pIvPnklhLe2KsVSrrGX1KkQUX5F6ILNEG",
-	"WSf8G+0CiVj9RDBcKEqQB24zCHoSRgjlBUI1i4VmYwUAMMbLsvE8LI8C/JgV8YdpuK+yb4u50JksGaOb",
-	"DPrd98ovIBD3casAu4OSNgfkGGDn6lNumFxG6l7sF2qOUDKyE2JcNE0IGoS9A6hKYK945gu5b3YCEZsX",
-	"sHXqtod56fu6O+aKzYSaFfggSfInM2qQSA6DRcbqPLK49zFycpwE8w88nKCjE2tGIRrENNEiGRHkVwiJ",
-	"I6kyc+jbi2LNMpVEvoNklqyqYdh84YDY2THk1Z7vhWvQClp+jPG3TeGj90FZ6Icpl+FE6D2E/RkNRh8l",
-	"2+zSn92ghaBgOzHNlEZp7lMRBXmH/CtTIhRspkvbPI1qOrW4FSlPMMZy7O02ivej0d+82dALiMyZST6A",
-	"UR/jVOUSNh2Vrt6I1DLapEX9BxX5MycsNDcwJ+Bk3YhZhedrXudYm++zpzCeYqailMLgUsy3lZFq2K5V",
-	"8VjPKvVqxDiL+AIM4AUL1VQ4QjgKlQbGZJwB+aaM2Jyn0jjDTxBkC0p0MB2hRXXqgYTL0k19MTAidUWQ",
-	"tD+w3BJJQOCj1sN2t7vK0L4dHF+DxZ6l6soldnh89PlSfL0owKwY3mNzzYRroDMc9UKbopgluxVoSjF/",
-	"U9C9uPdq9XvnnbO7pRrV1WpOc1VgYXggzaEzMTNnIEJWOVT4Vk3ZZwdKZYwc+xP80ac66d0VdeP+H8zw",
-	"bsTCqwGid8PayJY3Lp2p8Ob3RNyKRJex6v20/lJF0XwCmSVIQqwpKigqUSuWqfvPll+PxKPFUh1CKdu1",
-	"NMxIZO5PRv6HXIuTLI3HY2BfGcVjpNb62OLTYTzOVa5hQvmcx1ksx5eWEcH/8I0giYZPwzgN84Sn+EtR",
-	"5dSx20NjkRMgnODnvk3TCVrij5yegJlEs/s6QWsCGbhOYCaMJzH+POVZOKEL1EzIp6UHenxe/a75PZ1N",
-	"QEl2vORZ77zTsdWvutV/eOetMnCMh+2lWTSz7uprgbMb7+GEYKkKBJf9ktFEY92iT/xFJy1C1uK5ig1V",
-	"YKe8NwfFjdA/jEY4KmhisuJ/nNV66K1W7+zBVgt2drbTip1vXLLe2cP6RTs/W1o0e2DRJoiEAwJCSnON",
-	"VFWtXlFIAD4D+AvmMoh6Fvu3veN2v3t/jJZjc5pukdgzZ24jiT3ggINiFlegW5O7c5fqT9X3WAMy7Prn",
-	"wAZFTVigg5LNigwbzmRdlGuQMYPj6o1tqV+mAJeACPmUDRliEBG79cCS0hahGmrirqXt+YISxhUzOnC8",
-	"U6Rv2ThV84JAALJLPGqzS485kj5cIMoxG5iDetBnoArK7S7GqruWg9e/XrFqS/F/m7v+Pz9evv1xYIfi",
-	"k0qDs7zcg1agLWPfGnzKHL4yew6lKw7uWQthhvDqbd0YAH56QF2bUbp4k8vKfk0zhL3bNauQmptrbGsI",
-	"5vmrlfnVyvxqZX61Mr9amV+tzO2szD0syHWUv86+GApj/hibpQYU/z5g3z+PJbbZQ9QfZBQYPTz7B+Y7",
-	"Uvuaqrv32YH17X43D7urjcO9tSG2VDA9UXOJ6WalBZtPFJTOaWHzlXpde8hrbPPfA1vcl4tmqtASLgM/",
-	"f6jZjTTvphUb8fSzOQ3B9hfjbLzfaZEPYMI5YIh1jtArW69ARDZLyPh1NDb3S5qA1mbKb3BPE5LFXsKz",
-	"KVqeKjWq3aXvENxEsASbz8yezWzTQayVZKPCkysawsr0RECBrdtGM2l83okancAxFmeL9jQquL+xTIXr",
-	"epZ/M9p9lge/2UwjxtQ4wz79BrwLoPclSZFF4BphU0Vp7WAcnylC4K3bUIzNhHPNtFISqYUon1WRynqC",
-	"WBEWmIe8fGhtihRC8bAUcPWh1sho8UjhLoQHUfRhqkVyKyqWFjk4j5fv6n06AalKc0k130UEttmypyXX",
-	"tq5pM2NTpTN2EXQ6HSOMYAZTGIdD9YvZay4j+YQouJUaQXwFmtehyVHXdNl4g/gcoJmCxRFF6eCl6jou",
-	"bSsOXPS+Cm3Jb/pccwecsO27eWCtXYHMkVp5ZqmKcmzlca06hZ9d3YPz8KqHoDVn/0RrNikQUtApv+z6",
-	"Jrn3DFdKEaUxQFft2iLj+2ye337ZbTUaOYa5LyR0c/TY21KNdXZvPjyN4YtPtsfoYgtl8SmaQkARNGHc",
-	"1R5J76jKLlPqBv1BV5uKqAO20K48hca+gEsD8806i84aC5+xiKKpQ+XvMdEWecJTGFj5rMHTJS2R/tef",
-	"Le+oaCKbiDhlo1hGsRzXHBNvlu755RdFQDm91ajnRqN2uledR37kWYepmHEZxjb6Wny0eEo890FLyOgZ",
-	"RhfxRp2Ts+5VZ00ceelhXddCmYYbIsdFLKjbQx0a5YkHMbcrSNTSuDvlcdugqc7DUAgMqxeB09YfeRze",
-	"DJW60YgCE88EQDCoRKQc42XtTjdo5dIN28yh+9XOYLME+CU53XxgLO2VdlNUv+XbbpeGLI/9qCfGWm2O",
-	"6wPQl4CSJqInbOCWbQBpRWCUkDZJSYSlkUNBMb9LlQVsUNpFA7BTkXsHfQs8No1zMVXgekIUT1xLrxPC",
-	"SRQeK1ix3fXMYXNTCgmjfxOA7Q42fIacl+VhtJnRfd4jex2wr4seUFsaeC3ragNt3z58OO17TUaxZgOE",
-	"WhsAsU/B/AjMm2xQlo4By0SSODQpIaNqECf8zv0oQK/SebVKZQu1sef+3h02agOhcXkHNudKzq0haZP6",
-	"E5VEGNviTM8IjxVx77ZWB7vYA5RdrOd5d/22n9oFLEgIigKFbzS7EYvAbgnQPPRJ6jpfxIfM0i2Az9Qg",
-	"d8F6D7Lw3N7vetfyq7/xW84hxsa0gnfKWCKMvVyo2E1+8W4QFT/H8saiU6wMy2wfFsswySOhXa7Hi+Ov",
-	"GQdd/X5HOOTSTKRiZHvXYo0USPNJHE4APZFPXcsERA7g7FiWnA2DNFtSZu/XIAsfl89iM4DEupz0NlwC",
-	"uAoFHEgBSOFn9YOWvslduv3OJiCNlRZvFQyAjflTqQBApfF4FScuIGzApSF8bPE1k1CZNLwrJ++HYoIN",
-	"BCuVCBty0moun6t0it90li7w7cKjzQ9rKwpqctcOGgPLFtyvZ42buWm0nXkLm/bwo8xu0bIpW3j21FZX",
-	"ZdSag+XzxD/oGacf8Ye1cBg40tbBsN9/6t1drj8w96rb8GouoLHH27w1E3Lna4cvd3/vtndrWf3hr0G5",
-	"hdUcg3MRuWpLANoqOq4ayn3bR286XT/t7t4mrWyndAdNcEqkC1tYxT/SlV9gzKsV1NbzrTt5q2r9ukbC",
-	"Q55rUQI9/1e6XbVjaKnoAcDK1QfukXgolRA1eKbSMm8+VM2Z9y+Vp5InjSUZJnwGqMFQqO124ppA0Re6",
-	"64wmzvXmY/gtXrfrG7ylo+PwrTTJh3qm4Epj37xdyNALavQeXnV7/bPz/sVDGyk1b2UPGLO+PBEawdE3",
-	"3eJBzS3+LWQk9E35+wWiP1yNMLUoUTucPjS9lWKO8OVAxu7nmi0e8BOCNXehjCU+dyivl9B1S+5aM5tE",
-	"pMLtDCpIMa6yN8Y/xQ7pj1Ih/n18UBo3tLWhYLvGtu5Ws4zfCAkxCs3ErUjb7BKaTKhia86Nxw72w5wv",
-	"sAgQ6YLSNL4VEEiORPqOLwZEhO5FxSraqWEynGV+j5A3vocSU4qPt7eHIXhOb+QClwcjDtgj9D67HoVQ",
-	"rzU7KvD110z4KFX/FtKWPJB30/o/9PGndXPqfZj3SySEVv53goV4Du+0neeA79+I0oV9bbvJCBca9G+p",
-	"nSxguczixDEX8HkJzHizLq7k+V2nI80zPr+GvPLi+VnhqUmVUTkh+HBjQRXegNgRSzYVXEKH3Kq6M+91",
-	"DGX351cvqAnIBfgsgY57pAGwUHqshDmLm1AEPwOTN86yVQFjxUrw8I1t8z60dR2H4MdNku1CRTYLY67g",
-	"4kGIZZiqfDzJLHxextOxyDSEQpLEN3a/0diNW9FGC2YwKgQtsiwhUjfXfJrFU2Hr21cVgZmCRhTBYdYO",
-	"+S94wOIEwfDsLsGP3lrPHAhejESY+XpbpHzTeDzJoDYkngqVZ28BuE1jI+JObgtMyw453x07WwuIchcp",
-	"3IF652hEdL6GrSWiqwtk7kRNV8Aurzaadl3/aPdumZl5L3K62rzPSt3RXQkEHXmElp3qujstOdUoi5u+",
-	"3a389t0e4roFgBf1Ft2HnjQzYh9lUqo5lbRaVoesYFpqWPnfEirb+oCsvepLCsbm2aRSJWze7USF1EeC",
-	"owCpgCGsi0X9u+2+hlOQuBTbJCFp0QKH02WruxosuKNnbFdq97m5bNxwjU+DP27ITTo6ngPJ8PaXxRok",
-	"hm1IoGrRGVCp/1Z8+T0Iqc9l9pk4q5rdedZUWsdd1dp56z0TGY+Tem8ArwrAvPVYO5eI27Bwc5kcDtX+",
-	"BDuncel1Qf1mjghMEjWXfCQWLYdwGhWkcZ90224XG6D9uHaT5xtOM3rkm1x+msK7DVc+h+qoN7mkyrC9",
-	"+iXe5HQiNKPW862Lp80kfpamTNtGwRnwZhgXEWsTPOgmu3HilIWwHtBR+ATdQZ2HE8YBbSjWDCuHC5bv",
-	"zJZaEzkjepnta3ktoYiZHouuZgFc1PcIY4vwFIbc3bAALTtgQ6HjSFjiW8GnZsot1R04xFCFweIsqHSC",
-	"ryV5wS+MWSvZELghQ5EkllOEYhHUYGxM3kypyGJWszDletJmb/1gmhmkVBnjUyXHbFByKgdsIjjy69rU",
-	"hH3DUSyBEvdaUkUpFKRTwbfFZ6KGbDK/C3grnQkePUEVlBGoxDeaTbieGL0JMFID+gqWhCOCg5LJglCv",
-	"7NfA8cfMx5CabK4lIk65PvaKMm88h9/k8rP6/ThNzkbEskm6RRRTV9FvH2vIb1OOHvAY3iW9mkDrO1T9",
-	"G5f//d2ugYPtD8Zcrs2sdL8CXX0FuvoKdPUV6Oor0NVXoKsvEOjquUqdDdMvTI1PC3vVGF7ksSPiXpXi",
-	"tvHvKZdGYquOn07NqbJ3+Luo5BLYqZLvQu/1Jq+FQktzWbP+kILKJpDewr5I6EjUg/sQe36Ty8LPWwJc",
-	"2eTdbeiAw0k7IZdmf0pjraYCvK1METPLE8REKj+gPY2Aogvz/ljaqdfl/SEYALd4SkP8shiP/bE3T3q8",
-	"FbkxUJAkCoyVrfiKdThZv1Vj3eq3MvEhW7W5abLsA91hwEPSXYGxHVNjPcoClGVvgl44Y+BTSCQX7f5L",
-	"LL327AnTqd+p0DVHoLb2ZXOw3t6ib1U0PW0iVvgcKkIs/PVUBGwOpPWp60DCMEu2mBVb2WXrHbJXXV4A",
-	"3snGPj5XdmBzkTTdxVVJH9iypCTwoYLLavZbwhe/GMu41wlaCcgYCQvYOa1+C44NPCmn/MMz+4WzTqfe",
-	"3L1z+2bFsVmy9rr4yTPBo59FhnPbWSYM985fyLzTcbprRJ58QeDWRFiNUEkpyGTxUgfLhgaPk1iO38Zg",
-	"MFvjI4HtefbwYdAC2MhW/+yxmUPIWJ9fPHoUtDR+w+mmZdANmydIxRg5aoMWlNe5r/SWv0L2O8RWCqXA",
-	"wyy+FSsuYM27JXwMgnIrUj4WZi0fnZMl1uqfdWGZzafnvY5zg/S6btbO4/7F4/7Fo38uOZdhFPqfvLFr",
-	"+rMaQ0YiFU5UIaBprBgBvd0uCtDZYik2OGqzCdfU3Sv4lDy3dUcGmX7m6WaSseariz9c4oTBbqm4sYt4",
-	"WC8KucGoZM18RwDyDnycCjNucpOo7qDfO3v86K52W+3sXdQX/9sALARA4VV0gCW3GAdO+NgiXEGtNyD/",
-	"A14+snNCBFhP1FwzqRgpIN1wI+qPau7ZiZES+h4ldmmznX7EH6o7UI8LsYpSsnOJq/G+N1XMlbrvb8TC",
-	"HbBUB4z9gtg82GYDrN5E0JciG/GNZmoubSqCkFGkmBMuzBNmdjAT01kWmwsI3OFaFuW2mLFMEoztkzEA",
-	"iBqchWqGJNi2iC+fgbXOM2GTAC9GJ7+Ytx2wb82jyU7CuyxUDqmR78y7DMSHmQizAfvWg6y5lvhabJpr",
-	"Y9zfgq/ync0KWHZRmSxYPLJk6nOu2Ygbdd5nItGCmZPGvTyFILyGiFkqtDFraGyVmQJ40r5FgiOYgaJM",
-	"ODh+NwVQeJ6AnP2tClIG5rqi57C6BnjXWqzXIN/HYHz8D4dzqGvYXl7Gw7u37Tl5jPbt80bbt12KD7O8",
-	"RiESM/eUL9hQYDc3RHYxzrsQWcBymQhdxpiacCACV3IMkZuUS81D3HnMs9qXwjc/XKE1ty50A9fsF8/7",
-	"inCwD8LBsu++Xa/AoTL5wo+pgVm3hTghrIeI4sw2WsKBa09fhxcNh1+cGel9wgZmOgZw5UDbNL3mC8Tu",
-	"OUhCDwXhwj1Gx7bXxtRoAevB1Oj1cPgjrA4JcOxoapsFBEQss6ixXIIRazOKk4wF4o75mHvZRCzYhEdU",
-	"wfVkGeIJKVWHPLx5Ui4gmYtUXEuolRgr6P5cYEHHEFgsCDt+AddRGsK2EyPElQ2fgglkTSXkXo814Fej",
-	"UZQYQYyWizZWac2eXMuiJOYbTVxibBzfYo8qWpYfMkYWCiXPdJ5SwYj4wMMMaMe4YwsGM/a826syuswi",
-	"7xuiPQqxNhVqUMoxl5tzHVsrlV9lpHYH2NshLWT+7GnEcoXBjRCzcpEJBI92acioTrK/wDJHK31QAkXc",
-	"b7AWRgrJFSfPHX42WhlyqjWVA51OTelA725/zIvyG2B1QELxgd5OC1nbhhBr7EuijGdADd5m97ebou+3",
-	"pWTmpvC0RKkbxjMLi8grqW4OVsl9noaT+PZIXP6vZkJifaLxNpfq3YjIn4Jt+v9n72qbm0ay9V/pUm3V",
-	"7mwpxgkhw5hPIRMK7h0Il8BSdUnuuGO1bZWlbq+6hfGl8t+3+pzTUsuS4jcFGCrzZbAjS61+Oe/neVgi",
-	"xqbqLGvsQAP2QWwfI0AaB4tNaICgbEGO8bQhc0SvuDOx4KofeL0HcUoXpJ1QR+nsFb7gyy1jO+u2RBSP",
-	"x/ezH06rvJUMQpSakHB9YHo0l0BREnDtEK8d1pfX/qxc2y45H7dNxjVXpz3pb1Ha31sIqOcrStTI4K3U",
-	"fRUB/K+bOAqYyVsX6W9LO1jT4F0uSzdjrlQCxSG4icNgnsUqAzEeZIInhNBa/NPp3bbERC0WjzrgTtep",
-	"Yv5TdQzp262ivL/bnd7ipXqrCRW9ds26C80W56DSNuDotBKcia0DttvwmA3miFN1n4QHaiE0hsCfUfF2",
-	"Cefvyp3NVMgee8tzbe1WswDYaFKGZM02MOnYsf8sAh1YsEqJ7gNFZELnaQUp4nJvMqwB3rSrlV+F4Lb3",
-	"/llWBnv6i9CAymZoC3e8HipJrNl3P2fxld/YdCOIwBqSCU4OPyvdRjS/nJllRZHSpn7+3JA7W+jwu7iG",
-	"1LD2npIrWZ4IeGGmMojC+KrqcPNIk1vPe4mko8IvPMK2kviEawPYNB9j6JxybldZvlcBHaxYJXJ0puQ4",
-	"nvRcNvad0CrJsYpt1RiBGSoLeMoJO24uOvjL2yzHW9gsRw02y4mzWbgRFzJZ0lJuvL1OMSZQnPy1vfPf",
-	"M64IzopkgmdJLLKygzGWRjGAzthJoja6MAOhTZzCynxtEYbP4RSQchWS3zjMETweEPXEEQ4csKxGbj8J",
-	"HJVRpB3iiUs/pkqaqefRxqa4DKrU4e9Fc5tkSoYsiaWwNiX8H95fG68rSuLM9Ngb5eLJBMXyjA251nkK",
-	"74OxY+0KDRzu3FhlxMfqulONgnAfpoIpzNljp0V/l31yoSL+cSeRP/CiDn+BwVRw6eBh9rHa9YjVtYZb",
-	"n1at0Qx47xAMy4RJG3Z9Cc1RHqWiSTmW5uQYi7HiNE8Rw774LwzSWOL3JbB9LI2YiGwtGn/ZicDdfth8",
-	"0KMiVtr1oK+/qzvsbVRY3NoaFYtfXTlX3AW/R9tXfLFzcVgloIkltHxWJ5g66GCW7Ptj8aLXiPbV9aE9",
-	"6ff6/QB6vxIuqZTbKjQ3JKtM/vQ6KsIgBQ16iDM/z6iGbilHB5XLiogkAIX4f8llbLAW1X13WzbGuQHV",
-	"O+MSPppB8RMMz+6vZNn8Tnu80n28UdsLAdPvIJiLzKls+817espbkTHXzdXW6LWxtnT7+dzphhZ3n6dQ",
-	"wuUJcog+ZQIYRrpw/C8hz+c4bsingGzVCpk5zN5G+jDXfCI2df0HzuhoV49vyuzRTMxNBbIr1uyo32c8",
-	"0apE6CoREzDbCY+oC3735B8iTFeE1YpGJ5qhnhajTJg/c4l1qZCiz1Nr+/8aBlZXB4OnfjPUe+zUhuAl",
-	"/pZ9PH13/vLiw+X5n29PLy8/Xrz73c7GXFmhbE9gUfzWf0ShbzvKOdd64YgVUhHBdhFgS2DA5FIYE8uJ",
-	"DtklPEf36oY4xcG2MyZfEKNh27FwjIcEto8Gi7R71M5Mp8cCUpZKTvBJfC9siztOQ37jveMd1eP+dXur",
-	"wii6kNq1Qedz5T4Uc4cOR0XQz0UWq4iYxNorm0EflG6H659qr562Hs7/Qp1w8OH9WSmOV4ZZFdp2/6ex",
-	"wX7JJHkhuMFmVxz4uPgMcI2piqAE3hPwpP19kZ+Ve5c0/Fu+LEG1fdCCoq4Cejk9jeTpirKX4zYMTBbz",
-	"ZNvDUFnzNr9qqhLkuvZUxZRbL0FIxieZQAhwlnAjsq6gm6iFUTAjJEdxWwGWfB4nid049XMRy8/Kq+ht",
-	"OAUDoh1o1QovrO8i1YJRc1yBcANlA7hNrY5kp27NinoL+qOeAglgbJjKzYCNhdAh+3euDFEiuvOP/Onk",
-	"MkFN9ZV0gGqOAa28IJbEeYXFGiKJeuyj84W8leAIJGnKlZogjIgUn0XRE9NeP1oTBTtGm4rjBYGGAzso",
-	"dxZ49JnLkYgOXMTlICtDLvYwaqPSAyhGQteAzK+IG34gZBaPpiAqr0vbKuHGXnqA3ZQZ5PaF/YtUi2Cn",
-	"I4FFHfdT5/AgIH8GAQnl5941lRrPLmTh2VQpLRw0jaP64VF0QI7KWnnoD28ljOTLxHkmQGBuYio7AcJe",
-	"Uc5mnGsSPWDq8xSghLSS2k6IV9IaGy2ScUN6C5/+IHjuXfDUTrFVbp5oODyp0lTnSfKa5MmTPjns1ijW",
-	"nnP+Ri08dx6+eo8z8Bh/stMkvKUd2XLsKuFIMqGtZi35y2nThVSoupiqxGlSdDJcj4kRmetvsl+Bk1ng",
-	"r3bE5eNIkOEcN7q9e5k0mYiESNtP7yuDghLKLR10/7ge1/27ZvQ0akSx0sc3QjThc8UGIMUT67+g0AM7",
-	"sccuxswsrMesGA6qpANUEriXlRyJED4AgnbclG6DX56BYvwhairJcf7j9MObs5cHR/2jXzff1Pga70Qk",
-	"Uk+RdMBMfEGwWlUt1QGpIywbZ2iYMHj3DlWNPWhRxiu6prr87ooHn/TB5PrmJhdUp97w0WwFR7DsbF1x",
-	"Bfc8G+jh3hWaeY9XbF9z8EZJ8Rp73K47ysPf3aGTqiJPDxltI+RGGe1zfA77w2BIcEKgY0X+Wif5JBi4",
-	"8RwkcF0tK+2dqvM8U3Px6LnIEki27sDJSdPesgdx2fZKNT/uH6/fpG+Uea2ieBwjEFAHsRUKqbi2D+jZ",
-	"VRnTAvYquxFWqWtm/Lprmov6vqZpKNunqWN4pUUCygV23sf+Hu6gq7S+Tf4VCyl5sOXWuMf20b/kYaNZ",
-	"3KlbbZPDtiLqv3vzWBmf/Du2wUMDXZwK9v+IPrnp6anogxyTLS1wVENwvqilDgAoilb6TJB2sja7tb+B",
-	"aE8IZ9Fr9o9hxZUY/lK3vCfCfIABrKlVOC1jkpVpKF7/WcW5sNY+JNGQm7KtNKBQqOWmoV0I8+jMK4Qm",
-	"MCKzt/i/T/2D366/Ht8e4D+Obv8W3AtT/9Ll0OxXXxDaEM9EeUSDsGIoAqqqb/dVMCaP+n2/Bgs/rxqO",
-	"9tiXPaMut10fSnvK2++OrT/x9ptauRk34owjdVjdGl1nUBbdV58QCews4Vr7ufKghtS5M77Wav79ehU0",
-	"p5z6+qLOM5HGeVrI59oidzSqdgZkwqb5GmCePxgET3vHTcUJm3eMgVhoEdAgtEJmRaQokc1ZIqKJ6C6I",
-	"suCaQajRLzzyC9Gw2LdiubSb5F4xQUX2PnJYzo0CmPDVxyoTI66NFbRasAwUAqbKoKEFgiZCuqBJEs+s",
-	"jIY0lgiJ7AtCUNygpwWeGKRrMvuZiN2nasHG3HM5Yh1eSWyrLbcdwJ2FlcxSqjJQR4QewIvWV4jO1nNL",
-	"RNzQkBOaCHOGkar9BGhRkHuCccKbPJoI105foDA2ur1usks5fHQYBtN4YqXR4ePeE4xKzkRif3N4SGFK",
-	"CEv+hh8qZ/QEGjO9MKYE1/eTo5H67enT/p0iFQpuUfb3e/3+4+CuYqKa/C1/+OSOWqPbbx1+cBXVKwqu",
-	"Ucq2T00J4pGpKB+Z9RroG4pDFIJbRO50q0k6gj6BjgRbLQ4Lt9cUhA7ZYrp0x5u4EiZViKttg8co6MSX",
-	"ucraRd1wpD+TpWnPczJEcAfOMiuVihARsu+yMR+Z0EkZ6CdwwAMuPY7lwXbn9NhwrEa5HoLAMzSdOly5",
-	"95VEqQhFY7mMTVhG6bEgB6AbXlycfbhkh70jxG56EcuLuWbQi2tXEN4AtBe7nItRPCYh9cugrCS+AZQ+",
-	"CE2XQrEMhl/JWLNY61xEyJwzygAJQyojNLFRxKZZF9EiFsAKsQvFrxjjTbIXF+inNMjD5t22wZioVrgy",
-	"JmmNrU/BSH8OwgA2K6iNUQ6lU/s7A0lFmQVfrwJuroLBVWPD5lUQXqGEhEtWZCT81UnEK4CtgpUv36Y2",
-	"VRCafWRfrjIKbkJ4SujuFjpCHE9KhoTDhnI5LAR66IRwSPI+JKM1nInlmgE1oxypRWfMbZiCg2OPu5oj",
-	"6FvSmohIlJy4QPiGdt7m7RNlS1zZRcGg0AbKrcFXgUx4LntsaEXZ0DHzlO1KKEihhJn6GCpdEYVkR7lh",
-	"TWhP2mkj5tpZbFiUiORcBNFgf9RjQ5Qxw5ANIUtHwtuFDAhxz0uEhmsiBu0tDYVJuGNCrYhyuG1ozR/t",
-	"yv0Rzav4eLuVxv4fO6Lt8mxbZZGqJejHvz3dp66+uzL0sBjSUb/f0ZC8XjE3lnf0FdN5NpryDDRTc1W8",
-	"a837tX+CvmfhAjhfFMd74qawId8li3zW5htgw9L3zqw38LVQZOF55FHU2DW1l1s60HGaJyviaoUhmq4A",
-	"qoj7qJ9xFR/IytJWALPxYtlxXuKY7+u8uuF+AsqJvHQCGnZbKavtpj0+7J00VbtU/SyacTv7v2IFzO2d",
-	"pUGVvg/6M7vcduIu3WNf4+u1bHR8+bBm+IHW6tR5gfoOinXgGQBXwR5wKrbxC2D2cFwW4maq1OwgEkn8",
-	"WWTxHcwNvxeXgOqbiTkSNjzus4gvdTPjwke8f/nbb8K6UF+6OALzRzIhI+imaLWGkZzBXVblZ0j5lz+E",
-	"nNhNe9jvNxrh3RE+VKdu6TgfwrqnAjj8aswAMT5ES6psOqV2iH8WlUaDwlXq/XN49zTYO283BR1SOhsj",
-	"0jlh1bv1CAbBYjq7O6bhrqWgBh0JrEEQ0kommCgUSv2DwyP3zVo+i8U0WpMSFF/MKY7b6x6ns150sgNK",
-	"5SYMY3QqReQxpR/1/VZNXMY5j6NuiSdWNt967olSgHQanoYSXXD7bwTTsL2pzLCJWoJG3dTfQ4Jurfh7",
-	"9HVRffU7OaNXpmn/oip/z2PzkXWO9VyMKHMDLvBhr38V3AYPx2L1WGQxeRP8LjKrLyORzcHAnllT3U6E",
-	"FiMlAYjwuF/STx/WR1k+7va65RzueMZeyRd50so0Te+87IoL2t0P1UMRuAObxh46CC7SdtzphG2P/b96",
-	"mAoOgE1O6QDssWgXDJz6c9txqQQYXRAwNgXLl8qYVC5cCdo2SSCsaUAeQhesw593Ado4Kuh0p01YB/g6",
-	"dfnSYe1uRVAd7SGoHqTQeuW8o1BYJw5CFuWiq1LNSyEjcGgK4bCKrbLJ8a9U37ij65b9brJ2uv15cXFn",
-	"xuQGFWB0yXN0YLO791Kx+HdtyybSHNqqs41KyxpOh0oibOH+gIRFeFeHNFTlOyxry5ZzTDAUdn9QEo7a",
-	"tcwz68hPjZnrwaNHNIG9kUrdAupHeilH0MNeKSK53nZju7VttSiTpPDRdEP+C4jHUj4DWL8uDE1C1HY1",
-	"cQsujbM3jUqiwq/Su2rBRk3yGtUButJnicqjc3iIfeH/urx4EzIdT6QAloNLw2XEs4i5x0K4m1gRi+el",
-	"UaFbiCl+iJgCQzeJBMRgNeg4RsTb1DWd6alaSFdRMWoAwcXTsbKI35VAvf2MdLrdN97gb8RidXo2isAd",
-	"dl7L+hNJMrgAnqPF6M+rvN9/PHp8xDIuI5Wym6URcGRuuBYnx/BnEXxTAbij+PsYmym+fZuGd0IQLUpr",
-	"TeJk7FyoG34fytnnq3KU3SwZTWqnlkXhE7g5viWiRYEx/hXUZ/h+b3k2bu0HOW7sGow1mygpep30laUK",
-	"ykfotRt2TOSHXbef6XBd3MObt3sv0H8wz76ddFonk75ns8CFFLUd/20DFOUstXP62VE6whMgc8HFBlML",
-	"kLp81mof3PEZ/snuTeHYY9iIS2uPYsqpbpthO1C3sqyLvqD6tt7ZXfiuvUEPoufHET0/WtNSXf2GDNDl",
-	"oYAx5TMoQqLT3304pW707B8Ircq3Npj2Mjr5Y9A0rXI+Vxt9ttyN73AON5I3W0ZOUYhDneKWg9Lv8KcN",
-	"J+SlWrCUS2Q7wRi+3WqdBQWRwcnXTMgohtBY976jlXF1Oh3u6JaAzIhn2RIwN3Q8kQgBwBbTOBHsRpkp",
-	"eWEamlNCphWq+UyMhBX7GnQ19bmrzyKj4EucASEv8MY1oOGbUn+TV/gjHCk7/oTPX6o8gwawrU+RfS/y",
-	"Ix/09EPcY8e4hxQLOnUhAfY1BSz3l3TnX0ZlIzLhsULN9J7uxtbyzgiUUPenv+0T7iWW+5BT/Blyipj+",
-	"SJSaiYgBVE2qAKaZQEkrVvd3iSqiVcLsPsaw4u5n0sm09iqff9El+6qwibL3U4e9o5Pe0wpR9mGv39ui",
-	"kc4NqGUhHaP97jJRjHKkNwG6OC9bZqVvSeYPXVzezL8WhgfXtyu3sPMSAwP0p+vb8GtAyCjwkdjomnuw",
-	"oHBTasMTrGgmhlt7vcanO4xnuyVRlT3C/kQcUL1+Q6XIqYuYbSU2S69U2Q46o1Zo+VaoeVLAt2G+EIs+",
-	"Yvk5RlNHezd6LdIb+2L1O/23WCL00TxTk4yn/q9O375iM7Fs+lmFM8Ja+gqiTMRwRr//Pcc9KJruAHV1",
-	"f/v65vT1+S12fbtOnAKJndioxyrzbkqo4S3FtbNYIumz4/IgLJxYV5cPTGNELa9O+VnB4tnyhKL9Lonl",
-	"DLsA8VH1mxTdG41ErFi2LP6d8wRbhHABb4hCm1Kn/osTYnjLHT3wfSy7zZMZENU5stXQxfBiAzyj3r3f",
-	"JhwbLnX7Q86/iFGOTelgijio+fIu73LZNmsRN5zKxVMu+USkUEAJhhVRdPk3IqSHpjeFJPmimHUWxRoA",
-	"kqvTT4Tu9RsQnTORncDMSGUgxQ6UM7FExCQJAM/+ZhY8YokwpvkcufsmPJtg979kXC6B/zoVcDxxWRc8",
-	"NoTljNTe3jNeqiRqXV/3wlNIYVl/rkoCHjIrTHmGmfobpWYzIewjWKRW5laO4iQmDVh7WOHAO3YSe7xx",
-	"m9pjmiRuJK4pFpGuoQcAL5bKn7i3mVLjhue8iCfg0JIQs7Z9RWKZLB41TQb2+5KsK3rZqk5O2xzOUW4C",
-	"wY8VfBFSPDh5l0exafspRchDh4mJH71fY9VEw88vUavYF11a/7UUmtVspHevwm5okLw51tKbFY00gP4L",
-	"HRK2o/0HdjLbl83sE3IKA9glRCnmP9JBTrad4Ir4LNF+y+Xiwe317X8CAAD//w==",
+	"7P1vl9s2si8KfxUsPbNW9pzD7qjbdjLpfnGOY8c7PpPY3rYzWc9OfGKIhCSkKYABwJY1Wf7ud6EKAEEJ",
+	"oEh1J3t8754XE7dEEUChUKi/v/p9VspNIwUTRs+ufp+tGa2Ygn9+85au7H8rpkvFG8OlmF3N3q4ZuWVK",
+	"cykKspSKPF+efU9NuSZUVPaPF1Iw/OR8VswU+63lilWzK6NaVsx0uWYbal9rdg2bXc20UVysZh8/FrPv",
+	"ZElxlP1Bf1wzxYhZMyLYlpg1FyvC9bT3fyxmDVV0w4xb35NWaanSK3wv2AeDD7wncglDN3TFyIItpWIF",
+	"2XKzhk813TCy5LV9q50Qt6/4rWVqNytmgm7sHEocKZ7dhn74jomVWc+uLufzeZEgxzN46etWvDHUsNQ8",
+	"pWaEC0LFzs1RM6LtwzAT9qGpZcVmV0taa5aeGU78J/jRu94EuWEbINNfFFvOrmb/v887RvkcH9Ofh8l9",
+	"DAugStFdNP83TN3ykqXJzCsiFbFzsQugROPDOTr62eJT7wYImqLn84ptGmmYKHd/Z7vDCT0mNwwIuZOt",
+	"IuVa8pIBh5s118QyGtOmILq1vK4JJYqKSm7IDz88f3pO3jBhCF1RLpA3uCmAP9zvyJpqIiTRrJSiImy5",
+	"ZKWBI7NiRnecRIXeMhUIgMexo0C0hjO7iKEDEFPk0aNituHC/31xnD4vgSy0PpFO/3UEuQMBliC20qxq",
+	"pSExa2rIltpV0qqwvPv+f7yHtW/X1LBbpgiHuSt2Tn7kZi1bQ7iB1eBC7PcPL/9WwEofXlyS7ZoJ+wi3",
+	"1DCkbJUCwokd2UjF8gt3YneijHVrzO/uKWu9vq+VDM/c3iyZHXosoknvZEvW9JZdkwfzh/G0tOF17Sc2",
+	"NJ/uDhs/qTeGJi6T9//j/RWRot7hPIBcSCHByI4ZJJ20n2+5ZidMiol2M7v6afY/Zu+STC0eV7+22myY",
+	"MOndpuH7zzThVZhCQ826m0D31FSOE48bnhS4dvAbthscFX86dcSv22rFMstdwHdDg+ITkwd9IsWy5mVm",
+	"2NJ9OzSwf+aUoQUr07qTG9x9D8P7Szc/Df+2EyeSU6tK//Vnmtif24lQQWjNqbY3CjfDUwIlauqM2iZP",
+	"Fvvd8I7Ar08b9AloX+mBKzY4Ivx08qiKVTzHfvDd4FLx16cN+kIaNjSwvRHY8dHhNVNn8JTR6jtmDMsw",
+	"XcVoRWp4YGgGVfeayTPgulSsoaLMSLmqe2BwCtF7Js+hbWpe0tw2NJQPrz78fOrA38q6So+5lnU1NKb9",
+	"fvJwz8UtNzQv6nj4fmjo7qlTJiDzBg1+eWRo+P3Ucb/jIjNozcXgiPb7ycN9zzaL3InawHdDQ+ITkwd9",
+	"bY2Bktd8YINV75mhSfSfPGkyqspPQiFzg2rMjQaryFnjeqcN2wxMS1UnTOeW6wGq4LefaSJaS/vs4O4t",
+	"RyxHvrFa5eXFwy8f/u3BFw+/BOsJP+xsJy4MWzHlJ9jW7PGAEkLLoxvWvWEyddocYdojQ04f6w18+2RN",
+	"xSpzIvH3pIRHhobX8asmz4OVKqflavjOcgPdsM5p8eT197+8ffn3b17k5oOvnD6TASePc9eM0Tzdo6eO",
+	"/6qmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OWyZoztQz8N0QIfCJyYP+yBZr",
+	"KW+esprfMpXTgty3Q+Nv91504kS+EVUjeY4MzH07YiLhRRNd2XyT0sQfG7KR2hAtyYaKXc7PWcOv4xEq",
+	"tqRtbWZXl4+K2VKqDTUofx9czopOXl/M50cF9Wt2y0TLvpfCrPXhFL+VW5gb2cAD6LNrFNNMGCKFVXHK",
+	"uq1YdU28z4cudMzFe4vB98yS98vF5fH54vFKzPR5BTYjHhNdEM0aqqhhFVnsSCk3G6qvCa3reJLgxqJ1",
+	"/X6sg9y9Pe0a3/c5DzoYYZue408vIg+1d5h/RA5j2nwtK85ggKdOQth/l1IY90/aoLLOpfj8V433LftA",
+	"N00NIthLUTCbDS0NTN+T8affYwPfWl6bs2phN6/Cv2bFTC5+ZfZnVz91r+i8S43UZqWY/q2efSz23qbX",
+	"soleZ//ce1+rjdwwFb9ws4N3vfsYU3ko7hDoYqkWU2NHN3WPGp4YV8Qv5GfhSHH1syDkjPzOqytSqk0B",
+	"Hokr0q2uiPwm8MhZtSiIW8sV+cm/8d3H6E12xf5VsK7+Wxx9eq/xFLHvmR0JYe274t3ywl1ib5n/8+bl",
+	"C8vo///H339XEOpkzuWjL8jf+dfn9lH9ufvdWbiDNhXBdy+YBl/9+89vLwLBfWDGctt7wjUovPjlYRTu",
+	"YzH7ngq+ZHoi4y6oZj+o2pqGxjT66vPPLbnO3RPnpdx8ThsOAs+//iJirt9nVBle1nh2btjO8huvZu8s",
+	"4XS72VB7M80eu4es8JCtgi2xizDcAMe8dJ/NuiNs/+oxJ60qjh70V0o2TBk4sHgvuB/htEZwqF/MFbn4",
+	"WSDj2AF/FjChK+LnM505YnebH2Usg4Tf6s+RQY9wSHh+JI+AuNONFBq3K/aeTuOY2dXFg2JWyrrupJCR",
+	"5c0vNbtltZV9FSt5xaqvYfcrSr6Tt6ymoGcuOasrEPvU0nsX5OCy/mX+xVfbB7/+c7m8UPP5/GL+cO7+",
+	"t7IirWGCVY/tNXw5v/zi7OLi7PLB24v51Xx+Nb/4T1gwhQnPnshWuGtpTQVafmha2n8MD4NPvnWs+ebv",
+	"P5xdwKda1reJ4S9g+DkOr0FjuLgsohtB3x4Z0D36IjgrmDBS7c70TpT2a14xvERoeukwdsVqZuxWu5tV",
+	"MyaGSOVU3avZliq2lq1meIfc0rq1+3v58V0x0xgGD4u3vzP2wl/t8BS1tLa/weSE2dVlMdtyIZjaf+/o",
+	"aybwZOJ0xT59y96JxInUq91jn8Mz8Nq+r3g869ONZavZlWjr2rK//f3su8c/vHjy7dnl/PLLWTErFbP6",
+	"0OOBnXKPwNFotRrmDYyclTs/KBMVvh3/3NAPr5jy9scFfPCaVWwDNPNqj9MHrx4Us4apEhY7u5zPipk1",
+	"0kBHaGpqrJJ7pg1VhimrKoTTBB4v2opyTUq6aShfoclWMbaxLPewk+Tf4WNyuQRf1C2tefVMyU2eHPDI",
+	"D8LwGp/58mz+xdmD+dvLS//MBOYJ+5pln4qd2xf2fejTWaD71+zy/NG8t1OzVlezj0EG+r1yyp4Y3nDv",
+	"q7yaLfgReYheJ//6sFsvW0NXjEi0fc2aKzy3eJQrRZcmPrMXxWyruDFMfA1GZE/IzB+9nX/V7dViFM86",
+	"Pb4n9j+O38RuZ3Kb2MU3CNUh/r29k0zohzTGM4STAnhpnHMB7Dx8AVZchWuT25PkY0iNgp2/uPyInw3f",
+	"n/i0/VtpMyRwgPGq+rfhXQPlLVx3NU28M7rqNkxrumLe12On4rMQaOQOdRqZnaysWjSLZGOZqNFMWT5s",
+	"6K6WtIqWP9u0GG+/acOEPkb8HV3mjvNbED2gnd3rxRtuv0rxWybiW1MbqdhSSXBTGAW66EV8E443rDrG",
+	"y/B7FE0D2bUX+5ogvLTmK8GqtxLJ2FPgnOAB5Q3XfTm/fHh2MT+7uHw772kawNndJRSzOrC3Ff5M2D04",
+	"m5/PLzqWdTLTs6Q+sj83XMBz3Qutwa81F6vnYnb107tiBmkcByLQsUgc15ipUozR+8ZpiFrWrXvvRJYL",
+	"yhyet4sH85itfmt5ebOQ8kZ3qthXX51/9ZW1+vEXXPxy0edExYHxveY2n8eqm1WaI0vr+Yt/nMG+zucX",
+	"vVtgPL9G3Jdj2O4RZNg4UDpFtEbsGflVIgbMiadj5gdugWdLuLCKWc1vmGBaz67m519dFDOzVkxDxPRq",
+	"fv63R5aqS9mK6risbZsjlkxrSonZNvpmlpJtTuGv+S3zRi6GNgZH92v7PX0HT+Fx3fkAS2X57MLe4fc0",
+	"pb+fnzCrdX9W4CG4mn35t9lH4PdSKuZ37uQ7oFSbM8dp+7fAhqkVWkCtuuW3Uo2h4in3QTgsmdPVUK72",
+	"9J74jL0pQaWfctAqaqjzUqZPnJ0mBUfCBXhdl1xwvY7vADgYYGGgATHAE1OcjvGivuM6aRZ+K7dkSRX4",
+	"nd3hIVumrLKPsy7QO+2XBuTyKRQTiHQnqbMGSYPUAxmxrqtxlx/Y9XYTBBgrs55W1S5qXp7v+V4G/STz",
+	"np/ETojAEGAuwtVm4CAFN8L9a1M1oxpPUsYHYaShtafWCVcUbG7m9Fh5DhwQJZVM0KBCSqZG/YM2jZK3",
+	"mNXbt5wenG45/buiJSPfyqaxSmExK2up9zZ03tfJLBFac+SZA9fE/Gx+sf8ImB09+3Z+Ps/Yt23PJJ59",
+	"kXtwyQWt+T/3p9en0LKmKx8rAZPq13YDDmH2wf7qL/btVuD95Qs7IbJgtdyChesUV1cnYsXiv/3lC/v0",
+	"X89n9maA43bUmK658F62QxM/u7JyTeFWcPch+9DUVDiN86f4BVG4l4NnJHg/HZsrPB12bY+6VV8U9oDK",
+	"hil4qSbUkL/gM2FpNRejJEkLBps13cDIndlz+Uv36hk4h7isOvawH0nNjfcTeAPN/vKs98v91Xh1881O",
+	"lNH0YdLebQG6KEzyIhr79xkTVcwlfQ4FV1ZvhnDf5Fna8A37TynsZH54+wS0DWrYE4ppRm5PGqa8mOqL",
+	"G2ZMHV9z+AHGB90ne3o2iq4xvBNGejRasHmZlZFt/iTcm1PkhTTfy4ovOatSFWJR4r8dLcryP3nEl8Ar",
+	"Ur2qqfiHJ9Ck8ETLa2OtQ3eBVV0810qi4Ir88mx+wFyNS2ahVfVSOAG/t28FZgpg6KuunzFqWmUFhxtu",
+	"GT74yao5G1mx2jKYc692YiA4XA2j9mM4W25Md/ifSUUosd/HsbJX7ofkLf6wx7Aua8BNZzRfpaie4TE3",
+	"HFyh/mdv2kX02LT7NKI0eG/dHyH7AgVrTcsbLlb4XVpUXA6LiosDUXFxXFTchSFw4jl+6ATOoQhKsMIr",
+	"uoM6IEbLtctxw8Ib6pIxiKE3oCUGNmGKpESaUdwKqGn80dvgDGOERCcdPXxop7xSclFj7laGTRp84n/m",
+	"na0+NO4W9os2tAbHKjMUwghv5IYtZLVzpKriLLCQlUA2jIrtmtfsnLxmtLITxeI5KiqiWMNQvin3Fsy2",
+	"0YaCZ2sGkVh8JYRiva3kMkqeoz17xOlqb49Wz64eXlx2W/fETTrMrwuLfw6BYqaUVF2GQJ8MozfV70Ri",
+	"P0G0b5kwZKukWJ2Th/N5r5KwpEJIQxYMStWuycP5BRESSM41QS8j4cJ+8QCdwnUttwyefBiXZGGaJJQX",
+	"/ywgXY9rx0r22UcFeXjxwP7fI7JhZi2rgmj+T6hi2bCKU0j7sE9+hXtsb2NfPYxFy0upFryybIiFX9wE",
+	"rtBclFZh/Fn4ortr8vDy0mmVTQuMCxQoyHsk+nui6U6TravBu/xbV4zNNXHOSfvFV8RITDnzRNPX5NF8",
+	"TigByUbk8mchWwWfPiBa2uXZ+WIRICMVa5ioiBSkksx51rEwE7ISohv2NTNqd/Z4mSzH+JGbNUzHMvWj",
+	"+YOCUPsgWfukM6wG1cRIYtQOT8D5cNoDHmO5nOp9frmMTdIv315e9C0YiGD37dbw0EMwsBVfYpyzatnB",
+	"g5fdg+y31kq5B0CnGhwXRZeIDX+0QsCN4hW78Xauj6SBW/ow0StyoURRD3waRryI57ekHOY3m/XmupZb",
+	"GGJlGScTSFGWi7VbGsU4LFr2mLrniPUx8ik+TBnds2K2XYPz3qrnToN9OEWOyGXWWWW/dLeAFZ2Vhlvg",
+	"sOpgAh9hsdu+h4Xqm455Hvrr/W+RdyZ4pbm39P47HvLf8ZBcPORdzDG7J2jNXUAGxtM+Pzzoq5GxczTB",
+	"ixchTHB0Bzb2XoEEC8gosv9u616OzxShpczevPfUX08h3ZYlY1XkoYMMkd5WOCKDuKiZQpUIebsVYdqR",
+	"BwQ2rfiTTpw/XlMPVjf1/rmKlvv/gfNl13bqiQkU9Odl9C2ydyNkrpM+lfEq6dVATbpG3EZhluQvwZVb",
+	"DCbaZVn2XqKS3Ym5uJzP5x8dB9PSHHFf0kbHJ0L6BLDfP+aY9smalTes6nB1fFb0HbIlLXNgtmS48uBw",
+	"YIbGsqars5qqFTszigqNW6DvkrSx5MJe6LTeDzPgbvbDDOFqsMay6IgFf3rhYez8vHv/hPhdxI8ZJsZl",
+	"H5rGrqDuzppQacVx/RqtjpgpSstZwGS9gAuOCWmVenY1D5EC+HfIK7X/BucIenidBjv3oa15MbMGHvwD",
+	"tVHn12ZWcXVfON3y8qH9pm0qN4ol04jESbDAQsDxIASJd2o7zhkOSVPga5ErBTH/33vLi2b6cc9ymHrr",
+	"Dqcsh7CYs0cm8FleSrZeNGLQ9LRg8MncdcfdTPzgstOZRu5vyE0+3OBud/+kre0UKntFrqn+Po6wdrBn",
+	"7uqdwAC5kPhjRE6TS8sKaHHtV9D+WYFvr4uVsgYokXEZNLpcH0mT1VA5+cF0W04r1FkDqgcOGCxnWjoO",
+	"hXCVosJwEZUWnnoDQfB9FmJFnXLuL6KyZI3pX0RY8tVLm6caDPDRHtl4OzNioFcSfXjdRBXEE3Ky0gc7",
+	"DuTiBh4josikCdjj8LqNLudGyhryIDAgAO5xqSDWaC+a2vANVi+7f7r97Ovm/oxfdvvS0BazENw9NMST",
+	"J4TqPHVze+Oc0fcWqturx767EiHx4sBT5QI09qPZl+cQTEkEw48L/c514Tww6LQ8ZIO9Mw2Fwl2xupWj",
+	"vfuDfWi4Yro/9MO9RLTBK+Yr+8yaajvMo+Vl6Rm5qacpFIJtX3tv2+/dukCVePARsni66M7h5WSfimQW",
+	"3CKssfwvAVEkiJBZ5habFzMNe9sj8O+9CP3HYobJEv0v7PT6WeDeLoYTEsvSvYyjTFr0XglV5GTspG0q",
+	"T2i0zsRotRvyvx4UpZnwlVVzFlRbS4SvVmD0LPkKQ3XWCFvwVStb1IfplnLDxepxSPaJPnzdmTpWdeaq",
+	"bGuq8I+EVo1lOD6rC7Rqn+SGf3aKNWJvOtU5aNm+xMD+O3ha5pj19aQ3YJR3cXVh/1bNGnID55FHONbF",
+	"9ezqy49H08tQu3dSVm7DO3LZXLjtj4kjNNGM6V4g06E0lHKzAeBGasiG3kDFI2bwQGzzG4CrRMuu3nn2",
+	"/2N268toty4ffDFqwx48mLRjD49u2eWDL/Ob9vDB3qZtqbL2Qy+Dqssd7Mo1LrscSdnWFVkw4kw8uw/d",
+	"+T2feNwnZHXGV1UubFBTa8KEV8I2Py5dlUxX/otJd793+AyWImdOJThAA1js8pi4S0IdyBKRitwwQIo4",
+	"eANqLSn4ia7W9ic7TuGTyqmJqu59gXIxe2wvtifujt1X3msuQhATshjcoZCKEcjicicHMIf75CiTr4R4",
+	"LjeEVi7Q5yCsrl0a3T+ZkhjTBIxdw8iS1rWGlANa16QV3OgkQXoZbyMhjL/pfvPGXm4HSMYhR234Pd/D",
+	"Q5BVgVdZjNLxxcPZIbZFSGH7/XAl7rZKfGNXf3zTfTkWvscvwf3azdHpUH2ypdkjBhDd4/iQnzhIHCkY",
+	"kJJjbRU1hinLC/+XVr/+MktiZVQMSwCH3vsYJ+jV6wmE3KMXVMl5YrnXFV1EzM0mSZwAbrrH+53+OVYi",
+	"RLW4dxMMkQK6/yKrocJJEuwWq+IG5vaTf2cBv5u9S+3gDdsld7Cm2jyTbQZCzn5Lli6fRdHSMKW9lMkt",
+	"y/7mB+1puvdOlCMbLlrDTlhWRpaCMitvRuxj6qW6lA1ywyhR9MY+nhJAt13u4VGpkmJsX1LkdyTMLOa5",
+	"2GSKWahH95ge3bzy58J7/PpnA716I6niDliCLMF5FbZtIWXN7EXe92QND/Cie3KfejDR3ru6UdOLbmrO",
+	"qsiZkRQKgzhpYH+zbXQColX1TNaRBHzaRegTRAwm4Mi3uUStZ+BJS7wPjL/MEjHPikITB28kptepBsEO",
+	"a37bIR5eAx65VSiCDgmaAqnUDp3PqatX5fACwXS2v0M1hxsiGKtA35CCvVyCSnvUFV4ElgRhgPpoDiQv",
+	"yOQwZxT0lkxRR4RxwwdXT2oKoPpTw16Kepc6NnvsH8PxBdjI3ju68Ey3830u7TgMiZ48Nlq3G1b9gFZB",
+	"Dl3H51AfbBlqoXg3WgU1pYhumpp9eLMTpR6B2yBgVkwoXq43vjPKqN8AhwWj6chK+nNsFNvwdjN6KEhg",
+	"cpUDI37wcZ/uxezD2Uqe2Q/PfDUk7sPzeBEfO2/mNPKpzvE0gQohd3XsMCEFbewPesHee6edd7fZDZpA",
+	"ro+pU9FW3Dz2YOp9MqEWdqCsoIus6wkQYHhvWOeamnnLXqpEy4CxZiUMVUT6xbvcEr4RRiUUZBrSJA5m",
+	"QP2iB/WCjjwfi0mWt8/MngLjFe347Gr2q5bi/DXdfu88GR+9tzaxGN4kP26suJSt/tb9bq+MlH2gFSv5",
+	"htbXhG0as3MdVvwFxSxRk1pylPKdGFaz3w5HuyjIZUEekPPzc0jAkK0hK9ronh6dN2N161wzx3jGDg5b",
+	"5be48FzQvSRsT7wSoOIezRzJs2x3H6pnx76fhvpp5/uaNVIlVr5Q0uWZ5NUeiGrtSFPTkg1s/k9h9yNj",
+	"x3KkJ3IaURTqoBWjFaR/Q+yVbNeyZiP5bM08NEu8ruzBc6w+1WJCJk3zVkruW5p/a2f2sZjBag4p8EJi",
+	"Nv2Wap/uX5BKyaax/4CwEtQQyFtWpfThvRniKB3Fi25vHZFSzPE1K2mr2cT7uHOtRGCnF/M9tNMHxZGT",
+	"716TnFfo1ZLzLOUcJVN8Kwdui0Vb/TLBqVpgiDZ92BWj6EdPd15QpmumZGQdkKA9qi4orVdkXpBH84J8",
+	"+cjywsV8Thw8WtqAuSefQHBx4fK6tfTdAUOWPm7g47BdEZF/mp999e73i+Li0cd/+/nnc//n5ce//q+/",
+	"pIiPr7oHye2YKtWW7kDA5tf0gm0nHpdx7tAexSKe6x+xo3jCWY7cW2V/q/PLfeV7aw0ueMNF/OnFvywJ",
+	"Equsbx7HEAnj9zWk1sYMOOX3aW1s6BAfgcU+ONDZI5q6tBwVnltzoIdM/cgR3QNVH6o9oIThwegLO8z/",
+	"IcJddvaO13SH3hl0zZQSGz1yM+KWCyR/l9nKlx63aF9SOECj/mbtMalPyD0MeLlvUEfxWBHX0NmDuLVf",
+	"Qd2e8zalHVhlsvfTj+udpc/5sIe9wwI5DIv40OnvAy8IZf/jPEY+OHPgL0pvyKyI05lxLLfebn5TmNDv",
+	"48dBXjskcVjmiMUdhMfwvd38A8+kuO3JmtdVlEiz77LokjxSyooXhyM0XJefmHiLyxg4ZKmXS2LWUrOi",
+	"K6IMZdihVhNAEXbMkAUqgZZ/+19CqasU41TxPWpGBPBL8MvuJp6kq6xY9Q2mTh1StRp5BHI65zGWhAl0",
+	"oNN71hLVLBO6Nmu2w/gVXSlmVXdMcD7CB1Fa6mGQvWFKQ28cjOq5vi3e9McGBkS1NSPuNUnTP7BPwr/s",
+	"20+SDahnrncn2l8uC+MqJF8sdtDqQfOKFaFAebGDX0D9xvm0GGG5rJPKdgcONVaPHwj1qtCvKRpZsfKX",
+	"9HuiSpGDzhJGE8iNyYYiYwDuyWFBj8ydbK1N69ahKZTQFrk1/sbshxCiNerb9Bp7qcEpAxnLsUaq1P6s",
+	"vOFVUlZr36V61Et81+gOwXuienQoPD3Yd/5qTKlNXYwjJlcRd+nqOKVIyzoQFp6enhLR2sLcwt5HSQad",
+	"XIjOQ4/Dhs0vT9LHNVN3TEmKks6yThyESwBXzpZbTQ/RDfhmrBcn3IeZAahi2BOUqYzpmxFz2NnHcGPF",
+	"JzxzTbrQmtiNkVm5MzT0XfZ8IX3eIKTByYZ6jkG7i9ZvWnTp9kbO5n31WOcerO4+K34SLlM/5ac0EaJY",
+	"7F7BvTxSAC12r9t6bO5XRROKwHNBfnj75CB9JXVWI4VwKlvZobsXhHkX3XqHKAWR/yfB2fOHq8KHusy9",
+	"6SlQTDxuOvd582aj7P0DPqhWw9SHtukej/OndZJfUZ40J8azns51HHu7lb7dGOAv+acOsw73qLVNZbLY",
+	"G08uDROYf47JbxuyxZyY8PIREx70cXYdzMLtcOSEd0Jvj3l8C4lRk8o60uUtU6ZVYvSbrKRi1R3uUecA",
+	"9fPvTWH/9UOEec2aOnVPoB2Ysc2Ztc0pWlto5sU23BiFae2gdUYeW5ylr8Y7ZMaeljfmpuq2fc8aBg8Y",
+	"uA8WjIVlhdxtt9o1rYiR0CZXG17XZA1xkJGr97lEYw9vzZbm+FTtU8TIMMmxkW7H09M9JJ2Oph0zhnW5",
+	"Ocf86Riq2/shrgSDLKP377svmIBEOaqJa7NS4HVJTdeqtKxleeNU5637hYNYM6yuT0iuDWX7+VbKMCd/",
+	"rYONkfar+k5S03NxQ5fWQzMToUZydQprWQNQVFKuBqQSl9fg5teteXDnvMns83UcuknocJVKz4l/zLXh",
+	"pf7TFdfpToOnNJlC0QGNTHpbpIImXuq1urQsdjLIab8jzz3a5SMJ1L/f+rN4ykrIo9QO+G675uXagRnC",
+	"MQCnj5HAdBg6gfIYqZkCQaopH3tvNJSr6bQF9SnlimfS1ehOex3yYcpfxEXJxvsmnDOFn+Kxcn6YLMe0",
+	"2PBr7FQO9JFUh3wqwCkSXzKfabgifdbz5MQUjiBrONvAlIWXGodm3P5U9xQfOMnhEHqGCVvdo/mwGIvp",
+	"e0e1cbJ2GHsQ+xuBsBvg/oGThOsa8KDvE7zz3yVVxwxNRGcB79kgiHF00vUV2mum+S3u9Glfcj5QX3Sn",
+	"tJlSimlpM53D/jAU6sEGDFkzWpv1roDNwn06TxvWpWLmDTMGy0sPMq3oBhu7aveIAyZWjNywxhANoJbT",
+	"jDc9ork92a6ljrrwgs7ggH5xIrEvMuoITDa0YlYH40azejnsr9DRutPJB8m4U3/Odp6BKJb2SNNz8pff",
+	"Xzz+/puPDhnTzdR9OUuw+liHv1tp5/LfA+imYjciSh29qIf/fBC23l/xy1YFpGBXbXrLRCUV/MXq2rKL",
+	"07OviRT1zi+di1XNor06Jy+cTgyUA4DhmmvDHKpNhN0x9ny1Oh0RDHwcYUU7Xsbw7ZGZTmLwe0ol60RU",
+	"xKkHR7bn0HaBkhAL6SRkP/2so+zRWIijwOPWrKXi/6RpUUz1Tebmxsq47oQAkqul8zSaUjd+uloRDDFa",
+	"lkxrMHxW/JaJ2OQS0GlfEy7s0OUpFY3dDFIM9uNakhW0SjBJQesQJw9/+KYnWDetBuDtJa9rLNpHLI9p",
+	"xGpcPP+ASOBGQJDOMy68Q2HBVlykK8AbqTVf1OzILUluhNxqvwNY6OV2wSdnLpTc6tiB3E/4xLaZPyie",
+	"TxIgtGmI+6eTOEAuKzIyQeVlqzGl5fCuNL5o1qidnVy7WhsipFtD0QEnKrZh1a6XOsANqXiVH/PO5a0Z",
+	"ArhVI0h5x+ZhZqqfiKLp7rhSFnZ474ztMXxU4gpnvePo/u455uuIH5NkWMR8CzrL/ap5TFSN5MLklA2r",
+	"xxNaVQr3fM1rFhWF9IDwyzWrkrUj6ZLxpCkDO8kEqjIi+8PhogJ71gQB+Pil1X0Uq5gwnNZX9i9LtyUA",
+	"mBSEEiNvmCjw9ESHM/gSrcg6QRYuKa89mk5/mt9JeaMxuU9BCycKZwX4cckF9GFwymk6GA3xCbvjJ+33",
+	"b63EgMxUJeg/4IfHtZ/9swgiRFNeWYFXs6XZc/QBLABKi+FsG92wup5ki3v1zf7wLgkk+/qkkfLme17X",
+	"XOcs8m/lltQS2hk4IVpLeUPsD0f6UtoG4dzGTu4HfP7QohxQeGJOilg2scAwn3D83AH2DBUJkrBTw8Ls",
+	"fsKF3vT9VAKGbr73k/h+Ygr7GKMueuUXjx49+GJIpGzoh940AUC2v/aPg9T4Dy+TpgUUDjyTg4aPD9N0",
+	"T8t2ETeXcY3ZPhYzbO0x4kHFNDP68cA8uXYJj9BYpBN9isUycl8hmSTT95jShXbkchbNbyghpycl07pF",
+	"rFTHkAYDwpqlK//i/fOILKIiWo7fyMlu3FOEfMYTGoItabl6TOYdhF9a4eSxa39i1uj7WymKzj9ERak6",
+	"GJRchCblqjjcTFrXC1re5EyfWIUGJYxDnyhIZ9bnw9mxhwYE1TdcrNw2Q5+X2NuWsBf6lQq9UQTbZtkp",
+	"mjXXznyG43YFphXfhOaYBhL2KowMy41H7/GxETdhnOsJSl/gzD0DFvosbfemauwd6QQCONgtEVB/xWDs",
+	"KRPw/NWfAK7rKh59TeOeSqwiO2auAZr9lkGxCUyv56iyZIHXODLxblepqPxz4MLAQ73YgdZjn+16jYGm",
+	"gMyP73El2bfMqSD91P0YhsyFTNICBdi1FbXV4FHuAtMwn5IJGDenAFBlFKpwlIqDMInn1mKoCPVAc0va",
+	"M04mYEmn7+sFQR4IoIeuWVw7o0cue3eML43iCaw8lw+Yu+Z+8vdcfNNjT8FpP9oydjPtN+nsQfsaP4UB",
+	"iqZKO2jNqd6L4x31EZU11RmXHYDdEXgATExBIhiWmMUDZEoR0FbeJfEhHLxmyo5wX8LBsvfPeQZhgnUI",
+	"I4cz3tKdi1Iwyw/usBZkwbTpjPTxxFkhhDjLZTFQO21+y9SOlFSQRskN1+kIi9zGrU6zLTetLG+1Q93p",
+	"/GrGt2HFHy4Y9CzUrF5eE7qAamf0RUgdQCUBd9i1FU3kXXba8TgQNfxB0sBsNxuqdhMBF/GDY0mc8G0R",
+	"WLsDE/SDeg7u+cYjPikigNRuOwdP1v3ZbFJ9UiabVG9u2BiTbU/utGadPtT2+mBKEyhrtCYCFnlRBaCk",
+	"VDHlLzNwYcYyRSAUNj4VMNPBEmew7QuqeQnbz5kwT4L3Sydlj52jTxvuzxNfXBB47xXogtbiPAd4ymAe",
+	"XkbmXoQ1SzX7QdU5RbOhZq3RrX5F1sY0+urzz/VaNucOmv28lJvPacMPB0uNhvulpzMh7urLsN1dWfLl",
+	"sapkk67kAq+pT2yz5CJU+zwAe0W78MdRAoJfMknBg2298gal/QneExtasXGk88ImcWVIBWGoEGPW1xg7",
+	"DnqIqdkBl0YjPrw45lr3IstzS7eTI87iy4ABNOVEgr6bcjwrDpcsfB/HNkqpqms8nZX0y/Wuh0QZNgQR",
+	"c8AcAcsYAL6pe/24nUJpfezNXluQgrkQze+8+jhuhF7Xk365KE4UDCcqelSiEF7yyeSQePx/3rx8QQz7",
+	"YK6wKkqDgWDWjCvIFUEerRlV9nZWcnN4KC6gwUCu4lSnpoiHTVQEu+LCxARzWweZ6D0zENf6mU6QJjWu",
+	"Q4zJkF4uoSzEU2ki3W/YLhfOYHXlooVw2pc8Yptrwquh85cWLNCvOwscQwG3ueN/7DZsVa6GrtjIAfQR",
+	"UiH+tjbjqCPoJpsKA3zncP9GTU5AQ/EDkQqqQEHstz+o+iry0DlWX1M9VnI3dJWMY38L0R5cOVlJOKPX",
+	"GHc/ctXL5VIz00UOS6+5uPlCF3Zxk7zeAVlr9HbjSBgOwx5KGMaDq2XU6hWjlQf7zGSYOJngSo59ALFL",
+	"D2dmy5iAhghUj+ORrhI759aK9rGT6yNXFGAYRr7c7rB3b7mqd/dEl3M1YljYupSoEwTTU5yTbr+qnvzb",
+	"qx/e/jWTzZ52UWXYAVwN2rmveLkOzRMO8lSOLsc1UTlye3kn0im31+2QEYmStL8wL4moNlGP+6Mr2Sra",
+	"pAeBG6gVVUiz9pIausI7YK0j708VEg0qQ28Vpwm/vVXr7Y1RpuGfnxsCbUWw9UinS6a5Zqp+DXPqtOqD",
+	"fPmEA/qbW6Z2cQt4e5YUZ5XVQ29YRttqXBP/0dAzEQBIEq94EFjNgZx4n+kISCF50wM4629KN/2Rei+Q",
+	"1bUenKj3bqjgS5a7mP23UDXGPhzw6ReXFw8fnhhJPJIe+tjlQnSphNeDeaHkrbOTwX19w5pUqujeLoTF",
+	"D1I3ckIdHiWp7gsXUEiTdvs4L2gi0rYvE4K7VJouK6mXwJheaMp503XCyqRxYAcWpzn7YhH4jmsCEf+k",
+	"V28BcGv6zvh5vWrEPdZZUS40zlLbicVe8njahZPzapX2duYoMqo2ydAn3lGc2Ovt2CKEHKDtvUOw5KrS",
+	"RtaId4jOAT03kCD0VcOVj4HkAgT2gcrR0GUvsRQ7VEm1Oe7t0eaZfxYMFDGp/QAvWfUdF+lmBs6eyPBS",
+	"ujb0B8GNdkE/y5n2JaOhsKZ2B4KOkjQjc/L9gLq+eKP4VyWVu5feU8RUyHl1t2FSaIzsnZPrNRTm7OYz",
+	"hgHfcqaecnvTpLtVNExxeRTy/hU+5e2t8dwF/P8KbLTE4AFw7gg9cPTouHQwc+FEhtPiD4Bj3jDlTtJ2",
+	"0jt3j3yjDd+4Ld+7LCtXeTUO7zr0AUtltPvmjYeXSxDRCcQPnYHwHRIl9ycS9uuwux1xva+QQDnCPotk",
+	"2kG4NnEHPmvrmtivQvMQrtFLu1QyE+Fa89U6Q4UbVmcIJLdpaIWoY9/+3L7e+YSL3qV8SiWiHT7Mz60g",
+	"lBNGc8iR9T+syuyrf8Zrza3H/Rvk4biXyP7E2wEkwBw+yIZ+cDis8/7/IojWeWpjn8i2keKJTFbn74Fb",
+	"p0v+MgiId20tNngYk1cGTvf8WOr6iUnvG/rhFVNvmaCpxPf5FaFiR1DNTh+hDf3wmlVs0+RZn9Y1MTCC",
+	"JkaumFkzdU3GvNseEp2clrWEfBJLovwa0buH97ipaTpHAKXHkhsd5/BThF8YnxgwCJdYMbZhVTqZMB8P",
+	"h/4/z5TcjOc++MkPI4qsj+b7OExPr2p4Gkc45pGId1vnqXzAJ3ucFy+tN+eIVv2ytLh5Wkg99OcgI2Wc",
+	"SLiX2H2QLyfjnOM7OqJM7taTQjl+LuBUlVTvu/C+eHgkHTq13cl5u134g5ovDndU/KM6JmYDTzcs1AeT",
+	"N2u5FR6ut2Tnx1ovHumi+N9tEv+8Nom4wwPs/FzccpOrWC1L1phT0QOmnwe2cT2STj4LQzACXNwmjwC3",
+	"FLiPFqjKNWIZBMqyz/jkjkSi8IiT1qaTapyzzhWtyYaJfi+lVvEzFZp/F2Oa0+J+uIXFhMozZMQyfpE4",
+	"4wwLVnywDcuBp3gFSWpp38GgfTfQn/a5IY21nzz6v91vvMfRpLLmS3DVuAqOK8z63J2Qou2WcDdIDJXu",
+	"JJNBIvOoUi7lu6Ec0r0LUim6NHblZd1WkCnt0oUt9wXYLm7WlaJbcT4RHTv88AQBkuLHoHC5CpdI7wqq",
+	"UEfdPmPGc8nz4n2oSMjUp6tH8PsX0rA7d76OUHDGxcawt3UiKJZgQJETpvLQVb3gaSz2LuDRZ9h/h6r4",
+	"bVdBxbVumUuriTvFDQGe5yuT9mtw4BRYAQejAFCeLqmqUrU2CQdit2OhPnQiijgmPozsPZ46GV2fjBAa",
+	"8mUK4dCEI9INF4MMDWJchBXe2wEBBv8kEoCfMlp9x4zzRI4yRozG3BksocH2F1RUDichk74ftWo4/BbA",
+	"AxxHebblApuIJLN+/M06RKRnmEnnns6DdpRS2eERJdEn73BB7K+mNIXYT2jTZKukWBUu2crhj0AZy/Dh",
+	"hgDenS7Qqv5tyB5KWjBTBsx3DBmM9MmmVxvYaKY6YMd0dhfd1ZJW47d6VDeLTLNou0M9uIIVM4TDZuX6",
+	"XyRlc5vLm4Z2I3JJ9E6UT6RY8tW56/3MZdcde6EYvdEF0W25JhTSAzbUHMOxutcY6piS0k5wdDhUeUTQ",
+	"0Mny/vvu5SK5nVRJRXWxf2/oSSGbw5ZLHfv5+Xf3jj+j4ez0206E26izVD3euEJIQZBgkWgals1P8crW",
+	"J3qTjuZ8TZfAldq99h3foclppp04hAEQh1uKepdD/xnTE/OiGEwe2LuloAHo6HqOjnWn5a8NVEB2u/es",
+	"ptvD2zVzjTzGqmSXi1VSe8dyA3nnvsslcuX5VMnsBdPwivb4dKjZU3+F96A87ZEsk4/wB+hIw6v7dyXb",
+	"ZkJDrSnQ+NNP3mT14A63ezJ2VVPDMqBH/1q5PMkbwAl5D92fEOTjWB6Y4l55HtnsE7Ma7pUCn9rix8Hc",
+	"JMS+PtYrv3/w/kHrlmnfhyWU38mtcBZHdM/F7/K9R/dQdiY14k9dD/oIXd6wqGnN/wv1lf8KrWOI3FnU",
+	"+0rxW/hn5/PBrOY6g7TSvVQ/7fxre4dbCnasKb1Thq/J3KU3V2pHVCvSkX3FNpSLbFVR6GJWs6W5Ioo1",
+	"zMUDHAzt2GYTwJap7Pe4GRvRnnsBHz7gmnjI25JuTmrqGUYvkILxstPHCZHN76+/fLJfYYr7jindWYBw",
+	"e4dCpemPXOgCU5Gjv7VsVen+bahaMYP/3jK+WhvAz7Hi5ZXiUnGzK8iGqRUrCL1litp/lK02mPY1ERMs",
+	"05HisWsPifWNKFLP9ySiNbLpombnL9w/ftqTke96blN9w5sz2eBunUECOVMo1tPH2LUtKVMecZ8huDdr",
+	"xH0AzlRsI28Zggvmct3j5yE9D56+4aKKhQYm7gFXulbErv9XxjOTKv0P7fmdqVJSIQUvETN+0/k0XAul",
+	"n/RaNu/OI5jltUxqlvsJoXZwt4Lk0UFpd38nZ0qKxZBJyHWpWENdGG8/s/TXVptNL8Opc3gf3NEvAkpb",
+	"LqD4EpBbWgGNV1nVVe96nNg1DR2KpwynET/4rcwYP8NNe5OJ1IByFJpzuKKyANG0pg10ZhiPoeaun5NC",
+	"+8d81fFxzSG0WsH6mXZpcKRG2FUPN/uZDtAtoQ7Xl/y4n+iJe5LxJXzT5bkdMsL5OFeyTttu+9IjvH3W",
+	"o9GYCFN0Kv5u39qBZT8XQ4VqLoANPaiERNnSLW18Sh/0NRxspeRCxZ5+UGa52JGQcDDZRTyAKqflhgEQ",
+	"vl5Diy0AVgXP8Hmu7bIoec27LJdoIqUY6NU8urGzlnWbPdATTf5JHZIjzrhTk+T4PQHkNp+PeUeH9N6W",
+	"xB5qODWx2xlYb68zpc/F9J443wW5OxSFb2LawTSGPYqcz5Gk7runO/E4HBmN6PaspqupWCQwPF4TY+rq",
+	"Dy/fyz/m7r0Pn0V0k38aTotuwq97B3rKhvY0lEQWjhWSCyld3XxfZI25xvqi5m6MEN50hBrpZn+5SOmJ",
+	"Te86t41rZOP048Om2olrOtsnD2NYOO6xVR5rjFfMljVd5bT9pw4iaZrb6nFo5hPa+HCxZxNcE80Yef/5",
+	"7UXgevejc8sc7w+rn4f9VWNNsW5NA7VeWrdRCUSmBjKbwRsAJ47hUYAas+K3gM8EVwKapUdivmBMH75b",
+	"U15dWfVkJ9tzsmFUt4pVkNIXNOywL7w6JxQLfK4iNM0uTSEgPVK42/zrwInheKKYuTckWce4CtL8eTmx",
+	"+azvEuno4EaKyT6mPtLv/uOw1+m2impcHW5gJoi7lDdJn9YzRk2rfE8cux/hfLSaBTQp0tSAvIkNazoQ",
+	"bavwXmMOZ73zoCxcWdP+TAo9UPq9xIHT6Yzr3YjgoHsBPj6Fvt/R8iZFWbeMqbS1pMkcq5ho6ZY2NRVv",
+	"s9pfpM+OjTrBZOL3eobpllf0hEnHG0mx3TY1QGhMbgf/x5m9E/uKhiVAZk7yRMlW3C1LuGqbpIkhW1PK",
+	"FKQWbY28IrTmN4wwIdvVmhhJFgy9jFVIv0Tc5j0kZ8ShkEkRdzTp6ATCvUYTIWXxlEkn37dyi2srEHJu",
+	"bhd30XeZZIH+/yvyh/xKozZ26pbfphoyvsQSBdilhnJV9NxEABVt6A4dRFPs8D8q9ahnznkbzfOl38Go",
+	"T6jnkogG3Qnpm2uDWUaD0iQfz5nUThQx0U+QBNh+5XjqeMjZdSMdXZT2CtoEU6aKgiv+lAODYazMmtog",
+	"pftqRCRp/QSOgG7HgKvHEFfHR272SdZNpuhWNkg3vxvjk1qq+FaakHeUm+thvt3whL2HM5NElSz2F0zr",
+	"ka1OzFoxbW2zUc9ncqbCmPH7Bpd1H66IQNFPwxHhp/s9HLdTkyfGpQNDm+9cG7YFs/IYEe59Jzjv8BWQ",
+	"DYyW9jVxuIdBS8f+exBOW3jcOy9FbhhrrLKgyjU2fRhIb54Uq42CrkFiSW3OLAFghAL/VsxVcEd/nVnd",
+	"5gw+CJeOrCsGOmqjuANUx/7OyanmL+e3iatYX6OZ6eZMyrWU1rLZo9k0jEMPlB/w82p0NdF0/D9gSVwk",
+	"L/M8Y74Ou3JS8PDApX/tynw8mNsI6T40ueC6328BcZs55i6MO0XZnnrOJgUUXPTmTj2X92NAsq4gSxZC",
+	"M9xoqPA2a6bYcfi84I0PR8PPMKZd4Ug8KNPelFRMttosZalKpaW8oly5FUJWjX9yZL7Lkguu1yfag6B+",
+	"ju4YT9Wkos8DVIJIXw7k8HOI399b1NGtuM/bFbb25LrHPWvn0BGLqmaBSmjVaaHw75UU6Qvkm9ukM/4x",
+	"eVLLtoJvNbk4nxMmblktGxbnkdvJ2ssPnK8Mnn2faqPj+mkOuH0Plmt/VEphmDAegD/Y0g1Sgkvx+a/9",
+	"YM2+sX8oOYLLc2zhNzRrLKNrxU/j4nyeuefy9Uu+j9E4GeoXHrss2O3PP5/rnShrLtjPPx/PdIlnXzij",
+	"M/g7sUOKG3+f5EWeGb/50NRUUOzYxprxJerffKBl+uL2TvAuFxNrrmF+wNgKdf6Gljfop1+yPuDMpq0N",
+	"b8BX5q/uYlbSBjnS/dwAGjDmM3p8GuVqaRS75WwLFf0oNhbQQ3vmMOERoRZCWBlX9YmYgFmXd+LSMqyx",
+	"J5ACXDJLgyCk3d3Oux1hALpdSu0w3MxvwmlJ9Z0c2V0wxLsy3c5DFAtuXfDJX5P3/xuBGt775E9nk47g",
+	"dx/bogMLOzl7OkqWJhh1RKhvZvkaZrnpY0THA4vKQwH3ycmUkirTlipYDB0OfKtZBLigGfYzAYyjnud+",
+	"GKAPcJWzzlUhDU9Cqz+HmRRk0ZqDRJMbIbf3NgOoa0ypo3v7jc8Vnojd1JObrxj7J0sz41LJf7JeSxMp",
+	"6p3HVuZiVfetFK7xJ+LwxptyPha7jNs34xHeWz61R3qxG26lh8s+DRd7wCwposZhW0tB15y7I0tkqDwa",
+	"aac8gx/njJTOTBhEkQmub8Ca/5EmEo3fxNo/6MYLaPzmqv+JkXHiNmy7tRi7tY1ND8vZCmFqqR37ltWV",
+	"A/09lL5g/SbaR0g4jMZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGRD3nE46y5ocbEPhfzoBilrGV5cwJg",
+	"TJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWYYNupIY9MWy9wiLk2XiVAO/aaiOSi",
+	"xfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dToDh1Gz58Lu/BMowO+SfheP2WayPV",
+	"7hthVCr73HcWTUTUQZf7TDt0MN/37ahqV2TrFzSmPC9YSTcsTn8KIs++bhyqTzjpCWCfSTd5pnjCUsB5",
+	"gUK3Lzd/K3V7swfcsHubPSCrDMG2wRltRUHs+d80piClFMual8ZuFaBN0LLDllgo2a7WgDFBF7I9Ailx",
+	"EG//NQOKtJ8JjsRCUQcdUtNBqZykdA3mQkedIDJdEyh79bp/LFEfLGZmTbdR4i02K+7+enfXFOixhci8",
+	"l9wL0shl/IJg64wbOGx+hw/E2cDpvQ+5FcuBT0NyyToftv4Dkl3WyWKKJ6530xpsSLSVRngJDs7Ruq4G",
+	"z1F/VNfv8IpspOo0QlB8QfWT0AIcr8yr0L8K9EGvJUI6CCVLK6esjsjF6tp3onLv9X2p+m8Fa15fEdq/",
+	"05etghzF+OE4Ata13Q03eYe8j+9MHsls55hBSCGrjE7R7/IWke/KJCX2UsnUW9jTwzI5Kor9ilBSUrCr",
+	"OOuX6yB+F7S8QfvEJf9BxqeGGMbRcuM/KzvHHrkErk+uQZznH+ifs4fMH/d8de0e0gers+XgiHmAPLsn",
+	"7ryOPHJ/VFpPAkWI+/iEK8NwCTlrzAfwTSoCl+ZzeVyvI89ewzk9dnfu4yaQaefNv+YNECInfe6xtL0i",
+	"W2rNMdTCUF+9JorVjGpWFeFYXnlGKlznhhVHVDaor7omrjK+lwkNvEjFDgTlNaE1U/AmbIS4cQzaUK1Z",
+	"FTJ3g98PnFBbB5JPFgzs+1hYhjx8nCv881dfJ+4r9YuZGzYpN/8b5Pi/AOT4/hGFU3zfbe09HPeITz6J",
+	"Q/88QlvN1CElXNwvD9y+Dj50tG/7cVfmlOra0zRK3uI9dkfc2bKWATY+6W3Trs2blTD4sDM3t2teMwLN",
+	"V0B8WfF3tD463RIlTk1IXe/+CSsNjWtZ2JsFJrcIcF9+BmLO/WS8Fex2+kk3mTS95KZpzQDFUCYLprHp",
+	"6VKicooaMHzJqhW2F5nUw2Bi2wPA9BuPY9yy0c8uuaA1/+epKR01XeWS4azuesvZlqm9wuPRx8ZtIhSK",
+	"Js7NgTDPwSaHXlX3fa7dBLOt7sbCNYdNmILYPLXPmqKGPaEjgiX+uY9BXRgQKE5X4VVBbqVVhOxlCG25",
+	"SducID5wxHRF6Ldy2x9RKrJd7/xn6fEHhhpjtrgt7oq8vcUx6nTd1W4IfeqCPeA3pzMFet1uOnkWI4WG",
+	"Slk8r9E9Ed0+fVkQ731vVyJ5hJJm4KJ9MngX+A4MdAeKrZ0Gr1xTcOgW4M9jAVrwGnd/JZlO5BRxbRee",
+	"KWIh7mt32RQB99IN+Zkm215cItk864OVM7R+nkFqdpP9TFvt0K/NDXAEnhnKEk5r9sI+mFdIwME7LBAX",
+	"YGejK5XQFUVE4hNGfqt2J83abXlUMnCIWgFOAABngv2B69ezChIst43H5Ca+RKd5RS5NimTVnhaS6CXW",
+	"NdY+XIxsFa7AqF2YvZNe3rwkm1YbuCOPIfUvW1FNUAf0MebwZCYlXNMN3Vn+DV1/p0rwtFVtFUouVlfu",
+	"ysPguvdgGdk/LkQxo3bwOPhwPMk0g4csoUEmBCa0v1i22prRCXoS9GX210qFXem5Z6pfcIyrfcbr8xyO",
+	"Y8l/BekuoQbaX0p2bfDfBS1vzr3gwfLpvTcvqLg5d1r4Fdxe+3eXN+kd7cCUR7rMkA+0M+oFlinHC4EP",
+	"XPjAMUzhxWQVroB0gbXiKX3pLYgOubTcrON9gcoGCDR03sf0IcEIzGmiLtPHJzgM/cY2dHfQyWd84xR/",
+	"0UbSHocO5yhuQu9BvIMEj+ViJGoORN6+5E7t0iym18At64FUxrRa+LXdNAXg7RZOPS9IK3S7sA8trDUI",
+	"Ke5kQ3dQxypV2mmdqcHPtAK0Dw8sAPTnuzZvKdcU8pwPlgxZTFfWBtkKBBERyBpcigFETtaltI72h+yn",
+	"wWaNlhyanuPl2jkRwddHBWGuTn0vNaPmw/HToalamgdsrEntsTu741AHcs4FyABDX0JYDu6PTtfPS833",
+	"ihl6N+s9tdwe2yzbz6Y46JvtvPOHKbMd//U5Z5Dr78P/Bv6sT8n59ibXTcj5rd2lZa9DCLp7b9EiE3b/",
+	"jqbwMDBAiUEk9MVrIhVfcUjks38pVjLeGGIPXUHkrbu8QEu7eEQ2XLQmZWk45NDv9UimmwLdvqEfRr53",
+	"P+szTMq/xA+c2olw9hNoq4ZduZOLJhijquYQqLUn27gqR7phCOjirn1uQjs40ITQqOwHcVsdZ+nTqoIT",
+	"tp+Yn0rDr11nps6LmmQELm6O5NmVsoFEOxql2fV3d8HWI4RnlwuYQ3UaCjBvxTOpNuPHGOWnsKuPwqui",
+	"PLXR5wAc1VApZQ9CXBu6aSak5u/1UPE6WOfACAsq/A51dMxw+M2BoMGXgFcFMu/hjGB2Uz9Ihjm9SSb7",
+	"nnmX3l7KfjZKdeClbLVK3tq/Sj4x8SDf6XVCZ827uqh8iMoVlbhIVVjMcNgZyXkPN6Hbl0/iIsS5noL0",
+	"f3IwEX6Ynksyn/I99vN8D6EgsmSsIO9R09HvQ2oGJbrdXBPBOCTvcCtfW2F8dATkfQ/wayfKX+xyqMcs",
+	"6lBKgMW6L5hQvFx72yk0CXdTyJxMo3iZqKZxd+N31KT75z8XZMPrmmO9vi58dtMI5WEkFo6XMmNVBstQ",
+	"/5B1u0k37l7xFV3sDNPk3y7m//crAv/+68i5dGAriU4sUrOCVIxWpEbE/rEw+G1ZMq2XbT30YqjTHJ1y",
+	"A+7tNztRJjwRWM8RGBGsJyNDAbdU3ht0Cqp+NHBvZYF28YYW++zV273kiQODdXwPX9GvJbPqy3Yta0Za",
+	"AXy5dN4PbO26ZyGe/a+f5mdfvfuf//bzz+f4r7/+r78c6wUc/f4nevbPd78/+PiXo3f5YXP/1OJf0A2r",
+	"XmeqEtBV79Lb7HWiE/UJ0jjFc8fMofp2gjo2uiVQUllJLpJtH/dwTacAombY4Dl6arsYgyfzNVmwWm7J",
+	"P5mSxNAb8NAt02zw+0Vxcfkx8MLvF8Xlxww/jEOuf5DyDHkjO/7h5USw1cBN3vAeKGaz5G7433HnJ5B6",
+	"oMM15CJIFZJgBbs9GuMfasU/sbXEqc3281hQ1pDmv7XMfe1bRySKgt3YGUI/CX0VJvfhgR+injWRHKdS",
+	"kRnj62tzqCDRK7949OjBF0USb6vX7CgqW8ygfwgP2eaXnCVm20jxxPlpTxISQ2zxEjQtqR7j0x+LVDOk",
+	"h306PjxyNSS7t+F09kTOwM2BNGXqLRM0JesuYlCfazK/gmRJVGFcEamD4fHyCP+cZ1wqr1nFItDd/mBf",
+	"76Dc0cBcNDFyxaw2e03msQAYmMCYOaD+euilkgqi2htMBrUPfRa66hd45/minLAGjMv5NkheMHVTujw6",
+	"HQ+QMJJ/XrnHHc5pYh0vqAO98hCzGqp+udHXWEvax2gKQi0+fQ+LIai7R/MhcLsxq0AIprfsg5kdqVnE",
+	"HAEiezeuPq1DEK+eKblJleZu96kyzuSHd/4gDK9zYYSrkELExOj+Jpm4jbt8g/01fAv3O/GfJM9iAfIn",
+	"aSw5zWN4rf0M6Slah3cUxVj0jx4eVatONv17KcSZ1fzIFmspb74RFUCaT1zSifez/aCv5Ex8QSce4ks5",
+	"yIdkvPgx9KtS2D4HfNkrLjSCfK2NafRhl72Jqqu7/e3oaWrHHqfD+8DKnPclPPDei1TBPhhokO+yZF1y",
+	"kTvfefXzZbB6cpiHo/RLfE0WmMPZXOO74wy4Lbc6JdasMAv3pPMZhYRhJkgrArh8xtj/Kdx/ubi/27ZQ",
+	"D+66edsZpbYxpsmhMxgcXlNIsmLCXlOsSrspI4ZMBUizBBXUOAy/Iw57KL923GbfkkZkct3q0nNUjFYv",
+	"Rb1Lf6tLmrpwn/IVNzrKHQH5c03OLlzziljtSviIHCDWOLgjxLByNImWE8093on8tt+Dv/pleOW/vr8a",
+	"5/rGUNMm3Ks9LMh0ijDEVNc0OOxOsKQrZnKJpN/KbeeSVoxoxtLYAeEdr/Po6ulOpK9dEazlE590qAVt",
+	"9FqO7RQKcETjKzysVVh9A79JFi4sKa+5WL3homQnRPlqe9vfMrX7PpMGWUux8qW9rhSOGtIoBr5WrC6H",
+	"rZXyRmMOKVnsCDea1csr0sjaTo/QijZYqLbu5Vb6XvSOH8gLJ8vxpb4vhYcWpKG7CNzTlFgqVW3Npkl8",
+	"ZPnvpLwZZNZoRe6ixfbk166+1vcQ9Dy3ptr/zv5AOgi2iTsy4KFs1lT3A5mO9SBUqhjd5KCAjybuw8kE",
+	"rnYZmMdthiQETLoMd+/mxswyGhAu7u3uDh5ZpFTohusz5DvhcSgE+mehxyKBhH3Q1t7R8wc7KTd9qOtu",
+	"gHmIxvwhfSFYWf6kplqP7bFxVBUZjdIxWEM/Cn8jw7W1R8VMKRlTMDamFblPQeSgpl/UfRAb6PYl7s3X",
+	"9Fs0uJV2WzzIRfehdQSO/DQUj74HE3z21FJK27ddPpqfzwFy9Q5eAz8E+mL/JD/swRH7iZ79087U/ffs",
+	"3e/z4ouc7/RUZyIL1zc2pv4v9CP+i7vuUid+ii8sMBUmsP1Jzv3JEdxiKAT2HKptQlYfaDy4dnScMBFh",
+	"jgp3o0cec8ge3J2gS5zOG0cj0qM27VXH1T1pk5M0D3qC5uExQfPKtRmb0qIi6UKGFFdQoSSocyUVZMFI",
+	"uZYa9uNUD7PvgzbqSNdUhEaO97l3rv/ZmO2KpzCxlyQ0dqOaVLLUn0v3Qn2+qQg+uWC633E0Pfy/Kzo9",
+	"zl9VL1OhlMcAlIh2h7VlsXB6wZzxwTWp2dIQ597XJ4ZTHlweXv9+3/fecsQHexdJbtkzkXom5PZ9rhWK",
+	"kFunQJy5MoR3Rzv7T2Kle1Oy8HX/cLmPJ6P8xy975eDID/25TkCMzBqV2/F+iFeKl+yx0FuWcUSMERcg",
+	"86AjEjv+bDxgeithue5tuJxjlPuPlumTuhP7Q3pPZ2zaRt1FEre+d9YgjAg2Wf0Bnk0S+xhh/9ElD+/l",
+	"0be8Nqlm+49JQ1UIazdKrhTdpCuwqkisn0KD+6e2Z2SnSCe1Jq5RVPfuY4/udwS7vM/gfpQiUDOiydDO",
+	"3LHd0B3v7hGSNvp1qlz6nLxdM0LbCtxqK3LDWONv4qnpaH7ILtlk74yvFGOZKL2Vch1yF9S1wNOnoOKc",
+	"CvtyOKvv2NIUZLHr5XyOS5L3tZL7cqliG5m2+w9MVcPS3qB8DCrbugJMqjhtxPfh8sBrXewT7vrzo3gE",
+	"z46f+KTvtUkpIs+1bh0Am5DGIY7cK9m9yJnYT7jpC95EOnbdroaBGlMl37QOeSWT6Jeyln0yoZ1IV88D",
+	"bNYHLEk0Oo6XV8TnszdLx1jRvkcFY7ChQwIIpcFTZlwyxl5IC94zPkDu7PzMDicbeXhcyg2tWOB1TEIr",
+	"IGfKVc3o0Vw2Su2EbkTRTI4klsbPQtG3l6FjJuIk7kF6PX68N5MiEN0T7fj23aOu7uf6KXlF30Ljoj/r",
+	"ki9m7QjpkDPCWndmh3SDrXgSJwnvq40hnbbrcY+s1DPWNauXh2UBJ9y+XWOwRJU7FXzJtCFckFYzggFA",
+	"qx+4ZiFpyISsQM+kMYyHy4h/otOolb0czTKkcTtvnl0FN1O6mPQKB7OAualkUba1pAvoMuMkrN/8sQZ1",
+	"6GSGd0pUSep7nTlCRVPt30zD0BuvqGLC5LrS5HsI24vxaHlxXCVzrItHHzHRFcdMbeGh90tl4S0hUIeF",
+	"+PjZgb+lmH04sz87u6UKinbs75E8f3dvwb+ehnfh3z/4N+ad+s+NJhtqynUGXjXTNPmgyweuL72PuxOq",
+	"dLr2gHdNN+3elJxdgNrYTzCrUq30yrrV/JaN9/WCQz+nKaoJUsd+/p8udWZ4wTikH6CApUS/T1KhTrVA",
+	"TThn9g4ho6ZVGRXaQ4octBEZ7KOXxb0ZjS3iJ9XxpuvChzM6WL49XSt5Zj88QxMLyPHYLj4llOMoUAIH",
+	"c+PU2mNOju/wSWCRitVZUZYn7njtGV2bGRiTAXpj3fKEa3bgwkpnDHa3BlLhYNOiyJJbdOH5MlA7x9Hf",
+	"hc3Yb7tcP0MmSVyekKeC7giH0ATN/3zGP4Xs5rNe75xIXV1G752QEBKXZmdQf7Txxbe+c0Qif3NEllwj",
+	"ZZ1pmFNTDfrLVqobpoh9MtNOAWvKU9lI0F0SoGkdRJxL9jJxvPiUmuFA2aK3f7m9f6WSKNSZHrWh8+lo",
+	"EBkM2ideNQ3pKYT/U4ecqecdYyQ4lZZrErEOpMkB8SFBQS6xqn6bYdUot+Bwh3NODFhAT49ZKVq1FLWO",
+	"W6zJhnf/0gpu+r1ja8jp6ZrHBqone/ryVNfIHwTi4Fj+whePrXXP+shArBzt74ricOgyzNKsbd7K9NCQ",
+	"G2jpFBLDOVPheLssWPvQKQdGJRWy1G1nCfCWp7E9Rl66/QQOhv3dHLMMoNPZk/qGb9qa/ivEjnJ5P2/7",
+	"iT2EbqRY2b3ZXJMH+3HUIBsuH0bH+yIpik+IB48NIcVBvjGK3dE76ojaI6aoI3ZuVQ7Se0AdkobpgSZA",
+	"FINt02zsEz3EmXxcKPtoN/48A12S0mS8puQVo4Qft9OegkoUIKs7vQk3x5MvyyxpX19wr45WNI86DvLO",
+	"R5jHnSPJe8kOitEarKozvRPl+4K8p9UtFSWrzjzIyJliWtat/YX9vqKGnnX4OPYjhD49M4oKHaAtNTzM",
+	"Kl7a++9Mt00jFTyua3r21VdnX31l/1jzhtIzLcvLM8hC5XZw+8V2zQ07q+mC1e/vMc0kHCB/RTdMwdrx",
+	"8j0Ltrv9I9IfkLnMso/4dRi+PahQf+9/9v6KvAerkym7vkbJJdMa9u89kYq8t/erahTX7P05gV/2p+Be",
+	"ICqqqvfk3yLR+lf4/YKfVVyhX43W7zGKCWC4BFatyZreMiuk9wKZSTLePYKPpM6ycnUMdvUAgWQAd8b/",
+	"TUGoJ4XKJwLQ+geDp/45SKddplCyMYezfrZxVw5f1KPbch1h7wPePun19hxlbIOCnQf99+tByDB93Ld3",
+	"HJTVK3ZOtb8bRuurHJr762dPyFcPH30ZYMgrCCImgELTAMxvDF3U7BpUtQZgyFvNEtgZ87Ovfnn3P3/+",
+	"+bz74y+ZojbK6wylQ2ttKipXvSRJJZNb6frlj1eThtv1c2FFZS6C4muwqb5hlT3z+4DdZ51jNGnjQ+f6",
+	"VCeGF3QD7nCQzjvZ2iFAqKxZ3Rz4xX9Ll4KEUscBDOHDRVk+tHLQcUb6wLhQT0KHR7RkagjwJofQDCOW",
+	"i6YQZzgO4lYW2Cbap8KjPnTEHTgYofJ5v6UOI0va1mZHmpqirZo+FYkyp7rdiOS9Q0P3OwfOd5EuB665",
+	"YHd6wYZpf+smThPXZKuccZWBRW+oops0pOJbkHpM7Uh4qCANNevubwJsSiv7jd0XRl2bOaiKzlyr7ru0",
+	"pPriq/kF+T9vXr7wryBcuEo/t81kIatM5zq2YdUuJ8MlxDqZn+dxAe5pm2EquZyqUuuXy3xx44KtqDip",
+	"e9mmgTDVaU2AFV+aVJX70p1X5wITHqsQqqKNrO0+j/QVVS0bbOYBCVMO1iJU5J5ACfZbm7IhfSk0+lEV",
+	"I/Ac4QJKiHYRsPKItawZzYNRMs2wbEmKXitXQ2/sHouRY1hVKA9b7L+FCgq5aahiFVnsrsnc60N2BiFY",
+	"nXh9K4Sl3ISMaimXr9tMQ7qJNYvpVisOlwsceJ6h3eq4luIKEox8Y+feHtovgiMf+ptUwLvuD1+2DXqj",
+	"kJbPoHq4IFrCDv0soj6nmmKbTG7OyXuA0Ht/QFREjcUpnv8s4lR/+4OZ58NihhNBrFj/i7RvFuc/RZOR",
+	"yzdYwZnyMaZ9Kb1zECqbT3GFRmWkvveIW3KoXwaxEo5LgbKvL6wiRvcyomPOjihZ6dvJqMnIfnGPr4ES",
+	"5H0ELMG6in+Oyg4amMiZ0xxlS9mKSXkyneg5tCwdos1eQGPTmF3UoyMIcG3FeTfnKXXS49KxUGLgowPp",
+	"ID2ke+77elrV15I6BlD1CBbIeJOTRfII8SP98Yfl0hETBeid/SSO0Ao7VFCH8+B3fwR3e0fiBA6flFG4",
+	"f5g+iZTCmMN6nTlQ7kQo+RWj1RmCQ6ONrayVLWAXXIvyDl3f4ejbHasNU/CQFOxs6xBJIbUnE2EL1+Sx",
+	"vUqEisNNF7g+2JlWxW5FxRTZ0l2iuYd97uvs6e8dJlAx+yrWRDiZoHBoSZZ0bIxcm6SJ8tqDtbjiE3c9",
+	"V3zFtGFV4ckCuC4wfgGuH/sBJiBLzYJ66mCXb4TcaqebHjYj0yXFG9twg32wFNPp5hzoeE3ikbzopbHF",
+	"bdcx1P/H45Gccmt7TomXdgA8gluVPXFvgiS9v/sW1SSnkea1arvX2KbJ64GgWytnyo0BNBphH4C3nGxZ",
+	"XRMjtxQ/t5rhFCMhh1j/I3Z+PVBGrwnzV7UID5wP6wBjbBW5TeKXMQ1JihUL1yosrgiEBXgdKzUWO/sf",
+	"6Ptop2vtp7qOTxae1X5jBNHPihunVgAwUWJvELAosnOceBhtStHqCDhWt87x79QusSgH0jzGKD4AsIIT",
+	"jocBpMl2zcs1wdGSFd3ZvKF9aT1WTOfVpO16d2claQ2V0PZNMbd4y8FTNfBCLBjcRsb6Ex6xlKB6HXWN",
+	"TsN+/hkZeMmZsVKK0suGvXSXtmaZXAn4ymciqZvJae96BORadk8dZhROb2hR/KScE187cbAIuK2mmEcV",
+	"16ViDRUln5A78TT8Kl1m2H39ZEJXNCaqp0k/B+QzNFQAFEIHSjc+/3nJBdfrE519B6WRqkyXRno1d9xq",
+	"PbZdxsLzjuzPdEDBC110uSF00Q/VxRCcU11LyniyjyyZ2a8i+K1lLTaobcuSsSota6I6gr3cr/5hiLqb",
+	"HTp4jh5bI2um0gGpF5Ch6mSCuzIW0AIZEltBYwlesvODpjrRxGdXs1/t/fIitNvpjJx7OkPhheNPUCob",
+	"7tDp1PFdvPnd6evoHhOzcEKnEzG9U9Ux/8HME+IgJte+CDouLO+hHHBP+n4Stnt/zq8xqjMVlDwnYR+T",
+	"iu4KpzxxTXxSLCixlFhJcH5UeiRe6bIMNLmcXz48u5ifzS+OvrI79XsvNKRm0Ft9K6+daeOyUbywzHYg",
+	"mNRy4LBT9MEhyW1QSn/qAeeOhYIctP1OKHN0BV4nXYCda3dcH8ulYuyfR1OanuFTH4P7KOE6xhADhBYw",
+	"KgtVl8RIqDjorMu9IxpfMfqGN2eywQNyFoKo0BnHubIOIbdgKR1KgXNTVKwEx/s19EsF2xPwtB0ana/u",
+	"jp3bBfnf2CKV1u4lViX0bxZGE0p2TBfkfyMR/ENRMywtN2whqx2BJ6bpsHwshCZI47/nmmo1TDyJW9vt",
+	"5wLUOzdvzcUq7diP5lAu61/yKRPd5LET3xCoeRdX2FKHc5hHhZZbvJyPWp9HzlEvycc1ogtBUm04+EDI",
+	"ilk1rSBgCYBYusYu3xlCJc3UzupJwAosWs0F09oZOs7GsbK2+2kMwCusyV5Jy2xS2SeFBPRnpsiGMYOB",
+	"GfuuczK0o+OCn5HNlgx/hsSWUVe1ql53z7uOT0nCfBOFpl3EDjqlcUPW0h5pSyDE+VgHwOtRGxPr11BZ",
+	"POjJOCon32B18gFDPZOKoLh1sNOV4yATgj7A6xtasWsMmpu11Wmpi1bhoflMJ3lqasQUOi0PV4SfpJT2",
+	"HBxB9EQBH0/iEGtwsqBfuR2DNXf3W7+dcD4aiox1T8qkqj4dJVJVp7SkZR8a54ZM3pX2VFn+u6V1y7po",
+	"+Y5sWugJcMs8NNZen7VHh33WEobWa7r93uUVjb/ccyFpN+XQcQtOlVsAV0SwrVtG4V29Idzqe2jo3Eo2",
+	"XPS6yE1bW7LQfYh9X/fkaCYH160QZK5G5clliXYfcTMsBvdVWl5XKqWzfcdvo8gT8gGMgoMgsFI4/jAT",
+	"WOQ1eY/Bw58aAA14976rXtFQmeZfaf+Gy2ozHlXCTte5d5NVRdjOOI3SidPYgIR1D14TOCJ4r24wz4UK",
+	"cjEv5vN5FA8Iy87UPsJKJySwxFgUR+tb3MuLbrO6heYZquv+ccrdhvpQ700f80PtRHkoemVrSplqiIxd",
+	"3a8Io+XaX/FduNdf79fEhaWvXCnjhlnLQd4yBczGjUt0F4VVFZ3SI64BrZDT+qqXAOUbVMDrgX250QST",
+	"a4mmO022653lBqvpXPmXub+vA0YyRIvgSvNpJGAWexMB1TGXsxFnvQ00tHfTjZsV42gZsP1jcPpJhOb2",
+	"aMoK5rfFisXxm9Izxn5zB7fxOG6UF3L8ErecdJpDZCkD+A+kM2eyDR7XWjpjQ0jfMJxrMDYco1G1YkZ/",
+	"RkrZcNegBgJl0GCk6ESuS2/DX4Maa0VilKbzmdPoh5TP58fSgm7YrstentbmzI/RBa37vz/e7w1I8Sbr",
+	"xvHIx9Bb/ZZhonZ0REZ0kbyMlIbRfeKsLJCteYPt33ubfjEvcr1xjOxcAKBgI5v2imwfHIHQ33coxfSN",
+	"tjTP4D+6VIxkbDy64p0MgTRXTbZ059u9+Fh1ZDD79Ivu/rKfmFaJw/veir80x4FgxOyb6KXnI5Hf+++z",
+	"77rqGvL39TPukny85R+lj2CV0zX5reXMXJGGyaZmgJuB5vgCep1xsbomwe682m853lOGnCgGYu2YuSbe",
+	"iWN/1jO8EaabQ6I8DnyNjhpx1dVfwQeQHmsVc5gZbRqGmUBeyAONixksYhZZyFayu9G7VKthIZ8TDCFN",
+	"ylKvq8cZyK/JobK06c6kPiufa0g5YhUkPxy2WJqc6pOGng34LB3snLszgJjp81QpfssSOEMq+uYYqIF/",
+	"ND3Cryd1zs6dih+thoE0vWHNUWzcNHi7Ns4OHb7nvoa0sSjrdUHLGxCB3pZw7gZL3xE4xwMwgK9ZzVy7",
+	"qyktSF3T2QMKHMbjEyM2Nd09AeGS8NL73MdxzsqKlbzyKYTpZOisL3Wa517lm9hN6pKED+exBBTTwBjp",
+	"kih0sbpVW45YsPNeLPgIqh/QNkR2t1yIGNYpJXugaPVrloXDg5y+foUruBmMdNOE+cEXP3IxNNZBU+SQ",
+	"BRvkSUy8IuDPhc3soquOimGJMad0a4rmVQwfEsuyp6m2oPc4l/5R1QkezjQb2jCFADf+poJiU6QKFP9h",
+	"La5P6c7k+bIPjcIy/PQoiG2wJ90ezpOzXeaKEusd8bvn/Dtco3/hUA8ukoBmUrni64xf9pV75F4100mp",
+	"RtALkBq22qVirv4711ExDo5eE9o1g+UIJkbOtlx04d67dlAKM0sz8y0TbUL0Lnbfe3zCkQ5XeNFruU05",
+	"cxY7jyN455ftrc7PM4wxsMrXcpvBoN94n08ipgPatLtpAQfoM02YqFwq6facABaw87YCKK6PPQF6tpV9",
+	"PrRBwVY13mU1MpnRueZSvrBXgIteW8V367FuEMuZpbNu/ZeHr/p6535JAA0m/eshpJ9K0aVJFhtZPQng",
+	"3HcsjWRgrc0nGcR9u0RwUOLk0IntyLymFVrxWrraGoBNSC99ZbXDH5oUcph3fi7qdPqDf28GIQ6bdB0F",
+	"sb+VfOyW57FBZWsgtO0sz5FQLFhBgd1c243zvNU1AP/rHJJfq9Kp7HDgamgGjo8QhefrKqikGgpB4N6H",
+	"QTH8DquK8BJ3BHBWCp89WEIfwNx8lq2ocmcAdWLns2kQVpZY+4xXycrtDC6qA1KKEJIi6RDTJNr1iDvi",
+	"o9rfqY77oiMYLap3BMJRyokypWkCOB/6eI9PCEGaj39eJk4OwjRf+QATNoA2sBnXBKN/V967e00wTAgf",
+	"1PyWuT6/sRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXrTHrwKYlDXU17pjedicurcf6jIzPD",
+	"BXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmeiDD9md6dYb05JsMyDzj0cAymeriENaqttwt5JAgn6wPNAy",
+	"gkaP93aI0+4lSI6vetNuNlTtPpVoeX/SA0ft0OUGqWHOh7lhdqusFpfGNz/pZP4Lcvq98GpyJ2TdyziX",
+	"WzSuabUBG9peZvDaJRcuX/mWs21PgnbLfS3r2l4cd3c+PUqaezEURYfEefHwy4d/e/DFwy+HETkPrgn3",
+	"riRZ2po9LjOtx0uTRcOIigu2EIL0abpCGr5Mcyi9v/xV5xI5DXrluONtQqoqTwb9NQZNbtjO6nmYFL1d",
+	"yy6ZrG0wNMwNkeKgsp6WJnkL1LTR6dLYNyFLMA555BL0QlafK6W1UzmheBbzZiYQC3y/x+ML4HSRwn7Y",
+	"MIqYb5PCzn+awzMCwkj4PEsnwCHsjxuzhcQOuQRuqHjVT+2IXt3msMN6waPPNNwS5/fQ1B6ffpEr1Rvl",
+	"pu2kyV4JTopA0tpdLhAOKgw4KUycm2sfWTDIs+wSt6GCNmJyy9pd6mlSn6Y3TBw5NSFJmgPKOzenFJPb",
+	"cTJyxYX3h5KRu6Q3DAxCmhi2DNIuPeDkvjt3Lf2JuCPr1O4lZQIDF/4OKboiVU+IzuMdkja9PPGCAq6M",
+	"bvs6AscXQN8/HuJ6cfQziM0jZaKBe586MIaTgm/HIkvT5Ia/VzucTXvmQRm6hnAeemEBURXmvueBfTQ2",
+	"thUWfx+6eqdVfBpq+p7civTELRXo/gDe64AboHGgD6w7/8iv3puCDJfWHO1QAc/8D2Gw9PamFbyU7fHj",
+	"WkZ5cdxcEQqyCOTze1/99z5thVjduXbxphMVNAR6PTWD8HUrnuALDnLjv05U/HQkOsGAAiTU8YBuT2TF",
+	"qm/gN8mahnsuMm7TRcYetrhPm0Vb34DztwdGEaDfMAdtwTR3l682ilEAiMc7XMeuMSik2asU3VCBiAN2",
+	"pAiKIAnRreRKMZ3oTuFhcsa0ykhDu8zxvnddyk4BdOlBt7xLVt501tudHT8xHM5Elhips3llbVgFcNjJ",
+	"/tL2xbwRllzsLIqhbnpVvocCItrucPb90UoLa3/AsykYY8FA3IwHkDzwAau987HYJ74T3kg8kkHcJziE",
+	"Hi1G0Eavpbkb6g5A+0jNCsLKtbVA4zPfQWciziOt7QR2ozE6UzF1TJeJdNuFojeMrF1IfcR7fd1dmkSh",
+	"YG7BSMVqfssUxjH53cBq/LxhCyDDdMILf82EQJ/alyEoGtaGWOo7HIbTRVoOreqanCDsQj/LU8wGBxfj",
+	"wWX8+ereGTeK7E5rT3lyBVt7AFnABBlxcC8a6yejqo6u3M9kTXu8VayrknV1TkJhvBQMs1RQ12Ohidz7",
+	"gmy874oSUBZUm8jzrdTOqZrDeYLfWxlAsZe7q84+gIeOOziEiaTh7Po4tT5Sl+hrBxVCk3HUBD6bLF0m",
+	"DNsToBVbEKgjtqM8CT/bBxnoWfHpiRjVssTuD4EODGdIJSfKxV4RcDLZP9ds+A1PmrBf76JcfFfxtpWq",
+	"gtxpbELoc8gd+KBhiG42EifpgCodwFkS3RhnYq0Y6KhgORt7reDvzklcpHXYBitKJRvdTQYS26leO1B2",
+	"x+Xg13THZlKSlAPnmnji/852XQFitx2qsktfkhu209dkIc0aUZGo3ZMojWuvzkXJRClHiiJGjnnu4xRg",
+	"tbeQpGEn7I+Sq/TAbBWXUzyQUXc0pS6ZVLdXxZIFEfBi1WEK0nIdl443VBnXly9ZnnI09+9IOcyBA9Fu",
+	"pAd6ahtIZ6WGERqXIGGKl6t/vsdUxIzv4U0W8CkCno6gnxLFaWg41Bm3yhsqqoX8kOjtay+h8RWS7j3P",
+	"4OpKgUNZCTL5dW/tr453Isd3F37OqevfvfAbl302pVAtBLZyXpU9v9L8KHjF2w4IFjnpnABYN6p4OnLS",
+	"J4qdLw/LtnOA2j86RMYSbhGAoUBlhEKp9WGbrNw5WtRscjlaapOGtgZZZ9rejOkk5VlJydYxk47r0JKl",
+	"Z5ToWm5dqy0UR6DYbbG5k7JiAZoPYymqq1SzZgMij2L7YEaFJpf9ppBH6tWKmV5TlVAOXjFFSmhA6bqC",
+	"0br2GIsMEE+Sozv40zC+vzIHJmDVhwxtwErCkd2gBOp/XJGMvGUKMaYUVmclp+QzA5mo9qc2n1bNB7t/",
+	"jKP01ON+N7nXCfnLY+hWx6VVDtfquEjKhbgOBMbwob2JwUEGJvrWS4g0fulB6hWruMEIbDaO26k0U/Yh",
+	"jwhiprbyDAzfOXmCe8ADF17O58jsXPdzsY+AroYm585IP/TpHpLYya9IF7Bi6AzEENSB0FvKa9iIYmbF",
+	"16yY1VKbM5RiMNoNE/oMK0jWUt7oM/tA+KOCETLAkXbQs1uqILhqR39NDfvODf5Db/A3OPh3UpvHfuy3",
+	"MPY3MPS3drTvcGT491M/sF0ubGiuVuwPzl8ZUhJdyoBrt5JOC5vYISPXjTyjrNoHAVCJao/Avd97YuXu",
+	"9GzwIlQSVZULvm1CGM7+KK0lpg/y217pfEecHjy4kGRDm8bKf4zLZ4g3ALYd90BITgL2DmqHGQcDFXyP",
+	"wl7YLv1hwaAL4MHmpcFbpyd55GCxPJAelHpvXUl0BU2kwffIrRUtCC1L1hiG4N6uBtpjFOANG8EUECPl",
+	"DeZCZVYyJnwRn7NE0skQsPQIV+iWHuXhqo/m3nN4dMzd01RH9CDPpV4cYn37UkInkl2Yxk4cTmAXsem3",
+	"4PBb3R33fFLFUNJETP978MP2xOYn4ZA9ZMADhpENE1d9zASfbnQN2uZVnPbEtS9497ndcWjV5x24k4bo",
+	"txuuNZZx3GYSVt+UMtVO8r3dKGqkem+H7Zp7bNcScGjstKDvY42t7bGACWCeAJurpIKs+K1Xf8KNjmEA",
+	"6PuHjn6BiUG6l2Drc2/9JNIzZ6ViCbY6IVwvBuReqpWLPejYmMzSQ7s0M99CH+pIkneA849OmdodUrXc",
+	"wcc19KOw3USOHGKg8X0cX9ysT+Pgwlz/YXdxom11638Td+Z+9OjBF9NcCfia9NS6FIG7Mv0pJTAHuSS5",
+	"7ITsibK78LoVJym4jZR1ulwwqq7uqrC44aVvZVG7l/vm6z7dJF2S5R5PsmQeTCPui72mGhslF3jLg5D7",
+	"xW9yxiIc6jJZ867ve7Kh0wiNCJknKEN/rjTikS7SQRqEpMyQLBJtFux3tLsx95wqz4AET6TQ1qJ1RcD7",
+	"JlhNd99n1DvaoQfJumLaOzidgz26qnt4vQgBSeOLXkjHK+BRWkeeua4r4IIxhHwDhKF5SONXToke3SKn",
+	"zja/gNXatzWAf75mxDms0qp3zW5ZHR8zdsuEaV2rKiXhwFpTBLtPKio08j5N1w1t6IenOXpH3kpH5A3d",
+	"WftCbjGRI9AqtARFI/F4N9yfAnGSXQmPBnQWbM0dLCnUUeh9mxDMnOMqPZKzR4YiMKDbtjCxAYZ+ypfL",
+	"BCf3CyzvoWzynju8C2n4lMkde19k4o5LvPT3aTLr8pbWPNneM1uLhr/oVz8GonXLHdjIe1G1/Jo+CV0L",
+	"JutxNcY2IyqlHsITAsgeWlUeo85r5lAhv1/j5NwRIaFtbMquNt9owzd4mSbY5+4V0fd1YO8vEZl9aLhi",
+	"elIt6V1yl9dUrxNOJ/CzIVQIbLX3OTk4MbfDcegm7O6EPOmmnpInDanNVz0/1j7YH+KxakIJQCNch9r2",
+	"K/uRbzTCBQHsow6lGDW/a8iuutrLstrPrI40qayCK9j2dRd+uLeeeS/YNsQSsEHqhgq6AuAJQGe2woGU",
+	"NdVpDPn7vg3uJVl8wG2rDWuSqQuyYaLrkof/Cq1TfQZjvu/4lCDO3ZPWYRUp/+GkbPaMwRLAG0KSL6Q8",
+	"2TOwkK1J6bRxT+mEoUM3zaQ8i+5+eQM/PaI2HAsAnP9hqfgDCTAgvManvEztxRDTKN/Dnt4w/c1ymcyn",
+	"o01T765cS/5VqxyKCmYT2O889mMQchVgqYCaAKr9FYm6/iO6sWDbIoD/hx9iHQBYUJBP5Wo9XR62hlcG",
+	"mFdRpOfkjuVhcqi7Typ5beVrhwQURG6oiI4Q62pvmTrvNMJMvysyh3jKfjzDmWPEQVl2OGlbf8TfHk00",
+	"AuV1r56j026jqyXmhn1114vxrhRkVP1Hp1r06j4cyeLWcV4GRDTp3WlOPXTaw1DFSILSh0roZsFXrWz1",
+	"kUbFpddEQAOgG0aoJprdMkXrkVY6dX2xH3tQ3nFXlP/Z63z1aG+myOMBejqEV8Fx71sLFJ3PIq68Dp2S",
+	"1/R2rPOh5Kpsa6qG2kmnuzrACceUXADgsm+qRw+b7ysVd+Fy3Rrtaq188Diki10oGx9dL6RHEX7B7lA9",
+	"NFoza5ualyPm5Lv7eI6lwqVAL7uPJ/XaPtLUG/QUXz8EVG9FlG06ppk3JNEPVf6487hh/lqAcVaSCLn1",
+	"yPX/D3vvw9y2re2LfhWMZt9puw8tS7KdP8q8uddNmtOcpklu7Dbv7NovgkhI4jYFqARpRdvH3/0N1gJA",
+	"UCIpUqISpzt7zpzGEkWCwMLC+vv7td22pGFiRe3mpZDb+ELFWwQICbigUtoyAxET+KlOvAkNIEEBGk9t",
+	"6NptQw6xaMUYkjTm6qa6l0rTEIhJpjmM0GShy7odXNX8byX7dE2BmaB7/WfGtKRr40McJmZtbSBhypJn",
+	"aAmEkswZCF/dZ8WLGeXb9qDVd2pCTXQZDqmNupdaTWZbWMh3aFzD+LrcrfPLnspaSWa3y7RablmyPjGH",
+	"yjVTaJ5zJuebxfLilO0xR2nYNrKNw7boIHUOr2wxt1gS7YXwICr2tYXxtJv1uYEdb0oYJtfrwkrBGT0X",
+	"ndtK25qwZQKlpciRq5RDwUyh4V8VRajw+UtLOmvR/xtDfsOzx6pXU6O5hguJN9+2yHbQ6x1xW9C5ElaC",
+	"HfazWIL/pkEDbC1ZKenmJDPYmztTFetR3PT7KpGZp6gJeIozZLFYyq2duOZWpthRh0EqOt8q2N7LBaiW",
+	"mGzKRx6vB0t2sqXD2+oXzdZhi8QYF7RAZIJc/APMKXUEzBeQ8lU6/aOr5HMnQbYhs5OEi+SjGrWu1nUI",
+	"QRF4Yk4/opQVZyQ1YV4hbPEO23iDAiAoLtczz62Yx41mKQgjazClW8iY0xTrvdYKDtQnsT8Lb8u6pLIH",
+	"pMXwCW6+vMZ+czPsVeUgGwZgTaPxBaPBa2yXr/mrSuy3KliOOC2JcGIdHNpnGO9WNriIIQbVgNAWOswL",
+	"ki27AMHKYtUVCXGTLkwsM2v+xJ7PkGskQogAKPUGKD+1oXaRcnaDlS+Lr+5SndI4ignXlw2iHD50e0WK",
+	"K/25OJSlkl23O9cldD0i6O7spJh+6y34Vhg3hcqSrFaScMYCWUSdKTbyJ1uh4Gw3/l1hhVgtm0pTJWUl",
+	"FRlbOo6psua+YDuahborLGM3ZZ9rkH2MRsgKFTOpuZjZrXJKZxBxKO/9r4mqvdbaoibHBksdPavHV7jY",
+	"4TyNaMICwJ4v0LNz+3nGbr6eEdfRlUpWg+Jud/N0yMF0q/PPhY+IQt4oPRf6LHgd8sKcSzk3gB3n9iUx",
+	"iPcu1L1vqpHsbXLvZd7iuoI+9whFc229ClOMum6hsPv/sp5cabj+7BeekYNCGbph4BI/R3WAXt6aFFEe",
+	"TlhRgcQllHfht0rr//f5r6+75YT5RT9fQrZFxDYjU6PKCb71snEVvpd7hhR6B3TtFNM4uUguaCo8FiwO",
+	"RQFKARxoBZzCcEckPa8fVs4m/uDAb1j7d1GDxacouTgJo6gqvAcF7Orgp9z0AuNPCDXcyUiDAQzFMxrX",
+	"j9JCnLf8yWFCbjhb1i1fZJOkfPFsJNbBntbNy1CDSaNILKUp+9HdudXxtOL6wLAEmVNjK6PskTGbUl4X",
+	"tcQF8G9EhageCLlOwZl6ZMhl/Wcuy0g/c2HJUBdTKjccYR8hab9TkYHhBch2j6f3pBEVK63Z8PTCm5nP",
+	"yBhz26IywZeOndfbOE2D4C1vaC9pdpey4jOpWZbFZNIMktexw4o77JZUai6mZ4gXE+oSKOSnTmasDNpI",
+	"A7TUE42I+jclfLA0sQ6EUrtAcExSyWySHmo7LLE1bLtnlvn+U5JVg5jgjsb9yc3UWic4o0kaVzYt7hH5",
+	"sF6AeUxJ8KvANniN8/RS/7DINgB1sNVKwqscW6Lyah0RzvAzWxHqZiJSavQkjQweY0jrAetR1LLLzNvn",
+	"trcaQBzmrGPXyFdf/WYUak1AqYJR29GaDWuemqkGu/TZbtqmm7J28CY0jHalSwDdsKpKznTaOUtiAbOw",
+	"xqgoRUd6dFqJ8XMyKKznrkdjYURo7XFbsK6WM1ZgUoy4WI7WsZOMa8qhU19pnyO9KNe1Fnrbgr1TuowV",
+	"EPFVkss122eTNIosfeE6G6PLRYbBJ7QIliRh8Vxm4N9ATkakIBMaF9r61qsr9BpzpdPZXTWsT90IUQ1f",
+	"8A3SGhYcOpvD8MWcISqNtubyQ9qUWvWry0LpuTRFDgWvVi0nsJg539O+h/tEdx1LnU8lXRBXQgOsLA4b",
+	"UZlcrLi/Y51hkWeFWybXZ4wGBRfEFwss0Qgl9tyYjiOzu+SKI2PcgnFb5+pQ3FroTs0t7unHFcaDHKO0",
+	"mu7Jpa3faKgxM2TfuHyuK6LdmYe3GUtVd8t38K81ByGHY75skfIVYCQU70C69a1fUycBUT8G8xauL4/M",
+	"HhpBV93/fMoqu7ucXjqLtUjDpG4JyWKmub7ztzegyLrPQ82/LqmwvXlYB6GpRaB+nqht9IxoSTRtZZSv",
+	"MhPcJP4yGgDjq5gnYicco/PMUalg/quo0xivCISlCyK9DqN4nYop3H31LjZbuW5WJUM0rpWr5P5uAMJN",
+	"VU3Rtq+bo7PJOddbRTnLtqDnVLbANnKlHfd00RgugfS1nQZuNhcFvKY0YEp0RmrG1HFDAnY7KnYNN1pe",
+	"EsabtXPHbFqW7JdROi3kkZ6JOEE0HVCfQRAzKUu4ejfK422qU6ZSiUJJQlPN2T8KEdRfnb85x1J+8mMY",
+	"qd2pAzdSk/Bq50IHQWCc6tzzwNUtAfdpqy9aTZmbjJrqcmvzNnrR8yXVVQ3PKG7vaOLPtnoX85C7n/a9",
+	"ErSzhgi17lI0ZQDffB/la721afgy2LgGh2Np+5CuKKrvRc+VODnYi7UYkuPiODsCsTn4tQWFXmV7coF9",
+	"Ue1FoUtPqnMNE3fmgVUUECpJwPyIxg2yx7Ck5bh2gBVTFm/DL3WdpgQ+85xLELOA8SSkkWw2HKgD3ZpF",
+	"NshKLoigeyzMsa4qJxfZ8thXuy6T8zJ4RIdIogjJvBo7sQRAvB24RGfyNrn4RVDsFc8YDXQdx+5wj3OW",
+	"zEQx3FwaR2WIX+NapYFbQwZwJzsGfGL2Xh6+etF8/cYDURDCWyyisGx9TUvsZlaesYUsw49Txm2/16u9",
+	"C9TAfmGLpFgxLpLSWu0N1hClxtQvursVK9t7GErusvsgoXhrE2AZygv7BaMSGo9ccwDwpURCQOYkqQGe",
+	"adbdeYKrTmDebVdT9sZm6csE7Be9XgWHZRnHvvGKdHddmEgWTSpwTPfkL68Zr9/gNTcQd2UVq+rt65Ji",
+	"1GRAMyykGucHeZdJEAa1kKbrsmC85dEKRKf46C9ui88idrchW+ZYFVzyV0kAEZOIQrqBmoSjH7LGSIcm",
+	"wnIZgNW8jEVSD4C7sMQuYzzE+rSIWZ4E8MTFAjNeNZjNZI38eWEtZ8Gq+O4Wh+FNkKo+lE6j1NZXThum",
+	"IjZl21SprvcZrKoKiJSmi9inul1ktITVm/Gg/nTmG27qlWpaAK46QYWExsmOWR190OMt8L3WWlEcPCoz",
+	"eXVyVC/oCleo4PxoVkf1Ctk9S4PnzBTBtrLkcLttQ/oVLkLkWuCOOcTCrtd6MexOsI/ceWlg9KWL0zRt",
+	"G9OEPafx1l+8N9eVgH9vtgs9j6iUFWTVdbdTm3zPpRn0PBptNvwK7O+CpUGrr3RtimqC9xH2xpppEbN5",
+	"mM5LkQEbqa12abjrxja34gdvUX7ZJNRK1cNtSxfUoppUahvB2abzbXPsdgNaXegWaWfmM5yM12Un6buI",
+	"FuJqNj0vK3ZtM9VajRd+MK27p1wWORPW/nRwkUpx3OvKsTkO6uNhuzqp4SFy73V+zyK8eQmZim1w4ltj",
+	"B7rPYCqKnyxCk5BphxXaCbqeFHp0C7MXCqn5OFsifpVpVYZcd5GjsskBKUvC1B/YeCbEzXmSsHmRs0qb",
+	"cC9/8lm8KKl+hkpJDl30OHgse/1OkrHYBhC2Q3wX+diL+4qcMG2dtH1pYep6UBIfqSny12KP+nZuENJM",
+	"V8WyvMDc76poXWDBZPEbMh4sRKizXZkqWc5uClWJubz0jAOs0eJ1ha++kyQMMswg3VH3nRySJb7IUVgM",
+	"vQu/bk5skXunoDhxxj4lWqp3gzzOhGTdO0Y2xYjKhOhlIAgQVS3FGt//cLzRa0KTNXSVVKDosAW+COxG",
+	"LNUe6vo15evz3HFRWJ1tWhZqcChYuVyTOSNhnulYMHLhsFsbgV9fWndiC/ZZjd31ir9U79Jwj5moenEx",
+	"simHK91r37bmt615+K0Z62xGrXjHmi1Q5DU86K2u96R57Ro7vwXEkPWT+qtADSkUx01gVdg5Q6AT4SRd",
+	"PMtQ9ud0BUBkJExA1WVdnianl1UL2QK2DEixqHBEj+knVz/uW6ijf1JCzGUHdp6U9PpIMWdYgQY7cQqY",
+	"ssDjuqXlp7AnbK2lLP88u7vz2msp4pu11q96TyvQxjfNKoxEFCAhx2/F3VC/Gfoobk4VROiQ4ZSzICvr",
+	"xb7cDCo+lASqehIhdnivdTSBfVWykTerktVti5KZ6mPlu4C+kh6h5O9Ep2IYx3JGaur/wdkhUiD76hC+",
+	"GOvSiInauGrLjKCiKkxWIzidR3HKuwZ/cdSsh6ki0d5GdRRm1XFiCjr21wRlo0vM3Wf5Aqpsf1YXU62t",
+	"VXtq22qbbRUncPMaQ/uiBV/lNXsanuS6pOM4H9ht+NRK9mkrmxvs340r0Ao37MY+DUJJx3BsjVfkQldi",
+	"ekQygA7SYHVl8+PZn9c5oj6EyaxFLqxvh9W/52FVAqvxO4vDSag5u9Uwod9RdskFwGroofmsunr32wn4",
+	"9Z2AlVAmetHeM6lLARqEpkv66LWzictat5d9PbsFt64asEioaQZvMGRxy+KILn4WaSxz1TuD0/XSnZcu",
+	"m9PmXp4KJb0ctlLIp3mG8EdPtvKDl72YhKUoOAJi+3lz5M61Xi3zUFQXaRwmKyC5NFWL4S9FJP3nnJy/",
+	"e0Vu2MojIxl9VDL4EbfaySNAlaB+oqucQSeAa8pojJzO+OhZkiww3STLKQcCKmdjQePgO0n0hV0CRTsx",
+	"FoFJU6uje/5EHCr9ABjI9AbLiUJ1N1+Im9DCQw07ppfio3l+tvXxre/vAdJ3UtCQ8ZPybR0op8QdKaAT",
+	"YdVkIJhEtjhQPnQuuyQQvjymi7A7Dwj7tIhoyFET+4KrfRIKLhEae0Gn7Jn6J7RXDK/4FT8if//7eaoO",
+	"myT0Qer//vchGamPRBz+Cz4Zkh9hpolZmG63O8JziDrrpssBCyaY4FTZib3ixJ3bLvkJMLxNUllzJGu4",
+	"jHmI9wgTmH9Jvh99Oso+H/3wDGfASJuaBklXUqOWxCJiMHfwUF+og0GHA7r4+q8C+fe/42eULGI2CT/h",
+	"Iui7GNRzqFf7fiRv/Y8jD04A/C/zP45+6JJzm7oUsQvE5VNOxgx+DYjhYSLVUMJAXYd/Y6sJjkY5DGo8",
+	"6l3JCCBKRuT7PkkEUTYrYZFkZHD2Ax5DPoRQRhg01egsozvlAXgkC7F4REdY7kf6KVDIrx6jxHoENaW4",
+	"+sc6QvUf/5SCj4Zk5IuAjbAfTlmb8KAZlVqaPDJC5qqRXjRAYwe9t0KGGv3A54KbJlglYAhKAbfRR4ke",
+	"vbRyNfrpkk5Hz7CWDkgfjACMXk2OflXOy4h8fzp4Yqr5PXLaH1iMzBBmmYuE4HOz9sofunAHddib20zD",
+	"WybJSe9Uj/Y9WzCahHyqxpoVO+h6PjgHHRsWlkqN+FXA5gsBIHBHv7DV6FmmRW7YSj8lA1LH5UJOXNgT",
+	"DMgSYHsPTslMHSRWKuahEoshGVnKeW2J2L+P3oko9FcjJbe5Lv5nZMxWggcAHQpd0aeDpzjPo/csiVdH",
+	"55OExSgbWKLtkQWNKZZKwGOAbtSptFYTi4T/xDaimFrSkFtd2iWvspXVJNYSQnJ0sWA09giNpID9wIly",
+	"dcxUD0k45cJwcaxEalDOb7hYdq84tEn7jGNbZwgdHJOQxeosWVB/xo4G3V6mm53P1AGRzuc0XnWGnV8Y",
+	"WzhLYopfAVpaDQmAWHWhCAAijkUyI0EYa0Zi3Hhqiy9iYZmMdQlzx/h0jsE07PS7PRyFWDBOF2Fn2Dnp",
+	"9mGwC6qR3Y6Vmv0XVA6gvW1l8FXQGXbwW3UQy4XgEo/WQa+n2z4TfZYn7FNyDOcBONqfNOhyR9xYkNOi",
+	"CPkGZ9OrRDOa5CFoiux1OyJDvJQzBDrDP67d2X8hjJqPhc+kBD6g/w3UIVOprItfWUIxe30MXADlU6K/",
+	"VnNo5BZamgBgBkpMNFcvtrYUcYWB6vJnzL/BfQsin0HVzMHls6f/nymLV5mA3bJ4LKD3s3xirz/nivmU",
+	"w4Kd9U5qPuSPo2tg3xpTyXQq6opb1rtdBsBFglOpHukeyjDLNt3Vtlg9p9ZasIqoRKpu+8pyOrphWBBd",
+	"sttkcg4WnNyUr6LRZpccg2KGhrktF5psyXYZcQ/rf2qX3S6iCS3+kQvrdAa9waOjfv9ocHLZezrs9Ya9",
+	"3j9yHt2wk8r4Y+/R0+XJP/81mfTjXq/X75329P+mOe6dIU+jCCMhnRu2qv5ZRGXyUqRKMQ8+/fe/9Ce/",
+	"yc2R9XvZyEyBNFtEYjXHJFzMbsUN/gwHgNbcBmX8taNt+2pCbVJLu21uHkvd6d4V7aooBEoBhHQLZP4c",
+	"LCIiJuqwX4fPxUqiMCZzeqNcOqJ8EXUdgBlIFt3qKE8BHunO+8PuCG2jS4/oScRzOOR+lAYQTDR7w1yp",
+	"ZtE1s3GpZRcAbYBmuwg7cnTDViPz4tq+CVHFKwNItwiRV1h3kA8OwUl6wxaJy8CS34kor7gKjbeiY5yB",
+	"M3aNjiyTyY+6PKL+JisSzzJprC1db9jy3HEUMy9bHVn3G3qh32zID0QdQAtpxziSV2mvd+Kf9EhMeSDm",
+	"jqMP0vBIG9xwWqh9AtezrVoFB9SeDqm7gs/1HDuruBmAuGFQQug0tCpHp+zW+rJjuObe67wWvo1NVV1v",
+	"r9Oj2Et9/KodHK0cGqgLFoQYC3JP2uM7DIjcZ33KxbEa0BmSLEWczCz3n43OaLhA2MJEcFArMlFGhlZA",
+	"6uD2yJzGN9h1rhd/U6/gF7vqlQk4kUVH92nla9nh7L9A7+FW+yyRV2z7TFmy87QoB7t0anpfpfZ6mGrn",
+	"cPpG3fEExbhaLN+I5FcRKA88aEGc33KWhRVdrIbMiNjFZGkmv9xM67VRX2kQJkdJTDFpV+4rqOsu4bKD",
+	"uwtekX4JA2VuUjJn87EyPWMjA0WOK5IT/QG9zNc5J29Le+rms885QUoRIlN/pjTuyPD0AqorC0YQJbaf",
+	"jkoScVuHGgq+51izeUKKcCrV2G3Hc8XjZQoZjsbPr7plyH2Wv2G9vNZGGuGTH6UyRNbNigdCY/EOD2zP",
+	"O6W+wWDTsuCy0mCBIajkrZoceSY6KOtOwC+g5LW4ZdClcg+NDqXOZsASvact/5hOSptiixzXmPlOV2Tc",
+	"2177ztPJk0dB70n/yZNT/3Hw6OwpHUwYpT3/7IwGvf4ZPRlPTif98WDcGz8ZDPygfxY88vtn496k16O9",
+	"J2rRFp1hp/900O11B90+NtLdhiKVP+MjOtZr0ZbLn9XTI9mfnWF/oLSr7hXryFu/6jftesxKF253mBlP",
+	"4nCvCKM9O6CqfcHEIjIe5UqSIAw8wtlSWYqGBN8eH2qIBWcHqHt9eGyeAMNbFocT7HYpdIXfiISRkTpO",
+	"RyRQji6LJAO/FmPGK5E6ceOIJoDOShNr5+pccJhoSEFlISSYfsyfOTiS3Kmz3yYdx+KG8cxY0auDcjTT",
+	"1GftibwWUQD4EBGz/m4DCXvPFiIulDGLQaFDjiLlrVjcz41PqnzWkJtOMUTcBTkhkZjuJmbjNJiypDog",
+	"+aO+pj2FPBep+kXnrNfr9nq52o9Mc/b6lz1Hc4KKHqdBtQ7SKjnLcZsqNqtfYkaRY/aslw/e1RYDnI9S",
+	"TQMlPTBjHhmvNEt/S8qGasBhjaHtCygzA9AzZ/01jmCBBISI3bAttmbbZMgIX6WrZ20ERIBSPfOs55HH",
+	"Z6Bf+r0eWbDYVz8QExImnmbKhlCb7sckHyAJCIsxwqAdHGoZhj+N2RXHU1A9wLkrJuGKAnS4Fl80QLcp",
+	"zZtC2FC23sAObT8w9yA3XrOpKXM9tZx+ZdGuC6b29NgI8fYNLB3M93zES+uc4zv8x1rAK7938PNd906j",
+	"INQrhy66jeDTXEDtzH5TVh6BsnOy31H3baNVhXlaCNk0WP/NM69hcMbMxzVUTWAfQ15wEKCxlf1U5xCa",
+	"s3jKjmAs/1ElfE9Q+BouPPZq1Dp+vu2K/K4gVGqWKi6WX3KLIO5jW0eLATY/ohGLc87CJkcoGH5JOGe6",
+	"rlFgXZMlTCY0FhLZLaBONLvUQWT5TmZMBd8DcPhzwSfhtGtucw4DGf1AlpQn0vjgiYgCzHaj8RpKMjK/",
+	"6MLYR5surfJwnudu+1lCqVuufAnBM81B22apRlVwKmO1Hg5OgD9I3XvQM8CWQxenBvalT6NtMSEN3rMt",
+	"FLSG3KO0NuOJiFdHEukzUGIuDNzJyaNer9XwUU4GtoeRkhmbt+Lc68cS3FuloaOMzndz5+pSwrxnbzet",
+	"TGgSyiT0KzbuxBRx600qFoxjdSXsygXlz8hJjwR0BTQ3XCyx+NUEkEJJJAVABbJiNDY+6eZumzK72S6y",
+	"cTXdcGu741vEWwfTVu+gDx1wlMar94CU+kQjjalprbjA1QoDh/MQy5oMiPcfdy4Zvxq78G8+RuyWAe6v",
+	"1hhPCxWGkiloamxLJ6iB2ZuixGLcUNyyOElj/FvJVhibscP4IEZtoPv+UC8Rs0ksIH26pDGbiVSyo2Cs",
+	"ttpSvecfJ96Ta7D/4KCBewXMDwP1hJPiRMDGMNSMssAqsLNTVGC6+0jPfu9ocJrTyTKJacKmEBN1n/ok",
+	"f/+evVKtZERlAqjnH0IudeYuG+3auJzfzSlPaQQTq/Fgy46KopdpqmkdBVBiVWWqqw1V+7NYEjFJGDdV",
+	"1iQIJVBYesgkCvk5DJkvZyyZsZioeZNQjz8TUdCGPq6Otbqs7Q/NCKlMAOM7b9GMeNF1ZX3vFmWe0GRN",
+	"mdcVNbb15qC0miVb2zPMxkAb1Qe7q1zD6n0MlSedCrtsssUuQ3VZUhbb/0fWxanTgAiqrv5RfV+88tI0",
+	"Jfzy21EfgykiunWLUmImYSfrEpXWrEQZBlpTVmdhNWGFNholwxxU2VwYEMj86eB1brHOvz9QgnWQB+bO",
+	"Jv24p3Bs6MwwHIBFStx1cpX1zDkzJvEhzObtFrNVgG2azQcwmOXxnfnnfamuduzYg5SrVc+JffSXq5ly",
+	"yM6az3jzGFz2xtcVyzXUigZhE3Z+Qlla7D/DW0bYJ+on0Qp4zsWEjJTGGZHvHb7K5UxI09KzDLn8wSMj",
+	"+GtEvte/Wok0JmLJPSSBN8XxutPSbObRFf8+ggwBkBmg7v/BZNKyzkRohdWGClZ7OkQLlKgRao4FMDah",
+	"HgB5QIoSa3oO9xBvGNbbBfay1zE08um47Jf7pOXs+fVcGf3YDzujgKevJmRdmddWeC/0RDeIkNbfzHtu",
+	"zBcgIYQ23Z2ZajYbyFGKurl4q91qr/sSlYhqx4UcaTUhmCHRe0AaP/ZpEYkgO+2aGZi1kJOyCcgBhrjI",
+	"ScWjNhQlltvxO6R03WJK28uv9+wDrN3jNWP+TXFZdD+LHxqiWtCg05jJP6OSMP9aSTWarYLXCvOvmWGu",
+	"qYroFhcsSUKOgr+gUi6V+XrtGJrG7jSX4YuiDZ5ZlR2vM4OToBOMu3pSur6YO1gynRmjUTJbWZquyrc8",
+	"ULNYJny1zDBuO4pbrE/JawBH69hPC/WO+XZLRcory2QMKJbPgPxyNEyYTEaaHYomXYJwM8SsqybqohEL",
+	"4GQtaHgrLivJhv1FS0tKN1TxPthZnL1skww7f7v7cP7+p5/f/nbx08d35xcXH96+f3GvxFtCyzuG3pp0",
+	"mjmTeZBus0wx4a5+kGqoReXTfLUybZVyPV2N9VVzXVQW1ct2/dfZnOa8wE6abj23ar4AR0b/UaN8Zx8d",
+	"1biPzAGZabGc5wW8SG5GTWGyRbhJJZN7TLNX5b/vPn+tNpx9s6y2WFZuaYJ5Qg3tpZzgH1cIAp6LE14f",
+	"XLN5Lnairm8FyUbSbrBGwkSSXNHFV9g6t6cq3CMcZJfCLctaN3qhUorA18PMKswhC80RtowF0NCLIEEG",
+	"I09wJhFhnsRQeSgJNbfpknPNvRg4s3DFIccoCZXEnrVFURYU39Z0eAtlY+6WtXtzsG55iFjbWfc77JvD",
+	"lZZ9HUZgWxpzUKYya5h3blrCKsHBQZTgwyuH+xyW2zF1AQ1La24+AJZZkk0YRH5uGQ9EDMhjkrw9T5MZ",
+	"GXgZwQDCulEfEKwEVufgT76T4OErraThGjUqEgkEKjzNoTwfXvGRuhSQ9pZmFCtsifUM9G/ISSLyIItY",
+	"WqdHOKNQCaQGSkYxQ5iy3+JwVKTsctZWDu9x/0preVPY224WoXqnZ1dBRvU8oMBRJSWUvvwBR8vU4H3K",
+	"4fGxMh/czZeTghmLFgGTN1YCAENbSBmOIwsH5sxV3ftmo4TpmqSSRiYxC5H+zWZ/mA+Cs7HD3s6vUclG",
+	"12KYaPi/kCsR83XP4UwslXwogQWkujYaoLAkQ4o5G4tgRaaaaUOPQxerjWOxlAjV+mXMkW3qAc3aUr3g",
+	"jBZsFEvYTtgti1dkwpZkHvI0YbJLPpiGcmg2VKsAqEZqqz/Fcj1PKWG5gK4tMYGsFRwWcI36K4N/r9iz",
+	"P+OYP4OnkxFBdfAvmf0rE/MJDaM0VqPo6bCpunPRfR/p+/6ZCuRBoBUPj9gk6QxPnvS8jph0hqe9Hrwx",
+	"S2TRrQfwq/u1Mx+mOouYy85w8OTJul2wmf13h5EvCesfDQY5pbXuH7nlAJnPlAhx82uOIfDJqTIKDPMm",
+	"1Pz1vQ5055l5XTJ20xn2uk+fPtnFvtNiUqIvZqFUhkw+Y68dJYMhqs4Tjm3aAQIzwcK1Vf6VizQEoa1w",
+	"Bbx+XeD6cDUH4l2Xl/GeyxsNMIq87wRtjBDhb0F7QDG+vo9HBI+QGgyWggx6PQBtxSXBmk/T2F5aOK9H",
+	"91aPrbV8k1NyOmVcPdipnzEw2DcpGOIAjjAEtEnNIUDhxM1aP4K3PFrZD3SWDK5XuweQwv6A213bmy/S",
+	"cRT63bUCLHW6dIaD05arz3H6qnqK9aKZ7m9D7d9SY7FGjlZmCAuQTe3h7gNJeTAWnypMa91OYmxVATDD",
+	"COQFqkdJugHgVcoGmlaUzGSUgDCn2rpZ0hAPVQDQZp/UfEWRhBDAWuRSLhi9AdOYqqM1UtaJSHlikYlH",
+	"Tvibi+SjfhkWjArP4Av9rvvuK3wdWAwNY6J21BGAfqOriofEwOvIGVUi3fM66qyQneGJEnWYHryB3iDq",
+	"4dTseU0A72zcuw6bA9ZJhwb0/6w5rIjNd9brw/4zIMbPsztqJu4mfflmqsrNVbUQbWwZqE0O52mklJJd",
+	"YaiDfQgBsZr7Zwju7G6lUrnoW2HG9lxmlnp+Oy5FGgVYxSTShCCQp6kgVkbAnAbsmQXjGqFAYZmTslht",
+	"ZFWD2+niys3to97P3T87ZmGrBVrE07xA663ibpCmIvwTxhlqhMlKO651aBJ9dpNLkYxBREbZWkaTKf+i",
+	"HZQSHWPR62jOqfVtcsDAi5FrMNkPJtivEmnPjqnIzgswoQDrFmyoMfVvUFQ5W5JQHUBSQPgY18JkAySS",
+	"RcJ/JRFRYG9OM9EmL/E0mgrLubRRtFdxVpRKCQWk/DaWH1KjhQuuH/IZ1j2JRTqO2MFW/j0y0csN+yDJ",
+	"jpfvXAOBzBlLnhHKCZsvkhWghBLlokmN3p9fxGwJcbn3Ulob530kZHKEVkjHHvKDXvMDVg9uV/10OWOr",
+	"zKKy6KpoUbUgia9ZsiaI+tyZg4hqGTmYNB5Y+0CHuyUxmIh4yhKpA1+M3rDYI9D3Lj2DQpR50QjOI42o",
+	"PoM/EnHDIKk/Ful0puxUtnyWJS3FAjlO1MfI/CJvsHbqiqPTDt5ll7wO+Y30CLLEKGVna7C0gnTDhVlA",
+	"m95CQGpVUom8lqb/lmh/SCWMD6ok6L4dzZGLECFKKD3o6QU1jAdTF28XjEtA5MJopAO1gM0Kxi2FrR1F",
+	"YqlpqOSK+4QzFmjeGWOULHMRZ6CiwhvBjTEfITHlR4CuKStwplH0jIxA6AyzIUg9sgjJAqtGTc2/2f5X",
+	"u8Fsd0jQxYJPu+SCgaa1RaufXUcgivXDKBt0QsaZJH5BvXEZrw6TWxZxra4LdVl7ACFRSCXihZsNoEbu",
+	"R1RK6CygPKBxYJsa1YeJmI9lIjiSeia2YeSPjh/46jMtdEdJHE6nmJwL50wmdL7oaEjba68zTWlMecJA",
+	"3oCfLLxl0GrlsyF4lgvYhJjX1C6uNCAUuQLoP+46gfA13xIRMaFBEEPSfGKLspBhSVvHJnaMu3OGgIp5",
+	"6zYjpTVhZB22+lldfZ/jBbqEaBmGhN7hNF7839eW88hl7sq+zjAhHNVziEYBEVdFmjPhgwYBbEZpJ2im",
+	"JhtmxXTgJ07wWT+XBZv7R0n4Pu0D6tlzysMJkwn5/r/Pf32tZOK/Lt6+8QxWCRmcPSK/hD/+gORROn8N",
+	"4VyM5upzTtyymPx8efnuGRmprWqm1s5aF+gMISOeSIJfIykkcEdms3vspzIRcyCRBNZN/UyUbsGZYa/R",
+	"5xYBDkOAfR0WciFqPkVUj0jw7YsonXN9gs9ZsIKA0BW3o4DJBwLoMdTaBlgSol5S9ypq0jRTUtK1bReA",
+	"1EtoNrEZjLBORJfjdtp13bu/wtuM/q8861rqnGNZMxUXCSvr9z8r7ffPueTFW8FcEjJ5/Kuen87nINaR",
+	"Io0heWxWZUj6V1y9xlBJ2QJWxKietyl0wywcMBr8q0btWFZcq35zFIW3eU6Jgf237seHkpJNlJSSd8ox",
+	"dAkNkD41JOEAwD7Etvtm93XnSt/XuWOTdMPbJc+kuNpmETGoGUM/2v/a+h7OgyAzcNCkzzqY8a3H2GGb",
+	"aYNdlDjYQOqKmC6PxrDBIKy0YRVZD0rE9TsldlE2673MXxLztHD+bb+EYx4Xt0zUnP7tHRMwj3tW7X0z",
+	"Mh+WkdnYgNyq8VrEPM8EHwISlgc3EHtZirvFWzRz5iLdVrunTK6U85BPnRYQesN0Ak7JW5f8ROMoZLE5",
+	"GoD6emWqkozxQs4zG2uNLRzrLlO5IajF8dTbULapDb9q26v3zfb697C9vmRo6F2qFBhnS2v8uVUia0d5",
+	"yBOh9vJnM52OrbFWjXOEl/+aWXbfttK3rfS5t9J5ya6BaEeYSHtGetlpCpZCFTDF5zEXNjbhUN4w3bJY",
+	"HrCaiHhuTEnbhIPHq47HSGWwTiAxq7M4AGNJyfufLi6B1nDMoBglc8u65E2G2XvDFskzIhkAXtIEClck",
+	"Vq4k4oqbQA9kcAUZvXt7cUnyLzLysiYvEeNaaEukux6jMgaL7q9R7qJaNqipQJMHsKvg+C4yX3DO8k7I",
+	"rpwtqbIyOmNGY3AUlLn8Wxy5DTkzscg15NBFqEZkSrAt63ln2DmmcRL6EThdGcf93VUnDK46Q9L3yBXq",
+	"KvXXVeeS0avOfUf7Wdmvj+/C4N7yFofK+8HyzGFnweKP0InkQdx/7ZnaoHI+0Tpm2NE/gjnO/rTlmhj2",
+	"N4pyczBucabVss2dhQuU9kM0fmYnWNFRIdL4KDsu8GwwnzWoyoPhs2CrnrSbrNMa1oQ1/MFusPtaq4VU",
+	"pjQickYXuxsNmyZClpIu1E0X6H1gN5aTSobdCyQLnv06TMDnwQoVP2YB40lII+npkHdWObdejo07TWkX",
+	"6E6kMbQqBR6G0tXv9O43NdrKXZdYXAoqTXdHFeS6y7LTRUoniVetaJxqObUy6qZqoTIHIF4ufn777uPl",
+	"219+enPfuW++/S7jkEbvceSHIfZIk5laWB+bNDCO4arK4mYOvE5rL9B3tpUj5AnDGE5FNwf+Xm9r8wun",
+	"nyOEZPg81wR1OvA6c8il5Z7u6k69HS1SbVFpe4jY2UY3XjKaFQFjTTvKI0L7grSoA8GcAs4h4JhTz3HC",
+	"jy41cNz6pN97nTlLZkLJ5bvfLpXe3npmZQq9j4n5sQUfUIbJtdcRN2YuNt5cM6Y0IknMS10pT6KTuG8r",
+	"AW9VJVghZidlrM43jC2U3aHslBjQ7Qnlli1mT+UZqz+PlCm+JWUPF76B6z4/UOJbbPhycQc1PdIWuEF9",
+	"1ZcCxzbMQQ6H0KB7BgxCaRwz7iMTu0Y10VD3Dtu6H2+pytHvp2zCcAt0tnGy7CbBwp23aQIIexi6S2Yh",
+	"hK9N+UwQ00myjsmMLKs/rjbaUntnOQdvXItnvpCNuN3qASu7NWAG4VoCG6KV9gLnfqWYz7VJwAp27fGd",
+	"b1+vGvfZXtbZCe41+3lLEDzZzHwePjT3Da63zeQwCKVP42CnCkf3QRXIkDJRFqlp5Q1lov1+AOJR7rKJ",
+	"iW9Yd3pwuSXdEYZnT5TjLypGAGydLgh1hcm0PiLsZihlmqvMqSFgpSdkXkLg1geTjw8zAdUsy1i9U5gY",
+	"WBR4KgkTKLKxRfTQioAaHvo2sPwdX8giXeDgESRlAvjdkixoWNCBBg/5d5cug5roiNZ6J9huwlTeCf8q",
+	"IQvUCfhrU5pE+QoaEqH16YYFGEyjqznjiYcBKix0ldorhf/fJW9hVUUsyTSmPCns3smsu0NQZQ/ODGVi",
+	"3uDxdGWuRah4fNR7dHTSuxwMMgMCBr1Os3hWULwcb6FZRICMTv+JHkyubFloC2hCTsgbccvATELitiCm",
+	"S8vy3iA4jfNZ2RaPfNMI4pBYo6BFk8NWzCeMq7VXGlFP6B6mR8BocBSxJGHx0TQW6aLabXjBaPAarv5P",
+	"vHhPyrQWccEBWL0zX8k/oy7QHHzUqEQZIdjJY6+DqEc4JSJNgLwmlklVwiSixd+f6e/nTEqEZ1Lip+xf",
+	"tbETIUgk+NTmobEGstsqG2ERQUurtvbagldtARQfswfiaaub4K06AJWwEhRWScYr4tN8lvKF831duhVn",
+	"A9QV/QdKitUeXVX2qvUIq1AKmznl1XdUu/lLOfmVmmSN+GpTm2gwg3v81wZFlsaN2qZy4BgMoj+rlQPG",
+	"+Qy7VZma6u2qpjBy2hl2FrEIUsTDEAuI20kWIyPLKhIUnCp5k9qx3O9M2wVMkK2Tca1xVBWSWkEVOcRD",
+	"DkSOkG2q7VELV9G1A3Cd3a80arGv9jy+C+wrVkYuspnYKXLh/LydyIUz27tOR/PohfsW5dDBL0XsuH9L",
+	"GgfYkAF5eQTGmtFb5mSXvpNQjQCpbkyKczLS+3T0jFD8mfUhp+Et0/idQBQFbdQBCeUV56gYWEx8EcfQ",
+	"EQNQXlzn2WMWxObXK3SlSMhlouZNTNCLcbJeGv2ISlQ31IUIIzIJowgvwaSapHMHBCnL7EnG4a5zDRlq",
+	"E3s227/OSvU9Qr7Anv5Ba7g4zkDkXZYqk9AD5BCDqlyHrErp+pxYt1Hf3QKYcg0QpB0UWFP85M+4n5/j",
+	"2jo4Ppz8iaXWIW9gKyqdYBSwFvTtSm8IHVK7hJDWtUFJCCn0LR6eTjDDvgHIBUPPZip1NHH9d1Lt7DCg",
+	"CAdvtzKRYqMGBzccF85+g/DEEDbzFQecvqwDDe0FaASze4ZykjAMRSEW6HJTYRS2Y6mZWzsY9sZJsnSk",
+	"w6PTzyHnu8IL5plTMzvt6FRNW6ThKjjpWROpMw+x3b4Fc+RlRJdlJskHfUygnEET+DPLtg5La2PdoUR0",
+	"mbYSqZmWlhupU3UAHMpy2SdTUGsbX9oDTZfZB+FkwmII/QlOFmm8EFKf8WhG2z7GssTBPkfPITkPzwmE",
+	"wrQDUF829Qo8yBMGkhRUWwckXRz6TDFXHkoczzkRaWJMS2tjAcSDsdIyTDwuluqUcIxRXW8VaFAI3Sss",
+	"WZJEhvsTjM2pgPKrWKTTGR40YNXic8wpEQhsHSlCFoNpOJSk50Rq8JlFCutGHDcEZ+UzSdZ5FN6wA2o7",
+	"W+WBVr3pQvKycriA+CJgKGyhVEKVtcOf9XoEuq+ScM5KxQLf4cAS0UQBoqXTGZ48rq313psfFZzDP4sl",
+	"YibTmCH1oMFgaUn6ogi3Yy7E6q4axFoPJZe5M7f00IQBArKhZBEYsRhsFlHg4HgXCo63hjPvkSUY0+Zg",
+	"1V5jEK/ep3yUlXqCxesjc2+XnCckYhThFZF0GUV55JERCrP6l5JlDSxkw4OAw6B88qDGGS4fxCFeHQaF",
+	"icq4JEz6LTvtZS7PsRaT28FK1TaBPIw5LjgiDcfKTeZQs37yWL0Aylmjfews5AtdA1a1o5cMyEGNQFPT",
+	"BDFmPrTzwh5sBWEbLBd4pmnSPIT1kjNYDrGXv+hm3TBDvrrN2uamvIC1a8ZC/m1Xbh6/8Mjc0dvmQRtK",
+	"P2YLyv1wS1Hwi9yVDzLJualJwgB7UtSxw/0wCqnBb6zIL+YvruYubze1aqd4ZXKrLZYnS2TNuhSYePNF",
+	"FNn0pKn/QIgKzetyetTvHfUHlz0nT6hTnBnLzUbOE8MVSocc9bq9vk1umjIhk7+UW/J2Go7CuaFlvXrF",
+	"kfdKJLOCImedVMxWUGlmf0ttdYM0JJMiSvV9G9ZrhIHuttBNGCc9N+X4Zxr6N2MhbtQygJ7uDJ8+7T59",
+	"qqRMN9zxj/18ljIOoa1KX95Hyo+1pKbpAHn15vcjWNder384ondHircnMychD7ADIuVzCh1sGbb4XOhw",
+	"Xms4HUEYQKUoDYK8ffM+LzF144SuTjy+y/5c3Q8nEfYdN3acs5vkPOe8RlZ3fyni9wzG8xCsDNQvoF00",
+	"dnPIp0cJo3O3Bg+VwNE8lHNdNNpcql5Gplu7jfCfO90toPNSCAA6kgAIfZpkoonA+YJPotBP1JktRVR2",
+	"Zq9Jnbm2RcHLb903bgJId4eYcLRRjBmcdvDPVCZzCBnGDHnfoPEJGuPVWVnIEqDewB3NgxBv+yr2YMud",
+	"BLFIQZMdOQfWLsL9PrvpwxTxC7oy+OiulGdhXcut2I60M+WHlFdRXwB+1RGEpfHSLhkpowccNUqeRyIN",
+	"foIvSL/bI4zfskgsmIsJF3ICsJf693OAjI6h51GDf2aYA0p8r/joNZXJEdz26NWLEdbmG6h59VYseKaH",
+	"k0n+BOs1ZiKNuwQx8vtnRHd9AuDKHLaK6To2JRJJzOj8ikfhLZOaKwU+0hfaWoobtiIiJnMoaiZzuiKS",
+	"6ToJYKpTQw85yR6JjkoYk0gA2AGi3xfCGsADcRo3t+Oa3b1asCwrt4jZJPwEg9D2hkdk6s8IlWQUp7w7",
+	"CXkoZywYeWrw8NHfgWaKfVpE4Llqg6TCzlZWed7MDhM2l6gFleOjfvr//UGP/vXx+j++v7rq6n/+8Hf1",
+	"x9XV33/433/rbJQNep05/fQKb3SWVRXSOKYrNP1b81Asvx/ITNbVEjOfhbcYa4D3x07cbAJycpibAffF",
+	"e0dPr+/63qB3f+T8u+CVa/gbCfuU4E45QqnIKcpOGAzJ41NwHK44XDYk7jJfcbU5h+TuqiMXzNcyAe3G",
+	"/W7vquNpRIqrjrmL+gihduBjwLPVWGXH1SY3/FS9IfwwYLddueJ+FHLWdYfUve3jleEcryyqkYQr1ND1",
+	"VNjbrp8b9sKrzvDuqhOn+HJxyreNFKx2uFimvs9YwIKrzv39Fceu+1IftBDmAdemNcN5RhcLxqVBUtF/",
+	"Ohpe64ZNzW7WKm85QzXXdnK8cUxvGPl+JOmEJavLWcyk+uXoBywHw5OGRUEXFThedgS/6s4DolQIDTnm",
+	"KQHXubgl5mcYzV+8cFu9ZPthhW0BgRk4/30oywbHfxYF9Rx/DarpYkdlRceFvJfK3a2Gt7J+iBoQMldp",
+	"zKWYQcWvPW0OX2G8xq5gyARhpg7kmisR2O6Tw9Zqh80WqjpLSopx0zVSGMd36j+V9cPqrjtVDsMP26kZ",
+	"nuEYGr5o8zJhHPJ1wQwd6yROZUT3ZxYFz/V1B9d9LQYyxxJ+oTcDnSQszhf0De69IgrtM/V/gFUAjZb5",
+	"3/R7vXuvsDxw4K33LyidVqVl8q0X+a6I+oFGE7Uz91nOVk4tIJmwKCKTWMxJv9cjiSADYEJ4+uR/PSNn",
+	"vf8F3k8UiSUL2m36yqSmBsCCrrtuiZnBZCbR/YwZHP3w1mrGt2+4fcvyy/fbMGZ4Mt3tetPSul5IZ+rT",
+	"abRW8D6OkQ9No+FlriBExiUoIq+kGN6Sl3rqqxvGFpkHC2RpdUoM8bW1zn1AtYUvkJNSicY8lOq93SO+",
+	"EVbQe3jF2vGYwWc7aYCunkWB3RZyRqMIwttj1mA35JrW14Q6YkDD1LpUX9q6QWlR00xVIQ9AUDmxJYa6",
+	"smnGOPCTmhJjmdCIYemg0DFIxqchVh2iIOsKQ/U34qo9Q9RnEQUbhYhYh66LEItEHSbjwci6torB10vn",
+	"cxaTGIpOGYf0dX3xxjW+19L9hYTZEGLmBHoqSI6oqpEkh/w2TKjG36+wgl45131NVpDvs0XiOl41UHhN",
+	"n880pj7LdfpsQDTAz096m/gLIb/dClNle1u3AkLFAmwctXJ6flozVLKF3W6oOMLiGZAeEQcszmKkc3oD",
+	"8Dz7y/or92FY6wTwP46k/wox3CJZx+huHS4p1Hg6UIKdGPwmCytrclP1fGkLs2fI1gF1tj7TsLvKchA6",
+	"D1vMlJS90d5USfuoxCrxXhO0ukL0hi2dl6tlATTkS/pLbmTPAoOe/+PP/j9u/jUIHqc/id7iUdynP574",
+	"L9jL6c/hf928nr8R7/58Ly/T35f/7+ofvf7g5PTs0eMnT+nYD9hkOgs3ASRX3M8BSDp793jvpzVBfVGL",
+	"tC4cBQF+e0WGAq524hpM+RfhTILRM8t03EgBlR22x3fZH2u8R5uTAyoplGQp4mRmDTvwaoHvTdl1jrok",
+	"HGCy0D7QtiAx3bxQmAlR8yLj7Vbc5NVULRJwd/VapEu6BLQp7t5duXA7zH85EVLVy/a+qajODnbE9i2e",
+	"Ablm27ydmGLoLucOZkJD/8196etsk2ORYFnaRs0FgIhmlIwMEvNzwZOZG7BIF8qkCGjCDAqQV2yam6rE",
+	"LwJCa5HZDPA/hPK3VI82zMrod3SwdAoGApMqyRLapexk+pGQWBqvPtY54xDrDBZMqO22rdBViUdhgetY",
+	"iIhR3m4F6mIRi1saWSUC43eUipgv0i38JEWKp9fPlaga5MMcEm8xMJ3amgjruP3CSchpFP7LHfAkwn14",
+	"rdVVQ1jeBYtDAcNkkPHC9xmsvw+sd/a6mFGKKyYgCefsH1Ae3/nt8jkA7tCEPdctVFoEFiw2Cao8EzaG",
+	"RLKXxA+w8El/soYXrDNXziQ+6Z4WT6J91Enbrp7aRLX8PNjRmZ6OQt5OgPqVvbXOd+Hy7o3/az4Fu0r9",
+	"675U/55r7at0g95L1pYiEQumLCbg/YWSzIVa0k29i5YD4Ew3Byp5IzjTYKB7q42s4E5vsW/qA2S1DGv8",
+	"UdmT/RmNpxmVAdREcO1ruOidj7LzIQmhxsjJjkFWOsZ9r97xTEk0+wRAm96g1yNWiiD0+je85t68WhTy",
+	"Wkn/VCL5C0hUZ9hRGupjdutOpjQddbgQMkwMYPki1ln7FfePcr9cfxubX1tx3xk+Imf8myjqUqFxFHVD",
+	"JVxhJBsM/53ZuU7QTatWz29E8qsIwknIgvZsb8BWdv33HHvtAYHM7axel54HxzlVebfHI6rCibBdwFc3",
+	"EUSkhmcxZG80tmeWMFRWKBqYyg8hBuIaxyq19wvTqsGuUb+zQtxi/NXuB9MmJ+hnDEva3XY0OFuDJC4m",
+	"ZDCa6T+FCJZhFGlY6kZRy/OsXv0gUcvy03mdJ+Jkd56I/4ypz8jPYrFAKI3syM9un+9PKzQC1q/ZMAJ6",
+	"7RoBj2oZAWUzZMwC27j7zxTIofVx+zd1d7XB/vZIDYiMWSSWID5mP2kc8TAh3//tkbr6h252En8zMpob",
+	"Gb3DGhnQlweD7HfKjI1+tbHR2zA2el/K2DA9hzvYGmct2xp4YK83IklC4QDf2RLxvkyw/jwI1KmJ80kS",
+	"QSi6e9A3YUi7xWSyB2VBtW1xfJf9URnZh5gVOJ56iBic4gJ4DfQ5H3RdIM6MgE8/+TtJ1GwXhfLn4pY5",
+	"x9vOfBU7sU5YyWstCeDI5loSoPby7WFW1jCFuGtLVJih6/xi7duhrxLDmCO4z2xbJWGRZEiWIgvNRzzx",
+	"9+E4OYQ5qNnBKo3BJiafS4hyCJPvG7/ZjvxmzbnLSkmuM34azyjXr+0c+xBjztnl2tGtkUjgZI6Adg8y",
+	"g3lbJ3o6p/ENC5SpIDiripG+MDfd0hN5PsY8GKNckkUwKU3MiHhOk1xChvF0rqZgEaiT3Ze3ahL2IzhQ",
+	"t8o17f2vdy9eHvW7J6Tb7eYersejdiSnMNANABRsCFTjyvcB4gR5aM56xnz2lA3ugVXswWx5xmL2UKt4",
+	"RplcxVc8M4w9bdV6fQ/Md2/NoPbWjHgPzG9lcnqpDNS9mrfQGYnpFjOgvghl5hQUcqOHkTJjTJt7Xh1X",
+	"jqad4mBjBVNJ3r14qazE5xe/P5yoFTiax3fqP/fHjmtUtj/fAEE7YIYw7CsSiEsvoRIETExMe5LlTBDJ",
+	"IFXKVmScgpaxBcdzugK09uKk8+uQs7c5Z/CrKQmtSnwIdfknm2pTP3oeUSndjrVO1gDzR+bJGvf6n9vO",
+	"7wpKEAAVgoM6Un5ohg1YtxmmSTveoWmPrHRszzdmYt1WD4wM+TRibiREgzGofaSt4/25Rw/sUKg9VqUb",
+	"htpHPIwX8VJ5ptATI3gWzke4bafhYD1mzQKHmTELVj8jp/0BdhDAyUQAAy7km9QQm1FtvMmeYe3PTrzY",
+	"ngtssUSWGlAEDDCEtQglicPpLGnVChyaCOzB/FPL0olMfOr8z+g6obkllFB0DWGbBQ0DQhN0Zw1kfswQ",
+	"TBuLIRNBFnS1KTzmTf59pecVsKNSbiNKxCY62xOYaXjLflscRlzOgQ7ScHtmVArQ/lTgdsBQvvR679ua",
+	"d+lmDoHbHfB+eIP01o8Myf3aAkg6gEJbp+WFNB625sGmb1dIF3R1GAn9cUXGlN+QJKZcTliMUNmmmJe8",
+	"Q8m1XXNY9KnFWe3JMFBKL2bg5UM7ZjJjc8miW1YAxbGgq69Wui3qZedHd8KUEXhmmWY9Yi8kp4/7/foi",
+	"r2f6gYu8lXaKZNPQwsmhGZks6apdob8VYXCoY1yaAxtp21EhE9OLvYioz0aEKjM7X/Bsa3PnNGAeFEYA",
+	"AOCYmVqIAjNQvcjXrtU/xIJP8fXBz4Mpathp/bsIAxuOeVAy/kHTQ7sybjG6dNAy12reopgbaurDVfZs",
+	"Fo1mndg+5Up4jQe0KbxmeOem/uPfzw61iTw9BTun8daEIOcFF67eTxTbnnS6hdCxSBPj1YqlbkchDslh",
+	"JrbolBKaYEu87haVSt2JCWHqzmug5qGmwrjiowVqs5H1UkKDK1HIgJh3dB8GKn7WzfLHXc3SGJs4OoUN",
+	"hXPQUMn9mEY3dq8cAhhfpAnAVTotF1nMGSuKdFKufrrNss7hL2vXdmxMU5PfNpnRt/jSpSx1mRArwV5r",
+	"8QYawzbic+c6KKQUp3HPiWS3LKaR03ogYghOw+5CpkY1dtxhe6gN3fJVCXZgGsa+oqh2GTepjkpvTcn+",
+	"U4S8ulOxKGlruwXFkkOZ2oEQ2XBBtgeS9eJughOo11MK+MIgW7Ygx++yLMqYASEv9v/rmNYODYh5ET2+",
+	"w39saw8O1UaBG0rCeJAdZhBS05q/S/QgMK8DANzjFYEyIUMHqR1O8gtb6fiuss/BuH+Gfxe9Z1ntET6v",
+	"zbqjkuZjDdEAwUAD60v5isxF3GIbsrkzmA6TXdd5WzvyzpPWZk/Rw9MlzfREWaYaF+FrbK2YG7E4fEuz",
+	"mcJyQnWoW4RFUsrkBg/ylMM/8WOPIIkK0e4RFxrQnpIbtkIMKsBxhst19KCwhgRzoq2okhaowHdsjcfh",
+	"H44J+QvvVwtmYjfsoNUNq8GUkTl1r93bDm2tPWIwYgezsDMkyJwlcejLKqzWX/Ul2wDlZ4zIBeUaNQBY",
+	"Zi2EvNptR4PT2cjT/+6fze2/Hwf2nye9o4Cu5OgZedoj6l+GP67r3ANTcJyF8P7QJ8tFTEYhT1h8SyPg",
+	"FJgCTXlJAVcSztl75QeXYbHDs/7oHz29RiT2nnd6//38f2b/E/zP0TzkacLk/xzNRBrL/4EB/1CE0l6I",
+	"JA9MnKatGcjXRRw4M9WfjcpGbd6vFEC+aLxlI9uiuy6Q3XoHNOz9W4qVJzZlr2mCjubg5NTLmCc6w/4A",
+	"C2N+F1Gq5qXfHXidCQ0jpdBOzzzEZZdykkadYf+s/+Sp9meV8a1+fzY4OW2gIVD6ywDc03krRSMvw2ka",
+	"s4yvFermoKoBN5X6PJznNzoOrC40s1gwThdh18x42XZ/i9ftDUcT8omAsjmnt0a5Pq6i7vS7vW5PTZ8e",
+	"XWfYOen28aNsfWgQhBhMeher8SbAgqcjFSjauqqpYJXU+5y/e0XUfXdfKOanMTQM/XGdr/UJpa1AzC8O",
+	"7Vw7Ux/TRMTHvkgXgh/5ItgC+vxW/+I5/OA5XN+Sr35dv9DZPrzU840i4H2WHgJaIh1oyP0oDdoJ1uAY",
+	"8CGa5UVnpSWJWcDY3NO0HElRKZWZR1kYn5EJjSLkGsQlYOVYfc/XHqtMgpQr9/6CJQmSo72LKBaMgLE5",
+	"evf24pIAEUY6trca4s9HXXKOlNmhJKmEqfPRlHXRswIPKVFhdss6JjaF5SERmr4+/+3N85+PBr3B4w5w",
+	"tbxj8SV6rsM+fPCeqafrstJ+r6fb5mRneAKNdj7DNgZo8Isoh5VdRDSZiHh+BA11LO5ce/nqhYim3J8R",
+	"n84XNJy6BHuv8RsxmaCfR6Mw+I0nYMOqYR71Hh2d9C4HA2OANmrvyBahrQyZe8u9N9SvGE3ws32113ap",
+	"0nDHd74d+f0Q+iSbJ8fcly/Nj+FFWkEA7yvuMhaAc7e5cRgPHuiuyVfgaOGFarRb1sDnM2/3Hm/3IEXx",
+	"NbPdhlqnAl6BUoomftaqbEZiWtFWMqNyprRuyDHGD6m5LjEkNytgpTQU9Bh6w8IoDdZqCglpGoQJicS0",
+	"DC0tG+prMf26wIz1ZCkl3AVyFzkDemrqKw98eFfT4dcd3jaqVNiP5VVWygcsgaDDHQwGx4TngeayzEXv",
+	"1Np2hp2nkyePgt6T/pMnp/7j4NHZUzqYMEp7/tkZDXr9M3oynpxO+uPBuDd+Mhj4Qf8seOT3z8a9Sa9H",
+	"e0+UX7ZQVuvTQbfXHXShETxmt6FI5c/4iI7d+joU/ee2ivk/4RiUqS3Lz71Iq2mMcyWa27MYjCdx2A7c",
+	"FuweswElbCEdvHe3bGkl/P57XtsLJbv+xxVZgM3mmJAmBY+Ih2RkrPsR4s5DF9xcbfvlLFQ+u/2Bw7RZ",
+	"uPPNy7yDIX12a959fJkMXGYlCK21QgAKA1ETAOHYKALdap5yEFsdYbKVrl6a3oBpzJjEbnf1eOVLA2zt",
+	"ufrCVEca4wHSTjeMLdZqMtjK+R6Mf4NuG6cc8nvYR3fFDaUKOcdHJcjOJsmYTVNOxgy5KiFIhhFq+5gx",
+	"m4ZcGngQddjo0HUklizWFW9F5RtaIbvr/CAsGjXp1rLeQMhA9Q0+/ltuUGqiSCxhW0wYTdKYGfw1nrCp",
+	"bUA7u/c6vgbGWCtLsEfK+qkAwogzMQbODAwiYGGJ+iDDG9E+iIU6eQr1D7CbGFI7J45P8U4/iFyC1vb0",
+	"UbgJPWKcY/B01P+qEE4clJWB+/AFiz+mPHQHUARdUja4zlwELHKmJ0NweSliQkkCpIQegr8MO4n+Wc42",
+	"dfa1mBBw73bSRa3Zpu5Nf9enfwtZdtxVjp4XE0Lh2MAq61sWr5QNC44/FpsucOu1fIoNbY3OXSnr80aZ",
+	"l6YMiNkEggxqxImJQuNySkIl0boj5NMuGXGxHOUgxOBqLJr1hUykDnxsFKzpMkR/JiTjJluypqTwHdaU",
+	"1M66pb72eMDK4gA7FcGThnegU6TVNfc77dD/q9amGdV1W6cDF0sL71iw1BsrGSnvCAZCo+ilXX5tOK/J",
+	"Q8HcbpOE69LpL1q/NS8kmbE6b8DNk4rGh6gt6tsSv0d9fFkyGl3Vp6QTq/mc4e0kGe+0Rqo2JXUCFYvo",
+	"xkybMIaCnCojLTL6Rec/QH5bc0Ay3W3HAFXTomVnI2a3jCPKXKG7AS2tNLM4oc/QVAkqTc0pWoU6muA5",
+	"8WAaBJKkCw0sBYkiw2GfEC1FymkjI33HAKnVoyVdSTLyRRQxP1Gf/gcZiTSRCQUm/BH5jys+gmzpbwv4",
+	"0qDqjYqMTEwQ6dASvm1TG1P/7ldUmfvHJ8arXxFlTe2K8QqOlCaOkXmPEiGOxVLmHEQUVA2Iv7+E6scb",
+	"yc/7xeOVfpwShNbNCi2vx+zTQsRJaUIKv/7sy16MWALT4YHXbnSnl20pL2bq05BPPVvJa/aDZ/eA58i/",
+	"B6L/MV14Ru49ZSzxgAWeOps+4scegvs3BSg5V+KDdiL1Z7iWHhqPoIH0G7QGO6AMNYDOm4RRu8FT1Ejl",
+	"oZRXhXRcvpiDTWksU/uFQfkwdFbVIZNL/fDPzzBxThY0thWXHMrTYzXkOLGQMUW1GpLR2J/lhGVOP71m",
+	"fKo0FYJO7oUOVBmoVfsheGktq6KSqhrcMBrPNocMOjgrwVe9VgI8F9bWAis5YbwWEtdP+BLkdQLmOFhY",
+	"aPWpf+OL4N+AW1lo/5g8YIkJdJH7+ncHXExG6RS0HIzhKEpcNDLqJ+Et7KQ4pJHOEkLQtX2sEiPn2yO0",
+	"ejO20g0RReZ2ug9paTMeKEcAYskDIpYH0SjHd/iP+y1FKc4E7R08Rcl2DGlpCjvGzoSvWeqYY8Q/7KSj",
+	"SxhR/0ZtYrzfZ8Oh38clwoGXeUQZwOwm5GyBM/SOrrJDDkMPBvBG0yADcqjrKLGYFEHYwjbTGwpQy7BQ",
+	"IK/TarNbWQ32xbSTM22uVsreviVttKOqeYFptBLT1zRYtFNEbnwai8/v7jbPAA2iWSQTMScLnSjZK0HQ",
+	"sNxAKxiLelSqrY6tPrjb/SGl2Ec6TJdj5vpOZlhxPNB8Um5HuyTAsk9CBBs20ckuOeckDHKFRgWwJTHl",
+	"a2VnD6MBFGxBqNjpZIVBjzYKg2xs+sKW/idZFdCSsZuyCqDGW0fPTttx6wv38GmpbUiKOTOW9yQPeBRm",
+	"bb6HO9PNLjGlQDuXAZkt49UuGdrSTr9Beqex8R1qwGdmW2VQ/RvoY9srix5WVdE5mnS2R89UU37xyqID",
+	"7YKfIMKoq91EfgscWPKNjXmA8+FVQhZ0le1hI6GUQyoKAn/yRud7NNLPNpWPptJDENatzuYGNelmyeZa",
+	"slJoyOkJObEwPzsofk3wcoA0SDvvDCu6zltytsnY6sfBFnoRNskNZvtkehZjhBv+iYaI2tVo2m1YodBA",
+	"lWkAQ9jzOdTA8R3+Yz+kmEanoJ5UR4kUY8I8QA1gxe0/UaBJstQgMIc7o07L1ayBT2m1o3tM/RuDqKl9",
+	"nxmFZyEo14odWDJtaVzrx9O5zbe5vQzS036LWz4rMugxwRk2O0AnRIj4NzYE1d1W74QNGn+JqqftgZrS",
+	"UoZ5yMN5qp4MnA86gpGPJjh1DSVFSlsrkh7nqpGof4NcTRIwW/tY1lSnMskNrdzbcNK5WfdururoueBJ",
+	"TP3kr1tspJszbHGRcMImtrrIqUMS/LAh2XznEm7jg2iMH1dOWVIaMShKCieoE7AaX7cvY3URolwZkCyt",
+	"JCZYklFQbxnKfFdVMWrrg6ucLE9xlOwJr7OEGhMITB7pQPROGwUO3ofu3L3TLdT6OFFnSftJ8uo94dbk",
+	"tb0pdi/nA88ew/BhIlk02VqIl1uZg4jsPpLpju45aqFDOGEbp+nETaFuZHAmaRTp0pPOmSmpytVv8WT2",
+	"Rizha/wWPrrEmcDPdpqDLXVX+dgWlo/zIIc6gNJRVIGV1XaqwyZh8Vxm4SLEzpeCTGjcXnmWNgDh2DNQ",
+	"azIpxjg6wIbWOadWdnBFhOUSHvOwegzjFSiYRPn0Ha+T5rpg16zW5ikmeOEHfoaAyQVF3KhsJzFjVq/q",
+	"gwWmRZsWbYhidVNSvrg+c5rgV+tdKvmRFlfRtNNwZNPk9dGw1UtUtRrhG2GmJoyt2tIGbmsNSNm8AVaM",
+	"Cf5QrmxJIdku1CtmJePQh8R/yVr+pAQLFVtBhfx4ZSK2TlYUvTOP/JmKhGKNKA2CI+jIKqjGfKdH0Nby",
+	"Oj6pLaDvDDvLWZiwo4iOWdTJmHX/dub14OAj1KJKax/uNzhGViKNbZ2Ucfo+OPe6/7wlC9rjtQxH+zbf",
+	"aLJnuAaqH5zXfK8fQmQaY3IJXd92Sya+hu1YCp7iKrqiXbi2zYY+jfw0ogmr6oEh1AeCJfT6WKDMZrAz",
+	"kK4FkaHUH70uGUF/xMjwldIoctnqdI495Mq2jtCzNNpYU3Uh4gmdCz694smMzbtkBGX2tl1UpnOTeALb",
+	"EBU6LDuQQQEJd6gmPpGGNlgmbKG0g/pvURW2nQdY033sdbvZYU8cqVfETVPcf6DN+8yqt40m+d68uw7U",
+	"10KU6vTeUIhJMzYKQE6QcVDygT0qjxq2qMC7H7Q3pVajhpO7sU5AXZ71s54TpJswlqcmtyoILzPK5iyv",
+	"cZVO0Q31eIeNnqRCUnTdwJR7XFJeNAkKT98THtmsOaV2caZpUTkraFFpJBjngJRepur0PoMGDEMt1r6C",
+	"080n2g3LHBt0sXScT+uGeopQ7SPuh1GIG+34Lv9BZQ3l+9ylnV1s8LVbtFMXln+FzBCCDgsyCaFM303W",
+	"r41i01bT2mZnDNL11zTFYHEasSNEwSg339UrgXbPApFUl7sj6VwiyJwx+DSNWJdcmkMGTouEJgxJiZY0",
+	"THRMc8UkETHhwjmSsquXmCPT/e4ZSfucpItij+B9GrFz/zNRZzZGEPTuill34ao/4J2vO7W7e+yrXiTa",
+	"B6u8PS5v/v7lpLPfyTX8xinj4Ot91P5CFzGvTOH/6WHr/g1Aiz4HP9KM7qOadhQaY/KOTsfyg5/belf9",
+	"wY8rRDoxNKTZidYf4JEOVjb1ky1VBnQh3dsLAwJ2d+91ICa0wR3eaUJHilea0+bVm9+P+vBpxgKl/kwj",
+	"3aI7PYrUsX0ErFDUbo8mpKZ46RsjUZxyP6SRcUNMGS+UCecoUONwgW7oDePZfMCfZrITNTZTs34gnPts",
+	"s9ToQVDGblshwHEq1REsdfInCINydtTcpVu1f4HqPr6L7XvuRWKaTVdlMlwrf83pEhpdbYlopkKpd+5p",
+	"XFsd9WeRZJoqJsTfyS45j6QgCyFlOI6YLvelhItS1lJniA8q8vh8xvyb/QoR4dUcK6+FGKO7oK1Qrq1y",
+	"9bVbRdei3HZjBnyLNeQXHdHkcAL8AeFnMk68RGDdSo5xSH0gxZxB/SHIbiLEDUkX2g8OY6l+aEZbgGWp",
+	"v3lwEpudFuoEgSO01zsddHbQqi8EZw9XWEFBIdJ5kK8sOIjgxgwRz76Y3g0lgQAXF0ug813OwggKj5R5",
+	"jsEbsNALCEbUyB+qaj0nyWoBJ0gci7+YPuXi8FIZMQB7OZBYvtJnuc3cAEuO4CxL9LBbJZUaVTKKJOpY",
+	"gpBhQPrnMMZB6j8MioQUXuShSilEYTBQq2RVx7xB9Sz5X0dooeQ4K/VcUk1TStLFoSUZSC4PJcZIwsIZ",
+	"MqmHyTMLtYdiKpkvkEUdKQtZQE57T6EVzRGro1+A5EnHKwxXFJF0AlZGzBaMFiQ11ZsdSq6/qLRAYXC6",
+	"MGXBajUhutPugcyrseffpw8pKvQ+NYGbtpgotq2n9n1byT2ryQbAuCgihpah1LOFia9L56DurPb7lphv",
+	"umOgN20tuptyN7ctpjGTsvFL7xDDTXOBWzNZQ59yn0W76cVqc/PPlKUsgBcOJcHnRMDdChXtHqhLDP0v",
+	"6YqArS3x+PfFfI46VJ8R+EGi8ctllzzH26mjUlsAEBhWD0t0blPcstgztfYmjFDgZ8GdvqxgXCRigaNv",
+	"IAnq6k3pH8ZMAg1M+ws6TqObbIZhWeyiipgg5QxwDWHrgoHPYKZXVIjAQzgezpbqTl3yXlduQqgH7Dd8",
+	"PShWtpRO7DaEEm8ZFvZq4yvjEu5z9BWpyEHDFCkif69Tc2khw/PcDfFioh0jvCUADm5kGl0Y/dtJyAFw",
+	"PLsbFnOkvBbcuFpOqAXROkitOMBp9GzasQcGI05+ZzhoFvuFHKYzOBPtRb3QxKTlpVhkRhh1yLBLXooo",
+	"EkslbjQhr4WvccPAt4hFOp2Rkdov4FLI0Rp7mbl+G4OZva4VFjNhtwoFy3gSRtGOagCn7EjrvOM7/Bsr",
+	"hO+H1PfZYqcAw4Vzny195JADgVDCivtK2ztkcZlLh/RE30mLe0WBo4IaEnflDIZJWXw3CKWaCBoVhHnh",
+	"HXPj/aLmcH7m2hCW8UpNKCB3c7Ekwj0y8GnmzKuSmhzpXbXY6Nn+LHKD1JNGZjySchQjgwqe7+YGWdmU",
+	"AT3gv6wQvAa24MROGo3yztBeUiCPfcE5U8fYVmq05+ZKfGKzmkt8XBGt59/MudCZJclCDo/hoD3CT7si",
+	"nh4D+ODxoDfoHfUH+k6dDe6z1ijTzsl/Xbx9Q/AtPQJPJ/rphykDdJ6H+Np2Ub6TZE55OGEy8bBgEug+",
+	"ZSnZmllWvehbF1W7i9+W9LBL6tq6pnqi5oIyP2ZJdcziQl/zFbHp1IAv05UpFz+/fffq5X9/vHz7y09v",
+	"oMog+XFVh2cH2YsrH3GgQgJcj+1FBHptAegWy8T3Py7eAIiye3Ps/bylUZpLxxqhKTow4Jt8xEV/eHyH",
+	"/6ikxf8wowk8VCZhFGlcZ2XG0DDSNCSJ8gBF0XEO98TBfQb6enwb48a2sQAv4AUI1bduNOPbCOp3npY2",
+	"Ceof3NZtti1LuWzh26+Rnx5H/p1EgF5wusI5szsfCIfU7t9h8zePPJpJVuZ/WmD9j15NjpQ0HoE4Dsnf",
+	"RzoFgmEiSAWqa+DrEYnZIqK+zpDAW5jj1AABKD/S+QncEaIEYgIRRZwDuEERYpncY1fBAzNvwWuyES8S",
+	"Gu+XTMQ1HXau0l7vxLfzA382QIvBt/8dbnaQtuIvpi7cUNoO7PjV6gJlcUmlEdFgL9Ux6PW/aeHceczZ",
+	"cucZ9b5McO8C6tqtOm6udPMeuvbbt5j++qLPDw5vK/cpX2mlLHVRPjRrsk+LCEiQDepwo6r2EAj4t8oS",
+	"eq86RWocQRrHdIW17tvw7B8kgn2NvY3QRdui8vplQn7LeCLile0RZZ+S96lTa70QIgLjG+UfGqUE+rZu",
+	"u6j9p3a884XpbuZgHbK5iYo+bdkZAxmp442ZDHWL7pizPzM1oD+qm+w2nyrfC/51XyOi8/CdBBMHgX5J",
+	"m2nakFWsjXLal5c0ZjORSnYUjLOY0ULIZBoz+Wfk8A8mImaTWCCEBl43p3FIgzFmx//au6jhDik/kjGU",
+	"+FV6RhhysyUYUXibBeB22pO7eERZRU6hS/SrLQHTz3LgzmwyXFean9vRo5Mj6UpmlZAa/AjeUnC2UQ5x",
+	"xbe4X2bCBI9Wz/J+2G0ojRtW4XltelxX/C23LTMI34T+hUfYJ58tElyd0S2NQiXdb3m0KiTfUhpntbt2",
+	"299ZKzAngnhF4pQPdZ2fZo3Uza4OyFBBXUqR1eHOQRHV0liIiAGOn1dYkijpLYNyRNNGE6dcGpgjm1Rw",
+	"0EBcoBYSUf9GYvIWq6fLhgnx84bj+zBbebbqdxYq1bwquz8XCSszvc6KTC+vKLQHlPYZXSlIIFTY4v4x",
+	"aGI+jeOQBUSkCQJwYiG8wZyB5DaEMbEbSX2+FHGU5bqfEahbWYaSkdP+gIyAIH4ublkw6pKLhPIAcCXU",
+	"y5u9UvbmGr+t8M37wJYbcvt3iQmaCycUa05zScjk8QujDdvy9K3JZhj6DPgIJPThCOYpdGUibjcwHMjk",
+	"Qxwm7EMI1Ze6ZkXjvsFmB5wxdfA+F3wSTrumxPM9kyJKbb0uF0nGz4JKK8jOWXO2nnidOOW2VMUYH1+9",
+	"5X3SwGboF9gMZ/deXgdZKpqaFPtKQFhQz6DQwRNYIjjxQoveZ884ON5opE6ala7rCSWiXhrd+0XCLmYZ",
+	"ykR8Y921RNMgyMmzYxrUk9y+ltyD1J65Yt5m7Zkp9a1ffNZvvfjsL7PH+/X3eGmk7vPt8a8zkPcuxUBe",
+	"PmFPQp4IdYz7rKHroKHlPx3FdHk0hqMZYuulDv6x7WAYQnh5tVM9lut4FJdixaHxPJKYJmy6IoIb9Esm",
+	"EzLo9XrEjmWtksHTIMy6MEnEutY/I7x0sVvPOWGfFmr7Q20v0w/2IxrO5RU3tYJjKpkHSFXYE+OLOPhO",
+	"oomFD5KWgmaJ/kVBhbCasudm2PsgRMETQZNopCC1+3Cq1AKLNPbRaGlAuKsGpxX0YYCbABAaIgimKgyi",
+	"ino+lGE1iapVmwt1sXbAFMyIWDC+rn0GuaiEVWVu8IYsQy6HumAU5Aqms7sHysXFL79plAsJ2/9ppix1",
+	"J1AAXB2cI+ydGyACr+1H1hn2B/qPD+H6kBGxzwoWXKrnCqwvS0oNs488Ikphw0nxtD4liDVuYe+X6FiR",
+	"JtBuhg5euiCJIGc9Xa8PLuhM+YNjxnjGlt06bq3VHM4jAZxTTMiCyiRTH47SzPZmTQSLAhXpxg8LsYjO",
+	"peFRWMZhkjCuuxOgllLEc2oFTykxSxnkYQO/L/gti6FtWhesEJ9ywUOfRvDzQkBKrXNfZCGmNa1dmAWB",
+	"wayB7ugV6sAG9zqMp3M1c/rPFZ1Hau5qecLGePhOavb5Z/kwEbRj0LHUPElFQ7T2x5pzinQLg/7p49Mn",
+	"J49OHzscDJl/Cuh40KPqfeYw9BeKK9fb5Znnfe/lXgQWN8f7rd9jSPKvccX1WwyvOCFHJAyGxH0N9Skh",
+	"aoRDkr3IFbYQlOM6IRu/S16ikbgQPNLGJJXaQdn92oLD7ttijMgR8M8bFK5QcCmKBDuSPq1oW52y5IW5",
+	"9MIvRzuunqi1W+w/xz+LJZnQGLo/TeMHQDere9AYTmIz1fbh8gCAdo3mugqZeitS3YLFUjcgWXIC7UQA",
+	"7l0MMLdsXoxL50zC58jmt4cyl4mOBplrMRXugrNZ8NT64Gx/ZCY8vKLXicIbxiEI0es+VWfULGZyJtQl",
+	"ve6TMzX2iUh5ZZINToEgXVSbpto+U466vOkUwbjpoJE6iI3Tr/2lqqdnwHN61XIW+n0T69kegncdP553",
+	"hp0+HtKtDOmX7g6jmuVHJWdi0Rl2Hj9BqZI+BIxx5XaGpvPj+ZGWpTJwujS+DW+zANiBCsXtxtlenbCg",
+	"YdwK5f07dSN1R6OTEaQzxqzjnK7IWHdrgw9f2q//gFT28Z39932tU3K/A7Kl5LRa0SwzbRTC557gOmSK",
+	"zps3Xo+9Ggp3HWQF/BAkoJFNq7rRMCPYmrEoQBQbjZlV2oToCtgDQhv6WbnpoUya4AvaV2mZ6bjNXXSp",
+	"eahJshSorWrvn3KEmPqSHVFI9jwYuVY2ZMb9jhYqjLGA/0rIRD3tgQrspSBjHZH5a0ms4WxT1qou65l8",
+	"TpEFF+RBiKzmPHSgpE0gEauf1jGxVrJLIOipMUJ0XsAXi5BJMhUAAKO8LBPPw/IowI/ZEH+Yhocq+6aY",
+	"C53JnDG6zaBvvld+BYF4iFsFqKkENzkgS1+/FJ9zw6Q8EA9iv+jmCMEDMyHKRdOIiAZ7BxFMlb3imC/a",
+	"fTMTiMQCgK1Ttj3USz/U3bEUZMHEIsMHiaK/mFGDLLgYLFJW54HFfYiRk8MkmH+i/gwdnVASHaJBTBPJ",
+	"oomG/PIhccRFog59c1EoSSKiwHWQ1JIVNQyrH+wROzuEvJrzPXMNOl7HjTH+sS18dO3lhX4cU+7PmNxB",
+	"2F/owciDZJtt+rPvdRAUrBFNXm6U6j4FUZAPa3jbrXRpq6fpmk7JbllMI4yxHHq7TaAm6hCb7ZUFrzY+",
+	"gFIf01ikHDadLl29YbGh44uz+g9d5E+ssOi5gTkBJ+uGLQo8X/U6h9p8XzyF8RwzFbkUBuVsWVdGimG7",
+	"NsWjmhLz7YRQEtAVGMArgJi1bLY6VOopk3EBzOE8IEsac+UMP0OQLSjRwXSEZMWpBy1chivzq4ERKSuC",
+	"1PsDyy2RwQw+6jzu9vudDT6zenB8LRZ75qor2adFGDOZf/TpWnw9K8AsGN5Tdc2MSuBingx8k6JYRM0K",
+	"NDlbvs+46ux7dYaD097J/VqN6mY1p7rKMzA8kOaQCVuoMxAhqyzlS6ek7LMHpTJKjt0JvnN52gb3Wd24",
+	"+4Ua3g1bOTVA+t2wNrLjjEsmwr/5GLFbFsk8EY2b1l+rKFrOILMESYiKooKsErVgmfr/6Lj1SDRYrdUh",
+	"5LJda8MMWGK/UvI/ppIdJXE4nQJ13CScIi/oXYfOx+E0FamECaVLGiYhn54bNiT3w/cZv0PP6/hh7KcR",
+	"jfGPrMqpZ7aHxCInQDjBz12bpud12J+pfgJmEtXu63mdGWTgep6aMBqF+O85TfyZvkAsGH+ee6BDRjrs",
+	"q7/jxQyUZM9Jng1Oez1T/So7w8f3ziov0nEU+t21WVSzbutrxdLewwrBWhUILvs50RONdYsua6k+aRGy",
+	"Fs9VbKgCO+UaaYzkT5MJjgqamIz4H2a1HjurNTh5VGvBTk4ardjp1iUbnDwuX7TTk7VFMweW3gQBs0BA",
+	"EigdJfJsdgZZIQH4DOAvqMsg6pnt327D7X5/fYiWY3Wa1kjsqTO3lcQeENhCMYst0C3J3dlL5efqeywB",
+	"Gbb9c2CDoibM0EG1zYqsWNZkXeVrkDGDY+uNTalfIgCXQDMrCBMyxCAidusZTglEqIaauCtuer6ghHHD",
+	"jPYsaabWt2Qai2XGnQLZJRp0yblDe60/XCHKMRmpg3o0JKAK8u0uyqq74qN3v12SYkvxf6u7/j8/n1/8",
+	"PDJDwdtrXGXlLK/3oGVoy9i3Bp8Si69MXkLpioV7loypIby9KBsDwE+PdNdmEK/ep7ywX1MNYed2zSKk",
+	"5vYa21qCef5mZX6zMr9Zmd+szG9W5jcrs56VuYMFWdb9kbMvxkyZP8pmKQHFfwjY9y9Djm32SPCjZBQY",
+	"PRz7B+Y7ELuaqs377MD6tn+rh92XxuEuTIgtZkTOxJJjullIBszTc7pSG9cIT1V7yDts898BW9yVi3aq",
+	"0CJqCNWWWphuuHo3KciExl/MafDqX4yzcd1okfdgwtljiOV8YixHZLOGjF9GY/OwpAlobeb0Bve0RrLY",
+	"SXi2RctjISalu/QDgpswEmHzGfKq6qaDUApOJpknlzWE5emJJKB2dJVmkvi8IzE5gmMsTFbdeUDYp0VE",
+	"Q27KVKgUvHjLv4PR7rI8+Mt2GjHmyhl26TfgXQC9L4qyLAKVCJvKcmsH4/hCEQJn3cZsqiacSiKF4Egt",
+	"pPNZBamsZ4gVYYB5tJcPrU2BQCgeEgOuPtQaKS0eCNyF8CAdfZhLFt2ygqVF3uzD5bsGn09AitJcXCyb",
+	"iECdLXucc23LmjYTMhcyIWder9dTwghmsA7jUKh+UXvNZiSxlRHuD/EVaF6HJkdZ0mXjDOJLgGYyEgY6",
+	"SgcvVdZxaVpx4KLrIrQlt+mz4g44YfW7eWCtbYHMgVp5FrEIUmzlsa06mZ9d3IPz+HKAoDUn/0BrNsoQ",
+	"UtApP++7JrnzDFtKEcQhQFc1bZFxfTbHbz/vd1qNHMPcZxK6PXrsbKnWOru3H57K8MUnm2N0VUNZfI6m",
+	"EFAEbRh35YTwusoOCN7BH7S1qYg6YArt8lOo7Au41FO/LLPojLHwBYso2jpUgPtXBy2M8GQGVo4AeN/T",
+	"RQkW98MoNHGBMtNQF00AIT+ZhDwI+bTkmHi/ds+vvygCyumNRj1VGrXXv+w9cSPP0o/ZgnI/NNHX7KPV",
+	"c5FyRLNgPHiB0UW8Ue/opH/Zq4gjrz2sb1soY39L5DiLBfUHqEODNHIg5pqCRK2Nu5cftwmaytT3GcOw",
+	"ehY47fyZhv7NWIgbiSgw4YIBBIOIWEwxXtbt9b1Oyu2w1RzaP80Mtnpi5OV0+4Gxtle6bVH95m9bLw2Z",
+	"H/tBT4xKbY7rA9CXgJLGgmdkZJdtBGlFYJTgJkmpCUsDi4Ki/uYi8cgot4tGYKci9w76FnhsKudiLsD1",
+	"hCgeu+JOJ4SVKDxWsGK775jD6qY6JIz+jQe2O9jwCXJe5ofRJUr3OY8c9MC+znpATWngFS+rDTR9+/Dh",
+	"fOg0GYWSjBBqbQTEPutk/qO8dIwyYn+4hgfFIE74m4dRgF6k80qVSg21seP+bg4btYXQOL8D23Mll8aQ",
+	"NEn9mYgCjG1RIhcajxVx72qrgyb2gM4ulvO8237bz+0CZiQEWYHCd5LcsJVntgRoHv1JbDtf2KfE0C2A",
+	"z9Qid0G1B5l5btdN75p/9fduyznE2IgU8E4JiZiylzMVu80vbgZR8TrkNwadYmNYavuQkPtRGjBpcz1O",
+	"HL9iHPrq64ZwyLmZiNnE9K6FEimQlrPQnwF6Ip3blgmIHMDZsS45WwaptiRPriuQhQ/LZ7EdQKIqJ12H",
+	"SwBXIYMDyQAp3Ky+15E3qU2335sEpLLSwlrBANiYv+QKAEQcTjdx4jyNDbg2hLsOrZiEwqThfT55P2Yz",
+	"bCDYqETYkpMWS/5SxHP8pbV0gW8XHq3+UVlRUJK7ttAYWLZg/zxp3cyNg3rmLWza/Y8ys0Xzpmzm2eu2",
+	"uiKjVh0sXyb+oZ9xfIf/qITDwJF29ob9/kvv7nz9gbpX2YYXSwaNPc7mLZmQe1c7fL37u9neLWX1h2+9",
+	"fAurOgaXLLDVlgC0lXVctZT7No/edrp+3t1dJ61sprSBJjjWpAs1rOKf9ZVfYcyr45XW81WdvEW1fn0l",
+	"4T5NJcuBnv8zrlft6BsqegCwsvWBOyQeciVELZ6pepm3H6rqzPunSGNOo9aSDDO6ANRgKNS2O7EiUPSV",
+	"7jqliVO5/Ri+wOuavsGFPjr230qzdCwXAq5U9s3FivtOUGPw+LI/GJ6cDs8em0ipeitzwKj1pRGTCI6+",
+	"7RaPSm7xL8YDJm/yv88Q/eFqhKlFiWpw+ujpLRRzhC8HMnY312zwgJ9pWHMbyljjc4fyeg5dt9pda2eT",
+	"sJjZnaELUpSr7IzxL7FDhpOYsX8dHpTGDq0yFGzW2NTdSpLQG8YhRiEJu2Vxl5xDk4mu2FpS5bGD/bCk",
+	"KywCRLqgOA5vGQSSAxZ/oKuRJkJ3omIF7dQwGdYyf0DIGz9CiamOj3frwxC81G9kA5d7Iw6YI/Qhux6Z",
+	"UFeaHQX4+hUTPonFvxg3JQ/au+n8H/3x53Vzyn2Y6zUSQiP/jWAhXsI71fMc8P1bUbqwr003mcaFBv2b",
+	"ayfzSMqTMLLMBXSZAzPerosLeX6rdKR6xpfXkJdOPD/JPDUuEl1OCD7clOkKb0DsCDmZM8qhQ25T3an3",
+	"OoSy++urF9QE2gX4IoGOB6QBsFB6Kpg6i9tQBK+ByRtn2aiAqSA5ePjWtvkQ2roOQ/BjJ8l0oSKbhTJX",
+	"cPEgxDKORTqdJQY+L6HxlCUSQiFR5Bq730nsxi1oowUzGBWCZEkSaVI323yahHNm6ts3FYGaglYUwX7W",
+	"jvZf8IDFCYLhmV2CH10YzxwIXpREqPm6yFK+cTidJVAbEs6ZSJMLAG6T2IjYyG2BaWmQ823Y2ZpBlNtI",
+	"YQPqnYMR0bkatpSIriyQ2YiaLoNd3mw07dv+0f79OjPzTuR0pXmfjbqj+xwIOvIIrTvVZXdac6pRFrf9",
+	"ul/46/sdxLUGgJfuLXoIPWlqxC7KJBdLXdJqWB2SjGmpZeV/q1HZqgOy5qqvKRibJrNClbB9t2sqpCES",
+	"HHlIBQxhXSzqb7b7Wk5B4lLUSULqRfMsTpep7mqx4E4/o16p3ZfmsrHDVT4N/nNLbtLS8exJhre7LJYg",
+	"MdQhgSpFZ0Cl/kf242sQUpfL7AtxVrW784ypVMVd1Wm89V6whIZRuTeAV3lg3jqsnWvEbVi4uU4Oh2p/",
+	"hp3TuPQyo35TRwQmidpLPv7/7H17c9u2tu9XwWj2TNt9aUV+JE3kv1LXmebe5nHtZHdmxz4VTEISRySg",
+	"TYCWdTL+7mew1gJISqSedJz2uP80tvkA8Vjv9fsRi5ZHOI0K0rhvemw3iw3QeVx5yPM12oxeeZHLb1N4",
+	"t+bKN1AddZFLqgzbqV/iIieN0I5YzzcunraT+ChNma6NgjPgzbAuItYmlKCb3MGJMxbCekBH4Sm6gzoP",
+	"x4wD2lCsGVYOFyzfxpVaEzkjepndK3kloYiZXouuZgFc1C8RxhbhKQy5+2EBWnbAboSOI+GIbwVP7ZQ7",
+	"qjtwiKEKg8UmqHWCryR5wW+tWSvZDXBDhiJJHKcIxSKowdiavEapyGFWszDjetxll+Vgmh2kVIbxVMkR",
+	"G1ScygEbC478ui414b5wGEugxL2SVFEKBelU8O3wmaghm8zvAt5KG8GjUxRBhkAlftBszPXYyk2AkRrQ",
+	"LVgSjggOSiZzQr1yt4Hjj5mPG2qyuZKIOOX72GvKvFEPX+TyUf1+nCZvI2LZJD0iiqmr6MvXBvLbjKMH",
+	"PIJvyT6NofUdqv6ty399v23gYHPFmMuVmZXDJ6CrJ6CrJ6CrJ6CrJ6CrJ6CrvyDQ1RuVeRumX5ga3xb2",
+	"qjW8yIeOiJeqFDeNf6dc2h1bp356DVpl5/B3UcklsFMl34be6yJvhELLctmw/pCCMmNIb2FfJHQk6sH3",
+	"EHu+yGXh5y0Arqzz7tZ0wOGkHZBLszulsVapAG/LKGJmOUVMpOoLumkEFF2Y98fSTr0q7w/BAHjEGQ3x",
+	"r8V4XB57+6THG5EbAwVJosBY2YivWIfj1Uc11p1+x4g7s2xz02S5F3plwEOSXYG1HTNrPcoClGVngl7Q",
+	"MfBbSCQX7f4LLL1O94RZWu5UOLQqUDv7sj1Y79Kib1Q0nbYRK3wDFSEO/joVAZsBaX3mO5AwzGLm0+Io",
+	"+2y9R/ZqygvAN7nYx2NlB9YXSdNTfJX0ni1LSgIfKris9rwlfP7OWsZHvaCTwB6jzQJ2TqffAbWBmjLl",
+	"d7+6G457vWZz996fmyXHZsHaO8Tf/Cp49LswOLe9RcLwkv6FzDup020j8uQLArcmwmqESkpBJkspdbBo",
+	"aPA4ieXoMgaD2RkfCRzP459/DjoAG9npH7+ycwgZ65PnL18GHY13eNm0CLrh8gSZGCFHbdCB8jp/y9Hi",
+	"LWS/Q2ylEAo8NPGtWHIBG74t4SPYKLci4yNh1/LlCVlinf7xISyz/e3JUc+7QXpVN2vvVf/5q/7zl/9e",
+	"cC7DKCz/5sKt6e9qBBmJTPitCgFNa8UI6O32UYDeBkuRKDU5vxVZeVtaSfe7UpN61XAMc7nGwZuOuaau",
+	"YMFT8vhWqRoyGe2o7eJgrdgh/uM1TjScspoH+0iJ876QU4xK3ew9AhB74NeZsOMm94rqFfpHx69e3jce",
+	"x629kuamARe4hcApfIoOsFQX48cJHzlkLKgRB8YAwNlHVk+IHOuxmmkmFSPBpVtuYP1NzUr2ZaSE/o4S",
+	"wnRIn33Ff9R3rj4sNCvukq1LY63Xvq7SrtK1PxFzr5ipfhj7DLHpsMsGWPWJYDFFFuMHzdRMuhQGIapI",
+	"MSM8mVNmTz4T6dTE9gIChbiSRZkuZjqTBHMCZEQAEgdnoZoiebYr/sunYOVzI1zy4O3w4J392gH70b6a",
+	"7Ct8ylzlkFL5yX7LQNxNRWgG7McS1M2VxM9iaa6tU3ALPs5PLpvgWEllMmfx0JGwz7hmQ27VQJ+JRAtm",
+	"NZT/eApdlBopppnQ1hyisdVmGOBNuxYXDmEGivLi4OG7MID68wD22f+pg6KBua7pVayvHd62husj7O+H",
+	"YIr8Xw4D0dTovbiM+3d9Oz35EG3fJ622ffvUIGaHrUAkRu+Uz9mNwC5wiAhjfHguTMBymQhdxaYacyAQ",
+	"V3IEEZ+MS81DPHmsZO0vhH3OP6EVuCrkA9fsFgd8QkbYBRlh0effrMdg3z35thyLA7Nug+2EcCAiio1r",
+	"0ASF67Svx5kG5Rcbu3tP2cBOxwCuHGiX3td8jpg/e+3QfcG78IyR2i61P7Va+Lo3pXozjP4Qq0oCHDua",
+	"2nYBAUnLLmosF+DHuoziKyOBeGVlrD4zFnM25hFVfp0uQkMhFesNDyen1cKTmcjElYQai5GCrtE5FoLc",
+	"APsFYc7P4TpKX7g2ZITGcmFXMIGcqYSc7bEG3Gs0ihK7EaPFYo9lOrTTK1mU0vygiYOMjeJb7G1Fy/LO",
+	"MLJQKOmm84wKTcQdDw3QlXHPMgxm7MnhUZ3RZRd519DugxByU4EHpSpzuT5HsrFQ+SwjtT0w3xbpJPvn",
+	"kkSsViZMhJhWi1Mg6LRNI0d9cv4tlke63QelU8QZB2thdyG54uS5w7+tVIZcbEPFQa/XUHJwdL87Vkb1",
+	"C7CqIKH4wNFWC9nYvhBr7GeiTGlAjeH29Hfbov13JWj2ofC2RKkJ48bBKfJaipy9RXKfZ+E4vhUPJJWn",
+	"QmJdo/U2F+rksFHUBek0S8TQVJ1ljZ1rwFqIbWcEZOPgtAlFEJQtyDGe1mSc6BN3JiRc9AOv9yBcaYPs",
+	"E+ovnb3CZ3y+ZWxn3ZaI4uHwYfbD6yrfJYPQpiYE3TKgPZpLoCgJ8HaA1w6Wl9feVqxtm1yR2ybx6qva",
+	"nve2aAnozgTUAfrSNjJ4K/ViPvD/dRNHATOA6zIETekKaxpc5LJwM6ZKJVBUgps46EyzWGUgxjuZ4Akh",
+	"u/p/Or3blNBYiuGjDljpOlXMf6qqIX27VZT3V7vTG7zU0mpCJbBds/ZCs/4cVNoNHA1XgjOxdcB2G/6z",
+	"/hTxrR6SKEHNhMYQ+CkVfRc0AK5M2oyF7LKPPNfWbjUzgJsmZUjWbA0Djx3730WgA3tWIdHLABOZ0Hla",
+	"QZi43JtEq48PbWvlF6G77bP/LiuDWAA+NKCyCdrCLa+HShJr9j3MWXxbboi6EUR8DckEJ4dPC7cRzS9n",
+	"ZllRpLRZPn9uyK0tdPAoriE1un2i5EqWJwI+mKkMojBlVXW4eaTJreeDRNJR4XuPsKmUPuHaAKbNHzF0",
+	"XDm3qyj7q4AVVqwSGZ4pOYxHXZeNvRBaJTlWvy0aIzBDReFPMWEn9cUKf3mb5WQLm+WoxmZ54WwWbsQH",
+	"mcxpKTfeXq8xJuBP/tqe+8eMK4KzIpngWRKLrOh8jKVRDCA3dpKotS5MX2gTp7AyXxuE4S9wCki5Cslv",
+	"HFYJHg+IeuII+w6QViMnoARuyyjSDinFpR9TJc245NHGxl8G1e3wd98UJ5mSAUtiKaxNCf+H79em1E0l",
+	"cWa67L1y8WSCcDllA651nsL3YOxYu0IDh1c3VBnxuLquVqMg3IepYApzdtlr3xdm3+xVxI+Djx8uP7FV",
+	"fKqDn2AwFTw7eJl9rXa9Zctaw61Po9aoB8p3yIdFwqQJ876A9CiOkm9ujqV5cYJFXHGap4h97/8LOmks",
+	"8fcFIH4sjRiJbC2Kf9HBwN1+2HzQoY+Vtj3o60d1h0sbFRZ3aY384ldXzhWFwf1o+4o7OxeHVeKaWEKr",
+	"aHWCqfMOZsl+PxY9lhrYvrr+tee9bq/XgZ6xhEsqAbcKzQ3JKpM/S50YQScFDXqIMz/NqPZuLsODymU+",
+	"IgkAI+W/5DI2WMPqfndfNNS5AS131CU8nEDxEwzP7q9kXv9Ne3zSQ3xR0wcBQ3C/MxWZU9n2N5/oLR9F",
+	"xlwXWFOD2Mba0u3nc6cbGtx9nkIJV0mQQ/QpE8BM0objfwl5PseNQz4FZKsWSNBh9jbSh7nmI7Gp6993",
+	"RkezenxfZI8mYmoqUF+xZke9HuOJVgWyV4G0gNlOeMWy4Hdv/i7CdD6s5hukaIa6WoSZMH/mEutZIUWf",
+	"p9b2/znoWF3d6b8sN1F9wg5vCF7iveyP1xfnv334fHn+58fXl5d/fLj41c7GVFmhbE+gL37rPaPQtx3l",
+	"lGs9c4QMqYhguwiwJTBgcimMieVIB+wS3qO7y4Y4xcG2MybfEBNi07FwTIkE0o8Gi7R71M5Mq8cCUpZK",
+	"jvBNfC9MjBWnIb8pfeOKqvPydXurwij6ILVrn86nyv3g5w4djoqgn4osVhExkDVXRIM+KNwO13fVXHVt",
+	"PZx/Q31x5/Ons0IcLwyzKrTt/k9jg32WSfJGcINNsjjwof8ZYB5TFUHpfEnAk/Yvi/ys2Luk4T/yeQHG",
+	"XQY78HUV0ANa0kglXVH0gNwHHZPFPNn2MFTWvMmvGqsEObJLqmLMrZcgJOOjTCB0OEu4EVlbkE/U+iiY",
+	"EZKjuK0AUv4SJ4ndOMvnIpa3qlTRW3MK+kRX0KgV3ljfRaoZo6Y6j4wDZQO4Ta2OZK/dmvl6C/qjHgN5",
+	"YGyYyk2fDYXQAftPrgxRKbrzj7zr5DJBTfWVdEBsjjmtuCCWxJWFxRoiibrsD+cLlVaCIwClKVZqhPAj",
+	"UtwK30vTXD+6JAp2jDb54wWBhgM7KHcWeHTLZSiiAxdxOciKkIs9jNqo9ACKkdA1IPMr4oYfCJnF4RhE",
+	"5XVhWyXc2EsPsAszg9y+sH+RatbZ6UhgUcfD1Dk8Cci/g4CE8vPSNZUazzZk4dlYKS0cpI2jCOJRdECO",
+	"ylp5WB7eQhipLBOnmQCBuYmp7AQIe0s5m2GuSfSAqc9TgCDSSmo7IaWS1thokQxr0lv49ifB8+CCZ+kU",
+	"W+VWEg2HL6r01nmSvCN58rxHDrs1inXJOX+vZiV3Hn71CWfgGG/ZaRI+0o5sOHaVcCSZ0FazFrzntOkC",
+	"KlSdjVXiNCk6Ga7HxIjM9TfZX4GT6XFbW+IAcuTJcI5r3d69TJpMREKkzaf3rUFBCeWWDvJ/uBzX/UEz",
+	"ehs1oljpUzZCNOF6xQagyBPrv6DQAzuxyz4MmZlZj1kxHFRBI6gkcDYrGYoAfgDk7bgu3QZ3noFi/C5q",
+	"Kslx/v315/dnvx0c9Y5+3nxT42dciEikJUXSAqPxB4LjqmqpFsggYdk4Q8OEwbe3qGrsQYsyXtE11eV3",
+	"Vzz5pE8m1zc3uaA69YaHkwX8waKzdcEV3PNsoIe7KjTzCa/YvubgvZLiHfa4XbeUh1/doZMqn6eHjLYR",
+	"cqOM9jm+h/1uMCQ4IrAyn7/WST7q9N14DhK4bikrXTpV53mmpuLZLyJLINm6A5cnTXvDHsRl2yvVfNw7",
+	"Wb9J3yvzTkXxMEYAoRZiKxRScW0f0LOrMqYF7FV2I6xS18yU665pLpb3NU1D0T5NHcMLLRJQLrDzPi7v",
+	"4Ra6Spe3yb9iISXvbLk1HrB99C952GgWd+pW2+SwLYj6R28eK+KTP2AbPDTQxalg/42olZuenoo+yDHZ",
+	"0gBjNQDni1rqAIDCt9JngrSTtdmt/Q0EfUI4i16zHwcVV2Lw07LlPRLmMwxgTa3C6yImWZkG//mnFefC",
+	"WvuQRENOy6bSAK9Qi01DuxDm0ZlXCE1gRGYf8V9fegevrr+e3B/gP47u/9F5EIb/ucuh2V/dISQinoni",
+	"iHaCiqEIaKxlu6+CTXnU65VrsPDnRcPRHvuiZ9TltpeH0pzyLnfHLr/x/ptauRk34owj5diyNbrOoPTd",
+	"V18QQews4VqXc+WdJYTPnXG5FvPv14tgO8XULy/qNBNpnKdePi8tckujamZOJmyarx3M83f6nZfdk7ri",
+	"hM07xkAsNAhoEFoBsyJSFIjoLBHRSLQXRJlxzSDUWC48KheiYbFvxXJpNslLxQQV2fvMYUDXCmDCZR+q",
+	"TIRcGytotWAZKARMlUFDCwRNhHRBkySeWBkNaSwREEkYhKC4QU8LPDFI12T2ZyKEH6sZG/KSyxHr4Epi",
+	"W22x7QAmLahkllKVgToi9ADuW18hOrucWyLCh5qc0EiYM4xU7SdAfUHuC4wT3uTRSLh2eo/eWOv2usku",
+	"5PDRYdAZxyMrjQ6Pu88xKjkRib3n8JDClBCWfIU/VM7oC2jMLIUxJbi+Xxz91KuXL3srRSoU3KLs73V7",
+	"vePOqmKiJflb3Ph8Ra3R/bcOP7iK6gUFVytlm6emAPHIVJSHZr0G+obiEIXgFpE73WiShtAn0JJgW4rD",
+	"wuM1BaEDNhvP3fEmjoVRFeJq2+AxCjpxN1VZs6gbhPqWLE17npMBgjtwllmp5ENEyNrLhjw0gZMy0E/g",
+	"gAdcehzLg+3O6bLBUIW5HoDAMzSdOlh49pVEqQhFY7mMTVBE6bEgB6Ab3nw4+3zJDrtHiN30JpYfpppB",
+	"L65dQfgC0F7scirCeEhC6qd+UUl8A+h+EJouhGIRDL+SsWax1rmIkHEnzAAJQyojNLFYxKZeF9EiemCF",
+	"2IXiF4zxOtmLC/S3NMiD+t22wZioVrgyJmmNrS+dUN92gg5sVlAbYQ6lU/s7A0lFmXW+XnW4uer0r2ob",
+	"Nq86wRVKSLhkQUbCX51EvALYKlj54muWpgpCs8/sx1VGwU0Abwnc0wJHpFOSkgHhsKFcDrxAD5wQDkje",
+	"B2S0BhMxXzOgepQjNWuN8Q1TcHDscVdzBH1LGhMRiZIjFwjf0M7bvH2iaIkruigYFNpAuTX4KpAJz2WX",
+	"DawoGzhGn6JdCQUplDBTH0OlK8JLdpQb1oQuSTttxFQ7iw2LEpHUiyAa7E1dNkAZMwjYALJ0JLxdyIAQ",
+	"90qJ0GBNxKC5pcGbhDsm1HyUw21Da/5oV+6PaF7+x/utNPb/tyPaLs+2VRapWoJ+8urlPnX17ZWhB35I",
+	"R71eS0Mq9Yq5sVzQr5jOs3DMM9BM9VXxrjXv594L9D29C+B8URzvCzeFNfku6fNZm2+ADUvfW7PewNdC",
+	"kYXnkUdRbdfUXm5pX8dpniyIqwVmaboCKCYeon7GVXwgm0tTAczGi2XHeYljfqjz6ob7Bagq8sIJqNlt",
+	"hay2m/bksPuirtql6mfRjNvZ/xkrYO5XlgZV+j7oz+xy24m7dK99h5/XsNHx44Mlww+0VqvOC9R3UKwD",
+	"zwC4CvaAU7FNuQBmD8dlJm7GSk0OIpHEtyKLVzA+/OovAdU3EVMkejjusYjPdT1Twx/4/OLeb8LWsLx0",
+	"cQTmj2RCRtBN0WgNI6mDu6zK65Dyu9+FHNlNe9jr1Rrh7RFFVKdu7rgigmVPBfD71ZAB0nyAllTRdErt",
+	"EP/0lUZ97yp1/zlYPQ32ydtNQYtU0MaIdEoY9249Ov3ObDxZHdNw11JQg44E1iAIaSUTTBQKpd7B4ZH7",
+	"zVoejNk4WpMSFHfmNY671D1OZ913sgNK5SbMZHQqRVRiWD/qlVs1cRmnPI7aJaxY2HzrOSsKAdJqeBpK",
+	"dMHtvxFMw/amMsM6SgoadV1/Dwm6teLv2ddZ9dNXck0vTNP+RVXlPY/NR9Y51lMRUuYGXODDbu+qc995",
+	"OhaLxyKLyZvgq0iw7kKRTcHAnlhT3U6EFqGSAER40itoqw+XR1m87v664RzueMbeyjd50shQTd88b4tD",
+	"2j0P1YMP3IFNYw8dBBdpO+50wrbH/l88TJ4DYJNT2gd7LNoFA2f5vc24VAKMLggYG88OpjImlQtXgrZN",
+	"EghrGpCH0AXr8OddgDaOPA3vuA7rAD9nWb60WLtbEVRHewiqJym0XjnvKBTWiYOARbloq1TzUsgIHBov",
+	"HBaxVTY5/pXqG3d03bKvJnmnx5/7i1szJjeoAKNLfkEHNlu9l/zir9qWdWQ7tFUnG5WW1ZwOlUTYwv0Z",
+	"iY7wqQ5pqMqTWNSWzaeYYPB2f6cgKrVrmWfWkR8bM9X9Z89oAruhSt0C6md6LkPoYa8UkVxvu7Hd2jZa",
+	"lEnifTRdk/8CwrKUTwDWrw1DkxC1XU3cjEvj7E2jksj7VXpXLVirSd6hOkBX+ixReXQOL7Ef/H8vP7wP",
+	"mI5HUgDLwaXhMuJZxNxrIdxNbIr+fWnkdQsxzA8QU2DgJpGAGKwGHcaIeJu6pjM9VjPpKirCGhBcPB0L",
+	"i/ioxOvNZ6TV7b7xBn8vZovTs1EE7rD1Wta/kSSDC+A9WoR/XuW93nF4fMQyLiOVspu5EXBkbrgWL07g",
+	"z6LzTQXgjuLvj9iM8eubNLwTgmhRWmsSJ2PnQt3gcahqf1mUo+xmzmhSW7UsvE/g5vieCBoFxvgXUJ/h",
+	"93vLs2FjP8hJbddgrNlISdFtpa8sVVA+Qp9ds2Oicth1+5kO1sU9SvP24AX6T+bZt5NO62TSYzYLfJBi",
+	"acd/2wBFMUvNnH52lI7wBMhccLHB1AKkrjLbdRnc8RT/ZPemcOwxLOTS2qOYclq2zbAdqF1Z1kZf0PK2",
+	"3tldeNTeoCfR8/2Inu+taWlZ/QYM0OWhgDHlEyhCotPffjhl2ejZPxBalW9NMO1FdPL7oGla5IquNvps",
+	"uRsvcA43kjdbRk5RiEOd4paD0hd4a80J+U3NWMolsp1gDN9utdaCgsjgVNZMyCiG0FgPvqOVcXU6Le7o",
+	"hoBMyLNsDpgbOh5JhABgs3GcCHajzJi8MA3NKQHTCtV8JkJhxb4GXU197upWZBR8iTMg5AXeuBo0fFPo",
+	"b/IKv4cjZcef8OlvKs+gAWzrU2S/i/zIJz39FPfYMe4hxYxOXUCAfXUBy/0l3fldWDQiEx4r1Ezv6W5s",
+	"Le+MQAn1cPrbvuFBYrlPOcW/Q04R0x+JUhMRMYCqSRXANBMoacXqfpSoIlolzO5jDCvufiadTGuu8vkX",
+	"XbKvChsp+zx12D160X1ZIco+7Pa6WzTSuQE1LKRjtN9dJoowR3oToIsrZcus9C3I/KGLqzTz74Thnev7",
+	"hUfYeYmBAfrL9X3wtUPIKPAjsdHV92BB4abUhidY0UwMt/Z6jW93GM92S6Iqe4b9iTig5foNlSKnLmK2",
+	"Fdgs3UJlO+iMpULLj0JNEw/fhvlCLPqI5W2Mpo4uPeidSG/shy0/6f+JOUIfTTM1ynhavuv1x7dsIuZ1",
+	"t1U4I6ylryDKRAxndP+vOe5BUfcEqKv7x9f3r9+d32PXt+vE8UjsxEY9VFnpoYQa3lBcO4klkj47Lg/C",
+	"wol1dfnANEbU8uqUn3kWz4Y3+Pa7JJYT7ALEVy0/xHdv1BKxYtmy+E/OE2wRwgW8IQptSp2WP5wQwxue",
+	"WALfx7LbPJkAUZ0jWw1cDC82wDNaevbHhGPDpW5+yfmdCHNsSgdTxEHNF0+5yGXTrEXccCoXT7nkI5FC",
+	"ASUYVkTRVX4QIT3UfSkkyWd+1lkUawBIrk4/EbovP4DonInsBGZGKgMpdqCciSUiJkkAeC5vZsEjlghj",
+	"6s+Re27CsxF2/0vG5Rz4r1MBxxOXdcZjQ1jOSO1desdvKoka19d98BhSWNafq5KAB8wKU55hpv5GqclE",
+	"CPsKFqmFuZVhnMSkAZde5h14x05ijzduU3tMk8SNxDXFItI19ADgxVKVJ+5jptSw5j1v4hE4tCTErG1f",
+	"kVgmi8O6ycB+X5J1vpet6uQ0zeEU5SYQ/FjBFyHFg5N3eRSbplspQh44TEz8sXQ3Vk3U3H6JWsV+6Nz6",
+	"r4XQrGYjS8/ydkON5M2xlt4saKQ+9F/ogLAd7T+wk9l+bGbfkFMYwC4hSrHyKx3kZNMJrojPAu23WC7e",
+	"ub++/58AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -24,7 +24,36 @@ import (
 
 // clientCommands are the verbs that talk to an installation through its API.
 func clientCommands() []*cobra.Command {
-	commands := []*cobra.Command{validateCommand(), planCommand(), applyCommand(), exportCommand(), runCommand(), statusCommand(), proofCommand(), reconcileCommand(), holdsCommand(), releaseCommand(), rejectCommand(), undoCommand(), webhooksCommand(), connectorsCommand(), sandboxCommand(), invoicesCommand(), recordCommand(), freezeCommand(), thawCommand(), connectionsCommand(), conflictsCommand(), deadLettersCommand(), approvalsCommand(), schemaCommand(), duplicatesCommand(), redeemCommand(), estimateCommand()}
+	commands := []*cobra.Command{
+		validateCommand(),
+		planCommand(),
+		applyCommand(),
+		exportCommand(),
+		runCommand(),
+		statusCommand(),
+		proofCommand(),
+		reconcileCommand(),
+		holdsCommand(),
+		releaseCommand(),
+		rejectCommand(),
+		undoCommand(),
+		webhooksCommand(),
+		connectorsCommand(),
+		sandboxCommand(),
+		invoicesCommand(),
+		freezeCommand(),
+		thawCommand(),
+		connectionsCommand(),
+		conflictsCommand(),
+		deadLettersCommand(),
+		approvalsCommand(),
+		actionsCommand(),
+		recordCommand(),
+		schemaCommand(),
+		duplicatesCommand(),
+		redeemCommand(),
+		estimateCommand(),
+	}
 	for _, cmd := range commands {
 		cmd.Long = strings.TrimSpace(cmd.Long) + `
 

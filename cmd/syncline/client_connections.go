@@ -20,7 +20,8 @@ func connectionsCommand() *cobra.Command {
 		Example: `  syncline connections
   syncline connections health helpdesk
   syncline connections reset helpdesk
-  syncline connections authorization helpdesk`,
+  syncline connections authorization helpdesk
+  syncline connections subscriptions`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := connect(cmd)
@@ -35,6 +36,20 @@ func connectionsCommand() *cobra.Command {
 		connectionAct("health NAME", "How it did in the last 30 days", "Show state, uptime, ends of credentials, quota left and the spells of the last 30 days. Exits with 1 when it is not healthy.", (*session).health),
 		connectionAct("test NAME", "Try it now", "Open it and check that the system answers and allows what sync needs. Exits with 1 when it does not.", (*session).testConnection),
 		connectionAct("reset NAME", "Let it begin anew", "Forget breaker, pauses, budgets and token, and open it anew. Links, cursors, settings and the access that a person gave stay.", (*session).resetConnection))
+	cmd.AddCommand(&cobra.Command{
+		Use:   "subscriptions [NAME]",
+		Short: "Whose vendors are asked to tell of changes, and how that stands",
+		Long: `List the connections whose vendor is asked to tell of changes: since when it does, until when, when that is renewed, or why asking failed. They
+are made, renewed and ended by themselves, with the services that listen: pausing a service ends its listening. Exits with 1 when one fails.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			return s.subscriptions(cmd.Context(), args)
+		},
+	})
 	return cmd
 }
 
@@ -58,23 +73,86 @@ func connectionAct(use, short, long string, do func(*session, context.Context, s
 	}
 }
 
-func (s *session) connections(ctx context.Context) error {
-	params := &client.ListConnectionsParams{}
-	var list []client.Connection
-	for {
-		res, err := s.api.ListConnectionsWithResponse(ctx, params)
+// subscribed is a connection with its subscription, as it is printed in JSON.
+type subscribed struct {
+	Connection   string                        `json:"connection"`
+	Subscription client.ConnectionSubscription `json:"subscription"`
+}
+
+func (s *session) subscriptions(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		list, err := s.allConnections(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			names = append(names, c.ID)
+		}
+	}
+	found, failing := []subscribed{}, false
+	for _, name := range names {
+		res, err := s.api.GetConnectionWithResponse(ctx, name, nil)
 		if err != nil {
 			return answered(nil, nil, err)
 		}
 		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
 			return err
 		}
+		if sub, err := res.JSON200.Subscription.Get(); err == nil {
+			found = append(found, subscribed{res.JSON200.Name, sub})
+			failing = failing || sub.State == client.ConnectionSubscriptionStateFailing
+		}
+	}
+	switch {
+	case s.json:
+		if err := s.printJSON(found); err != nil {
+			return err
+		}
+	case len(found) == 0:
+		s.say("No vendor is asked to tell of changes: no service that runs listens through these connections.")
+	default:
+		err := s.table(func(row func(...any)) {
+			row("CONNECTION", "STATE", "SINCE", "UNTIL", "RENEWED", "ADDRESS", "")
+			for _, f := range found {
+				sub := f.Subscription
+				row(f.Connection, sub.State, moment(sub.Since.Get()), moment(sub.Until.Get()), moment(sub.RenewAt.Get()), sub.Callback, sub.Reason)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if failing {
+		return exitWith(1)
+	}
+	return nil
+}
+
+// allConnections reads all pages.
+func (s *session) allConnections(ctx context.Context) ([]client.Connection, error) {
+	params := &client.ListConnectionsParams{}
+	var list []client.Connection
+	for {
+		res, err := s.api.ListConnectionsWithResponse(ctx, params)
+		if err != nil {
+			return nil, answered(nil, nil, err)
+		}
+		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+			return nil, err
+		}
 		list = append(list, res.JSON200.Data...)
 		next, err := res.JSON200.NextCursor.Get()
 		if err != nil {
-			break
+			return list, nil //nolint:nilerr // null: there is no further page
 		}
 		params.Cursor = &next
+	}
+}
+
+func (s *session) connections(ctx context.Context) error {
+	list, err := s.allConnections(ctx)
+	if err != nil {
+		return err
 	}
 	ill := false
 	for _, c := range list {

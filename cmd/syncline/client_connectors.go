@@ -15,16 +15,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 )
 
 func connectorsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "connectors",
 		Short: "The kinds of systems that can be connected, your own among them",
-		Long:  "List connectors; try, save, show and delete your own, which a manifest describes (docs/connectors/custom.md).",
+		Long:  "List connectors; sketch, try, save, show and delete your own, which a manifest describes (docs/connectors/custom.md).",
 		Example: `  syncline connectors
   syncline connectors test -f shop.yaml --set host=shop.example.com --set token='${SHOP_TOKEN}'
-  syncline connectors apply -f shop.yaml --note "paging"`,
+  syncline connectors apply -f shop.yaml --note "paging"
+  syncline connectors sketch -f shop-sketch.yaml > shop.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := connect(cmd)
@@ -84,7 +86,25 @@ with 3 when the manifest is not valid.`,
 				return run(s, cmd.Context(), args[0])
 			}}
 	}
-	cmd.AddCommand(test, apply, one("export", "Write the manifest of one of your own to standard output", (*session).exportConnector), one("delete", "Delete one of your own that no connection uses", (*session).deleteConnector))
+	sketch := &cobra.Command{
+		Use:   "sketch -f FILE",
+		Short: "Make a manifest of a few answers about a REST API",
+		Long: `Make a manifest of a few answers about a REST API of the usual shape: title, baseUrl, auth, and for each object its paths, in YAML or JSON, as
+POST /v1/connectors:sketch takes them (docs/connectors/custom.md). The manifest is written to standard output, to be tried and saved as it is or with
+changes; nothing is kept. Exits with 3 when something is missing, which is named by its place.`,
+		Example: `  syncline connectors sketch -f shop-sketch.yaml > shop.yaml
+  syncline connectors sketch -f shop-sketch.yaml | syncline connectors apply -f -`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			return s.sketchConnector(cmd.Context(), file)
+		},
+	}
+	sketch.Flags().StringVarP(&file, "file", "f", "", "the answers in YAML or JSON, - for standard input")
+	cmd.AddCommand(test, apply, sketch, one("export", "Write the manifest of one of your own to standard output", (*session).exportConnector), one("delete", "Delete one of your own that no connection uses", (*session).deleteConnector))
 	return cmd
 }
 
@@ -138,6 +158,29 @@ func (s *session) readManifest(path string) (source []byte, mediaType string, er
 		mediaType = "application/json"
 	}
 	return source, mediaType, err
+}
+
+func (s *session) sketchConnector(ctx context.Context, file string) error {
+	source, _, err := s.readManifest(file)
+	if err != nil {
+		return err
+	}
+	body, err := manifest.SketchJSON(source)
+	if err != nil {
+		return usageError{fmt.Errorf("%s cannot be read: %w", file, err)}
+	}
+	res, err := s.api.SketchConnectorWithBodyWithResponse(ctx, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(res.JSON200)
+	}
+	_, err = io.WriteString(s.out, res.JSON200.Manifest)
+	return err
 }
 
 func (s *session) tryConnector(ctx context.Context, file string, set []string) error {

@@ -126,4 +126,34 @@ SELECT tenant_id, '0192f000-0000-7000-8000-000000000009', id, NULL, 20, 3600, 23
 	if out, _, code := b.syncline("approvals", "--all"); code != 0 || !strings.Contains(out, "approved") {
 		t.Errorf("all: %d %q", code, out)
 	}
+
+	if _, talk, code := b.syncline("actions"); code != 0 || !strings.Contains(talk, "want nothing done") {
+		t.Errorf("no actions: %d %q", code, talk)
+	}
+	b.exec(`INSERT INTO rule_actions (tenant_id, id, service_id, entity_id, collection, title, rule, action, system, state, fields, at)
+SELECT tenant_id, '0192f000-0000-7000-8000-000000000004'::uuid, id, '0192f000-0000-7000-8000-000000000001'::uuid, 'stock', 'SKU-1', 'bill', 'generate_invoice', 'warehouse', 'wanted', '{"quantity": 12}'::jsonb, now() FROM services
+UNION ALL SELECT tenant_id, '0192f000-0000-7000-8000-000000000005'::uuid, id, '0192f000-0000-7000-8000-000000000001'::uuid, 'stock', 'SKU-1', 'settled', 'mark_reconciled', 'warehouse', 'done', '{}'::jsonb, now() FROM services`)
+	out, talk, code = b.syncline("actions", "stock")
+	if code != exitFailed || !strings.Contains(out, "generate_invoice") || strings.Contains(out, "mark_reconciled") || !strings.Contains(talk, "1 wait") {
+		t.Fatalf("actions: %d %q %q", code, out, talk)
+	}
+	id = first(out)
+	if out, _, code := b.syncline("actions", "take", id); code != 0 || !strings.Contains(out, "is yours") {
+		t.Errorf("take: %d %q", code, out)
+	}
+	if _, talk, code := b.syncline("actions", "take", id); code != exitFailed {
+		t.Errorf("taken twice: %d %q", code, talk)
+	}
+	if out, _, code := b.syncline("actions", "release", id, "--reason", "Later"); code != 0 || !strings.Contains(out, "given back") {
+		t.Errorf("release: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("actions", "done", id, "--reference", "INV-7"); code != 0 || !strings.Contains(out, "is done") {
+		t.Errorf("done: %d %q", code, out)
+	}
+	if out, _, code := b.syncline("actions", "--all", "--action", "generate_invoice"); code != 0 || !strings.Contains(out, "INV-7") || strings.Contains(out, "mark_reconciled") {
+		t.Errorf("all: %d %q", code, out)
+	}
+	if out, talk, code := b.syncline("record", "stock", "SKU-1"); code != 0 || !strings.Contains(talk, "Reconciled since") || !strings.Contains(talk, "by settled") || !strings.Contains(strings.Join(strings.Fields(out), " "), "quantity 11 ") {
+		t.Errorf("record: %d %q", code, out)
+	}
 }

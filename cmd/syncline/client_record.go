@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,8 @@ func recordCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "record SERVICE RECORD",
 		Short: "One record: its values, where it stands in each system, what it refers to and what refers to it",
-		Long: `One record, named by its id or by its key in any system: its values, where it stands in each system and what it waits for
-there, what it refers to, and how many records refer to it.`,
+		Long: `One record, named by its id or by its key in any system: its values, whether rules mark it as reconciled, where it stands in
+each system and what it waits for there, what it refers to, and how many records refer to it.`,
 		Example: `  syncline record stock SKU-1
   syncline record sales 5001 --json`,
 		Args: oneRecord,
@@ -58,11 +60,24 @@ func (s *session) showRecord(r *client.Record, status client.RecordStatus) error
 		state = "is frozen"
 	}
 	s.say("%s (%s) of %s %s, version %d.", r.MatchKey, r.ID, r.Collection, state, r.Version)
+	if m, err := r.Reconciled.Get(); err == nil {
+		s.say("Reconciled since %s by %s.", m.Since.Local().Format(time.DateTime), strings.Join(m.Rules, ", "))
+	}
+	if f := r.Freeze; f != nil {
+		s.say("Frozen since %s by %s: %s", f.At.Local().Format(time.DateTime), f.By, f.Reason)
+	}
+	if len(r.Held) > 0 {
+		s.say("Waits for a decision: %s.", strings.Join(r.Held, ", "))
+	}
 	var rows [][]string
 	for _, f := range slices.Sorted(maps.Keys(r.Fields)) {
-		rows = append(rows, []string{f, fmt.Sprint(r.Fields[f])})
+		from := r.Origin
+		if src, ok := r.Sources[f]; ok {
+			from = src.System
+		}
+		rows = append(rows, []string{f, fmt.Sprint(r.Fields[f]), from})
 	}
-	if err := s.rows(append([][]string{{"FIELD", "VALUE"}}, rows...)); err != nil {
+	if err := s.rows(append([][]string{{"FIELD", "VALUE", "FROM"}}, rows...)); err != nil {
 		return err
 	}
 	keys := make(map[string]string)

@@ -450,6 +450,9 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.looksOf(v); err != nil {
+		return err
+	}
 	for _, system := range v.Systems {
 		for _, o := range system.Objects {
 			if e, err := o.Error.Get(); err == nil {
@@ -467,6 +470,37 @@ func (s *session) statusOf(ctx context.Context, service string) error {
 		s.say("Run %s: %s", run.ID, progressText(&run, 0))
 	}
 	return nil
+}
+
+// looksOf shows how changes of each object are seen, why so, and when it is looked at next.
+func (s *session) looksOf(v *client.ServiceStatus) error {
+	known := false
+	for _, system := range v.Systems {
+		for _, o := range system.Objects {
+			known = known || o.Detection != ""
+		}
+	}
+	if !known {
+		return nil
+	}
+	if err := s.print("\n"); err != nil {
+		return err
+	}
+	return s.table(func(row func(...any)) {
+		row("SYSTEM", "OBJECT", "SEEN BY", "LOOKS EVERY", "NEXT LOOK", "WHY")
+		for _, system := range v.Systems {
+			for _, o := range system.Objects {
+				every, next := "-", "-"
+				if ms, err := o.LookEveryMs.Get(); err == nil {
+					every = (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond).String()
+				}
+				if at, err := o.NextLookAt.Get(); err == nil {
+					next = at.Local().Format(time.DateTime)
+				}
+				row(system.System, o.Object, orElse(o.Detection, "-"), every, next, o.DetectionReason)
+			}
+		}
+	})
 }
 
 // guaranteed says what consistency the service is asked for, unless that is the plain default, and by how much it is late.

@@ -47,7 +47,7 @@ func (v *visitor) decide(question, decision string) (address, page string) {
 	return address, page
 }
 
-// A person connects to each of three vendors in the browser: to the vendor's page, back, and what is kept works.
+// A person connects to each vendor in the browser: to the vendor's page, back, and what is kept works.
 func TestConnectInTheBrowser(t *testing.T) {
 	t.Parallel()
 	town := newTown(t)
@@ -55,6 +55,8 @@ func TestConnectInTheBrowser(t *testing.T) {
 	elsewhere := town.visit("ada@example.com") // another browser of the same person
 	vendors := map[string]url.Values{
 		"hubspot": {}, "salesforce": {}, "zendesk": {"settings.subdomain": {"acme"}},
+		"google-sheets": {"settings.spreadsheet": {"https://docs.google.com/spreadsheets/d/abc/edit"}}, "google-drive": {}, "dropbox": {},
+		"excel": {"settings.workbook": {"contacts.xlsx"}}, "airtable": {"settings.base": {"app00000000000001"}},
 	}
 	for typ, settings := range vendors {
 		form := url.Values{"connector": {typ}, "name": {typ}, "settings.environment": {"sandbox"}}

@@ -43,8 +43,8 @@ func TestSandboxesTell(t *testing.T) {
 		}
 	}
 	ada.post("/services:sandbox", url.Values{})
-	const subscribed = `SELECT count(*) = 2 AND bool_and(s.sealed IS NOT NULL AND cardinality(s.consumers) = 1 AND s.callback LIKE '%/hooks/ten_%/con_%' AND s.renew_at IS NULL)
-FROM connection_subscriptions s JOIN connections c ON c.id = s.connection_id WHERE c.connector IN ('hubspot', 'zendesk')`
+	const subscribed = `SELECT count(*) = 3 AND bool_and(s.sealed IS NOT NULL AND cardinality(s.consumers) = 1 AND s.callback LIKE '%/hooks/ten_%/con_%' AND s.renew_at IS NULL)
+FROM connection_subscriptions s JOIN connections c ON c.id = s.connection_id WHERE c.connector IN ('hubspot', 'zendesk', 'salesforce')`
 	until("the subscriptions", subscribed)
 	until("the first sync", `SELECT EXISTS (SELECT FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk' AND convert_from(s.state, 'UTF8') LIKE '%kenji.ito@example.com%')`)
 
@@ -67,6 +67,7 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 	until("what Zendesk told", told, "zendesk")
 	until("the new phone", `SELECT EXISTS (SELECT FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'salesforce' AND convert_from(s.state, 'UTF8') LIKE '%+81 3 1111 2222%')`)
 	until("what HubSpot told", told, "hubspot") // of our own write: an echo
+	until("what Salesforce told", told, "salesforce")
 
 	// A sandbox as new still tells.
 	ada.post(playground("zendesk")+":reset", url.Values{})

@@ -53,7 +53,11 @@ func (m *Manager) Receive(ctx context.Context, id tenant.ID, ref string, in conn
 	if err != nil {
 		return connector.Verdict{}, err
 	}
-	verdict, err := hooked.Inbound(settings, in)
+	env := connector.Env{Dial: m.guard.Dial, Tenant: id.String(), Consumer: c.ID.Public(), Credentials: m.tokensOf(id, c.ID)}
+	if m.sandboxes != nil {
+		env.Sandbox = m.sandboxes.Through(id, c.ID, c.Connector)
+	}
+	verdict, err := hooked.Inbound(ctx, settings, env, in)
 	if err == nil && verdict.Offered != "" {
 		return verdict, m.inTx(ctx, id, func(tx Tx) error {
 			key, err := tx.TenantKeyToSeal(ctx)

@@ -275,6 +275,7 @@ const (
 	Moved   Outcome = "moved"   // the record is not as expected, or exists though it should be created; read it again and merge
 	Gone    Outcome = "gone"    // an update found no record: it was deleted meanwhile
 	Refused Outcome = "refused" // the system will not take it; Err says why, for a person (dead letter)
+	Unsent  Outcome = "unsent"  // it was not carried out because of trouble that has nothing to do with it, and is still owed; Err says which
 )
 
 // Receipt is the system's answer to one write.
@@ -283,13 +284,14 @@ type Receipt struct {
 	Key     record.Key    // the record's key, also when the system made it
 	Version string        // the system's stamp after the write, "" where it has none
 	Stored  record.Fields // after Applied or Already: the written fields as the system holds them now, where that can differ from what was asked for (rounding, trimming, normalising); nil when they are as asked for. For Moved: the record's present fields where known
-	Err     error         // for Refused, classified
+	Err     error         // for Refused and Unsent, classified
 }
 
 // Writer can write and delete records.
 type Writer interface {
 	// Write applies the batch set-based and answers each write at its index. One faulty record must not fail the
-	// others. An error means that the outcome of the whole batch is unknown or nothing was written; it is classified.
+	// others. An error means that the outcome of the whole batch is unknown or nothing was written; it is classified. When trouble
+	// comes in the middle and the outcome of each write is known all the same, those that were not carried out are Unsent.
 	// Repeating a batch changes nothing (invariant 4).
 	Write(ctx context.Context, object record.Object, writes []Write) ([]Receipt, error)
 }

@@ -53,6 +53,7 @@ type Subscriber interface {
 // Hooked is a connector whose vendor tells of changes.
 type Hooked interface {
 	// Inbound verifies a message on its raw bytes, answers handshakes and reads what it tells of. The fault webhook.unverified is
-	// for a message whose origin is not proven.
-	Inbound(settings Settings, in Inbound) (Verdict, error)
+	// for a message whose origin is not proven. The vendor may be asked, through env, for the key that a message names; another
+	// error says that this failed, and the message may come again.
+	Inbound(ctx context.Context, settings Settings, env Env, in Inbound) (Verdict, error)
 }

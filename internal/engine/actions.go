@@ -23,34 +23,54 @@ type Act struct {
 	Title      string
 	Rule       string
 	Action     string
-	System     record.System // whose change it was
+	System     record.System // whose change it was; who was written to, where that made the record meet the rule
+	Targets    []string      // the systems that the rule names as its target
 	State      ActState
 	Fields     record.Fields
 	Options    map[string]any
 	Other      record.EntityID // the record that this one repeats; zero for other rules
 	At         time.Time
+	TakenAt    *time.Time // since when somebody is at it
+	TakenBy    string     // their name
+	Taker      string     // their id
 	DecidedAt  *time.Time
 	DecidedBy  string
 	Reason     string
+	Reference  string     // what came of it, in the words of who did it: an invoice's number
+	LapsedAt   *time.Time // since when the record no longer meets the rule; nil while it does
 	Version    int64
 }
 
 // ActState is where an action stands.
 type ActState string
 
-// The states. open -> approved | rejected | lapsed; rejected -> approved.
+// The states. open -> approved | rejected | lapsed; rejected -> approved. wanted -> taken | done | lapsed; taken -> wanted | done.
+// done -> lapsed where the action is a mark on the record.
 const (
-	ActDone     ActState = "done"     // noted, for people and for what takes it up
+	ActWanted   ActState = "wanted"   // waits for who takes it up
+	ActTaken    ActState = "taken"    // somebody is at it, and nobody else will be
+	ActDone     ActState = "done"     // noted, marked, or done by who took it up
 	ActOpen     ActState = "open"     // waits for a person
 	ActApproved ActState = "approved" // a person said yes
 	ActRejected ActState = "rejected" // a person said no: the record is sent nowhere while it meets the rule
 	ActLapsed   ActState = "lapsed"   // the record no longer meets the rule
 )
 
-// Lapse is that a record no longer meets a rule that made it wait.
-type Lapse struct {
+// Acting is an action of a rule whose record has met the rule ever since. While there is one, the rule does not act again.
+type Acting struct {
+	ID     uuid.UUID
 	Entity record.EntityID
 	Rule   string
+	Action string
+}
+
+// Lapse is that a record no longer meets a rule that acted.
+type Lapse struct{ Acting }
+
+// EndsWhenLapsed says whether an action in the state is over when its record no longer meets the rule. What a person or a program
+// did stays done.
+func (s ActState) EndsWhenLapsed(action string) bool {
+	return s == ActOpen || s == ActWanted || s == ActDone && action == ActReconciled
 }
 
 // Seen is what a duplicate check remembers of a record.
@@ -78,6 +98,7 @@ func compileActions(doc *service.Document, coll *Collection) error {
 		for name, v := range r.With {
 			a.Options[name] = v.Value
 		}
+		a.Targets = slices.Clone(r.Target)
 		switch {
 		case r.Window != "":
 			window, err := service.ParseInterval(r.Window)
@@ -187,43 +208,141 @@ func (b *batch) facts(e *record.Entity) record.Fields {
 	return fields
 }
 
-// act carries out the rules that the record came to meet, or no longer meets, since it was as prior; nil for a new one.
+// act carries out the rules that the record came to meet, and ends what rules did that it no longer meets. A rule acts once for
+// as long as the record meets it: what it did is known, so it does not matter how often the record is seen, or that the
+// document changed meanwhile.
 func (b *batch) act(e *record.Entity, c *record.Change) {
 	actions := b.seat.Collection.Actions
-	if len(actions) == 0 || e.DeletedAt != nil {
+	if len(actions) == 0 && len(b.acting[e.ID]) == 0 && !slices.Contains(e.Held, record.Approval) {
+		return
+	}
+	if e.DeletedAt != nil {
+		b.lapse(e, func(Acting) bool { return true })
 		return
 	}
 	waits, now := false, b.facts(e)
+	b.lapse(e, func(x Acting) bool {
+		a := b.seat.Collection.action(x.Rule)
+		return a == nil || a.Do != x.Action || !a.Holds(now)
+	})
 	for i := range actions {
 		a := &actions[i]
 		if a.Window > 0 {
 			b.seen(e, c, a)
 			continue
 		}
-		is, was := a.Holds(now), b.prior != nil && a.Holds(b.prior)
+		is := a.Holds(now)
 		waits = waits || is && a.Approves() && e.IsHeld(record.Approval)
-		switch {
-		case is && !was && (a.Source == "" || a.Source == b.seat.System):
-			act := b.newAct(e, a)
-			if a.Approves() {
-				waits = true
-				b.hold(e, record.Approval)
-			}
-			b.out.Acts = append(b.out.Acts, act)
-		case was && !is:
-			b.out.Lapsed = append(b.out.Lapsed, Lapse{e.ID, a.Rule})
+		if !is || b.acts(e, a.Rule) || a.Source != "" && a.Source != b.seat.System {
+			continue
 		}
+		if a.Approves() {
+			waits = true
+			b.hold(e, record.Approval)
+		}
+		b.begin(e, a)
 	}
 	if !waits && slices.Contains(e.Held, record.Approval) {
 		b.release(e, record.Approval)
 	}
 }
 
+// acts says whether the rule acted and the record has met it ever since.
+func (b *batch) acts(e *record.Entity, rule string) bool {
+	return slices.ContainsFunc(b.acting[e.ID], func(x Acting) bool { return x.Rule == rule })
+}
+
+// begin lets the rule act.
+func (b *batch) begin(e *record.Entity, a *Action) {
+	act := b.newAct(e, a)
+	b.out.Acts = append(b.out.Acts, act)
+	if b.acting == nil {
+		b.acting = make(map[record.EntityID][]Acting)
+	}
+	b.acting[e.ID] = append(b.acting[e.ID], Acting{ID: act.ID, Entity: e.ID, Rule: a.Rule, Action: a.Do})
+	if a.Do == ActReconciled {
+		b.marked(e, record.Reconciled, act.ID, a.Rule)
+	}
+}
+
+// lapse ends those of the record's actions that are over. One that began in this page is stored as it ended.
+func (b *batch) lapse(e *record.Entity, over func(Acting) bool) {
+	if len(b.acting[e.ID]) == 0 {
+		return
+	}
+	b.acting[e.ID] = slices.DeleteFunc(b.acting[e.ID], func(x Acting) bool {
+		if !over(x) {
+			return false
+		}
+		if x.Action == ActReconciled {
+			b.marked(e, record.Unreconciled, x.ID, x.Rule)
+		}
+		for i := range b.out.Acts {
+			if a := &b.out.Acts[i]; a.ID == x.ID {
+				a.LapsedAt = &b.now
+				if a.State.EndsWhenLapsed(a.Action) {
+					a.State, a.DecidedAt = ActLapsed, &b.now
+				}
+				return true
+			}
+		}
+		b.out.Lapsed = append(b.out.Lapsed, Lapse{x})
+		return true
+	})
+}
+
+// marked notes in the history what a rule marks.
+func (b *batch) marked(e *record.Entity, op record.JournalOp, act uuid.UUID, rule string) {
+	b.out.Journal = append(b.out.Journal, record.Entry{ID: newID(), Entity: e.ID, At: b.now, Kind: record.Decided, Op: op, System: b.seat.System, Actor: ByRule(rule), Cause: act})
+}
+
+// ActsOnSettled are the rules that records came to meet, or no longer meet, because a system was written to: that two systems
+// agree is true only then. Approval is not asked for what is sent already. It is a function of its arguments; the entities are
+// as they are after the write, with all their links.
+func ActsOnSettled(seat *Seat, entities []*record.Entity, acting []Acting, now time.Time) Outcome {
+	b := newBatch(seat, Loaded{Acting: acting}, now, uuid.Nil)
+	for _, e := range entities {
+		if e.DeletedAt != nil {
+			b.lapse(e, func(Acting) bool { return true })
+			continue
+		}
+		now := b.facts(e)
+		for i := range seat.Collection.Actions {
+			a := &seat.Collection.Actions[i]
+			if a.Window == 0 && a.Source == "" && !a.Approves() && !b.acts(e, a.Rule) && a.Holds(now) {
+				b.begin(e, a)
+			}
+		}
+		b.lapse(e, func(x Acting) bool {
+			a := seat.Collection.action(x.Rule)
+			return a != nil && !a.Approves() && !a.Holds(now)
+		})
+	}
+	return b.out
+}
+
+// acts says whether any rule acts for as long as a record meets it.
+func (c *Collection) acts() bool {
+	return slices.ContainsFunc(c.Actions, func(a Action) bool { return a.Window == 0 })
+}
+
+func (c *Collection) action(rule string) *Action {
+	for i := range c.Actions {
+		if a := &c.Actions[i]; a.Rule == rule && a.Window == 0 {
+			return a
+		}
+	}
+	return nil
+}
+
 func (b *batch) newAct(e *record.Entity, a *Action) Act {
-	act := Act{ID: newID(), Entity: e.ID, Collection: e.Collection, Title: e.MatchKey, Rule: a.Rule, Action: a.Do, System: b.seat.System, State: ActDone,
+	act := Act{ID: newID(), Entity: e.ID, Collection: e.Collection, Title: e.MatchKey, Rule: a.Rule, Action: a.Do, System: b.seat.System, Targets: a.Targets, State: ActDone,
 		Fields: e.Fields.Clone(), Options: a.Options, At: b.now, Version: 1}
-	if a.Approves() || a.Do == ActReview {
+	switch {
+	case a.Approves(), a.Do == ActReview:
 		act.State = ActOpen
+	case a.Do == ActInvoice:
+		act.State = ActWanted
 	}
 	return act
 }

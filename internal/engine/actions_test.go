@@ -114,6 +114,87 @@ func TestRuleReconciled(t *testing.T) {
 	}
 }
 
+func (w *world) marks(want string) {
+	w.t.Helper()
+	got := ""
+	for _, e := range w.journal {
+		if e.Op == record.Reconciled || e.Op == record.Unreconciled {
+			got += string(e.Op) + " by " + e.Actor + ";"
+		}
+	}
+	if got != want {
+		w.t.Errorf("the history says %q, want %q", got, want)
+	}
+}
+
+// A record is marked once for as long as it meets the rule, however often it changes, also when it was the write to the other system
+// that made both agree; and no longer when it ceases to.
+func TestRuleReconciledForAsLong(t *testing.T) {
+	w := twin(t, document("bi-directional", acting, "crm", "shop"), "crm", "shop")
+	const mark, unmark = "reconcile by rule reconciled;", "unreconcile by rule reconciled;"
+	w.put("crm", "A", record.Fields{"sku": "A", "quantity": record.Int(50), "price": record.Int(7)})
+	w.pull("crm")
+	w.pull("shop")
+	w.marks("")
+	w.deliver("shop")
+	w.marks(mark)
+	w.put("crm", "A", record.Fields{"name": "Desk"})
+	w.settle()
+	w.marks(mark)
+	if n := len(w.acts); n != 1 {
+		t.Errorf("the rules acted %d times", n)
+	}
+	// Until the shop has the new price the two do not agree.
+	w.put("crm", "A", record.Fields{"price": record.Int(8)})
+	w.pull("crm")
+	w.marks(mark + unmark)
+	w.settle()
+	w.marks(mark + unmark + mark)
+	w.remove("crm", "A")
+	w.settle()
+	w.marks(mark + unmark + mark + unmark)
+	if len(w.acting) != 0 {
+		t.Errorf("of a record that is gone %v stand", w.acting)
+	}
+}
+
+// A rule that went, or does something else now, leaves nothing behind; one that is new counts from the next change on.
+func TestRuleThatWent(t *testing.T) {
+	w := twin(t, document("bi-directional", acting, "crm", "shop"), "crm", "shop")
+	w.put("crm", "A", product("A", 3))
+	w.settle()
+	if len(w.acting) != 2 { // low-stock, reconciled
+		t.Fatalf("stand %v", w.acting)
+	}
+	anew := twin(t, document("bi-directional", `businessRules:
+  - {name: low-stock, condition: quantity < 10, action: generate_invoice}
+`, "crm", "shop"), "crm", "shop")
+	w.plan = anew.plan
+	for _, s := range w.plan.Seats {
+		s.Open = w.seats[s.System].Open
+		w.seats[s.System] = s
+	}
+	w.put("crm", "A", record.Fields{"name": "Desk"})
+	w.pull("crm")
+	if got := rulesMet(w.last); len(w.last.Lapsed) != 2 || got != "low-stock wanted;" {
+		t.Errorf("lapsed %v, met %q", w.last.Lapsed, got)
+	}
+}
+
+// What begins and ends within one page is kept as it ended.
+func TestRuleWithinOnePage(t *testing.T) {
+	w := twin(t, document("bi-directional", acting, "crm", "shop"), "crm", "shop")
+	seat := w.seats["crm"]
+	change := func(n int64) record.Change {
+		w.tick()
+		return record.Change{Key: "A", Op: record.Upsert, At: w.now, Fields: product("A", n)}
+	}
+	w.intake(seat, []record.Change{change(3), change(30), change(4)})
+	if got := rulesMet(w.last); got != "low-stock done;low-stock done;" || w.last.Acts[0].LapsedAt == nil || w.last.Acts[1].LapsedAt != nil || len(w.last.Lapsed) != 0 {
+		t.Errorf("met %q, lapsed %v", got, w.last.Lapsed)
+	}
+}
+
 // On a real database: approvals are answered, duplicates within a window are found.
 func TestRuleActions(t *testing.T) {
 	b := newBench(t, twoWay+`businessRules:

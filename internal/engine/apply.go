@@ -25,6 +25,7 @@ type Loaded struct {
 	Entities  []*record.Entity
 	Conflicts []*Conflict // open ones of these entities
 	Alike     []Alike     // entities that may be the same as records of the batch, where likeness is looked for
+	Acting    []Acting    // what business rules did with these entities that meet them still
 	Repeated  []Repeated  // records that say what records of the batch say, where a check compares
 }
 
@@ -127,6 +128,7 @@ type batch struct {
 	byMatch map[string][]*record.Entity
 	open    map[record.EntityID][]*Conflict
 	said    map[RepeatKey][]Repeated
+	acting  map[record.EntityID][]Acting
 	alike   map[record.EntityID]*Alike
 	byBlock map[string][]record.EntityID
 	prior   record.Fields // the entity as it was before the change; nil for a new one, and where no rule wants to know
@@ -304,6 +306,12 @@ func newBatch(seat *Seat, loaded Loaded, now time.Time, cause uuid.UUID) *batch 
 	for _, a := range loaded.Alike {
 		b.meet(a)
 	}
+	for _, a := range loaded.Acting {
+		if b.acting == nil {
+			b.acting = make(map[record.EntityID][]Acting)
+		}
+		b.acting[a.Entity] = append(b.acting[a.Entity], a)
+	}
 	for _, r := range loaded.Repeated {
 		if b.said == nil {
 			b.said = make(map[RepeatKey][]Repeated)
@@ -462,11 +470,11 @@ func describe(fields []string, in record.Fields) string {
 	return s
 }
 
-// before keeps the entity as it is, for the rules that act when it comes to meet them.
+// before keeps the entity as it is, for duplicate checks, which look at what changed.
 func (b *batch) before(e *record.Entity) {
 	b.prior = nil
 	if e != nil && len(b.seat.Collection.Actions) > 0 {
-		b.prior = b.facts(e).Clone()
+		b.prior = e.Fields.Clone()
 	}
 }
 

@@ -444,8 +444,18 @@ func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 			}
 			rows = append(rows, row)
 		}
+		var acting []Acting
+		if len(answers) > 0 && l.Seat.Collection.acts() {
+			var may []record.EntityID
+			for i := range answers {
+				may = append(may, answers[i].Entity.ID)
+			}
+			if acting, err = tx.Acting(ctx, f.guard.Service, may); err != nil {
+				return err
+			}
+		}
 		var filled map[record.EntityID]bool
-		outcome, filled = Enrich(l, answers, now, uuid.UUID(f.runID()))
+		outcome, filled = Enrich(l, answers, acting, now, uuid.UUID(f.runID()))
 		for i := range rows {
 			if filled[rows[i].Entity] {
 				rows[i].Outcome = LookupFilled
@@ -459,6 +469,9 @@ func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 			return err
 		}
 		if err := tx.SaveLookups(ctx, f.guard, a.Source, rows, LookupCount{Known: int64(len(answers)), Filled: int64(len(filled))}); err != nil {
+			return err
+		}
+		if err := f.tellActs(ctx, tx, outcome); err != nil {
 			return err
 		}
 		f.engine.seam("lookups saved")

@@ -371,8 +371,8 @@ func TestCRMWithFaults(t *testing.T) {
 	c := newCRM(t, func(c *crm) {
 		c.more["hubspot"] = connector.Settings{"apiKey": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}
 		c.more["zendesk"] = connector.Settings{"apiToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r", "webhookSecret": "sandbox_hook"}
-		c.more["salesforce"] = connector.Settings{"accessToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r"}
-		for name, secret := range map[string]string{"hubspot": "sandbox_app", "zendesk": "sandbox_hook"} {
+		c.more["salesforce"] = connector.Settings{"accessToken": "", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_r", "webhookSecret": "sandbox_hook"}
+		for name, secret := range map[string]string{"hubspot": "sandbox_app", "zendesk": "sandbox_hook", "salesforce": "sandbox_hook"} {
 			h := &sandboxtest.Hints{Sweep: 200 * time.Millisecond}
 			c.hints[name] = h
 			s := c.servers[name]

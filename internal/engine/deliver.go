@@ -215,6 +215,7 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		return nil, err
 	}
 	dead = append(dead, unfit...)
+	var halted error // what kept a part of the batch from being carried out
 	if len(sent) > 0 {
 		writes := make([]connector.Write, len(sent))
 		for i := range sent {
@@ -230,8 +231,10 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		if err != nil {
 			return nil, l.writeFailed(ctx, a, err, true, tries)
 		}
-		*tries = 0
 		for i := range receipts {
+			if receipts[i].Outcome == connector.Unsent && halted == nil {
+				halted = receipts[i].Err
+			}
 			sent[i].Receipt = receipts[i]
 			l.Seat.restore(&sent[i])
 		}
@@ -242,10 +245,15 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	}
 	l.unsettled = false
 	f.engine.seam("settled")
+	if halted != nil { // the rest is owed still, once the system is well again
+		l.rest(ctx, halted, tries)
+	} else if len(sent) > 0 {
+		*tries = 0
+	}
 	if f.plan.Transactional && len(dead) > 0 || f.plan.Transactional && slices.ContainsFunc(sent, func(w Sent) bool { return w.Receipt.Outcome == connector.Refused }) {
 		f.engine.Nudge(f.guard.Service) // what was refused is set back at once
 	}
-	if !l.Reads && f.recovered(l.System) {
+	if !l.Reads && halted == nil && f.recovered(l.System) {
 		if err := l.works(ctx); err != nil {
 			return nil, err
 		}
@@ -301,6 +309,9 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 			s.Usage = append(s.Usage, ev)
 		}
 		if err := tx.SaveSettling(ctx, f.guard, s); err != nil {
+			return err
+		}
+		if err := l.actOnSettled(ctx, tx, entities); err != nil {
 			return err
 		}
 		f.engine.seam("settling saved")
@@ -379,6 +390,10 @@ func (f *flow) isFirstRun() bool {
 func (l *lane) giveUp(st *Settlement, sent []Sent) {
 	kept := st.Waiting[:0]
 	for _, id := range st.Waiting {
+		if slices.ContainsFunc(sent, func(w Sent) bool { return w.ID == id && w.Receipt.Outcome == connector.Unsent }) {
+			kept = append(kept, id)
+			continue
+		}
 		l.moved[id]++
 		if l.moved[id] <= maxMoved {
 			kept = append(kept, id)

@@ -182,8 +182,9 @@ type lane struct {
 	savedAt   time.Time
 	ackedAt   time.Time
 	notedAt   time.Time
-	since     time.Time // when this flow's snapshot began
-	readAt    time.Time // when the last read began that reached the end
+	looksIn   time.Duration // the wait that was written last
+	since     time.Time     // when this flow's snapshot began
+	readAt    time.Time     // when the last read began that reached the end
 	sending   int
 	failing   time.Time // sends fail until then
 	alarm     time.Time // when the backlog is looked at because something rested
@@ -258,6 +259,9 @@ func (f *flow) carry(ctx context.Context) error {
 	f.prepare(positions, doubts, empty)
 	f.remember(holds)
 	if err := f.choose(ctx); err != nil {
+		return err
+	}
+	if err := f.overtaken(ctx); err != nil {
 		return err
 	}
 	// A run that waits is taken up before the first page, so that what comes in is the run's.

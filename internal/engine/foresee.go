@@ -38,6 +38,8 @@ type AsideTx interface {
 	// DropAside forgets what was kept.
 	DropAside(ctx context.Context, plan uuid.UUID) error
 
+	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
+	Shapes(ctx context.Context, s service.ID) ([]Shape, []ShapeChange, error)
 	CountLinks(ctx context.Context, s service.ID, seat *Seat, upTo int64) (int64, error)
 	LinkKeys(ctx context.Context, s service.ID, seat *Seat, before time.Time, after record.Key, limit int) ([]record.Key, error)
 	Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
@@ -149,7 +151,7 @@ const samplesEach = 10
 
 // Warning is something to know before it is carried out.
 type Warning struct {
-	Code    string        `json:"code"` // brake, empty, conflicts, references, open_conflicts, invalid, duplicates, deletes, not_readable
+	Code    string        `json:"code"` // brake, empty, conflicts, references, open_conflicts, invalid, duplicates, deletes, not_readable, schema_change
 	System  record.System `json:"system"`
 	Object  record.Object `json:"object"`
 	Message string        `json:"message"`
@@ -174,6 +176,9 @@ func Foresee(ctx context.Context, o Outlook, open Looker, inTx func(context.Cont
 		}
 	}()
 	if err != nil {
+		return f.out, err
+	}
+	if err := f.reshape(ctx, opened); err != nil {
 		return f.out, err
 	}
 	if f.plan, err = Compile(o.Document, opened); err != nil {
@@ -242,6 +247,36 @@ func (f *foreseeing) open(ctx context.Context, open Looker) (systems []connector
 		opened[system] = o
 	}
 	return systems, opened, nil
+}
+
+// reshape leaves those fields alone that the service would leave alone because of a schema change, and says which. Nothing is written:
+// that a field is not what it was is the service's to find.
+func (f *foreseeing) reshape(ctx context.Context, opened map[record.System]Opened) error {
+	if f.Service == (service.ID{}) {
+		return nil // there are no shapes yet that it could go by
+	}
+	return f.inTx(ctx, func(tx AsideTx) error {
+		shapes, live, err := tx.Shapes(ctx, f.Service)
+		if err != nil {
+			return err
+		}
+		_, held := reshaping(Guard{Service: f.Service}, f.Document, opened, shapes, live, tx.Now())
+		for _, id := range f.Document.SystemIDs() {
+			system := record.System(id)
+			o := opened[system]
+			o.Held = held[system]
+			opened[system] = o
+			for _, object := range sortedKeys(held[system]) {
+				for _, field := range sortedKeys(held[system][object]) {
+					if held[system][object][field] {
+						f.out.Warnings = append(f.out.Warnings, Warning{Code: "schema_change", System: system, Object: object,
+							Message: fmt.Sprintf("The field %s of %s is not what the service goes by, so it is left alone until somebody accepts or dismisses the schema change.", field, object)})
+					}
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // unreachable is what a system's error means for a plan.
@@ -436,6 +471,11 @@ func (f *foreseeing) takeIn(ctx context.Context, seat *Seat, mapped []Mapped, ju
 	err := f.inTx(ctx, func(tx AsideTx) (err error) {
 		if loaded, err = tx.LoadAside(ctx, f.Plan, f.Service, seat, keys, matchKeys); err != nil {
 			return err
+		}
+		if seat.Collection.acts() && f.Service != (service.ID{}) && len(loaded.Entities) > 0 {
+			if loaded.Acting, err = tx.Acting(ctx, f.Service, entityIDs(loaded.Entities)); err != nil {
+				return err
+			}
 		}
 		pass := mapped
 		weighed = Weighed{Tally: f.tally}

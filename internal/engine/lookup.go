@@ -380,8 +380,8 @@ type LookedUp struct {
 
 // Enrich decides what answers mean for the entities, and which of them it filled a field of. It is a function of its arguments,
 // like Apply.
-func Enrich(l *Lookup, answers []LookedUp, now time.Time, cause uuid.UUID) (out Outcome, filled map[record.EntityID]bool) {
-	b := newBatch(l.Seat, Loaded{}, now, cause)
+func Enrich(l *Lookup, answers []LookedUp, acting []Acting, now time.Time, cause uuid.UUID) (out Outcome, filled map[record.EntityID]bool) {
+	b := newBatch(l.Seat, Loaded{Acting: acting}, now, cause)
 	filled = make(map[record.EntityID]bool)
 	c := l.Seat.Collection
 	for _, a := range answers {

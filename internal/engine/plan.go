@@ -88,6 +88,7 @@ type Action struct {
 	Rule    string
 	Do      string        // the document's word
 	Source  record.System // only when this system changed the record; "" is any
+	Targets []string      // the systems that the rule names, for who takes the action up
 	Holds   func(record.Fields) bool
 	Options map[string]any // the rule's `with`
 	Window  time.Duration  // a duplicate check: how far apart duplicates may be; 0 for other rules
@@ -101,7 +102,9 @@ func (a *Action) Approves() bool { return a.Do == ActRequireApproval }
 // up.
 const (
 	ActRequireApproval = "require_approval"
-	ActReview          = "flag_for_review" // also what a duplicate check does when nothing is said
+	ActReview          = "flag_for_review"  // also what a duplicate check does when nothing is said
+	ActReconciled      = "mark_reconciled"  // the record is settled for as long as it meets the rule
+	ActInvoice         = "generate_invoice" // waits for who takes it up, once
 	ActQuarantine      = "quarantine"
 	ActSkip            = "skip"
 )

@@ -13,7 +13,6 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -67,10 +66,16 @@ func (l *lane) pull(ctx context.Context) error {
 			d = sweepEvery
 		}
 		l.mu.Unlock()
+		looks := !halted && l.Reads && l.flow.plan.Realtime
 		if halted || !l.Reads {
 			d = time.Hour
 		} else if !l.flow.plan.Realtime {
 			d = sweepEvery
+		}
+		if looks {
+			if err := l.noteLook(ctx, d); isStop(err) {
+				return err
+			} // else it is shown late, which is no reason to read late
 		}
 		if !sleep(ctx, d, l.wake) {
 			return nil
@@ -201,6 +206,21 @@ func (l *lane) noteRead(ctx context.Context) error {
 	}
 	l.notedAt = time.Now()
 	return l.flow.inTx(ctx, func(tx Tx) error { return tx.NoteRead(ctx, l.flow.guard.Service, l.System, l.Object) })
+}
+
+// noteLook writes how long reading waits until it looks again by itself. Long waits are written each time, so that people see when the
+// next look is; short ones only when they change, or a quiet system would cost a commit for every look.
+func (l *lane) noteLook(ctx context.Context, d time.Duration) error {
+	if d == l.looksIn && d < moveEvery {
+		return nil
+	}
+	err := l.flow.inTx(ctx, func(tx Tx) error {
+		return tx.NoteLook(ctx, l.flow.guard.Service, l.System, l.Object, d)
+	})
+	if err == nil {
+		l.looksIn = d
+	}
+	return err
 }
 
 // works writes that trouble with the system is over, where reading does not tell.
@@ -379,6 +399,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			if loaded.Alike, err = tx.Alike(ctx, f.guard.Service, l.Collection.Name, blocks); err != nil {
 				return err
 			}
+		}
+		if err := l.loadActing(ctx, tx, &loaded); err != nil {
+			return err
 		}
 		if said := repeatKeys(mapped); len(said) > 0 {
 			if loaded.Repeated, err = tx.Repeated(ctx, f.guard.Service, said); err != nil {
@@ -587,14 +610,8 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	if err := l.alert(ctx, tx, o.Conflicts); err != nil {
 		return err
 	}
-	for i := range o.Acts {
-		if i == 20 {
-			break
-		}
-		a := &o.Acts[i]
-		if err := tx.Emit(ctx, "rule.met", sid, map[string]any{"action": ident.Format(ident.RuleAction, a.ID), "rule": a.Rule, "does": a.Action, "record": a.Entity.String(), "system": a.System, "options": a.Options}); err != nil {
-			return err
-		}
+	if err := l.flow.tellActs(ctx, tx, o); err != nil {
+		return err
 	}
 	for i := range o.Dead {
 		if i == 20 {

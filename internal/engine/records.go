@@ -40,6 +40,14 @@ type Detail struct {
 	Holds     map[record.System]uuid.UUID // the hold that a change of the record in that system waits in
 	Conflicts []*Conflict                 // open ones
 	Freeze    *Freeze                     // nil unless it is frozen
+
+	Reconciled *Reconciled // nil unless a business rule marks it so
+}
+
+// Reconciled is that business rules mark a record as settled, for as long as it meets them.
+type Reconciled struct {
+	Since time.Time // since when at least one of them does
+	Rules []string
 }
 
 // Settled says whether every system that takes the record holds it, and nothing about it waits.
@@ -95,8 +103,10 @@ func (d *Detail) WaitsFor(system record.System) (Waiting, bool) {
 // Flow is how one object of a system does.
 type Flow struct {
 	Position
-	ReadAt       *time.Time // when it was last read to the end
-	ChangedAt    *time.Time // when it last had changes
+	ReadAt       *time.Time    // when it was last read to the end
+	ChangedAt    *time.Time    // when it last had changes
+	LookEvery    time.Duration // how long reading waits at present before it looks again by itself; 0 where it does not
+	NextLookAt   *time.Time    // when that is; nil where it does not
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -53,7 +54,7 @@ func (f *flow) reshape(ctx context.Context, doc *service.Document, opened map[re
 		if err != nil {
 			return err
 		}
-		r, held := f.reshaping(doc, opened, shapes, live, tx)
+		r, held := reshaping(f.guard, doc, opened, shapes, live, tx.Now())
 		for system, o := range opened {
 			o.Held = held[system]
 			opened[system] = o
@@ -80,8 +81,9 @@ func (f *flow) reshape(ctx context.Context, doc *service.Document, opened map[re
 	})
 }
 
-// reshaping goes through the objects of all systems that were opened.
-func (f *flow) reshaping(doc *service.Document, opened map[record.System]Opened, shapes []Shape, live []ShapeChange, tx Tx) (out Reshaping, held map[record.System]map[record.Object]map[string]bool) {
+// reshaping goes through the objects of all systems that were opened. It is a function of its arguments; the guard says for what
+// service and revision.
+func reshaping(g Guard, doc *service.Document, opened map[record.System]Opened, shapes []Shape, live []ShapeChange, now time.Time) (out Reshaping, held map[record.System]map[record.Object]map[string]bool) {
 	held = make(map[record.System]map[record.Object]map[string]bool)
 	for _, c := range doc.Collections() {
 		if !c.Shared() {
@@ -109,7 +111,7 @@ func (f *flow) reshaping(doc *service.Document, opened map[record.System]Opened,
 				shape = shapes[i]
 			}
 			mine := slices.DeleteFunc(slices.Clone(live), func(c ShapeChange) bool { return c.System != system || c.Object != info.Name })
-			r := reshape(shape, mine, info, see, tx.Now())
+			r := reshape(shape, mine, info, see, now)
 			if r.Moved {
 				out.Shapes = append(out.Shapes, r.Shape)
 			}
@@ -134,8 +136,8 @@ func (f *flow) reshaping(doc *service.Document, opened map[record.System]Opened,
 				if len(doc.SystemsReceiving(m.System, "")) == 0 { // it is only written to
 					selection = service.Selection{Targets: []string{m.System}}
 				}
-				out.Runs = append(out.Runs, service.Run{ID: service.NewRunID(), Service: f.guard.Service, Kind: service.BulkRun, State: service.RunQueued,
-					Actor: r.Caught[0].DecidedBy, Revision: f.guard.Revision, CreatedAt: tx.Now(), Version: 1, Selection: &selection})
+				out.Runs = append(out.Runs, service.Run{ID: service.NewRunID(), Service: g.Service, Kind: service.BulkRun, State: service.RunQueued,
+					Actor: r.Caught[0].DecidedBy, Revision: g.Revision, CreatedAt: now, Version: 1, Selection: &selection})
 			}
 		}
 	}
@@ -172,7 +174,7 @@ func (f *flow) watchShapes(ctx context.Context, doc *service.Document) error {
 		err := f.inTx(ctx, func(tx Tx) error {
 			shapes, live, err := tx.Shapes(ctx, f.guard.Service)
 			if err == nil {
-				r, _ = f.reshaping(doc, opened, shapes, live, tx)
+				r, _ = reshaping(f.guard, doc, opened, shapes, live, tx.Now())
 			}
 			return err
 		})

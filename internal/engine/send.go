@@ -220,6 +220,8 @@ func Settle(seat *Seat, attempt Attempt, entities []*record.Entity, sent []Sent,
 		switch w.Receipt.Outcome {
 		case connector.Applied, connector.Already:
 			s.accept(seat, attempt, e, w, now)
+		case connector.Unsent:
+			s.Waiting = append(s.Waiting, e.ID)
 		case connector.Moved, connector.Gone:
 			key := w.Receipt.Key
 			if key == "" {

@@ -5,15 +5,21 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/safety"
+	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
 // altered is a service between two tables that people alter while it runs.
@@ -245,4 +251,79 @@ func TestUnmappedColumn(t *testing.T) {
 	a.engine.Nudge(a.service)
 	a.sees("the column is filled", "color", "A1 red", "crm", "shop")
 	a.one("both are accepted", `SELECT count(*) FROM schema_changes WHERE settled AND state = 'accepted'`, 2)
+}
+
+// album are the family's documents as a planner asks for them.
+type album struct {
+	papers
+	*family
+}
+
+func (a album) OpenToLook(ctx context.Context, t tenant.ID, s service.ID, doc *service.Document, system, consumer string) (connector.System, connector.Spec, error) {
+	return a.family.OpenSystem(ctx, t, s, doc, system, consumer)
+}
+
+func (a album) Get(ctx context.Context, who auth.Principal, ref string) (service.Service, service.Revision, error) {
+	return a.papers.Get(ctx, who, ref)
+}
+
+func (a album) DiffAgainst(ctx context.Context, who auth.Principal, source []byte, format service.Format) (service.Preview, error) {
+	return a.papers.DiffAgainst(ctx, who, source, format)
+}
+
+// A plan leaves alone what the service leaves alone, and says so; what is accepted it foresees as the service will do it.
+func TestPlanOfQuarantinedFields(t *testing.T) {
+	a := newAltered(t)
+	planner := safety.NewPlanner(store.InTx(a.db, func(tx *store.Tx) safety.PlanTx { return tx }), album{papers{bench: a.bench}, a.family}, slog.New(slog.DiscardHandler))
+	plan := func() safety.ServicePlan {
+		ctx := context.Background()
+		next := strings.Replace(blocks(t, "schema-changes", "yaml")[0], "conflictResolution: lastWriteWins", "conflictResolution: sourceWins", 1)
+		p, err := planner.PlanDocument(ctx, a.person(), "", []byte(next), service.YAML)
+		if err == nil {
+			err = planner.Carry(ctx, safety.PlanArgs{TenantID: a.tenant, PlanID: p.ID})
+		}
+		if err == nil {
+			p, err = planner.Get(ctx, a.person(), p.ID)
+		}
+		if err != nil || p.State != safety.PlanReady {
+			t.Fatalf("the plan is %s %s, %v", p.State, p.Error, err)
+		}
+		return p
+	}
+	writes := func(p safety.ServicePlan) (n int64) {
+		for i := range p.Outcome.Seats {
+			n += p.Outcome.Seats[i].Operations()
+		}
+		return n
+	}
+	warned := func(p safety.ServicePlan) (said string) {
+		for _, w := range p.Outcome.Warnings {
+			if w.Code == "schema_change" {
+				said += string(w.System) + ": " + w.Message
+			}
+		}
+		return said
+	}
+	if p := plan(); writes(p) != 0 || warned(p) != "" {
+		t.Fatalf("before: %d writes, %q", writes(p), warned(p))
+	}
+	a.do("crm", `ALTER TABLE accounts ALTER COLUMN grade TYPE text`)
+	a.do("crm", `UPDATE accounts SET grade = '20' WHERE number = 'A2'`)
+	grade := a.change("crm", "grade", engine.FieldRetyped)
+	if p := plan(); writes(p) != 0 || !strings.Contains(warned(p), "crm: The field grade of ") {
+		t.Errorf("in quarantine: %d writes, %q; samples %+v", writes(p), warned(p), p.Outcome.Samples)
+	}
+	// The plan found it by itself, it wrote nothing about it.
+	if n := a.number(`SELECT count(*) FROM schema_changes`); n != 1 {
+		t.Errorf("%d schema changes", n)
+	}
+	a.do("crm", `ALTER TABLE accounts ALTER COLUMN grade TYPE integer USING grade::integer`)
+	a.eventually("the end of it", func() bool {
+		a.engine.Nudge(a.service)
+		return a.number(`SELECT count(*) FROM schema_changes WHERE id = $1 AND settled`, grade.ID) == 1
+	})
+	a.sees("grades meet", "grade", "A1 1, A2 20, A3 3", "crm", "shop")
+	if p := plan(); writes(p) != 0 || warned(p) != "" {
+		t.Errorf("after: %d writes, %q", writes(p), warned(p))
+	}
 }

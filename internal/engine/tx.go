@@ -155,6 +155,12 @@ type Tx interface {
 	// Alike finds the collection's living entities that belong to the blocks, of a block with many the first ones. They are not
 	// locked: they are compared, not changed.
 	Alike(ctx context.Context, s service.ID, collection string, blocks []string) ([]Alike, error)
+	// Acting lists what business rules did with the entities that meet them still; duplicate checks are not among it.
+	Acting(ctx context.Context, s service.ID, ids []record.EntityID) ([]Acting, error)
+	// Overtaken lists what rules did that still stands and is of none of these pairs of a rule and its action; not what waits for approval.
+	Overtaken(ctx context.Context, s service.ID, rules, actions []string, limit int) ([]Acting, error)
+	// SaveActs writes what business rules do apart from a page: acts, lapses and journal.
+	SaveActs(ctx context.Context, s service.ID, o Outcome) error
 	// Repeated finds the living records that said what the keys say, for checks that keep repeated records out.
 	Repeated(ctx context.Context, s service.ID, keys []RepeatKey) ([]Repeated, error)
 	// LoadEntities passes the guard and loads the entities with their links, locked in id order when lock is set.
@@ -257,6 +263,9 @@ type Tx interface {
 	// NoteRead says that the object was read to its end, and clears trouble.
 	NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error
 
+	// NoteLook says for how long reading the object waits until it looks again by itself.
+	NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error
+
 	// Shapes reads the shapes that the service goes by, and the schema changes that are not settled.
 	Shapes(ctx context.Context, s service.ID) ([]Shape, []ShapeChange, error)
 	// SaveShapes passes the guard and writes what became of them.
@@ -286,6 +295,8 @@ type Tx interface {
 	RaiseAlerts(ctx context.Context, list []ConflictAlert) ([]ConflictAlert, error)
 	// Emit tells browsers and programs at commit.
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+	// EmitAll tells them of many things of the same type, in their order.
+	EmitAll(ctx context.Context, typ string, service uuid.UUID, data []any) error
 }
 
 // SeatID names a seat: a system takes part in a collection with one object at most.

@@ -46,6 +46,8 @@ type world struct {
 	last      engine.Outcome
 	settled   engine.Settlement
 
+	acting      []engine.Acting               // what rules did with records that meet them still
+	acts        []engine.Act                  // what rules did, in its order
 	said        []engine.Seen                 // what duplicate checks remember
 	corrections map[record.Key]engine.Redrive // what people wrote in quarantine of the records being read again
 }
@@ -142,6 +144,7 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 	}
 	loaded := engine.Loaded{Entities: slices.Collect(maps.Values(w.entities)), Conflicts: slices.Collect(maps.Values(w.conflicts))}
 	slices.SortFunc(loaded.Entities, func(a, b *record.Entity) int { return strings.Compare(string(a.ID[:]), string(b.ID[:])) })
+	loaded.Acting = slices.Clone(w.acting)
 	mapped := engine.MapAll(seat, changes)
 	for i := range mapped {
 		if r, ok := w.corrections[mapped[i].Key]; ok {
@@ -155,6 +158,7 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 	}
 	out := engine.Apply(seat, mapped, loaded, w.now, uuid.UUID{})
 	w.last = out
+	w.act(out)
 	w.said = append(w.said, out.Seen...)
 	for _, e := range out.New {
 		w.entities[e.ID] = e
@@ -181,6 +185,20 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 	}
 	w.journal = append(w.journal, out.Journal...)
 	w.accounts(out, changes)
+}
+
+// act keeps what rules did, as the store does.
+func (w *world) act(out engine.Outcome) {
+	w.acting = slices.DeleteFunc(w.acting, func(a engine.Acting) bool {
+		return slices.ContainsFunc(out.Lapsed, func(l engine.Lapse) bool { return l.ID == a.ID })
+	})
+	for i := range out.Acts {
+		a := &out.Acts[i]
+		w.acts = append(w.acts, *a)
+		if a.LapsedAt == nil {
+			w.acting = append(w.acting, engine.Acting{ID: a.ID, Entity: a.Entity, Rule: a.Rule, Action: a.Action})
+		}
+	}
 }
 
 // accounts checks invariant 2 on a page: each change was applied (its record is linked, or its deletion is known), equal, or
@@ -247,6 +265,11 @@ func (w *world) deliver(s record.System, meanwhile ...func()) {
 		w.owed[s][id] = true
 	}
 	w.journal = append(w.journal, st.Journal...)
+	on := engine.ActsOnSettled(seat, entities, slices.DeleteFunc(slices.Clone(w.acting), func(a engine.Acting) bool {
+		return !slices.ContainsFunc(entities, func(e *record.Entity) bool { return e.ID == a.Entity })
+	}), w.now)
+	w.act(on)
+	w.journal = append(w.journal, on.Journal...)
 	if len(st.Reread) > 0 {
 		changes, err := seat.Open.(connector.KeyReader).ReadKeys(context.Background(), seat.Object, seat.Map.Natives(), st.Reread)
 		if err != nil {

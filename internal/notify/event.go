@@ -91,6 +91,8 @@ var Types = []Type{
 	{Name: "record.frozen", Needs: auth.ViewRecords},
 	{Name: "record.thawed", Needs: auth.ViewRecords},
 	{Name: "rule.met", Needs: auth.ViewRecords},
+	{Name: "rule.generate_invoice", Needs: auth.ViewRecords},
+	{Name: "rule.lapsed", Needs: auth.ViewRecords},
 	{Name: "rule.answered", Needs: auth.ViewRecords},
 	{Name: "usage.threshold_reached", Needs: auth.ViewUsage},
 	{Name: "usage.integration_started", Needs: auth.ViewUsage},

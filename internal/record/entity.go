@@ -182,6 +182,10 @@ const (
 	Unlinked JournalOp = "unlink"
 	Froze    JournalOp = "freeze"
 	Thawed   JournalOp = "thaw"
+
+	// A business rule marked the record as reconciled, and took that back when it no longer met the rule.
+	Reconciled   JournalOp = "reconcile"
+	Unreconciled JournalOp = "unreconcile"
 )
 
 // Entry is one line of an entity's history.

@@ -352,15 +352,44 @@ func (v *validation) objects(s System, i int) {
 	}
 }
 
+// detection looks whether the systems can see changes in the way that the document asks of all of them. One that none can do is an
+// error; one that some cannot is theirs to know.
+func (v *validation) detection(word string) {
+	if word == "" || word == "auto" || v.known.Connector == nil || len(v.unavailable) > 0 {
+		return
+	}
+	can := 0
+	var ways, theirs []string // of those that cannot; and of those of them that say no word of their own
+	for _, s := range v.d.Systems {
+		spec, known := v.known.Connector(s.Type)
+		switch {
+		case !known:
+			return // said elsewhere
+		case len(spec.Detections) == 0: // it is only written to
+		case slices.Contains(spec.Detections, word):
+			can++
+		default:
+			way := s.ID + " can by " + listed(spec.Detections)
+			if ways = append(ways, way); s.ChangeDetection == "" {
+				theirs = append(theirs, way)
+			}
+		}
+	}
+	const at = "/syncConfig/changeDetection"
+	switch {
+	case len(ways) > 0 && can == 0:
+		v.fail(codeDetectionUnavailable, at, "Leave it out, or say auto, to let each use the best it can: "+strings.Join(ways, "; ")+".", "None of these systems can see changes by %s.", word)
+	case len(theirs) > 0:
+		v.notice(codeDetectionUnavailable, at, "", "Not all of these systems can see changes by %s: %s. Each of those uses the best it can.", word, strings.Join(theirs, "; "))
+	}
+}
+
 func (v *validation) syncConfig() {
 	c := v.d.SyncConfig
 	if c.Frequency != nil {
 		v.schedule(*c.Frequency, "/syncConfig/frequency", true)
 	}
-	if word := c.ChangeDetection; word != "" && word != "auto" && len(v.unavailable) == 0 && len(v.specs) > 0 &&
-		!slices.ContainsFunc(v.specs, func(s connector.Spec) bool { return slices.Contains(s.Detections, word) }) {
-		v.notice(codeDetectionUnavailable, "/syncConfig/changeDetection", "Leave it out to let each choose the best it can do.", "None of these systems can see changes by %s; each will choose for itself.", word)
-	}
+	v.detection(c.ChangeDetection)
 	if c.ConflictResolution != nil {
 		v.strategies(*c.ConflictResolution)
 	}

@@ -83,8 +83,9 @@ func TestValidate(t *testing.T) {
 			errors: []problem{{"7:19", CodeSecretUnknown, "/systems/0/connection/database", "no secret named NOPE"}, {"7:27", CodeSecretUnknown, "/systems/0/connection/database", "MISSING"},
 				{"8:15", CodeSecretUnknown, "/systems/0/connection/user", "PUT /v1/secrets/ALSO"}, {"9:17", codeSecretMalformed, "/systems/0/connection/password", "${lower-case}"}}},
 		{name: "detection", source: system("  - {id: a, type: mysql, connection: shop-db, objects: [x], changeDetection: webhook}\n  - {id: b, type: mysql, connection: shop-db, objects: [x], changeDetection: cdc}\n") + "syncConfig: {changeDetection: stream}\n",
-			errors:  []problem{{"3:78", codeDetectionUnavailable, "/systems/0/changeDetection", "auto, cdc, timestamp, hash"}},
-			notices: []problem{{"5:31", codeDetectionUnavailable, "/syncConfig/changeDetection", "choose for itself"}}},
+			errors: []problem{{"3:78", codeDetectionUnavailable, "/systems/0/changeDetection", "auto, cdc, timestamp, hash"}, {"5:31", codeDetectionUnavailable, "/syncConfig/changeDetection", "b can by cdc, timestamp, hash"}}},
+		{name: "detection of some", source: system("  - {id: a, type: mysql, connection: shop-db, objects: [x]}\n  - {id: b, type: postgresql, connection: wh, objects: [x]}\n") + "syncConfig: {changeDetection: database-trigger}\n",
+			notices: []problem{{"5:31", codeDetectionUnavailable, "/syncConfig/changeDetection", "a can by cdc, timestamp, hash"}}},
 		{name: "schedules", source: validTwo + `syncConfig:
   frequency: 0 99 * * *
   reconciliation:

@@ -5,6 +5,7 @@ package simulation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -143,6 +144,21 @@ func (t *Tx) Alike(context.Context, service.ID, string, []string) ([]engine.Alik
 // Repeated finds nothing: no document of the simulation compares what records say.
 func (t *Tx) Repeated(context.Context, service.ID, []engine.RepeatKey) ([]engine.Repeated, error) {
 	return nil, nil
+}
+
+// Acting finds nothing: no document of the simulation has rules with actions.
+func (t *Tx) Acting(context.Context, service.ID, []record.EntityID) ([]engine.Acting, error) {
+	return nil, nil
+}
+
+// Overtaken finds nothing, either.
+func (t *Tx) Overtaken(context.Context, service.ID, []string, []string, int) ([]engine.Acting, error) {
+	return nil, nil
+}
+
+// SaveActs is for rules with actions, which no document of the simulation has.
+func (t *Tx) SaveActs(context.Context, service.ID, engine.Outcome) error {
+	return errors.New("the simulation has no rules with actions")
 }
 
 // RaiseAlerts raises none: no document of the simulation wants to be told.
@@ -920,6 +936,11 @@ func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System
 	return nil
 }
 
+// NoteLook is for people to see; nothing of the simulation looks at it.
+func (t *Tx) NoteLook(ctx context.Context, _ service.ID, _ record.System, _ record.Object, _ time.Duration) error {
+	return ctx.Err()
+}
+
 // NoteRead says that the object was read to its end.
 func (t *Tx) NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error {
 	if err := t.step(ctx, "read to the end"); err != nil {
@@ -1029,6 +1050,9 @@ func (t *Tx) SettleRedriven(ctx context.Context, ids []uuid.UUID) error {
 
 // Emit tells browsers and programs; nobody listens here.
 func (t *Tx) Emit(ctx context.Context, _ string, _ uuid.UUID, _ any) error { return ctx.Err() }
+
+// EmitAll tells nobody, either.
+func (t *Tx) EmitAll(ctx context.Context, _ string, _ uuid.UUID, _ []any) error { return ctx.Err() }
 
 // underWay says whether an attempt has the entity.
 func (row *serviceRow) underWay(id record.EntityID) bool {

@@ -393,7 +393,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
-	if err := queueActs(b, sid, o); err != nil {
+	if err := queueActs(b, sid, t.now, o); err != nil {
 		return err
 	}
 	if err := queueAlike(b, sid, t.now, in.Seat.Collection.Name, o.Blocks, o.Pairs); err != nil {
@@ -708,6 +708,13 @@ AND key > $4 AND synced_at < $5 AND state <> 'frozen' ORDER BY key LIMIT $6`, uu
 func (t *Tx) NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error {
 	_, err := t.tx.Exec(ctx, `UPDATE cursors SET read_at = $1, failing_since = NULL, error_code = '', error = ''
 WHERE tenant_id = current_tenant() AND service_id = $2 AND system = $3 AND object = $4`, t.now, uuid.UUID(s), string(system), string(object))
+	return unavailable(err)
+}
+
+// NoteLook says for how long reading the object waits until it looks again by itself.
+func (t *Tx) NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error {
+	_, err := t.tx.Exec(ctx, `UPDATE cursors SET look_every_ms = $1, next_look_at = $2 WHERE tenant_id = current_tenant() AND service_id = $3 AND system = $4 AND object = $5`,
+		wait.Milliseconds(), t.now.Add(wait), uuid.UUID(s), string(system), string(object))
 	return unavailable(err)
 }
 

@@ -36,6 +36,26 @@ func (t *Tx) Emit(ctx context.Context, typ string, service uuid.UUID, data any) 
 	return t.q.InsertEvent(ctx, db.InsertEventParams{At: t.now, Type: typ, ServiceID: id, Data: body})
 }
 
+// EmitAll writes events of one type, in their order.
+func (t *Tx) EmitAll(ctx context.Context, typ string, service uuid.UUID, data []any) error {
+	bodies := make([]string, len(data))
+	for i, d := range data {
+		body, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("encoding event %s: %w", typ, err)
+		}
+		bodies[i] = string(body)
+	}
+	var id *uuid.UUID
+	if service != uuid.Nil {
+		id = &service
+	}
+	t.live = true
+	_, err := t.tx.Exec(ctx, `INSERT INTO events (tenant_id, at, type, service_id, data)
+SELECT current_tenant(), $1, $2, $3, u.body::jsonb FROM unnest($4::text[]) WITH ORDINALITY AS u (body, n) ORDER BY u.n`, t.now, typ, id, bodies)
+	return unavailable(err)
+}
+
 // EventsAfter returns up to limit events after the one with that id, in commit order. An empty id means from now on: it
 // returns no event but the id to go on from.
 func (t *Tx) EventsAfter(ctx context.Context, last string, limit int) (events []Event, next string, err error) {

@@ -124,6 +124,9 @@ UNION ALL SELECT id FROM entities WHERE tenant_id = current_tenant() AND service
 			return d, err
 		}
 	}
+	if d.Reconciled, err = t.reconciledBy(ctx, s, d.ID); err != nil {
+		return d, err
+	}
 	if d.Holds, err = t.heldOf(ctx, s, d.ID); err != nil {
 		return d, err
 	}
@@ -240,17 +243,24 @@ func (t *Tx) Statuses(ctx context.Context, s service.ID) ([]engine.SystemStatus,
 		}
 		return bySystem[key]
 	}
-	rows, err := t.tx.Query(ctx, `SELECT system, object, phase, done, total, detection, detection_why, read_at, changed_at, failing_since, error_code, error
-FROM cursors WHERE tenant_id = current_tenant() AND service_id = $1 ORDER BY system, object`, uuid.UUID(s))
+	rows, err := t.tx.Query(ctx, `SELECT c.system, c.object, c.phase, c.done, c.total, c.detection, c.detection_why, c.read_at, c.changed_at, c.failing_since, c.error_code, c.error,
+  coalesce(CASE WHEN s.state = 'active' THEN c.look_every_ms END, 0), CASE WHEN s.state = 'active' THEN greatest(c.next_look_at, $2) END
+FROM cursors c JOIN services s ON s.tenant_id = c.tenant_id AND s.id = c.service_id
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 ORDER BY c.system, c.object`, uuid.UUID(s), t.now)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	for rows.Next() {
 		var f engine.Flow
 		var system, object, phase string
-		if err := rows.Scan(&system, &object, &phase, &f.Done, &f.Total, &f.Detection, &f.Why, &f.ReadAt, &f.ChangedAt, &f.FailingSince, &f.ErrorCode, &f.Error); err != nil {
+		var every int64
+		if err := rows.Scan(&system, &object, &phase, &f.Done, &f.Total, &f.Detection, &f.Why, &f.ReadAt, &f.ChangedAt, &f.FailingSince, &f.ErrorCode, &f.Error, &every, &f.NextLookAt); err != nil {
 			rows.Close()
 			return nil, err
+		}
+		f.LookEvery = time.Duration(every) * time.Millisecond
+		if every == 0 {
+			f.NextLookAt = nil
 		}
 		f.System, f.Object, f.Phase = record.System(system), record.Object(object), connector.Phase(phase)
 		st := of(system)

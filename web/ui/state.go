@@ -45,6 +45,8 @@ var states = map[string]look{
 	"synced":   {OK, "check"},
 	"pending":  {Info, "clock"},
 	"conflict": {Split, "split"},
+	"wanted":   {Warn, "clock"},
+	"taken":    {Info, "refresh-cw"},
 	"rejected": {Bad, "circle-x"},
 	"frozen":   {Idle, "snowflake"},
 	// holds

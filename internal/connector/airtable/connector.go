@@ -21,10 +21,26 @@ import (
 )
 
 // Connector is the connector type airtable.
-type Connector struct{ pool *transport.Pool }
+type Connector struct {
+	*webapi.SignIn
+	pool *transport.Pool
+}
+
+var _ connector.Granter = (*Connector)(nil)
 
 // New returns the connector.
-func New(pool *transport.Pool) *Connector { return &Connector{pool} }
+func New(pool *transport.Pool) *Connector {
+	c := &Connector{pool: pool}
+	c.SignIn = &webapi.SignIn{Pool: pool, Of: c.Spec, Public: true, Scopes: []string{"data.records:read", "data.records:write", "schema.bases:read"}, Way: way}
+	return c
+}
+
+// way: the vendor wants PKCE always, and the secret of an app that has one in the header. Refresh tokens are good once; the new one is
+// stored before the new access token is used.
+func way(settings connector.Settings) webapi.Way {
+	return webapi.Way{AuthorizeURL: "https://airtable.com/oauth2/v1/authorize",
+		Auth: webapi.Auth{TokenURL: "https://airtable.com/oauth2/v1/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"], Basic: true}}
+}
 
 // Spec declares the connector.
 func (*Connector) Spec() connector.Spec {
@@ -57,14 +73,14 @@ const (
 )
 
 // Open prepares a system; nothing is asked of the vendor before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := sheet.ReadOptions(settings)
 	if err != nil {
 		return nil, err
 	}
-	client, err := webapi.New(c.pool, "airtable/"+settings["base"], []transport.Limit{{Calls: 5, Per: time.Second}},
-		webapi.Auth{TokenURL: "https://airtable.com/oauth2/v1/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"], RefreshToken: settings["refreshToken"],
-			AccessToken: settings["token"], Fill: "token, or clientId, clientSecret and refreshToken"}, c.Sandboxed(settings), env)
+	auth := way(settings).Auth
+	auth.RefreshToken, auth.AccessToken, auth.Fill = settings["refreshToken"], settings["token"], "token, or clientId, clientSecret and refreshToken, or connect on the connection's page"
+	client, err := webapi.New(ctx, c.pool, "airtable/"+settings["base"], []transport.Limit{{Calls: 5, Per: time.Second}}, auth, c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err
 	}

@@ -68,20 +68,16 @@ func typeOf(w *sandbox.World, title, column string) string {
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/oauth2/v1/authorize" {
+		consent.Ask(x)
+		return
+	}
 	if x.Path == "/oauth2/v1/token" {
-		refresh := x.Form.Get("refresh_token")
-		if !strings.HasPrefix(refresh, "sandbox_") && !x.W.Grants[refresh] {
-			x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
-			return
-		}
 		life := v.TokenLife
 		if life == 0 {
 			life = time.Hour
 		}
-		delete(x.W.Grants, refresh) // a refresh token is good once
-		next := fmt.Sprintf("refresh-%d", x.W.Seq)
-		x.W.Grants[next] = true
-		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "refresh_token": next, "expires_in": int(life.Seconds()), "token_type": "Bearer"})
+		x.Issue(sandbox.Issuer{Life: life, Once: true, Ends: 60 * 24 * time.Hour, Basic: true, Public: true})
 		return
 	}
 	if !x.Allowed(x.Bearer()) {
@@ -262,3 +258,7 @@ func (v *Simulator) remove(x *sandbox.Exchange, g sandbox.Grid) {
 	}
 	x.Say(http.StatusOK, map[string]any{"records": out})
 }
+
+var consent = sandbox.Consent{Vendor: "Airtable", Account: "sandbox@example.com", PKCE: true, Known: true, Scopes: map[string]string{
+	"data.records:read": "See the data in records", "data.records:write": "Create, edit, and delete records", "schema.bases:read": "See the structure of a base",
+}}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -31,6 +32,8 @@ type Lookups struct {
 func RunLookups(t *testing.T, l Lookups) {
 	t.Helper()
 	c, env, server := l.Open(t)
+	points := newScore(t, c.Spec(), card.Card{Objects: "lookups: " + string(l.Object), Read: true, Detection: "only asked", Judge: "simulator"})
+	points.count(t)
 	open := func(settings connector.Settings) connector.System {
 		t.Helper()
 		checked, err := c.Spec().Check(settings)

@@ -21,10 +21,25 @@ import (
 )
 
 // Connector is the connector type dropbox.
-type Connector struct{ pool *transport.Pool }
+type Connector struct {
+	*webapi.SignIn
+	pool *transport.Pool
+}
+
+var _ connector.Granter = (*Connector)(nil)
 
 // New returns the connector.
-func New(pool *transport.Pool) *Connector { return &Connector{pool} }
+func New(pool *transport.Pool) *Connector {
+	c := &Connector{pool: pool}
+	c.SignIn = &webapi.SignIn{Pool: pool, Of: c.Spec, Public: true, Scopes: []string{"files.metadata.read", "files.content.read", "files.content.write"}, Way: way}
+	return c
+}
+
+// way asks for access that lasts: only then is there a refresh token.
+func way(settings connector.Settings) webapi.Way {
+	return webapi.Way{AuthorizeURL: "https://www.dropbox.com/oauth2/authorize", Parameters: map[string]string{"token_access_type": "offline"},
+		Auth: webapi.Auth{TokenURL: rpc + "/oauth2/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"]}}
+}
 
 // Spec declares the connector.
 func (*Connector) Spec() connector.Spec {
@@ -50,13 +65,13 @@ func (c *Connector) Sandboxed(settings map[string]string) bool {
 }
 
 // Open prepares a system; nothing is asked of the vendor before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := filestore.ReadOptions(settings)
 	if err != nil {
 		return nil, err
 	}
-	client, err := webapi.New(c.pool, "dropbox/"+settings["clientId"], nil, webapi.Auth{TokenURL: rpc + "/oauth2/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"],
-		RefreshToken: settings["refreshToken"], AccessToken: settings["accessToken"], Fill: "clientId, clientSecret and refreshToken"}, c.Sandboxed(settings), env)
+	client, err := webapi.New(ctx, c.pool, "dropbox/"+settings["clientId"], nil, webapi.Auth{TokenURL: rpc + "/oauth2/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"],
+		RefreshToken: settings["refreshToken"], AccessToken: settings["accessToken"], Fill: "clientId, clientSecret and refreshToken, or connect on the connection's page"}, c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package dropbox
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -49,16 +50,16 @@ func show(x *sandbox.Exchange, r *sandbox.Record) map[string]any {
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/oauth2/authorize" {
+		consent.Ask(x)
+		return
+	}
 	if x.Path == "/oauth2/token" {
-		if !strings.HasPrefix(x.Form.Get("refresh_token"), "sandbox_") {
-			x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
-			return
-		}
 		life := v.TokenLife
 		if life == 0 {
 			life = 4 * time.Hour
 		}
-		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "expires_in": int(life.Seconds()), "token_type": "bearer"})
+		x.Issue(sandbox.Issuer{Life: life, Public: true})
 		return
 	}
 	if !x.Allowed(x.Bearer()) {
@@ -155,3 +156,7 @@ func (v *Simulator) upload(x *sandbox.Exchange, shelf sandbox.Shelf, arg any, pa
 	}
 	x.Say(http.StatusOK, show(x, shelf.Put(path, x.Raw)))
 }
+
+var consent = sandbox.Consent{Vendor: "Dropbox", Account: "sandbox@example.com", Known: true, Scopes: map[string]string{
+	"files.metadata.read": "View information about your files and folders", "files.content.read": "View content of your files and folders", "files.content.write": "Edit content of your files and folders",
+}, Lasting: func(q url.Values) bool { return q.Get("token_access_type") == "offline" }}

@@ -7,15 +7,17 @@ import (
 	"fmt"
 	"net/http"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 )
 
 // Simulator is DynamoDB as far as this connector needs it: typed attributes, scans in pages, conditional writes, updates by
-// expression, transactions of two items.
+// expression, transactions of two items, and streams in shards that are closed, trimmed and read by iterators.
 type Simulator struct {
-	Page int // items in a page of a scan; 100 when zero
+	Page   int  // items in a page of a scan, and in an answer to keys, and shards in a page; 100 when zero
+	Sparse bool // streams answer nothing at first
 }
 
 var _ sandbox.Vendor = (*Simulator)(nil)
@@ -36,6 +38,7 @@ func (*Simulator) Tables() []sandbox.TableInfo {
 // Seed makes a table with a few people.
 func (*Simulator) Seed(w *sandbox.World) {
 	MakeTable(w, "contacts", "id", "S")
+	Stream(w, "contacts")
 	for i, p := range [][3]string{{"Maria Garcia", "maria.garcia@example.com", "+34911234567"}, {"Kenji Ito", "kenji.ito@example.com", "+81312345678"}} {
 		text := func(s string) any { return map[string]any{"S": s} }
 		Put(w, "contacts", map[string]any{"id": text(fmt.Sprintf("c-%d", i+1)), "name": text(p[0]), "email": text(p[1]), "phone": text(p[2])})
@@ -90,6 +93,8 @@ func Item(w *sandbox.World, table string, key map[string]any) *sandbox.Record {
 func Remove(w *sandbox.World, r *sandbox.Record) {
 	delete(w.Table(items).Records, r.ID)
 	w.Seq++
+	table, _, _ := strings.Cut(r.ID, "/")
+	tell(w, table, "REMOVE", r.Fields, w.Now())
 }
 
 func fail(x *sandbox.Exchange, code, message string) {
@@ -104,9 +109,13 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 		return
 	}
 	body := sandbox.Map(x.Body)
-	_, op, _ := strings.Cut(x.Header.Get("X-Amz-Target"), ".")
+	service, op, _ := strings.Cut(x.Header.Get("X-Amz-Target"), ".")
+	if strings.HasPrefix(service, "DynamoDBStreams") {
+		v.streams(x, op, body)
+		return
+	}
 	name := sandbox.Text(body["TableName"])
-	if op != "ListTables" && op != "TransactWriteItems" && x.W.Get(tables, name) == nil {
+	if op != "ListTables" && op != "TransactWriteItems" && op != "BatchGetItem" && x.W.Get(tables, name) == nil {
 		fail(x, "ResourceNotFoundException", "Requested resource not found")
 		return
 	}
@@ -128,7 +137,13 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 			schema = append(schema, map[string]any{"AttributeName": key[i], "KeyType": kind})
 			attributes = append(attributes, map[string]any{"AttributeName": key[i], "AttributeType": key[i+1]})
 		}
-		x.Say(http.StatusOK, map[string]any{"Table": map[string]any{"TableName": name, "KeySchema": schema, "AttributeDefinitions": attributes, "TableStatus": "ACTIVE"}})
+		about := map[string]any{"TableName": name, "KeySchema": schema, "AttributeDefinitions": attributes, "TableStatus": "ACTIVE"}
+		if arn := x.W.Get(tables, name).Fields["stream"]; arn != nil {
+			about["LatestStreamArn"], about["StreamSpecification"] = arn, map[string]any{"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"}
+		}
+		x.Say(http.StatusOK, map[string]any{"Table": about})
+	case "BatchGetItem":
+		v.batch(x, sandbox.Map(body["RequestItems"]))
 	case "Scan":
 		v.scan(x, name, body)
 	case "PutItem", "UpdateItem", "DeleteItem":
@@ -222,8 +237,43 @@ func (v *Simulator) write(x *sandbox.Exchange, table, op string, body map[string
 			delete(r.Fields, sandbox.Text(sandbox.At(body, "ExpressionAttributeNames", strings.TrimSpace(name))))
 		}
 		x.W.Seq++
-		r.Seq = x.W.Seq
+		r.Seq, r.Modified = x.W.Seq, x.W.Now()
 	}
+}
+
+// batch answers some keys, and leaves the rest for another call.
+func (v *Simulator) batch(x *sandbox.Exchange, asked map[string]any) {
+	most := v.Page
+	if most == 0 {
+		most = 100
+	}
+	found, left := map[string]any{}, map[string]any{}
+	for table, a := range asked {
+		if x.W.Get(tables, table) == nil {
+			fail(x, "ResourceNotFoundException", "Requested resource not found")
+			return
+		}
+		list, twice := []any{}, map[string]bool{}
+		keys := sandbox.List(sandbox.At(a, "Keys"))
+		for i, k := range keys {
+			id := keyOf(x.W, table, sandbox.Map(k))
+			if twice[id] {
+				fail(x, "ValidationException", "Provided list of item keys contains duplicates")
+				return
+			}
+			twice[id] = true
+			if i >= most {
+				continue
+			}
+			if r := x.W.Get(items, id); r != nil {
+				list = append(list, r.Fields)
+			}
+		}
+		if found[table] = list; len(keys) > most {
+			left[table] = map[string]any{"Keys": keys[most:], "ConsistentRead": true}
+		}
+	}
+	x.Say(http.StatusOK, map[string]any{"Responses": found, "UnprocessedKeys": left})
 }
 
 func (v *Simulator) scan(x *sandbox.Exchange, table string, body map[string]any) {
@@ -231,9 +281,12 @@ func (v *Simulator) scan(x *sandbox.Exchange, table string, body map[string]any)
 	if most == 0 {
 		most = 100
 	}
+	if n, err := strconv.Atoi(sandbox.Text(body["Limit"])); err == nil && n > 0 {
+		most = min(most, n)
+	}
 	var ids []string
-	for id := range x.W.Table(items).Records {
-		if strings.HasPrefix(id, table+"/") {
+	for id, r := range x.W.Table(items).Records {
+		if r.Live() && strings.HasPrefix(id, table+"/") {
 			ids = append(ids, id)
 		}
 	}

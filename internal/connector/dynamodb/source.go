@@ -19,6 +19,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/smithy-go"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -38,10 +39,15 @@ type keyPart struct {
 // source is an account in a region; its tables are the objects.
 type source struct {
 	client    *dynamodb.Client
+	streams   *dynamodbstreams.Client
 	transport *http.Transport
+	now       func() time.Time
+	shapes    sheet.Shapes
 
-	mu   sync.Mutex
-	keys map[string][]keyPart
+	mu        sync.Mutex
+	keys      map[string][]keyPart
+	iterators map[string]iterator // by stream and shard
+	listings  map[record.Object]listing
 }
 
 type item = map[string]types.AttributeValue
@@ -106,43 +112,17 @@ func (s *source) Load(ctx context.Context, object record.Object) (*sheet.Table, 
 	if err != nil {
 		return nil, err
 	}
-	t := &sheet.Table{Open: true}
-	seen := map[string]map[connector.Type]bool{}
-	for _, k := range key {
-		t.Key = append(t.Key, k.name)
-		seen[k.name] = map[connector.Type]bool{}
-	}
+	var all []item
 	pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: aws.String(string(object)), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, classify(err, object)
 		}
-		for _, it := range page.Items {
-			r := &sheet.Row{Fields: make(record.Fields, len(it)), Handle: it}
-			for name, raw := range it {
-				v, typ := value(raw)
-				r.Fields[name] = v
-				if seen[name] == nil {
-					seen[name] = map[connector.Type]bool{}
-				}
-				if v != nil {
-					seen[name][typ] = true
-				}
-			}
-			t.Rows = append(t.Rows, r)
-		}
+		all = append(all, page.Items...)
 	}
-	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		f := connector.FieldInfo{Name: name, Type: merge(seen[name]), Nullable: !slices.Contains(t.Key, name), Scale: -1}
-		for _, k := range key {
-			if k.name == name && len(seen[name]) == 0 {
-				f.Type = map[types.ScalarAttributeType]connector.Type{types.ScalarAttributeTypeN: connector.TypeNumber, types.ScalarAttributeTypeB: connector.TypeBytes, types.ScalarAttributeTypeS: connector.TypeText}[k.typ]
-			}
-		}
-		f.Native = string(f.Type) + ", by example"
-		t.Fields = append(t.Fields, f)
-	}
+	t := &sheet.Table{Open: true}
+	fill(t, key, all)
 	return t, nil
 }
 
@@ -400,8 +380,8 @@ func classify(err error, object record.Object) error {
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "IncompleteSignature", "MissingAuthenticationToken", "InvalidClientTokenId":
 		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.credentials", Message: "DynamoDB does not accept the credentials. Check access key, secret and region.", Err: err}
 	case "AccessDeniedException":
-		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.forbidden", Message: fmt.Sprintf("The access key may not use the table %s. It needs dynamodb:ListTables, DescribeTable, Scan, PutItem, UpdateItem and DeleteItem.", object), Err: err}
-	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
+		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.forbidden", Message: fmt.Sprintf("The access key may not use the table %s. It needs dynamodb:ListTables, DescribeTable, Scan, BatchGetItem, PutItem, UpdateItem and DeleteItem.", object), Err: err}
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "LimitExceededException":
 		return &connector.Error{Class: connector.SlowDown, Code: "dynamodb.slow_down", Message: "DynamoDB asks for fewer requests.", After: time.Second, Err: err}
 	case "ValidationException", "ItemCollectionSizeLimitExceededException":
 		return &connector.Error{Class: connector.Reject, Code: "dynamodb.refused", Message: "DynamoDB refuses the item: " + api.ErrorMessage(), Err: err}

@@ -22,10 +22,29 @@ import (
 )
 
 // Connector is the connector type excel.
-type Connector struct{ pool *transport.Pool }
+type Connector struct {
+	*webapi.SignIn
+	pool *transport.Pool
+}
+
+var _ connector.Granter = (*Connector)(nil)
 
 // New returns the connector.
-func New(pool *transport.Pool) *Connector { return &Connector{pool} }
+func New(pool *transport.Pool) *Connector {
+	c := &Connector{pool: pool}
+	c.SignIn = &webapi.SignIn{Pool: pool, Of: c.Spec, Scopes: []string{"offline_access", "Files.ReadWrite.All"}, Way: way}
+	return c
+}
+
+// way is through the directory that signs in. The refresh token comes for the scope offline_access.
+func way(settings connector.Settings) webapi.Way {
+	directory := settings["directory"]
+	if directory == "" {
+		directory = "common"
+	}
+	at := "https://login.microsoftonline.com/" + url.PathEscape(directory) + "/oauth2/v2.0/"
+	return webapi.Way{AuthorizeURL: at + "authorize", Auth: webapi.Auth{TokenURL: at + "token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"]}}
+}
 
 // Spec declares the connector.
 func (*Connector) Spec() connector.Spec {
@@ -56,18 +75,18 @@ func (c *Connector) Sandboxed(settings map[string]string) bool {
 const graph = "https://graph.microsoft.com/v1.0"
 
 // Open prepares a system; nothing is asked of the vendor before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := sheet.ReadOptions(settings)
 	if err != nil {
 		return nil, err
 	}
-	auth := webapi.Auth{TokenURL: "https://login.microsoftonline.com/" + url.PathEscape(settings["directory"]) + "/oauth2/v2.0/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"],
-		RefreshToken: settings["refreshToken"], AccessToken: settings["accessToken"], Fill: "clientId, clientSecret and refreshToken"}
+	auth := way(settings).Auth
+	auth.RefreshToken, auth.AccessToken, auth.Fill = settings["refreshToken"], settings["accessToken"], "clientId, clientSecret and refreshToken, or connect on the connection's page"
 	drive := strings.Trim(settings["drive"], "/")
 	if auth.RefreshToken == "" && auth.AccessToken == "" && !strings.HasPrefix(drive, "me") { // an app that acts for itself has no drive of its own
 		auth.Grant, auth.Scope = "client_credentials", "https://graph.microsoft.com/.default"
 	}
-	client, err := webapi.New(c.pool, "excel/"+settings["directory"]+"/"+settings["clientId"], []transport.Limit{{Calls: 100, Per: 10 * time.Second}}, auth, c.Sandboxed(settings), env)
+	client, err := webapi.New(ctx, c.pool, "excel/"+settings["directory"]+"/"+settings["clientId"], []transport.Limit{{Calls: 100, Per: 10 * time.Second}}, auth, c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,19 +57,16 @@ var itemAt = regexp.MustCompile(`^rows/itemAt\(index=(\d+)\)$`)
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if strings.HasSuffix(x.Path, "/oauth2/v2.0/authorize") {
+		consent.Ask(x)
+		return
+	}
 	if strings.HasSuffix(x.Path, "/oauth2/v2.0/token") {
-		refresh := x.Form.Get("refresh_token")
-		if x.Form.Get("grant_type") == "refresh_token" && !strings.HasPrefix(refresh, "sandbox_") && !x.W.Grants[refresh] {
-			x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant", "error_description": "AADSTS70000: The provided grant is invalid or has expired."})
-			return
-		}
 		life := v.TokenLife
 		if life == 0 {
 			life = time.Hour
 		}
-		next := fmt.Sprintf("refresh-%d", x.W.Seq)
-		x.W.Grants[next] = true
-		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "refresh_token": next, "expires_in": int(life.Seconds()), "token_type": "Bearer"})
+		x.Issue(sandbox.Issuer{Life: life, Next: true, Others: []string{"client_credentials"}})
 		return
 	}
 	if !x.Allowed(x.Bearer()) {
@@ -229,3 +227,7 @@ func kept(v any) any {
 	}
 	return text
 }
+
+var consent = sandbox.Consent{Vendor: "Microsoft", Account: "sandbox@example.com", Known: true, Scopes: map[string]string{
+	"offline_access": "Keep access to data that you gave it access to", "Files.ReadWrite.All": "Have full access to all files that you have access to",
+}, Lasting: func(q url.Values) bool { return slices.Contains(strings.Fields(q.Get("scope")), "offline_access") }}

@@ -26,7 +26,8 @@ func Setting() connector.Setting {
 }
 
 // Dialer opens all network connections of one open system: at any time to one of the two addresses, so that nothing is read from one server
-// and written to another. It stays with an address until that cannot be reached.
+// and written to another. It stays with an address until that cannot be reached: a first server that comes back after its standby took over
+// can hold old data. (Calls over HTTP, which carry no state, go back by themselves: see secondUrl of a manifest and transport.Options.)
 type Dialer struct {
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	addresses [2]string
@@ -79,6 +80,7 @@ func (d *Dialer) try(ctx context.Context, network string, at int) (net.Conn, err
 		for old, where := range d.open {
 			if where != at {
 				_ = old.Conn.Close() // whoever uses it finds out, and comes again
+				delete(d.open, old)
 			}
 		}
 	}

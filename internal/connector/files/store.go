@@ -222,19 +222,21 @@ func kind(err error) error {
 	return err
 }
 
-// writing makes replacing a file one step after the other for everybody in this process; lock does so for others.
-var writing sync.Map // by path: *sync.Mutex
+// writing are the turns of who replaces or removes files, by path; lock does the same for other processes.
+var writing filestore.Turns
 
 // Put writes a new file beside the old one, brings it to the disk, and renames it: whoever opens the name sees the old
 // content or the new one.
-func (s *store) Put(_ context.Context, name string, data []byte, version string) (string, error) {
+func (s *store) Put(ctx context.Context, name string, data []byte, version string) (string, error) {
 	root, err := s.open()
 	if err != nil {
 		return "", err
 	}
-	m, _ := writing.LoadOrStore(filepath.Join(s.dir, s.folder, local(name)), &sync.Mutex{})
-	m.(*sync.Mutex).Lock()         //nolint:forcetypeassert // it holds nothing else
-	defer m.(*sync.Mutex).Unlock() //nolint:forcetypeassert // see above
+	end, err := writing.Take(ctx, filepath.Join(s.dir, s.folder, local(name)))
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	if dir := path.Dir(name); dir != "." {
 		if err := root.MkdirAll(local(dir), 0o750); err != nil {
 			return "", kindOfWrite(err)
@@ -300,11 +302,16 @@ func write(root *os.Root, name string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-func (s *store) Remove(_ context.Context, name string) error {
+func (s *store) Remove(ctx context.Context, name string) error {
 	root, err := s.open()
 	if err != nil {
 		return err
 	}
+	end, err := writing.Take(ctx, filepath.Join(s.dir, s.folder, local(name)))
+	if err != nil {
+		return err
+	}
+	defer end()
 	if err = root.Remove(local(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return kindOfWrite(err)
 	}

@@ -112,6 +112,8 @@ func (c *csvCodec) decode(b []byte) (string, error) {
 	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		c.mark, b = true, b[2:]
 		c.charset = "utf-16be"
+	case c.charset == "" && wide(b) != "":
+		c.charset = wide(b)
 	case c.charset == "" && utf8.Valid(b):
 		c.charset = "utf-8"
 	case c.charset == "":
@@ -125,6 +127,25 @@ func (c *csvCodec) decode(b []byte) (string, error) {
 	}
 	out, err := charset(c.charset).NewDecoder().Bytes(b)
 	return string(out), err
+}
+
+// wide says whether a file without a byte order mark is in UTF-16, and which: every other byte of text in Latin letters is zero there, and
+// text in UTF-8 has no zero bytes.
+func wide(b []byte) string {
+	b = b[:min(len(b), 4096)&^1]
+	var zeros [2]int
+	for i, c := range b {
+		if c == 0 {
+			zeros[i%2]++
+		}
+	}
+	switch {
+	case zeros[1] > len(b)/4 && zeros[0] == 0:
+		return "utf-16le"
+	case zeros[0] > len(b)/4 && zeros[1] == 0:
+		return "utf-16be"
+	}
+	return ""
 }
 
 func charset(name string) encoding.Encoding {

@@ -4,10 +4,12 @@ package filestore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/xuri/excelize/v2"
 
@@ -111,7 +113,8 @@ func TestFormatsAreFound(t *testing.T) {
 		{"a.csv", "", "csv"}, {"A.CSV", "", "csv"}, {"a.ndjson", "", "jsonl"}, {"x/a.xlsx", "", "xlsx"}, {"a.parquet", "", "parquet"},
 		{"export", "id;name\n1;a\n2;b\n", "csv"}, {"export", " [{\"id\":1}]", "json"}, {"export", "{\"id\":1}\n{\"id\":2}\n", "jsonl"},
 		{"export", "{\n \"rows\": [] }", "json"}, {"export", "<?xml?>", "xml"}, {"export", "PAR1...", "parquet"}, {"export", "PK\x03\x04", "xlsx"}, {"export", "nothing", ""},
-		{"2026.01", "id|name\n1|a\n", "csv"},
+		{"2026.01", "id|name\n1|a\n", "csv"}, {"a.json", "{\"id\":1}\r\n{\"id\":2}\r\n", "jsonl"}, {"a.json", "{\"id\":1,\n\"rows\":[\n{}]}", "json"}, {"a.json", "[\n{\"id\":1},\n{\"id\":2}]", "json"},
+		{"export", "\xff\xfei\x00;\x00b\x00\n\x00", "csv"}, {"export", "\x00i\x00;\x00b\x00\n", "csv"}, {"export", "\ufeff[{\"id\":1}]", "json"}, {"export", "i;caf\xe9\n1;2\n", "csv"},
 	} {
 		if got := (Options{}).formatOf(tt.name, []byte(tt.content)); got != tt.want {
 			t.Errorf("%s with %q is %q, want %q", tt.name, tt.content, got, tt.want)
@@ -125,6 +128,43 @@ func TestFormatsAreFound(t *testing.T) {
 }
 
 // What is wrong in a file is said with its place, and never read as something else.
+// What a table is written in is found out, and kept when it is written: encodings with and without a mark, and all delimiters.
+func TestEncodingsAreFound(t *testing.T) {
+	t.Parallel()
+	wide := func(order binary.ByteOrder, s string) string {
+		var out []byte
+		for _, u := range utf16.Encode([]rune(s)) {
+			b := make([]byte, 2)
+			order.PutUint16(b, u)
+			out = append(out, b...)
+		}
+		return string(out)
+	}
+	little := func(s string) string { return wide(binary.LittleEndian, s) }
+	big := func(s string) string { return wide(binary.BigEndian, s) }
+	same := func(s string) string { return s }
+	latin := func(s string) string { return strings.NewReplacer("é", "\xe9", "ß", "\xdf").Replace(s) }
+	for _, e := range []struct {
+		name, mark string
+		write      func(string) string
+	}{
+		{"UTF-8", "", same}, {"UTF-8 with a mark", "\xef\xbb\xbf", same}, {"UTF-16, little end first", "\xff\xfe", little}, {"UTF-16, big end first", "\xfe\xff", big},
+		{"UTF-16 without a mark", "", little}, {"UTF-16 without a mark, big end first", "", big}, {"Latin", "", latin},
+	} {
+		for _, d := range []string{",", ";", "\t", "|"} {
+			before := e.mark + e.write("id"+d+"name"+d+"note\n1"+d+"René"+d+"\n2"+d+"Groß"+d+"x\n")
+			want := e.mark + e.write("id"+d+"name"+d+"note\n1"+d+"René"+d+"é\n2"+d+"Groß"+d+"x\n")
+			out, after := edit(t, Options{}, "a.csv", []byte(before), "", set("1", record.Fields{"note": "é"}))
+			if string(out) != want {
+				t.Errorf("%s, divided by %q, is written as %q, want %q", e.name, d, out, want)
+			}
+			if got := after.byKey["2"].fields["name"]; got != "Groß" {
+				t.Errorf("%s, divided by %q: the name is %v", e.name, d, got)
+			}
+		}
+	}
+}
+
 func TestFaultyFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ file, content, schema, code, words string }{

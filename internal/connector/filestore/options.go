@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,10 +34,10 @@ func Settings() []connector.Setting {
 		{Name: "key", Title: "Key fields", Kind: connector.Text,
 			Doc: "The fields that tell records apart: email, or country,number, or by file: contacts.csv=email; orders.csv=country,number. By default the field id."},
 		{Name: "format", Title: "Format", Kind: connector.Choice, Default: "auto", Choices: []string{"auto", "csv", "tsv", "json", "jsonl", "xml", "xlsx", "parquet"},
-			Doc: "auto goes by the end of the file's name, and where that says nothing by what the file begins with."},
+			Doc: "auto goes by the end of the file's name, and where that says nothing by what the file begins with. A .json file with an object on each line is JSON Lines."},
 		{Name: "delimiter", Title: "Delimiter of CSV", Kind: connector.Choice, Default: "auto", Choices: []string{"auto", "comma", "semicolon", "tab", "pipe"}, Doc: "auto takes the sign that divides the first lines most evenly."},
 		{Name: "encoding", Title: "Encoding of CSV", Kind: connector.Choice, Default: "auto", Choices: []string{"auto", "utf-8", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1", "iso-8859-15"},
-			Doc: "auto goes by the byte order mark; without one, UTF-8 where the file is valid as such, else windows-1252."},
+			Doc: "auto goes by the byte order mark; without one, UTF-16 where every other byte is zero, UTF-8 where the file is valid as such, else windows-1252."},
 		{Name: "recordPath", Title: "Path to the records", Kind: connector.Text, Doc: "For JSON and XML: where in the file the records are, such as data.contacts. By default the only list in a JSON file, and the children of the root in XML."},
 		{Name: "maxMegabytes", Title: "Largest file", Kind: connector.Integer, Default: "256", Doc: "Files larger than so many megabytes are refused; a file is held in memory while it is worked on."},
 	}
@@ -109,11 +110,14 @@ func (o Options) formatOf(name string, data []byte) string {
 	if o.Format != "" {
 		return o.Format
 	}
+	head := strings.TrimLeft(o.head(data), " \t\r\n")
 	dot := strings.LastIndexByte(name, '.')
 	if f := endings[strings.ToLower(name[dot+1:])]; dot >= 0 && f != "" {
+		if f == "json" && lines(head) {
+			return "jsonl" // databases export so
+		}
 		return f
 	}
-	head := strings.TrimLeft(strings.TrimPrefix(string(data[:min(len(data), 4096)]), "\ufeff"), " \t\r\n")
 	switch {
 	case strings.HasPrefix(head, "PAR1"):
 		return "parquet"
@@ -123,15 +127,31 @@ func (o Options) formatOf(name string, data []byte) string {
 		return "xml"
 	case strings.HasPrefix(head, "["):
 		return "json"
+	case lines(head):
+		return "jsonl"
 	case strings.HasPrefix(head, "{"):
-		if line, rest, more := strings.Cut(head, "\n"); more && strings.HasSuffix(strings.TrimSpace(line), "}") && strings.HasPrefix(strings.TrimSpace(rest), "{") {
-			return "jsonl"
-		}
 		return "json"
 	case detectDelimiter(head) != 0:
 		return "csv"
 	}
 	return ""
+}
+
+// head is how the file begins, as text.
+func (o Options) head(data []byte) string {
+	c := csvCodec{charset: o.Encoding}
+	data = data[:min(len(data), 64<<10)]
+	text, err := c.decode(data)
+	if err != nil { // a sign was cut in two, or it is no text
+		return string(data)
+	}
+	return text
+}
+
+// lines says whether a text is JSON Lines: an object that ends with its line, and another one.
+func lines(head string) bool {
+	line, rest, more := strings.Cut(head, "\n")
+	return more && strings.HasPrefix(line, "{") && json.Valid([]byte(line)) && strings.HasPrefix(strings.TrimSpace(rest), "{")
 }
 
 // read takes a file apart.

@@ -53,12 +53,12 @@ func (c *Connector) Sandboxed(settings map[string]string) bool {
 }
 
 // Open prepares a system; nothing is asked of the bucket before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := filestore.ReadOptions(settings)
 	if err != nil {
 		return nil, err
 	}
-	client, err := webapi.New(c.pool, "gcs/"+settings["bucket"], nil, webapi.Auth{TokenURL: "https://oauth2.googleapis.com/token", AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"],
+	client, err := webapi.New(ctx, c.pool, "gcs/"+settings["bucket"], nil, webapi.Auth{TokenURL: "https://oauth2.googleapis.com/token", AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"],
 		Scope: "https://www.googleapis.com/auth/devstorage.read_write", Fill: "serviceAccount"}, c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err

@@ -28,10 +28,25 @@ import (
 )
 
 // Connector is the connector type google-drive.
-type Connector struct{ pool *transport.Pool }
+type Connector struct {
+	*webapi.SignIn
+	pool *transport.Pool
+}
+
+var _ connector.Granter = (*Connector)(nil)
 
 // New returns the connector.
-func New(pool *transport.Pool) *Connector { return &Connector{pool} }
+func New(pool *transport.Pool) *Connector {
+	c := &Connector{pool: pool}
+	c.SignIn = &webapi.SignIn{Pool: pool, Of: c.Spec, Scopes: []string{scope}, Way: way}
+	return c
+}
+
+// way asks for access that lasts: the vendor gives a refresh token only to who asks for it, and only when the person says yes anew.
+func way(settings connector.Settings) webapi.Way {
+	return webapi.Way{AuthorizeURL: "https://accounts.google.com/o/oauth2/v2/auth", Parameters: map[string]string{"access_type": "offline", "prompt": "consent"},
+		Auth: webapi.Auth{TokenURL: tokens, ClientID: settings["clientId"], ClientSecret: settings["clientSecret"]}}
+}
 
 // Spec declares the connector.
 func (*Connector) Spec() connector.Spec {
@@ -49,7 +64,7 @@ func (*Connector) Spec() connector.Spec {
 		Settings:   settings,
 		Detections: []string{filestore.ByHash},
 		Deletes:    filestore.Deletes,
-		Guarantee:  filestore.Guarantee + " Drive has no conditional writes: an edit of somebody else in the same moment is found in the file's revisions, put back, and merged.",
+		Guarantee:  filestore.Guarantee + ". Drive has no conditional writes: an edit of somebody else in the same moment is found in the file's revisions, put back, and merged.",
 	}
 }
 
@@ -59,14 +74,14 @@ func (c *Connector) Sandboxed(settings map[string]string) bool {
 }
 
 // Open prepares a system; nothing is asked of the vendor before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := filestore.ReadOptions(settings)
 	if err != nil {
 		return nil, err
 	}
-	client, err := webapi.New(c.pool, "google-drive/"+settings["clientId"]+settings["folderId"], nil, webapi.Auth{TokenURL: "https://oauth2.googleapis.com/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"],
-		RefreshToken: settings["refreshToken"], AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"], Scope: "https://www.googleapis.com/auth/drive",
-		Fill: "serviceAccount, or clientId, clientSecret and refreshToken"}, c.Sandboxed(settings), env)
+	client, err := webapi.New(ctx, c.pool, "google-drive/"+settings["clientId"]+settings["folderId"], nil, webapi.Auth{TokenURL: tokens, ClientID: settings["clientId"], ClientSecret: settings["clientSecret"],
+		RefreshToken: settings["refreshToken"], AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"], Scope: scope,
+		Fill: "serviceAccount, or clientId, clientSecret and refreshToken, or connect on the connection's page"}, c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +103,8 @@ func limited(a *transport.Answer) error {
 
 const (
 	host       = "https://www.googleapis.com"
+	tokens     = "https://oauth2.googleapis.com/token"
+	scope      = "https://www.googleapis.com/auth/drive"
 	folderType = "application/vnd.google-apps.folder"
 	fields     = "id,name,mimeType,size,headRevisionId,md5Checksum,modifiedTime,createdTime,trashed,parents,appProperties"
 	everywhere = "&supportsAllDrives=true"
@@ -134,19 +151,12 @@ func (f *file) mine() bool {
 // moment is how the vendor writes times.
 const moment = "2006-01-02T15:04:05.000Z"
 
-// turns makes using a file one after the other for everybody in this process.
-var turns sync.Map // by folder and name: chan struct{}
+// turns are the files', by folder and name.
+var turns filestore.Turns
 
 // turn waits for the file's turn, and returns what ends it.
 func (s *store) turn(ctx context.Context, name string) (end func(), err error) {
-	c, _ := turns.LoadOrStore(s.root+"\x00"+name, make(chan struct{}, 1))
-	mine := c.(chan struct{}) //nolint:forcetypeassert // it holds nothing else
-	select {
-	case mine <- struct{}{}:
-		return func() { <-mine }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return turns.Take(ctx, s.root+"\x00"+name)
 }
 
 // ask makes a call that is answered in JSON.

@@ -12,6 +12,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -156,12 +157,12 @@ func (v *Simulator) dirOf(w *sandbox.World, id string) (dir string, r *sandbox.R
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/o/oauth2/v2/auth" {
+		consent.Ask(x)
+		return
+	}
 	if x.Path == "/token" {
-		if !strings.HasPrefix(x.Form.Get("refresh_token"), "sandbox_") {
-			x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
-			return
-		}
-		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(time.Hour), "expires_in": 3600, "token_type": "Bearer"})
+		x.Issue(sandbox.Issuer{Life: time.Hour, Others: []string{"urn:ietf:params:oauth:grant-type:jwt-bearer"}})
 		return
 	}
 	if !x.Allowed(x.Bearer()) {
@@ -398,3 +399,6 @@ func (v *Simulator) create(x *sandbox.Exchange, shelf sandbox.Shelf) {
 	}
 	x.Say(http.StatusOK, v.file(x.W, r))
 }
+
+var consent = sandbox.Consent{Vendor: "Google", Account: "sandbox@example.com", PKCE: true, Known: true, Scopes: map[string]string{scope: "See, edit, create and delete all of your files in Drive"},
+	Lasting: func(q url.Values) bool { return q.Get("access_type") == "offline" && q.Get("prompt") == "consent" }}

@@ -21,10 +21,25 @@ import (
 )
 
 // Connector is the connector type google-sheets.
-type Connector struct{ pool *transport.Pool }
+type Connector struct {
+	*webapi.SignIn
+	pool *transport.Pool
+}
+
+var _ connector.Granter = (*Connector)(nil)
 
 // New returns the connector.
-func New(pool *transport.Pool) *Connector { return &Connector{pool} }
+func New(pool *transport.Pool) *Connector {
+	c := &Connector{pool: pool}
+	c.SignIn = &webapi.SignIn{Pool: pool, Of: c.Spec, Scopes: []string{scope}, Way: way}
+	return c
+}
+
+// way asks for access that lasts: the vendor gives a refresh token only to who asks for it, and only when the person says yes anew.
+func way(settings connector.Settings) webapi.Way {
+	return webapi.Way{AuthorizeURL: "https://accounts.google.com/o/oauth2/v2/auth", Parameters: map[string]string{"access_type": "offline", "prompt": "consent"},
+		Auth: webapi.Auth{TokenURL: tokens, ClientID: settings["clientId"], ClientSecret: settings["clientSecret"]}}
+}
 
 // Spec declares the connector.
 func (*Connector) Spec() connector.Spec {
@@ -52,12 +67,13 @@ func (c *Connector) Sandboxed(settings map[string]string) bool {
 }
 
 const (
-	base  = "https://sheets.googleapis.com/v4/spreadsheets/"
-	scope = "https://www.googleapis.com/auth/spreadsheets"
+	base   = "https://sheets.googleapis.com/v4/spreadsheets/"
+	scope  = "https://www.googleapis.com/auth/spreadsheets"
+	tokens = "https://oauth2.googleapis.com/token"
 )
 
 // Open prepares a system; nothing is asked of the vendor before it is used.
-func (c *Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
+func (c *Connector) Open(ctx context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
 	options, err := sheet.ReadOptions(settings)
 	if err != nil {
 		return nil, err
@@ -66,9 +82,9 @@ func (c *Connector) Open(_ context.Context, settings connector.Settings, env con
 	if _, rest, ok := strings.Cut(id, "/d/"); ok {
 		id, _, _ = strings.Cut(rest, "/")
 	}
-	client, err := webapi.New(c.pool, "google-sheets/"+id, []transport.Limit{{Operations: []string{"get", "read"}, Calls: 60, Per: time.Minute}, {Operations: []string{"write"}, Calls: 60, Per: time.Minute}},
-		webapi.Auth{TokenURL: "https://oauth2.googleapis.com/token", ClientID: settings["clientId"], ClientSecret: settings["clientSecret"], RefreshToken: settings["refreshToken"],
-			AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"], Scope: scope, Fill: "serviceAccount, or clientId, clientSecret and refreshToken"},
+	client, err := webapi.New(ctx, c.pool, "google-sheets/"+id, []transport.Limit{{Operations: []string{"get", "read"}, Calls: 60, Per: time.Minute}, {Operations: []string{"write"}, Calls: 60, Per: time.Minute}},
+		webapi.Auth{TokenURL: tokens, ClientID: settings["clientId"], ClientSecret: settings["clientSecret"], RefreshToken: settings["refreshToken"],
+			AccessToken: settings["accessToken"], ServiceAccount: settings["serviceAccount"], Scope: scope, Fill: "serviceAccount, or clientId, clientSecret and refreshToken, or connect on the connection's page"},
 		c.Sandboxed(settings), env)
 	if err != nil {
 		return nil, err

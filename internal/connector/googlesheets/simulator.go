@@ -55,17 +55,16 @@ func fail(x *sandbox.Exchange, status int, code, message string) {
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/o/oauth2/v2/auth" {
+		consent.Ask(x)
+		return
+	}
 	if x.Path == "/token" {
-		refresh := x.Form.Get("refresh_token")
-		if x.Form.Get("grant_type") == "refresh_token" && !strings.HasPrefix(refresh, "sandbox_") {
-			x.Say(http.StatusBadRequest, map[string]any{"error": "invalid_grant", "error_description": "Token has been expired or revoked."})
-			return
-		}
 		life := v.TokenLife
 		if life == 0 {
 			life = time.Hour
 		}
-		x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "expires_in": int(life.Seconds()), "token_type": "Bearer"})
+		x.Issue(sandbox.Issuer{Life: life, Others: []string{"urn:ietf:params:oauth:grant-type:jwt-bearer"}})
 		return
 	}
 	if !x.Allowed(x.Bearer()) {
@@ -287,3 +286,6 @@ func (v *Simulator) change(x *sandbox.Exchange) {
 	}
 	x.Say(http.StatusOK, map[string]any{"replies": []any{}})
 }
+
+var consent = sandbox.Consent{Vendor: "Google", Account: "sandbox@example.com", PKCE: true, Known: true, Scopes: map[string]string{scope: "See, edit, create and delete your spreadsheets"},
+	Lasting: func(q url.Values) bool { return q.Get("access_type") == "offline" && q.Get("prompt") == "consent" }}

@@ -33,12 +33,12 @@ func (r *reader) across(ctx context.Context, op string, req Request, path string
 		}
 	}
 	if len(p.Parents) == 0 && !p.Last {
-		if err := r.parents(ctx, &p); err != nil {
+		if err := r.parents(ctx, op, &p); err != nil {
 			return nil, "", 0, nil, err
 		}
 	}
 	if len(p.Parents) > 0 {
-		child := sc.with(scope{"parent": string(p.Parents[0])})
+		child := sc.with(scope{"parent": string(p.Parents[0]), "part": r.partsOf(p.Parents[0])})
 		var more string
 		at := p.Child
 		if at == "+" {
@@ -62,8 +62,36 @@ func (r *reader) across(ctx context.Context, op string, req Request, path string
 	return items, string(b), 0, answer, err
 }
 
-// parents reads the next page of parents.
-func (r *reader) parents(ctx context.Context, p *acrossPlace) error {
+// partsOf are the values of a parent's key by the names of its fields; nil for a value.
+func (r *reader) partsOf(parent record.Key) map[string]any {
+	if r.o.Parent.Object == "" {
+		return nil
+	}
+	r.s.mu.Lock()
+	o := r.s.objects[record.Object(r.o.Parent.Object)]
+	r.s.mu.Unlock()
+	if o == nil { // the place was read in a process that is gone
+		o = &object{Object: r.s.m.Objects[r.o.Parent.Object]}
+	}
+	return o.parts(parent)
+}
+
+// parents reads the next page of parents, or the values that stand for them.
+func (r *reader) parents(ctx context.Context, op string, p *acrossPlace) error {
+	if values := r.o.Parent.Values; len(values) > 0 {
+		for _, v := range values {
+			for _, one := range strings.FieldsFunc(r.s.text(v, nil), func(c rune) bool { return c == ',' || c == '\n' }) {
+				if one = strings.TrimSpace(one); one != "" && !slices.Contains(p.Parents, record.Key(one)) {
+					p.Parents = append(p.Parents, record.Key(one))
+				}
+			}
+		}
+		if len(p.Parents) == 0 { // nothing to list would look as if all had been deleted
+			return &connector.Error{Class: connector.Reconnect, Code: "connection.setting_malformed", Message: "The connection's settings do not say which parts of " + r.o.Title + " are meant. Enter at least one."}
+		}
+		p.Last = true
+		return nil
+	}
 	o, err := r.s.object(ctx, record.Object(r.o.Parent.Object), false)
 	if err != nil {
 		return err
@@ -73,7 +101,16 @@ func (r *reader) parents(ctx context.Context, p *acrossPlace) error {
 	if token == "+" {
 		token = ""
 	}
-	items, next, number, _, err := above.fetch(ctx, "list", o.List.Request, o.List.Records, o.List.Paging, token, p.Number, above.sc)
+	var l List
+	if o.List != nil {
+		l = *o.List
+	}
+	how := "list"
+	if ch := o.Changes; op == "changes" && r.o.Parent.Changed && ch != nil { // as far back as the children are asked for
+		how, l = "changes", List{Request: ch.Request, Records: ch.Records, Paging: ch.Paging}
+		above.sc["since"], above.sc["until"] = r.s.written(ch, moment(r.p.From)), r.s.written(ch, r.until())
+	}
+	items, next, number, _, err := above.fetch(ctx, how, l.Request, l.Records, l.Paging, token, p.Number, above.sc)
 	if err != nil {
 		return err
 	}
@@ -86,22 +123,47 @@ func (r *reader) parents(ctx context.Context, p *acrossPlace) error {
 	return nil
 }
 
-// under puts the parent's key into a record that does not have it itself.
-func (o *object) under(v any, parent any) any {
+// above are the fields of a record that its parent gives it.
+func (r *reader) above(sc scope) map[string]any {
+	p := r.o.Parent
+	if p == nil || sc["parent"] == nil {
+		return nil
+	}
+	out := make(map[string]any, 1)
+	if p.Field != "" {
+		out[p.Field] = sc["parent"]
+	}
+	parts, _ := sc["part"].(map[string]any)
+	for name, of := range p.Fields {
+		out[name] = parts[of]
+	}
+	return out
+}
+
+// under puts what its parent gives it into a record that does not have it itself.
+func (o *object) under(v any, above map[string]any) any {
 	m, ok := v.(map[string]any)
-	if !ok || o.Parent == nil || o.Parent.Field == "" || parent == nil {
+	if !ok || o.Parent == nil {
 		return v
 	}
-	f := o.byName[o.Parent.Field]
-	path := f.Path
-	if o.FieldsAt != "" && !f.Outside {
-		path = o.FieldsAt + "." + path
+	copied := false
+	for name, value := range above {
+		if name != o.Parent.Field && o.Parent.Fields[name] == "" || value == nil {
+			continue
+		}
+		f := o.byName[name]
+		path := f.Path
+		if o.FieldsAt != "" && !f.Outside {
+			path = o.FieldsAt + "." + path
+		}
+		if dig(m, path) != nil {
+			continue
+		}
+		if !copied {
+			m, copied = clone(m), true
+		}
+		put(m, path, value)
 	}
-	if dig(m, path) != nil {
-		return v
-	}
-	m = clone(m)
-	put(m, path, parent)
 	return m
 }
 
@@ -119,20 +181,20 @@ func (o *object) parts(key record.Key) map[string]any {
 }
 
 // read takes an answer apart: records, or what names them.
-func (r *reader) read(ctx context.Context, op string, answer any, a *transport.Answer, path string, parent any) ([]item, error) {
+func (r *reader) read(ctx context.Context, op string, answer any, a *transport.Answer, path string, above map[string]any) ([]item, error) {
 	if ch := r.o.Changes; op == "changes" && ch.Ids != nil {
 		return r.hydrated(ctx, answer, a, path)
 	}
-	if parent == nil {
+	if above == nil {
 		return r.o.readAll(answer, path)
 	}
-	found, ok := records(answer, path)
+	found, ok := r.o.list(answer, path)
 	if !ok {
 		return r.o.readAll(answer, path)
 	}
 	list := make([]any, len(found))
 	for i, v := range found {
-		list[i] = r.o.under(v, parent)
+		list[i] = r.o.under(v, above)
 	}
 	return r.o.readAll(list, "")
 }
@@ -140,15 +202,18 @@ func (r *reader) read(ctx context.Context, op string, answer any, a *transport.A
 // hydrated reads the records that a list names.
 func (r *reader) hydrated(ctx context.Context, answer any, a *transport.Answer, path string) ([]item, error) {
 	ids := r.o.Changes.Ids
-	entries, ok := records(answer, path)
+	entries, ok := r.o.list(answer, path)
 	if !ok {
 		return r.o.readAll(answer, path) // says what is wrong
 	}
 	var keys, ask []record.Key
 	at := make(map[record.Key]string, len(entries))
 	for _, e := range entries {
-		key := record.Key(digText(e, ids.Key))
-		if key == "" {
+		if ids.Only != nil && !ids.Only.holds(e) {
+			continue
+		}
+		named := texts(dig(e, ids.Key))
+		if len(named) == 0 {
 			continue
 		}
 		when := record.Time(a.At.Add(-r.s.margin(r.o)))
@@ -159,10 +224,17 @@ func (r *reader) hydrated(ctx context.Context, answer any, a *transport.Answer, 
 			}
 			when = record.Time(t)
 		}
-		keys = append(slices.DeleteFunc(keys, func(k record.Key) bool { return k == key }), key) // the last time counts
-		at[key] = when
-		if ids.Deleted == nil || !ids.Deleted.holds(e) {
-			ask = append(ask, key)
+		gone := ids.Deleted != nil && ids.Deleted.holds(e)
+		for _, name := range named {
+			key := record.Key(name)
+			if moment(at[key]).After(moment(when)) { // the last time counts, and lists come in either order
+				continue
+			}
+			keys = append(slices.DeleteFunc(keys, func(k record.Key) bool { return k == key }), key)
+			ask = slices.DeleteFunc(ask, func(k record.Key) bool { return k == key })
+			if at[key] = when; !gone {
+				ask = append(ask, key)
+			}
 		}
 	}
 	found, err := r.s.items(ctx, r.o, r.req.Fields, ask)
@@ -180,4 +252,20 @@ func (r *reader) hydrated(ctx context.Context, answer any, a *transport.Answer, 
 	}
 	slices.SortStableFunc(out, func(a, b item) int { return strings.Compare(a.told, b.told) })
 	return out, nil
+}
+
+// texts are the texts at a place that has one or several.
+func texts(v any) (out []string) {
+	switch v := v.(type) {
+	case nil:
+	case []any:
+		for _, e := range v {
+			out = append(out, texts(e)...)
+		}
+	default:
+		if s := record.Text(v); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
 }

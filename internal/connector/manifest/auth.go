@@ -5,33 +5,23 @@ package manifest
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"sort"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
-	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // chosen is the first way whose settings are filled in.
@@ -70,16 +60,19 @@ func (a *Auth) needs() []string {
 	case "basic":
 		texts = []string{a.User, a.Pass}
 	case "oauth2":
-		texts = []string{a.ClientID, a.ClientSecret, a.RefreshToken}
+		texts = []string{a.ClientID, a.proof(), a.RefreshToken}
 	case "clientCredentials":
-		texts = []string{a.ClientID, a.ClientSecret}
+		texts = []string{a.ClientID, a.proof()}
 	case "assertion":
 		texts = []string{a.Issuer, a.Key}
 	case "sigv4":
 		texts = []string{a.AccessKey, a.SecretKey}
+	case "oauth1":
+		texts = []string{a.ClientID, a.ClientSecret, a.Token, a.TokenSecret}
 	case "mtls":
-		texts = []string{a.Certificate, a.Key}
+		texts = []string{a.Key}
 	}
+	texts = append(texts, a.Certificate, a.CertificateKey)
 	var out []string
 	for _, text := range texts {
 		out = append(out, named(text)...)
@@ -87,46 +80,21 @@ func (a *Auth) needs() []string {
 	return out
 }
 
+// proof is what the client proves itself with when it asks for tokens.
+func (a *Auth) proof() string {
+	switch a.ClientAuth {
+	case "privateKeyJwt":
+		return a.Key
+	case "none":
+		return ""
+	}
+	return a.ClientSecret
+}
+
 // tokens says whether the way buys tokens, which end.
 func (a *Auth) tokens() bool {
 	return a.Kind == "oauth2" || a.Kind == "clientCredentials" || a.Kind == "assertion"
 }
-
-// memory is a Credentials for when the process lends none: it lives as long as the process, and is shared by all that use the
-// same account.
-type memory struct {
-	mu   sync.Mutex
-	kept map[string]string
-}
-
-func (k *memory) Load(context.Context) (map[string]string, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.kept, nil
-}
-
-func (k *memory) Renew(ctx context.Context, stale string, get func(context.Context, map[string]string) (map[string]string, error)) (map[string]string, error) {
-	k.mu.Lock() // one refresh at a time; who waited takes what it brought
-	defer k.mu.Unlock()
-	if t := k.kept[accessToken]; t != "" && t != stale {
-		return k.kept, nil
-	}
-	next, err := get(ctx, k.kept)
-	if err != nil {
-		return nil, err
-	}
-	k.kept = next
-	return next, nil
-}
-
-// The names under which tokens are kept.
-const (
-	accessToken   = "access_token"
-	refreshToken  = "refresh_token"
-	expiresAt     = "expires_at"         // RFC 3339
-	refreshEndsAt = "refresh_expires_at" // likewise
-	scopes        = "scope"
-)
 
 func (s *system) text(template string, extra scope) string {
 	t, err := parseTemplate(template)
@@ -140,100 +108,69 @@ func (s *system) text(template string, extra scope) string {
 	return plain(v)
 }
 
+// wallet is where the account's tokens are.
+func (s *system) wallet() oauth.Wallet {
+	return oauth.Wallet{Client: s.client, Kept: s.creds, Buy: s.buy}
+}
+
 // credentials returns the present token, buying one when there is none or it is about to end.
 func (s *system) credentials(ctx context.Context) (map[string]string, error) {
-	kept, err := s.creds.Load(ctx)
-	if err != nil {
-		return nil, err
+	w := s.wallet()
+	kept, good, err := w.Look(ctx)
+	if err != nil || good {
+		return kept, err
 	}
-	if kept[accessToken] != "" {
-		if at, err := time.Parse(time.RFC3339, kept[expiresAt]); err != nil || s.client.Now().Add(30*time.Second).Before(at) {
-			s.client.Hide(kept[accessToken])
-			return kept, nil
-		}
-	}
-	if kept[accessToken] == "" && s.auth.Kind == "oauth2" && s.settings[oauthToken] != "" && kept[connector.Granted] == "" {
+	if kept[oauth.AccessToken] == "" && s.auth.Kind == "oauth2" && s.settings[oauthToken] != "" && kept[connector.Granted] == "" {
 		// The token that came with the connection is good until the system says otherwise.
-		return map[string]string{accessToken: s.settings[oauthToken]}, nil
+		return map[string]string{oauth.AccessToken: s.settings[oauthToken]}, nil
 	}
-	return s.renew(ctx, kept[accessToken])
+	return w.Renew(ctx, kept[oauth.AccessToken])
 }
 
 const oauthToken = "accessToken"
 
-// renew gets a token in place of one that ended. Of many that call at once one asks; the new refresh token is stored before the
-// new access token is used.
-func (s *system) renew(ctx context.Context, stale string) (map[string]string, error) {
-	kept, err := s.creds.Renew(ctx, stale, func(ctx context.Context, kept map[string]string) (map[string]string, error) {
-		return s.buy(ctx, kept)
-	})
-	if err == nil {
-		s.client.Hide(kept[accessToken], kept[refreshToken])
-	}
-	return kept, err
-}
-
 func (s *system) buy(ctx context.Context, kept map[string]string) (map[string]string, error) {
-	a := s.auth
-	form, header, client := s.tokenForm()
-	asked := func() {
-		if len(a.Scopes) > 0 {
-			form.Set("scope", a.scope())
-		}
-	}
+	a, e := s.auth, s.endpoint()
 	switch a.Kind {
-	case "oauth2":
-		form.Set("grant_type", "refresh_token")
-		refresh := kept[refreshToken]
-		if refresh == "" {
-			refresh = s.text(a.RefreshToken, nil)
-		}
-		form.Set("refresh_token", refresh)
-		client()
 	case "clientCredentials":
-		form.Set("grant_type", "client_credentials")
-		client()
-		asked()
+		return e.Own(ctx, s.client, kept, a.scope())
 	case "assertion":
 		jwt, err := s.assertion()
 		if err != nil {
 			return nil, err
 		}
-		if form.Get("grant_type") == "" {
-			form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-		}
-		form.Set("assertion", jwt)
-		asked()
+		return e.Assert(ctx, s.client, kept, jwt, a.scope())
 	}
-	next, err := s.tokenCall(ctx, form, header)
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range kept { // what the answer does not say again still holds
-		if _, said := next[name]; !said && name != expiresAt && value != "" {
-			next[name] = value
-		}
-	}
-	return next, nil
+	return e.Refresh(ctx, s.client, kept, s.text(a.RefreshToken, nil))
 }
 
-// tokenForm begins a question to the token endpoint; client adds who asks.
-func (s *system) tokenForm() (form url.Values, header http.Header, client func()) {
+// endpoint is where tokens are bought.
+func (s *system) endpoint() oauth.Endpoint {
 	a := s.auth
-	form = url.Values{}
+	e := oauth.Endpoint{URL: s.text(a.TokenURL, nil), ClientID: s.text(a.ClientID, nil), ClientSecret: s.text(a.ClientSecret, nil), Basic: a.ClientAuth == "basic", Parameters: map[string]string{}}
 	for k, v := range a.TokenForm {
-		form.Set(k, s.text(v, nil))
+		e.Parameters[k] = s.text(v, nil)
 	}
-	header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
-	return form, header, func() {
-		id, secret := s.text(a.ClientID, nil), s.text(a.ClientSecret, nil)
-		if a.ClientAuth == "basic" {
-			header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
-			return
+	switch a.ClientAuth {
+	case "none":
+		e.ClientSecret = ""
+	case "privateKeyJwt":
+		e.Proof = func() (string, error) {
+			audience := s.text(a.Audience, nil)
+			if audience == "" {
+				audience = e.URL
+			}
+			return s.signed(s.claims(e.ClientID, e.ClientID, audience))
 		}
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
 	}
+	e.Also = func(body any, next map[string]string) {
+		for name, path := range a.Capture {
+			if v := digText(body, path); v != "" {
+				next["setting."+name] = v
+			}
+		}
+	}
+	return e
 }
 
 func (a *Auth) scope() string {
@@ -244,133 +181,30 @@ func (a *Auth) scope() string {
 	return strings.Join(a.Scopes, sep)
 }
 
-// tokenCall asks the token endpoint for a new token in place of one that ended.
-func (s *system) tokenCall(ctx context.Context, form url.Values, header http.Header) (map[string]string, error) {
-	next, refused, err := s.tokenAnswer(ctx, form, header)
-	if refused != nil {
-		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended",
-			Message: "The system gives no new token: the authorization has ended or was taken back. Connect again on the connection's page, or authorize the app and enter the new refresh token.", Err: refused}
-	}
-	return next, err
-}
-
-// tokenRefusal is a token endpoint's no.
-type tokenRefusal struct {
-	status     int
-	code, text string
-}
-
-func (r *tokenRefusal) Error() string {
-	return fmt.Sprintf("token endpoint: status %d, %s %s", r.status, r.code, r.text)
-}
-
-// tokenAnswer asks the token endpoint and reads its answer. A refusal is an answer; the error is for what kept it from answering.
-func (s *system) tokenAnswer(ctx context.Context, form url.Values, header http.Header) (map[string]string, *tokenRefusal, error) {
-	// Whoever asked may give up, but not the question: with its answer a refresh token that takes the place of ours would be lost.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	answer, err := s.client.Do(ctx, transport.Call{Operation: transport.Token, Method: http.MethodPost, URL: s.text(s.auth.TokenURL, nil), Header: header, Body: []byte(form.Encode())})
-	if err != nil {
-		return nil, nil, err
-	}
-	body, _ := record.ParseJSON(answer.Body)
-	token := digText(body, "access_token")
-	if token == "" {
-		token = digText(body, "authed_user.access_token")
-	}
-	if answer.Status/100 != 2 || token == "" {
-		says := &tokenRefusal{status: answer.Status, code: digText(body, "error"), text: digText(body, "error_description")}
-		if says.code == "" { // HubSpot
-			says.code, says.text = digText(body, "status"), digText(body, "message")
-		}
-		switch {
-		case answer.Status == http.StatusTooManyRequests:
-			return nil, nil, &connector.Error{Class: connector.SlowDown, Code: "http.rate_limited", After: max(answer.After, time.Second), Message: "The system asks to slow down.", Err: says}
-		case answer.Status >= 500:
-			return nil, nil, &connector.Error{Class: connector.Retry, Code: "http.server_error", Message: "The system had trouble of its own when asked for a token. It will be tried again.", Err: says}
-		}
-		return nil, says, nil
-	}
-	next := map[string]string{accessToken: token}
-	if r := digText(body, "refresh_token"); r != "" {
-		next[refreshToken] = r
-	}
-	if seconds, err := strconv.ParseFloat(digText(body, "expires_in"), 64); err == nil && seconds > 0 {
-		next[expiresAt] = s.client.Now().Add(time.Duration(seconds * float64(time.Second))).UTC().Format(time.RFC3339)
-	}
-	if seconds, err := strconv.ParseFloat(digText(body, "refresh_token_expires_in"), 64); err == nil && seconds > 0 {
-		next[refreshEndsAt] = s.client.Now().Add(time.Duration(seconds * float64(time.Second))).UTC().Format(time.RFC3339)
-	}
-	if scope := digText(body, "scope"); scope != "" {
-		next[scopes] = scope
-	}
-	for name, path := range s.auth.Capture {
-		if v := digText(body, path); v != "" {
-			next["setting."+name] = v
-		}
-	}
-	return next, nil, nil
-}
-
 // assertion signs who we are.
 func (s *system) assertion() (string, error) {
 	a := s.auth
-	bad := func(err error) error {
-		return &connector.Error{Class: connector.Reconnect, Code: "connection.key_unreadable", Message: "The private key cannot be read. Paste it whole, in PEM form, with its first and last line.", Err: err}
-	}
-	block, _ := pem.Decode([]byte(s.text(a.Key, nil)))
-	if block == nil {
-		return "", bad(errors.New("not PEM"))
-	}
-	var key any
-	var err error
-	if key, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
-		if key, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			if key, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
-				return "", bad(errors.New("neither PKCS 8, PKCS 1 nor EC"))
-			}
-		}
-	}
+	return s.signed(s.claims(s.text(a.Issuer, nil), s.text(a.Subject, nil), s.text(a.Audience, nil)))
+}
+
+func (s *system) claims(issuer, subject, audience string) map[string]any {
 	now := s.client.Now()
-	claims := map[string]any{"iss": s.text(a.Issuer, nil), "aud": s.text(a.Audience, nil), "iat": now.Unix(), "exp": now.Add(3 * time.Minute).Unix(), "jti": uuid.NewString()}
-	if sub := s.text(a.Subject, nil); sub != "" {
-		claims["sub"] = sub
+	claims := map[string]any{"iss": issuer, "aud": audience, "iat": now.Unix(), "exp": now.Add(3 * time.Minute).Unix(), "jti": uuid.NewString()}
+	if subject != "" {
+		claims["sub"] = subject
 	}
-	for k, v := range a.Claims {
+	for k, v := range s.auth.Claims {
 		claims[k] = s.text(v, nil)
 	}
-	head := map[string]string{"typ": "JWT"}
-	if kid := s.text(a.KeyID, nil); kid != "" {
-		head["kid"] = kid
+	return claims
+}
+
+func (s *system) signed(claims map[string]any) (string, error) {
+	jwt, err := oauth.Sign(s.text(s.auth.Key, nil), s.text(s.auth.KeyID, nil), claims)
+	if err != nil {
+		return "", &connector.Error{Class: connector.Reconnect, Code: "connection.key_unreadable", Message: "The private key cannot be read. Paste it whole, in PEM form, with its first and last line.", Err: err}
 	}
-	sign := func(alg string, f func(digest []byte) ([]byte, error)) (string, error) {
-		head["alg"] = alg
-		h, _ := json.Marshal(head)
-		c, _ := json.Marshal(claims)
-		message := base64.RawURLEncoding.EncodeToString(h) + "." + base64.RawURLEncoding.EncodeToString(c)
-		digest := sha256.Sum256([]byte(message))
-		sig, err := f(digest[:])
-		if err != nil {
-			return "", bad(err)
-		}
-		return message + "." + base64.RawURLEncoding.EncodeToString(sig), nil
-	}
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		return sign("RS256", func(d []byte) ([]byte, error) { return rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, d) })
-	case *ecdsa.PrivateKey:
-		return sign("ES256", func(d []byte) ([]byte, error) {
-			r, sv, err := ecdsa.Sign(rand.Reader, k, d)
-			if err != nil {
-				return nil, err
-			}
-			out := make([]byte, 64)
-			r.FillBytes(out[:32])
-			sv.FillBytes(out[32:])
-			return out, nil
-		})
-	}
-	return "", bad(fmt.Errorf("%T", key))
+	return jwt, nil
 }
 
 // authorize puts the proof into a request. token is what was used, for renew.
@@ -397,12 +231,44 @@ func (s *system) authorize(ctx context.Context, call *transport.Call) (token str
 		if err != nil {
 			return "", err
 		}
-		token = kept[accessToken]
-		call.Header.Set("Authorization", "Bearer "+token)
+		token = kept[oauth.AccessToken]
+		a.carry(call, token)
 	case "sigv4":
 		return "", s.sigv4(call)
+	case "oauth1":
+		return "", s.oauth1(call)
 	}
 	return token, nil
+}
+
+// carry puts a token where the vendor wants it.
+func (a *Auth) carry(call *transport.Call, token string) {
+	name, prefix := a.TokenHeader, ""
+	if name == "" {
+		name, prefix = "Authorization", "Bearer "
+	}
+	if a.TokenPrefix != nil {
+		prefix = *a.TokenPrefix
+	}
+	call.Header.Set(name, prefix+token)
+}
+
+// oauth1 signs the request as OAuth 1.0 does.
+func (s *system) oauth1(call *transport.Call) error {
+	a := s.auth
+	var form url.Values
+	if call.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		var err error
+		if form, err = url.ParseQuery(string(call.Body)); err != nil {
+			return err
+		}
+	}
+	o := oauth.One{ConsumerKey: s.text(a.ClientID, nil), ConsumerSecret: s.text(a.ClientSecret, nil), Token: s.text(a.Token, nil), TokenSecret: s.text(a.TokenSecret, nil), Realm: s.text(a.Realm, nil), SHA1: a.Algorithm == "HMAC-SHA1"}
+	header, err := o.Authorization(call.Method, call.URL, form, s.client.Now())
+	if err == nil {
+		call.Header.Set("Authorization", header)
+	}
+	return err
 }
 
 // sigv4 signs the request as Amazon's services want it.
@@ -462,12 +328,18 @@ func mac(key []byte, s string) []byte {
 	return h.Sum(nil)
 }
 
-// clientCertificate adds the certificate of mtls to the base configuration.
+// clientCertificate adds the certificate to the base configuration.
 func (s *system) clientCertificate(base *tls.Config) (*tls.Config, error) {
-	if s.auth.Kind != "mtls" {
+	a := s.auth
+	key := a.CertificateKey
+	if key == "" {
+		key = a.Key
+	}
+	shown := s.text(a.Certificate, nil)
+	if shown == "" && a.Kind != "mtls" {
 		return base, nil
 	}
-	cert, err := tls.X509KeyPair([]byte(s.text(s.auth.Certificate, nil)), []byte(s.text(s.auth.Key, nil)))
+	cert, err := tls.X509KeyPair([]byte(shown), []byte(s.text(key, nil)))
 	if err != nil {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.key_unreadable", Message: "The client certificate and its key do not belong together or cannot be read. Paste both in PEM form.", Err: errors.New("X509KeyPair failed")}
 	}

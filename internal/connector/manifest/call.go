@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +27,7 @@ type problem struct {
 	said    string // the vendor's code
 	message string // the vendor's
 	body    any
+	grows   bool // slow_down: nobody says for how long, so it is longer each time
 }
 
 func (p *problem) Error() string { return p.err.Error() }
@@ -33,12 +36,18 @@ func (p *problem) Unwrap() error { return p.err }
 
 // build makes the call of a request.
 func (s *system) build(op string, req Request, sc scope) (transport.Call, error) {
-	call := transport.Call{Operation: op, Method: req.Method, Cost: req.Cost, Header: http.Header{"Accept": {accepted(req.Answer)}}}
+	call := transport.Call{Operation: op, Method: req.Method, Cost: req.Cost, Header: http.Header{"Accept": {accepted(req.Answer)}}, Records: countOf(sc)}
 	if call.Method == "" {
 		call.Method = http.MethodGet
 	}
 	fail := func(err error) (transport.Call, error) {
 		return call, &connector.Error{Class: connector.Reject, Code: "manifest.request", Message: "A request cannot be made from the manifest: " + err.Error() + ".", Err: err}
+	}
+	for i, l := range s.m.Limits {
+		if l.By != "" {
+			call.Apart = append(call.Apart, make([]string, i+1-len(call.Apart))...)
+			call.Apart[i] = s.text(l.By, sc)
+		}
 	}
 	t, err := parseTemplate(req.Path)
 	if err != nil {
@@ -52,6 +61,11 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		return fail(fmt.Errorf("a placeholder of the path %s has no value", req.Path))
 	}
 	call.URL = plain(path)
+	if handed(req.Path) && !req.Bare { // an address out of an answer: credentials do not follow it elsewhere
+		if call.URL, err = s.joined(call.URL, ""); err != nil {
+			return call, err
+		}
+	}
 	if !strings.Contains(strings.SplitN(call.URL, "?", 2)[0], "://") {
 		call.URL = s.base + "/" + strings.TrimLeft(call.URL, "/")
 	}
@@ -78,7 +92,11 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 			call.URL += sep + q.Encode()
 		}
 	}
-	for _, headers := range []map[string]string{s.m.Headers, req.Headers} {
+	common := s.m.Headers
+	if req.Bare {
+		common = nil
+	}
+	for _, headers := range []map[string]string{common, req.Headers} {
 		for k, h := range headers {
 			t, err := parseTemplate(h)
 			if err != nil {
@@ -97,6 +115,9 @@ func (s *system) build(op string, req Request, sc scope) (transport.Call, error)
 		return call, nil
 	}
 	body, err := expand(req.Body, sc)
+	if err == nil && req.BodyHook != "" {
+		body, err = s.c.hooks.Bodies[req.BodyHook](tidy(body))
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -136,6 +157,24 @@ func keysOf[V any](m map[string]V) func(func(string) bool) {
 			}
 		}
 	}
+}
+
+// countOf is how many records a request is about.
+func countOf(sc scope) int {
+	if items, ok := sc["items"].([]any); ok {
+		return len(items)
+	}
+	return max(1, len(list(sc["keys"])))
+}
+
+// handed says whether a path is an address that an answer handed out.
+func handed(path string) bool {
+	for _, root := range []string{"{taken", "{token", "{record", "{item", "{fields", "{lock", "{job"} {
+		if strings.HasPrefix(path, root) {
+			return true
+		}
+	}
+	return false
 }
 
 // tidy turns what templates brought into plain structures.
@@ -190,7 +229,7 @@ func brackets(form url.Values, name string, v any) {
 }
 
 // reading are operations that may be repeated without a thought.
-var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived"}
+var reading = []string{"check", "list", "changes", "get", "find", "describe", "job", "archived", "keys"}
 
 // do makes a request and reads its answer. What can be mended here is: ended credentials, a pause that the system asks for, and
 // passing trouble where asking again changes nothing.
@@ -201,7 +240,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		if err != nil {
 			return nil, nil, err
 		}
-		token, err := s.authorize(ctx, &call)
+		var renew func(context.Context) error
+		if !req.Bare {
+			renew, err = s.prove(ctx, op, sc, &call)
+		}
 		if err != nil {
 			if ctx.Err() == nil && tries < 2 && connector.Classify(err).Class == connector.Retry { // nothing was sent yet
 				if err := s.client.Sleep(ctx, pause(tries)); err != nil {
@@ -211,8 +253,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			}
 			return nil, nil, err
 		}
-		if err := s.guard(ctx, &call); err != nil {
-			return nil, nil, err
+		if !req.Bare {
+			if err := s.guard(ctx, &call); err != nil {
+				return nil, nil, err
+			}
 		}
 		if check := checkOf(ctx); check != nil && !slices.Contains(reading, op) {
 			again := tries > 0 || renewed
@@ -220,6 +264,10 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 		}
 		answer, err := s.client.Do(ctx, call)
 		if err != nil {
+			var dial *net.OpError
+			if req.Once && connector.Classify(err).Code == "http.unreachable" && !(errors.As(err, &dial) && dial.Op == "dial") {
+				return nil, nil, s.unsure(err)
+			}
 			if ctx.Err() == nil && tries < 2 && slices.Contains(reading, op) && connector.Classify(err).Class == connector.Retry {
 				if err := s.client.Sleep(ctx, pause(tries)); err != nil {
 					return nil, nil, err
@@ -233,24 +281,31 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 			continue
 		}
 		body, p := s.judge(op, &req, answer)
+		s.gauge(body)
 		if p == nil {
 			return body, answer, nil
 		}
 		switch p.class {
 		case "renew":
-			if s.auth.tokens() && !renewed {
+			if renew != nil && !renewed {
 				renewed = true
-				if _, err := s.renew(ctx, token); err != nil {
+				if err := renew(ctx); err != nil {
 					return nil, answer, err
 				}
 				continue
 			}
 		case "slow_down":
+			if p.grows {
+				p.err.After <<= tries
+			}
 			if tries < 4 && p.err.After <= 10*time.Second {
 				s.client.Pause(op, p.err.After)
 				continue
 			}
 		case "retry":
+			if req.Once {
+				return body, answer, s.unsure(p)
+			}
 			if tries < 2 && slices.Contains(reading, op) {
 				if err := s.client.Sleep(ctx, pause(tries)); err != nil {
 					return nil, answer, err
@@ -262,6 +317,74 @@ func (s *system) do(ctx context.Context, op string, req Request, sc scope) (any,
 	}
 }
 
+// unsure is what becomes of a call that must not be repeated and whose answer nobody has.
+func (s *system) unsure(err error) *problem {
+	e := &connector.Error{Class: connector.Reject, Code: "http.not_repeated", Err: err,
+		Message: s.m.Title + " did not answer whether it did this, and doing it twice would cost or double something. Look there, and then try again by hand."}
+	return &problem{class: "refused", err: e}
+}
+
+// gauge notes what an answer's body says is left.
+func (s *system) gauge(body any) {
+	for _, q := range s.m.Quota {
+		if !q.Body {
+			continue
+		}
+		left, err1 := strconv.ParseFloat(digText(body, q.Remaining), 64)
+		of, err2 := strconv.ParseFloat(digText(body, q.Of), 64)
+		if err1 == nil && err2 == nil && of > 0 {
+			s.client.Told(transport.Quota{Remaining: left, Of: of, Reserve: q.Reserve, Resets: transport.ResetAt(digText(body, q.Resets), s.client.Now())})
+		}
+	}
+}
+
+// told is what stands at a place of an answer: header:Name is a header, all else a path in the body.
+func told(body any, a *transport.Answer, place string) string {
+	if name, is := strings.CutPrefix(place, "header:"); is {
+		if a == nil {
+			return ""
+		}
+		return a.Header.Get(name)
+	}
+	return digText(body, place)
+}
+
+// waitOf is how long an answer says to wait, as a rule says where; 0 when it does not.
+func waitOf(r ErrorRule, body any, a *transport.Answer) time.Duration {
+	text := ""
+	if r.AfterFrom != "" {
+		text = told(body, a, r.AfterFrom)
+	} else if r.AfterMatch != "" {
+		text = string(a.Body)
+	}
+	if r.AfterMatch != "" {
+		m := regexp.MustCompile(r.AfterMatch).FindStringSubmatch(text) // checked by Parse
+		if len(m) < 2 {
+			return 0
+		}
+		text = m[1]
+	}
+	text = strings.TrimSpace(text)
+	if n, err := strconv.ParseFloat(text, 64); err == nil {
+		switch {
+		case n > 1e11: // a Unix time in milliseconds
+			return max(0, time.UnixMilli(int64(n)).Sub(a.At))
+		case n > 1e8:
+			return max(0, time.Unix(int64(n), 0).Sub(a.At))
+		case r.AfterUnit == "ms":
+			n /= 1000
+		}
+		return time.Duration(max(0, n) * float64(time.Second))
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return max(0, d)
+	}
+	if t, err := parseTime(text, "x"); err == nil {
+		return max(0, t.Sub(a.At))
+	}
+	return 0
+}
+
 func pause(tries int) time.Duration { return 200 * time.Millisecond << (2 * tries) }
 
 // judge reads an answer and decides what it means.
@@ -269,6 +392,9 @@ func (s *system) judge(op string, req *Request, a *transport.Answer) (body any, 
 	var unreadable error
 	if len(strings.TrimSpace(string(a.Body))) > 0 {
 		body, unreadable = req.parse(a)
+		if unreadable == nil && req.AnswerHook != "" {
+			body, unreadable = s.c.hooks.Answers[req.AnswerHook](body)
+		}
 	}
 	e := s.m.Errors
 	code, message := "", ""
@@ -292,7 +418,15 @@ func (s *system) judge(op string, req *Request, a *transport.Answer) (body any, 
 				continue
 			}
 		}
+		if r.Body != "" {
+			if ok, _ := regexp.Match(r.Body, a.Body); !ok {
+				continue
+			}
+		}
 		class, after, remedy = r.Class, duration(r.After, 0), r.Remedy
+		if d := waitOf(r, body, a); d > 0 {
+			after = d
+		}
 		break
 	}
 	if class == "" {
@@ -307,7 +441,20 @@ func (s *system) judge(op string, req *Request, a *transport.Answer) (body any, 
 	if a.After > 0 {
 		after = a.After
 	}
-	return body, s.problem(class, after, code, message, remedy, a.Status, body)
+	for _, more := range []struct {
+		places []string
+		form   string
+	}{{e.Field, " (the field %s)"}, {e.Trace, " (its request %s)"}} {
+		for _, place := range more.places {
+			if v := told(body, a, place); v != "" {
+				message = strings.TrimSpace(message + fmt.Sprintf(more.form, v))
+				break
+			}
+		}
+	}
+	p = s.problem(class, after, code, message, remedy, a.Status, body)
+	p.grows = after == 0
+	return body, p
 }
 
 func byStatus(status int) string {
@@ -370,6 +517,7 @@ var kinds = map[string]connector.Error{
 	"conflict":   {Class: connector.Conflict, Code: "http.conflict", Message: "%s refuses the write because the record is not as expected."},
 	"exists":     {Class: connector.Conflict, Code: "http.conflict", Message: "%s refuses the write because another record has these values."},
 	"drift":      {Class: connector.Drift, Code: "http.drift", Message: "%s does not know a field that it had. Its fields are read anew."},
+	"restart":    {Class: connector.Retry, Code: "http.list_changed", Message: "%s changed while its list was read; reading begins again."},
 	"lost_place": {Class: connector.LostPlace, Code: "http.lost_place", Message: "%s no longer knows where reading stood; everything is read once more."},
 	"retry":      {Class: connector.Retry, Code: "http.server_error", Message: "%s has trouble of its own; it will be tried again."},
 	"refused":    {Class: connector.Reject, Code: "http.refused", Message: "%s refuses it."},

@@ -28,6 +28,8 @@ func accepted(answer string) string {
 		return "application/xml"
 	case "csv":
 		return "text/csv"
+	case "jsonl":
+		return "application/x-ndjson, application/jsonl, application/json;q=0.9, */*;q=0.5"
 	}
 	return "application/json"
 }
@@ -37,9 +39,12 @@ func (r *Request) parse(a *transport.Answer) (any, error) {
 	switch r.Answer {
 	case "xml":
 		return parseXML(a.Body, r.Lists)
-	case "csv":
-		if a.Status/100 == 2 {
+	case "csv", "jsonl":
+		if a.Status/100 == 2 && r.Answer == "csv" {
 			return parseCSV(a.Body)
+		}
+		if a.Status/100 == 2 {
+			return parseLines(a.Body)
 		}
 		body, err := record.ParseJSON(a.Body) // what is wrong is hardly ever said in lines
 		if err != nil {
@@ -147,7 +152,35 @@ func parseCSV(b []byte) (any, error) {
 	}
 }
 
-var encoders = map[string]func(body any) (b []byte, mediaType string, err error){"xml": writeXML, "csv": writeCSV, "multipart": writeMultipart}
+// parseLines makes a list of JSON values, one a line.
+func parseLines(b []byte) (any, error) {
+	out := []any{}
+	for line := range bytes.Lines(b) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		v, err := record.ParseJSON(line)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func writeLines(body any) ([]byte, string, error) {
+	var out []byte
+	for _, v := range list(body) {
+		c, err := record.Canonical(v)
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(record.AppendJSON(out, c), '\n')
+	}
+	return out, "application/x-ndjson", nil
+}
+
+var encoders = map[string]func(body any) (b []byte, mediaType string, err error){"xml": writeXML, "csv": writeCSV, "jsonl": writeLines, "multipart": writeMultipart}
 
 func writeXML(body any) ([]byte, string, error) {
 	root, ok := body.(map[string]any)

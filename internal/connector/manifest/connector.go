@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -23,6 +25,10 @@ import (
 type Hooks struct {
 	// Conditions make {conditions} of a find request: any structure.
 	Conditions map[string]func(fields map[string]Field, queries []record.Fields) any
+	// Bodies make of a request's body, with its placeholders filled in, what is sent in its place.
+	Bodies map[string]func(body any) (any, error)
+	// Answers make of an answer what is read in its place.
+	Answers map[string]func(answer any) (any, error)
 }
 
 // Connector is the connector of a manifest.
@@ -35,7 +41,9 @@ type Connector struct {
 	space string
 
 	mu     sync.Mutex
-	tokens map[string]*memory // by account, where the process lends no Credentials
+	tokens map[string]*oauth.Memory     // by account, where the process lends no Credentials
+	rings  map[string]*keyring          // by connection: keys with which messages are signed
+	learnt map[string]map[string]string // by account and settings: those that it was asked for
 }
 
 var _ connector.Connector = (*Connector)(nil)
@@ -47,7 +55,44 @@ func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
 			return nil, fmt.Errorf("the object %s names the hook %s, which there is not", name, o.Find.Hook)
 		}
 	}
-	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*memory)}, nil
+	var missing error
+	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
+		for name, there := range map[string]bool{r.BodyHook: hooks.Bodies[r.BodyHook] != nil, r.AnswerHook: hooks.Answers[r.AnswerHook] != nil} {
+			if name != "" && !there {
+				missing = fmt.Errorf("%s names the hook %s, which there is not", at, name)
+			}
+		}
+	})
+	if missing != nil {
+		return nil, missing
+	}
+	return &Connector{m: m, hooks: hooks, pool: pool, tokens: make(map[string]*oauth.Memory)}, nil
+}
+
+// requests calls f for each request of a manifest, with the pointer to it.
+func requests(v reflect.Value, at string, f func(at string, r *Request)) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			requests(v.Elem(), at, f)
+		}
+	case reflect.Struct:
+		if r, is := v.Interface().(Request); is {
+			f(at, &r)
+			return
+		}
+		for i := range v.NumField() {
+			requests(v.Field(i), at+"/"+v.Type().Field(i).Tag.Get("yaml"), f)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			requests(v.Index(i), fmt.Sprintf("%s/%d", at, i), f)
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			requests(v.MapIndex(k), at+"/"+k.String(), f)
+		}
+	}
 }
 
 // NewOwn makes the connector of a manifest that a tenant wrote. Budgets, tokens and recordings are the tenant's alone: space keeps
@@ -101,6 +146,21 @@ func (c *Connector) Spec() connector.Spec {
 		kind := connector.Kind(d.Kind)
 		s.Settings = append(s.Settings, connector.Setting{Name: d.Name, Title: d.Title, Doc: d.Doc, Kind: kind, Default: d.Default, Choices: d.Choices, Required: d.Required, Secret: d.Secret})
 	}
+	if len(m.Regions) > 0 {
+		d := connector.Setting{Name: regionSetting, Title: "Region", Kind: connector.Choice, Default: m.Regions[0].Name, Doc: "Where the account is:"}
+		for i, r := range m.Regions {
+			d.Choices = append(d.Choices, r.Name)
+			title := r.Title
+			if title == "" {
+				title = r.Name
+			}
+			if d.Doc += " " + r.Name + " is " + title; i < len(m.Regions)-1 {
+				d.Doc += ";"
+			}
+		}
+		d.Doc += "."
+		s.Settings = append([]connector.Setting{d}, s.Settings...)
+	}
 	if !c.own {
 		s.Settings = append(s.Settings, connector.Setting{Name: Environment, Title: "Environment", Kind: connector.Choice, Default: "production", Choices: []string{"production", "sandbox"},
 			Doc: "production speaks to the vendor; sandbox to the simulator of it that comes with the program, which needs no account. Credentials that begin with " + SandboxMark + " choose the sandbox, too."})
@@ -130,6 +190,23 @@ func (c *Connector) Spec() connector.Spec {
 
 func rank(detection string) int {
 	return slices.Index([]string{"webhook", "timestamp", "hash"}, detection)
+}
+
+// regionSetting chooses between regions.
+const regionSetting = "region"
+
+// region is what differs where the account is.
+func (m *Manifest) region(settings connector.Settings) map[string]any {
+	out := map[string]any{}
+	for i, r := range m.Regions {
+		if r.Name != settings[regionSetting] && (i > 0 || settings[regionSetting] != "") {
+			continue
+		}
+		for k, v := range r.Values {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // Sandboxed says whether the settings belong to a sandbox.
@@ -179,6 +256,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 	if d := env.Detection; d != "" && d != "auto" && !slices.Contains(spec.Detections, d) {
 		return nil, &connector.Error{Class: connector.Reject, Code: "http.detection", Message: fmt.Sprintf("%s cannot see changes by %s; it can by %s.", spec.Title, d, strings.Join(spec.Detections, ", "))}
 	}
+	settings = c.m.trimmed(settings)
 	for _, d := range c.m.Settings {
 		if v := settings[d.Name]; v != "" && d.Pattern != "" {
 			if ok, _ := regexp.MatchString("^(?:"+d.Pattern+")$", v); !ok {
@@ -203,7 +281,7 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 			secrets = append(secrets, settings[d.Name])
 		}
 	}
-	s.scope = scope{"settings": plainSettings}
+	s.scope = scope{"settings": plainSettings, "region": c.m.region(settings)}
 	base := s.text(c.m.BaseURL, nil)
 	s.scope["root"] = strings.TrimRight(base, "/")
 	s.base, s.root = strings.TrimRight(base, "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
@@ -229,9 +307,12 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		return nil, err
 	}
 	for _, l := range c.m.Limits {
-		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst})
+		opts.Limits = append(opts.Limits, transport.Limit{Operations: l.Operations, Calls: l.Calls, Per: duration(l.Per, time.Second), Burst: l.Burst, Records: l.Records, AtOnce: l.AtOnce})
 	}
 	for _, q := range c.m.Quota {
+		if q.Body {
+			continue
+		}
 		h := transport.QuotaHeader{Header: q.Header, Remaining: q.Remaining, Of: q.Of, Reserve: q.Reserve, Resets: q.Resets}
 		if q.Pattern != "" {
 			h.Pattern = regexp.MustCompile(q.Pattern) // checked by Parse
@@ -258,15 +339,15 @@ func (c *Connector) openBy(ctx context.Context, settings connector.Settings, env
 		}
 		s.base, s.root = strings.TrimRight(s.text(c.m.BaseURL, nil), "/"), strings.TrimRight(s.text(c.m.RootURL, nil), "/")
 	}
-	return s, nil
+	return s, s.learn(ctx, plainSettings)
 }
 
-func (c *Connector) memoryOf(account string) *memory {
+func (c *Connector) memoryOf(account string) *oauth.Memory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.tokens[account]
 	if k == nil {
-		k = &memory{}
+		k = &oauth.Memory{}
 		c.tokens[account] = k
 	}
 	return k
@@ -299,6 +380,7 @@ type system struct {
 
 	mu      sync.Mutex
 	objects map[record.Object]*object
+	found   map[string]finding // objects that the system said there are
 }
 
 var (
@@ -316,8 +398,37 @@ var (
 // watching is a system whose vendor tells of changes.
 type watching struct{ *system }
 
+// Watch wakes by what is told, and by the clock where messages do not tell of everything.
 func (w *watching) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
-	return w.env.Hints.Wait(ctx, objects, wake)
+	sweep := duration(w.m.Webhook.Sweep, 0)
+	if sweep <= 0 {
+		return w.env.Hints.Wait(ctx, objects, wake)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	told, ended := make(chan record.Object), make(chan error, 1)
+	go func() {
+		ended <- w.env.Hints.Wait(ctx, objects, func(o record.Object) {
+			select {
+			case told <- o:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for { // wake is called from here alone
+		select {
+		case err := <-ended:
+			return err
+		case o := <-told:
+			wake(o)
+		case <-tick.C:
+			for _, o := range objects {
+				wake(o)
+			}
+		}
+	}
 }
 
 func (s *system) Close() error {
@@ -343,16 +454,18 @@ func (s *system) Gauges() (g connector.Gauges) {
 	return g
 }
 
-func (s *system) Detection(_ context.Context, name record.Object) (string, string, error) {
-	o, ok := s.m.Objects[string(name)]
-	if !ok {
-		return "", "", s.noObject(name)
+func (s *system) Detection(ctx context.Context, name record.Object) (string, string, error) {
+	o, _, err := s.define(ctx, name)
+	if err != nil {
+		return "", "", err
 	}
 	base := "timestamp"
 	why := "The system is asked for what changed since the last look."
 	switch {
 	case o.Changes == nil || o.Changes.Style == "full":
 		base, why = "hash", "The system cannot say what changed, so everything is read and compared."
+	case o.Changes.Style == "queue":
+		why = "The system keeps messages about changes until they are read."
 	case o.Changes.Style == "feed":
 		why = "The system keeps a feed of changes."
 	}
@@ -370,17 +483,24 @@ func (s *system) Detection(_ context.Context, name record.Object) (string, strin
 }
 
 func (s *system) noObject(name record.Object) error {
-	return &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no object %q here; it has %s.", s.m.Title, name, strings.Join(slices.Sorted(maps.Keys(s.m.Objects)), ", "))}
+	return &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no object %q here; it has %s.", s.m.Title, name, strings.Join(s.known(), ", "))}
 }
 
 func (s *system) Check(ctx context.Context) error {
 	req := s.m.Check
 	if req == nil {
-		first := record.Object(slices.Sorted(maps.Keys(s.m.Objects))[0]) // Parse wants at least one
+		all, err := s.Objects(ctx)
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			return &connector.Error{Class: connector.Reconnect, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no objects that these credentials may see.", s.m.Title)}
+		}
+		first := all[0]
 		if _, err := s.object(ctx, first, true); err != nil {
 			return err
 		}
-		_, err := s.Read(ctx, connector.ReadRequest{Object: first, Limit: 1})
+		_, err = s.Read(ctx, connector.ReadRequest{Object: first, Limit: 1})
 		return err
 	}
 	_, _, err := s.do(ctx, "check", *req, s.scope)

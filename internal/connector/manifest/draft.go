@@ -72,7 +72,11 @@ func (s *system) Draft(ctx context.Context, name record.Object, key record.Key, 
 		out = append(out, d)
 		return nil
 	}
-	if err := add("create", o.Create, connector.Write{Op: record.Upsert, Create: true, Fields: writable}, nil); err != nil {
+	made := o.Create
+	if o.Upsert != nil && !slices.ContainsFunc(o.Upsert.By, func(f string) bool { return writable[f] == nil }) {
+		made = o.Upsert
+	}
+	if err := add("create", made, connector.Write{Op: record.Upsert, Create: true, Fields: writable}, nil); err != nil {
 		return nil, err
 	}
 	if before == nil {

@@ -4,15 +4,12 @@ package manifest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"maps"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 )
 
 var _ connector.Granter = (*Connector)(nil)
@@ -88,7 +85,7 @@ func (c *Connector) sandboxApp(settings connector.Settings) connector.Settings {
 func (c *Connector) AskAt(settings connector.Settings, ask connector.Ask) (string, error) {
 	a := c.m.granting()
 	if a == nil {
-		return "", fault.New(fault.Conflict, "connection.not_authorizable", "%s knows no access that is given in the browser. Fill in its credentials.", c.m.Title)
+		return "", oauth.Impossible(c.m.Title)
 	}
 	settings = c.sandboxApp(settings)
 	var missing []string
@@ -98,31 +95,14 @@ func (c *Connector) AskAt(settings connector.Settings, ask connector.Ask) (strin
 		}
 	}
 	if len(missing) > 0 {
-		return "", fault.New(fault.Conflict, "connection.authorization_unready", "Fill in %s first: they come from your app at %s.", strings.Join(missing, " and "), c.m.Title)
+		return "", oauth.Unready(c.m.Title, missing)
 	}
-	s := &system{scope: scope{"settings": c.filled(settings)}}
-	u, err := url.Parse(s.text(a.AuthorizeURL, nil))
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", fault.New(fault.Conflict, "connection.authorization_unready", "The address at which %s asks for access is no URL. Check the connection's settings.", c.m.Title)
-	}
-	q := u.Query()
-	q.Set("response_type", "code")
-	q.Set("client_id", s.text(a.ClientID, nil))
-	q.Set("redirect_uri", ask.Redirect)
-	q.Set("state", ask.State)
-	if len(a.Scopes) > 0 {
-		q.Set("scope", a.scope())
-	}
-	if !a.NoPKCE {
-		sum := sha256.Sum256([]byte(ask.Verifier))
-		q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(sum[:]))
-		q.Set("code_challenge_method", "S256")
-	}
+	s := &system{scope: scope{"settings": c.filled(settings), "region": c.m.region(settings)}}
+	page := oauth.Page{Vendor: c.m.Title, URL: s.text(a.AuthorizeURL, nil), ClientID: s.text(a.ClientID, nil), Scope: a.scope(), NoPKCE: a.NoPKCE, Parameters: map[string]string{}}
 	for name, value := range a.AuthorizeQuery {
-		q.Set(name, s.text(value, nil))
+		page.Parameters[name] = s.text(value, nil)
 	}
-	u.RawQuery = q.Encode()
-	return u.String(), nil
+	return page.Address(ask)
 }
 
 func (c *Connector) preset(name string) string {
@@ -154,7 +134,7 @@ func (c *Connector) filled(settings connector.Settings) map[string]any {
 func (c *Connector) Redeem(ctx context.Context, settings connector.Settings, env connector.Env, ask connector.Ask, answer url.Values) (map[string]string, error) {
 	a := c.m.granting()
 	if a == nil {
-		return nil, fault.New(fault.Conflict, "connection.not_authorizable", "%s knows no access that is given in the browser.", c.m.Title)
+		return nil, oauth.Impossible(c.m.Title)
 	}
 	name := a.CodeParameter
 	if name == "" {
@@ -162,34 +142,25 @@ func (c *Connector) Redeem(ctx context.Context, settings connector.Settings, env
 	}
 	code := answer.Get(name)
 	if code == "" {
-		return nil, c.refusedAccess(answer.Get("error"), answer.Get("error_description"), ask.Redirect)
+		return nil, oauth.Refused(c.m.Title, answer.Get("error"), answer.Get("error_description"), ask.Redirect)
 	}
-	env.Credentials = &memory{}
+	env.Credentials = &oauth.Memory{}
 	s, err := c.openBy(ctx, c.sandboxApp(settings), env, a)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	s.client.Hide(code, ask.Verifier)
 	for setting, parameter := range a.Returned {
 		if v := answer.Get(parameter); v != "" {
 			s.scope["settings"].(map[string]any)[setting] = v
 		}
 	}
-	form, header, client := s.tokenForm()
-	form.Set("grant_type", "authorization_code")
-	form.Set("code", code)
-	form.Set("redirect_uri", ask.Redirect)
-	if !a.NoPKCE {
-		form.Set("code_verifier", ask.Verifier)
-	}
-	client()
-	next, says, err := s.tokenAnswer(ctx, form, header)
+	next, says, err := s.endpoint().Redeem(ctx, s.client, code, ask, !a.NoPKCE)
 	if err != nil {
 		return nil, err
 	}
 	if says != nil {
-		return nil, c.refusedAccess(says.code, says.text, ask.Redirect)
+		return nil, oauth.Refused(c.m.Title, says.Code, says.Text, ask.Redirect)
 	}
 	for setting, parameter := range a.Returned {
 		if v := answer.Get(parameter); v != "" {
@@ -198,35 +169,4 @@ func (c *Connector) Redeem(ctx context.Context, settings connector.Settings, env
 	}
 	next[connector.Granted] = "code"
 	return next, nil
-}
-
-// refusedAccess says what a vendor's refusal means and what to do. Vendors name errors as RFC 6749 does, more or less.
-func (c *Connector) refusedAccess(code, text, redirect string) error {
-	title := c.m.Title
-	if code == "" {
-		code = "no code came back"
-	}
-	says := code
-	if text != "" {
-		says += ": " + strings.TrimSuffix(text, ".")
-	}
-	if len(says) > 300 {
-		says = says[:300] + "…"
-	}
-	remedy := "Connect again; if it stays, show this to whoever manages your app there."
-	switch strings.ToLower(code) {
-	case "access_denied":
-		remedy = "Connect again and allow it. Where an administrator has to agree, ask them to connect."
-	case "invalid_scope", "insufficient_scope":
-		remedy = "Give your app there the scopes that this connector asks for, then connect again."
-	case "invalid_client", "unauthorized_client", "bad_client_id", "bad_client_secret":
-		remedy = "Check the client id and the client secret in the connection's settings, and that the app is switched on."
-	case "redirect_uri_mismatch", "invalid_request", "bad_redirect_uri":
-		remedy = "Check that your app there lists the redirect address " + redirect + ", letter by letter."
-	case "invalid_grant", "bad_auth_code":
-		remedy = "The answer was used before, or came too late. Connect again."
-	case "server_error", "temporarily_unavailable":
-		remedy = "It has trouble of its own. Try again in some minutes."
-	}
-	return fault.New(fault.Conflict, "connection.authorization_refused", "%s gives no access (%s). %s", title, says, remedy)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,10 +25,13 @@ type object struct {
 	info   connector.ObjectInfo
 }
 
-// Objects lists what the manifest has.
-func (s *system) Objects(context.Context) ([]record.Object, error) {
+// Objects lists what the manifest has, and what the system says that there is.
+func (s *system) Objects(ctx context.Context) ([]record.Object, error) {
+	if err := s.findObjects(ctx); err != nil {
+		return nil, err
+	}
 	var out []record.Object
-	for _, name := range slices.Sorted(maps.Keys(s.m.Objects)) {
+	for _, name := range s.known() {
 		out = append(out, record.Object(name))
 	}
 	return out, nil
@@ -65,13 +69,13 @@ func (s *system) object(ctx context.Context, name record.Object, anew bool) (*ob
 	if o != nil && !anew {
 		return o, nil
 	}
-	def, ok := s.m.Objects[string(name)]
-	if !ok {
-		return nil, s.noObject(name)
+	def, entry, err := s.define(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	o = &object{Object: def, name: name, fields: slices.Clone(def.Fields), byName: make(map[string]*Field)}
 	if def.Describe != nil {
-		found, err := s.discover(ctx, def)
+		found, err := s.discover(ctx, def, entry)
 		if err != nil {
 			return nil, err
 		}
@@ -82,9 +86,10 @@ func (s *system) object(ctx context.Context, name record.Object, anew bool) (*ob
 		}
 	}
 	for i := range o.fields {
+		o.fields[i].Zone = s.text(o.fields[i].Zone, nil)
 		o.byName[o.fields[i].Name] = &o.fields[i]
 	}
-	o.info = connector.ObjectInfo{Name: name, Key: def.Key, Rows: -1, Model: def.Model}
+	o.info = connector.ObjectInfo{Name: name, Key: def.Key, Rows: -1, Model: def.Model, Open: def.Describe != nil && def.Describe.Sample > 0}
 	for _, f := range o.fields {
 		if f.Hidden {
 			continue
@@ -122,25 +127,35 @@ func (o *object) bind() {
 	}
 }
 
-// flagAt reads a flag that a leading ! turns round.
+// flagAt reads a flag that a leading ! turns round; path=value is set when it has that value.
 func flagAt(v any, path string) bool {
 	if path == "" {
 		return false
 	}
 	name, turned := strings.CutPrefix(path, "!")
-	return (digText(v, name) == "true") != turned
+	set := "true"
+	if i := strings.LastIndexByte(name, '='); i > strings.LastIndexByte(name, ']') {
+		name, set = name[:i], name[i+1:]
+	}
+	return (digText(v, name) == set) != turned
 }
 
-func (s *system) discover(ctx context.Context, def Object) ([]Field, error) {
+func (s *system) discover(ctx context.Context, def Object, entry any) ([]Field, error) {
 	d := def.Describe
-	body, _, err := s.do(ctx, "describe", d.Request, s.scopeOf(def))
-	if err != nil {
-		if classOf(err) == "gone" {
-			return nil, &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no %s, or the credentials may not see it.", s.m.Title, def.Title), Err: err}
-		}
-		return nil, err
+	if d.Sample > 0 {
+		return s.sampled(ctx, def)
 	}
-	found, _ := records(body, d.List)
+	body := entry
+	if d.Request.Path != "" {
+		var err error
+		if body, _, err = s.do(ctx, "describe", d.Request, s.scopeOf(def)); err != nil {
+			if classOf(err) == "gone" {
+				return nil, &connector.Error{Class: connector.Reject, Code: "http.no_such_object", Message: fmt.Sprintf("%s has no %s, or the credentials may not see it.", s.m.Title, def.Title), Err: err}
+			}
+			return nil, err
+		}
+	}
+	found, _ := records(body, s.text(d.List, s.scopeOf(def)))
 	var out []Field
 	for _, e := range found {
 		name := digText(e, d.Name)
@@ -194,11 +209,13 @@ func (o *object) wanted(fields []string) []string {
 		if f.Outside || path == "" {
 			return
 		}
-		if first, _, inside := strings.Cut(path, "."); inside {
-			path = first
-		}
-		if !slices.Contains(out, path) {
-			out = append(out, path)
+		for _, path := range []string{path, f.TimeAt} {
+			if first, _, inside := strings.Cut(path, "."); inside {
+				path = first
+			}
+			if path != "" && !slices.Contains(out, path) {
+				out = append(out, path)
+			}
 		}
 	}
 	for _, k := range o.Key {
@@ -220,8 +237,9 @@ type item struct {
 	fields  record.Fields
 	version string // as the system writes it
 	deleted bool
-	told    string // when a list that only names records says that it changed
-	state   string // and what it was when it was read
+	told    string      // when a list that only names records says that it changed
+	state   string      // and what it was when it was read
+	answer  http.Header // of the answer that had it alone; nil when it came with others
 }
 
 // source is where the field has its value in a raw record.
@@ -248,7 +266,23 @@ func (o *object) read(v any) (item, error) {
 	it := item{raw: raw, fields: make(record.Fields, len(o.fields)), deleted: o.Deletes.Mode == "tombstone" && o.Deletes.When.holds(raw)}
 	for i := range o.fields {
 		f := &o.fields[i]
-		value, err := f.decode(o.source(f, raw), &o.Object)
+		v := o.source(f, raw)
+		var err error
+		if f.TimeAt != "" {
+			clock := *f
+			clock.Path = f.TimeAt
+			if v, err = f.joined(v, o.source(&clock, raw)); err == nil && v != nil {
+				it.fields[f.Name] = v
+				if connector.Type(f.Type) == connector.TypeTimestamp {
+					it.fields[f.Name] = record.Time(moment(v.(string)))
+				}
+				continue
+			}
+		}
+		var value record.Value
+		if err == nil {
+			value, err = f.decode(v, &o.Object)
+		}
 		if err != nil {
 			return it, fmt.Errorf("the field %s of %s: %w", f.Name, o.name, err)
 		}
@@ -269,7 +303,7 @@ func (o *object) read(v any) (item, error) {
 
 // readAll takes a list of records apart; a malformed answer is an error of class Drift.
 func (o *object) readAll(answer any, path string) ([]item, error) {
-	found, ok := records(answer, path)
+	found, ok := o.list(answer, path)
 	if !ok {
 		return nil, o.malformed(fmt.Errorf("no list at %q", path))
 	}
@@ -282,6 +316,27 @@ func (o *object) readAll(answer any, path string) ([]item, error) {
 		out = append(out, it)
 	}
 	return out, nil
+}
+
+// list is the list of records in an answer. In a map from keys to records each record gets its key.
+func (o *object) list(answer any, path string) ([]any, bool) {
+	m, is := dig(answer, path).(map[string]any)
+	if o.Keyed == "" || !is {
+		return records(answer, path)
+	}
+	out := make([]any, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		one, ok := m[k].(map[string]any)
+		if !ok {
+			out = append(out, m[k])
+			continue
+		}
+		if dig(one, o.Keyed) == nil {
+			put(one, o.Keyed, k)
+		}
+		out = append(out, one)
+	}
+	return out, true
 }
 
 func (o *object) malformed(err error) error {

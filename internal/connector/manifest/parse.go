@@ -134,6 +134,7 @@ type checker struct {
 	file     *ast.File
 	what     string // what the whole is called
 	objects  map[string]Object
+	regional map[string]string // what {region.x} can name
 	problems []fault.Field
 }
 
@@ -373,6 +374,9 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at, "manifest.bad_value", "Give each setting a name of its own.", "The setting %s is declared twice.", s.Name)
 		}
 		known[s.Name] = true
+		if s.Name == regionSetting && len(m.Regions) > 0 {
+			c.say(at, "manifest.bad_value", "Leave it out.", "The setting region is made of the regions.")
+		}
 		if (s.Kind == "choice") != (len(s.Choices) > 0) {
 			c.say(at, "manifest.bad_value", "Give kind: choice and choices together.", "The setting %s has choices without being one, or is one without.", s.Name)
 		}
@@ -383,6 +387,7 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(at+"/pattern", "manifest.bad_value", "Check the regular expression.", "The pattern of %s cannot be read: %v.", s.Name, err)
 		}
 	}
+	c.regions(m, known)
 	c.strings(reflect.ValueOf(m).Elem(), "", known)
 	if !strings.HasPrefix(m.BaseURL, "https://") && !strings.HasPrefix(m.BaseURL, "http://") && !strings.HasPrefix(m.BaseURL, "{") {
 		c.say("/baseUrl", "manifest.bad_value", "Begin with https://.", "baseUrl is not a URL.")
@@ -395,8 +400,34 @@ func (c *checker) meaning(m *Manifest) {
 	}
 	for i, l := range m.Limits {
 		c.duration(fmt.Sprintf("/limits/%d/per", i), l.Per)
-		if l.Calls <= 0 {
-			c.say(fmt.Sprintf("/limits/%d", i), "manifest.bad_value", "Give the number of calls that are allowed in the time.", "A limit of %v calls lets nothing through.", l.Calls)
+		at := fmt.Sprintf("/limits/%d", i)
+		switch {
+		case l.Calls < 0 || l.AtOnce < 0 || l.Calls == 0 && l.AtOnce == 0:
+			c.say(at, "manifest.bad_value", "Give the number of calls that are allowed in the time, or atOnce.", "A limit of %v calls lets nothing through.", l.Calls)
+		case l.Calls > 0 && l.Per == "":
+			c.say(at, "manifest.missing", "Say under per in which time: 10s, 1m.", "A limit of %v calls has no time.", l.Calls)
+		case l.Calls == 0 && (l.Per != "" || l.Burst != 0 || l.Records):
+			c.say(at, "manifest.missing", "Give calls, or leave per, burst and records out.", "It is not said how many calls the limit allows in the time.")
+		}
+		if d, err := time.ParseDuration(l.Per); err == nil && d == 0 {
+			c.say(at+"/per", "manifest.bad_value", "Write it as 500ms, 30s or 5m.", "A limit for no time lets nothing through.")
+		}
+	}
+	for i := range m.Auth {
+		c.auth(fmt.Sprintf("/auth/%d", i), &m.Auth[i])
+	}
+	for i, t := range m.Tokens {
+		at := fmt.Sprintf("/tokens/%d", i)
+		if (t.Request == nil) == (len(t.Scopes) == 0) {
+			c.say(at, "manifest.missing", "Give request, or scopes.", "It is not said how the token is had.")
+		}
+		if !slices.ContainsFunc(m.Auth, func(a Auth) bool { return a.tokens() }) {
+			c.say(at, "manifest.bad_value", "Give a way under auth that buys tokens.", "No way of this manifest buys tokens, so calls carry none.")
+		}
+		for _, name := range t.Objects {
+			if _, ok := m.Objects[name]; !ok {
+				c.say(at+"/objects", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", name)
+			}
 		}
 	}
 	for i, q := range m.Quota {
@@ -404,7 +435,24 @@ func (c *checker) meaning(m *Manifest) {
 			c.say(fmt.Sprintf("/quota/%d/pattern", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
 		}
 	}
+	for i, q := range m.Quota {
+		if q.Body && (q.Remaining == "" || q.Of == "") {
+			c.say(fmt.Sprintf("/quota/%d", i), "manifest.missing", "Say under remaining and of where the answer has them.", "It is not said where an answer's body has what is left.")
+		}
+	}
 	for i, r := range m.Errors.Rules {
+		at := fmt.Sprintf("/errors/rules/%d", i)
+		for name, text := range map[string]string{"text": r.Body, "afterMatch": r.AfterMatch} {
+			e, err := regexp.Compile(text)
+			if err != nil {
+				c.say(at+"/"+name, "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+			} else if name == "afterMatch" && text != "" && e.NumSubexp() < 1 {
+				c.say(at+"/"+name, "manifest.bad_value", `Put the time in parentheses: retry in ([0-9]+) seconds.`, "The pattern has no group for the time.")
+			}
+		}
+		if (r.AfterFrom != "" || r.AfterMatch != "") && r.Class != "slow_down" {
+			c.say(at, "manifest.bad_value", "Use them with class: slow_down.", "Only an answer that asks to slow down says for how long.")
+		}
 		c.duration(fmt.Sprintf("/errors/rules/%d/after", i), r.After)
 		if _, err := regexp.Compile(r.Match); err != nil {
 			c.say(fmt.Sprintf("/errors/rules/%d/match", i), "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
@@ -413,28 +461,100 @@ func (c *checker) meaning(m *Manifest) {
 	c.duration("/pace/min", m.Pace.Min)
 	c.duration("/pace/max", m.Pace.Max)
 	c.objects = m.Objects
+	c.found(m, known)
 	for name, o := range m.Objects {
 		c.object("/objects/"+name, name, o)
 	}
 	if m.Webhook != nil {
 		c.webhook(m.Webhook)
-		for t, name := range m.Webhook.Objects {
-			if _, ok := m.Objects[name]; !ok {
-				c.say("/webhook/objects", "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+		leads := func(at string, objects map[string]string) {
+			for t, name := range objects {
+				if _, ok := m.Objects[name]; !ok {
+					c.say(at, "manifest.missing", "Name an object of this manifest.", "The event type %s leads to %s, which is not an object here.", t, name)
+				}
 			}
 		}
+		leads("/webhook/objects", m.Webhook.Objects)
+		for i, b := range m.Webhook.Bodies {
+			leads(fmt.Sprintf("/webhook/bodies/%d/objects", i), b.Objects)
+		}
+	}
+}
+
+// regions checks that each says what the others say.
+func (c *checker) regions(m *Manifest, settings map[string]bool) {
+	for i, r := range m.Regions {
+		at := fmt.Sprintf("/regions/%d", i)
+		settings[regionSetting] = true
+		if !typeName.MatchString(r.Name) {
+			c.say(at+"/name", "manifest.bad_value", "Use lower case letters, digits and dashes, beginning with a letter.", "%q cannot be the name of a region.", r.Name)
+		}
+		if slices.ContainsFunc(m.Regions[:i], func(o Region) bool { return o.Name == r.Name }) {
+			c.say(at, "manifest.bad_value", "Give each region a name of its own.", "The region %s is declared twice.", r.Name)
+		}
+		for name := range m.Regions[0].Values {
+			if _, ok := r.Values[name]; !ok {
+				c.say(at, "manifest.missing", "Give it in each region.", "The region %s has no %s, which %s has.", r.Name, name, m.Regions[0].Name)
+			}
+		}
+		for name := range r.Values {
+			if _, ok := m.Regions[0].Values[name]; !ok {
+				c.say(at+"/values/"+name, "manifest.missing", "Give it in each region.", "Only the region %s has %s.", r.Name, name)
+			}
+		}
+	}
+	if len(m.Regions) > 0 {
+		c.regional = m.Regions[0].Values
+	}
+}
+
+// auth checks a way to prove who is calling.
+func (c *checker) auth(at string, a *Auth) {
+	if a.ClientAuth == "privateKeyJwt" && a.Key == "" {
+		c.say(at, "manifest.missing", "Give key, usually {settings.privateKey}.", "The client proves itself with a signed token, and it is not said with which key.")
+	}
+	if a.ClientAuth == "none" && a.NoPKCE && a.Certificate == "" {
+		c.say(at, "manifest.bad_value", "Give clientAuth: body or basic with a secret, or a certificate.", "The client proves itself with nothing at all.")
+	}
+	if (a.Certificate == "") != (a.CertificateKey == "" && (a.Kind != "mtls" || a.Key == "")) {
+		c.say(at, "manifest.missing", "Give certificate and certificateKey together.", "A certificate needs its key, and a key its certificate.")
 	}
 }
 
 // webhook checks the recipes of messages.
 func (c *checker) webhook(w *Webhook) {
+	c.duration("/webhook/sweep", w.Sweep)
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
-		if (v.Header == "") == (v.Query == "") {
-			c.say(at, "manifest.missing", "Give header, or query.", "It is not said where a message has its signature.")
+		places := 0
+		for _, p := range []string{v.Header, v.Query, v.Body} {
+			if p != "" {
+				places++
+			}
 		}
-		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && v.Field == "" {
+		if places != 1 {
+			c.say(at, "manifest.missing", "Give header, or query, or for a secret body.", "It is not said where a message has its signature.")
+		}
+		if v.Body != "" && v.Kind != "secret" {
+			c.say(at+"/body", "manifest.bad_value", "Use header or query.", "Only a secret can be in the body: a signature is over it.")
+		}
+		if (v.Secret == "") == (v.Keys == nil) {
+			c.say(at, "manifest.missing", "Give secret, or for ecdsa and jwt keys.", "It is not said what a message is verified with.")
+		}
+		if v.Keys != nil {
+			c.duration(at+"/keys/lasts", v.Keys.Lasts)
+			if v.Kind != "ecdsa" && v.Kind != "jwt" {
+				c.say(at+"/keys", "manifest.bad_value", "Use kind: ecdsa or jwt.", "What is fetched is a public key, and a message of the kind %s has none.", v.Kind)
+			}
+			if v.Kind == "ecdsa" && v.KeyID == "" {
+				c.say(at+"/keyId", "manifest.missing", "Name the header with the key's id, or with wrapped its name.", "It is not said where a message names its key.")
+			}
+		}
+		if v.Wrapped && v.Field == "" {
+			c.say(at+"/field", "manifest.missing", "Give the signature's name in the JSON.", "It is not said where the header has the signature.")
+		}
+		if v.Tolerance != "" && v.Kind != "jwt" && v.Timestamp == "" && (v.Field == "" || v.Wrapped) {
 			c.say(at+"/tolerance", "manifest.missing", "Name the header with the time under timestampHeader.", "It is not said where a message has its time.")
 		}
 		if v.Tolerance != "" && v.Kind != "jwt" && !strings.Contains(v.Message, "{timestamp}") {
@@ -443,6 +563,23 @@ func (c *checker) webhook(w *Webhook) {
 	}
 	if h := w.Handshake; h != nil && h.Kind != "probe" && h.Name == "" {
 		c.say("/webhook/handshake", "manifest.missing", "Name the header, parameter or field.", "The handshake has no name.")
+	}
+	status := func(at string, n int) {
+		if n != 0 && (n < 200 || n > 299) {
+			c.say(at, "manifest.bad_value", "Give one from 200 to 299.", "%d is no status of success.", n)
+		}
+	}
+	if w.Handshake != nil {
+		status("/webhook/handshake/status", w.Handshake.Status)
+	}
+	if w.Reply != nil {
+		status("/webhook/reply/status", w.Reply.Status)
+		if w.Reply.Body != "" && w.Reply.Type == "" {
+			c.say("/webhook/reply", "manifest.missing", "Give type: text/xml, application/json or another.", "It is not said what the reply's body is.")
+		}
+	}
+	if (w.Account == "") != (w.AccountIs == "") {
+		c.say("/webhook/account", "manifest.missing", "Give account and accountIs together.", "It is not said whose events are meant.")
 	}
 	if s := w.Subscribe; s != nil {
 		c.duration("/webhook/subscribe/lasts", s.Lasts)
@@ -468,6 +605,11 @@ func (c *checker) own(m *Manifest) {
 			c.say("/objects/"+name+"/find/hook", "manifest.not_yours", "Use one: true, with {field} and {value}.", "There is no code beside your own manifest.")
 		}
 	}
+	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
+		if r.BodyHook != "" || r.AnswerHook != "" {
+			c.say(at, "manifest.not_yours", "Leave bodyHook and answerHook out.", "There is no code beside your own manifest.")
+		}
+	})
 }
 
 func (c *checker) duration(pointer, s string) {
@@ -491,27 +633,20 @@ func (c *checker) object(at, name string, o Object) {
 	if len(o.Key) == 0 {
 		c.say(at+"/key", "manifest.missing", "Name the fields that identify a record.", "%s has no key.", name)
 	}
+	for i, f := range o.Fields {
+		c.field(fmt.Sprintf("%s/fields/%d", at, i), f)
+	}
 	if o.Version != "" && !field(o.Version) {
 		c.say(at+"/version", "manifest.missing", "Declare it under fields.", "The version field %s of %s is not declared.", o.Version, name)
 	}
-	if o.Lookup && (o.Find == nil || o.List != nil || o.Changes != nil || o.Create != nil || o.Update != nil || o.Delete != nil) {
+	if o.Lookup && (o.Find == nil || o.List != nil || o.Changes != nil || o.Create != nil || o.Upsert != nil || o.Update != nil || o.Delete != nil) {
 		c.say(at, "manifest.missing", "Give find, and leave list, changes and writes out.", "%s is for lookups only, and those are made by find.", name)
 	}
 	if f := o.Find; f != nil && f.Record != "" && !f.One {
 		c.say(at+"/find/record", "manifest.bad_value", "Write one: true beside it.", "An answer with one record is the answer to one question.")
 	}
-	if p := o.Parent; p != nil {
-		switch parent, there := c.objects[p.Object]; {
-		case !there:
-			c.say(at+"/parent/object", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", p.Object)
-		case parent.Parent != nil || parent.List == nil:
-			c.say(at+"/parent/object", "manifest.bad_value", "Name one that has a list and no parent of its own.", "The records of %s cannot be gone through one after the other.", p.Object)
-		case p.Field != "" && !field(p.Field):
-			c.say(at+"/parent/field", "manifest.missing", "Declare it under fields.", "The field %s is not declared.", p.Field)
-		case o.Changes != nil && (o.Changes.Style == "keyset" || o.Changes.Style == "feed"):
-			c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", o.Changes.Style)
-		}
-	}
+	c.parent(at, o, field)
+	c.reading(at, name, o)
 	if !o.Lookup && o.List == nil && (o.Changes == nil || !o.Changes.Snapshot) {
 		c.say(at, "manifest.missing", "Give list, or changes with snapshot: true.", "%s cannot be read: it has neither a list nor changes that begin at the beginning.", name)
 	}
@@ -534,16 +669,17 @@ func (c *checker) object(at, name string, o Object) {
 		c.say(at+"/deletes", "manifest.missing", "Say under when what marks a deleted record.", "Deletes of mode tombstone have no mark.")
 	case d.Mode == "archived" && (d.Archived == nil || d.At == ""):
 		c.say(at+"/deletes", "manifest.missing", "Give archived, the list of the deleted, and at, the time of deletion.", "Deletes of mode archived have no list.")
-	case d.Mode == "diff" && (o.Changes == nil || o.Changes.Style != "full"):
-		c.say(at+"/deletes", "manifest.missing", "Use changes of style full.", "Deletes can be found by comparing only when everything is read.")
+	case d.Mode == "diff" && o.List == nil:
+		c.say(at+"/deletes", "manifest.missing", "Give list.", "Deletes are found by comparing with the list, which is missing.")
 	}
 	if o.Get == nil && o.GetMany == nil && !o.Lookup {
 		c.say(at, "manifest.missing", "Give get, or getMany.", "Records of %s cannot be read by key, so writes could not be checked.", name)
 	}
-	for what, w := range map[string]*Write{"create": o.Create, "update": o.Update, "delete": o.Delete} {
+	for what, w := range map[string]*Write{"create": o.Create, "upsert": o.Upsert, "update": o.Update, "delete": o.Delete} {
 		if w == nil {
 			continue
 		}
+		c.write(at+"/"+what, what, o, w, field)
 		if _, err := regexp.Compile(w.Exists); err != nil {
 			c.say(at+"/"+what+"/exists", "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
 		}
@@ -568,6 +704,232 @@ func (c *checker) object(at, name string, o Object) {
 	}
 }
 
+// write checks what a write says beside its request.
+func (c *checker) write(at, what string, o Object, w *Write, field func(string) bool) {
+	if e, err := regexp.Compile(w.KeyMatch); err != nil {
+		c.say(at+"/keyMatch", "manifest.bad_value", "Check the regular expression.", "The pattern cannot be read: %v.", err)
+	} else if w.KeyMatch != "" && (e.NumSubexp() < 1 || w.Key == "") {
+		c.say(at+"/keyMatch", "manifest.bad_value", "Put the key in parentheses, /contacts/([0-9]+)$, and say under key where it is found.", "The pattern has no group for the key, or nothing that it is found in.")
+	}
+	switch {
+	case what == "upsert" && len(w.By) == 0:
+		c.say(at, "manifest.missing", "Name under by the fields by which the vendor knows a record.", "It is not said by what a record is known.")
+	case what != "upsert" && len(w.By) > 0:
+		c.say(at+"/by", "manifest.bad_value", "Write it under upsert.", "Only upsert knows records by fields.")
+	}
+	for i, f := range w.By {
+		if !field(f) {
+			c.say(fmt.Sprintf("%s/by/%d", at, i), "manifest.missing", "Declare it under fields.", "The field %s is not declared.", f)
+		}
+	}
+	if w.Means != "" && what != "delete" {
+		c.say(at+"/means", "manifest.bad_value", "Write it under delete.", "Only delete can mean different things.")
+	}
+	if len(w.Before) > 0 && w.Batch != nil {
+		c.say(at+"/before", "manifest.bad_value", "Leave batch out, or before.", "Steps are made for single records, and batch writes several.")
+	}
+	if l := w.Lock; l != nil {
+		switch {
+		case l.Header != "" && l.Value == "":
+			c.say(at+"/lock", "manifest.missing", "Write value: \"{version}\", or \"{lock}\" with from.", "It is not said what the header %s has.", l.Header)
+		case strings.HasPrefix(l.From, "header:") && o.Get == nil:
+			c.say(at+"/lock/from", "manifest.missing", "Give get.", "Headers are read when one record is read, and it is not said how.")
+		case l.Header == "" && l.From == "":
+			c.say(at+"/lock", "manifest.missing", "Give header and value, or from.", "The lock has neither a header nor a place that it is read from.")
+		}
+	}
+	if w.Job != nil {
+		c.duration(at+"/job/every", w.Job.Every)
+		if w.Job.ID == "" || len(w.Job.Parts) > 0 {
+			c.say(at+"/job", "manifest.bad_value", "Give id, and leave parts out.", "The job of one record has no parts, and its id says that it is one.")
+		}
+	}
+	b := w.Batch
+	if b == nil || b.Job == nil {
+		return
+	}
+	j := b.Job
+	takes := func(s JobStep) bool { return s.Take["job"] != "" }
+	if j.ID == "" && j.Take["job"] == "" && !slices.ContainsFunc(j.Steps, takes) {
+		c.say(at+"/batch/job", "manifest.missing", "Give id, or take: {job: ...} in the step whose answer has it.", "It is not said where an answer has the job's id.")
+	}
+	if len(j.Parts) > 0 && b.By == "" {
+		c.say(at+"/batch/by", "manifest.missing", "Write by: key, trace, index or fields.", "Results that come in parts are not in the order of the records, and it is not said which belongs to which.")
+	}
+	for i, p := range j.Parts {
+		c.duration(fmt.Sprintf("%s/batch/job/parts/%d/paging/lasts", at, i), p.Paging.Lasts)
+	}
+}
+
+// parent checks that the records above can be gone through.
+func (c *checker) parent(at string, o Object, field func(string) bool) {
+	p := o.Parent
+	if p == nil {
+		return
+	}
+	if (p.Object == "") == (len(p.Values) == 0) {
+		c.say(at+"/parent", "manifest.missing", "Give object, or values.", "It is not said what the records are listed for, or it is said twice.")
+		return
+	}
+	if p.Field != "" && !field(p.Field) {
+		c.say(at+"/parent/field", "manifest.missing", "Declare it under fields.", "The field %s is not declared.", p.Field)
+	}
+	for name := range p.Fields {
+		if !field(name) {
+			c.say(at+"/parent/fields/"+name, "manifest.missing", "Declare it under fields.", "The field %s is not declared.", name)
+		}
+	}
+	if ch := o.Changes; ch != nil && ch.Style != "since" && ch.Style != "full" {
+		c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", ch.Style)
+	} else if ch != nil && ch.Paging.Cap > 0 {
+		c.say(at+"/changes/paging/cap", "manifest.bad_value", "Leave cap out; each parent has a list of its own.", "A list with a cap cannot be read parent by parent.")
+	}
+	if p.Object == "" {
+		if p.Changed || len(p.Fields) > 0 {
+			c.say(at+"/parent", "manifest.bad_value", "Leave changed and fields out; use field.", "Values have no changes and no fields.")
+		}
+		return
+	}
+	above, there := c.objects[p.Object]
+	for depth, next := 0, above; there && next.Parent != nil; depth++ {
+		if depth > 3 {
+			c.say(at+"/parent/object", "manifest.bad_value", "Name one that does not lead back here.", "The parents of %s have no end.", p.Object)
+			return
+		}
+		next = c.objects[next.Parent.Object]
+	}
+	switch {
+	case !there:
+		c.say(at+"/parent/object", "manifest.missing", "Name an object of this manifest.", "%s is not an object here.", p.Object)
+		return
+	case above.List == nil || above.Template:
+		c.say(at+"/parent/object", "manifest.bad_value", "Name one that has a list.", "The records of %s cannot be gone through one after the other.", p.Object)
+	case p.Changed && (above.Changes == nil || above.Changes.Style != "since" || above.Changes.Paging.Cap > 0):
+		c.say(at+"/parent/changed", "manifest.bad_value", "Give it changes of style since without a cap, or leave changed out.", "It cannot be asked which records of %s changed.", p.Object)
+	}
+	for name, of := range p.Fields {
+		if !slices.Contains(above.Key, of) {
+			c.say(at+"/parent/fields/"+name, "manifest.bad_value", "Its key is: "+strings.Join(above.Key, ", ")+".", "%s is not in the key of %s.", of, p.Object)
+		}
+	}
+}
+
+// reading checks how lists, changes and fields are asked for.
+func (c *checker) reading(at, name string, o Object) {
+	pages := map[string]Paging{}
+	if o.List != nil {
+		pages["/list"] = o.List.Paging
+	}
+	if o.Changes != nil {
+		pages["/changes"] = o.Changes.Paging
+	}
+	for where, p := range pages {
+		c.duration(at+where+"/paging/lasts", p.Lasts)
+		if a := o.AskFor; a != nil && p.addressed() {
+			c.say(at+where+"/paging/style", "manifest.bad_value", "Use cursor, with {token} in the query.", "The fields cannot be asked for in parts: the next page's address has those of the first part only.")
+		}
+	}
+	if a := o.AskFor; a != nil && (a.Fields < 1 && a.URL < 1 || a.Fields < 0 || a.URL < 0) {
+		c.say(at+"/askFor", "manifest.missing", "Give fields, the most of one request, or url, the most characters of an address.", "It is not said how much one request may ask for.")
+	}
+	if d := o.Describe; d != nil {
+		switch {
+		case d.Sample == 0 && d.Name == "":
+			c.say(at+"/describe", "manifest.missing", "Give name, where a field has its name, or sample.", "It is not said where the answer has the names of fields.")
+		case d.Sample == 0 && d.Request.Path == "" && !o.Template:
+			c.say(at+"/describe", "manifest.missing", "Give request.", "It is not said how %s is asked for its fields.", name)
+		case d.Sample > 0 && (o.List == nil || o.Parent != nil):
+			c.say(at+"/describe/sample", "manifest.bad_value", "Give list, and no parent, or list the fields.", "Fields are learnt from the list, which is missing or has a parent.")
+		}
+	}
+	ch := o.Changes
+	if ch == nil {
+		return
+	}
+	c.duration(at+"/changes/lag", ch.Lag)
+	c.duration(at+"/changes/keeps", ch.Keeps)
+	if _, err := patternOf(ch.Format); ch.Format != "" && err != nil {
+		c.say(at+"/changes/format", "manifest.bad_value", "Write it like yyyy-MM-dd HH:mm; other letters stand in single quotes.", "%s.", upperFirst(err.Error()))
+	}
+	if _, err := zone(ch.Zone); err != nil && !strings.Contains(ch.Zone, "{") {
+		c.say(at+"/changes/zone", "manifest.bad_value", "Zones are called like Europe/Berlin.", "There is no time zone %q.", ch.Zone)
+	}
+	if ch.Lag != "" && ch.Style != "since" && ch.Style != "keyset" {
+		c.say(at+"/changes/lag", "manifest.bad_value", "Leave lag out.", "Changes of style %s have no time to stay behind with.", ch.Style)
+	}
+	if (ch.Whole || ch.Final != "") && ch.Style != "feed" {
+		c.say(at+"/changes", "manifest.bad_value", "Leave whole and final out.", "Changes of style %s are no feed.", ch.Style)
+	}
+	switch {
+	case ch.Style == "queue" && (ch.Ack == nil || (ch.Ack.From == "") == (ch.Ack.Each == "")):
+		c.say(at+"/changes/ack", "manifest.missing", "Give ack, with its request and from, or each, where a message has its handle.", "It is not said how messages are taken away.")
+	case ch.Style != "queue" && ch.Ack != nil:
+		c.say(at+"/changes/ack", "manifest.bad_value", "Leave ack out.", "Changes of style %s are not taken away.", ch.Style)
+	}
+}
+
+// found checks how a system is asked for its objects and for settings.
+func (c *checker) found(m *Manifest, settings map[string]bool) {
+	if d := m.Discover; d != nil {
+		if o, there := m.Objects[d.Like]; !there || !o.Template {
+			c.say("/discover/like", "manifest.missing", "Describe it under objects, with template: true.", "%s is no template.", d.Like)
+		}
+		c.duration("/discover/paging/lasts", d.Paging.Lasts)
+	}
+	for name, o := range m.Objects {
+		if o.Template && (m.Discover == nil || m.Discover.Like != name) {
+			c.say("/objects/"+name+"/template", "manifest.bad_value", "Name it under discover.like, or leave template out.", "Nothing is like %s.", name)
+		}
+	}
+	for i, l := range m.Learn {
+		for name := range l.Settings {
+			if !settings[name] {
+				c.say(fmt.Sprintf("/learn/%d/settings/%s", i, name), "manifest.missing", "Declare it under settings.", "The setting %s is not declared.", name)
+			}
+		}
+	}
+}
+
+// field checks how a field is written.
+func (c *checker) field(at string, f Field) {
+	typ := f.Type
+	if typ == "" {
+		typ = "text"
+	}
+	isTime := typ == "timestamp" || typ == "datetime" || typ == "date"
+	if _, err := patternOf(f.Format); f.Format != "" && err != nil {
+		c.say(at+"/format", "manifest.bad_value", "Write it like yyyy-MM-dd HH:mm; other letters stand in single quotes.", "%s.", upperFirst(err.Error()))
+	}
+	if !strings.Contains(f.Zone, "{") {
+		if _, err := zone(f.Zone); err != nil {
+			c.say(at+"/zone", "manifest.bad_value", "Zones are called like Europe/Berlin.", "There is no time zone %q.", f.Zone)
+		}
+	}
+	if !isTime && (f.Format != "" || f.Zone != "" || f.TimeAt != "") {
+		c.say(at, "manifest.bad_value", "Give type: timestamp, datetime or date, or leave format, zone and timeAt out.", "The field %s is no time.", f.Name)
+	}
+	if f.TimeAt != "" && typ != "timestamp" {
+		c.say(at+"/timeAt", "manifest.bad_value", "Write type: timestamp.", "A date with a time of day is a timestamp.")
+	}
+	if f.Format != "" && f.Codec != "" {
+		c.say(at+"/format", "manifest.bad_value", "Keep one of them.", "The field %s has a codec and a form.", f.Name)
+	}
+	switch f.Codec {
+	case "epoch", "epochMillis", "msDate", "serialDate", "offsetTime":
+		if !isTime {
+			c.say(at+"/codec", "manifest.bad_value", "Give type: timestamp, datetime or date.", "The codec %s is for times.", f.Codec)
+		}
+	case "cents", "numberText":
+		if typ != "integer" && typ != "number" && typ != "float" {
+			c.say(at+"/codec", "manifest.bad_value", "Give type: number.", "The codec %s is for numbers.", f.Codec)
+		}
+	case "document":
+		if typ != "text" {
+			c.say(at+"/codec", "manifest.bad_value", "Leave type out.", "A document is read as text.")
+		}
+	}
+}
+
 // strings looks at every placeholder.
 func (c *checker) strings(v reflect.Value, pointer string, settings map[string]bool) {
 	switch v.Kind() {
@@ -576,10 +938,13 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			c.strings(v.Elem(), pointer, settings)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Reply]() { // sent as it is
+			return
+		}
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Tag.Get("yaml")
 			switch name {
-			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy":
+			case "pattern", "match", "exists", "doc", "summary", "title", "guarantee", "remedy", "afterMatch", "text", "format", "clear", "keyMatch":
 				continue // not templates
 			}
 			c.strings(v.Field(i), pointer+"/"+name, settings)
@@ -604,6 +969,8 @@ func (c *checker) strings(v reflect.Value, pointer string, settings map[string]b
 			}
 			if !slices.Contains(roots, p.path[0]) {
 				c.say(pointer, "manifest.placeholder", "There are: "+strings.Join(roots, ", ")+".", "The placeholder {%s} is not known.", strings.Join(p.path, "."))
+			} else if _, ok := c.regional[strings.Join(p.path[1:], ".")]; p.path[0] == "region" && !ok {
+				c.say(pointer, "manifest.missing", "Declare it under values of each region.", "The placeholder {%s} names nothing that regions have.", strings.Join(p.path, "."))
 			} else if p.path[0] == "settings" && (len(p.path) != 2 || !settings[p.path[1]]) {
 				c.say(pointer, "manifest.missing", "Declare it under settings.", "The placeholder {%s} names no setting.", strings.Join(p.path, "."))
 			}

@@ -5,6 +5,7 @@ package manifest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"regexp"
 	"slices"
@@ -34,17 +35,26 @@ type place struct {
 	Seen     map[string]string `json:"seen,omitempty"`  // key -> version, inside the overlap
 	Gone     *gonePlace        `json:"gone,omitempty"`
 	Hint     int64             `json:"hint,omitempty"`
-	Known    map[string]uint64 `json:"known,omitempty"` // full: key -> hash of what was read
-	Fresh    map[string]uint64 `json:"fresh,omitempty"` // full: the same, of the pass under way
+	Got      string            `json:"got,omitempty"`    // when Token was got, our clock
+	Base     string            `json:"base,omitempty"`   // feed, whole: the token that the pass under way began at
+	Open     []string          `json:"open,omitempty"`   // feed, whole: keys of the pass under way
+	Vain     []string          `json:"vain,omitempty"`   // feed, whole: keys of passes that were begun again
+	Again    int               `json:"again,omitempty"`  // how often the pass under way was begun again
+	Looked   string            `json:"seenAt,omitempty"` // keeps: when the last pass ended, our clock
+	Until    string            `json:"until,omitempty"`  // lag: what the pass under way reads up to
+	Acks     []string          `json:"acks,omitempty"`   // queue: handles of messages to take away, since the cursor has what they say
+	Known    map[string]uint64 `json:"known,omitempty"`  // full: key -> hash of what was read; diff: the keys that there are
+	Fresh    map[string]uint64 `json:"fresh,omitempty"`  // full: the same, of the pass under way
 }
 
 // gonePlace is where the list of the deleted stands.
 type gonePlace struct {
-	At    string `json:"at"`              // when it was last read to its end, our clock
-	Since string `json:"since"`           // deleted since
-	Token string `json:"token,omitempty"` // its page
-	High  string `json:"high,omitempty"`
-	Busy  bool   `json:"busy,omitempty"`
+	At     string `json:"at"`              // when it was last read to its end, our clock
+	Since  string `json:"since"`           // deleted since
+	Token  string `json:"token,omitempty"` // its page
+	Number int    `json:"n,omitempty"`
+	High   string `json:"high,omitempty"`
+	Busy   bool   `json:"busy,omitempty"`
 }
 
 func (p place) cursor() record.Cursor {
@@ -144,7 +154,7 @@ func (s *system) beginning(ctx context.Context, o *object) (place, error) {
 		}
 		p.Hint = n
 	}
-	if o.Deletes.Mode == "archived" {
+	if o.Deletes.Mode == "archived" || o.missing() {
 		p.Gone = &gonePlace{At: record.Time(s.client.Now())}
 	}
 	return p, nil
@@ -174,7 +184,86 @@ func (r *reader) begun(a *transport.Answer) {
 	}
 }
 
+// maxAgain is how often a list is begun again before reading waits.
+const maxAgain = 5
+
+// next reads the next page. A list whose place the vendor keeps no more, or that changed while it was read, is begun again.
 func (r *reader) next(ctx context.Context) (connector.Page, error) {
+	now := r.s.client.Now()
+	if ch := r.o.Changes; ch != nil && ch.Keeps != "" && !r.p.Snapshot && !r.p.Passing && r.p.Looked != "" && now.Sub(moment(r.p.Looked)) > duration(ch.Keeps, 0) {
+		return connector.Page{}, &connector.Error{Class: connector.LostPlace, Code: "http.lost_place", Message: fmt.Sprintf("Nothing was read for longer than %s keeps what changed; everything is read once more.", r.s.m.Title)}
+	}
+	if lasts := r.paging().Lasts; lasts != "" && (!r.feeding() || r.o.Changes.Whole) && r.p.Token != "" && r.p.Token != r.p.Base && r.p.Got != "" && now.Sub(moment(r.p.Got)) > duration(lasts, 0) {
+		if err := r.restart(); err != nil {
+			return connector.Page{}, err
+		}
+	}
+	for {
+		before, passing := r.p.Token, r.p.Passing
+		page, err := r.turn(ctx)
+		if classOf(err) == "restart" && r.p.Again < maxAgain {
+			r.p.Again++
+			if err := r.restart(); err != nil {
+				return connector.Page{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return page, err
+		}
+		if r.p.Token != before {
+			r.p.Got = ""
+			if r.p.Token != "" && r.paging().Lasts != "" {
+				r.p.Got = record.Time(now)
+			}
+		}
+		if !page.More || passing && !r.p.Passing {
+			r.p.Again = 0
+			if r.o.Changes != nil && r.o.Changes.Keeps != "" && !r.p.Snapshot {
+				r.p.Looked = record.Time(now)
+			}
+		}
+		return page, nil
+	}
+}
+
+// paging is how the list goes on that is being read.
+func (r *reader) paging() Paging {
+	ch, l := r.o.Changes, r.o.List
+	if l != nil && (ch == nil || ch.Style == "full" || r.p.Snapshot && !ch.Snapshot) {
+		return l.Paging
+	}
+	if ch != nil {
+		return ch.Paging
+	}
+	return Paging{}
+}
+
+// feeding says whether a feed is being read.
+func (r *reader) feeding() bool {
+	ch := r.o.Changes
+	return ch != nil && ch.Style == "feed" && (!r.p.Snapshot || ch.Snapshot)
+}
+
+// restart forgets where the list stands, so that it is read from its beginning.
+func (r *reader) restart() error {
+	r.p.Got, r.p.Until = "", ""
+	if r.feeding() {
+		if !r.o.Changes.Whole {
+			return nil // each of its pages is a place of its own
+		}
+		r.p.Token = r.p.Base
+		if r.p.Vain, r.p.Open = union(r.p.Vain, r.p.Open), nil; len(r.p.Vain) > maxFull {
+			return &connector.Error{Class: connector.LostPlace, Code: "http.lost_place", Message: fmt.Sprintf("%s changed while a long list was read; everything is read once more.", r.s.m.Title)}
+		}
+		return nil
+	}
+	r.p.Token, r.p.Number, r.p.Fresh = "", 0, nil
+	r.p.Passing, r.p.Ties, r.p.After = false, false, ""
+	return nil
+}
+
+func (r *reader) turn(ctx context.Context) (connector.Page, error) {
 	style := "full"
 	if r.o.Changes != nil {
 		style = r.o.Changes.Style
@@ -193,8 +282,16 @@ func (r *reader) next(ctx context.Context) (connector.Page, error) {
 		if page, due, err := r.gone(ctx); due || err != nil {
 			return page, err
 		}
+		if page, due, err := r.lost(ctx); due || err != nil {
+			return page, err
+		}
+		if page, due, err := r.vain(ctx); due || err != nil {
+			return page, err
+		}
 	}
 	switch style {
+	case "queue":
+		return r.queue(ctx)
 	case "since":
 		return r.since(ctx)
 	case "keyset":
@@ -225,6 +322,11 @@ func (r *reader) page(items []item, more bool) connector.Page {
 		at[it.key] = len(page.Changes)
 		page.Changes = append(page.Changes, c)
 	}
+	if r.o.missing() {
+		for _, c := range page.Changes {
+			r.knows(c)
+		}
+	}
 	return page
 }
 
@@ -253,30 +355,40 @@ func (r *reader) limit(p Paging) int {
 // fetch asks for a page of a list at token, and says where it goes on; "" at the end.
 func (r *reader) fetch(ctx context.Context, op string, req Request, path string, pg Paging, token string, number int, sc scope) (items []item, next string, nextNumber int, answer any, err error) {
 	limit := r.limit(pg)
-	sc = sc.with(scope{"limit": limit, "offset": number, "page": number + pg.FirstPage})
+	sc = sc.with(scope{"limit": limit, "offset": number + pg.FirstItem, "page": number + pg.FirstPage})
 	if token != "" {
 		sc["token"] = token
 	}
 	if r.o.Parent != nil && sc["parent"] == nil && (op == "list" || op == "changes" || op == "find") {
 		return r.across(ctx, op, req, path, pg, token, sc)
 	}
-	if token != "" && (pg.Style == "nextUrl" || pg.Style == "nextPath" || pg.Style == "link") {
+	if token != "" && pg.addressed() {
 		u, err := r.s.joined(token, pg.Style)
 		if err != nil {
 			return nil, "", 0, nil, err
 		}
-		req = Request{Method: req.Method, Path: escapeBraces(u), Headers: req.Headers, Cost: req.Cost}
+		req = req.at(u)
 	}
-	answer, a, err := r.s.do(ctx, op, req, sc)
+	answer, a, err := r.s.ask(ctx, r.o, op, req, sc, path, false)
 	if err != nil {
 		return nil, "", 0, nil, err
 	}
 	r.begun(a)
-	if items, err = r.read(ctx, op, answer, a, path, sc["parent"]); err != nil {
+	if items, err = r.read(ctx, op, answer, a, path, r.above(sc)); err != nil {
 		return nil, "", 0, nil, err
 	}
 	next, nextNumber = following(pg, answer, a, items, number, limit)
 	return items, next, nextNumber, answer, nil
+}
+
+// addressed says whether the list goes on at an address that the answer has.
+func (p Paging) addressed() bool {
+	return p.Style == "nextUrl" || p.Style == "nextPath" || p.Style == "link"
+}
+
+// at is the same request at an address that an answer gave.
+func (r Request) at(u string) Request {
+	return Request{Method: r.Method, Path: escapeBraces(u), Headers: r.Headers, Answer: r.Answer, Lists: r.Lists, Cost: r.Cost, Once: r.Once}
 }
 
 func escapeBraces(s string) string {
@@ -312,7 +424,7 @@ func following(pg Paging, answer any, a *transport.Answer, items []item, number,
 	}
 	switch pg.Style {
 	case "cursor", "nextUrl", "nextPath":
-		next = digText(answer, pg.Next)
+		next = told(answer, a, pg.Next)
 	case "link":
 		for _, h := range a.Header.Values("Link") {
 			if m := linkNext.FindStringSubmatch(h); m != nil {
@@ -320,15 +432,15 @@ func following(pg Paging, answer any, a *transport.Answer, items []item, number,
 			}
 		}
 	case "lastId":
-		if len(items) > 0 && (pg.More != "" || len(items) >= limit) {
+		if len(items) > 0 && (pg.More != "" || pg.UntilNone || len(items) >= limit) {
 			next = string(items[len(items)-1].key)
 		}
 	case "offset":
-		if len(items) >= limit || pg.More != "" && len(items) > 0 {
+		if len(items) >= limit || (pg.More != "" || pg.UntilNone) && len(items) > 0 {
 			next, nextNumber = "+", number+len(items)
 		}
 	case "page":
-		if len(items) >= limit || pg.More != "" && len(items) > 0 {
+		if len(items) >= limit || (pg.More != "" || pg.UntilNone) && len(items) > 0 {
 			next, nextNumber = "+", number+1
 		}
 	}
@@ -429,8 +541,9 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 	if after == "" {
 		after = ch.FirstKey
 	}
-	sc := r.sc.with(scope{"since": written(moment(r.p.Since), ch.Time), "after": after, "limit": limit})
-	answer, a, err := r.s.do(ctx, "changes", ch.Request, sc)
+	until := r.until()
+	sc := r.sc.with(scope{"since": r.s.written(ch, moment(r.p.Since)), "until": r.s.written(ch, until), "after": after, "limit": limit})
+	answer, a, err := r.s.ask(ctx, r.o, "changes", ch.Request, sc, ch.Records, false)
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -445,7 +558,7 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 		r.p.Since, r.p.After = last.when(), string(last.key)
 	}
 	if r.p.Snapshot {
-		if overlap > 0 {
+		if overlap > 0 || ch.Lag != "" {
 			r.unseen(items)
 		}
 		items = slices.DeleteFunc(items, func(it item) bool { return it.deleted })
@@ -457,7 +570,10 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 		if !r.p.Snapshot && moment(r.p.High).After(moment(r.p.Since)) {
 			r.p.Since = r.p.High
 		}
-		r.p.High = ""
+		if ch.Lag != "" && moment(r.p.Since).After(until) { // what is newer may not be all there is
+			r.p.Since, r.p.After = record.Time(until), ch.FirstKey
+		}
+		r.p.High, r.p.Until = "", ""
 		r.endSnapshot()
 	}
 	r.prune(overlap)
@@ -475,7 +591,8 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 		r.p.Passing = true
 	}
 	list := List{Request: ch.Request, Records: ch.Records, Paging: ch.Paging}
-	sc := r.sc.with(scope{"since": written(moment(r.p.From), ch.Time)})
+	until := r.until()
+	sc := r.sc.with(scope{"since": r.s.written(ch, moment(r.p.From)), "until": r.s.written(ch, until)})
 	if r.p.Ties {
 		list = *ch.Ties
 		sc["after"] = r.p.After
@@ -508,7 +625,7 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 			r.p.After = string(items[n-1].key)
 		} else {
 			r.p.Ties, r.p.After, r.p.Token, r.p.Number = false, "", "", 0
-			r.p.From = record.Time(moment(r.p.From).Add(step(ch.Time)))
+			r.p.From = record.Time(moment(r.p.From).Add(ch.step()))
 		}
 	case next == "":
 		r.p.Passing, r.p.Token, r.p.Number = false, "", 0
@@ -525,7 +642,7 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 				last = items[n-1].when()
 			}
 			r.p.Token, r.p.Number = "", 0
-			if record.Equal(written(moment(last), ch.Time), written(moment(r.p.From), ch.Time)) && ch.Ties != nil {
+			if record.Equal(r.s.written(ch, moment(last)), r.s.written(ch, moment(r.p.From))) && ch.Ties != nil {
 				r.p.Ties, r.p.After = true, ""
 			}
 			r.p.From = last
@@ -537,7 +654,13 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 		items = slices.DeleteFunc(items, func(it item) bool { return it.deleted })
 	}
 	if !more {
-		r.p.Since, r.p.High, r.p.From = r.p.High, "", ""
+		if ch.Lag != "" && moment(r.p.High).After(until) {
+			r.p.High = record.Time(until)
+			if moment(r.p.Since).After(until) { // it never goes back
+				r.p.High = r.p.Since
+			}
+		}
+		r.p.Since, r.p.High, r.p.From, r.p.Until = r.p.High, "", "", ""
 		r.endSnapshot()
 		r.prune(overlap)
 	} else if len(r.p.Seen) > 10*maxSeen {
@@ -548,9 +671,36 @@ func (r *reader) since(ctx context.Context) (connector.Page, error) {
 	return page, nil
 }
 
+// until is what the pass under way reads up to: the same on all its pages.
+func (r *reader) until() time.Time {
+	if r.p.Until == "" {
+		r.p.Until = record.Time(r.s.client.Now().Add(-duration(r.o.Changes.Lag, 0)))
+	}
+	return moment(r.p.Until)
+}
+
+// written is a time as the query has it.
+func (s *system) written(ch *Changes, t time.Time) any {
+	if ch.Format == "" {
+		return written(t, ch.Time)
+	}
+	p, err := patternOf(ch.Format)
+	if err != nil { // checked by Parse
+		return nil
+	}
+	l, err := zone(s.text(ch.Zone, nil))
+	if err != nil {
+		l = time.UTC
+	}
+	return inZone(t, p, l)
+}
+
 // step is the smallest difference that the query's times can say.
-func step(form string) time.Duration {
-	switch form {
+func (ch *Changes) step() time.Duration {
+	if p, err := patternOf(ch.Format); err == nil && ch.Format != "" {
+		return p.step
+	}
+	switch ch.Time {
 	case "millis", "epochMillis":
 		return time.Millisecond
 	case "date":
@@ -562,14 +712,21 @@ func step(form string) time.Duration {
 // feed goes on in a feed whose token is the place.
 func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 	ch := r.o.Changes
-	req, sc := ch.Request, r.sc.with(scope{"since": written(moment(r.p.Since), ch.Time), "limit": r.limit(ch.Paging)})
+	req, sc := ch.Request, r.sc.with(scope{"since": r.s.written(ch, moment(r.p.Since)), "limit": r.limit(ch.Paging)})
 	if r.p.Token != "" {
 		sc["token"] = r.p.Token
 		if ch.Next.Path != "" {
 			req = ch.Next
 		}
+		if ch.Paging.addressed() {
+			u, err := r.s.joined(r.p.Token, ch.Paging.Style)
+			if err != nil {
+				return connector.Page{}, err
+			}
+			req = req.at(u)
+		}
 	}
-	answer, a, err := r.s.do(ctx, "changes", req, sc)
+	answer, a, err := r.s.ask(ctx, r.o, "changes", req, sc, ch.Records, false)
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -578,14 +735,33 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 	if err != nil {
 		return connector.Page{}, err
 	}
-	if next := digText(answer, ch.Paging.Next); next != "" {
+	if next := told(answer, a, ch.Paging.Next); next != "" {
 		r.p.Token = next
 	}
 	more := len(items) > 0
-	if ch.EndFlag != "" {
+	switch final := told(answer, a, ch.Final); {
+	case ch.EndFlag != "":
 		more = !flagAt(answer, ch.EndFlag)
-	} else if ch.Paging.More != "" {
+	case ch.Paging.More != "":
 		more = flagAt(answer, ch.Paging.More)
+	case ch.Final != "":
+		if more = final == ""; !more {
+			r.p.Token = final
+		}
+	}
+	if ch.Whole {
+		keys := make([]string, len(items))
+		for i := range items {
+			keys[i] = string(items[i].key)
+		}
+		if len(r.p.Open) <= maxFull { // past it a pass that was in vain is not compared, but everything read anew
+			r.p.Open = union(r.p.Open, keys)
+		}
+		if r.p.Passing = more; !more { // what was read in vain and did not come again is looked at by key
+			r.p.Base = r.p.Token
+			r.p.Vain = slices.DeleteFunc(r.p.Vain, func(k string) bool { return slices.Contains(r.p.Open, k) })
+			r.p.Open = nil
+		}
 	}
 	items = r.unseen(items)
 	if len(r.p.Seen) > maxSeen {
@@ -598,7 +774,7 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 		}
 	}
 	page := r.page(items, more)
-	page.More = more
+	page.More = more || len(r.p.Vain) > 0 && !r.p.Snapshot
 	return page, nil
 }
 
@@ -682,6 +858,11 @@ func (r *reader) hinted(ctx context.Context) (connector.Page, bool, error) {
 			page.Changes = append(page.Changes, r.o.change(it, r.req.Fields))
 		} else {
 			page.Changes = append(page.Changes, record.Change{Key: k, Op: record.Delete})
+		}
+	}
+	if r.o.missing() {
+		for _, c := range page.Changes {
+			r.knows(c)
 		}
 	}
 	return page, true, nil
@@ -782,9 +963,9 @@ func (s *system) items(ctx context.Context, o *object, fields []string, keys []r
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
 	sc := s.scopeOf(o.Object).with(scope{"fields": o.wanted(fields)})
-	if o.GetMany != nil && (len(keys) > 1 || o.Get == nil) {
+	if o.GetMany != nil && (len(keys) > 1 || o.Get == nil) && !o.locked() {
 		for part := range slices.Chunk(keys, max(1, o.GetMany.Size)) {
-			answer, _, err := s.do(ctx, "get", o.GetMany.Request, sc.with(scope{"keys": part, "limit": len(part)}))
+			answer, _, err := s.ask(ctx, o, "get", o.GetMany.Request, sc.with(scope{"keys": part, "limit": len(part)}), o.GetMany.Records, false)
 			if err != nil {
 				if classOf(err) == "gone" {
 					continue
@@ -815,9 +996,19 @@ func (s *system) items(ctx context.Context, o *object, fields []string, keys []r
 	return out, err
 }
 
+// locked says whether writes need what only the answer to one record has in its headers.
+func (o *object) locked() bool {
+	for _, w := range []*Write{o.Update, o.Delete} {
+		if w != nil && w.Lock != nil && strings.HasPrefix(w.Lock.From, "header:") && o.Get != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // one reads a single record.
 func (s *system) one(ctx context.Context, o *object, sc scope, key record.Key) (item, bool, error) {
-	answer, _, err := s.do(ctx, "get", o.Get.Request, sc.with(scope{"key": keyText(key), "keys": []record.Key{key}, "part": o.parts(key)}))
+	answer, a, err := s.ask(ctx, o, "get", o.Get.Request, sc.with(scope{"key": keyText(key), "keys": []record.Key{key}, "part": o.parts(key)}), o.Get.Record, true)
 	if err != nil {
 		if classOf(err) == "gone" {
 			return item{}, false, nil
@@ -829,12 +1020,13 @@ func (s *system) one(ctx context.Context, o *object, sc scope, key record.Key) (
 		return item{}, false, nil
 	}
 	if o.Parent != nil {
-		v = o.under(v, o.parts(key)[o.Parent.Field])
+		v = o.under(v, o.parts(key))
 	}
 	it, err := o.read(v)
 	if err != nil {
 		return item{}, false, o.malformed(err)
 	}
+	it.answer = a.Header
 	return it, it.key == key, nil
 }
 
@@ -869,6 +1061,31 @@ func aFew(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 		if err := <-errs; err != nil && (first == nil || connector.Classify(first).Class == connector.Retry) {
 			first = err
 		}
+	}
+	return first
+}
+
+// aFewWhole is aFew for calls that change something: what is under way when one fails is let finish, and nothing new is begun.
+func aFewWhole(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	var mu sync.Mutex
+	var first error
+	_ = aFew(ctx, n, func(ctx context.Context, i int) error {
+		mu.Lock()
+		stop := first != nil
+		mu.Unlock()
+		if stop {
+			return nil
+		}
+		err := f(ctx, i)
+		mu.Lock()
+		defer mu.Unlock()
+		if first == nil {
+			first = err
+		}
+		return nil
+	})
+	if first == nil {
+		return ctx.Err()
 	}
 	return first
 }
@@ -936,7 +1153,7 @@ func (s *system) find(ctx context.Context, o *object, queries []record.Fields) (
 				mu.Unlock()
 				return nil
 			}
-			answer, _, err := s.do(ctx, "find", f.Request, sc.with(scope{"field": o.byName[field].Path, "value": o.byName[field].encode(v, &o.Object)}))
+			answer, _, err := s.ask(ctx, o, "find", f.Request, sc.with(scope{"field": o.byName[field].Path, "value": o.byName[field].encode(v, &o.Object)}), f.Records+f.Record, f.Record != "")
 			if f.Record != "" && err != nil && connector.Classify(err).Class == connector.Missing {
 				return nil
 			}
@@ -969,7 +1186,7 @@ func (s *system) find(ctx context.Context, o *object, queries []record.Fields) (
 			}
 			conditions = hook(known, asked)
 		}
-		answer, _, err := s.do(ctx, "find", f.Request, sc.with(scope{"conditions": conditions, "limit": 2 * len(part)}))
+		answer, _, err := s.ask(ctx, o, "find", f.Request, sc.with(scope{"conditions": conditions, "limit": 2 * len(part)}), f.Records, false)
 		if err != nil {
 			return nil, err
 		}

@@ -393,7 +393,7 @@ func TestWebhookSignatures(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			v, err := c.Inbound(test.settings, manifest.Inbound{Method: "POST", URL: "https://sync.example/hooks/1", Header: http.Header{"Signature": {test.header}}, Body: []byte(test.body), Now: now})
+			v, err := c.Inbound(t.Context(), test.settings, connector.Env{}, manifest.Inbound{Method: "POST", URL: "https://sync.example/hooks/1", Header: http.Header{"Signature": {test.header}}, Body: []byte(test.body), Now: now})
 			if test.ok != (err == nil) {
 				t.Fatalf("got %v", err)
 			}
@@ -408,7 +408,7 @@ func TestWebhookSignatures(t *testing.T) {
 			}
 		})
 	}
-	v, err := c.Inbound(settings, manifest.Inbound{Method: "GET", URL: "https://sync.example/hooks/1?challenge=abc", Now: now})
+	v, err := c.Inbound(t.Context(), settings, connector.Env{}, manifest.Inbound{Method: "GET", URL: "https://sync.example/hooks/1?challenge=abc", Now: now})
 	if err != nil || v.Body != "abc" || !strings.HasPrefix(v.Header["Content-Type"], "text/plain") {
 		t.Errorf("the handshake is answered with %+v, %v", v, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -50,6 +52,9 @@ type SketchObject struct {
 	Wrap     string // the name under which a record is sent, "" for none
 	Answers  bool   // writes answer with the record
 }
+
+// SketchJSON is a sketch that somebody wrote in YAML or JSON as the API takes it.
+func SketchJSON(source []byte) ([]byte, error) { return yaml.YAMLToJSON(source) }
 
 // SketchTypes are the words for the types of fields in a sketch.
 var SketchTypes = []string{"text", "integer", "number", "boolean", "timestamp", "date", "json", "array", "uuid"}

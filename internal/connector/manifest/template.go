@@ -16,7 +16,8 @@ import (
 
 // roots are the names that placeholders begin with.
 var roots = []string{"settings", "key", "keys", "fields", "names", "record", "items", "item", "native", "object", "limit", "token", "offset", "page", "since", "after", "until",
-	"field", "value", "conditions", "version", "job", "trace", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part"}
+	"field", "value", "conditions", "version", "job", "trace", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part",
+	"lock", "by", "rest", "taken", "kid", "region"}
 
 // template is a text with placeholders.
 type template struct{ parts []part }
@@ -122,7 +123,7 @@ func (s scope) get(path []string) any {
 func (t *template) value(s scope, escape func(string) string) (v any, missing bool, err error) {
 	if len(t.parts) == 1 && t.parts[0].path != nil {
 		v, err := t.parts[0].eval(s)
-		if text, ok := v.(string); ok && escape != nil {
+		if text, ok := v.(string); ok && escape != nil && !t.parts[0].raw() {
 			v = escape(text)
 		}
 		return v, v == nil, err

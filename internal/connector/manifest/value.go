@@ -14,21 +14,57 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// dig follows a path of names and positions; "" and "." are the value itself, and * goes into each item of a list.
+// dig follows a path of names and positions; "" and "." are the value itself, * goes into each item of a list, and [name=value]
+// is the first item that has the value there.
 func dig(v any, path string) any {
 	if path == "" || path == "." {
 		return v
 	}
-	steps := strings.Split(path, ".")
+	if !strings.ContainsAny(path, "[*") {
+		return follow(v, strings.Split(path, "."))
+	}
+	return follow(v, stepsOf(path))
+}
+
+// stepsOf takes a path apart at the points that are not in brackets.
+func stepsOf(path string) (out []string) {
+	begin, inside := 0, false
+	for i := range len(path) {
+		switch path[i] {
+		case '[':
+			inside = true
+		case ']':
+			inside = false
+		case '.':
+			if !inside {
+				out, begin = append(out, path[begin:i]), i+1
+			}
+		}
+	}
+	return append(out, path[begin:])
+}
+
+func follow(v any, steps []string) any {
 	for at, step := range steps {
+		if name, value, is := selector(step); is {
+			items, _ := v.([]any)
+			v = nil
+			for _, it := range items {
+				if digText(it, name) == value {
+					v = it
+					break
+				}
+			}
+			continue
+		}
 		switch c := v.(type) {
 		case map[string]any:
 			v = c[step]
 		case []any:
 			if step == "*" {
-				out, rest := make([]any, len(c)), strings.Join(steps[at+1:], ".")
+				out := make([]any, len(c))
 				for i := range c {
-					out[i] = dig(c[i], rest)
+					out[i] = follow(c[i], steps[at+1:])
 				}
 				return out
 			}
@@ -44,6 +80,15 @@ func dig(v any, path string) any {
 	return v
 }
 
+// selector reads a step in brackets.
+func selector(step string) (name, value string, is bool) {
+	if !strings.HasPrefix(step, "[") || !strings.HasSuffix(step, "]") {
+		return "", "", false
+	}
+	name, value, is = strings.Cut(step[1:len(step)-1], "=")
+	return name, value, is
+}
+
 func digText(v any, path string) string {
 	x := dig(v, path)
 	if x == nil {
@@ -56,6 +101,9 @@ func digText(v any, path string) string {
 func records(v any, path string) ([]any, bool) {
 	switch l := dig(v, path).(type) {
 	case []any:
+		if strings.Contains(path, "*") {
+			return flat(l), true
+		}
 		return l, true
 	case nil:
 		return nil, true
@@ -72,6 +120,21 @@ func records(v any, path string) ([]any, bool) {
 		return out, path != ""
 	}
 	return nil, false
+}
+
+// flat is what a path with * found: lists in it are taken apart, and what is not there is left out.
+func flat(l []any) []any {
+	out := make([]any, 0, len(l))
+	for _, v := range l {
+		switch v := v.(type) {
+		case nil:
+		case []any:
+			out = append(out, flat(v)...)
+		default:
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // holds says whether the predicate is true of v.
@@ -161,7 +224,7 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 		}
 		return nil, nil
 	}
-	if v == nil || v == "" && o.Empty == "text" {
+	if v == nil || v == "" && o.Empty == "text" || f.Clear != "" && record.Text(v) == f.Clear {
 		return nil, nil
 	}
 	if f.Split != "" {
@@ -177,6 +240,9 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 	}
 	switch connector.Type(f.Type) {
 	case connector.TypeText, connector.TypeUUID, connector.TypeBytes:
+		if _, tree := v.(map[string]any); tree && f.Codec == "document" {
+			return documentText(v), nil
+		}
 		return record.Text(v), nil
 	case connector.TypeInteger, connector.TypeNumber, connector.TypeFloat:
 		n, err := record.ParseNumber(strings.TrimSpace(record.Text(v)))
@@ -195,24 +261,21 @@ func (f *Field) decode(v any, o *Object) (record.Value, error) {
 			return false, nil
 		}
 		return nil, fmt.Errorf("%q is not true or false", record.Text(v))
-	case connector.TypeTimestamp:
-		t, err := parseTime(v, f.Codec)
+	case connector.TypeTimestamp, connector.TypeDateTime, connector.TypeDate:
+		t, err := f.moment(v)
 		if err != nil {
 			return nil, err
 		}
-		return record.Time(t), nil
-	case connector.TypeDateTime:
-		t, err := parseTime(v, f.Codec)
-		if err != nil {
-			return nil, err
+		if connector.Type(f.Type) == connector.TypeTimestamp {
+			return record.Time(t.UTC()), nil
+		}
+		if l, err := zone(f.Zone); err == nil && f.Zone != "" {
+			t = t.In(l)
+		}
+		if connector.Type(f.Type) == connector.TypeDate {
+			return t.Format(time.DateOnly), nil
 		}
 		return t.Format("2006-01-02T15:04:05.999999"), nil
-	case connector.TypeDate:
-		t, err := parseTime(v, f.Codec)
-		if err != nil {
-			return nil, err
-		}
-		return t.Format(time.DateOnly), nil
 	case connector.TypeTime:
 		text := record.Text(v)
 		for _, layout := range []string{"15:04:05.999999999Z07:00", "15:04:05.999999999", "15:04"} {
@@ -237,6 +300,9 @@ func shift(n record.Number, by int) (record.Value, error) {
 // encode brings a canonical value into the form of the wire.
 func (f *Field) encode(v record.Value, o *Object) any {
 	if v == nil {
+		if f.Clear != "" {
+			return f.Clear
+		}
 		if o.Empty == "text" {
 			return ""
 		}
@@ -261,13 +327,23 @@ func (f *Field) encode(v record.Value, o *Object) any {
 		if err != nil {
 			return text
 		}
-		switch f.Codec {
-		case "epoch":
-			v = record.Int(t.Unix())
-		case "epochMillis":
-			v = record.Int(t.UnixMilli())
-		case "offsetTime":
-			v = t.Format("2006-01-02T15:04:05.000-0700")
+		if w, ok := f.onWire(t); ok {
+			v = w
+		}
+	case connector.TypeDateTime, connector.TypeDate:
+		t, err := parseTime(text, "x")
+		if err != nil {
+			return text
+		}
+		if l, err := zone(f.Zone); err == nil {
+			t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), l)
+		}
+		if w, ok := f.onWire(t); ok {
+			v = w
+		}
+	case connector.TypeText:
+		if f.Codec == "document" {
+			return document(text)
 		}
 	case connector.TypeInteger, connector.TypeNumber, connector.TypeFloat:
 		if n, ok := v.(record.Number); ok && f.Codec == "cents" {

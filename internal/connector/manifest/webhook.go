@@ -3,9 +3,12 @@
 package manifest
 
 import (
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // some vendors sign with it
 	"crypto/sha256"
 	"crypto/sha512"
@@ -16,6 +19,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"hash"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -38,16 +42,12 @@ type (
 
 // Inbound verifies a message on its raw bytes, answers handshakes and reads what it tells of. The fault webhook.unverified is for
 // a message whose origin is not proven.
-func (c *Connector) Inbound(settings connector.Settings, in Inbound) (Verdict, error) {
+func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, env connector.Env, in Inbound) (Verdict, error) {
 	w := c.m.Webhook
 	if w == nil {
 		return Verdict{}, fault.New(fault.NotFound, "webhook.unknown", "%s does not tell of changes.", c.m.Title)
 	}
-	plainSettings := make(map[string]any, len(settings))
-	for k, v := range settings {
-		plainSettings[k] = v
-	}
-	s := &system{scope: scope{"settings": plainSettings}}
+	s := &system{scope: scope{"settings": c.filled(settings), "region": c.m.region(settings)}}
 	u, err := url.Parse(in.URL)
 	if err != nil {
 		return Verdict{}, fault.New(fault.Malformed, "webhook.malformed", "The address cannot be read.")
@@ -59,61 +59,138 @@ func (c *Connector) Inbound(settings connector.Settings, in Inbound) (Verdict, e
 	}
 	proven := false
 	for i := range w.Verify {
-		proven = proven || w.Verify[i].holds(s, in, u)
+		v, with := &w.Verify[i], in
+		if v.Keys != nil {
+			// Only fetched keys count: the secret of a subscription is none.
+			if with.Secrets, err = c.signers(ctx, settings, env, i, v, in, u); err != nil {
+				return Verdict{}, err
+			}
+		}
+		if proven = v.holds(s, with, u); proven {
+			break
+		}
 	}
 	if !proven {
 		return Verdict{}, fault.New(fault.Unauthenticated, "webhook.unverified", "The message's signature does not fit. Check that the connection has the secret with which %s signs.", c.m.Title)
 	}
-	v := Verdict{Status: http.StatusOK}
+	v := w.Reply.verdict()
 	if len(strings.TrimSpace(string(in.Body))) == 0 {
 		return v, nil
 	}
-	body, err := record.ParseJSON(in.Body)
+	body, err := w.parse(in.Body)
 	if err != nil {
-		return Verdict{}, fault.New(fault.Malformed, "webhook.malformed", "The message is not JSON.")
+		return Verdict{}, fault.New(fault.Malformed, "webhook.malformed", "The message is not what the manifest says that it is, %s.", w.format())
 	}
-	events, ok := records(body, w.Events)
-	if !ok || w.Events == "" && events == nil {
+	shape := w.shape(body)
+	events, ok := records(body, shape.Events)
+	if !ok || shape.Events == "" && events == nil {
 		events = []any{body}
 	}
-	for _, e := range events {
-		object, key := w.about(e), digText(e, w.Key)
+	mine := s.text(w.AccountIs, nil)
+	for _, e := range flat(events) {
+		if w.Account != "" {
+			account := digText(e, w.Account)
+			if account == "" {
+				account = digText(body, w.Account)
+			}
+			if account != "" && account != mine {
+				continue
+			}
+		}
+		object, key := shape.about(e), digText(e, shape.Key)
 		if object == "" || key == "" {
 			continue
 		}
 		v.Hints = append(v.Hints, connector.Hint{Object: record.Object(object), Key: record.Key(key)})
 		id := ""
-		if w.ID != "" {
-			id = digText(e, w.ID)
+		if shape.ID != "" {
+			id = digText(e, shape.ID)
 		}
 		v.IDs = append(v.IDs, id)
 	}
 	return v, nil
 }
 
+func (w *Webhook) format() string {
+	if w.Format == "xml" {
+		return "XML"
+	}
+	return "JSON"
+}
+
+func (w *Webhook) parse(message []byte) (any, error) {
+	if w.Format == "xml" {
+		return parseXML(message, w.Lists)
+	}
+	return record.ParseJSON(message)
+}
+
+func (r *Reply) verdict() Verdict {
+	v := Verdict{Status: http.StatusOK}
+	if r == nil {
+		return v
+	}
+	if r.Status != 0 {
+		v.Status = r.Status
+	}
+	if v.Body = r.Body; r.Body != "" {
+		v.Header = map[string]string{"Content-Type": r.Type, "X-Content-Type-Options": "nosniff"}
+	}
+	return v
+}
+
+// shape is how this message is read.
+func (w *Webhook) shape(message any) Body {
+	out := Body{Events: w.Events, Type: w.Type, Key: w.Key, ID: w.ID, Object: w.Object, Objects: w.Objects}
+	for _, b := range w.Bodies {
+		if !b.When.holds(message) {
+			continue
+		}
+		out.Events = b.Events
+		for _, p := range [][2]*string{{&out.Type, &b.Type}, {&out.Key, &b.Key}, {&out.ID, &b.ID}, {&out.Object, &b.Object}} {
+			if *p[1] != "" {
+				*p[0] = *p[1]
+			}
+		}
+		if b.Objects != nil {
+			out.Objects = b.Objects
+		}
+		break
+	}
+	return out
+}
+
 // about is the object that an event is about.
-func (w *Webhook) about(e any) string {
-	typ := digText(e, w.Type)
-	if w.Object != "" {
-		if o := digText(e, w.Object); o != "" {
-			if name, ok := w.Objects[o]; ok {
+func (b *Body) about(e any) string {
+	typ := digText(e, b.Type)
+	if b.Object != "" {
+		if o := digText(e, b.Object); o != "" {
+			if name, ok := b.Objects[o]; ok {
 				return name
 			}
 		}
 	}
-	if name, ok := w.Objects[typ]; ok {
+	if name, ok := b.Objects[typ]; ok {
 		return name
 	}
 	best := ""
-	for prefix := range w.Objects {
+	for prefix := range b.Objects {
 		if strings.HasPrefix(typ, prefix) && len(prefix) > len(best) {
 			best = prefix
 		}
 	}
-	return w.Objects[best]
+	return b.Objects[best]
 }
 
 func (h *Handshake) answer(s *system, in Inbound, u *url.URL) (Verdict, bool) {
+	v, done := h.attempt(s, in, u)
+	if done && h.Status != 0 {
+		v.Status = h.Status
+	}
+	return v, done
+}
+
+func (h *Handshake) attempt(s *system, in Inbound, u *url.URL) (Verdict, bool) {
 	switch h.Kind {
 	case "probe":
 		if (in.Method == http.MethodGet || in.Method == http.MethodHead) && len(in.Body) == 0 {
@@ -164,15 +241,11 @@ func (h *Handshake) learnt(v string, out Verdict) Verdict {
 
 // holds says whether the message is proven in this way. A secret that is not set proves nothing.
 func (v *Verify) holds(s *system, in Inbound, u *url.URL) bool {
-	given := in.Header.Get(v.Header)
-	if v.Query != "" {
-		given = u.Query().Get(v.Query)
-	}
+	given, _ := v.given(in, u)
 	secrets := v.secrets(s.text(v.Secret, nil), in.Secrets)
 	if given == "" || len(secrets) == 0 {
 		return false
 	}
-	given = strings.TrimPrefix(given, v.Prefix)
 	switch v.Kind {
 	case "secret":
 		return slices.ContainsFunc(secrets, func(secret string) bool { return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1 })
@@ -200,6 +273,65 @@ func (v *Verify) holds(s *system, in Inbound, u *url.URL) bool {
 	return false
 }
 
+// given is what the message proves itself with, and the id of the key where it names one.
+func (v *Verify) given(in Inbound, u *url.URL) (given, kid string) {
+	switch {
+	case v.Query != "":
+		given = u.Query().Get(v.Query)
+	case v.Body != "":
+		return v.carried(in.Body), ""
+	default:
+		given = in.Header.Get(v.Header)
+	}
+	given = strings.TrimPrefix(given, v.Prefix)
+	switch {
+	case v.Wrapped:
+		text, err := base64.StdEncoding.DecodeString(given)
+		if err != nil {
+			return "", ""
+		}
+		said, err := record.ParseJSON(text)
+		if err != nil {
+			return "", ""
+		}
+		return digText(said, v.Field), digText(said, v.KeyID)
+	case v.Kind == "jwt":
+		var head struct {
+			KeyID string `json:"kid"`
+		}
+		if first, _, _ := strings.Cut(given, "."); readPart(first, &head) {
+			kid = head.KeyID
+		}
+	case v.KeyID != "":
+		kid = in.Header.Get(v.KeyID)
+	}
+	return given, kid
+}
+
+// carried is the secret in a message; "" where one of several is another.
+func (v *Verify) carried(message []byte) string {
+	body, err := record.ParseJSON(message)
+	if err != nil {
+		if body, err = parseXML(message, nil); err != nil {
+			return ""
+		}
+	}
+	found := dig(body, v.Body)
+	list, several := found.([]any)
+	if !several {
+		list = []any{found}
+	}
+	out := ""
+	for i, e := range flat(list) {
+		text, ok := e.(string)
+		if !ok || i > 0 && text != out {
+			return ""
+		}
+		out = text
+	}
+	return out
+}
+
 // secrets are those of the settings, several while one is exchanged, and those of the subscription.
 func (v *Verify) secrets(written string, more []string) (out []string) {
 	if v.Kind == "ecdsa" || v.Kind == "jwt" && strings.Contains(written, "BEGIN ") { // PEM has lines of its own
@@ -221,7 +353,7 @@ func (v *Verify) secrets(written string, more []string) (out []string) {
 
 // parts takes the header apart: the time, and the signatures of which one must fit.
 func (v *Verify) parts(given, stamp string) (at string, candidates []string) {
-	if v.Field == "" {
+	if v.Field == "" || v.Wrapped {
 		return stamp, []string{given}
 	}
 	separator, assign := v.Separator, v.Assign
@@ -259,8 +391,9 @@ func (v *Verify) fits(secret string, message, signature []byte) bool {
 		if err != nil {
 			return false
 		}
-		digest := sha256.Sum256(message)
-		return ecdsa.VerifyASN1(key, digest[:], signature)
+		h := v.algorithm()()
+		h.Write(message)
+		return ecdsa.VerifyASN1(key, h.Sum(nil), signature)
 	}
 	key := []byte(secret)
 	var err error
@@ -273,16 +406,19 @@ func (v *Verify) fits(secret string, message, signature []byte) bool {
 	if err != nil {
 		return false
 	}
-	algorithm := sha256.New
-	switch v.Algorithm {
-	case "sha1":
-		algorithm = sha1.New
-	case "sha512":
-		algorithm = sha512.New
-	}
-	h := hmac.New(algorithm, key)
+	h := hmac.New(v.algorithm(), key)
 	h.Write(message)
 	return hmac.Equal(signature, h.Sum(nil))
+}
+
+func (v *Verify) algorithm() func() hash.Hash {
+	switch v.Algorithm {
+	case "sha1":
+		return sha1.New
+	case "sha512":
+		return sha512.New
+	}
+	return sha256.New
 }
 
 // token says whether a signed token (RFC 7519) is proven, not old, and about this body. The kind of key decides the algorithm, never
@@ -310,6 +446,11 @@ func (v *Verify) token(given, secret string, in Inbound) bool {
 			!ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])) {
 			return false
 		}
+	} else if key, err := rsaKey(secret); err == nil {
+		digest := sha256.Sum256(signed)
+		if head.Algorithm != "RS256" || rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil {
+			return false
+		}
 	} else {
 		h := hmac.New(sha256.New, []byte(secret))
 		h.Write(signed)
@@ -317,6 +458,11 @@ func (v *Verify) token(given, secret string, in Inbound) bool {
 			return false
 		}
 	}
+	return v.claimed(claims, in)
+}
+
+// claimed says whether a token's claims are about this moment and this body.
+func (v *Verify) claimed(claims map[string]any, in Inbound) bool {
 	if end, ok := claims["exp"].(float64); ok && !in.Now.Before(time.Unix(int64(end), 0)) {
 		return false
 	}
@@ -366,6 +512,37 @@ func publicKey(text string) (*ecdsa.PublicKey, error) {
 		return nil, errors.New("not a key of P-256")
 	}
 	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+}
+
+// rsaKey reads an RSA key of 2,048 bits or more, in PEM or as a JWK.
+func rsaKey(text string) (*rsa.PublicKey, error) {
+	if block, _ := pem.Decode([]byte(text)); block != nil {
+		key, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if k, ok := key.(*rsa.PublicKey); ok && k.N.BitLen() >= 2048 {
+			return k, nil
+		}
+		return nil, errors.New("not an RSA key of 2,048 bits or more")
+	}
+	var k struct{ Kty, N, E string }
+	if err := json.Unmarshal([]byte(text), &k); err != nil {
+		return nil, err
+	}
+	n, err := base64.RawURLEncoding.DecodeString(k.N)
+	if err != nil {
+		return nil, err
+	}
+	e, err := base64.RawURLEncoding.DecodeString(k.E)
+	if err != nil {
+		return nil, err
+	}
+	out := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e[:min(len(e), 4)]).Int64())}
+	if k.Kty != "RSA" || out.N.BitLen() < 2048 || out.E < 3 || len(e) > 4 {
+		return nil, errors.New("not an RSA key of 2,048 bits or more")
+	}
+	return out, nil
 }
 
 // fresh says whether a time, in seconds, milliseconds or as text, is near now.

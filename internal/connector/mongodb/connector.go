@@ -39,7 +39,7 @@ func (Connector) Spec() connector.Spec {
 			d.Title, d.Default = "Key field", "_id"
 			d.Doc = "The field by which documents are told apart: _id, or by collection, where * stands for anything: orders=number; stock*=sku. It must have an index that is unique."
 		case "maxRows":
-			d.Name, d.Title, d.Default, d.Doc = "maxDocuments", "Most documents", "100000", "A collection with more documents than this is refused: it is read whole and compared."
+			d.Name, d.Title, d.Default, d.Doc = "maxDocuments", "Most documents", "100000", "A collection with more documents than this is refused where it is read whole and compared. Where the server has change streams there is no bound."
 		}
 		settings = append(settings, d)
 	}
@@ -50,8 +50,8 @@ func (Connector) Spec() connector.Spec {
 		Summary:    "Collections of MongoDB and of what speaks its protocol.",
 		Class:      "standard",
 		Settings:   settings,
-		Detections: []string{sheet.ByHash},
-		Deletes:    "list-diff: a document that is not there any more; a collection that went empty at once is held by the safety brake",
+		Detections: []string{sheet.ByStream, sheet.ByHash},
+		Deletes:    "stream: tombstone; hash: list-diff: a document that is not there any more; a collection that went empty at once is held by the safety brake",
 		Guarantee:  "effectively once: each write is one operation on one document, on the condition that the fields that change still hold what they held",
 	}
 }
@@ -75,7 +75,7 @@ func (Connector) source(settings connector.Settings, env connector.Env) (*source
 	if !strings.Contains(address, "://") {
 		address = "mongodb://" + address
 	}
-	c := options.Client().ApplyURI(address).SetAppName("syncline").SetServerSelectionTimeout(10 * time.Second).SetConnectTimeout(10 * time.Second).SetMaxPoolSize(10)
+	c := options.Client().ApplyURI(address).SetAppName("syncline").SetServerSelectionTimeout(10 * time.Second).SetConnectTimeout(10 * time.Second).SetMaxPoolSize(100)
 	if err := c.Validate(); err != nil {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "mongodb.address", Message: "The address is none of MongoDB. Write mongodb://host:27017 or mongodb+srv://name.", Err: err}
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +26,7 @@ type source struct {
 	client  *mongo.Client
 	db      *mongo.Database
 	options sheet.Options
+	shapes  sheet.Shapes
 }
 
 func (s *source) Check(ctx context.Context) error {
@@ -57,51 +57,17 @@ func (s *source) Objects(ctx context.Context) (out []record.Object, err error) {
 type handle bson.M
 
 func (s *source) Load(ctx context.Context, object record.Object) (*sheet.Table, error) {
-	cursor, err := s.db.Collection(string(object)).Find(ctx, bson.D{}, options.Find().SetBatchSize(2000))
+	docs, err := s.find(ctx, object, bson.D{}, options.Find().SetBatchSize(2000))
 	if err != nil {
-		return nil, classify(err)
+		return nil, err
 	}
-	var docs []bson.M
-	if err := cursor.All(ctx, &docs); err != nil {
-		return nil, classify(err)
-	}
-	if len(docs) == 0 { // is it empty, or not there?
-		names, err := s.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: string(object)}})
-		if err != nil {
-			return nil, classify(err)
-		}
-		if !slices.Contains(names, string(object)) {
-			return nil, &connector.Error{Class: connector.Reject, Code: "mongodb.no_collection", Message: fmt.Sprintf("There is no collection %s in the database. Make it, or correct the name in the document.", object)}
+	if len(docs) == 0 {
+		if err := s.exists(ctx, object); err != nil {
+			return nil, err
 		}
 	}
-	key := s.options.KeyColumn(object)
-	t := &sheet.Table{Key: []string{key}, Open: true, Made: key == ownID}
-	types := map[string]map[connector.Type]bool{key: {}}
-	for _, d := range docs {
-		r := &sheet.Row{Fields: make(record.Fields, len(d)), Handle: handle(d)}
-		for name, raw := range d {
-			v, typ := value(raw)
-			r.Fields[name] = v
-			if types[name] == nil {
-				types[name] = map[connector.Type]bool{}
-			}
-			if v != nil {
-				types[name][typ] = true
-			}
-		}
-		if t.Made {
-			r.Key = record.MakeKey(r.Fields[ownID])
-		}
-		t.Rows = append(t.Rows, r)
-	}
-	for _, name := range slices.Sorted(maps.Keys(types)) {
-		if name == ownID && key != ownID {
-			continue // MongoDB's own matter
-		}
-		f := connector.FieldInfo{Name: name, Type: merge(types[name]), Nullable: name != key, Generated: name == ownID, Scale: -1}
-		f.Native = string(f.Type) + ", by example"
-		t.Fields = append(t.Fields, f)
-	}
+	t := s.table(object)
+	s.fill(t, docs)
 	return t, nil
 }
 

@@ -56,12 +56,17 @@ func settings() connector.Settings {
 }
 
 // users work in the database directly.
-type users struct{ db *mongo.Database }
+type users struct {
+	db      *mongo.Database
+	streams bool // collections keep what documents were, and their keys are unique
+}
 
 // made counts collections, so that no two tests share one.
 var made atomic.Int64
 
-func newUsers(t *testing.T) *users {
+func newUsers(t *testing.T) *users { return usersOf(t, server) }
+
+func usersOf(t *testing.T, server string) *users {
 	t.Helper()
 	c, err := mongo.Connect(options.Client().ApplyURI(server))
 	if err != nil {
@@ -73,8 +78,17 @@ func newUsers(t *testing.T) *users {
 
 func (u *users) collection(t testing.TB, name string) record.Object {
 	name = fmt.Sprintf("%s_%d", name, made.Add(1))
-	if err := u.db.CreateCollection(t.Context(), name); err != nil {
+	o := options.CreateCollection()
+	if u.streams {
+		o.SetChangeStreamPreAndPostImages(bson.M{"enabled": true})
+	}
+	if err := u.db.CreateCollection(t.Context(), name, o); err != nil {
 		t.Fatal(err)
+	}
+	if key := keyField(record.Object(name)); u.streams {
+		if _, err := u.db.Collection(name).Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: key, Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return record.Object(name)
 }

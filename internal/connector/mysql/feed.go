@@ -19,6 +19,7 @@ const (
 	queueLength = 50_000           // hints kept per object; beyond, the log waits or is read again later
 	activeFor   = 10 * time.Second // an object that was read so recently is worth waiting for when its queue is full
 	drainWait   = 5 * time.Second  // how long the log waits for a full queue to be read
+	lagWait     = 2 * time.Second  // how long a reader waits for the log to be read up to its view
 	forgetAfter = 5 * time.Minute  // an object not read for so long no longer decides where reading begins
 )
 
@@ -29,7 +30,8 @@ const (
 // reader comes with a cursor behind them. When a reader comes with a cursor before what is kept, the log is read again
 // from there, by a new run.
 type feed struct {
-	s *system
+	s   *system
+	lag time.Duration // lagWait
 
 	attaching sync.Mutex // held while a place is looked for or a run is started; before mu
 
@@ -94,7 +96,7 @@ type extra struct {
 func (h *hint) at() place { return place{File: h.tx.start.File, Pos: h.tx.start.Pos, Skip: h.row} }
 
 func newFeed(s *system) *feed {
-	return &feed{s: s, subs: make(map[record.Object]*sub), watchers: make(map[*watcher]struct{}), moved: make(chan struct{})}
+	return &feed{s: s, lag: lagWait, subs: make(map[record.Object]*sub), watchers: make(map[*watcher]struct{}), moved: make(chan struct{})}
 }
 
 var errClosed = &connector.Error{Class: connector.Retry, Code: "mysql.closed", Message: "The connection was closed; it will be opened again."}
@@ -461,11 +463,12 @@ func (sb *sub) advance(c *logCursor) {
 	}
 }
 
-// caughtUp waits until the run has passed the place or the object has limit hints, but not long; the log may be far ahead.
+// caughtUp waits until the run has passed the place or the object has limit hints, but not long: the log may be far ahead. A reader
+// then gets what there is, which may be nothing, and More: its cursor moves up with the log, and it comes again.
 func (f *feed) caughtUp(ctx context.Context, object record.Object, to place, limit int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	timeout := time.NewTimer(2 * time.Second)
+	timeout := time.NewTimer(f.lag)
 	defer timeout.Stop()
 	for {
 		r := f.run

@@ -130,6 +130,21 @@ func (r *replica) page() connector.Page {
 	return p
 }
 
+// some reads on until a page has changes or there are no more. A log that is read late, as on a busy machine, gives pages without changes
+// before.
+func (r *replica) some() connector.Page {
+	r.t.Helper()
+	for deadline := time.Now().Add(within); ; {
+		p := r.page()
+		if len(p.Changes) > 0 || !p.More {
+			return p
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal("there is always more, and nothing comes")
+		}
+	}
+}
+
 func (r *replica) tryPage() (connector.Page, error) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)

@@ -53,7 +53,7 @@ func TestEveryReadSeesWhatWasCommittedBeforeIt(t *testing.T) {
 	r.drain()
 	for i := range 300 {
 		d.exec(fmt.Sprintf("UPDATE orders SET note = 'round %d' WHERE id = %d", i, i%10+1))
-		if p := r.page(); len(p.Changes) != 1 || p.Changes[0].Fields["note"] != fmt.Sprintf("round %d", i) {
+		if p := r.some(); len(p.Changes) != 1 || p.Changes[0].Fields["note"] != fmt.Sprintf("round %d", i) {
 			t.Fatalf("round %d: %d changes: %v", i, len(p.Changes), p.Changes)
 		}
 	}
@@ -68,7 +68,7 @@ func TestChangesOfARowCoalesce(t *testing.T) {
 	for i := range 50 {
 		d.exec(fmt.Sprintf("UPDATE orders SET note = '%d' WHERE id <= 2", i))
 	}
-	p := r.page()
+	p := r.some()
 	if len(p.Changes) != 2 || p.Changes[0].Fields["note"] != "49" {
 		t.Fatalf("%d changes: %v", len(p.Changes), p.Changes)
 	}
@@ -76,7 +76,7 @@ func TestChangesOfARowCoalesce(t *testing.T) {
 		t.Errorf("changed at %v", p.Changes[0].At)
 	}
 	d.exec("INSERT INTO orders (id) VALUES (50)", "DELETE FROM orders WHERE id = 50")
-	if p := r.page(); len(p.Changes) != 1 || p.Changes[0].Op != record.Delete || p.Changes[0].Key != "50" {
+	if p := r.some(); len(p.Changes) != 1 || p.Changes[0].Op != record.Delete || p.Changes[0].Key != "50" {
 		t.Fatalf("%v", p.Changes)
 	}
 }
@@ -196,7 +196,7 @@ func TestWatchWakesAtOnce(t *testing.T) {
 		if o := next(); o != "orders" {
 			t.Fatalf("woken for %s", o)
 		}
-		if p := r.page(); len(p.Changes) != 1 {
+		if p := r.some(); len(p.Changes) != 1 {
 			t.Fatalf("round %d: woken for %d changes", i, len(p.Changes))
 		}
 		slowest = max(slowest, time.Since(begin))

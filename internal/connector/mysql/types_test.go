@@ -157,3 +157,43 @@ func zeros(n int) string {
 	}
 	return string(b)
 }
+
+// Dates that are none are read as no value, in a first read and in the log, and do not keep the row from being written; generated columns
+// are read and never written.
+func TestZeroDatesAndGeneratedColumns(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, "CREATE TABLE old (id INT PRIMARY KEY, day DATE NOT NULL, at DATETIME NULL, note TEXT, twice INT AS (id * 2) VIRTUAL, shout VARCHAR(20) AS (UPPER(note)) STORED)")
+	d.exec("SET STATEMENT sql_mode = '' FOR INSERT INTO old (id, day, at, note) VALUES (1, '0000-00-00', '0000-00-00 00:00:00', 'a'), (2, '2026-02-00', '2026-02-03 04:05:06', 'b')")
+	s := d.open()
+	info, err := s.Describe(context.Background(), "old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, readOnly := range map[string]bool{"twice": true, "shout": true, "day": false} {
+		if f, _ := info[0].Field(name); f.ReadOnly != readOnly {
+			t.Errorf("%s: read only is %v", name, f.ReadOnly)
+		}
+	}
+	r := d.replica(s, "old", 100)
+	r.drain()
+	check := func(note string) {
+		t.Helper()
+		one, two := r.rows["1"], r.rows["2"]
+		if one["day"] != nil || one["at"] != nil || two["day"] != nil || two["at"] != "2026-02-03T04:05:06" || one["note"] != note || !record.Equal(two["twice"], n("4")) {
+			t.Errorf("read are %v and %v", one, two)
+		}
+	}
+	check("a")
+	receipts, err := s.Write(context.Background(), "old", []connector.Write{
+		{ID: record.NewEntityID(), Op: record.Upsert, Key: "1", Fields: record.Fields{"note": "c"}, Expect: record.Fields{"day": nil, "note": "a"}},
+		{ID: record.NewEntityID(), Op: record.Upsert, Key: "2", Fields: record.Fields{"twice": n("5")}},
+	})
+	if err != nil || receipts[0].Outcome != connector.Applied || receipts[1].Outcome != connector.Refused {
+		t.Fatalf("the receipts are %+v, %v", receipts, err)
+	}
+	r.until()
+	check("c") // what the server computes of our own write is news
+	d.exec("UPDATE old SET note = 'd' WHERE id = 1")
+	r.until()
+	check("d")
+}

@@ -85,7 +85,7 @@ func numbered(prefix string, n int) []string {
 func (t *table) keyMatch(alias string) string {
 	list := make([]string, len(t.key))
 	for i, k := range t.key {
-		list[i] = fmt.Sprintf("%s.%s = %s", alias, quote(t.columns[k].name), t.columns[k].cast(fmt.Sprintf("v.k%d", i+1)))
+		list[i] = fmt.Sprintf("%s = %s", t.columns[k].under(alias+"."+quote(t.columns[k].name)), t.columns[k].cast(fmt.Sprintf("v.k%d", i+1)))
 	}
 	return strings.Join(list, " AND ")
 }

@@ -130,6 +130,15 @@ func (c *column) comparable(expr string) string {
 	case c.collatable:
 		return "(" + expr + " COLLATE \"C\")"
 	}
+	return c.under(expr)
+}
+
+// under makes an expression of a domain over an enumeration or a range one of that type: only types have those operators. An index on the
+// column serves it all the same.
+func (c *column) under(expr string) string {
+	if c.typ == connector.TypeText && !c.collatable && c.native != c.base && c.native != c.full {
+		return expr + "::" + c.base
+	}
 	return expr
 }
 

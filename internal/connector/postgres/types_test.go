@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -16,7 +17,8 @@ func TestTypes(t *testing.T) {
 	raw := testdb.Postgres(t)
 	db := openDB(t, raw)
 	mustExec(t, db, `CREATE TYPE mood AS ENUM ('sad', 'so so', 'happy')`, `CREATE DOMAIN positive AS numeric(8,2) CHECK (VALUE > 0)`,
-		`CREATE DOMAIN short AS varchar(10) NOT NULL`, `CREATE TYPE pair AS (a int, b text)`, `CREATE EXTENSION IF NOT EXISTS citext`)
+		`CREATE DOMAIN short AS varchar(10) NOT NULL`, `CREATE TYPE pair AS (a int, b text)`,
+		`CREATE DOMAIN labels AS text[]`, `CREATE DOMAIN better AS positive CHECK (VALUE > 1)`, `CREATE DOMAIN temper AS mood`, `CREATE DOMAIN span AS int4range`, `CREATE DOMAIN details AS jsonb`, `CREATE EXTENSION IF NOT EXISTS citext`)
 	n := func(s string) record.Value { return record.Number(s) }
 	tests := []struct {
 		native, literal string
@@ -30,6 +32,12 @@ func TestTypes(t *testing.T) {
 		{"numeric", "12345678901234567890.123456789", connector.TypeNumber, n("12345678901234567890.123456789")},
 		{"numeric(12,2)", "1.50", connector.TypeNumber, n("1.5")},
 		{"numeric", "'NaN'", connector.TypeNumber, "NaN"},
+		{"numeric", "'-Infinity'", connector.TypeNumber, "-Infinity"},
+		{"numeric", "1e-300", connector.TypeNumber, n("0." + strings.Repeat("0", 299) + "1")},
+		{"numeric", "-1e300", connector.TypeNumber, n("-1" + strings.Repeat("0", 300))},
+		{"numeric(1000,900)", "1e-900", connector.TypeNumber, n("0." + strings.Repeat("0", 899) + "1")},
+		{"numeric(6,-3)", "12345678", connector.TypeNumber, n("12346000")},
+		{"numeric(3,5)", "0.00123", connector.TypeNumber, n("0.00123")},
 		{"real", "0.1", connector.TypeFloat, n("0.1")},
 		{"double precision", "1e-7", connector.TypeFloat, n("0.0000001")},
 		{"double precision", "'-Infinity'", connector.TypeFloat, "-Infinity"},
@@ -42,6 +50,11 @@ func TestTypes(t *testing.T) {
 		{"mood", "'so so'", connector.TypeText, "so so"},
 		{"short", "'abc'", connector.TypeText, "abc"},
 		{"positive", "3.10", connector.TypeNumber, n("3.1")},
+		{"better", "3.10", connector.TypeNumber, n("3.1")},
+		{"temper", "'so so'", connector.TypeText, "so so"},
+		{"span", "'[1,5)'", connector.TypeText, "[1,5)"},
+		{"details", `'{"a": [1.50]}'`, connector.TypeJSON, map[string]any{"a": []any{n("1.5")}}},
+		{"labels", "'{a,NULL}'", connector.TypeArray, []any{"a", nil}},
 		{"uuid", "'0192F3A4-5B6C-7D8E-9F00-112233445566'", connector.TypeUUID, "0192f3a4-5b6c-7d8e-9f00-112233445566"},
 		{"bytea", `'\x00ff10'`, connector.TypeBytes, "AP8Q"},
 		{"timestamptz", "'2026-11-23 12:00:00.5+02'", connector.TypeTimestamp, "2026-11-23T10:00:00.5Z"},
@@ -52,6 +65,15 @@ func TestTypes(t *testing.T) {
 		{"time", "'12:30:00.25'", connector.TypeTime, "12:30:00.25"},
 		{"timetz", "'12:30:00+02'", connector.TypeText, "12:30:00+02"},
 		{"interval", "'1 day 02:00'", connector.TypeText, "1 day 02:00:00"},
+		{"interval", "'-1 year -2 mons +3 days -04:05:06.7'", connector.TypeText, "-1 years -2 mons +3 days -04:05:06.7"},
+		{"timetz(3)", "'12:30:00.1234-03:30'", connector.TypeText, "12:30:00.123-03:30"},
+		{"date", "'infinity'", connector.TypeDate, "infinity"},
+		{"numeric[]", "'{1.50,NaN,1e-30}'", connector.TypeArray, []any{n("1.5"), "NaN", n("0." + strings.Repeat("0", 29) + "1")}},
+		{"uuid[]", "'{0192F3A4-5B6C-7D8E-9F00-112233445566}'", connector.TypeArray, []any{"0192f3a4-5b6c-7d8e-9f00-112233445566"}},
+		{"date[]", "'{2026-11-23,NULL}'", connector.TypeArray, []any{"2026-11-23", nil}},
+		{"int4[]", "'{}'", connector.TypeArray, []any{}},
+		{"int8multirange", "'{[1,5),[7,9)}'", connector.TypeText, "{[1,5),[7,9)}"},
+		{"macaddr8", "'08:00:2b:01:02:03:04:05'", connector.TypeText, "08:00:2b:01:02:03:04:05"},
 		{"json", `'{"b": [1.50, null], "a": "x"}'`, connector.TypeJSON, map[string]any{"a": "x", "b": []any{n("1.5"), nil}}},
 		{"jsonb", `'[true, "two"]'`, connector.TypeJSON, []any{true, "two"}},
 		{"jsonb", `'null'`, connector.TypeJSON, nil},
@@ -123,6 +145,32 @@ func TestTypes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A key can be of a domain, too: rows are found, made once, changed and deleted by it.
+func TestKeyOfADomain(t *testing.T) {
+	t.Parallel()
+	raw := testdb.Postgres(t)
+	db := openDB(t, raw)
+	mustExec(t, db, `CREATE TYPE mood AS ENUM ('sad', 'happy')`, `CREATE DOMAIN temper AS mood`, `CREATE DOMAIN span AS int4range`, `CREATE DOMAIN code AS varchar(5)`, `CREATE TABLE keyed (a temper, b span, c code, n int, PRIMARY KEY (a, b, c))`)
+	sys := open(t, raw, "svc_keyed", "database-trigger")
+	write := func(want connector.Outcome, w connector.Write) {
+		t.Helper()
+		w.ID = record.NewEntityID()
+		if receipts, err := sys.(connector.Writer).Write(t.Context(), "keyed", []connector.Write{w}); err != nil || receipts[0].Outcome != want {
+			t.Fatalf("writing gave %v, %v; want %s", receipts, err, want)
+		}
+	}
+	key := record.MakeKey("sad", "[1,5)", "x")
+	one := record.Fields{"a": "sad", "b": "[1,5)", "c": "x", "n": record.Int(1)}
+	write(connector.Applied, connector.Write{Op: record.Upsert, Create: true, Fields: one})
+	write(connector.Already, connector.Write{Op: record.Upsert, Create: true, Fields: one})
+	write(connector.Applied, connector.Write{Op: record.Upsert, Key: key, Fields: record.Fields{"n": record.Int(2)}, Expect: record.Fields{"n": record.Int(1)}})
+	changes, err := sys.(connector.KeyReader).ReadKeys(t.Context(), "keyed", nil, []record.Key{key})
+	if err != nil || changes[0].Op != record.Upsert || !record.Equal(changes[0].Fields["n"], record.Int(2)) {
+		t.Errorf("read by key it is %v, %v", changes, err)
+	}
+	write(connector.Applied, connector.Write{Op: record.Delete, Key: key, Expect: record.Fields{"a": "sad"}})
 }
 
 func TestColumnsTheDatabaseFills(t *testing.T) {

@@ -179,7 +179,7 @@ SELECT nr, differs%s%s FROM (SELECT v.*, %s, %s AS differs FROM n JOIN v USING (
 	for i, k := range b.t.key {
 		for n, set := range g.set {
 			if set == k {
-				join[i] = fmt.Sprintf("w.s%d = %s", n+1, b.t.columns[k].cast(fmt.Sprintf("v.f%d", n+1)))
+				join[i] = fmt.Sprintf("%s = %s", b.t.columns[k].under(fmt.Sprintf("w.s%d", n+1)), b.t.columns[k].cast(fmt.Sprintf("v.f%d", n+1)))
 			}
 		}
 	}

@@ -4,6 +4,7 @@ package salesforce_test
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -42,4 +44,51 @@ func TestSuite(t *testing.T) {
 			"null where it is not allowed": {"LastName": nil}, "an address that is none": {"Email": "nobody"}},
 		Deletes: true, Takes: true, Expires: true,
 	})
+}
+
+// An outbound message names what to read, once whoever sends it knows the secret in the address, and gets the receipt without which it is
+// sent again. Of deletions there is none.
+func TestOutboundMessages(t *testing.T) {
+	t.Parallel()
+	c := salesforce.New(transport.NewPool()).WithWebhooks()
+	v := &salesforce.Simulator{}
+	w := sandbox.NewWorld(func() time.Time { return began }, 1)
+	hook := sandbox.Hook{URL: "https://sync.example/hooks/ten_1/con_1", Secret: "a long text & more"}
+	settings := connector.Settings{"webhookSecret": "old\na long text & more"}
+	message := func(op string) (connector.Inbound, bool) {
+		r := v.Message(w, hook, sandbox.Event{Table: "Contact", Op: op, ID: "003000000000007AAA", Number: 7})
+		if r == nil {
+			return connector.Inbound{}, false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return connector.Inbound{Method: r.Method, URL: r.URL.String(), Header: r.Header, Body: body, Now: began}, true
+	}
+	for _, op := range []string{"created", "updated"} {
+		in, _ := message(op)
+		got, err := c.Inbound(t.Context(), settings, connector.Env{}, in)
+		if err != nil || len(got.Hints) != 1 || got.Hints[0].Object != "Contact" || got.Hints[0].Key != "003000000000007AAA" || got.IDs[0] != "04l000000000007AAA" {
+			t.Errorf("%s is read as %+v, %v", op, got, err)
+		}
+		if got.Status != 200 || !strings.HasPrefix(got.Header["Content-Type"], "text/xml") || !strings.Contains(got.Body, "<Ack>true</Ack>") {
+			t.Errorf("%s is answered with %+v", op, got)
+		}
+		for _, secrets := range []connector.Settings{{}, {"webhookSecret": "another"}} {
+			if _, err := c.Inbound(t.Context(), secrets, connector.Env{}, in); !fault.IsCode(err, "webhook.unverified") {
+				t.Errorf("with %v: %v", secrets, err)
+			}
+		}
+	}
+	if _, told := message("deleted"); told {
+		t.Error("a deletion is told of")
+	}
+	// Several in one message, as Salesforce sends what waited.
+	in, _ := message("updated")
+	one := string(in.Body[strings.Index(string(in.Body), "<Notification>"):strings.Index(string(in.Body), "</notifications>")])
+	in.Body = []byte(strings.Replace(string(in.Body), one, one+strings.ReplaceAll(one, "0007AAA", "0008AAA"), 1))
+	if got, err := c.Inbound(t.Context(), settings, connector.Env{}, in); err != nil || len(got.Hints) != 2 || got.Hints[1].Key != "003000000000008AAA" {
+		t.Errorf("two are read as %+v, %v", got, err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sort"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 
 // Simulator is a Salesforce org as far as this connector needs it, with its quirks: no SELECT *, SOQL over describe, pages by
 // nextRecordsUrl, deleted rows only through queryAll, failures inside answers of status 200, errors as a list, offsets without
-// a colon, 403 and not 429 when the day's calls are used up, no webhooks over plain HTTP.
+// a colon, 403 and not 429 when the day's calls are used up, outbound messages in SOAP, unsigned, which do not tell of deletions.
 type Simulator struct {
 	// Page is how many rows an answer has at most; 2,000 when zero.
 	Page int
@@ -519,8 +520,24 @@ func (v *Simulator) composite(x *sandbox.Exchange) {
 	x.Say(http.StatusOK, out)
 }
 
-// Message is nil: there are no webhooks over plain HTTP.
-func (*Simulator) Message(*sandbox.World, sandbox.Hook, sandbox.Event) *http.Request { return nil }
+// outbound is an outbound message as a flow sends it: SOAP with the ids of an organization, an action and a message, and the record.
+const outbound = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><notifications xmlns="http://soap.sforce.com/2005/09/outbound"><OrganizationId>00D000000000001EAA</OrganizationId><ActionId>04k000000000001AAA</ActionId><SessionId xsi:nil="true"/><EnterpriseUrl>https://sandbox.my.salesforce.com/services/Soap/c/62.0/00D000000000001</EnterpriseUrl><PartnerUrl>https://sandbox.my.salesforce.com/services/Soap/u/62.0/00D000000000001</PartnerUrl><Notification><Id>%s</Id><sObject xsi:type="sf:%s" xmlns:sf="urn:sobject.enterprise.soap.sforce.com"><sf:Id>%s</sf:Id></sObject></Notification></notifications></soapenv:Body></soapenv:Envelope>`
+
+// Message is an outbound message, as a flow sends one when a record was made or changed. Of deletions there is none, and nothing is
+// signed: the address has the secret.
+func (*Simulator) Message(_ *sandbox.World, h sandbox.Hook, e sandbox.Event) *http.Request {
+	if e.Op == "deleted" {
+		return nil
+	}
+	body := fmt.Sprintf(outbound, fmt.Sprintf("04l%012dAAA", e.Number), e.Table, e.ID)
+	r, err := http.NewRequest(http.MethodPost, h.URL+"?token="+url.QueryEscape(h.Secret), strings.NewReader(body)) //nolint:noctx // whoever sends it gives the context
+	if err != nil {
+		return nil
+	}
+	r.Header.Set("Content-Type", "text/xml; charset=UTF-8")
+	r.Header.Set("Soapaction", `""`)
+	return r
+}
 
 var _ sandbox.Maker = (*Simulator)(nil)
 

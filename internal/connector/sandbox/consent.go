@@ -21,6 +21,7 @@ type Code struct {
 	Redirect  string    `json:"redirect"`
 	Challenge string    `json:"challenge,omitempty"` // of PKCE, S256
 	Scope     string    `json:"scope,omitempty"`
+	Brief     bool      `json:"brief,omitempty"` // it brings no refresh token
 	Expires   time.Time `json:"expires"`
 }
 
@@ -32,6 +33,8 @@ type Consent struct {
 	Known   bool              // a scope that is not among Scopes is refused
 	PKCE    bool              // an app must use it
 	Life    time.Duration     // of a code; a minute when zero
+	// Lasting says whether the question asks for access that goes on while the person is away; nil: every question does.
+	Lasting func(question url.Values) bool
 }
 
 type consentView struct {
@@ -123,7 +126,7 @@ func (c Consent) Ask(x *Exchange) {
 				delete(x.W.Codes, old)
 			}
 		}
-		x.W.Codes[code] = Code{Client: view.Client, Redirect: q.Get("redirect_uri"), Challenge: q.Get("code_challenge"), Scope: q.Get("scope"), Expires: x.W.Now().Add(life)}
+		x.W.Codes[code] = Code{Client: view.Client, Redirect: q.Get("redirect_uri"), Challenge: q.Get("code_challenge"), Scope: q.Get("scope"), Brief: c.Lasting != nil && !c.Lasting(q), Expires: x.W.Now().Add(life)}
 		say(url.Values{"code": {code}})
 	}
 }
@@ -143,18 +146,25 @@ func (c Consent) show(x *Exchange, status int, view consentView) {
 
 // Redeem takes a code for the token endpoint and gives a new refresh token for it; else it says what is wrong, in the words of
 // RFC 6749. A code that was asked for is gone, whatever was wrong with the question.
-func (x *Exchange) Redeem() (refresh, scope, problem string) {
+func (x *Exchange) Redeem() (refresh, scope, problem string) { return x.redeem(false) }
+
+// redeem may do without the secret of a public app, which PKCE proves.
+func (x *Exchange) redeem(public bool) (refresh, scope, problem string) {
+	id, secret := x.client()
 	given := x.Form.Get("code")
 	code, known := x.W.Codes[given]
 	delete(x.W.Codes, given)
 	sum := sha256.Sum256([]byte(x.Form.Get("code_verifier")))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	switch {
-	case x.Form.Get("client_secret") == "":
+	case secret == "" && (!public || code.Challenge == ""):
 		return "", "", "invalid_client"
-	case !known, !x.W.Now().Before(code.Expires), code.Client != x.Form.Get("client_id"), code.Redirect != x.Form.Get("redirect_uri"),
+	case !known, !x.W.Now().Before(code.Expires), code.Client != id, code.Redirect != x.Form.Get("redirect_uri"),
 		code.Challenge != "" && subtle.ConstantTimeCompare([]byte(challenge), []byte(code.Challenge)) != 1:
 		return "", "", "invalid_grant"
+	}
+	if code.Brief {
+		return "", code.Scope, ""
 	}
 	return x.Refresh(), code.Scope, ""
 }

@@ -52,7 +52,7 @@ type World struct {
 	Tables map[string]*Table  `json:"tables"`
 	Seq    int64              `json:"seq"`
 	Tokens map[string]Token   `json:"tokens,omitempty"` // access tokens with their ends
-	Grants map[string]bool    `json:"grants,omitempty"` // refresh tokens that are good
+	Grants map[string]bool    `json:"grants,omitempty"` // refresh tokens; false is one that was used and was good once
 	Codes  map[string]Code    `json:"codes,omitempty"`  // authorization codes that are good
 	Hooks  []Hook             `json:"hooks,omitempty"`
 	Jobs   map[string]any     `json:"jobs,omitempty"`

@@ -2,7 +2,8 @@
 
 // Package sheet makes a connector of tables that people keep and that can only be read whole: spreadsheets, and bases whose rows
 // have no time of change. What changed is found by comparing with digests that the cursor carries, so nothing is kept in the
-// table, and a row is who its key column says it is, wherever it stands.
+// table, and a row is who its key column says it is, wherever it stands. A place that tells of its changes implements Told, and
+// is read whole only once.
 //
 // A place of such tables implements Source; one whose rows are known only by their position implements Grid, see Positional.
 package sheet
@@ -22,6 +23,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -42,8 +44,10 @@ type Table struct {
 	Rows   []*Row
 	Made   bool // the place makes keys
 	Open   bool // records can have fields that none has yet
-	byKey  map[record.Key]*Row
-	sorted []*Row
+	// Estimate is how many rows there are in all, about, where Rows are not all of them.
+	Estimate int64
+	byKey    map[record.Key]*Row
+	sorted   []*Row
 }
 
 // Edit is one change that was decided against a table.
@@ -139,15 +143,43 @@ type System struct {
 	source  Source
 	options Options
 	pace    connector.Pace
+
+	keyed Keyed  // nil: rows cannot be read by key
+	told  Told   // nil: the place does not tell, or was asked not to
+	asked string // the detection asked for
+	why   string // why it does not tell
+	now   func() time.Time
+
+	mu     sync.Mutex
+	chosen map[record.Object]choice
 }
 
 // New makes a system of a source. It starts nothing.
-func New(s Source, o Options, env connector.Env, pace connector.Pace) (*System, error) {
-	if d := env.Detection; d != "" && d != "auto" && d != ByHash {
+func New(source Source, o Options, env connector.Env, pace connector.Pace) (connector.System, error) {
+	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, now: time.Now}
+	s.keyed, _ = source.(Keyed)
+	told, tells := source.(Told)
+	switch d := env.Detection; {
+	case d == ByHash:
+		s.why = "The service asks for it: the table is read whole and compared with what was there before."
+		return s, nil
+	case d == ByStream && tells, d == "", d == "auto":
+	case tells:
+		return nil, &connector.Error{Class: connector.Reject, Code: "sheet.detection_unknown", Message: fmt.Sprintf("Changes here cannot be detected by %q; use auto, %s or %s.", d, ByStream, ByHash)}
+	default:
 		return nil, &connector.Error{Class: connector.Reject, Code: "sheet.detection_unknown", Message: fmt.Sprintf("Changes in tables cannot be detected by %q; use auto or %s.", d, ByHash)}
 	}
-	return &System{source: s, options: o, pace: pace}, nil
+	if s.told = told; !tells {
+		s.why = "The table keeps no times of change, so it is read whole and compared with what was there before."
+	}
+	if l, ok := source.(Listener); ok {
+		return &Following{s, l}, nil
+	}
+	return s, nil
 }
+
+// Clock makes the system read the time there.
+func (s *System) Clock(now func() time.Time) { s.now = now }
 
 // Check implements connector.System.
 func (s *System) Check(ctx context.Context) error { return s.source.Check(ctx) }
@@ -169,6 +201,14 @@ func (s *System) Objects(ctx context.Context) ([]record.Object, error) {
 func (s *System) Describe(ctx context.Context, objects ...record.Object) ([]connector.ObjectInfo, error) {
 	var out []connector.ObjectInfo
 	for _, o := range objects {
+		if s.keyed != nil {
+			t, err := s.keyed.Shape(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, connector.ObjectInfo{Name: o, Fields: t.Fields, Key: t.Key, Rows: t.Estimate, Open: t.Open})
+			continue
+		}
 		t, err := s.load(ctx, o)
 		if err != nil {
 			return nil, err
@@ -179,8 +219,15 @@ func (s *System) Describe(ctx context.Context, objects ...record.Object) ([]conn
 }
 
 // Detection implements connector.Chooser.
-func (s *System) Detection(context.Context, record.Object) (detection, why string, err error) {
-	return ByHash, "The table keeps no times of change, so it is read whole and compared with what was there before.", nil
+func (s *System) Detection(ctx context.Context, object record.Object) (detection, why string, err error) {
+	c, err := s.choose(ctx, object)
+	if err != nil {
+		return "", "", err
+	}
+	if c.told {
+		return ByStream, c.why, nil
+	}
+	return ByHash, c.why, nil
 }
 
 // load reads the table and finds its rows by key.
@@ -193,6 +240,11 @@ func (s *System) load(ctx context.Context, object record.Object) (*Table, error)
 		return nil, &connector.Error{Class: connector.Reject, Code: "sheet.too_many_rows",
 			Message: fmt.Sprintf("%s has %d rows; the connection's setting maxRows allows %d.", object, len(t.Rows), s.options.most)}
 	}
+	return t, s.index(object, t)
+}
+
+// index finds the rows by key.
+func (s *System) index(object record.Object, t *Table) error {
 	t.byKey = make(map[record.Key]*Row, len(t.Rows))
 	rows := t.Rows[:0]
 	for _, r := range t.Rows {
@@ -202,7 +254,7 @@ func (s *System) load(ctx context.Context, object record.Object) (*Table, error)
 			}
 		}
 		if t.byKey[r.Key] != nil {
-			return nil, &connector.Error{Class: connector.Retry, Code: "sheet.key_not_unique",
+			return &connector.Error{Class: connector.Retry, Code: "sheet.key_not_unique",
 				Message: fmt.Sprintf("In %s two rows have %s in the key column %s. Give one of them another value, or name another column in the connection's setting key.", object, r.Key, strings.Join(t.Key, ", "))}
 		}
 		t.byKey[r.Key] = r
@@ -211,7 +263,7 @@ func (s *System) load(ctx context.Context, object record.Object) (*Table, error)
 	t.Rows = rows
 	t.sorted = slices.Clone(rows)
 	sort.Slice(t.sorted, func(i, j int) bool { return t.sorted[i].Key < t.sorted[j].Key })
-	return t, nil
+	return nil
 }
 
 // keyOf is "" where a key field has no value.
@@ -261,6 +313,12 @@ type place struct {
 	After record.Key `json:"after,omitempty"`
 	Begun bool       `json:"begun,omitempty"`
 	Known []byte     `json:"known,omitempty"` // the digests of what was handed out, packed
+
+	// Where the place tells of changes:
+	Told json.RawMessage `json:"told,omitempty"` // where in them
+	Span json.RawMessage `json:"span,omitempty"` // where in the table, during the snapshot
+	Keys []record.Key    `json:"keys,omitempty"` // told and not handed out
+	At   int64           `json:"at,omitempty"`   // when Told was where it is, in seconds since 1970
 }
 
 const digestSize = 8
@@ -328,6 +386,20 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 			return connector.Page{}, lost(req.Object, err)
 		}
 	}
+	c, err := s.choose(ctx, req.Object)
+	switch {
+	case err != nil:
+		return connector.Page{}, err
+	case c.told:
+		return s.readTold(ctx, req, p)
+	case p.Told != nil: // it was streamed so far
+		return connector.Page{}, lost(req.Object, errors.New(c.why))
+	}
+	return s.compare(ctx, req, p)
+}
+
+// compare reads the whole table, and hands out what differs from what was handed out.
+func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place) (connector.Page, error) {
 	known, err := unpack(p.Known)
 	if err != nil {
 		return connector.Page{}, lost(req.Object, err)
@@ -403,41 +475,19 @@ func lost(object record.Object, err error) error {
 
 // ReadKeys implements connector.KeyReader.
 func (s *System) ReadKeys(ctx context.Context, object record.Object, fields []string, keys []record.Key) ([]record.Change, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	t, err := s.load(ctx, object)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]record.Change, 0, len(keys))
-	for _, k := range keys {
-		if r := t.byKey[k]; r != nil {
-			out = append(out, t.change(r, fields))
-		} else {
-			out = append(out, record.Change{Key: k, Op: record.Delete})
-		}
-	}
-	return out, nil
+	return s.present(ctx, object, fields, keys)
 }
 
 // Find implements connector.Finder.
 func (s *System) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
-	t, err := s.load(ctx, object)
+	t, kept, err := s.candidates(ctx, object, queries)
 	if err != nil {
 		return nil, err
 	}
 	found := make([][]record.Change, len(queries))
-	for i, q := range queries {
-		if len(q) == 0 {
+	for i, kept := range kept {
+		if len(kept) == 0 {
 			continue
-		}
-		kept := record.Fields{}
-		for name, v := range q {
-			f, _ := t.field(name)
-			if kept[name], err = s.source.Keep(f, v); err != nil {
-				kept[name] = v // it is nowhere
-			}
 		}
 		for _, r := range t.sorted {
 			if holds(r.Fields, kept) {
@@ -448,6 +498,39 @@ func (s *System) Find(ctx context.Context, object record.Object, fields []string
 		}
 	}
 	return found, nil
+}
+
+// candidates are rows among which those are that the queries ask for, and the queries in the form in which values are kept.
+func (s *System) candidates(ctx context.Context, object record.Object, queries []record.Fields) (t *Table, kept []record.Fields, err error) {
+	if s.keyed == nil {
+		t, err = s.load(ctx, object)
+	} else {
+		t, err = s.keyed.Shape(ctx, object)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	kept = make([]record.Fields, len(queries))
+	var asked []record.Fields
+	for i, q := range queries {
+		kept[i] = make(record.Fields, len(q))
+		for name, v := range q {
+			f, _ := t.field(name)
+			if kept[i][name], err = s.source.Keep(f, v); err != nil {
+				kept[i][name] = v // it is nowhere
+			}
+		}
+		if len(q) > 0 {
+			asked = append(asked, kept[i])
+		}
+	}
+	if s.keyed == nil || len(asked) == 0 {
+		return t, kept, nil
+	}
+	if t, err = s.keyed.Where(ctx, object, asked); err != nil {
+		return nil, nil, err
+	}
+	return t, kept, s.index(object, t)
 }
 
 func holds(all, some record.Fields) bool {

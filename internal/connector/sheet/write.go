@@ -27,7 +27,7 @@ func (s *System) Write(ctx context.Context, object record.Object, writes []conne
 		left = append(left, i)
 	}
 	for try := 0; len(left) > 0; try++ {
-		t, err := s.load(ctx, object)
+		t, err := s.concerned(ctx, object, among(writes, left))
 		if err != nil {
 			return nil, err
 		}
@@ -63,6 +63,15 @@ func (s *System) Write(ctx context.Context, object record.Object, writes []conne
 		}
 	}
 	return receipts, nil
+}
+
+// among are those writes.
+func among(writes []connector.Write, which []int) []connector.Write {
+	out := make([]connector.Write, len(which))
+	for i, w := range which {
+		out[i] = writes[w]
+	}
+	return out
 }
 
 // decision decides writes against a table and what the batch has already made of it.

@@ -10,12 +10,15 @@ import (
 	"time"
 )
 
-// Limit is a budget: at most Calls in each window of length Per, for the operations it names.
+// Limit is a budget: at most Calls in each window of length Per, for the operations it names, and at most AtOnce under way at any
+// time.
 type Limit struct {
 	Operations []string // empty: all operations together
-	Calls      float64
+	Calls      float64  // 0: as many as one likes
 	Per        time.Duration
 	Burst      float64 // how many may be used at once; 0 is Calls
+	Records    bool    // Calls counts the records of calls
+	AtOnce     int     // 0: as many as one likes
 }
 
 func (l Limit) covers(operation string) bool {
@@ -37,10 +40,7 @@ type bucket struct {
 }
 
 func (b *bucket) take(l Limit, cost float64, now time.Time) time.Duration {
-	size := l.Burst
-	if size == 0 {
-		size = l.Calls
-	}
+	size := l.size()
 	rate := l.Calls / l.Per.Seconds()
 	if b.at.IsZero() {
 		b.level, b.at = size, now
@@ -56,7 +56,29 @@ func (b *bucket) take(l Limit, cost float64, now time.Time) time.Duration {
 	return time.Duration(-b.level / rate * float64(time.Second))
 }
 
+func (l Limit) size() float64 {
+	if l.Burst == 0 {
+		return l.Calls
+	}
+	return l.Burst
+}
+
 func (b *bucket) give(cost float64) { b.level += cost }
+
+// full says whether forgetting the bucket changes nothing.
+func (b *bucket) full(l Limit, now time.Time) bool {
+	return b.level+now.Sub(b.at).Seconds()*l.Calls/l.Per.Seconds() >= l.size()
+}
+
+// bucketKey names a budget of an account: the limit, and what it is kept apart by.
+type bucketKey struct {
+	limit int
+	of    string
+	apart string
+}
+
+// maxBuckets is when budgets that are whole again are forgotten.
+const maxBuckets = 1000
 
 // QuotaHeader says where an answer tells what is left. Either Used and Of are read from one header by Pattern, with the named
 // groups used, remaining and of; or Remaining and Of name headers.
@@ -68,6 +90,9 @@ type QuotaHeader struct {
 	Resets    string  // the header that says when it is whole again: seconds from now, a Unix time or a date
 	Reserve   float64 // below this part of the whole, calls are spaced out; 0 is 0.1
 }
+
+// defaultReserve is the part of a quota below which calls are spaced out.
+const defaultReserve = 0.1
 
 // Quota is what a vendor says is left.
 type Quota struct {
@@ -82,9 +107,9 @@ type Quota struct {
 func (q Quota) low() bool { return q.Of > 0 && q.Remaining < q.Of*q.Reserve }
 
 func (h QuotaHeader) read(get func(string) string, now time.Time) (Quota, bool) {
-	q := Quota{Reserve: h.Reserve, At: now, Resets: resetAt(get(h.Resets), now)}
+	q := Quota{Reserve: h.Reserve, At: now, Resets: ResetAt(get(h.Resets), now)}
 	if q.Reserve == 0 {
-		q.Reserve = 0.1
+		q.Reserve = defaultReserve
 	}
 	number := func(s string) (float64, bool) {
 		f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
@@ -125,8 +150,8 @@ func (h QuotaHeader) read(get func(string) string, now time.Time) (Quota, bool) 
 	return q, ok1 && ok2 && of > 0
 }
 
-// resetAt reads a time of reset: seconds from now, a Unix time, or a date; zero when there is none.
-func resetAt(value string, now time.Time) time.Time {
+// ResetAt reads a time of reset: seconds from now, a Unix time, or a date; zero when there is none.
+func ResetAt(value string, now time.Time) time.Time {
 	if s, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && s > 1e8 && s < 1e11 {
 		return time.Unix(int64(s), 0)
 	}

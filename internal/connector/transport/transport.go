@@ -43,8 +43,9 @@ type Pool struct {
 func NewPool() *Pool { return &Pool{} }
 
 type account struct {
-	buckets map[string]*bucket   // by limit
-	until   map[string]time.Time // by operation: not before; "" is all
+	buckets map[bucketKey]*bucket
+	slots   map[bucketKey]chan struct{} // of limits of how many may be under way
+	until   map[string]time.Time        // by operation: not before; "" is all
 	quota   Quota
 	last    time.Time // of the last call, for the brake
 	fails   int
@@ -88,7 +89,7 @@ func (p *Pool) of(name string) *account {
 	}
 	a := p.accounts[name]
 	if a == nil {
-		a = &account{buckets: make(map[string]*bucket), until: make(map[string]time.Time)}
+		a = &account{buckets: make(map[bucketKey]*bucket), slots: make(map[bucketKey]chan struct{}), until: make(map[string]time.Time)}
 		p.accounts[name] = a
 	}
 	return a
@@ -181,6 +182,9 @@ type Call struct {
 	Header    http.Header
 	Body      []byte
 	Cost      float64 // of the budget; 0 is 1
+	Records   int     // how many records it is about, for budgets that count those; 0 is 1
+	// Apart says by limit, in the order of Options.Limits, what its budget is kept apart by; shorter: by nothing.
+	Apart []string
 	// Ready is asked right before the call is made, after it waited for budgets and pauses or did not have to; it may make calls
 	// of its own. An error is what the call comes to.
 	Ready func(ctx context.Context, waited bool) error
@@ -208,18 +212,102 @@ func (c *Client) Do(ctx context.Context, call Call) (*Answer, error) {
 		}
 		return nil, err
 	}
-	if call.Ready != nil {
-		if probe { // what Ready calls is the probe, or it would be kept waiting for this one
+	if call.Ready != nil && probe { // what Ready calls is the probe, or it would be kept waiting for this one
+		c.release()
+	}
+	leave, err := c.enter(ctx, call, wait > 0)
+	if err != nil {
+		if probe && call.Ready == nil {
 			c.release()
 		}
-		if err := call.Ready(ctx, wait > 0); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
+	defer leave()
 	began := c.pool.now()
 	answer, err := c.send(ctx, call)
 	c.note(ctx, call, answer, err, began)
 	return answer, err
+}
+
+// patience is how often a call that has a place is asked anew whether it is ready, after it waited for the place.
+const patience = 3
+
+// enter takes a place of each limit of how many may be under way, and asks the call whether it is ready. What Ready calls needs
+// places too, so none is kept meanwhile; who had to wait for one afterwards is asked again.
+func (c *Client) enter(ctx context.Context, call Call, waited bool) (leave func(), err error) {
+	slots := c.slots(call)
+	for n := 0; ; n++ {
+		if call.Ready != nil && n < patience {
+			if err := call.Ready(ctx, waited || n > 0); err != nil {
+				return nil, err
+			}
+		}
+		free, err := take(ctx, slots)
+		if err != nil {
+			return nil, err
+		}
+		leave = func() {
+			for _, s := range slots {
+				<-s
+			}
+		}
+		if free || call.Ready == nil || n >= patience {
+			return leave, nil
+		}
+		leave()
+	}
+}
+
+// take takes one of each, in the order of the limits, so that nobody waits for somebody who waits for him. free says that it did
+// not have to wait.
+func take(ctx context.Context, slots []chan struct{}) (free bool, err error) {
+	free = true
+	for i, s := range slots {
+		select {
+		case s <- struct{}{}:
+			continue
+		default:
+			free = false
+		}
+		select {
+		case s <- struct{}{}:
+		case <-ctx.Done():
+			for _, taken := range slots[:i] {
+				<-taken
+			}
+			return false, ctx.Err()
+		}
+	}
+	return free, nil
+}
+
+func (c *Client) slots(call Call) (out []chan struct{}) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	a := c.pool.of(c.opts.Account)
+	for i, l := range c.opts.Limits {
+		if l.AtOnce < 1 || !l.covers(call.Operation) {
+			continue
+		}
+		key := bucketKey{i, fmt.Sprint(l.Operations, l.AtOnce), call.apart(i)}
+		if a.slots[key] == nil {
+			for k, s := range a.slots {
+				if len(a.slots) >= maxBuckets && len(s) == 0 {
+					delete(a.slots, k)
+				}
+			}
+			a.slots[key] = make(chan struct{}, l.AtOnce)
+		}
+		out = append(out, a.slots[key])
+	}
+	return out
+}
+
+func (c Call) apart(limit int) string {
+	if limit < len(c.Apart) {
+		return c.Apart[limit]
+	}
+	return ""
 }
 
 func (c *Client) release() {
@@ -363,23 +451,36 @@ func (c *Client) admit(call Call) (wait time.Duration, probe bool, err error) {
 	if a.quota.low() && a.quota.Remaining > 0 {
 		wait = max(wait, a.last.Add(brakeInterval).Sub(now))
 	}
-	var taken []*bucket
+	type share struct {
+		b    *bucket
+		cost float64
+	}
+	var taken []share
 	for i, l := range c.opts.Limits {
-		if !l.covers(call.Operation) {
+		if l.Calls <= 0 || !l.covers(call.Operation) {
 			continue
 		}
-		key := fmt.Sprint(i, l.Operations)
+		key := bucketKey{i, fmt.Sprint(l.Operations), call.apart(i)}
 		b := a.buckets[key]
 		if b == nil {
+			for k, old := range a.buckets {
+				if len(a.buckets) >= maxBuckets && k.limit < len(c.opts.Limits) && old.full(c.opts.Limits[k.limit], now) {
+					delete(a.buckets, k)
+				}
+			}
 			b = &bucket{}
 			a.buckets[key] = b
 		}
-		wait = max(wait, b.take(l, cost, now))
-		taken = append(taken, b)
+		of := cost
+		if l.Records {
+			of = cost * float64(max(1, call.Records))
+		}
+		wait = max(wait, b.take(l, of, now))
+		taken = append(taken, share{b, of})
 	}
 	if wait > c.opts.Patience {
-		for _, b := range taken {
-			b.give(cost)
+		for _, t := range taken {
+			t.b.give(t.cost)
 		}
 		a.trying = a.trying && !probe
 		return 0, false, &connector.Error{Class: connector.SlowDown, Code: "http.budget", After: wait, Message: "The budget of calls to this system is used up for now; it goes on by itself."}
@@ -429,6 +530,17 @@ func (c *Client) Pause(operation string, d time.Duration) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	c.pool.of(c.opts.Account).until[operation] = c.pool.now().Add(d)
+}
+
+// Told is what the vendor said is left, where it says so in an answer's body.
+func (c *Client) Told(q Quota) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	q.At = c.pool.now()
+	if q.Reserve == 0 {
+		q.Reserve = defaultReserve
+	}
+	c.pool.of(c.opts.Account).quota = q
 }
 
 // Now is the pool's clock.

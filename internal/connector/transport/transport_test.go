@@ -276,3 +276,107 @@ func TestGuards(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// At most so many calls of an account are under way at any time, however many clients there are; what a call asks beforehand needs
+// places too and gets them.
+func TestSoManyAtOnce(t *testing.T) {
+	pool := transport.NewPool()
+	var mu sync.Mutex
+	running, most, all := 0, 0, 0
+	arrived, goOn := make(chan struct{}, 100), make(chan struct{})
+	through := trip(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		running, all = running+1, all+1
+		most = max(most, running)
+		mu.Unlock()
+		arrived <- struct{}{}
+		<-goOn
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return answer(200, "{}")(r)
+	})
+	limits := []transport.Limit{{AtOnce: 3}, {Operations: []string{"update"}, AtOnce: 1}}
+	var wait sync.WaitGroup
+	for i := range 12 {
+		c := pool.Client(transport.Options{Account: "acme", Through: through, Limits: limits})
+		wait.Go(func() {
+			call := transport.Call{Operation: "list", Method: http.MethodGet, URL: "https://vendor.example/x", Header: http.Header{}}
+			if i%3 == 0 {
+				call.Operation = "update"
+				call.Ready = func(ctx context.Context, _ bool) error {
+					_, err := c.Do(ctx, transport.Call{Operation: "get", Method: http.MethodGet, URL: "https://vendor.example/x", Header: http.Header{}})
+					return err
+				}
+			}
+			if _, err := c.Do(t.Context(), call); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		<-arrived // the first three are in
+	}
+	close(goOn)
+	wait.Wait()
+	if most != 3 || all < 16 {
+		t.Errorf("of %d calls %d were under way at once", all, most)
+	}
+	// Who gives up waiting leaves nothing taken.
+	stuck := make(chan struct{})
+	slow := pool.Client(transport.Options{Account: "other", Limits: []transport.Limit{{AtOnce: 1}}, Through: trip(func(r *http.Request) (*http.Response, error) {
+		<-stuck
+		return answer(200, "{}")(r)
+	})})
+	first := make(chan error, 1)
+	go func() {
+		_, err := slow.Do(t.Context(), transport.Call{Method: http.MethodGet, URL: "https://vendor.example/x"})
+		first <- err
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		_, _ = slow.Do(ctx, transport.Call{Method: http.MethodGet, URL: "https://vendor.example/x"})
+	}
+	close(stuck)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if _, err := get(t, slow, ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// A budget of records counts them, and what is kept apart has budgets of its own.
+func TestBudgetsOfRecords(t *testing.T) {
+	pool, clock := newPool()
+	c := pool.Client(transport.Options{Account: "acme", Through: answer(200, "{}"), Limits: []transport.Limit{{Calls: 100, Per: 10 * time.Second, Records: true}, {Calls: 1, Per: time.Second}}})
+	call := func(records int, apart string) time.Duration {
+		before := clock.now()
+		if _, err := c.Do(t.Context(), transport.Call{Operation: "create", Method: http.MethodPost, URL: "https://vendor.example/x", Records: records, Apart: []string{"", apart}}); err != nil {
+			t.Fatal(err)
+		}
+		return clock.now().Sub(before)
+	}
+	for i, want := range []time.Duration{0, 0, time.Second, 4 * time.Second} {
+		if got := call([]int{40, 40, 20, 50}[i], []string{"a", "b", "b", "b"}[i]); got < want-100*time.Millisecond || got > want+100*time.Millisecond {
+			t.Errorf("call %d waited %s, not %s", i, got, want)
+		}
+	}
+}
+
+// What a body says is left brakes as what headers say does.
+func TestQuotaOfBody(t *testing.T) {
+	pool, clock := newPool()
+	c := pool.Client(transport.Options{Account: "acme", Through: answer(200, "{}")})
+	if _, err := get(t, c, "list"); err != nil {
+		t.Fatal(err)
+	}
+	c.Told(transport.Quota{Remaining: 5, Of: 1000})
+	if _, err := get(t, c, "list"); err != nil || clock.waited == 0 {
+		t.Errorf("it did not wait: %v", err)
+	}
+	if q, ok := pool.Quota("acme"); !ok || q.Remaining != 5 || q.At.IsZero() {
+		t.Errorf("the quota is %+v", q)
+	}
+}

@@ -7,24 +7,15 @@ package webapi
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/oauth"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 )
 
@@ -55,11 +46,13 @@ func Sandboxed(spec connector.Spec, settings map[string]string) bool {
 	return false
 }
 
-// Auth says how tokens are had, in the settings' values; the first way that is filled in counts.
+// Auth says how tokens are had, in the settings' values. What a person gave in the browser counts before all else; then the first way
+// that is filled in.
 type Auth struct {
 	TokenURL     string
 	ClientID     string
 	ClientSecret string
+	Basic        bool // id and secret go in Authorization when tokens are asked for
 	RefreshToken string
 	AccessToken  string // a token that is good until the vendor says otherwise
 	// ServiceAccount is the key file of a service account: JSON with client_email and private_key.
@@ -76,63 +69,70 @@ func OAuthSettings(vendor string) []connector.Setting {
 	return []connector.Setting{
 		{Name: "clientId", Title: "Client ID", Kind: connector.Text, Doc: "Client id of your app at " + vendor + "."},
 		{Name: "clientSecret", Title: "Client secret", Kind: connector.Text, Secret: true, Doc: "The secret that belongs to it."},
-		{Name: "refreshToken", Title: "Refresh token", Kind: connector.Text, Secret: true, Doc: "What the app was given when somebody authorized it."},
+		{Name: "refreshToken", Title: "Refresh token", Kind: connector.Text, Secret: true, Doc: "What the app was given when somebody authorized it. It is not needed when access is given in the browser."},
 		{Name: "accessToken", Title: "Access token", Kind: connector.Text, Secret: true, Doc: "Instead of the three: a token that is used until it ends."},
 	}
 }
 
 // Client speaks to one account.
 type Client struct {
-	http  *transport.Client
-	auth  Auth
-	creds connector.Credentials
+	http    *transport.Client
+	auth    Auth
+	granted bool // a person gave access in the browser
+	wallet  oauth.Wallet
 	// Fault looks into an answer that is no success for what the vendor means; nil is by status alone. It returns nil to leave it
 	// to the status.
 	Fault func(a *transport.Answer) error
 }
 
-// memory keeps tokens when the process lends nothing.
-type memory struct {
-	mu   sync.Mutex
-	kept map[string]string
-}
-
-func (m *memory) Load(context.Context) (map[string]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.kept, nil
-}
-
-func (m *memory) Renew(ctx context.Context, stale string, get func(context.Context, map[string]string) (map[string]string, error)) (map[string]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if t := m.kept["access_token"]; t != "" && t != stale {
-		return m.kept, nil
+// New makes a client. account names whose budget it is. Nothing is asked of the vendor.
+func New(ctx context.Context, pool *transport.Pool, account string, limits []transport.Limit, auth Auth, sandboxed bool, env connector.Env) (*Client, error) {
+	c := &Client{auth: auth}
+	if env.Credentials != nil {
+		kept, err := env.Credentials.Load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if c.granted = kept[connector.Granted] != ""; c.granted {
+			// Whose account it is shows in no setting.
+			account, c.auth = account+" "+env.Tenant, Auth{TokenURL: auth.TokenURL, ClientID: auth.ClientID, ClientSecret: auth.ClientSecret, Basic: auth.Basic, Scope: auth.Scope}
+			if sandboxed {
+				c.auth.sandboxApp()
+			}
+		}
 	}
-	next, err := get(ctx, m.kept)
-	if err == nil {
-		m.kept = next
-	}
-	return next, err
-}
-
-// New makes a client. account names whose budget it is.
-func New(pool *transport.Pool, account string, limits []transport.Limit, auth Auth, sandboxed bool, env connector.Env) (*Client, error) {
-	if auth.AccessToken == "" && auth.ServiceAccount == "" && (auth.ClientID == "" || auth.ClientSecret == "" || auth.RefreshToken == "" && auth.Grant == "") {
+	if !c.granted && auth.AccessToken == "" && auth.ServiceAccount == "" && (auth.ClientID == "" || auth.ClientSecret == "" || auth.RefreshToken == "" && auth.Grant == "") {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.credentials_missing", Message: fmt.Sprintf("The connection has no credentials: fill in %s.", auth.Fill)}
 	}
-	o := transport.Options{Account: account, Dial: env.Dial, TLS: env.TLS, Limits: limits, Secrets: []string{auth.ClientSecret, auth.RefreshToken, auth.AccessToken, auth.ServiceAccount}}
+	if err := c.open(pool, account, limits, sandboxed, env); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) open(pool *transport.Pool, account string, limits []transport.Limit, sandboxed bool, env connector.Env) error {
+	o := transport.Options{Account: account, Dial: env.Dial, TLS: env.TLS, Limits: limits, Secrets: []string{c.auth.ClientSecret, c.auth.RefreshToken, c.auth.AccessToken, c.auth.ServiceAccount}}
 	if sandboxed {
 		if env.Sandbox == nil {
-			return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.no_sandbox", Message: "There is no sandbox here for this connection. Choose production."}
+			return &connector.Error{Class: connector.Reconnect, Code: "connection.no_sandbox", Message: "There is no sandbox here for this connection. Choose production."}
 		}
 		o.Through = env.Sandbox
 	}
-	c := &Client{http: pool.Client(o), auth: auth, creds: env.Credentials}
-	if c.creds == nil {
-		c.creds = &memory{}
+	c.http = pool.Client(o)
+	c.wallet = oauth.Wallet{Client: c.http, Kept: env.Credentials, Buy: c.buy}
+	if c.wallet.Kept == nil {
+		c.wallet.Kept = &oauth.Memory{}
 	}
-	return c, nil
+	return nil
+}
+
+// sandboxApp fills in an app for a sandbox: nobody has registered one there.
+func (a *Auth) sandboxApp() {
+	for _, v := range []*string{&a.ClientID, &a.ClientSecret} {
+		if *v == "" {
+			*v = Mark + "app"
+		}
+	}
 }
 
 // Close frees connections.
@@ -143,86 +143,48 @@ func (c *Client) Now() time.Time { return c.http.Now() }
 
 // token returns the present access token.
 func (c *Client) token(ctx context.Context, stale string) (string, error) {
-	if c.auth.RefreshToken == "" && c.auth.ServiceAccount == "" && c.auth.Grant == "" {
+	if !c.granted && c.auth.RefreshToken == "" && c.auth.ServiceAccount == "" && c.auth.Grant == "" {
 		if stale != "" {
 			return "", &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended", Message: "The access token has ended or was taken back. Enter a new one, or a refresh token, by which new ones are had."}
 		}
 		return c.auth.AccessToken, nil
 	}
-	kept, err := c.creds.Load(ctx)
+	kept, good, err := c.wallet.Look(ctx)
 	if err != nil {
 		return "", err
 	}
-	if t := kept["access_token"]; t != "" && t != stale {
-		if at, err := time.Parse(time.RFC3339, kept["expires_at"]); err != nil || c.http.Now().Add(30*time.Second).Before(at) {
-			c.http.Hide(t)
+	if t := kept[oauth.AccessToken]; t != "" && t != stale {
+		if good {
 			return t, nil
 		}
 		stale = t
 	}
-	kept, err = c.creds.Renew(ctx, stale, c.buy)
-	if err != nil {
-		return "", err
-	}
-	c.http.Hide(kept["access_token"], kept["refresh_token"])
-	return kept["access_token"], nil
+	kept, err = c.wallet.Renew(ctx, stale)
+	return kept[oauth.AccessToken], err
+}
+
+func (c *Client) endpoint() oauth.Endpoint {
+	return oauth.Endpoint{URL: c.auth.TokenURL, ClientID: c.auth.ClientID, ClientSecret: c.auth.ClientSecret, Basic: c.auth.Basic}
 }
 
 func (c *Client) buy(ctx context.Context, kept map[string]string) (map[string]string, error) {
-	form := url.Values{}
+	e := c.endpoint()
 	switch {
+	case c.granted:
+		return e.Refresh(ctx, c.http, kept, "")
 	case c.auth.ServiceAccount != "":
 		jwt, address, err := c.assertion()
 		if err != nil {
 			return nil, err
 		}
-		if address != "" && c.auth.TokenURL == "" {
-			c.auth.TokenURL = address
+		if e.URL == "" {
+			e.URL = address
 		}
-		form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-		form.Set("assertion", jwt)
+		return e.Assert(ctx, c.http, kept, jwt, "")
 	case c.auth.Grant != "":
-		form.Set("grant_type", c.auth.Grant)
-		form.Set("client_id", c.auth.ClientID)
-		form.Set("client_secret", c.auth.ClientSecret)
-		form.Set("scope", c.auth.Scope)
-	default:
-		refresh := kept["refresh_token"]
-		if refresh == "" {
-			refresh = c.auth.RefreshToken
-		}
-		form.Set("grant_type", "refresh_token")
-		form.Set("refresh_token", refresh)
-		form.Set("client_id", c.auth.ClientID)
-		form.Set("client_secret", c.auth.ClientSecret)
+		return e.Own(ctx, c.http, kept, c.auth.Scope)
 	}
-	a, err := c.http.Do(ctx, transport.Call{Operation: transport.Token, Method: http.MethodPost, URL: c.auth.TokenURL, Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}, Body: []byte(form.Encode())})
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		AccessToken  string      `json:"access_token"`
-		RefreshToken string      `json:"refresh_token"`
-		ExpiresIn    json.Number `json:"expires_in"`
-		Error        any         `json:"error"`
-	}
-	_ = json.Unmarshal(a.Body, &answer) // what is no JSON has no token
-	if a.Status/100 != 2 || answer.AccessToken == "" {
-		says := fmt.Errorf("token endpoint: status %d, %v", a.Status, answer.Error)
-		if err := passing(a, says); err != nil {
-			return nil, err
-		}
-		return nil, &connector.Error{Class: connector.Reconnect, Code: "connection.authorization_ended",
-			Message: "The system gives no new token: the authorization has ended or was taken back. Authorize the app again and enter the new refresh token.", Err: says}
-	}
-	next := map[string]string{"access_token": answer.AccessToken, "refresh_token": answer.RefreshToken}
-	if answer.RefreshToken == "" {
-		next["refresh_token"] = kept["refresh_token"]
-	}
-	if s, err := strconv.ParseFloat(answer.ExpiresIn.String(), 64); err == nil && s > 0 {
-		next["expires_at"] = c.http.Now().Add(time.Duration(s * float64(time.Second))).UTC().Format(time.RFC3339)
-	}
-	return next, nil
+	return e.Refresh(ctx, c.http, kept, c.auth.RefreshToken)
 }
 
 // assertion signs who we are, as a service account does.
@@ -239,32 +201,16 @@ func (c *Client) assertion() (jwt, tokenURL string, err error) {
 	if json.Unmarshal([]byte(c.auth.ServiceAccount), &file) != nil || file.Email == "" {
 		return "", "", bad(errors.New("no JSON with client_email"))
 	}
-	block, _ := pem.Decode([]byte(file.Key))
-	if block == nil {
-		return "", "", bad(errors.New("private_key is not PEM"))
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return "", "", bad(errors.New("private_key is not PKCS 8"))
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		return "", "", bad(errors.New("private_key is no RSA key"))
-	}
 	aud := c.auth.TokenURL
 	if aud == "" {
 		aud = file.Token
 	}
 	now := c.http.Now()
-	head, _ := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": file.KeyID})
-	claims, _ := json.Marshal(map[string]any{"iss": file.Email, "scope": c.auth.Scope, "aud": aud, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
-	message := base64.RawURLEncoding.EncodeToString(head) + "." + base64.RawURLEncoding.EncodeToString(claims)
-	digest := sha256.Sum256([]byte(message))
-	sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	jwt, err = oauth.Sign(file.Key, file.KeyID, map[string]any{"iss": file.Email, "scope": c.auth.Scope, "aud": aud, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
 	if err != nil {
 		return "", "", bad(err)
 	}
-	return message + "." + base64.RawURLEncoding.EncodeToString(sig), file.Token, nil
+	return jwt, file.Token, nil
 }
 
 // passing is the error of an answer that says to come again; nil when it does not.

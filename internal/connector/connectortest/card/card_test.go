@@ -9,7 +9,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 )
 
-// Runs of one connector are one line; failures and violations are counted.
+// Runs of one connector are one line; failures, violations and connectors that no run was about are counted.
 func TestTable(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(card.Folder, dir)
@@ -26,17 +26,17 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	failed, err := card.Table(&out, dir)
-	if err != nil || failed != 2 {
+	failed, err := card.Table(&out, dir, "archive", "shop", "forgotten")
+	if err != nil || failed != 3 {
 		t.Errorf("%d failed, %v", failed, err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 3 || !strings.HasPrefix(lines[1], "Archive") {
+	if len(lines) != 4 || !strings.HasPrefix(lines[1], "Archive") || !strings.HasPrefix(lines[2], "forgotten") || !strings.Contains(lines[2], "no run") {
 		t.Fatalf("it is\n%s", out.String())
 	}
 	for _, want := range []string{"orders", "yes   yes    yes", "timestamp, webhook", "Effectively once", "2 operations, 3 requests, 1 violations", "8/9"} {
-		if !strings.Contains(lines[2], want) {
-			t.Errorf("%q is not in %s", want, lines[2])
+		if !strings.Contains(lines[3], want) {
+			t.Errorf("%q is not in %s", want, lines[3])
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (h *Hints) Receive(c *manifest.Connector, settings connector.Settings, now 
 	if err != nil {
 		return
 	}
-	verdict, err := c.Inbound(settings, manifest.Inbound{Method: r.Method, URL: r.URL.String(), Header: r.Header, Body: body, Now: now()})
+	verdict, err := c.Inbound(r.Context(), settings, connector.Env{}, manifest.Inbound{Method: r.Method, URL: r.URL.String(), Header: r.Header, Body: body, Now: now()})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {

@@ -141,6 +141,8 @@ type Brake struct {
 	Deletes   int64
 	Changes   int64
 	Created   int64
+	// Records of any object that were deleted, or lost their reference, because this object's records that they refer to were.
+	Followed int64
 }
 
 type Budget struct {
@@ -481,6 +483,10 @@ type Cursor struct {
 	FailingSince *time.Time
 	ErrorCode    string
 	Error        string
+	// How long reading waits at present before it looks again by itself; null where it does not.
+	LookEveryMs *int64
+	// When that is. Written when the wait changes, and with waits of seconds each time.
+	NextLookAt *time.Time
 }
 
 type CustomConnector struct {
@@ -1111,7 +1117,7 @@ type RuleAction struct {
 	Rule       string
 	Action     string
 	System     string
-	// done: noted, for people and for what takes it up. open: waits for a person. lapsed: the record no longer meets the rule.
+	// wanted: waits for who takes it up. taken: somebody is at it. done: noted, marked, or done by who took it up. open: waits for a person. lapsed: the record no longer meets the rule.
 	State string
 	// The record as it was when it came to meet the rule.
 	Fields json.RawMessage
@@ -1124,6 +1130,17 @@ type RuleAction struct {
 	DecidedBy string
 	Reason    string
 	Version   int64
+	// The systems that the rule names as its target.
+	Targets json.RawMessage
+	// Since when somebody is at it.
+	TakenAt *time.Time
+	TakenBy string
+	// The id of the person or key that is at it; taken_by is its name.
+	Taker string
+	// What came of it, in the words of who did it: an invoice's number.
+	Reference string
+	// Since when the record no longer meets the rule; null while it does.
+	LapsedAt *time.Time
 }
 
 // What duplicate checks within a window compare: which record had these values when.

@@ -1,0 +1,10 @@
+DELETE FROM journal WHERE op IN ('reconcile', 'unreconcile');
+ALTER TABLE journal DROP CONSTRAINT journal_op_check;
+ALTER TABLE journal ADD CONSTRAINT journal_op_check CHECK (op IN ('create', 'update', 'delete', 'link', 'unlink', 'freeze', 'thaw'));
+DROP INDEX rule_actions_entity;
+DROP INDEX rule_actions_standing;
+UPDATE rule_actions SET state = 'done' WHERE state IN ('wanted', 'taken');
+ALTER TABLE rule_actions DROP CONSTRAINT rule_actions_state_check;
+ALTER TABLE rule_actions ADD CONSTRAINT rule_actions_state_check CHECK (state IN ('done', 'open', 'approved', 'rejected', 'lapsed'));
+ALTER TABLE rule_actions DROP COLUMN targets, DROP COLUMN taken_at, DROP COLUMN taken_by, DROP COLUMN taker, DROP COLUMN reference, DROP COLUMN lapsed_at;
+COMMENT ON COLUMN rule_actions.state IS 'done: noted, for people and for what takes it up. open: waits for a person. lapsed: the record no longer meets the rule.';
