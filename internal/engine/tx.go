@@ -201,6 +201,8 @@ type Tx interface {
 	// SaveCompensated writes the entity that a refusal set back, its links and its history, makes deliveries to the systems, and settles the
 	// dead letter.
 	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error
+	// SettleDead settles an open dead letter.
+	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
 	Audit(ctx context.Context, e audit.Entry) error
 

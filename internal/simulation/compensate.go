@@ -124,6 +124,21 @@ func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity
 	return nil
 }
 
+// SettleDead settles an open dead letter.
+func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error {
+	if err := t.step(ctx, "settle dead"); err != nil {
+		return err
+	}
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	t.write(func() {
+		row.settleDead([]string{"open"}, func(d *deadRow) bool { return d.ID == dead })
+	})
+	return nil
+}
+
 // AddUsage meters.
 func (t *Tx) AddUsage(ctx context.Context, events []billing.UsageEvent) error {
 	t.addUsage(events)

@@ -450,9 +450,9 @@ func (r *Run) figures() (state string, busy bool) {
 		for _, cursor := range row.cursors {
 			busy = busy || cursor.failing
 		}
-		for _, d := range row.deliveries {
+		for k, d := range row.deliveries {
 			// What waits for a person may wait, and so may what waits for another record, once that was told.
-			busy = busy || d.waits != engine.WaitsHold && (d.waits != engine.WaitsReference || !d.due.After(time.Now()))
+			busy = busy || d.waits != engine.WaitsHold && (d.waits != engine.WaitsReference || !d.due.After(time.Now()) || !row.told(k))
 		}
 		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || c.proves && row.proof != nil && row.proof.Running()
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))

@@ -44,19 +44,27 @@ func (r *Run) parent(c *customer, o *outside, keys []record.Key) record.Value {
 	return string(key)
 }
 
-// reference is what the system's value stands for, as the store knows it. One that is known no more stands for what it is taken for, if
-// that is not there any more either.
+// formerKey is a key that an entity's record had.
+type formerKey struct {
+	linkKey
+	entity record.EntityID
+}
+
+// reference is what the system's value stands for, as the store knows it. A key that its record lost, as it was deleted and perhaps made
+// again, stands for that record still: nothing tells of those that keep it.
 func (row *serviceRow) reference(o *outside, v, taken record.Value) record.Value {
 	if v == nil {
 		return nil
 	}
 	ref := record.Reference{System: o.id, Object: o.object, Key: record.MakeKey(v)}
-	ref.Entity = row.keys[linkKey{o.id, o.object, ref.Key}]
-	if was, ok := record.ReferenceOf(taken); ok && ref.Entity.IsZero() && !was.Entity.IsZero() {
-		if e := row.entities[was.Entity]; e == nil || e.Links[o.id] == nil {
-			return taken
-		}
-	} else if ok && was.Entity.IsZero() && was.System == o.id && was.Object == o.object && was.Key == ref.Key {
+	k := linkKey{o.id, o.object, ref.Key}
+	ref.Entity = row.keys[k]
+	was, ok := record.ReferenceOf(taken)
+	switch {
+	case !ok:
+	case !was.Entity.IsZero() && row.once[formerKey{k, was.Entity}]:
+		return taken
+	case was.Entity.IsZero() && was.System == o.id && was.Object == o.object && was.Key == ref.Key:
 		return taken // a value that others changed since: it keeps the name that it had
 	}
 	return ref.Text()
@@ -117,4 +125,11 @@ func (c *customer) checkTree(row *serviceRow, dead map[deliveryKey]bool, open ma
 func (row *serviceRow) isHeldIn(e *record.Entity, system record.System) bool {
 	l := e.Links[system]
 	return l != nil && row.held[heldKey{system, l.Object, l.Key}] != nil
+}
+
+// told says whether there is an open dead letter of what is owed.
+func (row *serviceRow) told(k deliveryKey) bool {
+	return slices.ContainsFunc(row.dead, func(d *deadRow) bool {
+		return !d.Inward && d.state == "open" && d.System == k.system && d.Entity == k.entity
+	})
 }
