@@ -38,6 +38,7 @@ SELECT tenant_id, service_id, 'right', collection, id, now() - interval '31 seco
 	p.WaitText("#service-now .stats", "late")
 	p.WaitText("#service-now .stats", "right is")
 	p.Axe()
+	p.Shot("service-late")
 	h.exec(conn, `UPDATE deliveries SET due_at = now() WHERE service_id = $1`, id)
 	h.exec(conn, `SELECT pg_notify('syncline_wake', $1)`, id.String())
 	p.WaitText("#service-now .stats", "nothing is behind; 30 s allowed")

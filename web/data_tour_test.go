@@ -302,6 +302,7 @@ fieldMapping: {sku: sku, name: name, quantity: quantity, part_of: part_of}
 	p.Click(`#references a[href*="/records/rec_"]`)
 	p.WaitText("h1", "Camp Kit")
 	p.WaitText("#references", "refer to it by part_of")
+	p.Shot("references")
 	p.Click(`#references a[href^="/records?"]`)
 	p.WaitText("#records", "Camp Lamp")
 	if n := webtest.Eval[int](p, `document.querySelectorAll("#records .row-link").length`); n != 2 {

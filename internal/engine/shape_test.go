@@ -308,8 +308,8 @@ func TestPlanOfQuarantinedFields(t *testing.T) {
 		t.Fatalf("before: %d writes, %q", writes(p), warned(p))
 	}
 	a.do("crm", `ALTER TABLE accounts ALTER COLUMN grade TYPE text`)
+	grade := a.change("crm", "grade", engine.FieldRetyped) // what is written before it is found goes on as it is
 	a.do("crm", `UPDATE accounts SET grade = '20' WHERE number = 'A2'`)
-	grade := a.change("crm", "grade", engine.FieldRetyped)
 	if p := plan(); writes(p) != 0 || !strings.Contains(warned(p), "crm: The field grade of ") {
 		t.Errorf("in quarantine: %d writes, %q; samples %+v", writes(p), warned(p), p.Outcome.Samples)
 	}
