@@ -140,6 +140,9 @@ func (f *flow) compensate(ctx context.Context) error {
 			wasDeleted := e.DeletedAt
 			entry, done := Compensate(e, seat, d, tx.Now())
 			if !done {
+				if l := e.Links[seat.System]; e.DeletedAt != nil && (l == nil || l.State == record.Frozen) {
+					return tx.SettleDead(ctx, f.guard.Service, d.ID) // it was deleted meanwhile, and nothing more is sent that would settle it
+				}
 				return nil
 			}
 			changed = e

@@ -70,6 +70,26 @@ func TestCompensationSurvivesCrashes(t *testing.T) {
 	}
 }
 
+// A refusal that comes in when its record is deleted already has nothing to set back, and nothing more is sent that would settle it.
+func TestRefusalOfADeletedRecord(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, document("multi-directional", together, "crm", "erp", "shop"), "crm", "erp", "shop")
+	b.systems["shop"].Check("products", func(record.Key, record.Fields) error { return errors.New("full") })
+	b.start()
+	b.user("crm").Put("A", product("A", 5))
+	b.eventually("it to be taken back", func() bool {
+		return b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`) == 1 && b.user("erp").Get("A") == nil && b.settledDown()
+	})
+	b.halt()
+	// As it is when the attempt is settled after the deletion.
+	b.exec(`UPDATE dead_letters SET state = 'open'`)
+	b.start()
+	b.eventually("it to be settled", func() bool { return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) == 0 })
+	if n := b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`); n != 1 {
+		t.Errorf("it was set back %d times", n)
+	}
+}
+
 // outing is a system that cannot be written during an outage.
 type outing struct {
 	capable

@@ -367,7 +367,9 @@ func TestPlanOfReferences(t *testing.T) {
 	// As it is then.
 	f.exec(`UPDATE services SET state = 'active'`)
 	f.start()
-	f.eventually("what does not wait is there", func() bool { return f.tree("shop") == "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nO1 10.00 of A1\nO2 20.00 of A2\n" })
+	f.eventually("what does not wait is there", func() bool {
+		return f.tree("shop") == "A1 Acme of A3\nA2 Bolt of -\nA3 Acme Group of -\nO1 10.00 of A1\nO2 20.00 of A2\n"
+	})
 	f.one("the others wait", `SELECT count(*) FROM deliveries WHERE waits = 'reference' AND system = 'shop'`, 9)
 	f.halt()
 	f.do("crm", `DELETE FROM accounts WHERE number IN ('A3', 'A2')`)

@@ -163,6 +163,7 @@ type Settlement struct {
 	Reread   []record.Key      // the record moved on in its system: read it again and merge
 	Waiting  []record.EntityID // owed until the reread is through
 	Parked   []Parked          // owed, and waiting for more than their turn
+	Loosed   []record.EntityID // of Done: deliveries that waited for another record are due, as the record may refer to one that is there by now
 	Created  int64
 	Updated  int64
 	Deleted  int64

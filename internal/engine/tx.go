@@ -194,13 +194,15 @@ type Tx interface {
 	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
 	// MarkLate notes whether the service is later than its document allows, for whoever carries it next; false when that is known.
 	MarkLate(ctx context.Context, s service.ID, late bool) (changed bool, err error)
-	// Refusals lists the open outward dead letters, at most limit, the oldest first.
+	// Refusals lists the open outward dead letters, at most limit, the oldest first, but for those of what waits for another record.
 	Refusals(ctx context.Context, s service.ID, limit int) ([]Refusal, error)
 	// LockEntity loads an entity with its links, and its open conflicts, for changing them.
 	LockEntity(ctx context.Context, s service.ID, id record.EntityID) (*record.Entity, []*Conflict, error)
 	// SaveCompensated writes the entity that a refusal set back, its links and its history, makes deliveries to the systems, and settles the
 	// dead letter.
 	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error
+	// SettleDead settles an open dead letter.
+	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
 	Audit(ctx context.Context, e audit.Entry) error
 

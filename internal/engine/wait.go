@@ -3,8 +3,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -51,6 +53,10 @@ func (l *lane) lookLater(st *Settlement, a Attempt, entities []*record.Entity, s
 	rules := l.flow.plan.References
 	if !l.flow.plan.refers() {
 		return
+	}
+	if !a.Backlog {
+		// What was taken on at once may have been parked before, when it referred to another record: nobody would look at that any more.
+		st.Loosed = st.Done
 	}
 	versions := make(map[record.EntityID]int64)
 	if len(rest.parked) > 0 {
@@ -205,13 +211,13 @@ func (f *flow) references(ctx context.Context) error {
 // out what the document says of records whose parent was deleted. It returns what it found.
 func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 	var released int64
-	var orphans, quarantined []RecordIn
+	var orphans, quarantined, named []RecordIn
 	var names []record.Reference
 	err = f.inTx(ctx, func(tx Tx) (err error) {
 		if released, err = tx.ReleaseWaiting(ctx, f.guard); err != nil {
 			return err
 		}
-		if found, err = tx.FoundReferences(ctx, f.guard.Service, tangleBatch); err != nil {
+		if named, err = tx.FoundReferences(ctx, f.guard.Service, tangleBatch); err != nil {
 			return err
 		}
 		if quarantined, names, err = tx.Quarantined(ctx, f.guard.Service, tangleBatch); err != nil || len(quarantined) == 0 {
@@ -222,7 +228,7 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 			if err != nil {
 				return err
 			}
-			if len(known) > 0 && !slices.Contains(found, r) {
+			if len(known) > 0 {
 				found = append(found, r)
 			}
 		}
@@ -241,7 +247,12 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 		if released > 0 {
 			signal(l.duty)
 		}
-		var keys, alone []record.Key
+		var keys, alone, name []record.Key
+		for _, r := range named {
+			if r.System == l.System && r.Object == l.Object {
+				name = append(name, r.Key)
+			}
+		}
 		for _, r := range found {
 			if r.System == l.System && r.Object == l.Object {
 				keys = append(keys, r.Key)
@@ -252,20 +263,20 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 				alone = append(alone, r.Key)
 			}
 		}
-		if len(keys) == 0 && len(alone) == 0 {
+		if len(keys) == 0 && len(alone) == 0 && len(name) == 0 {
 			continue
 		}
-		if err := l.again(ctx, keys, alone); err != nil {
+		if err := l.again(ctx, keys, alone, name); err != nil {
 			return nil, err
 		}
 	}
 	if released > 0 {
 		found = append(found, RecordIn{Key: record.Key(fmt.Sprint(released))})
 	}
-	return append(found, orphans...), nil
+	return slices.Concat(found, named, orphans), nil
 }
 
-func (l *lane) again(ctx context.Context, keys, alone []record.Key) error {
+func (l *lane) again(ctx context.Context, keys, alone, name []record.Key) error {
 	l.lock.take(ctx)
 	defer l.lock.release()
 	if err := l.clearDoubts(ctx); err != nil {
@@ -279,15 +290,101 @@ func (l *lane) again(ctx context.Context, keys, alone []record.Key) error {
 			return err
 		}
 	}
+	if len(name) > 0 {
+		if err := l.rewrite(ctx, name, l.named); err != nil {
+			return err
+		}
+	}
 	if len(alone) > 0 {
-		return l.orphaned(ctx, alone)
+		return l.rewrite(ctx, alone, l.orphaned)
 	}
 	return nil
 }
 
-// orphaned deletes the records, or empties their reference, because the one that they refer to was deleted. The lane's lock is
-// held.
-func (l *lane) orphaned(ctx context.Context, keys []record.Key) error {
+// named puts the records in place of references to what was not known before. Their systems need not be asked for that.
+func (l *lane) named(ctx context.Context, tx Tx, loaded Loaded) (Outcome, error) {
+	wanted := make(map[RecordIn]record.EntityID)
+	for _, e := range loaded.Entities {
+		for _, v := range e.Fields {
+			if ref, ok := record.ReferenceOf(v); ok && ref.Entity.IsZero() {
+				wanted[RecordIn{ref.System, ref.Object, ref.Key}] = record.EntityID{}
+			}
+		}
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(wanted), RecordIn.compare) {
+		known, err := tx.Linked(ctx, l.flow.guard.Service, r.System, r.Object, []record.Key{r.Key})
+		if err != nil {
+			return Outcome{}, err
+		}
+		wanted[r] = known[r.Key]
+	}
+	return Named(l.Seat, loaded, wanted, tx.Now()), nil
+}
+
+func (r RecordIn) compare(o RecordIn) int {
+	return cmp.Or(cmp.Compare(r.System, o.System), cmp.Compare(r.Object, o.Object), cmp.Compare(r.Key, o.Key))
+}
+
+// Named puts entities in place of the names of records that are known meanwhile; a zero id is of one that is not. It is a function of its
+// arguments.
+func Named(seat *Seat, loaded Loaded, known map[RecordIn]record.EntityID, now time.Time) Outcome {
+	b := newBatch(seat, loaded, now, uuid.Nil)
+	for _, e := range loaded.Entities {
+		for _, f := range sortedKeys(e.Fields) {
+			was := e.Fields[f]
+			ref, ok := record.ReferenceOf(was)
+			if !ok || !ref.Entity.IsZero() {
+				continue
+			}
+			id := known[RecordIn{ref.System, ref.Object, ref.Key}]
+			if id.IsZero() {
+				continue
+			}
+			is := record.Reference{Entity: id}.Text()
+			var holders []*record.Link // they hold the key that the name is made of
+			for _, l := range e.Links {
+				if record.Equal(l.Shadow(e, f), was) {
+					holders = append(holders, l)
+				}
+			}
+			b.setField(e, nil, f, is, e.StampOf(f))
+			for _, l := range holders {
+				l.Holds(f, is, is, false)
+			}
+			b.journal(e, record.Updated, record.Fields{f: was}, record.Fields{f: is})
+			entry := &b.out.Journal[len(b.out.Journal)-1]
+			entry.Kind, entry.Actor, entry.System = record.Decided, byReferences, record.Person
+		}
+		for _, s := range seat.Collection.Seats {
+			if Owes(e, s) {
+				b.owe(e, s.System, &record.Change{At: now})
+			}
+		}
+	}
+	b.collect()
+	for _, ids := range b.out.Owed {
+		slices.SortFunc(ids, compareIDs)
+	}
+	return b.out
+}
+
+// orphaned deletes the records, or empties their reference, because the one that they refer to was deleted.
+func (l *lane) orphaned(ctx context.Context, tx Tx, loaded Loaded) (Outcome, error) {
+	var parents []record.EntityID
+	for _, e := range loaded.Entities {
+		for _, p := range parentsOf(l.Collection, e) {
+			parents = append(parents, p)
+		}
+	}
+	gone, err := tx.DeletedOf(ctx, l.flow.guard.Service, parents)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Orphaned(l.Seat, loaded, gone, l.flow.plan.References.Orphans, tx.Now()), nil
+}
+
+// rewrite commits what becomes of the records with these keys, of which no system told anything. The lane's lock is held.
+func (l *lane) rewrite(ctx context.Context, keys []record.Key, decide func(context.Context, Tx, Loaded) (Outcome, error)) error {
 	f := l.flow
 	collection := f.commit[l.Collection.Name]
 	collection.take(ctx)
@@ -298,17 +395,9 @@ func (l *lane) orphaned(ctx context.Context, keys []record.Key) error {
 		if err != nil {
 			return err
 		}
-		var parents []record.EntityID
-		for _, e := range loaded.Entities {
-			for _, p := range parentsOf(l.Collection, e) {
-				parents = append(parents, p)
-			}
-		}
-		gone, err := tx.DeletedOf(ctx, f.guard.Service, parents)
-		if err != nil {
+		if out, err = decide(ctx, tx, loaded); err != nil {
 			return err
 		}
-		out = Orphaned(l.Seat, loaded, gone, f.plan.References.Orphans, tx.Now())
 		in := Intake{Seat: l.Seat, Outcome: out, Owed: out.Owed, Usage: l.usageOf(out, tx.Now())}
 		return tx.SaveIntake(ctx, f.guard, in)
 	})

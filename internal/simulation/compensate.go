@@ -62,13 +62,18 @@ func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) (list []engi
 	}
 	err = t.read(s, func(row *serviceRow) error {
 		for _, d := range row.dead {
-			if !d.Inward && d.state == "open" {
+			if !d.Inward && d.state == "open" && !d.waits() {
 				list = append(list, engine.Refusal{DeadLetter: d.DeadLetter, Tries: d.tries})
 			}
 		}
 		return nil
 	})
 	return list[:min(len(list), limit)], err
+}
+
+// waits says whether it only tells of waiting for another record.
+func (d *deadRow) waits() bool {
+	return d.Code == "reference.missing" || d.Code == "reference.children"
 }
 
 // LockEntity loads an entity and its open conflicts for changing them.
@@ -116,6 +121,21 @@ func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity
 			return err
 		}
 	}
+	return nil
+}
+
+// SettleDead settles an open dead letter.
+func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error {
+	if err := t.step(ctx, "settle dead"); err != nil {
+		return err
+	}
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	t.write(func() {
+		row.settleDead([]string{"open"}, func(d *deadRow) bool { return d.ID == dead })
+	})
 	return nil
 }
 

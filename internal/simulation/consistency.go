@@ -177,7 +177,7 @@ func (c *customer) checkTogether(r *Run, row *serviceRow, fault func(string, ...
 		fault("transactional: %d compensations are in the journal, %d in the audit log", compensated, audited)
 	}
 	for _, d := range row.dead {
-		if e := row.entities[d.Entity]; !d.Inward && d.state == "open" && e != nil && len(e.Held) == 0 && !row.waits(e) {
+		if e := row.entities[d.Entity]; !d.Inward && d.state == "open" && e != nil && len(e.Held) == 0 && !row.waits(e) && !d.waits() {
 			fault("transactional: %s refused %s (%s), and it was not set back", d.System, e.MatchKey, d.Message)
 		}
 	}

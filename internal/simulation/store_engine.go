@@ -381,6 +381,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linked {
 			row.entities[l.Entity].Links[l.System] = l.Link
 			row.keys[linkKey{l.System, l.Object, l.Key}] = l.Entity
+			row.once[formerKey{linkKey{l.System, l.Object, l.Key}, l.Entity}] = true
 		}
 		for _, l := range linksC {
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {
@@ -669,6 +670,24 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	})
 	if s.Next != nil {
 		t.addAttempt(row, *s.Next)
+	}
+	if len(st.Loosed) > 0 {
+		set := make(map[record.EntityID]bool)
+		for _, id := range st.Loosed {
+			if d := row.deliveries[deliveryKey{system, id}]; d != nil && d.waits == engine.WaitsReference {
+				set[id] = true
+			}
+		}
+		if err := t.lockAll(ctx, "delivery "+string(system)+" ", sortedIDs(set)); err != nil {
+			return err
+		}
+		t.write(func() {
+			for id := range set {
+				if d := row.deliveries[deliveryKey{system, id}]; d != nil && d.waits == engine.WaitsReference {
+					d.due, d.waits, d.waitsFor = t.now, "", record.EntityID{}
+				}
+			}
+		})
 	}
 	if err := t.oweStill(ctx, row, s.Attempt, st.Waiting, s.RetryAt); err != nil {
 		return err

@@ -41,10 +41,10 @@ func (t *Tx) MarkLate(ctx context.Context, s service.ID, late bool) (changed boo
 	return tag.RowsAffected() > 0, unavailable(err)
 }
 
-// Refusals lists the open outward dead letters, the oldest first.
+// Refusals lists the open outward dead letters, the oldest first; what waits for another record is not refused.
 func (t *Tx) Refusals(ctx context.Context, s service.ID, limit int) ([]engine.Refusal, error) {
 	rows, err := t.tx.Query(ctx, `SELECT id, system, object, key, entity_id, op, code, message, payload, tries FROM dead_letters
-WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'out' AND entity_id IS NOT NULL ORDER BY id LIMIT $2`, uuid.UUID(s), limit)
+WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'out' AND entity_id IS NOT NULL AND code NOT IN ('reference.missing', 'reference.children') ORDER BY id LIMIT $2`, uuid.UUID(s), limit)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -65,9 +65,15 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND di
 
 // SaveCompensated writes the entity that a refusal set back, makes deliveries, and settles the dead letter.
 func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error {
-	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1 WHERE tenant_id = current_tenant() AND id = $2 AND state = 'open'`, t.now, dead)
-	if err != nil {
-		return unavailable(err)
+	if err := t.SettleDead(ctx, s, dead); err != nil {
+		return err
 	}
 	return t.SaveDecided(ctx, s, e, nil, entry, systems)
+}
+
+// SettleDead settles an open dead letter.
+func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error {
+	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND id = $3 AND state = 'open'`, t.now, uuid.UUID(s), dead)
+	return unavailable(err)
 }

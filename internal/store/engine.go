@@ -487,6 +487,13 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
 	}
+	if len(st.Loosed) > 0 {
+		b.Queue(`WITH loose AS MATERIALIZED (
+  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND entity_id = ANY($3) AND waits = 'reference' ORDER BY entity_id FOR UPDATE
+)
+UPDATE deliveries d SET due_at = $4, waits = '', waits_for = NULL, waits_why = '' FROM loose
+WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = loose.entity_id`, sid, string(system), uuids(st.Loosed), t.now)
+	}
 	queueOwedStill(b, sid, system, s.Attempt, st.Waiting, t.now, s.RetryAt)
 	queueParked(b, sid, system, s.Attempt.Collection, st.Parked, t.now)
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
