@@ -3,14 +3,8 @@
 package filestore
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/unicode"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -34,9 +28,9 @@ func (c cell) value() record.Value {
 }
 
 type csvCodec struct {
+	coding
+
 	delimiter byte
-	charset   string
-	mark      bool // a byte order mark at the beginning
 	eol       string
 	header    []cell
 	width     []string // the column of each place
@@ -44,7 +38,7 @@ type csvCodec struct {
 }
 
 func readCSV(b []byte, o Options, object record.Object, defaultDelimiter byte) (layout, error) {
-	c := &csvCodec{delimiter: defaultDelimiter, charset: o.Encoding, eol: "\n", ended: true}
+	c := &csvCodec{delimiter: defaultDelimiter, coding: coding{charset: o.Encoding}, eol: "\n", ended: true}
 	text, err := c.decode(b)
 	if err != nil {
 		return layout{}, faulty("files.encoding", "%s is not in the encoding %s. Name its encoding in the connection's setting encoding.", object, c.charset)
@@ -96,82 +90,6 @@ func readCSV(b []byte, o Options, object record.Object, defaultDelimiter byte) (
 		l.rows = append(l.rows, r)
 	}
 	return l, nil
-}
-
-// decode makes UTF-8 of the file and notes how it was encoded.
-func (c *csvCodec) decode(b []byte) (string, error) {
-	switch {
-	case bytes.HasPrefix(b, []byte{0xef, 0xbb, 0xbf}):
-		c.mark, b = true, b[3:]
-		if c.charset == "" {
-			c.charset = "utf-8"
-		}
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
-		c.mark, b = true, b[2:]
-		c.charset = "utf-16le"
-	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		c.mark, b = true, b[2:]
-		c.charset = "utf-16be"
-	case c.charset == "" && wide(b) != "":
-		c.charset = wide(b)
-	case c.charset == "" && utf8.Valid(b):
-		c.charset = "utf-8"
-	case c.charset == "":
-		c.charset = "windows-1252"
-	}
-	if c.charset == "utf-8" {
-		if !utf8.Valid(b) {
-			return "", fmt.Errorf("not UTF-8")
-		}
-		return string(b), nil
-	}
-	out, err := charset(c.charset).NewDecoder().Bytes(b)
-	return string(out), err
-}
-
-// wide says whether a file without a byte order mark is in UTF-16, and which: every other byte of text in Latin letters is zero there, and
-// text in UTF-8 has no zero bytes.
-func wide(b []byte) string {
-	b = b[:min(len(b), 4096)&^1]
-	var zeros [2]int
-	for i, c := range b {
-		if c == 0 {
-			zeros[i%2]++
-		}
-	}
-	switch {
-	case zeros[1] > len(b)/4 && zeros[0] == 0:
-		return "utf-16le"
-	case zeros[0] > len(b)/4 && zeros[1] == 0:
-		return "utf-16be"
-	}
-	return ""
-}
-
-func charset(name string) encoding.Encoding {
-	switch name {
-	case "utf-16le":
-		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
-	case "utf-16be":
-		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
-	case "iso-8859-1":
-		return charmap.ISO8859_1
-	case "iso-8859-15":
-		return charmap.ISO8859_15
-	case "windows-1252":
-		return charmap.Windows1252
-	}
-	return encoding.Nop
-}
-
-// fits says whether the file's encoding has the text.
-func (c *csvCodec) fits(v record.Value) (record.Value, error) {
-	if s, isText := v.(string); isText && !strings.HasPrefix(c.charset, "utf-") {
-		if _, err := charset(c.charset).NewEncoder().String(s); err != nil {
-			return nil, fmt.Errorf("cannot hold %s: the file is in %s", shorten(s), c.charset)
-		}
-	}
-	return v, nil
 }
 
 // detectDelimiter is the sign that divides the first lines most evenly.
@@ -310,28 +228,7 @@ func (c *csvCodec) encode(t *table) ([]byte, error) {
 	if !c.ended {
 		text = strings.TrimSuffix(text, c.eol)
 	}
-	return c.recode(text)
-}
-
-func (c *csvCodec) recode(text string) ([]byte, error) {
-	out := []byte(text)
-	if c.charset != "utf-8" {
-		var err error
-		if out, err = charset(c.charset).NewEncoder().Bytes(out); err != nil {
-			return nil, err
-		}
-	}
-	if c.mark {
-		switch c.charset {
-		case "utf-8":
-			out = append([]byte{0xef, 0xbb, 0xbf}, out...)
-		case "utf-16le":
-			out = append([]byte{0xff, 0xfe}, out...)
-		case "utf-16be":
-			out = append([]byte{0xfe, 0xff}, out...)
-		}
-	}
-	return out, nil
+	return c.recode([]byte(text), charset(c.charset).NewEncoder())
 }
 
 func (c *csvCodec) line(b *strings.Builder, cells []cell) {

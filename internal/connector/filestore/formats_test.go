@@ -127,7 +127,6 @@ func TestFormatsAreFound(t *testing.T) {
 	}
 }
 
-// What is wrong in a file is said with its place, and never read as something else.
 // What a table is written in is found out, and kept when it is written: encodings with and without a mark, and all delimiters.
 func TestEncodingsAreFound(t *testing.T) {
 	t.Parallel()
@@ -165,6 +164,62 @@ func TestEncodingsAreFound(t *testing.T) {
 	}
 }
 
+// XML says itself how it is encoded, whatever the connection says of CSV, and JSON shows it. The file keeps its encoding, and what XML's
+// lacks is written by its number.
+func TestEncodingsOfXMLAndJSON(t *testing.T) {
+	t.Parallel()
+	wide := func(order binary.AppendByteOrder, s string) string {
+		var out []byte
+		for _, u := range utf16.Encode([]rune(s)) {
+			out = order.AppendUint16(out, u)
+		}
+		return string(out)
+	}
+	little := func(s string) string { return wide(binary.LittleEndian, s) }
+	big := func(s string) string { return wide(binary.BigEndian, s) }
+	same := func(s string) string { return s }
+	latin := func(s string) string { return strings.NewReplacer("é", "\xe9", "ß", "\xdf").Replace(s) }
+	const records = "<l><r><id>1</id><name>Groß</name></r><r><id>2</id></r></l>"
+	const changed = "<l><r><id>1</id><name>Groß</name></r><r>  <id>2</id>  <name>é €</name></r></l>"
+	numbered := strings.Replace(changed, "€", "&#8364;", 1)
+	for _, e := range []struct {
+		name, mark, first, want string
+		write                   func(string) string
+	}{
+		{"XML that says nothing", "", "", changed, same},
+		{"UTF-8 with a mark", "\xef\xbb\xbf", `<?xml version="1.0" encoding="UTF-8"?>`, changed, same},
+		{"Latin-1", "", `<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>`, numbered, latin},
+		{"Windows, in single quotes", "", `<?xml version='1.0' encoding='windows-1252'?>`, strings.Replace(changed, "€", "\x80", 1), latin},
+		{"Latin-9", "", `<?xml version="1.0" encoding="iso-8859-15"?>`, strings.Replace(changed, "€", "\xa4", 1), latin},
+		{"UTF-16, little end first", "\xff\xfe", `<?xml version="1.0" encoding="UTF-16"?>`, changed, little},
+		{"UTF-16, big end first", "\xfe\xff", `<?xml version="1.0" encoding="utf-16"?>`, changed, big},
+		{"UTF-16 without a mark", "", "", changed, little},
+	} {
+		out, after := edit(t, Options{Encoding: "iso-8859-1"}, "a.xml", []byte(e.mark+e.write(e.first+records)), "", set("2", record.Fields{"name": "é €"}))
+		if want := e.mark + e.write(e.first+e.want); string(out) != want {
+			t.Errorf("%s is written as\n%q, want\n%q", e.name, out, want)
+		}
+		if a, b := after.byKey["1"].fields["name"], after.byKey["2"].fields["name"]; a != "Groß" || b != "é €" {
+			t.Errorf("%s: the names are %v and %v", e.name, a, b)
+		}
+	}
+	for _, e := range []struct {
+		name, mark string
+		write      func(string) string
+	}{{"UTF-8", "", same}, {"UTF-8 with a mark", "\xef\xbb\xbf", same}, {"UTF-16", "\xff\xfe", little}, {"UTF-16, big end first", "\xfe\xff", big}, {"UTF-16 without a mark", "", little}} {
+		for file, text := range map[record.Object][2]string{
+			"a.json":  {`[{"id":"1","name":"Groß"},{"id":"2","name":null}]`, `[{"id":"1","name":"Groß"},{"id": "2", "name": "€"}]`},
+			"a.jsonl": {"{\"id\":\"1\",\"name\":\"Groß\"}\n{\"id\":\"2\",\"name\":null}\n", "{\"id\":\"1\",\"name\":\"Groß\"}\n{\"id\": \"2\", \"name\": \"€\"}\n"},
+		} {
+			out, _ := edit(t, Options{}, file, []byte(e.mark+e.write(text[0])), "", set("2", record.Fields{"name": "€"}))
+			if want := e.mark + e.write(text[1]); string(out) != want {
+				t.Errorf("%s in %s is written as\n%q, want\n%q", file, e.name, out, want)
+			}
+		}
+	}
+}
+
+// What is wrong in a file is said with its place, and never read as something else.
 func TestFaultyFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ file, content, schema, code, words string }{
@@ -180,6 +235,8 @@ func TestFaultyFiles(t *testing.T) {
 		{"a.jsonl", "{\"id\":1}\n{\"id\":", "", "files.malformed", "line 2"},
 		{"a.xml", "<a><b>", "", "files.malformed", "a.xml"},
 		{"a.xml", "<a><b><id>1</id></b><c/></a>", "", "files.malformed", "called b"},
+		{"a.xml", "<?xml version=\"1.0\" encoding=\"koi8-r\"?><a/>", "", "files.encoding", "koi8-r"},
+		{"a.xml", "<a><b><id>\xe9</id></b></a>", "", "files.encoding", "utf-8"},
 		{"a.xlsx", "PK no", "", "files.malformed", "workbook"},
 		{"a.parquet", "PAR1", "", "files.malformed", "Parquet"},
 		{"a.bin", "???", "", "files.format_unknown", "setting format"},

@@ -25,6 +25,8 @@ type rawJSON struct {
 }
 
 type jsonCodec struct {
+	coding
+
 	before, after []byte // what stands around the records
 	indent        string // before each record; "" for all on one line
 	lines         bool   // JSON Lines
@@ -33,7 +35,10 @@ type jsonCodec struct {
 
 func readJSON(b []byte, o Options, object record.Object) (layout, error) {
 	c := &jsonCodec{eol: "\n"}
-	b = bytes.TrimPrefix(b, []byte{0xef, 0xbb, 0xbf})
+	b, err := c.decodeJSON(b)
+	if err != nil {
+		return layout{}, faulty("files.encoding", "%s: %v.", object, err)
+	}
 	if len(bytes.TrimSpace(b)) == 0 {
 		c.before, c.after, c.indent = []byte("["), []byte("\n]\n"), "\n  "
 		return layout{codec: c}, nil
@@ -66,8 +71,11 @@ func readJSON(b []byte, o Options, object record.Object) (layout, error) {
 
 func readJSONLines(b []byte, object record.Object) (layout, error) {
 	c := &jsonCodec{lines: true, eol: "\n"}
+	b, err := c.decodeJSON(b)
+	if err != nil {
+		return layout{}, faulty("files.encoding", "%s: %v.", object, err)
+	}
 	l := layout{codec: c}
-	b = bytes.TrimPrefix(b, []byte{0xef, 0xbb, 0xbf})
 	if bytes.Contains(b, []byte("\r\n")) {
 		c.eol = "\r\n"
 	}
@@ -251,7 +259,7 @@ func (c *jsonCodec) encode(t *table) ([]byte, error) {
 		}
 	}
 	b.Write(c.after)
-	return b.Bytes(), nil
+	return c.recode(b.Bytes(), charset(c.charset).NewEncoder())
 }
 
 // writeMembers writes the record with its members in the order they had, then those it did not have.

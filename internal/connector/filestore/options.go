@@ -139,7 +139,7 @@ func (o Options) formatOf(name string, data []byte) string {
 
 // head is how the file begins, as text.
 func (o Options) head(data []byte) string {
-	c := csvCodec{charset: o.Encoding}
+	c := coding{charset: o.Encoding}
 	data = data[:min(len(data), 64<<10)]
 	text, err := c.decode(data)
 	if err != nil { // a sign was cut in two, or it is no text

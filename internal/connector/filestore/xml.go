@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
+
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -21,6 +23,8 @@ import (
 // the records, and the bytes of every record that nobody changed.
 
 type xmlCodec struct {
+	coding
+
 	before, after []byte
 	between       string // the space before each record
 	element       string // the name of a record's element
@@ -71,7 +75,12 @@ func (n *xmlNode) value() record.Value {
 
 func readXML(b []byte, o Options, object record.Object) (layout, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
-		return layout{texts: true, codec: &xmlCodec{before: []byte("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<records>"), after: []byte("\n</records>\n"), between: "\n  ", element: "record"}}, nil
+		return layout{texts: true, codec: &xmlCodec{coding: coding{charset: "utf-8"}, before: []byte("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<records>"), after: []byte("\n</records>\n"), between: "\n  ", element: "record"}}, nil
+	}
+	var code coding
+	b, err := code.decodeXML(b)
+	if err != nil {
+		return layout{}, faulty("files.encoding", "%s: %v.", object, err)
 	}
 	root, err := parseXML(b)
 	if err != nil {
@@ -93,7 +102,7 @@ func readXML(b []byte, o Options, object record.Object) (layout, error) {
 			list = next
 		}
 	}
-	c := &xmlCodec{element: "record", between: "\n  ", before: b[:list.inner[0]], after: b[list.inner[1]:]}
+	c := &xmlCodec{coding: code, element: "record", between: "\n  ", before: b[:list.inner[0]], after: b[list.inner[1]:]}
 	if list.inner[0] == list.end { // <records/>
 		open := bytes.TrimRight(bytes.TrimSuffix(bytes.TrimRight(b[list.start:list.end], " "), []byte("/>")), " ")
 		c.before = append(append(append([]byte(nil), b[:list.start]...), open...), '>')
@@ -157,9 +166,7 @@ func readXML(b []byte, o Options, object record.Object) (layout, error) {
 
 func parseXML(b []byte) (*xmlNode, error) {
 	d := xml.NewDecoder(bytes.NewReader(b))
-	d.CharsetReader = func(label string, in io.Reader) (io.Reader, error) {
-		return nil, fmt.Errorf("the encoding %s is not read; save the file as UTF-8", label)
-	}
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is UTF-8 by now, whatever its first line says
 	var stack []*xmlNode
 	for {
 		at := d.InputOffset()
@@ -248,7 +255,7 @@ func (c *xmlCodec) encode(t *table) ([]byte, error) {
 				b.Write(nested)
 				continue
 			}
-			if !xmlName(col.Name) {
+			if _, err := c.fits(col.Name); err != nil || !xmlName(col.Name) { // a name has no numbers for signs
 				return nil, fmt.Errorf("%s cannot be the name of an element", shorten(col.Name))
 			}
 			b.WriteString("<" + col.Name + ">")
@@ -262,5 +269,6 @@ func (c *xmlCodec) encode(t *table) ([]byte, error) {
 		b.WriteString(c.between + "</" + c.element + ">")
 	}
 	b.Write(c.after)
-	return b.Bytes(), nil
+	// A sign that the encoding lacks is written by its number.
+	return c.recode(b.Bytes(), encoding.HTMLEscapeUnsupported(charset(c.charset).NewEncoder()))
 }
