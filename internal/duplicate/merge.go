@@ -174,6 +174,9 @@ func unite(s, l *record.Entity, fields record.Fields, fate service.LoserFate, ar
 		}
 	}
 	if fate == service.LoserArchive && len(m.Left) > 0 {
+		if _, has := m.Fields[archive]; !has {
+			m.Fields[archive] = nil // so that undoing takes the mark off
+		}
 		l.Fields[archive] = mark
 		stamp(l, archive, now)
 	}

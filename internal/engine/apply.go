@@ -1182,7 +1182,8 @@ func Owes(e *record.Entity, s *Seat) bool {
 	case l != nil && l.State == record.Frozen:
 		return false
 	case e.IsMerged():
-		return l != nil // what remains of it is deleted or archived
+		// What remains of it is deleted; or archived, where the system can be given the archive field. Else it is left alone.
+		return l != nil && (len(l.Behind) == 0 || len(OwedFields(e, l, s)) > 0)
 	case e.DeletedAt != nil:
 		return l != nil && c.Deletes == DeletePropagate && c.flowsAny(e.StampOf(record.WholeRecord).System, s)
 	case !c.Admit(e.Fields):

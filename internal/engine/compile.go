@@ -129,7 +129,22 @@ func Compile(doc *service.Document, opened map[record.System]Opened) (_ *Plan, e
 	if len(p.Seats) == 0 {
 		return nil, fault.New(fault.Invalid, "service.nothing_shared", "No object is held by two systems of this service, so there is nothing to sync. Name the objects of each system, and give those that belong together one mapping.")
 	}
-	return p, nil
+	return p, archivable(doc, p)
+}
+
+// archivable refuses a document whose duplicates are to be archived where no system can be given the field. Where only some cannot, these
+// keep theirs: one that is left alone does less harm than a service that does not work.
+func archivable(doc *service.Document, p *Plan) error {
+	if doc.LoserFate() != service.LoserArchive || doc.Likeness() == nil {
+		return nil
+	}
+	field := doc.SyncConfig.Deletes.ArchiveField
+	for _, s := range p.Seats {
+		if s.Writes && s.Map.Writable(field) {
+			return nil
+		}
+	}
+	return fault.New(fault.Invalid, "service.archive_field_missing", "Duplicates are to be archived, but no system of this service can be given the archive field %s. Map it to a field that can be written, or write `losers: keep`.", field)
 }
 
 func compileCollection(doc *service.Document, c service.Collection, opened map[record.System]Opened) (*Collection, error) {

@@ -3,11 +3,14 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/auth"
+	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/duplicate"
+	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
@@ -240,5 +243,122 @@ syncConfig:
 	b.eventually("what was held", func() bool { return b.has("shop", record.Fields{"email": "adal@x.example"}) == 1 })
 	if n := len(pairsOf(t, m, b, duplicate.Open)); n != 0 {
 		t.Errorf("%d pairs are left", n)
+	}
+}
+
+const twoOfOneArchived = `
+service: people
+direction: bi-directional
+systems:
+  - {id: crm, type: memory, primary: true, objects: [contacts]}
+  - {id: shop, type: memory, objects: [contacts]}
+syncConfig:
+  frequency: realtime
+  matchFields: [email]
+  deletes: {archiveField: status, archiveValue: merged}
+  deduplication: {mergeStrategy: oldest, losers: archive}
+`
+
+// contactsWith are contacts with the field that archiving sets.
+func contactsWith(status connector.FieldInfo) connector.ObjectInfo {
+	with := contacts
+	with.Fields = append(slices.Clone(contacts.Fields), status)
+	return with
+}
+
+// The second record of one system is archived where the system has the archive field, and left alone, not deleted, where it has none or
+// does not take it.
+func TestDuplicatesArchived(t *testing.T) {
+	for name, shop := range map[string]connector.ObjectInfo{
+		"both can":                        contactsWith(connector.FieldInfo{Name: "status", Type: connector.TypeText, Nullable: true}),
+		"the shop has no such field":      contacts,
+		"the shop does not let it be set": contactsWith(connector.FieldInfo{Name: "status", Type: connector.TypeText, Nullable: true, ReadOnly: true}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, m := twins(t, twoOfOneArchived)
+			b.systems["crm"] = connectortest.NewMemory(contactsWith(connector.FieldInfo{Name: "status", Type: connector.TypeText, Nullable: true}), products)
+			b.systems["shop"] = connectortest.NewMemory(shop, products)
+			both := []record.Fields{{"id": "1", "name": "Ada", "email": "ada@x.example"}, {"id": "2", "name": "A. L.", "email": "ada@x.example", "phone": "+497311234567"}}
+			b.people("crm", both[:1])
+			b.people("shop", both[:1])
+			b.start()
+			b.eventually("the first in both", func() bool { return b.number(`SELECT count(*) FROM links`) == 2 && b.settledDown() })
+			b.people("crm", both[1:])
+			b.people("shop", []record.Fields{{"id": "12", "name": "A. L.", "email": "ada@x.example", "phone": "+497311234567"}})
+			b.eventually("the pairs", func() bool {
+				return len(pairsOf(t, m, b, duplicate.Open)) > 0 && b.number(`SELECT count(*) FROM links`) == 4 && b.settledDown()
+			})
+			b.chore(m, twoOfOneArchived)
+			b.eventually("the merges", func() bool { return len(pairsOf(t, m, b, duplicate.Open)) == 0 && b.settledDown() })
+			archived := map[string]record.Fields{"crm": {"id": "2", "status": "merged"}, "shop": {"id": "12", "status": "merged"}}
+			b.eventually("the second one of the crm archived", func() bool { return b.has("crm", archived["crm"]) == 1 && b.settledDown() })
+			if name == "both can" {
+				b.eventually("the second one of the shop archived", func() bool { return b.has("shop", archived["shop"]) == 1 && b.settledDown() })
+			}
+			for _, s := range []string{"crm", "shop"} {
+				if n := len(b.systems[s].User("contacts").All()); n != 2 {
+					t.Errorf("%s has %d records: %v", s, n, b.systems[s].User("contacts").All())
+				}
+				if b.has(s, record.Fields{"id": "1", "name": "Ada", "phone": "+497311234567", "status": nil}) != 1 {
+					t.Errorf("%s holds %v", s, b.systems[s].User("contacts").All())
+				}
+			}
+			if n := b.number(`SELECT count(*) FROM dead_letters`); n != 0 {
+				t.Errorf("%d dead letters", n)
+			}
+			if n := b.number(`SELECT count(*) FROM links l JOIN entities e USING (tenant_id, service_id) WHERE l.entity_id = e.id AND e.deleted_at IS NOT NULL AND l.state <> 'frozen'`); n != 0 {
+				t.Errorf("%d records of merged ones are still managed", n)
+			}
+			// What becomes of them there is nobody's business, until the merge is undone: then the mark goes.
+			b.systems["shop"].User("contacts").Put("12", record.Fields{"name": "Another Name"})
+			b.systems["crm"].User("contacts").Put("1", record.Fields{"name": "Ada Lovelace"})
+			b.eventually("the edit", func() bool {
+				return b.has("shop", record.Fields{"id": "1", "name": "Ada Lovelace"}) == 1 && b.settledDown()
+			})
+			if b.has("crm", record.Fields{"name": "Another Name"}) != 0 {
+				t.Error("what was merged is still read")
+			}
+			merged := pairsOf(t, m, b, duplicate.Merged)
+			slices.SortFunc(merged, func(a, b duplicate.Pair) int { return b.DecidedAt.Compare(*a.DecidedAt) })
+			for _, p := range merged {
+				if _, err := m.Undo(t.Context(), auth.System(b.tenant, "Ada"), p.ID, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.engine.Nudge(b.service)
+			b.eventually("the mark to go", func() bool {
+				return b.has("crm", record.Fields{"id": "2", "status": nil}) == 1 && b.has("shop", archived["shop"]) == 0 && b.settledDown()
+			})
+		})
+	}
+}
+
+// Archiving that no system can do is refused before anything runs.
+func TestDuplicatesArchivedNowhere(t *testing.T) {
+	doc, err := service.Parse([]byte(twoOfOneArchived), service.YAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := connector.FieldInfo{Name: "status", Type: connector.TypeText, Nullable: true}
+	readOnly := status
+	readOnly.ReadOnly = true
+	for _, tt := range []struct {
+		name string
+		shop connector.ObjectInfo
+		code string
+	}{{"one can", contactsWith(status), ""}, {"none has it", contacts, "service.archive_field_missing"}, {"none may set it", contactsWith(readOnly), "service.archive_field_missing"}} {
+		opened := make(map[record.System]engine.Opened)
+		for id, info := range map[record.System]connector.ObjectInfo{"crm": contacts, "shop": tt.shop} {
+			m := connectortest.NewMemory(info)
+			system, err := m.Open(t.Context(), connector.Settings{}, connector.Env{Consumer: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened[id] = engine.Opened{System: system, Spec: m.Spec(), Objects: []connector.ObjectInfo{info}}
+		}
+		_, err := engine.Compile(doc, opened)
+		if f := fault.As(err); tt.code == "" && err != nil || tt.code != "" && (f == nil || f.Code != tt.code) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }

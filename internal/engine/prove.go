@@ -855,11 +855,30 @@ func (c *comparison) strangers(ctx context.Context, l *lane, keys []record.Key, 
 			c.note(l, ByQuarantine, nil, k, nil, known.Held[l.System][k])
 			continue
 		}
-		if !l.Reads { // nobody takes records from it
-			c.note(l, ByUnknown, nil, k, nil, false)
-			continue
-		}
 		open = append(open, k)
+	}
+	if !l.Reads && len(open) > 0 { // nobody takes records from it
+		// One that was just written has its link once the writing is settled, which the lane's lock waits for.
+		l.lock.take(ctx)
+		defer l.lock.release()
+		var now Compared
+		err := c.inProof(ctx, func(tx ProofTx) (err error) {
+			now, err = tx.CompareKeys(ctx, c.guard.Service, l.Seat, open)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		ours := make(map[record.Key]bool, len(now.Entities))
+		for _, e := range now.Entities {
+			ours[e.Links[l.System].Key] = true
+		}
+		for _, k := range open {
+			if !ours[k] {
+				c.note(l, ByUnknown, nil, k, nil, false)
+			}
+		}
+		return nil
 	}
 	for part := range slices.Chunk(open, 500) {
 		var changes []record.Change

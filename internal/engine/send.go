@@ -254,6 +254,11 @@ func (s *Settlement) dropped(seat *Seat, entities []*record.Entity, sent []Sent)
 			continue
 		}
 		l := e.Links[seat.System]
+		if l != nil && e.IsMerged() && l.State != record.Frozen { // nothing can be archived there, so it is kept
+			l.State = record.Frozen
+			s.Links, s.Done = append(s.Links, LinkRow{e.ID, l}), append(s.Done, e.ID)
+			continue
+		}
 		if l == nil || !slices.ContainsFunc(sortedKeys(l.Behind), func(f string) bool { return !slices.Contains(seat.Withheld, f) }) {
 			s.Done = append(s.Done, e.ID)
 		}

@@ -403,8 +403,9 @@ func (v *validation) syncConfig() {
 		for _, policy := range del.Systems {
 			archives = archives || policy == string(Archive)
 		}
+		archives = archives || c.Deduplication != nil && c.Deduplication.Losers == string(LoserArchive)
 		if (del.ArchiveField != "" || !del.ArchiveValue.IsZero()) && !archives {
-			v.fail(codeStrategyIncomplete, "/syncConfig/deletes", "Write `policy: archive`, or remove archiveField and archiveValue.", "archiveField has a meaning only with the policy archive.")
+			v.fail(codeStrategyIncomplete, "/syncConfig/deletes", "Write `policy: archive`, or remove archiveField and archiveValue.", "archiveField has a meaning only with the policy archive, or with `losers: archive` of deduplication.")
 		}
 	}
 	v.consistency()
