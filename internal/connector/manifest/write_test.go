@@ -345,8 +345,8 @@ func TestJobOfOne(t *testing.T) {
 		switch {
 		case r.Method == http.MethodPost:
 			sent = read(r)
-			return 202, ``, http.Header{"Location": {"https://shop.example/work/1"}}
-		case r.URL.Path == "/work/1":
+			return 202, ``, http.Header{"Location": {"https://shop.example/tasks/1"}}
+		case r.URL.Path == "/tasks/1":
 			if polls++; polls%2 == 1 {
 				return 200, `{"sealed": {"state": "running"}}`, nil
 			}
