@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -287,8 +288,11 @@ objects: {things: {key: [id], fields: [{name: id}], list: {request: {path: /thin
 }
 
 func trips(handler func(r *http.Request) (int, string, http.Header)) http.RoundTripper {
+	var turn sync.Mutex // calls come side by side, and handlers keep what they saw
 	return manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+		turn.Lock()
 		status, body, header := handler(r)
+		turn.Unlock()
 		if header == nil {
 			header = http.Header{}
 		}
