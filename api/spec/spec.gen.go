@@ -451,6 +451,57 @@ func (e DuplicateDecisionsDecision) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateGroupMergeLosers.
+const (
+	DuplicateGroupMergeLosersArchive DuplicateGroupMergeLosers = "archive"
+	DuplicateGroupMergeLosersDelete  DuplicateGroupMergeLosers = "delete"
+	DuplicateGroupMergeLosersKeep    DuplicateGroupMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeLosers enum.
+func (e DuplicateGroupMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeLosersArchive:
+		return true
+	case DuplicateGroupMergeLosersDelete:
+		return true
+	case DuplicateGroupMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateGroupMergeStrategy.
+const (
+	DuplicateGroupMergeStrategyManual                   DuplicateGroupMergeStrategy = "manual"
+	DuplicateGroupMergeStrategyMostComplete             DuplicateGroupMergeStrategy = "most-complete"
+	DuplicateGroupMergeStrategyMostRecent               DuplicateGroupMergeStrategy = "most-recent"
+	DuplicateGroupMergeStrategyMostRecentWithMostFields DuplicateGroupMergeStrategy = "most-recent-with-most-fields"
+	DuplicateGroupMergeStrategyOldest                   DuplicateGroupMergeStrategy = "oldest"
+	DuplicateGroupMergeStrategyPrimary                  DuplicateGroupMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeStrategy enum.
+func (e DuplicateGroupMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeStrategyManual:
+		return true
+	case DuplicateGroupMergeStrategyMostComplete:
+		return true
+	case DuplicateGroupMergeStrategyMostRecent:
+		return true
+	case DuplicateGroupMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateGroupMergeStrategyOldest:
+		return true
+	case DuplicateGroupMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DuplicateMergeLosers.
 const (
 	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
@@ -496,6 +547,27 @@ func (e DuplicateMergeStrategy) Valid() bool {
 	case DuplicateMergeStrategyOldest:
 		return true
 	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicatePreviewLosers.
+const (
+	DuplicatePreviewLosersArchive DuplicatePreviewLosers = "archive"
+	DuplicatePreviewLosersDelete  DuplicatePreviewLosers = "delete"
+	DuplicatePreviewLosersKeep    DuplicatePreviewLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicatePreviewLosers enum.
+func (e DuplicatePreviewLosers) Valid() bool {
+	switch e {
+	case DuplicatePreviewLosersArchive:
+		return true
+	case DuplicatePreviewLosersDelete:
+		return true
+	case DuplicatePreviewLosersKeep:
 		return true
 	default:
 		return false
@@ -3347,6 +3419,8 @@ type EstimateLack struct {
 
 // Duplicate defines model for Duplicate.
 type Duplicate struct {
+	// Act Of a merged pair, the pair by which the merge was done: all pairs with the same act are taken back together.
+	Act        nullable.Nullable[string]    `json:"act"`
 	Collection string                       `json:"collection"`
 	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
 	DecidedBy  string                       `json:"decidedBy"`
@@ -3403,6 +3477,64 @@ type DuplicateField struct {
 	Threshold float64 `json:"threshold"`
 }
 
+// DuplicateGroup defines model for DuplicateGroup.
+type DuplicateGroup struct {
+	// Act Of a merged group, the pair by which the merge was done.
+	Act        nullable.Nullable[string] `json:"act"`
+	Collection string                    `json:"collection"`
+
+	// Duplicate The pair by which the group was asked for.
+	Duplicate string `json:"duplicate"`
+
+	// Pairs All pairs among the records, those that somebody told apart included.
+	Pairs       []DuplicateGroupPair                `json:"pairs"`
+	Preview     nullable.Nullable[DuplicatePreview] `json:"preview"`
+	Records     []DuplicateRecord                   `json:"records"`
+	Service     string                              `json:"service"`
+	ServiceName string                              `json:"serviceName"`
+
+	// Stamp Changes with each of the records and each decision about them.
+	Stamp string         `json:"stamp"`
+	State DuplicateState `json:"state"`
+
+	// Survivor Of a merged group, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+}
+
+// DuplicateGroupMerge defines model for DuplicateGroupMerge.
+type DuplicateGroupMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers *DuplicateGroupMergeLosers `json:"losers,omitempty"`
+	Reason *string                    `json:"reason,omitempty"`
+
+	// Records Those of the group that are one; all when absent.
+	Records *[]string `json:"records,omitempty"`
+
+	// Stamp The stamp of the group that was looked at; when it is not the same any more, nothing is merged.
+	Stamp    *string                      `json:"stamp,omitempty"`
+	Strategy *DuplicateGroupMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+}
+
+// DuplicateGroupMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateGroupMergeLosers string
+
+// DuplicateGroupMergeStrategy defines model for DuplicateGroupMerge.Strategy.
+type DuplicateGroupMergeStrategy string
+
+// DuplicateGroupPair defines model for DuplicateGroupPair.
+type DuplicateGroupPair struct {
+	Duplicate string         `json:"duplicate"`
+	Records   []string       `json:"records"`
+	Score     float64        `json:"score"`
+	State     DuplicateState `json:"state"`
+}
+
 // DuplicateList defines model for DuplicateList.
 type DuplicateList struct {
 	Data    []Duplicate `json:"data"`
@@ -3434,6 +3566,27 @@ type DuplicateMergeLosers string
 
 // DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
 type DuplicateMergeStrategy string
+
+// DuplicatePreview defines model for DuplicatePreview.
+type DuplicatePreview struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+
+	// From Which record gives each value.
+	From map[string]string `json:"from"`
+
+	// Losers What would become of a second record in one system.
+	Losers DuplicatePreviewLosers `json:"losers"`
+
+	// Second The systems in which a record would be a second one.
+	Second map[string][]string `json:"second"`
+
+	// Survivor The record that would stay.
+	Survivor string `json:"survivor"`
+}
+
+// DuplicatePreviewLosers What would become of a second record in one system.
+type DuplicatePreviewLosers string
 
 // DuplicateReason defines model for DuplicateReason.
 type DuplicateReason struct {
@@ -7064,6 +7217,18 @@ type ListDuplicatesParams struct {
 	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
+// MergeDuplicateGroupParams defines parameters for MergeDuplicateGroup.
+type MergeDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PreviewDuplicateGroupParams defines parameters for PreviewDuplicateGroup.
+type PreviewDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // DismissDuplicateParams defines parameters for DismissDuplicate.
 type DismissDuplicateParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -7538,6 +7703,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// MergeDuplicateGroupJSONRequestBody defines body for MergeDuplicateGroup for application/json ContentType.
+type MergeDuplicateGroupJSONRequestBody = DuplicateGroupMerge
+
+// PreviewDuplicateGroupJSONRequestBody defines body for PreviewDuplicateGroup for application/json ContentType.
+type PreviewDuplicateGroupJSONRequestBody = DuplicateGroupMerge
 
 // DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
 type DismissDuplicateJSONRequestBody = DuplicateReason
@@ -8030,6 +8201,15 @@ type ServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
@@ -9041,6 +9221,24 @@ func (_ Unimplemented) ListDuplicates(w http.ResponseWriter, r *http.Request, se
 // GetDuplicate One pair with its records
 // (GET /v1/services/{service}/duplicates/{duplicate})
 func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDuplicateGroup All records that may be one with the pair's
+// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+func (_ Unimplemented) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicateGroup Make one record of the whole group
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+func (_ Unimplemented) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewDuplicateGroup What a merge of the group would make of it
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+func (_ Unimplemented) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -15806,6 +16004,159 @@ func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateGroup(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DismissDuplicate operation middleware
 func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
 
@@ -19072,6 +19423,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group", wrapper.GetDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:preview", wrapper.PreviewDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:merge", wrapper.MergeDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
 	})
 	r.Group(func(r chi.Router) {
@@ -19388,6 +19748,8 @@ type DeadLetterJSONResponse DeadLetter
 type DiscrepancyJSONResponse Discrepancy
 
 type DuplicateJSONResponse Duplicate
+
+type DuplicateGroupJSONResponse DuplicateGroup
 
 type DuplicateScansJSONResponse DuplicateScanList
 
@@ -25815,6 +26177,142 @@ func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDu
 	return err
 }
 
+type GetDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateGroupResponseObject interface {
+	VisitGetDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response GetDuplicateGroup200JSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateGroupParams
+	Body      *MergeDuplicateGroupJSONRequestBody
+}
+
+type MergeDuplicateGroupResponseObject interface {
+	VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response MergeDuplicateGroup200JSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PreviewDuplicateGroupParams
+	Body      *PreviewDuplicateGroupJSONRequestBody
+}
+
+type PreviewDuplicateGroupResponseObject interface {
+	VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type PreviewDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response PreviewDuplicateGroup200JSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DismissDuplicateRequestObject struct {
 	Service   InService   `json:"service"`
 	Duplicate InDuplicate `json:"duplicate"`
@@ -29153,6 +29651,15 @@ type StrictServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(ctx context.Context, request GetDuplicateGroupRequestObject) (GetDuplicateGroupResponseObject, error)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(ctx context.Context, request MergeDuplicateGroupRequestObject) (MergeDuplicateGroupResponseObject, error)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(ctx context.Context, request PreviewDuplicateGroupRequestObject) (PreviewDuplicateGroupResponseObject, error)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
@@ -33339,6 +33846,103 @@ func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// GetDuplicateGroup operation middleware
+func (sh *strictHandler) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateGroup(ctx, request.(GetDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicateGroup operation middleware
+func (sh *strictHandler) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	var request MergeDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicateGroup(ctx, request.(MergeDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewDuplicateGroup operation middleware
+func (sh *strictHandler) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
+	var request PreviewDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PreviewDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewDuplicateGroup(ctx, request.(PreviewDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitPreviewDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DismissDuplicate operation middleware
 func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
 	var request DismissDuplicateRequestObject
@@ -35201,1012 +35805,1029 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vl9s2si8KfxUsPbNW9pzD7qjbdjLpfnGOY8c7PpPY3rYzWc9OfGKIhCSkKYABwJY1Wf7ud6EKAEEJ",
-	"oEh1J3t8754XE7dEEUChUKi/v/p9VspNIwUTRs+ufp+tGa2Ygn9+85au7H8rpkvFG8OlmF3N3q4ZuWVK",
-	"cykKspSKPF+efU9NuSZUVPaPF1Iw/OR8VswU+63lilWzK6NaVsx0uWYbal9rdg2bXc20UVysZh8/FrPv",
-	"ZElxlP1Bf1wzxYhZMyLYlpg1FyvC9bT3fyxmDVV0w4xb35NWaanSK3wv2AeDD7wncglDN3TFyIItpWIF",
-	"2XKzhk813TCy5LV9q50Qt6/4rWVqNytmgm7sHEocKZ7dhn74jomVWc+uLufzeZEgxzN46etWvDHUsNQ8",
-	"pWaEC0LFzs1RM6LtwzAT9qGpZcVmV0taa5aeGU78J/jRu94EuWEbINNfFFvOrmb/v887RvkcH9Ofh8l9",
-	"DAugStFdNP83TN3ykqXJzCsiFbFzsQugROPDOTr62eJT7wYImqLn84ptGmmYKHd/Z7vDCT0mNwwIuZOt",
-	"IuVa8pIBh5s118QyGtOmILq1vK4JJYqKSm7IDz88f3pO3jBhCF1RLpA3uCmAP9zvyJpqIiTRrJSiImy5",
-	"ZKWBI7NiRnecRIXeMhUIgMexo0C0hjO7iKEDEFPk0aNituHC/31xnD4vgSy0PpFO/3UEuQMBliC20qxq",
-	"pSExa2rIltpV0qqwvPv+f7yHtW/X1LBbpgiHuSt2Tn7kZi1bQ7iB1eBC7PcPL/9WwEofXlyS7ZoJ+wi3",
-	"1DCkbJUCwokd2UjF8gt3YneijHVrzO/uKWu9vq+VDM/c3iyZHXosoknvZEvW9JZdkwfzh/G0tOF17Sc2",
-	"NJ/uDhs/qTeGJi6T9//j/RWRot7hPIBcSCHByI4ZJJ20n2+5ZidMiol2M7v6afY/Zu+STC0eV7+22myY",
-	"MOndpuH7zzThVZhCQ826m0D31FSOE48bnhS4dvAbthscFX86dcSv22rFMstdwHdDg+ITkwd9IsWy5mVm",
-	"2NJ9OzSwf+aUoQUr07qTG9x9D8P7Szc/Df+2EyeSU6tK//Vnmtif24lQQWjNqbY3CjfDUwIlauqM2iZP",
-	"Fvvd8I7Ar08b9AloX+mBKzY4Ivx08qiKVTzHfvDd4FLx16cN+kIaNjSwvRHY8dHhNVNn8JTR6jtmDMsw",
-	"XcVoRWp4YGgGVfeayTPgulSsoaLMSLmqe2BwCtF7Js+hbWpe0tw2NJQPrz78fOrA38q6So+5lnU1NKb9",
-	"fvJwz8UtNzQv6nj4fmjo7qlTJiDzBg1+eWRo+P3Ucb/jIjNozcXgiPb7ycN9zzaL3InawHdDQ+ITkwd9",
-	"bY2Bktd8YINV75mhSfSfPGkyqspPQiFzg2rMjQaryFnjeqcN2wxMS1UnTOeW6wGq4LefaSJaS/vs4O4t",
-	"RyxHvrFa5eXFwy8f/u3BFw+/BOsJP+xsJy4MWzHlJ9jW7PGAEkLLoxvWvWEyddocYdojQ04f6w18+2RN",
-	"xSpzIvH3pIRHhobX8asmz4OVKqflavjOcgPdsM5p8eT197+8ffn3b17k5oOvnD6TASePc9eM0Tzdo6eO",
-	"/6qmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OWyZoztQz8N0QIfCJyYP+yBZr",
-	"KW+esprfMpXTgty3Q+Nv91504kS+EVUjeY4MzH07YiLhRRNd2XyT0sQfG7KR2hAtyYaKXc7PWcOv4xEq",
-	"tqRtbWZXl4+K2VKqDTUofx9czopOXl/M50cF9Wt2y0TLvpfCrPXhFL+VW5gb2cAD6LNrFNNMGCKFVXHK",
-	"uq1YdU28z4cudMzFe4vB98yS98vF5fH54vFKzPR5BTYjHhNdEM0aqqhhFVnsSCk3G6qvCa3reJLgxqJ1",
-	"/X6sg9y9Pe0a3/c5DzoYYZue408vIg+1d5h/RA5j2nwtK85ggKdOQth/l1IY90/aoLLOpfj8V433LftA",
-	"N00NIthLUTCbDS0NTN+T8affYwPfWl6bs2phN6/Cv2bFTC5+ZfZnVz91r+i8S43UZqWY/q2efSz23qbX",
-	"soleZ//ce1+rjdwwFb9ws4N3vfsYU3ko7hDoYqkWU2NHN3WPGp4YV8Qv5GfhSHH1syDkjPzOqytSqk0B",
-	"Hokr0q2uiPwm8MhZtSiIW8sV+cm/8d3H6E12xf5VsK7+Wxx9eq/xFLHvmR0JYe274t3ywl1ib5n/8+bl",
-	"C8vo///H339XEOpkzuWjL8jf+dfn9lH9ufvdWbiDNhXBdy+YBl/9+89vLwLBfWDGctt7wjUovPjlYRTu",
-	"YzH7ngq+ZHoi4y6oZj+o2pqGxjT66vPPLbnO3RPnpdx8ThsOAs+//iJirt9nVBle1nh2btjO8huvZu8s",
-	"4XS72VB7M80eu4es8JCtgi2xizDcAMe8dJ/NuiNs/+oxJ60qjh70V0o2TBk4sHgvuB/htEZwqF/MFbn4",
-	"WSDj2AF/FjChK+LnM505YnebH2Usg4Tf6s+RQY9wSHh+JI+AuNONFBq3K/aeTuOY2dXFg2JWyrrupJCR",
-	"5c0vNbtltZV9FSt5xaqvYfcrSr6Tt6ymoGcuOasrEPvU0nsX5OCy/mX+xVfbB7/+c7m8UPP5/GL+cO7+",
-	"t7IirWGCVY/tNXw5v/zi7OLi7PLB24v51Xx+Nb/4T1gwhQnPnshWuGtpTQVafmha2n8MD4NPvnWs+ebv",
-	"P5xdwKda1reJ4S9g+DkOr0FjuLgsohtB3x4Z0D36IjgrmDBS7c70TpT2a14xvERoeukwdsVqZuxWu5tV",
-	"MyaGSOVU3avZliq2lq1meIfc0rq1+3v58V0x0xgGD4u3vzP2wl/t8BS1tLa/weSE2dVlMdtyIZjaf+/o",
-	"aybwZOJ0xT59y96JxInUq91jn8Mz8Nq+r3g869ONZavZlWjr2rK//f3su8c/vHjy7dnl/PLLWTErFbP6",
-	"0OOBnXKPwNFotRrmDYyclTs/KBMVvh3/3NAPr5jy9scFfPCaVWwDNPNqj9MHrx4Us4apEhY7u5zPipk1",
-	"0kBHaGpqrJJ7pg1VhimrKoTTBB4v2opyTUq6aShfoclWMbaxLPewk+Tf4WNyuQRf1C2tefVMyU2eHPDI",
-	"D8LwGp/58mz+xdmD+dvLS//MBOYJ+5pln4qd2xf2fejTWaD71+zy/NG8t1OzVlezj0EG+r1yyp4Y3nDv",
-	"q7yaLfgReYheJ//6sFsvW0NXjEi0fc2aKzy3eJQrRZcmPrMXxWyruDFMfA1GZE/IzB+9nX/V7dViFM86",
-	"Pb4n9j+O38RuZ3Kb2MU3CNUh/r29k0zohzTGM4STAnhpnHMB7Dx8AVZchWuT25PkY0iNgp2/uPyInw3f",
-	"n/i0/VtpMyRwgPGq+rfhXQPlLVx3NU28M7rqNkxrumLe12On4rMQaOQOdRqZnaysWjSLZGOZqNFMWT5s",
-	"6K6WtIqWP9u0GG+/acOEPkb8HV3mjvNbED2gnd3rxRtuv0rxWybiW1MbqdhSSXBTGAW66EV8E443rDrG",
-	"y/B7FE0D2bUX+5ogvLTmK8GqtxLJ2FPgnOAB5Q3XfTm/fHh2MT+7uHw772kawNndJRSzOrC3Ff5M2D04",
-	"m5/PLzqWdTLTs6Q+sj83XMBz3Qutwa81F6vnYnb107tiBmkcByLQsUgc15ipUozR+8ZpiFrWrXvvRJYL",
-	"yhyet4sH85itfmt5ebOQ8kZ3qthXX51/9ZW1+vEXXPxy0edExYHxveY2n8eqm1WaI0vr+Yt/nMG+zucX",
-	"vVtgPL9G3Jdj2O4RZNg4UDpFtEbsGflVIgbMiadj5gdugWdLuLCKWc1vmGBaz67m519dFDOzVkxDxPRq",
-	"fv63R5aqS9mK6risbZsjlkxrSonZNvpmlpJtTuGv+S3zRi6GNgZH92v7PX0HT+Fx3fkAS2X57MLe4fc0",
-	"pb+fnzCrdX9W4CG4mn35t9lH4PdSKuZ37uQ7oFSbM8dp+7fAhqkVWkCtuuW3Uo2h4in3QTgsmdPVUK72",
-	"9J74jL0pQaWfctAqaqjzUqZPnJ0mBUfCBXhdl1xwvY7vADgYYGGgATHAE1OcjvGivuM6aRZ+K7dkSRX4",
-	"nd3hIVumrLKPsy7QO+2XBuTyKRQTiHQnqbMGSYPUAxmxrqtxlx/Y9XYTBBgrs55W1S5qXp7v+V4G/STz",
-	"np/ETojAEGAuwtVm4CAFN8L9a1M1oxpPUsYHYaShtafWCVcUbG7m9Fh5DhwQJZVM0KBCSqZG/YM2jZK3",
-	"mNXbt5wenG45/buiJSPfyqaxSmExK2up9zZ03tfJLBFac+SZA9fE/Gx+sf8ImB09+3Z+Ps/Yt23PJJ59",
-	"kXtwyQWt+T/3p9en0LKmKx8rAZPq13YDDmH2wf7qL/btVuD95Qs7IbJgtdyChesUV1cnYsXiv/3lC/v0",
-	"X89n9maA43bUmK658F62QxM/u7JyTeFWcPch+9DUVDiN86f4BVG4l4NnJHg/HZsrPB12bY+6VV8U9oDK",
-	"hil4qSbUkL/gM2FpNRejJEkLBps13cDIndlz+Uv36hk4h7isOvawH0nNjfcTeAPN/vKs98v91Xh1881O",
-	"lNH0YdLebQG6KEzyIhr79xkTVcwlfQ4FV1ZvhnDf5Fna8A37TynsZH54+wS0DWrYE4ppRm5PGqa8mOqL",
-	"G2ZMHV9z+AHGB90ne3o2iq4xvBNGejRasHmZlZFt/iTcm1PkhTTfy4ovOatSFWJR4r8dLcryP3nEl8Ar",
-	"Ur2qqfiHJ9Ck8ETLa2OtQ3eBVV0810qi4Ir88mx+wFyNS2ahVfVSOAG/t28FZgpg6KuunzFqWmUFhxtu",
-	"GT74yao5G1mx2jKYc692YiA4XA2j9mM4W25Md/ifSUUosd/HsbJX7ofkLf6wx7Aua8BNZzRfpaie4TE3",
-	"HFyh/mdv2kX02LT7NKI0eG/dHyH7AgVrTcsbLlb4XVpUXA6LiosDUXFxXFTchSFw4jl+6ATOoQhKsMIr",
-	"uoM6IEbLtctxw8Ib6pIxiKE3oCUGNmGKpESaUdwKqGn80dvgDGOERCcdPXxop7xSclFj7laGTRp84n/m",
-	"na0+NO4W9os2tAbHKjMUwghv5IYtZLVzpKriLLCQlUA2jIrtmtfsnLxmtLITxeI5KiqiWMNQvin3Fsy2",
-	"0YaCZ2sGkVh8JYRiva3kMkqeoz17xOlqb49Wz64eXlx2W/fETTrMrwuLfw6BYqaUVF2GQJ8MozfV70Ri",
-	"P0G0b5kwZKukWJ2Th/N5r5KwpEJIQxYMStWuycP5BRESSM41QS8j4cJ+8QCdwnUttwyefBiXZGGaJJQX",
-	"/ywgXY9rx0r22UcFeXjxwP7fI7JhZi2rgmj+T6hi2bCKU0j7sE9+hXtsb2NfPYxFy0upFryybIiFX9wE",
-	"rtBclFZh/Fn4ortr8vDy0mmVTQuMCxQoyHsk+nui6U6TravBu/xbV4zNNXHOSfvFV8RITDnzRNPX5NF8",
-	"TigByUbk8mchWwWfPiBa2uXZ+WIRICMVa5ioiBSkksx51rEwE7ISohv2NTNqd/Z4mSzH+JGbNUzHMvWj",
-	"+YOCUPsgWfukM6wG1cRIYtQOT8D5cNoDHmO5nOp9frmMTdIv315e9C0YiGD37dbw0EMwsBVfYpyzatnB",
-	"g5fdg+y31kq5B0CnGhwXRZeIDX+0QsCN4hW78Xauj6SBW/ow0StyoURRD3waRryI57ekHOY3m/XmupZb",
-	"GGJlGScTSFGWi7VbGsU4LFr2mLrniPUx8ik+TBnds2K2XYPz3qrnToN9OEWOyGXWWWW/dLeAFZ2Vhlvg",
-	"sOpgAh9hsdu+h4Xqm455Hvrr/W+RdyZ4pbm39P47HvLf8ZBcPORdzDG7J2jNXUAGxtM+Pzzoq5GxczTB",
-	"ixchTHB0Bzb2XoEEC8gosv9u616OzxShpczevPfUX08h3ZYlY1XkoYMMkd5WOCKDuKiZQpUIebsVYdqR",
-	"BwQ2rfiTTpw/XlMPVjf1/rmKlvv/gfNl13bqiQkU9Odl9C2ydyNkrpM+lfEq6dVATbpG3EZhluQvwZVb",
-	"DCbaZVn2XqKS3Ym5uJzP5x8dB9PSHHFf0kbHJ0L6BLDfP+aY9smalTes6nB1fFb0HbIlLXNgtmS48uBw",
-	"YIbGsqars5qqFTszigqNW6DvkrSx5MJe6LTeDzPgbvbDDOFqsMay6IgFf3rhYez8vHv/hPhdxI8ZJsZl",
-	"H5rGrqDuzppQacVx/RqtjpgpSstZwGS9gAuOCWmVenY1D5EC+HfIK7X/BucIenidBjv3oa15MbMGHvwD",
-	"tVHn12ZWcXVfON3y8qH9pm0qN4ol04jESbDAQsDxIASJd2o7zhkOSVPga5ErBTH/33vLi2b6cc9ymHrr",
-	"Dqcsh7CYs0cm8FleSrZeNGLQ9LRg8MncdcfdTPzgstOZRu5vyE0+3OBud/+kre0UKntFrqn+Po6wdrBn",
-	"7uqdwAC5kPhjRE6TS8sKaHHtV9D+WYFvr4uVsgYokXEZNLpcH0mT1VA5+cF0W04r1FkDqgcOGCxnWjoO",
-	"hXCVosJwEZUWnnoDQfB9FmJFnXLuL6KyZI3pX0RY8tVLm6caDPDRHtl4OzNioFcSfXjdRBXEE3Ky0gc7",
-	"DuTiBh4josikCdjj8LqNLudGyhryIDAgAO5xqSDWaC+a2vANVi+7f7r97Ovm/oxfdvvS0BazENw9NMST",
-	"J4TqPHVze+Oc0fcWqturx767EiHx4sBT5QI09qPZl+cQTEkEw48L/c514Tww6LQ8ZIO9Mw2Fwl2xupWj",
-	"vfuDfWi4Yro/9MO9RLTBK+Yr+8yaajvMo+Vl6Rm5qacpFIJtX3tv2+/dukCVePARsni66M7h5WSfimQW",
-	"3CKssfwvAVEkiJBZ5habFzMNe9sj8O+9CP3HYobJEv0v7PT6WeDeLoYTEsvSvYyjTFr0XglV5GTspG0q",
-	"T2i0zsRotRvyvx4UpZnwlVVzFlRbS4SvVmD0LPkKQ3XWCFvwVStb1IfplnLDxepxSPaJPnzdmTpWdeaq",
-	"bGuq8I+EVo1lOD6rC7Rqn+SGf3aKNWJvOtU5aNm+xMD+O3ha5pj19aQ3YJR3cXVh/1bNGnID55FHONbF",
-	"9ezqy49H08tQu3dSVm7DO3LZXLjtj4kjNNGM6V4g06E0lHKzAeBGasiG3kDFI2bwQGzzG4CrRMuu3nn2",
-	"/2N268toty4ffDFqwx48mLRjD49u2eWDL/Ob9vDB3qZtqbL2Qy+Dqssd7Mo1LrscSdnWFVkw4kw8uw/d",
-	"+T2feNwnZHXGV1UubFBTa8KEV8I2Py5dlUxX/otJd793+AyWImdOJThAA1js8pi4S0IdyBKRitwwQIo4",
-	"eANqLSn4ia7W9ic7TuGTyqmJqu59gXIxe2wvtifujt1X3msuQhATshjcoZCKEcjicicHMIf75CiTr4R4",
-	"LjeEVi7Q5yCsrl0a3T+ZkhjTBIxdw8iS1rWGlANa16QV3OgkQXoZbyMhjL/pfvPGXm4HSMYhR234Pd/D",
-	"Q5BVgVdZjNLxxcPZIbZFSGH7/XAl7rZKfGNXf3zTfTkWvscvwf3azdHpUH2ypdkjBhDd4/iQnzhIHCkY",
-	"kJJjbRU1hinLC/+XVr/+MktiZVQMSwCH3vsYJ+jV6wmE3KMXVMl5YrnXFV1EzM0mSZwAbrrH+53+OVYi",
-	"RLW4dxMMkQK6/yKrocJJEuwWq+IG5vaTf2cBv5u9S+3gDdsld7Cm2jyTbQZCzn5Lli6fRdHSMKW9lMkt",
-	"y/7mB+1puvdOlCMbLlrDTlhWRpaCMitvRuxj6qW6lA1ywyhR9MY+nhJAt13u4VGpkmJsX1LkdyTMLOa5",
-	"2GSKWahH95ge3bzy58J7/PpnA716I6niDliCLMF5FbZtIWXN7EXe92QND/Cie3KfejDR3ru6UdOLbmrO",
-	"qsiZkRQKgzhpYH+zbXQColX1TNaRBHzaRegTRAwm4Mi3uUStZ+BJS7wPjL/MEjHPikITB28kptepBsEO",
-	"a37bIR5eAx65VSiCDgmaAqnUDp3PqatX5fACwXS2v0M1hxsiGKtA35CCvVyCSnvUFV4ElgRhgPpoDiQv",
-	"yOQwZxT0lkxRR4RxwwdXT2oKoPpTw16Kepc6NnvsH8PxBdjI3ju68Ey3830u7TgMiZ48Nlq3G1b9gFZB",
-	"Dl3H51AfbBlqoXg3WgU1pYhumpp9eLMTpR6B2yBgVkwoXq43vjPKqN8AhwWj6chK+nNsFNvwdjN6KEhg",
-	"cpUDI37wcZ/uxezD2Uqe2Q/PfDUk7sPzeBEfO2/mNPKpzvE0gQohd3XsMCEFbewPesHee6edd7fZDZpA",
-	"ro+pU9FW3Dz2YOp9MqEWdqCsoIus6wkQYHhvWOeamnnLXqpEy4CxZiUMVUT6xbvcEr4RRiUUZBrSJA5m",
-	"QP2iB/WCjjwfi0mWt8/MngLjFe347Gr2q5bi/DXdfu88GR+9tzaxGN4kP26suJSt/tb9bq+MlH2gFSv5",
-	"htbXhG0as3MdVvwFxSxRk1pylPKdGFaz3w5HuyjIZUEekPPzc0jAkK0hK9ronh6dN2N161wzx3jGDg5b",
-	"5be48FzQvSRsT7wSoOIezRzJs2x3H6pnx76fhvpp5/uaNVIlVr5Q0uWZ5NUeiGrtSFPTkg1s/k9h9yNj",
-	"x3KkJ3IaURTqoBWjFaR/Q+yVbNeyZiP5bM08NEu8ruzBc6w+1WJCJk3zVkruW5p/a2f2sZjBag4p8EJi",
-	"Nv2Wap/uX5BKyaax/4CwEtQQyFtWpfThvRniKB3Fi25vHZFSzPE1K2mr2cT7uHOtRGCnF/M9tNMHxZGT",
-	"716TnFfo1ZLzLOUcJVN8Kwdui0Vb/TLBqVpgiDZ92BWj6EdPd15QpmumZGQdkKA9qi4orVdkXpBH84J8",
-	"+cjywsV8Thw8WtqAuSefQHBx4fK6tfTdAUOWPm7g47BdEZF/mp999e73i+Li0cd/+/nnc//n5ce//q+/",
-	"pIiPr7oHye2YKtWW7kDA5tf0gm0nHpdx7tAexSKe6x+xo3jCWY7cW2V/q/PLfeV7aw0ueMNF/OnFvywJ",
-	"Equsbx7HEAnj9zWk1sYMOOX3aW1s6BAfgcU+ONDZI5q6tBwVnltzoIdM/cgR3QNVH6o9oIThwegLO8z/",
-	"IcJddvaO13SH3hl0zZQSGz1yM+KWCyR/l9nKlx63aF9SOECj/mbtMalPyD0MeLlvUEfxWBHX0NmDuLVf",
-	"Qd2e8zalHVhlsvfTj+udpc/5sIe9wwI5DIv40OnvAy8IZf/jPEY+OHPgL0pvyKyI05lxLLfebn5TmNDv",
-	"48dBXjskcVjmiMUdhMfwvd38A8+kuO3JmtdVlEiz77LokjxSyooXhyM0XJefmHiLyxg4ZKmXS2LWUrOi",
-	"K6IMZdihVhNAEXbMkAUqgZZ/+19CqasU41TxPWpGBPBL8MvuJp6kq6xY9Q2mTh1StRp5BHI65zGWhAl0",
-	"oNN71hLVLBO6Nmu2w/gVXSlmVXdMcD7CB1Fa6mGQvWFKQ28cjOq5vi3e9McGBkS1NSPuNUnTP7BPwr/s",
-	"20+SDahnrncn2l8uC+MqJF8sdtDqQfOKFaFAebGDX0D9xvm0GGG5rJPKdgcONVaPHwj1qtCvKRpZsfKX",
-	"9HuiSpGDzhJGE8iNyYYiYwDuyWFBj8ydbK1N69ahKZTQFrk1/sbshxCiNerb9Bp7qcEpAxnLsUaq1P6s",
-	"vOFVUlZr36V61Et81+gOwXuienQoPD3Yd/5qTKlNXYwjJlcRd+nqOKVIyzoQFp6enhLR2sLcwt5HSQad",
-	"XIjOQ4/Dhs0vT9LHNVN3TEmKks6yThyESwBXzpZbTQ/RDfhmrBcn3IeZAahi2BOUqYzpmxFz2NnHcGPF",
-	"JzxzTbrQmtiNkVm5MzT0XfZ8IX3eIKTByYZ6jkG7i9ZvWnTp9kbO5n31WOcerO4+K34SLlM/5ac0EaJY",
-	"7F7BvTxSAC12r9t6bO5XRROKwHNBfnj75CB9JXVWI4VwKlvZobsXhHkX3XqHKAWR/yfB2fOHq8KHusy9",
-	"6SlQTDxuOvd582aj7P0DPqhWw9SHtukej/OndZJfUZ40J8azns51HHu7lb7dGOAv+acOsw73qLVNZbLY",
-	"G08uDROYf47JbxuyxZyY8PIREx70cXYdzMLtcOSEd0Jvj3l8C4lRk8o60uUtU6ZVYvSbrKRi1R3uUecA",
-	"9fPvTWH/9UOEec2aOnVPoB2Ysc2Ztc0pWlto5sU23BiFae2gdUYeW5ylr8Y7ZMaeljfmpuq2fc8aBg8Y",
-	"uA8WjIVlhdxtt9o1rYiR0CZXG17XZA1xkJGr97lEYw9vzZbm+FTtU8TIMMmxkW7H09M9JJ2Oph0zhnW5",
-	"Ocf86Riq2/shrgSDLKP377svmIBEOaqJa7NS4HVJTdeqtKxleeNU5637hYNYM6yuT0iuDWX7+VbKMCd/",
-	"rYONkfar+k5S03NxQ5fWQzMToUZydQprWQNQVFKuBqQSl9fg5teteXDnvMns83UcuknocJVKz4l/zLXh",
-	"pf7TFdfpToOnNJlC0QGNTHpbpIImXuq1urQsdjLIab8jzz3a5SMJ1L/f+rN4ykrIo9QO+G675uXagRnC",
-	"MQCnj5HAdBg6gfIYqZkCQaopH3tvNJSr6bQF9SnlimfS1ehOex3yYcpfxEXJxvsmnDOFn+Kxcn6YLMe0",
-	"2PBr7FQO9JFUh3wqwCkSXzKfabgifdbz5MQUjiBrONvAlIWXGodm3P5U9xQfOMnhEHqGCVvdo/mwGIvp",
-	"e0e1cbJ2GHsQ+xuBsBvg/oGThOsa8KDvE7zz3yVVxwxNRGcB79kgiHF00vUV2mum+S3u9Glfcj5QX3Sn",
-	"tJlSimlpM53D/jAU6sEGDFkzWpv1roDNwn06TxvWpWLmDTMGy0sPMq3oBhu7aveIAyZWjNywxhANoJbT",
-	"jDc9ork92a6ljrrwgs7ggH5xIrEvMuoITDa0YlYH40azejnsr9DRutPJB8m4U3/Odp6BKJb2SNNz8pff",
-	"Xzz+/puPDhnTzdR9OUuw+liHv1tp5/LfA+imYjciSh29qIf/fBC23l/xy1YFpGBXbXrLRCUV/MXq2rKL",
-	"07OviRT1zi+di1XNor06Jy+cTgyUA4DhmmvDHKpNhN0x9ny1Oh0RDHwcYUU7Xsbw7ZGZTmLwe0ol60RU",
-	"xKkHR7bn0HaBkhAL6SRkP/2so+zRWIijwOPWrKXi/6RpUUz1Tebmxsq47oQAkqul8zSaUjd+uloRDDFa",
-	"lkxrMHxW/JaJ2OQS0GlfEy7s0OUpFY3dDFIM9uNakhW0SjBJQesQJw9/+KYnWDetBuDtJa9rLNpHLI9p",
-	"xGpcPP+ASOBGQJDOMy68Q2HBVlykK8AbqTVf1OzILUluhNxqvwNY6OV2wSdnLpTc6tiB3E/4xLaZPyie",
-	"TxIgtGmI+6eTOEAuKzIyQeVlqzGl5fCuNL5o1qidnVy7WhsipFtD0QEnKrZh1a6XOsANqXiVH/PO5a0Z",
-	"ArhVI0h5x+ZhZqqfiKLp7rhSFnZ474ztMXxU4gpnvePo/u455uuIH5NkWMR8CzrL/ap5TFSN5MLklA2r",
-	"xxNaVQr3fM1rFhWF9IDwyzWrkrUj6ZLxpCkDO8kEqjIi+8PhogJ71gQB+Pil1X0Uq5gwnNZX9i9LtyUA",
-	"mBSEEiNvmCjw9ESHM/gSrcg6QRYuKa89mk5/mt9JeaMxuU9BCycKZwX4cckF9GFwymk6GA3xCbvjJ+33",
-	"b63EgMxUJeg/4IfHtZ/9swgiRFNeWYFXs6XZc/QBLABKi+FsG92wup5ki3v1zf7wLgkk+/qkkfLme17X",
-	"XOcs8m/lltQS2hk4IVpLeUPsD0f6UtoG4dzGTu4HfP7QohxQeGJOilg2scAwn3D83AH2DBUJkrBTw8Ls",
-	"fsKF3vT9VAKGbr73k/h+Ygr7GKMueuUXjx49+GJIpGzoh940AUC2v/aPg9T4Dy+TpgUUDjyTg4aPD9N0",
-	"T8t2ETeXcY3ZPhYzbO0x4kHFNDP68cA8uXYJj9BYpBN9isUycl8hmSTT95jShXbkchbNbyghpycl07pF",
-	"rFTHkAYDwpqlK//i/fOILKIiWo7fyMlu3FOEfMYTGoItabl6TOYdhF9a4eSxa39i1uj7WymKzj9ERak6",
-	"GJRchCblqjjcTFrXC1re5EyfWIUGJYxDnyhIZ9bnw9mxhwYE1TdcrNw2Q5+X2NuWsBf6lQq9UQTbZtkp",
-	"mjXXznyG43YFphXfhOaYBhL2KowMy41H7/GxETdhnOsJSl/gzD0DFvosbfemauwd6QQCONgtEVB/xWDs",
-	"KRPw/NWfAK7rKh59TeOeSqwiO2auAZr9lkGxCUyv56iyZIHXODLxblepqPxz4MLAQ73YgdZjn+16jYGm",
-	"gMyP73El2bfMqSD91P0YhsyFTNICBdi1FbXV4FHuAtMwn5IJGDenAFBlFKpwlIqDMInn1mKoCPVAc0va",
-	"M04mYEmn7+sFQR4IoIeuWVw7o0cue3eML43iCaw8lw+Yu+Z+8vdcfNNjT8FpP9oydjPtN+nsQfsaP4UB",
-	"iqZKO2jNqd6L4x31EZU11RmXHYDdEXgATExBIhiWmMUDZEoR0FbeJfEhHLxmyo5wX8LBsvfPeQZhgnUI",
-	"I4cz3tKdi1Iwyw/usBZkwbTpjPTxxFkhhDjLZTFQO21+y9SOlFSQRskN1+kIi9zGrU6zLTetLG+1Q93p",
-	"/GrGt2HFHy4Y9CzUrF5eE7qAamf0RUgdQCUBd9i1FU3kXXba8TgQNfxB0sBsNxuqdhMBF/GDY0mc8G0R",
-	"WLsDE/SDeg7u+cYjPikigNRuOwdP1v3ZbFJ9UiabVG9u2BiTbU/utGadPtT2+mBKEyhrtCYCFnlRBaCk",
-	"VDHlLzNwYcYyRSAUNj4VMNPBEmew7QuqeQnbz5kwT4L3Sydlj52jTxvuzxNfXBB47xXogtbiPAd4ymAe",
-	"XkbmXoQ1SzX7QdU5RbOhZq3RrX5F1sY0+urzz/VaNucOmv28lJvPacMPB0uNhvulpzMh7urLsN1dWfLl",
-	"sapkk67kAq+pT2yz5CJU+zwAe0W78MdRAoJfMknBg2298gal/QneExtasXGk88ImcWVIBWGoEGPW1xg7",
-	"DnqIqdkBl0YjPrw45lr3IstzS7eTI87iy4ABNOVEgr6bcjwrDpcsfB/HNkqpqms8nZX0y/Wuh0QZNgQR",
-	"c8AcAcsYAL6pe/24nUJpfezNXluQgrkQze+8+jhuhF7Xk365KE4UDCcqelSiEF7yyeSQePx/3rx8QQz7",
-	"YK6wKkqDgWDWjCvIFUEerRlV9nZWcnN4KC6gwUCu4lSnpoiHTVQEu+LCxARzWweZ6D0zENf6mU6QJjWu",
-	"Q4zJkF4uoSzEU2ki3W/YLhfOYHXlooVw2pc8Yptrwquh85cWLNCvOwscQwG3ueN/7DZsVa6GrtjIAfQR",
-	"UiH+tjbjqCPoJpsKA3zncP9GTU5AQ/EDkQqqQEHstz+o+iry0DlWX1M9VnI3dJWMY38L0R5cOVlJOKPX",
-	"GHc/ctXL5VIz00UOS6+5uPlCF3Zxk7zeAVlr9HbjSBgOwx5KGMaDq2XU6hWjlQf7zGSYOJngSo59ALFL",
-	"D2dmy5iAhghUj+ORrhI759aK9rGT6yNXFGAYRr7c7rB3b7mqd/dEl3M1YljYupSoEwTTU5yTbr+qnvzb",
-	"qx/e/jWTzZ52UWXYAVwN2rmveLkOzRMO8lSOLsc1UTlye3kn0im31+2QEYmStL8wL4moNlGP+6Mr2Sra",
-	"pAeBG6gVVUiz9pIausI7YK0j708VEg0qQ28Vpwm/vVXr7Y1RpuGfnxsCbUWw9UinS6a5Zqp+DXPqtOqD",
-	"fPmEA/qbW6Z2cQt4e5YUZ5XVQ29YRttqXBP/0dAzEQBIEq94EFjNgZx4n+kISCF50wM4629KN/2Rei+Q",
-	"1bUenKj3bqjgS5a7mP23UDXGPhzw6ReXFw8fnhhJPJIe+tjlQnSphNeDeaHkrbOTwX19w5pUqujeLoTF",
-	"D1I3ckIdHiWp7gsXUEiTdvs4L2gi0rYvE4K7VJouK6mXwJheaMp503XCyqRxYAcWpzn7YhH4jmsCEf+k",
-	"V28BcGv6zvh5vWrEPdZZUS40zlLbicVe8njahZPzapX2duYoMqo2ydAn3lGc2Ovt2CKEHKDtvUOw5KrS",
-	"RtaId4jOAT03kCD0VcOVj4HkAgT2gcrR0GUvsRQ7VEm1Oe7t0eaZfxYMFDGp/QAvWfUdF+lmBs6eyPBS",
-	"ujb0B8GNdkE/y5n2JaOhsKZ2B4KOkjQjc/L9gLq+eKP4VyWVu5feU8RUyHl1t2FSaIzsnZPrNRTm7OYz",
-	"hgHfcqaecnvTpLtVNExxeRTy/hU+5e2t8dwF/P8KbLTE4AFw7gg9cPTouHQwc+FEhtPiD4Bj3jDlTtJ2",
-	"0jt3j3yjDd+4Ld+7LCtXeTUO7zr0AUtltPvmjYeXSxDRCcQPnYHwHRIl9ycS9uuwux1xva+QQDnCPotk",
-	"2kG4NnEHPmvrmtivQvMQrtFLu1QyE+Fa89U6Q4UbVmcIJLdpaIWoY9/+3L7e+YSL3qV8SiWiHT7Mz60g",
-	"lBNGc8iR9T+syuyrf8Zrza3H/Rvk4biXyP7E2wEkwBw+yIZ+cDis8/7/IojWeWpjn8i2keKJTFbn74Fb",
-	"p0v+MgiId20tNngYk1cGTvf8WOr6iUnvG/rhFVNvmaCpxPf5FaFiR1DNTh+hDf3wmlVs0+RZn9Y1MTCC",
-	"JkaumFkzdU3GvNseEp2clrWEfBJLovwa0buH97ipaTpHAKXHkhsd5/BThF8YnxgwCJdYMbZhVTqZMB8P",
-	"h/4/z5TcjOc++MkPI4qsj+b7OExPr2p4Gkc45pGId1vnqXzAJ3ucFy+tN+eIVv2ytLh5Wkg99OcgI2Wc",
-	"SLiX2H2QLyfjnOM7OqJM7taTQjl+LuBUlVTvu/C+eHgkHTq13cl5u134g5ovDndU/KM6JmYDTzcs1AeT",
-	"N2u5FR6ut2Tnx1ovHumi+N9tEv+8Nom4wwPs/FzccpOrWC1L1phT0QOmnwe2cT2STj4LQzACXNwmjwC3",
-	"FLiPFqjKNWIZBMqyz/jkjkSi8IiT1qaTapyzzhWtyYaJfi+lVvEzFZp/F2Oa0+J+uIXFhMozZMQyfpE4",
-	"4wwLVnywDcuBp3gFSWpp38GgfTfQn/a5IY21nzz6v91vvMfRpLLmS3DVuAqOK8z63J2Qou2WcDdIDJXu",
-	"JJNBIvOoUi7lu6Ec0r0LUim6NHblZd1WkCnt0oUt9wXYLm7WlaJbcT4RHTv88AQBkuLHoHC5CpdI7wqq",
-	"UEfdPmPGc8nz4n2oSMjUp6tH8PsX0rA7d76OUHDGxcawt3UiKJZgQJETpvLQVb3gaSz2LuDRZ9h/h6r4",
-	"bVdBxbVumUuriTvFDQGe5yuT9mtw4BRYAQejAFCeLqmqUrU2CQdit2OhPnQiijgmPozsPZ46GV2fjBAa",
-	"8mUK4dCEI9INF4MMDWJchBXe2wEBBv8kEoCfMlp9x4zzRI4yRozG3BksocH2F1RUDichk74ftWo4/BbA",
-	"AxxHebblApuIJLN+/M06RKRnmEnnns6DdpRS2eERJdEn73BB7K+mNIXYT2jTZKukWBUu2crhj0AZy/Dh",
-	"hgDenS7Qqv5tyB5KWjBTBsx3DBmM9MmmVxvYaKY6YMd0dhfd1ZJW47d6VDeLTLNou0M9uIIVM4TDZuX6",
-	"XyRlc5vLm4Z2I3JJ9E6UT6RY8tW56/3MZdcde6EYvdEF0W25JhTSAzbUHMOxutcY6piS0k5wdDhUeUTQ",
-	"0Mny/vvu5SK5nVRJRXWxf2/oSSGbw5ZLHfv5+Xf3jj+j4ez0206E26izVD3euEJIQZBgkWgals1P8crW",
-	"J3qTjuZ8TZfAldq99h3foclppp04hAEQh1uKepdD/xnTE/OiGEwe2LuloAHo6HqOjnWn5a8NVEB2u/es",
-	"ptvD2zVzjTzGqmSXi1VSe8dyA3nnvsslcuX5VMnsBdPwivb4dKjZU3+F96A87ZEsk4/wB+hIw6v7dyXb",
-	"ZkJDrSnQ+NNP3mT14A63ezJ2VVPDMqBH/1q5PMkbwAl5D92fEOTjWB6Y4l55HtnsE7Ma7pUCn9rix8Hc",
-	"JMS+PtYrv3/w/kHrlmnfhyWU38mtcBZHdM/F7/K9R/dQdiY14k9dD/oIXd6wqGnN/wv1lf8KrWOI3FnU",
-	"+0rxW/hn5/PBrOY6g7TSvVQ/7fxre4dbCnasKb1Thq/J3KU3V2pHVCvSkX3FNpSLbFVR6GJWs6W5Ioo1",
-	"zMUDHAzt2GYTwJap7Pe4GRvRnnsBHz7gmnjI25JuTmrqGUYvkILxstPHCZHN76+/fLJfYYr7jindWYBw",
-	"e4dCpemPXOgCU5Gjv7VsVen+bahaMYP/3jK+WhvAz7Hi5ZXiUnGzK8iGqRUrCL1litp/lK02mPY1ERMs",
-	"05HisWsPifWNKFLP9ySiNbLpombnL9w/ftqTke96blN9w5sz2eBunUECOVMo1tPH2LUtKVMecZ8huDdr",
-	"xH0AzlRsI28Zggvmct3j5yE9D56+4aKKhQYm7gFXulbErv9XxjOTKv0P7fmdqVJSIQUvETN+0/k0XAul",
-	"n/RaNu/OI5jltUxqlvsJoXZwt4Lk0UFpd38nZ0qKxZBJyHWpWENdGG8/s/TXVptNL8Opc3gf3NEvAkpb",
-	"LqD4EpBbWgGNV1nVVe96nNg1DR2KpwynET/4rcwYP8NNe5OJ1IByFJpzuKKyANG0pg10ZhiPoeaun5NC",
-	"+8d81fFxzSG0WsH6mXZpcKRG2FUPN/uZDtAtoQ7Xl/y4n+iJe5LxJXzT5bkdMsL5OFeyTttu+9IjvH3W",
-	"o9GYCFN0Kv5u39qBZT8XQ4VqLoANPaiERNnSLW18Sh/0NRxspeRCxZ5+UGa52JGQcDDZRTyAKqflhgEQ",
-	"vl5Diy0AVgXP8Hmu7bIoec27LJdoIqUY6NU8urGzlnWbPdATTf5JHZIjzrhTk+T4PQHkNp+PeUeH9N6W",
-	"xB5qODWx2xlYb68zpc/F9J443wW5OxSFb2LawTSGPYqcz5Gk7runO/E4HBmN6PaspqupWCQwPF4TY+rq",
-	"Dy/fyz/m7r0Pn0V0k38aTotuwq97B3rKhvY0lEQWjhWSCyld3XxfZI25xvqi5m6MEN50hBrpZn+5SOmJ",
-	"Te86t41rZOP048Om2olrOtsnD2NYOO6xVR5rjFfMljVd5bT9pw4iaZrb6nFo5hPa+HCxZxNcE80Yef/5",
-	"7UXgevejc8sc7w+rn4f9VWNNsW5NA7VeWrdRCUSmBjKbwRsAJ47hUYAas+K3gM8EVwKapUdivmBMH75b",
-	"U15dWfVkJ9tzsmFUt4pVkNIXNOywL7w6JxQLfK4iNM0uTSEgPVK42/zrwInheKKYuTckWce4CtL8eTmx",
-	"+azvEuno4EaKyT6mPtLv/uOw1+m2impcHW5gJoi7lDdJn9YzRk2rfE8cux/hfLSaBTQp0tSAvIkNazoQ",
-	"bavwXmMOZ73zoCxcWdP+TAo9UPq9xIHT6Yzr3YjgoHsBPj6Fvt/R8iZFWbeMqbS1pMkcq5ho6ZY2NRVv",
-	"s9pfpM+OjTrBZOL3eobpllf0hEnHG0mx3TY1QGhMbgf/x5m9E/uKhiVAZk7yRMlW3C1LuGqbpIkhW1PK",
-	"FKQWbY28IrTmN4wwIdvVmhhJFgy9jFVIv0Tc5j0kZ8ShkEkRdzTp6ATCvUYTIWXxlEkn37dyi2srEHJu",
-	"bhd30XeZZIH+/yvyh/xKozZ26pbfphoyvsQSBdilhnJV9NxEABVt6A4dRFPs8D8q9ahnznkbzfOl38Go",
-	"T6jnkogG3Qnpm2uDWUaD0iQfz5nUThQx0U+QBNh+5XjqeMjZdSMdXZT2CtoEU6aKgiv+lAODYazMmtog",
-	"pftqRCRp/QSOgG7HgKvHEFfHR272SdZNpuhWNkg3vxvjk1qq+FaakHeUm+thvt3whL2HM5NElSz2F0zr",
-	"ka1OzFoxbW2zUc9ncqbCmPH7Bpd1H66IQNFPwxHhp/s9HLdTkyfGpQNDm+9cG7YFs/IYEe59Jzjv8BWQ",
-	"DYyW9jVxuIdBS8f+exBOW3jcOy9FbhhrrLKgyjU2fRhIb54Uq42CrkFiSW3OLAFghAL/VsxVcEd/nVnd",
-	"5gw+CJeOrCsGOmqjuANUx/7OyanmL+e3iatYX6OZ6eZMyrWU1rLZo9k0jEMPlB/w82p0NdF0/D9gSVwk",
-	"L/M8Y74Ou3JS8PDApX/tynw8mNsI6T40ueC6328BcZs55i6MO0XZnnrOJgUUXPTmTj2X92NAsq4gSxZC",
-	"M9xoqPA2a6bYcfi84I0PR8PPMKZd4Ug8KNPelFRMttosZalKpaW8oly5FUJWjX9yZL7Lkguu1yfag6B+",
-	"ju4YT9Wkos8DVIJIXw7k8HOI399b1NGtuM/bFbb25LrHPWvn0BGLqmaBSmjVaaHw75UU6Qvkm9ukM/4x",
-	"eVLLtoJvNbk4nxMmblktGxbnkdvJ2ssPnK8Mnn2faqPj+mkOuH0Plmt/VEphmDAegD/Y0g1Sgkvx+a/9",
-	"YM2+sX8oOYLLc2zhNzRrLKNrxU/j4nyeuefy9Uu+j9E4GeoXHrss2O3PP5/rnShrLtjPPx/PdIlnXzij",
-	"M/g7sUOKG3+f5EWeGb/50NRUUOzYxprxJerffKBl+uL2TvAuFxNrrmF+wNgKdf6Gljfop1+yPuDMpq0N",
-	"b8BX5q/uYlbSBjnS/dwAGjDmM3p8GuVqaRS75WwLFf0oNhbQQ3vmMOERoRZCWBlX9YmYgFmXd+LSMqyx",
-	"J5ACXDJLgyCk3d3Oux1hALpdSu0w3MxvwmlJ9Z0c2V0wxLsy3c5DFAtuXfDJX5P3/xuBGt775E9nk47g",
-	"dx/bogMLOzl7OkqWJhh1RKhvZvkaZrnpY0THA4vKQwH3ycmUkirTlipYDB0OfKtZBLigGfYzAYyjnud+",
-	"GKAPcJWzzlUhDU9Cqz+HmRRk0ZqDRJMbIbf3NgOoa0ypo3v7jc8Vnojd1JObrxj7J0sz41LJf7JeSxMp",
-	"6p3HVuZiVfetFK7xJ+LwxptyPha7jNs34xHeWz61R3qxG26lh8s+DRd7wCwposZhW0tB15y7I0tkqDwa",
-	"aac8gx/njJTOTBhEkQmub8Ca/5EmEo3fxNo/6MYLaPzmqv+JkXHiNmy7tRi7tY1ND8vZCmFqqR37ltWV",
-	"A/09lL5g/SbaR0g4jMZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGRD3nE46y5ocbEPhfzoBilrGV5cwJg",
-	"TJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWYYNupIY9MWy9wiLk2XiVAO/aaiOSi",
-	"xfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dToDh1Gz58Lu/BMowO+SfheP2WayPV",
-	"7hthVCr73HcWTUTUQZf7TDt0MN/37ahqV2TrFzSmPC9YSTcsTn8KIs++bhyqTzjpCWCfSTd5pnjCUsB5",
-	"gUK3Lzd/K3V7swfcsHubPSCrDMG2wRltRUHs+d80piClFMual8ZuFaBN0LLDllgo2a7WgDFBF7I9Ailx",
-	"EG//NQOKtJ8JjsRCUQcdUtNBqZykdA3mQkedIDJdEyh79bp/LFEfLGZmTbdR4i02K+7+enfXFOixhci8",
-	"l9wL0shl/IJg64wbOGx+hw/E2cDpvQ+5FcuBT0NyyToftv4Dkl3WyWKKJ6530xpsSLSVRngJDs7Ruq4G",
-	"z1F/VNfv8IpspOo0QlB8QfWT0AIcr8yr0L8K9EGvJUI6CCVLK6esjsjF6tp3onLv9X2p+m8Fa15fEdq/",
-	"05etghzF+OE4Ata13Q03eYe8j+9MHsls55hBSCGrjE7R7/IWke/KJCX2UsnUW9jTwzI5Kor9ilBSUrCr",
-	"OOuX6yB+F7S8QfvEJf9BxqeGGMbRcuM/KzvHHrkErk+uQZznH+ifs4fMH/d8de0e0gers+XgiHmAPLsn",
-	"7ryOPHJ/VFpPAkWI+/iEK8NwCTlrzAfwTSoCl+ZzeVyvI89ewzk9dnfu4yaQaefNv+YNECInfe6xtL0i",
-	"W2rNMdTCUF+9JorVjGpWFeFYXnlGKlznhhVHVDaor7omrjK+lwkNvEjFDgTlNaE1U/AmbIS4cQzaUK1Z",
-	"FTJ3g98PnFBbB5JPFgzs+1hYhjx8nCv881dfJ+4r9YuZGzYpN/8b5Pi/AOT4/hGFU3zfbe09HPeITz6J",
-	"Q/88QlvN1CElXNwvD9y+Dj50tG/7cVfmlOra0zRK3uI9dkfc2bKWATY+6W3Trs2blTD4sDM3t2teMwLN",
-	"V0B8WfF3tD463RIlTk1IXe/+CSsNjWtZ2JsFJrcIcF9+BmLO/WS8Fex2+kk3mTS95KZpzQDFUCYLprHp",
-	"6VKicooaMHzJqhW2F5nUw2Bi2wPA9BuPY9yy0c8uuaA1/+epKR01XeWS4azuesvZlqm9wuPRx8ZtIhSK",
-	"Js7NgTDPwSaHXlX3fa7dBLOt7sbCNYdNmILYPLXPmqKGPaEjgiX+uY9BXRgQKE5X4VVBbqVVhOxlCG25",
-	"SducID5wxHRF6Ldy2x9RKrJd7/xn6fEHhhpjtrgt7oq8vcUx6nTd1W4IfeqCPeA3pzMFet1uOnkWI4WG",
-	"Slk8r9E9Ed0+fVkQ731vVyJ5hJJm4KJ9MngX+A4MdAeKrZ0Gr1xTcOgW4M9jAVrwGnd/JZlO5BRxbRee",
-	"KWIh7mt32RQB99IN+Zkm215cItk864OVM7R+nkFqdpP9TFvt0K/NDXAEnhnKEk5r9sI+mFdIwME7LBAX",
-	"YGejK5XQFUVE4hNGfqt2J83abXlUMnCIWgFOAABngv2B69ezChIst43H5Ca+RKd5RS5NimTVnhaS6CXW",
-	"NdY+XIxsFa7AqF2YvZNe3rwkm1YbuCOPIfUvW1FNUAf0MebwZCYlXNMN3Vn+DV1/p0rwtFVtFUouVlfu",
-	"ysPguvdgGdk/LkQxo3bwOPhwPMk0g4csoUEmBCa0v1i22prRCXoS9GX210qFXem5Z6pfcIyrfcbr8xyO",
-	"Y8l/BekuoQbaX0p2bfDfBS1vzr3gwfLpvTcvqLg5d1r4Fdxe+3eXN+kd7cCUR7rMkA+0M+oFlinHC4EP",
-	"XPjAMUzhxWQVroB0gbXiKX3pLYgOubTcrON9gcoGCDR03sf0IcEIzGmiLtPHJzgM/cY2dHfQyWd84xR/",
-	"0UbSHocO5yhuQu9BvIMEj+ViJGoORN6+5E7t0iym18At64FUxrRa+LXdNAXg7RZOPS9IK3S7sA8trDUI",
-	"Ke5kQ3dQxypV2mmdqcHPtAK0Dw8sAPTnuzZvKdcU8pwPlgxZTFfWBtkKBBERyBpcigFETtaltI72h+yn",
-	"wWaNlhyanuPl2jkRwddHBWGuTn0vNaPmw/HToalamgdsrEntsTu741AHcs4FyABDX0JYDu6PTtfPS833",
-	"ihl6N+s9tdwe2yzbz6Y46JvtvPOHKbMd//U5Z5Dr78P/Bv6sT8n59ibXTcj5rd2lZa9DCLp7b9EiE3b/",
-	"jqbwMDBAiUEk9MVrIhVfcUjks38pVjLeGGIPXUHkrbu8QEu7eEQ2XLQmZWk45NDv9UimmwLdvqEfRr53",
-	"P+szTMq/xA+c2olw9hNoq4ZduZOLJhijquYQqLUn27gqR7phCOjirn1uQjs40ITQqOwHcVsdZ+nTqoIT",
-	"tp+Yn0rDr11nps6LmmQELm6O5NmVsoFEOxql2fV3d8HWI4RnlwuYQ3UaCjBvxTOpNuPHGOWnsKuPwqui",
-	"PLXR5wAc1VApZQ9CXBu6aSak5u/1UPE6WOfACAsq/A51dMxw+M2BoMGXgFcFMu/hjGB2Uz9Ihjm9SSb7",
-	"nnmX3l7KfjZKdeClbLVK3tq/Sj4x8SDf6XVCZ827uqh8iMoVlbhIVVjMcNgZyXkPN6Hbl0/iIsS5noL0",
-	"f3IwEX6Ynksyn/I99vN8D6EgsmSsIO9R09HvQ2oGJbrdXBPBOCTvcCtfW2F8dATkfQ/wayfKX+xyqMcs",
-	"6lBKgMW6L5hQvFx72yk0CXdTyJxMo3iZqKZxd+N31KT75z8XZMPrmmO9vi58dtMI5WEkFo6XMmNVBstQ",
-	"/5B1u0k37l7xFV3sDNPk3y7m//crAv/+68i5dGAriU4sUrOCVIxWpEbE/rEw+G1ZMq2XbT30YqjTHJ1y",
-	"A+7tNztRJjwRWM8RGBGsJyNDAbdU3ht0Cqp+NHBvZYF28YYW++zV273kiQODdXwPX9GvJbPqy3Yta0Za",
-	"AXy5dN4PbO26ZyGe/a+f5mdfvfuf//bzz+f4r7/+r78c6wUc/f4nevbPd78/+PiXo3f5YXP/1OJf0A2r",
-	"XmeqEtBV79Lb7HWiE/UJ0jjFc8fMofp2gjo2uiVQUllJLpJtH/dwTacAombY4Dl6arsYgyfzNVmwWm7J",
-	"P5mSxNAb8NAt02zw+0Vxcfkx8MLvF8Xlxww/jEOuf5DyDHkjO/7h5USw1cBN3vAeKGaz5G7433HnJ5B6",
-	"oMM15CJIFZJgBbs9GuMfasU/sbXEqc3281hQ1pDmv7XMfe1bRySKgt3YGUI/CX0VJvfhgR+injWRHKdS",
-	"kRnj62tzqCDRK7949OjBF0USb6vX7CgqW8ygfwgP2eaXnCVm20jxxPlpTxISQ2zxEjQtqR7j0x+LVDOk",
-	"h306PjxyNSS7t+F09kTOwM2BNGXqLRM0JesuYlCfazK/gmRJVGFcEamD4fHyCP+cZ1wqr1nFItDd/mBf",
-	"76Dc0cBcNDFyxaw2e03msQAYmMCYOaD+euilkgqi2htMBrUPfRa66hd45/minLAGjMv5NkheMHVTujw6",
-	"HQ+QMJJ/XrnHHc5pYh0vqAO98hCzGqp+udHXWEvax2gKQi0+fQ+LIai7R/MhcLsxq0AIprfsg5kdqVnE",
-	"HAEiezeuPq1DEK+eKblJleZu96kyzuSHd/4gDK9zYYSrkELExOj+Jpm4jbt8g/01fAv3O/GfJM9iAfIn",
-	"aSw5zWN4rf0M6Slah3cUxVj0jx4eVatONv17KcSZ1fzIFmspb74RFUCaT1zSifez/aCv5Ex8QSce4ks5",
-	"yIdkvPgx9KtS2D4HfNkrLjSCfK2NafRhl72Jqqu7/e3oaWrHHqfD+8DKnPclPPDei1TBPhhokO+yZF1y",
-	"kTvfefXzZbB6cpiHo/RLfE0WmMPZXOO74wy4Lbc6JdasMAv3pPMZhYRhJkgrArh8xtj/Kdx/ubi/27ZQ",
-	"D+66edsZpbYxpsmhMxgcXlNIsmLCXlOsSrspI4ZMBUizBBXUOAy/Iw57KL923GbfkkZkct3q0nNUjFYv",
-	"Rb1Lf6tLmrpwn/IVNzrKHQH5c03OLlzziljtSviIHCDWOLgjxLByNImWE8093on8tt+Dv/pleOW/vr8a",
-	"5/rGUNMm3Ks9LMh0ijDEVNc0OOxOsKQrZnKJpN/KbeeSVoxoxtLYAeEdr/Po6ulOpK9dEazlE590qAVt",
-	"9FqO7RQKcETjKzysVVh9A79JFi4sKa+5WL3homQnRPlqe9vfMrX7PpMGWUux8qW9rhSOGtIoBr5WrC6H",
-	"rZXyRmMOKVnsCDea1csr0sjaTo/QijZYqLbu5Vb6XvSOH8gLJ8vxpb4vhYcWpKG7CNzTlFgqVW3Npkl8",
-	"ZPnvpLwZZNZoRe6ixfbk166+1vcQ9Dy3ptr/zv5AOgi2iTsy4KFs1lT3A5mO9SBUqhjd5KCAjybuw8kE",
-	"rnYZmMdthiQETLoMd+/mxswyGhAu7u3uDh5ZpFTohusz5DvhcSgE+mehxyKBhH3Q1t7R8wc7KTd9qOtu",
-	"gHmIxvwhfSFYWf6kplqP7bFxVBUZjdIxWEM/Cn8jw7W1R8VMKRlTMDamFblPQeSgpl/UfRAb6PYl7s3X",
-	"9Fs0uJV2WzzIRfehdQSO/DQUj74HE3z21FJK27ddPpqfzwFy9Q5eAz8E+mL/JD/swRH7iZ79087U/ffs",
-	"3e/z4ouc7/RUZyIL1zc2pv4v9CP+i7vuUid+ii8sMBUmsP1Jzv3JEdxiKAT2HKptQlYfaDy4dnScMBFh",
-	"jgp3o0cec8ge3J2gS5zOG0cj0qM27VXH1T1pk5M0D3qC5uExQfPKtRmb0qIi6UKGFFdQoSSocyUVZMFI",
-	"uZYa9uNUD7PvgzbqSNdUhEaO97l3rv/ZmO2KpzCxlyQ0dqOaVLLUn0v3Qn2+qQg+uWC633E0Pfy/Kzo9",
-	"zl9VL1OhlMcAlIh2h7VlsXB6wZzxwTWp2dIQ597XJ4ZTHlweXv9+3/fecsQHexdJbtkzkXom5PZ9rhWK",
-	"kFunQJy5MoR3Rzv7T2Kle1Oy8HX/cLmPJ6P8xy975eDID/25TkCMzBqV2/F+iFeKl+yx0FuWcUSMERcg",
-	"86AjEjv+bDxgeithue5tuJxjlPuPlumTuhP7Q3pPZ2zaRt1FEre+d9YgjAg2Wf0Bnk0S+xhh/9ElD+/l",
-	"0be8Nqlm+49JQ1UIazdKrhTdpCuwqkisn0KD+6e2Z2SnSCe1Jq5RVPfuY4/udwS7vM/gfpQiUDOiydDO",
-	"3LHd0B3v7hGSNvp1qlz6nLxdM0LbCtxqK3LDWONv4qnpaH7ILtlk74yvFGOZKL2Vch1yF9S1wNOnoOKc",
-	"CvtyOKvv2NIUZLHr5XyOS5L3tZL7cqliG5m2+w9MVcPS3qB8DCrbugJMqjhtxPfh8sBrXewT7vrzo3gE",
-	"z46f+KTvtUkpIs+1bh0Am5DGIY7cK9m9yJnYT7jpC95EOnbdroaBGlMl37QOeSWT6Jeyln0yoZ1IV88D",
-	"bNYHLEk0Oo6XV8TnszdLx1jRvkcFY7ChQwIIpcFTZlwyxl5IC94zPkDu7PzMDicbeXhcyg2tWOB1TEIr",
-	"IGfKVc3o0Vw2Su2EbkTRTI4klsbPQtG3l6FjJuIk7kF6PX68N5MiEN0T7fj23aOu7uf6KXlF30Ljoj/r",
-	"ki9m7QjpkDPCWndmh3SDrXgSJwnvq40hnbbrcY+s1DPWNauXh2UBJ9y+XWOwRJU7FXzJtCFckFYzggFA",
-	"qx+4ZiFpyISsQM+kMYyHy4h/otOolb0czTKkcTtvnl0FN1O6mPQKB7OAualkUba1pAvoMuMkrN/8sQZ1",
-	"6GSGd0pUSep7nTlCRVPt30zD0BuvqGLC5LrS5HsI24vxaHlxXCVzrItHHzHRFcdMbeGh90tl4S0hUIeF",
-	"+PjZgb+lmH04sz87u6UKinbs75E8f3dvwb+ehnfh3z/4N+ad+s+NJhtqynUGXjXTNPmgyweuL72PuxOq",
-	"dLr2gHdNN+3elJxdgNrYTzCrUq30yrrV/JaN9/WCQz+nKaoJUsd+/p8udWZ4wTikH6CApUS/T1KhTrVA",
-	"TThn9g4ho6ZVGRXaQ4octBEZ7KOXxb0ZjS3iJ9XxpuvChzM6WL49XSt5Zj88QxMLyPHYLj4llOMoUAIH",
-	"c+PU2mNOju/wSWCRitVZUZYn7njtGV2bGRiTAXpj3fKEa3bgwkpnDHa3BlLhYNOiyJJbdOH5MlA7x9Hf",
-	"hc3Yb7tcP0MmSVyekKeC7giH0ATN/3zGP4Xs5rNe75xIXV1G752QEBKXZmdQf7Txxbe+c0Qif3NEllwj",
-	"ZZ1pmFNTDfrLVqobpoh9MtNOAWvKU9lI0F0SoGkdRJxL9jJxvPiUmuFA2aK3f7m9f6WSKNSZHrWh8+lo",
-	"EBkM2ideNQ3pKYT/U4ecqecdYyQ4lZZrErEOpMkB8SFBQS6xqn6bYdUot+Bwh3NODFhAT49ZKVq1FLWO",
-	"W6zJhnf/0gpu+r1ja8jp6ZrHBqone/ryVNfIHwTi4Fj+whePrXXP+shArBzt74ricOgyzNKsbd7K9NCQ",
-	"G2jpFBLDOVPheLssWPvQKQdGJRWy1G1nCfCWp7E9Rl66/QQOhv3dHLMMoNPZk/qGb9qa/ivEjnJ5P2/7",
-	"iT2EbqRY2b3ZXJMH+3HUIBsuH0bH+yIpik+IB48NIcVBvjGK3dE76ojaI6aoI3ZuVQ7Se0AdkobpgSZA",
-	"FINt02zsEz3EmXxcKPtoN/48A12S0mS8puQVo4Qft9OegkoUIKs7vQk3x5MvyyxpX19wr45WNI86DvLO",
-	"R5jHnSPJe8kOitEarKozvRPl+4K8p9UtFSWrzjzIyJliWtat/YX9vqKGnnX4OPYjhD49M4oKHaAtNTzM",
-	"Kl7a++9Mt00jFTyua3r21VdnX31l/1jzhtIzLcvLM8hC5XZw+8V2zQ07q+mC1e/vMc0kHCB/RTdMwdrx",
-	"8j0Ltrv9I9IfkLnMso/4dRi+PahQf+9/9v6KvAerkym7vkbJJdMa9u89kYq8t/erahTX7P05gV/2p+Be",
-	"ICqqqvfk3yLR+lf4/YKfVVyhX43W7zGKCWC4BFatyZreMiuk9wKZSTLePYKPpM6ycnUMdvUAgWQAd8b/",
-	"TUGoJ4XKJwLQ+geDp/45SKddplCyMYezfrZxVw5f1KPbch1h7wPePun19hxlbIOCnQf99+tByDB93Ld3",
-	"HJTVK3ZOtb8bRuurHJr762dPyFcPH30ZYMgrCCImgELTAMxvDF3U7BpUtQZgyFvNEtgZ87Ovfnn3P3/+",
-	"+bz74y+ZojbK6wylQ2ttKipXvSRJJZNb6frlj1eThtv1c2FFZS6C4muwqb5hlT3z+4DdZ51jNGnjQ+f6",
-	"VCeGF3QD7nCQzjvZ2iFAqKxZ3Rz4xX9Ll4KEUscBDOHDRVk+tHLQcUb6wLhQT0KHR7RkagjwJofQDCOW",
-	"i6YQZzgO4lYW2Cbap8KjPnTEHTgYofJ5v6UOI0va1mZHmpqirZo+FYkyp7rdiOS9Q0P3OwfOd5EuB665",
-	"YHd6wYZpf+smThPXZKuccZWBRW+oops0pOJbkHpM7Uh4qCANNevubwJsSiv7jd0XRl2bOaiKzlyr7ru0",
-	"pPriq/kF+T9vXr7wryBcuEo/t81kIatM5zq2YdUuJ8MlxDqZn+dxAe5pm2EquZyqUuuXy3xx44KtqDip",
-	"e9mmgTDVaU2AFV+aVJX70p1X5wITHqsQqqKNrO0+j/QVVS0bbOYBCVMO1iJU5J5ACfZbm7IhfSk0+lEV",
-	"I/Ac4QJKiHYRsPKItawZzYNRMs2wbEmKXitXQ2/sHouRY1hVKA9b7L+FCgq5aahiFVnsrsnc60N2BiFY",
-	"nXh9K4Sl3ISMaimXr9tMQ7qJNYvpVisOlwsceJ6h3eq4luIKEox8Y+feHtovgiMf+ptUwLvuD1+2DXqj",
-	"kJbPoHq4IFrCDv0soj6nmmKbTG7OyXuA0Ht/QFREjcUpnv8s4lR/+4OZ58NihhNBrFj/i7RvFuc/RZOR",
-	"yzdYwZnyMaZ9Kb1zECqbT3GFRmWkvveIW3KoXwaxEo5LgbKvL6wiRvcyomPOjihZ6dvJqMnIfnGPr4ES",
-	"5H0ELMG6in+Oyg4amMiZ0xxlS9mKSXkyneg5tCwdos1eQGPTmF3UoyMIcG3FeTfnKXXS49KxUGLgowPp",
-	"ID2ke+77elrV15I6BlD1CBbIeJOTRfII8SP98Yfl0hETBeid/SSO0Ao7VFCH8+B3fwR3e0fiBA6flFG4",
-	"f5g+iZTCmMN6nTlQ7kQo+RWj1RmCQ6ONrayVLWAXXIvyDl3f4ejbHasNU/CQFOxs6xBJIbUnE2EL1+Sx",
-	"vUqEisNNF7g+2JlWxW5FxRTZ0l2iuYd97uvs6e8dJlAx+yrWRDiZoHBoSZZ0bIxcm6SJ8tqDtbjiE3c9",
-	"V3zFtGFV4ckCuC4wfgGuH/sBJiBLzYJ66mCXb4TcaqebHjYj0yXFG9twg32wFNPp5hzoeE3ikbzopbHF",
-	"bdcx1P/H45Gccmt7TomXdgA8gluVPXFvgiS9v/sW1SSnkea1arvX2KbJ64GgWytnyo0BNBphH4C3nGxZ",
-	"XRMjtxQ/t5rhFCMhh1j/I3Z+PVBGrwnzV7UID5wP6wBjbBW5TeKXMQ1JihUL1yosrgiEBXgdKzUWO/sf",
-	"6Ptop2vtp7qOTxae1X5jBNHPihunVgAwUWJvELAosnOceBhtStHqCDhWt87x79QusSgH0jzGKD4AsIIT",
-	"jocBpMl2zcs1wdGSFd3ZvKF9aT1WTOfVpO16d2claQ2V0PZNMbd4y8FTNfBCLBjcRsb6Ex6xlKB6HXWN",
-	"TsN+/hkZeMmZsVKK0suGvXSXtmaZXAn4ymciqZvJae96BORadk8dZhROb2hR/KScE187cbAIuK2mmEcV",
-	"16ViDRUln5A78TT8Kl1m2H39ZEJXNCaqp0k/B+QzNFQAFEIHSjc+/3nJBdfrE519B6WRqkyXRno1d9xq",
-	"PbZdxsLzjuzPdEDBC110uSF00Q/VxRCcU11LyniyjyyZ2a8i+K1lLTaobcuSsSota6I6gr3cr/5hiLqb",
-	"HTp4jh5bI2um0gGpF5Ch6mSCuzIW0AIZEltBYwlesvODpjrRxGdXs1/t/fIitNvpjJx7OkPhheNPUCob",
-	"7tDp1PFdvPnd6evoHhOzcEKnEzG9U9Ux/8HME+IgJte+CDouLO+hHHBP+n4Stnt/zq8xqjMVlDwnYR+T",
-	"iu4KpzxxTXxSLCixlFhJcH5UeiRe6bIMNLmcXz48u5ifzS+OvrI79XsvNKRm0Ft9K6+daeOyUbywzHYg",
-	"mNRy4LBT9MEhyW1QSn/qAeeOhYIctP1OKHN0BV4nXYCda3dcH8ulYuyfR1OanuFTH4P7KOE6xhADhBYw",
-	"KgtVl8RIqDjorMu9IxpfMfqGN2eywQNyFoKo0BnHubIOIbdgKR1KgXNTVKwEx/s19EsF2xPwtB0ana/u",
-	"jp3bBfnf2CKV1u4lViX0bxZGE0p2TBfkfyMR/ENRMywtN2whqx2BJ6bpsHwshCZI47/nmmo1TDyJW9vt",
-	"5wLUOzdvzcUq7diP5lAu61/yKRPd5LET3xCoeRdX2FKHc5hHhZZbvJyPWp9HzlEvycc1ogtBUm04+EDI",
-	"ilk1rSBgCYBYusYu3xlCJc3UzupJwAosWs0F09oZOs7GsbK2+2kMwCusyV5Jy2xS2SeFBPRnpsiGMYOB",
-	"GfuuczK0o+OCn5HNlgx/hsSWUVe1ql53z7uOT0nCfBOFpl3EDjqlcUPW0h5pSyDE+VgHwOtRGxPr11BZ",
-	"POjJOCon32B18gFDPZOKoLh1sNOV4yATgj7A6xtasWsMmpu11Wmpi1bhoflMJ3lqasQUOi0PV4SfpJT2",
-	"HBxB9EQBH0/iEGtwsqBfuR2DNXf3W7+dcD4aiox1T8qkqj4dJVJVp7SkZR8a54ZM3pX2VFn+u6V1y7po",
-	"+Y5sWugJcMs8NNZen7VHh33WEobWa7r93uUVjb/ccyFpN+XQcQtOlVsAV0SwrVtG4V29Idzqe2jo3Eo2",
-	"XPS6yE1bW7LQfYh9X/fkaCYH160QZK5G5clliXYfcTMsBvdVWl5XKqWzfcdvo8gT8gGMgoMgsFI4/jAT",
-	"WOQ1eY/Bw58aAA14976rXtFQmeZfaf+Gy2ozHlXCTte5d5NVRdjOOI3SidPYgIR1D14TOCJ4r24wz4UK",
-	"cjEv5vN5FA8Iy87UPsJKJySwxFgUR+tb3MuLbrO6heYZquv+ccrdhvpQ700f80PtRHkoemVrSplqiIxd",
-	"3a8Io+XaX/FduNdf79fEhaWvXCnjhlnLQd4yBczGjUt0F4VVFZ3SI64BrZDT+qqXAOUbVMDrgX250QST",
-	"a4mmO022653lBqvpXPmXub+vA0YyRIvgSvNpJGAWexMB1TGXsxFnvQ00tHfTjZsV42gZsP1jcPpJhOb2",
-	"aMoK5rfFisXxm9Izxn5zB7fxOG6UF3L8ErecdJpDZCkD+A+kM2eyDR7XWjpjQ0jfMJxrMDYco1G1YkZ/",
-	"RkrZcNegBgJl0GCk6ESuS2/DX4Maa0VilKbzmdPoh5TP58fSgm7YrstentbmzI/RBa37vz/e7w1I8Sbr",
-	"xvHIx9Bb/ZZhonZ0REZ0kbyMlIbRfeKsLJCteYPt33ubfjEvcr1xjOxcAKBgI5v2imwfHIHQ33coxfSN",
-	"tjTP4D+6VIxkbDy64p0MgTRXTbZ059u9+Fh1ZDD79Ivu/rKfmFaJw/veir80x4FgxOyb6KXnI5Hf+++z",
-	"77rqGvL39TPukny85R+lj2CV0zX5reXMXJGGyaZmgJuB5vgCep1xsbomwe682m853lOGnCgGYu2YuSbe",
-	"iWN/1jO8EaabQ6I8DnyNjhpx1dVfwQeQHmsVc5gZbRqGmUBeyAONixksYhZZyFayu9G7VKthIZ8TDCFN",
-	"ylKvq8cZyK/JobK06c6kPiufa0g5YhUkPxy2WJqc6pOGng34LB3snLszgJjp81QpfssSOEMq+uYYqIF/",
-	"ND3Cryd1zs6dih+thoE0vWHNUWzcNHi7Ns4OHb7nvoa0sSjrdUHLGxCB3pZw7gZL3xE4xwMwgK9ZzVy7",
-	"qyktSF3T2QMKHMbjEyM2Nd09AeGS8NL73MdxzsqKlbzyKYTpZOisL3Wa517lm9hN6pKED+exBBTTwBjp",
-	"kih0sbpVW45YsPNeLPgIqh/QNkR2t1yIGNYpJXugaPVrloXDg5y+foUruBmMdNOE+cEXP3IxNNZBU+SQ",
-	"BRvkSUy8IuDPhc3soquOimGJMad0a4rmVQwfEsuyp6m2oPc4l/5R1QkezjQb2jCFADf+poJiU6QKFP9h",
-	"La5P6c7k+bIPjcIy/PQoiG2wJ90ezpOzXeaKEusd8bvn/Dtco3/hUA8ukoBmUrni64xf9pV75F4100mp",
-	"RtALkBq22qVirv4711ExDo5eE9o1g+UIJkbOtlx04d67dlAKM0sz8y0TbUL0Lnbfe3zCkQ5XeNFruU05",
-	"cxY7jyN455ftrc7PM4wxsMrXcpvBoN94n08ipgPatLtpAQfoM02YqFwq6facABaw87YCKK6PPQF6tpV9",
-	"PrRBwVY13mU1MpnRueZSvrBXgIteW8V367FuEMuZpbNu/ZeHr/p6535JAA0m/eshpJ9K0aVJFhtZPQng",
-	"3HcsjWRgrc0nGcR9u0RwUOLk0IntyLymFVrxWrraGoBNSC99ZbXDH5oUcph3fi7qdPqDf28GIQ6bdB0F",
-	"sb+VfOyW57FBZWsgtO0sz5FQLFhBgd1c243zvNU1AP/rHJJfq9Kp7HDgamgGjo8QhefrKqikGgpB4N6H",
-	"QTH8DquK8BJ3BHBWCp89WEIfwNx8lq2ocmcAdWLns2kQVpZY+4xXycrtDC6qA1KKEJIi6RDTJNr1iDvi",
-	"o9rfqY77oiMYLap3BMJRyokypWkCOB/6eI9PCEGaj39eJk4OwjRf+QATNoA2sBnXBKN/V967e00wTAgf",
-	"1PyWuT6/sRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXrTHrwKYlDXU17pjedicurcf6jIzPD",
-	"BXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmeiDD9md6dYb05JsMyDzj0cAymeriENaqttwt5JAgn6wPNAy",
-	"gkaP93aI0+4lSI6vetNuNlTtPpVoeX/SA0ft0OUGqWHOh7lhdqusFpfGNz/pZP4Lcvq98GpyJ2TdyziX",
-	"WzSuabUBG9peZvDaJRcuX/mWs21PgnbLfS3r2l4cd3c+PUqaezEURYfEefHwy4d/e/DFwy+HETkPrgn3",
-	"riRZ2po9LjOtx0uTRcOIigu2EIL0abpCGr5Mcyi9v/xV5xI5DXrluONtQqoqTwb9NQZNbtjO6nmYFL1d",
-	"yy6ZrG0wNMwNkeKgsp6WJnkL1LTR6dLYNyFLMA555BL0QlafK6W1UzmheBbzZiYQC3y/x+ML4HSRwn7Y",
-	"MIqYb5PCzn+awzMCwkj4PEsnwCHsjxuzhcQOuQRuqHjVT+2IXt3msMN6waPPNNwS5/fQ1B6ffpEr1Rvl",
-	"pu2kyV4JTopA0tpdLhAOKgw4KUycm2sfWTDIs+wSt6GCNmJyy9pd6mlSn6Y3TBw5NSFJmgPKOzenFJPb",
-	"cTJyxYX3h5KRu6Q3DAxCmhi2DNIuPeDkvjt3Lf2JuCPr1O4lZQIDF/4OKboiVU+IzuMdkja9PPGCAq6M",
-	"bvs6AscXQN8/HuJ6cfQziM0jZaKBe586MIaTgm/HIkvT5Ia/VzucTXvmQRm6hnAeemEBURXmvueBfTQ2",
-	"thUWfx+6eqdVfBpq+p7civTELRXo/gDe64AboHGgD6w7/8iv3puCDJfWHO1QAc/8D2Gw9PamFbyU7fHj",
-	"WkZ5cdxcEQqyCOTze1/99z5thVjduXbxphMVNAR6PTWD8HUrnuALDnLjv05U/HQkOsGAAiTU8YBuT2TF",
-	"qm/gN8mahnsuMm7TRcYetrhPm0Vb34DztwdGEaDfMAdtwTR3l682ilEAiMc7XMeuMSik2asU3VCBiAN2",
-	"pAiKIAnRreRKMZ3oTuFhcsa0ykhDu8zxvnddyk4BdOlBt7xLVt501tudHT8xHM5Elhips3llbVgFcNjJ",
-	"/tL2xbwRllzsLIqhbnpVvocCItrucPb90UoLa3/AsykYY8FA3IwHkDzwAau987HYJ74T3kg8kkHcJziE",
-	"Hi1G0Eavpbkb6g5A+0jNCsLKtbVA4zPfQWciziOt7QR2ozE6UzF1TJeJdNuFojeMrF1IfcR7fd1dmkSh",
-	"YG7BSMVqfssUxjH53cBq/LxhCyDDdMILf82EQJ/alyEoGtaGWOo7HIbTRVoOreqanCDsQj/LU8wGBxfj",
-	"wWX8+ereGTeK7E5rT3lyBVt7AFnABBlxcC8a6yejqo6u3M9kTXu8VayrknV1TkJhvBQMs1RQ12Ohidz7",
-	"gmy874oSUBZUm8jzrdTOqZrDeYLfWxlAsZe7q84+gIeOOziEiaTh7Po4tT5Sl+hrBxVCk3HUBD6bLF0m",
-	"DNsToBVbEKgjtqM8CT/bBxnoWfHpiRjVssTuD4EODGdIJSfKxV4RcDLZP9ds+A1PmrBf76JcfFfxtpWq",
-	"gtxpbELoc8gd+KBhiG42EifpgCodwFkS3RhnYq0Y6KhgORt7reDvzklcpHXYBitKJRvdTQYS26leO1B2",
-	"x+Xg13THZlKSlAPnmnji/852XQFitx2qsktfkhu209dkIc0aUZGo3ZMojWuvzkXJRClHiiJGjnnu4xRg",
-	"tbeQpGEn7I+Sq/TAbBWXUzyQUXc0pS6ZVLdXxZIFEfBi1WEK0nIdl443VBnXly9ZnnI09+9IOcyBA9Fu",
-	"pAd6ahtIZ6WGERqXIGGKl6t/vsdUxIzv4U0W8CkCno6gnxLFaWg41Bm3yhsqqoX8kOjtay+h8RWS7j3P",
-	"4OpKgUNZCTL5dW/tr453Isd3F37OqevfvfAbl302pVAtBLZyXpU9v9L8KHjF2w4IFjnpnABYN6p4OnLS",
-	"J4qdLw/LtnOA2j86RMYSbhGAoUBlhEKp9WGbrNw5WtRscjlaapOGtgZZZ9rejOkk5VlJydYxk47r0JKl",
-	"Z5ToWm5dqy0UR6DYbbG5k7JiAZoPYymqq1SzZgMij2L7YEaFJpf9ppBH6tWKmV5TlVAOXjFFSmhA6bqC",
-	"0br2GIsMEE+Sozv40zC+vzIHJmDVhwxtwErCkd2gBOp/XJGMvGUKMaYUVmclp+QzA5mo9qc2n1bNB7t/",
-	"jKP01ON+N7nXCfnLY+hWx6VVDtfquEjKhbgOBMbwob2JwUEGJvrWS4g0fulB6hWruMEIbDaO26k0U/Yh",
-	"jwhiprbyDAzfOXmCe8ADF17O58jsXPdzsY+AroYm585IP/TpHpLYya9IF7Bi6AzEENSB0FvKa9iIYmbF",
-	"16yY1VKbM5RiMNoNE/oMK0jWUt7oM/tA+KOCETLAkXbQs1uqILhqR39NDfvODf5Db/A3OPh3UpvHfuy3",
-	"MPY3MPS3drTvcGT491M/sF0ubGiuVuwPzl8ZUhJdyoBrt5JOC5vYISPXjTyjrNoHAVCJao/Avd97YuXu",
-	"9GzwIlQSVZULvm1CGM7+KK0lpg/y217pfEecHjy4kGRDm8bKf4zLZ4g3ALYd90BITgL2DmqHGQcDFXyP",
-	"wl7YLv1hwaAL4MHmpcFbpyd55GCxPJAelHpvXUl0BU2kwffIrRUtCC1L1hiG4N6uBtpjFOANG8EUECPl",
-	"DeZCZVYyJnwRn7NE0skQsPQIV+iWHuXhqo/m3nN4dMzd01RH9CDPpV4cYn37UkInkl2Yxk4cTmAXsem3",
-	"4PBb3R33fFLFUNJETP978MP2xOYn4ZA9ZMADhpENE1d9zASfbnQN2uZVnPbEtS9497ndcWjV5x24k4bo",
-	"txuuNZZx3GYSVt+UMtVO8r3dKGqkem+H7Zp7bNcScGjstKDvY42t7bGACWCeAJurpIKs+K1Xf8KNjmEA",
-	"6PuHjn6BiUG6l2Drc2/9JNIzZ6ViCbY6IVwvBuReqpWLPejYmMzSQ7s0M99CH+pIkneA849OmdodUrXc",
-	"wcc19KOw3USOHGKg8X0cX9ysT+Pgwlz/YXdxom11638Td+Z+9OjBF9NcCfia9NS6FIG7Mv0pJTAHuSS5",
-	"7ITsibK78LoVJym4jZR1ulwwqq7uqrC44aVvZVG7l/vm6z7dJF2S5R5PsmQeTCPui72mGhslF3jLg5D7",
-	"xW9yxiIc6jJZ867ve7Kh0wiNCJknKEN/rjTikS7SQRqEpMyQLBJtFux3tLsx95wqz4AET6TQ1qJ1RcD7",
-	"JlhNd99n1DvaoQfJumLaOzidgz26qnt4vQgBSeOLXkjHK+BRWkeeua4r4IIxhHwDhKF5SONXToke3SKn",
-	"zja/gNXatzWAf75mxDms0qp3zW5ZHR8zdsuEaV2rKiXhwFpTBLtPKio08j5N1w1t6IenOXpH3kpH5A3d",
-	"WftCbjGRI9AqtARFI/F4N9yfAnGSXQmPBnQWbM0dLCnUUeh9mxDMnOMqPZKzR4YiMKDbtjCxAYZ+ypfL",
-	"BCf3CyzvoWzynju8C2n4lMkde19k4o5LvPT3aTLr8pbWPNneM1uLhr/oVz8GonXLHdjIe1G1/Jo+CV0L",
-	"JutxNcY2IyqlHsITAsgeWlUeo85r5lAhv1/j5NwRIaFtbMquNt9owzd4mSbY5+4V0fd1YO8vEZl9aLhi",
-	"elIt6V1yl9dUrxNOJ/CzIVQIbLX3OTk4MbfDcegm7O6EPOmmnpInDanNVz0/1j7YH+KxakIJQCNch9r2",
-	"K/uRbzTCBQHsow6lGDW/a8iuutrLstrPrI40qayCK9j2dRd+uLeeeS/YNsQSsEHqhgq6AuAJQGe2woGU",
-	"NdVpDPn7vg3uJVl8wG2rDWuSqQuyYaLrkof/Cq1TfQZjvu/4lCDO3ZPWYRUp/+GkbPaMwRLAG0KSL6Q8",
-	"2TOwkK1J6bRxT+mEoUM3zaQ8i+5+eQM/PaI2HAsAnP9hqfgDCTAgvManvEztxRDTKN/Dnt4w/c1ymcyn",
-	"o01T765cS/5VqxyKCmYT2O889mMQchVgqYCaAKr9FYm6/iO6sWDbIoD/hx9iHQBYUJBP5Wo9XR62hlcG",
-	"mFdRpOfkjuVhcqi7Typ5beVrhwQURG6oiI4Q62pvmTrvNMJMvysyh3jKfjzDmWPEQVl2OGlbf8TfHk00",
-	"AuV1r56j026jqyXmhn1114vxrhRkVP1Hp1r06j4cyeLWcV4GRDTp3WlOPXTaw1DFSILSh0roZsFXrWz1",
-	"kUbFpddEQAOgG0aoJprdMkXrkVY6dX2xH3tQ3nFXlP/Z63z1aG+myOMBejqEV8Fx71sLFJ3PIq68Dp2S",
-	"1/R2rPOh5Kpsa6qG2kmnuzrACceUXADgsm+qRw+b7ysVd+Fy3Rrtaq188Diki10oGx9dL6RHEX7B7lA9",
-	"NFoza5ualyPm5Lv7eI6lwqVAL7uPJ/XaPtLUG/QUXz8EVG9FlG06ppk3JNEPVf6487hh/lqAcVaSCLn1",
-	"yPX/D3vvw9y2re2LfhWMZt9puw8tS7KdP8q8uddNmtOcpklu7Dbv7NovgkhI4jYFqARpRdvH3/0N1gJA",
-	"UCIpUqISpzt7zpzGEkWCwMLC+vv7td22pGFiRe3mpZDb+ELFWwQICbigUtoyAxET+KlOvAkNIEEBGk9t",
-	"6NptQw6xaMUYkjTm6qa6l0rTEIhJpjmM0GShy7odXNX8byX7dE2BmaB7/WfGtKRr40McJmZtbSBhypJn",
-	"aAmEkswZCF/dZ8WLGeXb9qDVd2pCTXQZDqmNupdaTWZbWMh3aFzD+LrcrfPLnspaSWa3y7RablmyPjGH",
-	"yjVTaJ5zJuebxfLilO0xR2nYNrKNw7boIHUOr2wxt1gS7YXwICr2tYXxtJv1uYEdb0oYJtfrwkrBGT0X",
-	"ndtK25qwZQKlpciRq5RDwUyh4V8VRajw+UtLOmvR/xtDfsOzx6pXU6O5hguJN9+2yHbQ6x1xW9C5ElaC",
-	"HfazWIL/pkEDbC1ZKenmJDPYmztTFetR3PT7KpGZp6gJeIozZLFYyq2duOZWpthRh0EqOt8q2N7LBaiW",
-	"mGzKRx6vB0t2sqXD2+oXzdZhi8QYF7RAZIJc/APMKXUEzBeQ8lU6/aOr5HMnQbYhs5OEi+SjGrWu1nUI",
-	"QRF4Yk4/opQVZyQ1YV4hbPEO23iDAiAoLtczz62Yx41mKQgjazClW8iY0xTrvdYKDtQnsT8Lb8u6pLIH",
-	"pMXwCW6+vMZ+czPsVeUgGwZgTaPxBaPBa2yXr/mrSuy3KliOOC2JcGIdHNpnGO9WNriIIQbVgNAWOswL",
-	"ki27AMHKYtUVCXGTLkwsM2v+xJ7PkGskQogAKPUGKD+1oXaRcnaDlS+Lr+5SndI4ignXlw2iHD50e0WK",
-	"K/25OJSlkl23O9cldD0i6O7spJh+6y34Vhg3hcqSrFaScMYCWUSdKTbyJ1uh4Gw3/l1hhVgtm0pTJWUl",
-	"FRlbOo6psua+YDuahborLGM3ZZ9rkH2MRsgKFTOpuZjZrXJKZxBxKO/9r4mqvdbaoibHBksdPavHV7jY",
-	"4TyNaMICwJ4v0LNz+3nGbr6eEdfRlUpWg+Jud/N0yMF0q/PPhY+IQt4oPRf6LHgd8sKcSzk3gB3n9iUx",
-	"iPcu1L1vqpHsbXLvZd7iuoI+9whFc229ClOMum6hsPv/sp5cabj+7BeekYNCGbph4BI/R3WAXt6aFFEe",
-	"TlhRgcQllHfht0rr//f5r6+75YT5RT9fQrZFxDYjU6PKCb71snEVvpd7hhR6B3TtFNM4uUguaCo8FiwO",
-	"RQFKARxoBZzCcEckPa8fVs4m/uDAb1j7d1GDxacouTgJo6gqvAcF7Orgp9z0AuNPCDXcyUiDAQzFMxrX",
-	"j9JCnLf8yWFCbjhb1i1fZJOkfPFsJNbBntbNy1CDSaNILKUp+9HdudXxtOL6wLAEmVNjK6PskTGbUl4X",
-	"tcQF8G9EhageCLlOwZl6ZMhl/Wcuy0g/c2HJUBdTKjccYR8hab9TkYHhBch2j6f3pBEVK63Z8PTCm5nP",
-	"yBhz26IywZeOndfbOE2D4C1vaC9pdpey4jOpWZbFZNIMktexw4o77JZUai6mZ4gXE+oSKOSnTmasDNpI",
-	"A7TUE42I+jclfLA0sQ6EUrtAcExSyWySHmo7LLE1bLtnlvn+U5JVg5jgjsb9yc3UWic4o0kaVzYt7hH5",
-	"sF6AeUxJ8KvANniN8/RS/7DINgB1sNVKwqscW6Lyah0RzvAzWxHqZiJSavQkjQweY0jrAetR1LLLzNvn",
-	"trcaQBzmrGPXyFdf/WYUak1AqYJR29GaDWuemqkGu/TZbtqmm7J28CY0jHalSwDdsKpKznTaOUtiAbOw",
-	"xqgoRUd6dFqJ8XMyKKznrkdjYURo7XFbsK6WM1ZgUoy4WI7WsZOMa8qhU19pnyO9KNe1Fnrbgr1TuowV",
-	"EPFVkss122eTNIosfeE6G6PLRYbBJ7QIliRh8Vxm4N9ATkakIBMaF9r61qsr9BpzpdPZXTWsT90IUQ1f",
-	"8A3SGhYcOpvD8MWcISqNtubyQ9qUWvWry0LpuTRFDgWvVi0nsJg539O+h/tEdx1LnU8lXRBXQgOsLA4b",
-	"UZlcrLi/Y51hkWeFWybXZ4wGBRfEFwss0Qgl9tyYjiOzu+SKI2PcgnFb5+pQ3FroTs0t7unHFcaDHKO0",
-	"mu7Jpa3faKgxM2TfuHyuK6LdmYe3GUtVd8t38K81ByGHY75skfIVYCQU70C69a1fUycBUT8G8xauL4/M",
-	"HhpBV93/fMoqu7ucXjqLtUjDpG4JyWKmub7ztzegyLrPQ82/LqmwvXlYB6GpRaB+nqht9IxoSTRtZZSv",
-	"MhPcJP4yGgDjq5gnYicco/PMUalg/quo0xivCISlCyK9DqN4nYop3H31LjZbuW5WJUM0rpWr5P5uAMJN",
-	"VU3Rtq+bo7PJOddbRTnLtqDnVLbANnKlHfd00RgugfS1nQZuNhcFvKY0YEp0RmrG1HFDAnY7KnYNN1pe",
-	"EsabtXPHbFqW7JdROi3kkZ6JOEE0HVCfQRAzKUu4ejfK422qU6ZSiUJJQlPN2T8KEdRfnb85x1J+8mMY",
-	"qd2pAzdSk/Bq50IHQWCc6tzzwNUtAfdpqy9aTZmbjJrqcmvzNnrR8yXVVQ3PKG7vaOLPtnoX85C7n/a9",
-	"ErSzhgi17lI0ZQDffB/la721afgy2LgGh2Np+5CuKKrvRc+VODnYi7UYkuPiODsCsTn4tQWFXmV7coF9",
-	"Ue1FoUtPqnMNE3fmgVUUECpJwPyIxg2yx7Ck5bh2gBVTFm/DL3WdpgQ+85xLELOA8SSkkWw2HKgD3ZpF",
-	"NshKLoigeyzMsa4qJxfZ8thXuy6T8zJ4RIdIogjJvBo7sQRAvB24RGfyNrn4RVDsFc8YDXQdx+5wj3OW",
-	"zEQx3FwaR2WIX+NapYFbQwZwJzsGfGL2Xh6+etF8/cYDURDCWyyisGx9TUvsZlaesYUsw49Txm2/16u9",
-	"C9TAfmGLpFgxLpLSWu0N1hClxtQvursVK9t7GErusvsgoXhrE2AZygv7BaMSGo9ccwDwpURCQOYkqQGe",
-	"adbdeYKrTmDebVdT9sZm6csE7Be9XgWHZRnHvvGKdHddmEgWTSpwTPfkL68Zr9/gNTcQd2UVq+rt65Ji",
-	"1GRAMyykGucHeZdJEAa1kKbrsmC85dEKRKf46C9ui88idrchW+ZYFVzyV0kAEZOIQrqBmoSjH7LGSIcm",
-	"wnIZgNW8jEVSD4C7sMQuYzzE+rSIWZ4E8MTFAjNeNZjNZI38eWEtZ8Gq+O4Wh+FNkKo+lE6j1NZXThum",
-	"IjZl21SprvcZrKoKiJSmi9inul1ktITVm/Gg/nTmG27qlWpaAK46QYWExsmOWR190OMt8L3WWlEcPCoz",
-	"eXVyVC/oCleo4PxoVkf1Ctk9S4PnzBTBtrLkcLttQ/oVLkLkWuCOOcTCrtd6MexOsI/ceWlg9KWL0zRt",
-	"G9OEPafx1l+8N9eVgH9vtgs9j6iUFWTVdbdTm3zPpRn0PBptNvwK7O+CpUGrr3RtimqC9xH2xpppEbN5",
-	"mM5LkQEbqa12abjrxja34gdvUX7ZJNRK1cNtSxfUoppUahvB2abzbXPsdgNaXegWaWfmM5yM12Un6buI",
-	"FuJqNj0vK3ZtM9VajRd+MK27p1wWORPW/nRwkUpx3OvKsTkO6uNhuzqp4SFy73V+zyK8eQmZim1w4ltj",
-	"B7rPYCqKnyxCk5BphxXaCbqeFHp0C7MXCqn5OFsifpVpVYZcd5GjsskBKUvC1B/YeCbEzXmSsHmRs0qb",
-	"cC9/8lm8KKl+hkpJDl30OHgse/1OkrHYBhC2Q3wX+diL+4qcMG2dtH1pYep6UBIfqSny12KP+nZuENJM",
-	"V8WyvMDc76poXWDBZPEbMh4sRKizXZkqWc5uClWJubz0jAOs0eJ1ha++kyQMMswg3VH3nRySJb7IUVgM",
-	"vQu/bk5skXunoDhxxj4lWqp3gzzOhGTdO0Y2xYjKhOhlIAgQVS3FGt//cLzRa0KTNXSVVKDosAW+COxG",
-	"LNUe6vo15evz3HFRWJ1tWhZqcChYuVyTOSNhnulYMHLhsFsbgV9fWndiC/ZZjd31ir9U79Jwj5moenEx",
-	"simHK91r37bmt615+K0Z62xGrXjHmi1Q5DU86K2u96R57Ro7vwXEkPWT+qtADSkUx01gVdg5Q6AT4SRd",
-	"PMtQ9ud0BUBkJExA1WVdnianl1UL2QK2DEixqHBEj+knVz/uW6ijf1JCzGUHdp6U9PpIMWdYgQY7cQqY",
-	"ssDjuqXlp7AnbK2lLP88u7vz2msp4pu11q96TyvQxjfNKoxEFCAhx2/F3VC/Gfoobk4VROiQ4ZSzICvr",
-	"xb7cDCo+lASqehIhdnivdTSBfVWykTerktVti5KZ6mPlu4C+kh6h5O9Ep2IYx3JGaur/wdkhUiD76hC+",
-	"GOvSiInauGrLjKCiKkxWIzidR3HKuwZ/cdSsh6ki0d5GdRRm1XFiCjr21wRlo0vM3Wf5Aqpsf1YXU62t",
-	"VXtq22qbbRUncPMaQ/uiBV/lNXsanuS6pOM4H9ht+NRK9mkrmxvs340r0Ao37MY+DUJJx3BsjVfkQldi",
-	"ekQygA7SYHVl8+PZn9c5oj6EyaxFLqxvh9W/52FVAqvxO4vDSag5u9Uwod9RdskFwGroofmsunr32wn4",
-	"9Z2AlVAmetHeM6lLARqEpkv66LWzictat5d9PbsFt64asEioaQZvMGRxy+KILn4WaSxz1TuD0/XSnZcu",
-	"m9PmXp4KJb0ctlLIp3mG8EdPtvKDl72YhKUoOAJi+3lz5M61Xi3zUFQXaRwmKyC5NFWL4S9FJP3nnJy/",
-	"e0Vu2MojIxl9VDL4EbfaySNAlaB+oqucQSeAa8pojJzO+OhZkiww3STLKQcCKmdjQePgO0n0hV0CRTsx",
-	"FoFJU6uje/5EHCr9ABjI9AbLiUJ1N1+Im9DCQw07ppfio3l+tvXxre/vAdJ3UtCQ8ZPybR0op8QdKaAT",
-	"YdVkIJhEtjhQPnQuuyQQvjymi7A7Dwj7tIhoyFET+4KrfRIKLhEae0Gn7Jn6J7RXDK/4FT8if//7eaoO",
-	"myT0Qer//vchGamPRBz+Cz4Zkh9hpolZmG63O8JziDrrpssBCyaY4FTZib3ixJ3bLvkJMLxNUllzJGu4",
-	"jHmI9wgTmH9Jvh99Oso+H/3wDGfASJuaBklXUqOWxCJiMHfwUF+og0GHA7r4+q8C+fe/42eULGI2CT/h",
-	"Iui7GNRzqFf7fiRv/Y8jD04A/C/zP45+6JJzm7oUsQvE5VNOxgx+DYjhYSLVUMJAXYd/Y6sJjkY5DGo8",
-	"6l3JCCBKRuT7PkkEUTYrYZFkZHD2Ax5DPoRQRhg01egsozvlAXgkC7F4REdY7kf6KVDIrx6jxHoENaW4",
-	"+sc6QvUf/5SCj4Zk5IuAjbAfTlmb8KAZlVqaPDJC5qqRXjRAYwe9t0KGGv3A54KbJlglYAhKAbfRR4ke",
-	"vbRyNfrpkk5Hz7CWDkgfjACMXk2OflXOy4h8fzp4Yqr5PXLaH1iMzBBmmYuE4HOz9sofunAHddib20zD",
-	"WybJSe9Uj/Y9WzCahHyqxpoVO+h6PjgHHRsWlkqN+FXA5gsBIHBHv7DV6FmmRW7YSj8lA1LH5UJOXNgT",
-	"DMgSYHsPTslMHSRWKuahEoshGVnKeW2J2L+P3oko9FcjJbe5Lv5nZMxWggcAHQpd0aeDpzjPo/csiVdH",
-	"55OExSgbWKLtkQWNKZZKwGOAbtSptFYTi4T/xDaimFrSkFtd2iWvspXVJNYSQnJ0sWA09giNpID9wIly",
-	"dcxUD0k45cJwcaxEalDOb7hYdq84tEn7jGNbZwgdHJOQxeosWVB/xo4G3V6mm53P1AGRzuc0XnWGnV8Y",
-	"WzhLYopfAVpaDQmAWHWhCAAijkUyI0EYa0Zi3Hhqiy9iYZmMdQlzx/h0jsE07PS7PRyFWDBOF2Fn2Dnp",
-	"9mGwC6qR3Y6Vmv0XVA6gvW1l8FXQGXbwW3UQy4XgEo/WQa+n2z4TfZYn7FNyDOcBONqfNOhyR9xYkNOi",
-	"CPkGZ9OrRDOa5CFoiux1OyJDvJQzBDrDP67d2X8hjJqPhc+kBD6g/w3UIVOprItfWUIxe30MXADlU6K/",
-	"VnNo5BZamgBgBkpMNFcvtrYUcYWB6vJnzL/BfQsin0HVzMHls6f/nymLV5mA3bJ4LKD3s3xirz/nivmU",
-	"w4Kd9U5qPuSPo2tg3xpTyXQq6opb1rtdBsBFglOpHukeyjDLNt3Vtlg9p9ZasIqoRKpu+8pyOrphWBBd",
-	"sttkcg4WnNyUr6LRZpccg2KGhrktF5psyXYZcQ/rf2qX3S6iCS3+kQvrdAa9waOjfv9ocHLZezrs9Ya9",
-	"3j9yHt2wk8r4Y+/R0+XJP/81mfTjXq/X75329P+mOe6dIU+jCCMhnRu2qv5ZRGXyUqRKMQ8+/fe/9Ce/",
-	"yc2R9XvZyEyBNFtEYjXHJFzMbsUN/gwHgNbcBmX8taNt+2pCbVJLu21uHkvd6d4V7aooBEoBhHQLZP4c",
-	"LCIiJuqwX4fPxUqiMCZzeqNcOqJ8EXUdgBlIFt3qKE8BHunO+8PuCG2jS4/oScRzOOR+lAYQTDR7w1yp",
-	"ZtE1s3GpZRcAbYBmuwg7cnTDViPz4tq+CVHFKwNItwiRV1h3kA8OwUl6wxaJy8CS34kor7gKjbeiY5yB",
-	"M3aNjiyTyY+6PKL+JisSzzJprC1db9jy3HEUMy9bHVn3G3qh32zID0QdQAtpxziSV2mvd+Kf9EhMeSDm",
-	"jqMP0vBIG9xwWqh9AtezrVoFB9SeDqm7gs/1HDuruBmAuGFQQug0tCpHp+zW+rJjuObe67wWvo1NVV1v",
-	"r9Oj2Et9/KodHK0cGqgLFoQYC3JP2uM7DIjcZ33KxbEa0BmSLEWczCz3n43OaLhA2MJEcFArMlFGhlZA",
-	"6uD2yJzGN9h1rhd/U6/gF7vqlQk4kUVH92nla9nh7L9A7+FW+yyRV2z7TFmy87QoB7t0anpfpfZ6mGrn",
-	"cPpG3fEExbhaLN+I5FcRKA88aEGc33KWhRVdrIbMiNjFZGkmv9xM67VRX2kQJkdJTDFpV+4rqOsu4bKD",
-	"uwtekX4JA2VuUjJn87EyPWMjA0WOK5IT/QG9zNc5J29Le+rms885QUoRIlN/pjTuyPD0AqorC0YQJbaf",
-	"jkoScVuHGgq+51izeUKKcCrV2G3Hc8XjZQoZjsbPr7plyH2Wv2G9vNZGGuGTH6UyRNbNigdCY/EOD2zP",
-	"O6W+wWDTsuCy0mCBIajkrZoceSY6KOtOwC+g5LW4ZdClcg+NDqXOZsASvact/5hOSptiixzXmPlOV2Tc",
-	"2177ztPJk0dB70n/yZNT/3Hw6OwpHUwYpT3/7IwGvf4ZPRlPTif98WDcGz8ZDPygfxY88vtn496k16O9",
-	"J2rRFp1hp/900O11B90+NtLdhiKVP+MjOtZr0ZbLn9XTI9mfnWF/oLSr7hXryFu/6jftesxKF253mBlP",
-	"4nCvCKM9O6CqfcHEIjIe5UqSIAw8wtlSWYqGBN8eH2qIBWcHqHt9eGyeAMNbFocT7HYpdIXfiISRkTpO",
-	"RyRQji6LJAO/FmPGK5E6ceOIJoDOShNr5+pccJhoSEFlISSYfsyfOTiS3Kmz3yYdx+KG8cxY0auDcjTT",
-	"1GftibwWUQD4EBGz/m4DCXvPFiIulDGLQaFDjiLlrVjcz41PqnzWkJtOMUTcBTkhkZjuJmbjNJiypDog",
-	"+aO+pj2FPBep+kXnrNfr9nq52o9Mc/b6lz1Hc4KKHqdBtQ7SKjnLcZsqNqtfYkaRY/aslw/e1RYDnI9S",
-	"TQMlPTBjHhmvNEt/S8qGasBhjaHtCygzA9AzZ/01jmCBBISI3bAttmbbZMgIX6WrZ20ERIBSPfOs55HH",
-	"Z6Bf+r0eWbDYVz8QExImnmbKhlCb7sckHyAJCIsxwqAdHGoZhj+N2RXHU1A9wLkrJuGKAnS4Fl80QLcp",
-	"zZtC2FC23sAObT8w9yA3XrOpKXM9tZx+ZdGuC6b29NgI8fYNLB3M93zES+uc4zv8x1rAK7938PNd906j",
-	"INQrhy66jeDTXEDtzH5TVh6BsnOy31H3baNVhXlaCNk0WP/NM69hcMbMxzVUTWAfQ15wEKCxlf1U5xCa",
-	"s3jKjmAs/1ElfE9Q+BouPPZq1Dp+vu2K/K4gVGqWKi6WX3KLIO5jW0eLATY/ohGLc87CJkcoGH5JOGe6",
-	"rlFgXZMlTCY0FhLZLaBONLvUQWT5TmZMBd8DcPhzwSfhtGtucw4DGf1AlpQn0vjgiYgCzHaj8RpKMjK/",
-	"6MLYR5surfJwnudu+1lCqVuufAnBM81B22apRlVwKmO1Hg5OgD9I3XvQM8CWQxenBvalT6NtMSEN3rMt",
-	"FLSG3KO0NuOJiFdHEukzUGIuDNzJyaNer9XwUU4GtoeRkhmbt+Lc68cS3FuloaOMzndz5+pSwrxnbzet",
-	"TGgSyiT0KzbuxBRx600qFoxjdSXsygXlz8hJjwR0BTQ3XCyx+NUEkEJJJAVABbJiNDY+6eZumzK72S6y",
-	"cTXdcGu741vEWwfTVu+gDx1wlMar94CU+kQjjalprbjA1QoDh/MQy5oMiPcfdy4Zvxq78G8+RuyWAe6v",
-	"1hhPCxWGkiloamxLJ6iB2ZuixGLcUNyyOElj/FvJVhibscP4IEZtoPv+UC8Rs0ksIH26pDGbiVSyo2Cs",
-	"ttpSvecfJ96Ta7D/4KCBewXMDwP1hJPiRMDGMNSMssAqsLNTVGC6+0jPfu9ocJrTyTKJacKmEBN1n/ok",
-	"f/+evVKtZERlAqjnH0IudeYuG+3auJzfzSlPaQQTq/Fgy46KopdpqmkdBVBiVWWqqw1V+7NYEjFJGDdV",
-	"1iQIJVBYesgkCvk5DJkvZyyZsZioeZNQjz8TUdCGPq6Otbqs7Q/NCKlMAOM7b9GMeNF1ZX3vFmWe0GRN",
-	"mdcVNbb15qC0miVb2zPMxkAb1Qe7q1zD6n0MlSedCrtsssUuQ3VZUhbb/0fWxanTgAiqrv5RfV+88tI0",
-	"Jfzy21EfgykiunWLUmImYSfrEpXWrEQZBlpTVmdhNWGFNholwxxU2VwYEMj86eB1brHOvz9QgnWQB+bO",
-	"Jv24p3Bs6MwwHIBFStx1cpX1zDkzJvEhzObtFrNVgG2azQcwmOXxnfnnfamuduzYg5SrVc+JffSXq5ly",
-	"yM6az3jzGFz2xtcVyzXUigZhE3Z+Qlla7D/DW0bYJ+on0Qp4zsWEjJTGGZHvHb7K5UxI09KzDLn8wSMj",
-	"+GtEvte/Wok0JmLJPSSBN8XxutPSbObRFf8+ggwBkBmg7v/BZNKyzkRohdWGClZ7OkQLlKgRao4FMDah",
-	"HgB5QIoSa3oO9xBvGNbbBfay1zE08um47Jf7pOXs+fVcGf3YDzujgKevJmRdmddWeC/0RDeIkNbfzHtu",
-	"zBcgIYQ23Z2ZajYbyFGKurl4q91qr/sSlYhqx4UcaTUhmCHRe0AaP/ZpEYkgO+2aGZi1kJOyCcgBhrjI",
-	"ScWjNhQlltvxO6R03WJK28uv9+wDrN3jNWP+TXFZdD+LHxqiWtCg05jJP6OSMP9aSTWarYLXCvOvmWGu",
-	"qYroFhcsSUKOgr+gUi6V+XrtGJrG7jSX4YuiDZ5ZlR2vM4OToBOMu3pSur6YO1gynRmjUTJbWZquyrc8",
-	"ULNYJny1zDBuO4pbrE/JawBH69hPC/WO+XZLRcory2QMKJbPgPxyNEyYTEaaHYomXYJwM8SsqybqohEL",
-	"4GQtaHgrLivJhv1FS0tKN1TxPthZnL1skww7f7v7cP7+p5/f/nbx08d35xcXH96+f3GvxFtCyzuG3pp0",
-	"mjmTeZBus0wx4a5+kGqoReXTfLUybZVyPV2N9VVzXVQW1ct2/dfZnOa8wE6abj23ar4AR0b/UaN8Zx8d",
-	"1biPzAGZabGc5wW8SG5GTWGyRbhJJZN7TLNX5b/vPn+tNpx9s6y2WFZuaYJ5Qg3tpZzgH1cIAp6LE14f",
-	"XLN5Lnairm8FyUbSbrBGwkSSXNHFV9g6t6cq3CMcZJfCLctaN3qhUorA18PMKswhC80RtowF0NCLIEEG",
-	"I09wJhFhnsRQeSgJNbfpknPNvRg4s3DFIccoCZXEnrVFURYU39Z0eAtlY+6WtXtzsG55iFjbWfc77JvD",
-	"lZZ9HUZgWxpzUKYya5h3blrCKsHBQZTgwyuH+xyW2zF1AQ1La24+AJZZkk0YRH5uGQ9EDMhjkrw9T5MZ",
-	"GXgZwQDCulEfEKwEVufgT76T4OErraThGjUqEgkEKjzNoTwfXvGRuhSQ9pZmFCtsifUM9G/ISSLyIItY",
-	"WqdHOKNQCaQGSkYxQ5iy3+JwVKTsctZWDu9x/0preVPY224WoXqnZ1dBRvU8oMBRJSWUvvwBR8vU4H3K",
-	"4fGxMh/czZeTghmLFgGTN1YCAENbSBmOIwsH5sxV3ftmo4TpmqSSRiYxC5H+zWZ/mA+Cs7HD3s6vUclG",
-	"12KYaPi/kCsR83XP4UwslXwogQWkujYaoLAkQ4o5G4tgRaaaaUOPQxerjWOxlAjV+mXMkW3qAc3aUr3g",
-	"jBZsFEvYTtgti1dkwpZkHvI0YbJLPpiGcmg2VKsAqEZqqz/Fcj1PKWG5gK4tMYGsFRwWcI36K4N/r9iz",
-	"P+OYP4OnkxFBdfAvmf0rE/MJDaM0VqPo6bCpunPRfR/p+/6ZCuRBoBUPj9gk6QxPnvS8jph0hqe9Hrwx",
-	"S2TRrQfwq/u1Mx+mOouYy85w8OTJul2wmf13h5EvCesfDQY5pbXuH7nlAJnPlAhx82uOIfDJqTIKDPMm",
-	"1Pz1vQ5055l5XTJ20xn2uk+fPtnFvtNiUqIvZqFUhkw+Y68dJYMhqs4Tjm3aAQIzwcK1Vf6VizQEoa1w",
-	"Bbx+XeD6cDUH4l2Xl/GeyxsNMIq87wRtjBDhb0F7QDG+vo9HBI+QGgyWggx6PQBtxSXBmk/T2F5aOK9H",
-	"91aPrbV8k1NyOmVcPdipnzEw2DcpGOIAjjAEtEnNIUDhxM1aP4K3PFrZD3SWDK5XuweQwv6A213bmy/S",
-	"cRT63bUCLHW6dIaD05arz3H6qnqK9aKZ7m9D7d9SY7FGjlZmCAuQTe3h7gNJeTAWnypMa91OYmxVATDD",
-	"COQFqkdJugHgVcoGmlaUzGSUgDCn2rpZ0hAPVQDQZp/UfEWRhBDAWuRSLhi9AdOYqqM1UtaJSHlikYlH",
-	"Tvibi+SjfhkWjArP4Av9rvvuK3wdWAwNY6J21BGAfqOriofEwOvIGVUi3fM66qyQneGJEnWYHryB3iDq",
-	"4dTseU0A72zcuw6bA9ZJhwb0/6w5rIjNd9brw/4zIMbPsztqJu4mfflmqsrNVbUQbWwZqE0O52mklJJd",
-	"YaiDfQgBsZr7Zwju7G6lUrnoW2HG9lxmlnp+Oy5FGgVYxSTShCCQp6kgVkbAnAbsmQXjGqFAYZmTslht",
-	"ZFWD2+niys3to97P3T87ZmGrBVrE07xA663ibpCmIvwTxhlqhMlKO651aBJ9dpNLkYxBREbZWkaTKf+i",
-	"HZQSHWPR62jOqfVtcsDAi5FrMNkPJtivEmnPjqnIzgswoQDrFmyoMfVvUFQ5W5JQHUBSQPgY18JkAySS",
-	"RcJ/JRFRYG9OM9EmL/E0mgrLubRRtFdxVpRKCQWk/DaWH1KjhQuuH/IZ1j2JRTqO2MFW/j0y0csN+yDJ",
-	"jpfvXAOBzBlLnhHKCZsvkhWghBLlokmN3p9fxGwJcbn3Ulob530kZHKEVkjHHvKDXvMDVg9uV/10OWOr",
-	"zKKy6KpoUbUgia9ZsiaI+tyZg4hqGTmYNB5Y+0CHuyUxmIh4yhKpA1+M3rDYI9D3Lj2DQpR50QjOI42o",
-	"PoM/EnHDIKk/Ful0puxUtnyWJS3FAjlO1MfI/CJvsHbqiqPTDt5ll7wO+Y30CLLEKGVna7C0gnTDhVlA",
-	"m95CQGpVUom8lqb/lmh/SCWMD6ok6L4dzZGLECFKKD3o6QU1jAdTF28XjEtA5MJopAO1gM0Kxi2FrR1F",
-	"YqlpqOSK+4QzFmjeGWOULHMRZ6CiwhvBjTEfITHlR4CuKStwplH0jIxA6AyzIUg9sgjJAqtGTc2/2f5X",
-	"u8Fsd0jQxYJPu+SCgaa1RaufXUcgivXDKBt0QsaZJH5BvXEZrw6TWxZxra4LdVl7ACFRSCXihZsNoEbu",
-	"R1RK6CygPKBxYJsa1YeJmI9lIjiSeia2YeSPjh/46jMtdEdJHE6nmJwL50wmdL7oaEjba68zTWlMecJA",
-	"3oCfLLxl0GrlsyF4lgvYhJjX1C6uNCAUuQLoP+46gfA13xIRMaFBEEPSfGKLspBhSVvHJnaMu3OGgIp5",
-	"6zYjpTVhZB22+lldfZ/jBbqEaBmGhN7hNF7839eW88hl7sq+zjAhHNVziEYBEVdFmjPhgwYBbEZpJ2im",
-	"JhtmxXTgJ07wWT+XBZv7R0n4Pu0D6tlzysMJkwn5/r/Pf32tZOK/Lt6+8QxWCRmcPSK/hD/+gORROn8N",
-	"4VyM5upzTtyymPx8efnuGRmprWqm1s5aF+gMISOeSIJfIykkcEdms3vspzIRcyCRBNZN/UyUbsGZYa/R",
-	"5xYBDkOAfR0WciFqPkVUj0jw7YsonXN9gs9ZsIKA0BW3o4DJBwLoMdTaBlgSol5S9ypq0jRTUtK1bReA",
-	"1EtoNrEZjLBORJfjdtp13bu/wtuM/q8861rqnGNZMxUXCSvr9z8r7ffPueTFW8FcEjJ5/Kuen87nINaR",
-	"Io0heWxWZUj6V1y9xlBJ2QJWxKietyl0wywcMBr8q0btWFZcq35zFIW3eU6Jgf237seHkpJNlJSSd8ox",
-	"dAkNkD41JOEAwD7Etvtm93XnSt/XuWOTdMPbJc+kuNpmETGoGUM/2v/a+h7OgyAzcNCkzzqY8a3H2GGb",
-	"aYNdlDjYQOqKmC6PxrDBIKy0YRVZD0rE9TsldlE2673MXxLztHD+bb+EYx4Xt0zUnP7tHRMwj3tW7X0z",
-	"Mh+WkdnYgNyq8VrEPM8EHwISlgc3EHtZirvFWzRz5iLdVrunTK6U85BPnRYQesN0Ak7JW5f8ROMoZLE5",
-	"GoD6emWqkozxQs4zG2uNLRzrLlO5IajF8dTbULapDb9q26v3zfb697C9vmRo6F2qFBhnS2v8uVUia0d5",
-	"yBOh9vJnM52OrbFWjXOEl/+aWXbfttK3rfS5t9J5ya6BaEeYSHtGetlpCpZCFTDF5zEXNjbhUN4w3bJY",
-	"HrCaiHhuTEnbhIPHq47HSGWwTiAxq7M4AGNJyfufLi6B1nDMoBglc8u65E2G2XvDFskzIhkAXtIEClck",
-	"Vq4k4oqbQA9kcAUZvXt7cUnyLzLysiYvEeNaaEukux6jMgaL7q9R7qJaNqipQJMHsKvg+C4yX3DO8k7I",
-	"rpwtqbIyOmNGY3AUlLn8Wxy5DTkzscg15NBFqEZkSrAt63ln2DmmcRL6EThdGcf93VUnDK46Q9L3yBXq",
-	"KvXXVeeS0avOfUf7Wdmvj+/C4N7yFofK+8HyzGFnweKP0InkQdx/7ZnaoHI+0Tpm2NE/gjnO/rTlmhj2",
-	"N4pyczBucabVss2dhQuU9kM0fmYnWNFRIdL4KDsu8GwwnzWoyoPhs2CrnrSbrNMa1oQ1/MFusPtaq4VU",
-	"pjQickYXuxsNmyZClpIu1E0X6H1gN5aTSobdCyQLnv06TMDnwQoVP2YB40lII+npkHdWObdejo07TWkX",
-	"6E6kMbQqBR6G0tXv9O43NdrKXZdYXAoqTXdHFeS6y7LTRUoniVetaJxqObUy6qZqoTIHIF4ufn777uPl",
-	"219+enPfuW++/S7jkEbvceSHIfZIk5laWB+bNDCO4arK4mYOvE5rL9B3tpUj5AnDGE5FNwf+Xm9r8wun",
-	"nyOEZPg81wR1OvA6c8il5Z7u6k69HS1SbVFpe4jY2UY3XjKaFQFjTTvKI0L7grSoA8GcAs4h4JhTz3HC",
-	"jy41cNz6pN97nTlLZkLJ5bvfLpXe3npmZQq9j4n5sQUfUIbJtdcRN2YuNt5cM6Y0IknMS10pT6KTuG8r",
-	"AW9VJVghZidlrM43jC2U3aHslBjQ7Qnlli1mT+UZqz+PlCm+JWUPF76B6z4/UOJbbPhycQc1PdIWuEF9",
-	"1ZcCxzbMQQ6H0KB7BgxCaRwz7iMTu0Y10VD3Dtu6H2+pytHvp2zCcAt0tnGy7CbBwp23aQIIexi6S2Yh",
-	"hK9N+UwQ00myjsmMLKs/rjbaUntnOQdvXItnvpCNuN3qASu7NWAG4VoCG6KV9gLnfqWYz7VJwAp27fGd",
-	"b1+vGvfZXtbZCe41+3lLEDzZzHwePjT3Da63zeQwCKVP42CnCkf3QRXIkDJRFqlp5Q1lov1+AOJR7rKJ",
-	"iW9Yd3pwuSXdEYZnT5TjLypGAGydLgh1hcm0PiLsZihlmqvMqSFgpSdkXkLg1geTjw8zAdUsy1i9U5gY",
-	"WBR4KgkTKLKxRfTQioAaHvo2sPwdX8giXeDgESRlAvjdkixoWNCBBg/5d5cug5roiNZ6J9huwlTeCf8q",
-	"IQvUCfhrU5pE+QoaEqH16YYFGEyjqznjiYcBKix0ldorhf/fJW9hVUUsyTSmPCns3smsu0NQZQ/ODGVi",
-	"3uDxdGWuRah4fNR7dHTSuxwMMgMCBr1Os3hWULwcb6FZRICMTv+JHkyubFloC2hCTsgbccvATELitiCm",
-	"S8vy3iA4jfNZ2RaPfNMI4pBYo6BFk8NWzCeMq7VXGlFP6B6mR8BocBSxJGHx0TQW6aLabXjBaPAarv5P",
-	"vHhPyrQWccEBWL0zX8k/oy7QHHzUqEQZIdjJY6+DqEc4JSJNgLwmlklVwiSixd+f6e/nTEqEZ1Lip+xf",
-	"tbETIUgk+NTmobEGstsqG2ERQUurtvbagldtARQfswfiaaub4K06AJWwEhRWScYr4tN8lvKF831duhVn",
-	"A9QV/QdKitUeXVX2qvUIq1AKmznl1XdUu/lLOfmVmmSN+GpTm2gwg3v81wZFlsaN2qZy4BgMoj+rlQPG",
-	"+Qy7VZma6u2qpjBy2hl2FrEIUsTDEAuI20kWIyPLKhIUnCp5k9qx3O9M2wVMkK2Tca1xVBWSWkEVOcRD",
-	"DkSOkG2q7VELV9G1A3Cd3a80arGv9jy+C+wrVkYuspnYKXLh/LydyIUz27tOR/PohfsW5dDBL0XsuH9L",
-	"GgfYkAF5eQTGmtFb5mSXvpNQjQCpbkyKczLS+3T0jFD8mfUhp+Et0/idQBQFbdQBCeUV56gYWEx8EcfQ",
-	"EQNQXlzn2WMWxObXK3SlSMhlouZNTNCLcbJeGv2ISlQ31IUIIzIJowgvwaSapHMHBCnL7EnG4a5zDRlq",
-	"E3s227/OSvU9Qr7Anv5Ba7g4zkDkXZYqk9AD5BCDqlyHrErp+pxYt1Hf3QKYcg0QpB0UWFP85M+4n5/j",
-	"2jo4Ppz8iaXWIW9gKyqdYBSwFvTtSm8IHVK7hJDWtUFJCCn0LR6eTjDDvgHIBUPPZip1NHH9d1Lt7DCg",
-	"CAdvtzKRYqMGBzccF85+g/DEEDbzFQecvqwDDe0FaASze4ZykjAMRSEW6HJTYRS2Y6mZWzsY9sZJsnSk",
-	"w6PTzyHnu8IL5plTMzvt6FRNW6ThKjjpWROpMw+x3b4Fc+RlRJdlJskHfUygnEET+DPLtg5La2PdoUR0",
-	"mbYSqZmWlhupU3UAHMpy2SdTUGsbX9oDTZfZB+FkwmII/QlOFmm8EFKf8WhG2z7GssTBPkfPITkPzwmE",
-	"wrQDUF829Qo8yBMGkhRUWwckXRz6TDFXHkoczzkRaWJMS2tjAcSDsdIyTDwuluqUcIxRXW8VaFAI3Sss",
-	"WZJEhvsTjM2pgPKrWKTTGR40YNXic8wpEQhsHSlCFoNpOJSk50Rq8JlFCutGHDcEZ+UzSdZ5FN6wA2o7",
-	"W+WBVr3pQvKycriA+CJgKGyhVEKVtcOf9XoEuq+ScM5KxQLf4cAS0UQBoqXTGZ48rq313psfFZzDP4sl",
-	"YibTmCH1oMFgaUn6ogi3Yy7E6q4axFoPJZe5M7f00IQBArKhZBEYsRhsFlHg4HgXCo63hjPvkSUY0+Zg",
-	"1V5jEK/ep3yUlXqCxesjc2+XnCckYhThFZF0GUV55JERCrP6l5JlDSxkw4OAw6B88qDGGS4fxCFeHQaF",
-	"icq4JEz6LTvtZS7PsRaT28FK1TaBPIw5LjgiDcfKTeZQs37yWL0Aylmjfews5AtdA1a1o5cMyEGNQFPT",
-	"BDFmPrTzwh5sBWEbLBd4pmnSPIT1kjNYDrGXv+hm3TBDvrrN2uamvIC1a8ZC/m1Xbh6/8Mjc0dvmQRtK",
-	"P2YLyv1wS1Hwi9yVDzLJualJwgB7UtSxw/0wCqnBb6zIL+YvruYubze1aqd4ZXKrLZYnS2TNuhSYePNF",
-	"FNn0pKn/QIgKzetyetTvHfUHlz0nT6hTnBnLzUbOE8MVSocc9bq9vk1umjIhk7+UW/J2Go7CuaFlvXrF",
-	"kfdKJLOCImedVMxWUGlmf0ttdYM0JJMiSvV9G9ZrhIHuttBNGCc9N+X4Zxr6N2MhbtQygJ7uDJ8+7T59",
-	"qqRMN9zxj/18ljIOoa1KX95Hyo+1pKbpAHn15vcjWNder384ondHircnMychD7ADIuVzCh1sGbb4XOhw",
-	"Xms4HUEYQKUoDYK8ffM+LzF144SuTjy+y/5c3Q8nEfYdN3acs5vkPOe8RlZ3fyni9wzG8xCsDNQvoF00",
-	"dnPIp0cJo3O3Bg+VwNE8lHNdNNpcql5Gplu7jfCfO90toPNSCAA6kgAIfZpkoonA+YJPotBP1JktRVR2",
-	"Zq9Jnbm2RcHLb903bgJId4eYcLRRjBmcdvDPVCZzCBnGDHnfoPEJGuPVWVnIEqDewB3NgxBv+yr2YMud",
-	"BLFIQZMdOQfWLsL9PrvpwxTxC7oy+OiulGdhXcut2I60M+WHlFdRXwB+1RGEpfHSLhkpowccNUqeRyIN",
-	"foIvSL/bI4zfskgsmIsJF3ICsJf693OAjI6h51GDf2aYA0p8r/joNZXJEdz26NWLEdbmG6h59VYseKaH",
-	"k0n+BOs1ZiKNuwQx8vtnRHd9AuDKHLaK6To2JRJJzOj8ikfhLZOaKwU+0hfaWoobtiIiJnMoaiZzuiKS",
-	"6ToJYKpTQw85yR6JjkoYk0gA2AGi3xfCGsADcRo3t+Oa3b1asCwrt4jZJPwEg9D2hkdk6s8IlWQUp7w7",
-	"CXkoZywYeWrw8NHfgWaKfVpE4Llqg6TCzlZWed7MDhM2l6gFleOjfvr//UGP/vXx+j++v7rq6n/+8Hf1",
-	"x9XV33/433/rbJQNep05/fQKb3SWVRXSOKYrNP1b81Asvx/ITNbVEjOfhbcYa4D3x07cbAJycpibAffF",
-	"e0dPr+/63qB3f+T8u+CVa/gbCfuU4E45QqnIKcpOGAzJ41NwHK44XDYk7jJfcbU5h+TuqiMXzNcyAe3G",
-	"/W7vquNpRIqrjrmL+gihduBjwLPVWGXH1SY3/FS9IfwwYLddueJ+FHLWdYfUve3jleEcryyqkYQr1ND1",
-	"VNjbrp8b9sKrzvDuqhOn+HJxyreNFKx2uFimvs9YwIKrzv39Fceu+1IftBDmAdemNcN5RhcLxqVBUtF/",
-	"Ohpe64ZNzW7WKm85QzXXdnK8cUxvGPl+JOmEJavLWcyk+uXoBywHw5OGRUEXFThedgS/6s4DolQIDTnm",
-	"KQHXubgl5mcYzV+8cFu9ZPthhW0BgRk4/30oywbHfxYF9Rx/DarpYkdlRceFvJfK3a2Gt7J+iBoQMldp",
-	"zKWYQcWvPW0OX2G8xq5gyARhpg7kmisR2O6Tw9Zqh80WqjpLSopx0zVSGMd36j+V9cPqrjtVDsMP26kZ",
-	"nuEYGr5o8zJhHPJ1wQwd6yROZUT3ZxYFz/V1B9d9LQYyxxJ+oTcDnSQszhf0De69IgrtM/V/gFUAjZb5",
-	"3/R7vXuvsDxw4K33LyidVqVl8q0X+a6I+oFGE7Uz91nOVk4tIJmwKCKTWMxJv9cjiSADYEJ4+uR/PSNn",
-	"vf8F3k8UiSUL2m36yqSmBsCCrrtuiZnBZCbR/YwZHP3w1mrGt2+4fcvyy/fbMGZ4Mt3tetPSul5IZ+rT",
-	"abRW8D6OkQ9No+FlriBExiUoIq+kGN6Sl3rqqxvGFpkHC2RpdUoM8bW1zn1AtYUvkJNSicY8lOq93SO+",
-	"EVbQe3jF2vGYwWc7aYCunkWB3RZyRqMIwttj1mA35JrW14Q6YkDD1LpUX9q6QWlR00xVIQ9AUDmxJYa6",
-	"smnGOPCTmhJjmdCIYemg0DFIxqchVh2iIOsKQ/U34qo9Q9RnEQUbhYhYh66LEItEHSbjwci6torB10vn",
-	"cxaTGIpOGYf0dX3xxjW+19L9hYTZEGLmBHoqSI6oqpEkh/w2TKjG36+wgl45131NVpDvs0XiOl41UHhN",
-	"n880pj7LdfpsQDTAz096m/gLIb/dClNle1u3AkLFAmwctXJ6flozVLKF3W6oOMLiGZAeEQcszmKkc3oD",
-	"8Dz7y/or92FY6wTwP46k/wox3CJZx+huHS4p1Hg6UIKdGPwmCytrclP1fGkLs2fI1gF1tj7TsLvKchA6",
-	"D1vMlJS90d5USfuoxCrxXhO0ukL0hi2dl6tlATTkS/pLbmTPAoOe/+PP/j9u/jUIHqc/id7iUdynP574",
-	"L9jL6c/hf928nr8R7/58Ly/T35f/7+ofvf7g5PTs0eMnT+nYD9hkOgs3ASRX3M8BSDp793jvpzVBfVGL",
-	"tC4cBQF+e0WGAq524hpM+RfhTILRM8t03EgBlR22x3fZH2u8R5uTAyoplGQp4mRmDTvwaoHvTdl1jrok",
-	"HGCy0D7QtiAx3bxQmAlR8yLj7Vbc5NVULRJwd/VapEu6BLQp7t5duXA7zH85EVLVy/a+qajODnbE9i2e",
-	"Ablm27ydmGLoLucOZkJD/8196etsk2ORYFnaRs0FgIhmlIwMEvNzwZOZG7BIF8qkCGjCDAqQV2yam6rE",
-	"LwJCa5HZDPA/hPK3VI82zMrod3SwdAoGApMqyRLapexk+pGQWBqvPtY54xDrDBZMqO22rdBViUdhgetY",
-	"iIhR3m4F6mIRi1saWSUC43eUipgv0i38JEWKp9fPlaga5MMcEm8xMJ3amgjruP3CSchpFP7LHfAkwn14",
-	"rdVVQ1jeBYtDAcNkkPHC9xmsvw+sd/a6mFGKKyYgCefsH1Ae3/nt8jkA7tCEPdctVFoEFiw2Cao8EzaG",
-	"RLKXxA+w8El/soYXrDNXziQ+6Z4WT6J91Enbrp7aRLX8PNjRmZ6OQt5OgPqVvbXOd+Hy7o3/az4Fu0r9",
-	"675U/55r7at0g95L1pYiEQumLCbg/YWSzIVa0k29i5YD4Ew3Byp5IzjTYKB7q42s4E5vsW/qA2S1DGv8",
-	"UdmT/RmNpxmVAdREcO1ruOidj7LzIQmhxsjJjkFWOsZ9r97xTEk0+wRAm96g1yNWiiD0+je85t68WhTy",
-	"Wkn/VCL5C0hUZ9hRGupjdutOpjQddbgQMkwMYPki1ln7FfePcr9cfxubX1tx3xk+Imf8myjqUqFxFHVD",
-	"JVxhJBsM/53ZuU7QTatWz29E8qsIwknIgvZsb8BWdv33HHvtAYHM7axel54HxzlVebfHI6rCibBdwFc3",
-	"EUSkhmcxZG80tmeWMFRWKBqYyg8hBuIaxyq19wvTqsGuUb+zQtxi/NXuB9MmJ+hnDEva3XY0OFuDJC4m",
-	"ZDCa6T+FCJZhFGlY6kZRy/OsXv0gUcvy03mdJ+Jkd56I/4ypz8jPYrFAKI3syM9un+9PKzQC1q/ZMAJ6",
-	"7RoBj2oZAWUzZMwC27j7zxTIofVx+zd1d7XB/vZIDYiMWSSWID5mP2kc8TAh3//tkbr6h252En8zMpob",
-	"Gb3DGhnQlweD7HfKjI1+tbHR2zA2el/K2DA9hzvYGmct2xp4YK83IklC4QDf2RLxvkyw/jwI1KmJ80kS",
-	"QSi6e9A3YUi7xWSyB2VBtW1xfJf9URnZh5gVOJ56iBic4gJ4DfQ5H3RdIM6MgE8/+TtJ1GwXhfLn4pY5",
-	"x9vOfBU7sU5YyWstCeDI5loSoPby7WFW1jCFuGtLVJih6/xi7duhrxLDmCO4z2xbJWGRZEiWIgvNRzzx",
-	"9+E4OYQ5qNnBKo3BJiafS4hyCJPvG7/ZjvxmzbnLSkmuM34azyjXr+0c+xBjztnl2tGtkUjgZI6Adg8y",
-	"g3lbJ3o6p/ENC5SpIDiripG+MDfd0hN5PsY8GKNckkUwKU3MiHhOk1xChvF0rqZgEaiT3Ze3ahL2IzhQ",
-	"t8o17f2vdy9eHvW7J6Tb7eYersejdiSnMNANABRsCFTjyvcB4gR5aM56xnz2lA3ugVXswWx5xmL2UKt4",
-	"RplcxVc8M4w9bdV6fQ/Md2/NoPbWjHgPzG9lcnqpDNS9mrfQGYnpFjOgvghl5hQUcqOHkTJjTJt7Xh1X",
-	"jqad4mBjBVNJ3r14qazE5xe/P5yoFTiax3fqP/fHjmtUtj/fAEE7YIYw7CsSiEsvoRIETExMe5LlTBDJ",
-	"IFXKVmScgpaxBcdzugK09uKk8+uQs7c5Z/CrKQmtSnwIdfknm2pTP3oeUSndjrVO1gDzR+bJGvf6n9vO",
-	"7wpKEAAVgoM6Un5ohg1YtxmmSTveoWmPrHRszzdmYt1WD4wM+TRibiREgzGofaSt4/25Rw/sUKg9VqUb",
-	"htpHPIwX8VJ5ptATI3gWzke4bafhYD1mzQKHmTELVj8jp/0BdhDAyUQAAy7km9QQm1FtvMmeYe3PTrzY",
-	"ngtssUSWGlAEDDCEtQglicPpLGnVChyaCOzB/FPL0olMfOr8z+g6obkllFB0DWGbBQ0DQhN0Zw1kfswQ",
-	"TBuLIRNBFnS1KTzmTf59pecVsKNSbiNKxCY62xOYaXjLflscRlzOgQ7ScHtmVArQ/lTgdsBQvvR679ua",
-	"d+lmDoHbHfB+eIP01o8Myf3aAkg6gEJbp+WFNB625sGmb1dIF3R1GAn9cUXGlN+QJKZcTliMUNmmmJe8",
-	"Q8m1XXNY9KnFWe3JMFBKL2bg5UM7ZjJjc8miW1YAxbGgq69Wui3qZedHd8KUEXhmmWY9Yi8kp4/7/foi",
-	"r2f6gYu8lXaKZNPQwsmhGZks6apdob8VYXCoY1yaAxtp21EhE9OLvYioz0aEKjM7X/Bsa3PnNGAeFEYA",
-	"AOCYmVqIAjNQvcjXrtU/xIJP8fXBz4Mpathp/bsIAxuOeVAy/kHTQ7sybjG6dNAy12reopgbaurDVfZs",
-	"Fo1mndg+5Up4jQe0KbxmeOem/uPfzw61iTw9BTun8daEIOcFF67eTxTbnnS6hdCxSBPj1YqlbkchDslh",
-	"JrbolBKaYEu87haVSt2JCWHqzmug5qGmwrjiowVqs5H1UkKDK1HIgJh3dB8GKn7WzfLHXc3SGJs4OoUN",
-	"hXPQUMn9mEY3dq8cAhhfpAnAVTotF1nMGSuKdFKufrrNss7hL2vXdmxMU5PfNpnRt/jSpSx1mRArwV5r",
-	"8QYawzbic+c6KKQUp3HPiWS3LKaR03ogYghOw+5CpkY1dtxhe6gN3fJVCXZgGsa+oqh2GTepjkpvTcn+",
-	"U4S8ulOxKGlruwXFkkOZ2oEQ2XBBtgeS9eJughOo11MK+MIgW7Ygx++yLMqYASEv9v/rmNYODYh5ET2+",
-	"w39saw8O1UaBG0rCeJAdZhBS05q/S/QgMK8DANzjFYEyIUMHqR1O8gtb6fiuss/BuH+Gfxe9Z1ntET6v",
-	"zbqjkuZjDdEAwUAD60v5isxF3GIbsrkzmA6TXdd5WzvyzpPWZk/Rw9MlzfREWaYaF+FrbK2YG7E4fEuz",
-	"mcJyQnWoW4RFUsrkBg/ylMM/8WOPIIkK0e4RFxrQnpIbtkIMKsBxhst19KCwhgRzoq2okhaowHdsjcfh",
-	"H44J+QvvVwtmYjfsoNUNq8GUkTl1r93bDm2tPWIwYgezsDMkyJwlcejLKqzWX/Ul2wDlZ4zIBeUaNQBY",
-	"Zi2EvNptR4PT2cjT/+6fze2/Hwf2nye9o4Cu5OgZedoj6l+GP67r3ANTcJyF8P7QJ8tFTEYhT1h8SyPg",
-	"FJgCTXlJAVcSztl75QeXYbHDs/7oHz29RiT2nnd6//38f2b/E/zP0TzkacLk/xzNRBrL/4EB/1CE0l6I",
-	"JA9MnKatGcjXRRw4M9WfjcpGbd6vFEC+aLxlI9uiuy6Q3XoHNOz9W4qVJzZlr2mCjubg5NTLmCc6w/4A",
-	"C2N+F1Gq5qXfHXidCQ0jpdBOzzzEZZdykkadYf+s/+Sp9meV8a1+fzY4OW2gIVD6ywDc03krRSMvw2ka",
-	"s4yvFermoKoBN5X6PJznNzoOrC40s1gwThdh18x42XZ/i9ftDUcT8omAsjmnt0a5Pq6i7vS7vW5PTZ8e",
-	"XWfYOen28aNsfWgQhBhMeher8SbAgqcjFSjauqqpYJXU+5y/e0XUfXdfKOanMTQM/XGdr/UJpa1AzC8O",
-	"7Vw7Ux/TRMTHvkgXgh/5ItgC+vxW/+I5/OA5XN+Sr35dv9DZPrzU840i4H2WHgJaIh1oyP0oDdoJ1uAY",
-	"8CGa5UVnpSWJWcDY3NO0HElRKZWZR1kYn5EJjSLkGsQlYOVYfc/XHqtMgpQr9/6CJQmSo72LKBaMgLE5",
-	"evf24pIAEUY6trca4s9HXXKOlNmhJKmEqfPRlHXRswIPKVFhdss6JjaF5SERmr4+/+3N85+PBr3B4w5w",
-	"tbxj8SV6rsM+fPCeqafrstJ+r6fb5mRneAKNdj7DNgZo8Isoh5VdRDSZiHh+BA11LO5ce/nqhYim3J8R",
-	"n84XNJy6BHuv8RsxmaCfR6Mw+I0nYMOqYR71Hh2d9C4HA2OANmrvyBahrQyZe8u9N9SvGE3ws32113ap",
-	"0nDHd74d+f0Q+iSbJ8fcly/Nj+FFWkEA7yvuMhaAc7e5cRgPHuiuyVfgaOGFarRb1sDnM2/3Hm/3IEXx",
-	"NbPdhlqnAl6BUoomftaqbEZiWtFWMqNyprRuyDHGD6m5LjEkNytgpTQU9Bh6w8IoDdZqCglpGoQJicS0",
-	"DC0tG+prMf26wIz1ZCkl3AVyFzkDemrqKw98eFfT4dcd3jaqVNiP5VVWygcsgaDDHQwGx4TngeayzEXv",
-	"1Np2hp2nkyePgt6T/pMnp/7j4NHZUzqYMEp7/tkZDXr9M3oynpxO+uPBuDd+Mhj4Qf8seOT3z8a9Sa9H",
-	"e0+UX7ZQVuvTQbfXHXShETxmt6FI5c/4iI7d+joU/ee2ivk/4RiUqS3Lz71Iq2mMcyWa27MYjCdx2A7c",
-	"FuweswElbCEdvHe3bGkl/P57XtsLJbv+xxVZgM3mmJAmBY+Ih2RkrPsR4s5DF9xcbfvlLFQ+u/2Bw7RZ",
-	"uPPNy7yDIX12a959fJkMXGYlCK21QgAKA1ETAOHYKALdap5yEFsdYbKVrl6a3oBpzJjEbnf1eOVLA2zt",
-	"ufrCVEca4wHSTjeMLdZqMtjK+R6Mf4NuG6cc8nvYR3fFDaUKOcdHJcjOJsmYTVNOxgy5KiFIhhFq+5gx",
-	"m4ZcGngQddjo0HUklizWFW9F5RtaIbvr/CAsGjXp1rLeQMhA9Q0+/ltuUGqiSCxhW0wYTdKYGfw1nrCp",
-	"bUA7u/c6vgbGWCtLsEfK+qkAwogzMQbODAwiYGGJ+iDDG9E+iIU6eQr1D7CbGFI7J45P8U4/iFyC1vb0",
-	"UbgJPWKcY/B01P+qEE4clJWB+/AFiz+mPHQHUARdUja4zlwELHKmJ0NweSliQkkCpIQegr8MO4n+Wc42",
-	"dfa1mBBw73bSRa3Zpu5Nf9enfwtZdtxVjp4XE0Lh2MAq61sWr5QNC44/FpsucOu1fIoNbY3OXSnr80aZ",
-	"l6YMiNkEggxqxImJQuNySkIl0boj5NMuGXGxHOUgxOBqLJr1hUykDnxsFKzpMkR/JiTjJluypqTwHdaU",
-	"1M66pb72eMDK4gA7FcGThnegU6TVNfc77dD/q9amGdV1W6cDF0sL71iw1BsrGSnvCAZCo+ilXX5tOK/J",
-	"Q8HcbpOE69LpL1q/NS8kmbE6b8DNk4rGh6gt6tsSv0d9fFkyGl3Vp6QTq/mc4e0kGe+0Rqo2JXUCFYvo",
-	"xkybMIaCnCojLTL6Rec/QH5bc0Ay3W3HAFXTomVnI2a3jCPKXKG7AS2tNLM4oc/QVAkqTc0pWoU6muA5",
-	"8WAaBJKkCw0sBYkiw2GfEC1FymkjI33HAKnVoyVdSTLyRRQxP1Gf/gcZiTSRCQUm/BH5jys+gmzpbwv4",
-	"0qDqjYqMTEwQ6dASvm1TG1P/7ldUmfvHJ8arXxFlTe2K8QqOlCaOkXmPEiGOxVLmHEQUVA2Iv7+E6scb",
-	"yc/7xeOVfpwShNbNCi2vx+zTQsRJaUIKv/7sy16MWALT4YHXbnSnl20pL2bq05BPPVvJa/aDZ/eA58i/",
-	"B6L/MV14Ru49ZSzxgAWeOps+4scegvs3BSg5V+KDdiL1Z7iWHhqPoIH0G7QGO6AMNYDOm4RRu8FT1Ejl",
-	"oZRXhXRcvpiDTWksU/uFQfkwdFbVIZNL/fDPzzBxThY0thWXHMrTYzXkOLGQMUW1GpLR2J/lhGVOP71m",
-	"fKo0FYJO7oUOVBmoVfsheGktq6KSqhrcMBrPNocMOjgrwVe9VgI8F9bWAis5YbwWEtdP+BLkdQLmOFhY",
-	"aPWpf+OL4N+AW1lo/5g8YIkJdJH7+ncHXExG6RS0HIzhKEpcNDLqJ+Et7KQ4pJHOEkLQtX2sEiPn2yO0",
-	"ejO20g0RReZ2ug9paTMeKEcAYskDIpYH0SjHd/iP+y1FKc4E7R08Rcl2DGlpCjvGzoSvWeqYY8Q/7KSj",
-	"SxhR/0ZtYrzfZ8Oh38clwoGXeUQZwOwm5GyBM/SOrrJDDkMPBvBG0yADcqjrKLGYFEHYwjbTGwpQy7BQ",
-	"IK/TarNbWQ32xbSTM22uVsreviVttKOqeYFptBLT1zRYtFNEbnwai8/v7jbPAA2iWSQTMScLnSjZK0HQ",
-	"sNxAKxiLelSqrY6tPrjb/SGl2Ec6TJdj5vpOZlhxPNB8Um5HuyTAsk9CBBs20ckuOeckDHKFRgWwJTHl",
-	"a2VnD6MBFGxBqNjpZIVBjzYKg2xs+sKW/idZFdCSsZuyCqDGW0fPTttx6wv38GmpbUiKOTOW9yQPeBRm",
-	"bb6HO9PNLjGlQDuXAZkt49UuGdrSTr9Beqex8R1qwGdmW2VQ/RvoY9srix5WVdE5mnS2R89UU37xyqID",
-	"7YKfIMKoq91EfgscWPKNjXmA8+FVQhZ0le1hI6GUQyoKAn/yRud7NNLPNpWPptJDENatzuYGNelmyeZa",
-	"slJoyOkJObEwPzsofk3wcoA0SDvvDCu6zltytsnY6sfBFnoRNskNZvtkehZjhBv+iYaI2tVo2m1YodBA",
-	"lWkAQ9jzOdTA8R3+Yz+kmEanoJ5UR4kUY8I8QA1gxe0/UaBJstQgMIc7o07L1ayBT2m1o3tM/RuDqKl9",
-	"nxmFZyEo14odWDJtaVzrx9O5zbe5vQzS036LWz4rMugxwRk2O0AnRIj4NzYE1d1W74QNGn+JqqftgZrS",
-	"UoZ5yMN5qp4MnA86gpGPJjh1DSVFSlsrkh7nqpGof4NcTRIwW/tY1lSnMskNrdzbcNK5WfdururoueBJ",
-	"TP3kr1tspJszbHGRcMImtrrIqUMS/LAh2XznEm7jg2iMH1dOWVIaMShKCieoE7AaX7cvY3URolwZkCyt",
-	"JCZYklFQbxnKfFdVMWrrg6ucLE9xlOwJr7OEGhMITB7pQPROGwUO3ofu3L3TLdT6OFFnSftJ8uo94dbk",
-	"tb0pdi/nA88ew/BhIlk02VqIl1uZg4jsPpLpju45aqFDOGEbp+nETaFuZHAmaRTp0pPOmSmpytVv8WT2",
-	"Rizha/wWPrrEmcDPdpqDLXVX+dgWlo/zIIc6gNJRVIGV1XaqwyZh8Vxm4SLEzpeCTGjcXnmWNgDh2DNQ",
-	"azIpxjg6wIbWOadWdnBFhOUSHvOwegzjFSiYRPn0Ha+T5rpg16zW5ikmeOEHfoaAyQVF3KhsJzFjVq/q",
-	"gwWmRZsWbYhidVNSvrg+c5rgV+tdKvmRFlfRtNNwZNPk9dGw1UtUtRrhG2GmJoyt2tIGbmsNSNm8AVaM",
-	"Cf5QrmxJIdku1CtmJePQh8R/yVr+pAQLFVtBhfx4ZSK2TlYUvTOP/JmKhGKNKA2CI+jIKqjGfKdH0Nby",
-	"Oj6pLaDvDDvLWZiwo4iOWdTJmHX/dub14OAj1KJKax/uNzhGViKNbZ2Ucfo+OPe6/7wlC9rjtQxH+zbf",
-	"aLJnuAaqH5zXfK8fQmQaY3IJXd92Sya+hu1YCp7iKrqiXbi2zYY+jfw0ogmr6oEh1AeCJfT6WKDMZrAz",
-	"kK4FkaHUH70uGUF/xMjwldIoctnqdI495Mq2jtCzNNpYU3Uh4gmdCz694smMzbtkBGX2tl1UpnOTeALb",
-	"EBU6LDuQQQEJd6gmPpGGNlgmbKG0g/pvURW2nQdY033sdbvZYU8cqVfETVPcf6DN+8yqt40m+d68uw7U",
-	"10KU6vTeUIhJMzYKQE6QcVDygT0qjxq2qMC7H7Q3pVajhpO7sU5AXZ71s54TpJswlqcmtyoILzPK5iyv",
-	"cZVO0Q31eIeNnqRCUnTdwJR7XFJeNAkKT98THtmsOaV2caZpUTkraFFpJBjngJRepur0PoMGDEMt1r6C",
-	"080n2g3LHBt0sXScT+uGeopQ7SPuh1GIG+34Lv9BZQ3l+9ylnV1s8LVbtFMXln+FzBCCDgsyCaFM303W",
-	"r41i01bT2mZnDNL11zTFYHEasSNEwSg339UrgXbPApFUl7sj6VwiyJwx+DSNWJdcmkMGTouEJgxJiZY0",
-	"THRMc8UkETHhwjmSsquXmCPT/e4ZSfucpItij+B9GrFz/zNRZzZGEPTuill34ao/4J2vO7W7e+yrXiTa",
-	"B6u8PS5v/v7lpLPfyTX8xinj4Ot91P5CFzGvTOH/6WHr/g1Aiz4HP9KM7qOadhQaY/KOTsfyg5/belf9",
-	"wY8rRDoxNKTZidYf4JEOVjb1ky1VBnQh3dsLAwJ2d+91ICa0wR3eaUJHilea0+bVm9+P+vBpxgKl/kwj",
-	"3aI7PYrUsX0ErFDUbo8mpKZ46RsjUZxyP6SRcUNMGS+UCecoUONwgW7oDePZfMCfZrITNTZTs34gnPts",
-	"s9ToQVDGblshwHEq1REsdfInCINydtTcpVu1f4HqPr6L7XvuRWKaTVdlMlwrf83pEhpdbYlopkKpd+5p",
-	"XFsd9WeRZJoqJsTfyS45j6QgCyFlOI6YLvelhItS1lJniA8q8vh8xvyb/QoR4dUcK6+FGKO7oK1Qrq1y",
-	"9bVbRdei3HZjBnyLNeQXHdHkcAL8AeFnMk68RGDdSo5xSH0gxZxB/SHIbiLEDUkX2g8OY6l+aEZbgGWp",
-	"v3lwEpudFuoEgSO01zsddHbQqi8EZw9XWEFBIdJ5kK8sOIjgxgwRz76Y3g0lgQAXF0ug813OwggKj5R5",
-	"jsEbsNALCEbUyB+qaj0nyWoBJ0gci7+YPuXi8FIZMQB7OZBYvtJnuc3cAEuO4CxL9LBbJZUaVTKKJOpY",
-	"gpBhQPrnMMZB6j8MioQUXuShSilEYTBQq2RVx7xB9Sz5X0dooeQ4K/VcUk1TStLFoSUZSC4PJcZIwsIZ",
-	"MqmHyTMLtYdiKpkvkEUdKQtZQE57T6EVzRGro1+A5EnHKwxXFJF0AlZGzBaMFiQ11ZsdSq6/qLRAYXC6",
-	"MGXBajUhutPugcyrseffpw8pKvQ+NYGbtpgotq2n9n1byT2ryQbAuCgihpah1LOFia9L56DurPb7lphv",
-	"umOgN20tuptyN7ctpjGTsvFL7xDDTXOBWzNZQ59yn0W76cVqc/PPlKUsgBcOJcHnRMDdChXtHqhLDP0v",
-	"6YqArS3x+PfFfI46VJ8R+EGi8ctllzzH26mjUlsAEBhWD0t0blPcstgztfYmjFDgZ8GdvqxgXCRigaNv",
-	"IAnq6k3pH8ZMAg1M+ws6TqObbIZhWeyiipgg5QxwDWHrgoHPYKZXVIjAQzgezpbqTl3yXlduQqgH7Dd8",
-	"PShWtpRO7DaEEm8ZFvZq4yvjEu5z9BWpyEHDFCkif69Tc2khw/PcDfFioh0jvCUADm5kGl0Y/dtJyAFw",
-	"PLsbFnOkvBbcuFpOqAXROkitOMBp9GzasQcGI05+ZzhoFvuFHKYzOBPtRb3QxKTlpVhkRhh1yLBLXooo",
-	"EkslbjQhr4WvccPAt4hFOp2Rkdov4FLI0Rp7mbl+G4OZva4VFjNhtwoFy3gSRtGOagCn7EjrvOM7/Bsr",
-	"hO+H1PfZYqcAw4Vzny195JADgVDCivtK2ztkcZlLh/RE30mLe0WBo4IaEnflDIZJWXw3CKWaCBoVhHnh",
-	"HXPj/aLmcH7m2hCW8UpNKCB3c7Ekwj0y8GnmzKuSmhzpXbXY6Nn+LHKD1JNGZjySchQjgwqe7+YGWdmU",
-	"AT3gv6wQvAa24MROGo3yztBeUiCPfcE5U8fYVmq05+ZKfGKzmkt8XBGt59/MudCZJclCDo/hoD3CT7si",
-	"nh4D+ODxoDfoHfUH+k6dDe6z1ijTzsl/Xbx9Q/AtPQJPJ/rphykDdJ6H+Np2Ub6TZE55OGEy8bBgEug+",
-	"ZSnZmllWvehbF1W7i9+W9LBL6tq6pnqi5oIyP2ZJdcziQl/zFbHp1IAv05UpFz+/fffq5X9/vHz7y09v",
-	"oMog+XFVh2cH2YsrH3GgQgJcj+1FBHptAegWy8T3Py7eAIiye3Ps/bylUZpLxxqhKTow4Jt8xEV/eHyH",
-	"/6ikxf8wowk8VCZhFGlcZ2XG0DDSNCSJ8gBF0XEO98TBfQb6enwb48a2sQAv4AUI1bduNOPbCOp3npY2",
-	"Ceof3NZtti1LuWzh26+Rnx5H/p1EgF5wusI5szsfCIfU7t9h8zePPJpJVuZ/WmD9j15NjpQ0HoE4Dsnf",
-	"RzoFgmEiSAWqa+DrEYnZIqK+zpDAW5jj1AABKD/S+QncEaIEYgIRRZwDuEERYpncY1fBAzNvwWuyES8S",
-	"Gu+XTMQ1HXau0l7vxLfzA382QIvBt/8dbnaQtuIvpi7cUNoO7PjV6gJlcUmlEdFgL9Ux6PW/aeHceczZ",
-	"cucZ9b5McO8C6tqtOm6udPMeuvbbt5j++qLPDw5vK/cpX2mlLHVRPjRrsk+LCEiQDepwo6r2EAj4t8oS",
-	"eq86RWocQRrHdIW17tvw7B8kgn2NvY3QRdui8vplQn7LeCLile0RZZ+S96lTa70QIgLjG+UfGqUE+rZu",
-	"u6j9p3a884XpbuZgHbK5iYo+bdkZAxmp442ZDHWL7pizPzM1oD+qm+w2nyrfC/51XyOi8/CdBBMHgX5J",
-	"m2nakFWsjXLal5c0ZjORSnYUjLOY0ULIZBoz+Wfk8A8mImaTWCCEBl43p3FIgzFmx//au6jhDik/kjGU",
-	"+FV6RhhysyUYUXibBeB22pO7eERZRU6hS/SrLQHTz3LgzmwyXFean9vRo5Mj6UpmlZAa/AjeUnC2UQ5x",
-	"xbe4X2bCBI9Wz/J+2G0ojRtW4XltelxX/C23LTMI34T+hUfYJ58tElyd0S2NQiXdb3m0KiTfUhpntbt2",
-	"299ZKzAngnhF4pQPdZ2fZo3Uza4OyFBBXUqR1eHOQRHV0liIiAGOn1dYkijpLYNyRNNGE6dcGpgjm1Rw",
-	"0EBcoBYSUf9GYvIWq6fLhgnx84bj+zBbebbqdxYq1bwquz8XCSszvc6KTC+vKLQHlPYZXSlIIFTY4v4x",
-	"aGI+jeOQBUSkCQJwYiG8wZyB5DaEMbEbSX2+FHGU5bqfEahbWYaSkdP+gIyAIH4ublkw6pKLhPIAcCXU",
-	"y5u9UvbmGr+t8M37wJYbcvt3iQmaCycUa05zScjk8QujDdvy9K3JZhj6DPgIJPThCOYpdGUibjcwHMjk",
-	"Qxwm7EMI1Ze6ZkXjvsFmB5wxdfA+F3wSTrumxPM9kyJKbb0uF0nGz4JKK8jOWXO2nnidOOW2VMUYH1+9",
-	"5X3SwGboF9gMZ/deXgdZKpqaFPtKQFhQz6DQwRNYIjjxQoveZ884ON5opE6ala7rCSWiXhrd+0XCLmYZ",
-	"ykR8Y921RNMgyMmzYxrUk9y+ltyD1J65Yt5m7Zkp9a1ffNZvvfjsL7PH+/X3eGmk7vPt8a8zkPcuxUBe",
-	"PmFPQp4IdYz7rKHroKHlPx3FdHk0hqMZYuulDv6x7WAYQnh5tVM9lut4FJdixaHxPJKYJmy6IoIb9Esm",
-	"EzLo9XrEjmWtksHTIMy6MEnEutY/I7x0sVvPOWGfFmr7Q20v0w/2IxrO5RU3tYJjKpkHSFXYE+OLOPhO",
-	"oomFD5KWgmaJ/kVBhbCasudm2PsgRMETQZNopCC1+3Cq1AKLNPbRaGlAuKsGpxX0YYCbABAaIgimKgyi",
-	"ino+lGE1iapVmwt1sXbAFMyIWDC+rn0GuaiEVWVu8IYsQy6HumAU5Aqms7sHysXFL79plAsJ2/9ppix1",
-	"J1AAXB2cI+ydGyACr+1H1hn2B/qPD+H6kBGxzwoWXKrnCqwvS0oNs488Ikphw0nxtD4liDVuYe+X6FiR",
-	"JtBuhg5euiCJIGc9Xa8PLuhM+YNjxnjGlt06bq3VHM4jAZxTTMiCyiRTH47SzPZmTQSLAhXpxg8LsYjO",
-	"peFRWMZhkjCuuxOgllLEc2oFTykxSxnkYQO/L/gti6FtWhesEJ9ywUOfRvDzQkBKrXNfZCGmNa1dmAWB",
-	"wayB7ugV6sAG9zqMp3M1c/rPFZ1Hau5qecLGePhOavb5Z/kwEbRj0LHUPElFQ7T2x5pzinQLg/7p49Mn",
-	"J49OHzscDJl/Cuh40KPqfeYw9BeKK9fb5Znnfe/lXgQWN8f7rd9jSPKvccX1WwyvOCFHJAyGxH0N9Skh",
-	"aoRDkr3IFbYQlOM6IRu/S16ikbgQPNLGJJXaQdn92oLD7ttijMgR8M8bFK5QcCmKBDuSPq1oW52y5IW5",
-	"9MIvRzuunqi1W+w/xz+LJZnQGLo/TeMHQDere9AYTmIz1fbh8gCAdo3mugqZeitS3YLFUjcgWXIC7UQA",
-	"7l0MMLdsXoxL50zC58jmt4cyl4mOBplrMRXugrNZ8NT64Gx/ZCY8vKLXicIbxiEI0es+VWfULGZyJtQl",
-	"ve6TMzX2iUh5ZZINToEgXVSbpto+U466vOkUwbjpoJE6iI3Tr/2lqqdnwHN61XIW+n0T69kegncdP553",
-	"hp0+HtKtDOmX7g6jmuVHJWdi0Rl2Hj9BqZI+BIxx5XaGpvPj+ZGWpTJwujS+DW+zANiBCsXtxtlenbCg",
-	"YdwK5f07dSN1R6OTEaQzxqzjnK7IWHdrgw9f2q//gFT28Z39932tU3K/A7Kl5LRa0SwzbRTC557gOmSK",
-	"zps3Xo+9Ggp3HWQF/BAkoJFNq7rRMCPYmrEoQBQbjZlV2oToCtgDQhv6WbnpoUya4AvaV2mZ6bjNXXSp",
-	"eahJshSorWrvn3KEmPqSHVFI9jwYuVY2ZMb9jhYqjLGA/0rIRD3tgQrspSBjHZH5a0ms4WxT1qou65l8",
-	"TpEFF+RBiKzmPHSgpE0gEauf1jGxVrJLIOipMUJ0XsAXi5BJMhUAAKO8LBPPw/IowI/ZEH+Yhocq+6aY",
-	"C53JnDG6zaBvvld+BYF4iFsFqKkENzkgS1+/FJ9zw6Q8EA9iv+jmCMEDMyHKRdOIiAZ7BxFMlb3imC/a",
-	"fTMTiMQCgK1Ttj3USz/U3bEUZMHEIsMHiaK/mFGDLLgYLFJW54HFfYiRk8MkmH+i/gwdnVASHaJBTBPJ",
-	"oomG/PIhccRFog59c1EoSSKiwHWQ1JIVNQyrH+wROzuEvJrzPXMNOl7HjTH+sS18dO3lhX4cU+7PmNxB",
-	"2F/owciDZJtt+rPvdRAUrBFNXm6U6j4FUZAPa3jbrXRpq6fpmk7JbllMI4yxHHq7TaAm6hCb7ZUFrzY+",
-	"gFIf01ikHDadLl29YbGh44uz+g9d5E+ssOi5gTkBJ+uGLQo8X/U6h9p8XzyF8RwzFbkUBuVsWVdGimG7",
-	"NsWjmhLz7YRQEtAVGMArgJi1bLY6VOopk3EBzOE8IEsac+UMP0OQLSjRwXSEZMWpBy1chivzq4ERKSuC",
-	"1PsDyy2RwQw+6jzu9vudDT6zenB8LRZ75qor2adFGDOZf/TpWnw9K8AsGN5Tdc2MSuBingx8k6JYRM0K",
-	"NDlbvs+46ux7dYaD097J/VqN6mY1p7rKMzA8kOaQCVuoMxAhqyzlS6ek7LMHpTJKjt0JvnN52gb3Wd24",
-	"+4Ua3g1bOTVA+t2wNrLjjEsmwr/5GLFbFsk8EY2b1l+rKFrOILMESYiKooKsErVgmfr/6Lj1SDRYrdUh",
-	"5LJda8MMWGK/UvI/ppIdJXE4nQJ13CScIi/oXYfOx+E0FamECaVLGiYhn54bNiT3w/cZv0PP6/hh7KcR",
-	"jfGPrMqpZ7aHxCInQDjBz12bpud12J+pfgJmEtXu63mdGWTgep6aMBqF+O85TfyZvkAsGH+ee6BDRjrs",
-	"q7/jxQyUZM9Jng1Oez1T/So7w8f3ziov0nEU+t21WVSzbutrxdLewwrBWhUILvs50RONdYsua6k+aRGy",
-	"Fs9VbKgCO+UaaYzkT5MJjgqamIz4H2a1HjurNTh5VGvBTk4ardjp1iUbnDwuX7TTk7VFMweW3gQBs0BA",
-	"EigdJfJsdgZZIQH4DOAvqMsg6pnt327D7X5/fYiWY3Wa1kjsqTO3lcQeENhCMYst0C3J3dlL5efqeywB",
-	"Gbb9c2CDoibM0EG1zYqsWNZkXeVrkDGDY+uNTalfIgCXQDMrCBMyxCAidusZTglEqIaauCtuer6ghHHD",
-	"jPYsaabWt2Qai2XGnQLZJRp0yblDe60/XCHKMRmpg3o0JKAK8u0uyqq74qN3v12SYkvxf6u7/j8/n1/8",
-	"PDJDwdtrXGXlLK/3oGVoy9i3Bp8Si69MXkLpioV7loypIby9KBsDwE+PdNdmEK/ep7ywX1MNYed2zSKk",
-	"5vYa21qCef5mZX6zMr9Zmd+szG9W5jcrs56VuYMFWdb9kbMvxkyZP8pmKQHFfwjY9y9Djm32SPCjZBQY",
-	"PRz7B+Y7ELuaqs377MD6tn+rh92XxuEuTIgtZkTOxJJjullIBszTc7pSG9cIT1V7yDts898BW9yVi3aq",
-	"0CJqCNWWWphuuHo3KciExl/MafDqX4yzcd1okfdgwtljiOV8YixHZLOGjF9GY/OwpAlobeb0Bve0RrLY",
-	"SXi2RctjISalu/QDgpswEmHzGfKq6qaDUApOJpknlzWE5emJJKB2dJVmkvi8IzE5gmMsTFbdeUDYp0VE",
-	"Q27KVKgUvHjLv4PR7rI8+Mt2GjHmyhl26TfgXQC9L4qyLAKVCJvKcmsH4/hCEQJn3cZsqiacSiKF4Egt",
-	"pPNZBamsZ4gVYYB5tJcPrU2BQCgeEgOuPtQaKS0eCNyF8CAdfZhLFt2ygqVF3uzD5bsGn09AitJcXCyb",
-	"iECdLXucc23LmjYTMhcyIWder9dTwghmsA7jUKh+UXvNZiSxlRHuD/EVaF6HJkdZ0mXjDOJLgGYyEgY6",
-	"SgcvVdZxaVpx4KLrIrQlt+mz4g44YfW7eWCtbYHMgVp5FrEIUmzlsa06mZ9d3IPz+HKAoDUn/0BrNsoQ",
-	"UtApP++7JrnzDFtKEcQhQFc1bZFxfTbHbz/vd1qNHMPcZxK6PXrsbKnWOru3H57K8MUnm2N0VUNZfI6m",
-	"EFAEbRh35YTwusoOCN7BH7S1qYg6YArt8lOo7Au41FO/LLPojLHwBYso2jpUgPtXBy2M8GQGVo4AeN/T",
-	"RQkW98MoNHGBMtNQF00AIT+ZhDwI+bTkmHi/ds+vvygCyumNRj1VGrXXv+w9cSPP0o/ZgnI/NNHX7KPV",
-	"c5FyRLNgPHiB0UW8Ue/opH/Zq4gjrz2sb1soY39L5DiLBfUHqEODNHIg5pqCRK2Nu5cftwmaytT3GcOw",
-	"ehY47fyZhv7NWIgbiSgw4YIBBIOIWEwxXtbt9b1Oyu2w1RzaP80Mtnpi5OV0+4Gxtle6bVH95m9bLw2Z",
-	"H/tBT4xKbY7rA9CXgJLGgmdkZJdtBGlFYJTgJkmpCUsDi4Ki/uYi8cgot4tGYKci9w76FnhsKudiLsD1",
-	"hCgeu+JOJ4SVKDxWsGK775jD6qY6JIz+jQe2O9jwCXJe5ofRJUr3OY8c9MC+znpATWngFS+rDTR9+/Dh",
-	"fOg0GYWSjBBqbQTEPutk/qO8dIwyYn+4hgfFIE74m4dRgF6k80qVSg21seP+bg4btYXQOL8D23Mll8aQ",
-	"NEn9mYgCjG1RIhcajxVx72qrgyb2gM4ulvO8237bz+0CZiQEWYHCd5LcsJVntgRoHv1JbDtf2KfE0C2A",
-	"z9Qid0G1B5l5btdN75p/9fduyznE2IgU8E4JiZiylzMVu80vbgZR8TrkNwadYmNYavuQkPtRGjBpcz1O",
-	"HL9iHPrq64ZwyLmZiNnE9K6FEimQlrPQnwF6Ip3blgmIHMDZsS45WwaptiRPriuQhQ/LZ7EdQKIqJ12H",
-	"SwBXIYMDyQAp3Ky+15E3qU2335sEpLLSwlrBANiYv+QKAEQcTjdx4jyNDbg2hLsOrZiEwqThfT55P2Yz",
-	"bCDYqETYkpMWS/5SxHP8pbV0gW8XHq3+UVlRUJK7ttAYWLZg/zxp3cyNg3rmLWza/Y8ys0Xzpmzm2eu2",
-	"uiKjVh0sXyb+oZ9xfIf/qITDwJF29ob9/kvv7nz9gbpX2YYXSwaNPc7mLZmQe1c7fL37u9neLWX1h2+9",
-	"fAurOgaXLLDVlgC0lXVctZT7No/edrp+3t1dJ61sprSBJjjWpAs1rOKf9ZVfYcyr45XW81WdvEW1fn0l",
-	"4T5NJcuBnv8zrlft6BsqegCwsvWBOyQeciVELZ6pepm3H6rqzPunSGNOo9aSDDO6ANRgKNS2O7EiUPSV",
-	"7jqliVO5/Ri+wOuavsGFPjr230qzdCwXAq5U9s3FivtOUGPw+LI/GJ6cDs8em0ipeitzwKj1pRGTCI6+",
-	"7RaPSm7xL8YDJm/yv88Q/eFqhKlFiWpw+ujpLRRzhC8HMnY312zwgJ9pWHMbyljjc4fyeg5dt9pda2eT",
-	"sJjZnaELUpSr7IzxL7FDhpOYsX8dHpTGDq0yFGzW2NTdSpLQG8YhRiEJu2Vxl5xDk4mu2FpS5bGD/bCk",
-	"KywCRLqgOA5vGQSSAxZ/oKuRJkJ3omIF7dQwGdYyf0DIGz9CiamOj3frwxC81G9kA5d7Iw6YI/Qhux6Z",
-	"UFeaHQX4+hUTPonFvxg3JQ/au+n8H/3x53Vzyn2Y6zUSQiP/jWAhXsI71fMc8P1bUbqwr003mcaFBv2b",
-	"ayfzSMqTMLLMBXSZAzPerosLeX6rdKR6xpfXkJdOPD/JPDUuEl1OCD7clOkKb0DsCDmZM8qhQ25T3an3",
-	"OoSy++urF9QE2gX4IoGOB6QBsFB6Kpg6i9tQBK+ByRtn2aiAqSA5ePjWtvkQ2roOQ/BjJ8l0oSKbhTJX",
-	"cPEgxDKORTqdJQY+L6HxlCUSQiFR5Bq730nsxi1oowUzGBWCZEkSaVI323yahHNm6ts3FYGaglYUwX7W",
-	"jvZf8IDFCYLhmV2CH10YzxwIXpREqPm6yFK+cTidJVAbEs6ZSJMLAG6T2IjYyG2BaWmQ823Y2ZpBlNtI",
-	"YQPqnYMR0bkatpSIriyQ2YiaLoNd3mw07dv+0f79OjPzTuR0pXmfjbqj+xwIOvIIrTvVZXdac6pRFrf9",
-	"ul/46/sdxLUGgJfuLXoIPWlqxC7KJBdLXdJqWB2SjGmpZeV/q1HZqgOy5qqvKRibJrNClbB9t2sqpCES",
-	"HHlIBQxhXSzqb7b7Wk5B4lLUSULqRfMsTpep7mqx4E4/o16p3ZfmsrHDVT4N/nNLbtLS8exJhre7LJYg",
-	"MdQhgSpFZ0Cl/kf242sQUpfL7AtxVrW784ypVMVd1Wm89V6whIZRuTeAV3lg3jqsnWvEbVi4uU4Oh2p/",
-	"hp3TuPQyo35TRwQmidpLPv7/7H17c9u2tu9XwWj2TNt9aUV+JE3kv1LXmebe5nHtZHdmxz4VTEISRySg",
-	"TYCWdTL+7mew1gJISqSedJz2uP80tvkA8Vjv9fsRi5ZHOI0K0rhvemw3iw3QeVx5yPM12oxeeZHLb1N4",
-	"t+bKN1AddZFLqgzbqV/iIieN0I5YzzcunraT+ChNma6NgjPgzbAuItYmlKCb3MGJMxbCekBH4Sm6gzoP",
-	"x4wD2lCsGVYOFyzfxpVaEzkjepndK3kloYiZXouuZgFc1C8RxhbhKQy5+2EBWnbAboSOI+GIbwVP7ZQ7",
-	"qjtwiKEKg8UmqHWCryR5wW+tWSvZDXBDhiJJHKcIxSKowdiavEapyGFWszDjetxll+Vgmh2kVIbxVMkR",
-	"G1ScygEbC478ui414b5wGEugxL2SVFEKBelU8O3wmaghm8zvAt5KG8GjUxRBhkAlftBszPXYyk2AkRrQ",
-	"LVgSjggOSiZzQr1yt4Hjj5mPG2qyuZKIOOX72GvKvFEPX+TyUf1+nCZvI2LZJD0iiqmr6MvXBvLbjKMH",
-	"PIJvyT6NofUdqv6ty399v23gYHPFmMuVmZXDJ6CrJ6CrJ6CrJ6CrJ6CrJ6CrvyDQ1RuVeRumX5ga3xb2",
-	"qjW8yIeOiJeqFDeNf6dc2h1bp356DVpl5/B3UcklsFMl34be6yJvhELLctmw/pCCMmNIb2FfJHQk6sH3",
-	"EHu+yGXh5y0Arqzz7tZ0wOGkHZBLszulsVapAG/LKGJmOUVMpOoLumkEFF2Y98fSTr0q7w/BAHjEGQ3x",
-	"r8V4XB57+6THG5EbAwVJosBY2YivWIfj1Uc11p1+x4g7s2xz02S5F3plwEOSXYG1HTNrPcoClGVngl7Q",
-	"MfBbSCQX7f4LLL1O94RZWu5UOLQqUDv7sj1Y79Kib1Q0nbYRK3wDFSEO/joVAZsBaX3mO5AwzGLm0+Io",
-	"+2y9R/ZqygvAN7nYx2NlB9YXSdNTfJX0ni1LSgIfKris9rwlfP7OWsZHvaCTwB6jzQJ2TqffAbWBmjLl",
-	"d7+6G457vWZz996fmyXHZsHaO8Tf/Cp49LswOLe9RcLwkv6FzDup020j8uQLArcmwmqESkpBJkspdbBo",
-	"aPA4ieXoMgaD2RkfCRzP459/DjoAG9npH7+ycwgZ65PnL18GHY13eNm0CLrh8gSZGCFHbdCB8jp/y9Hi",
-	"LWS/Q2ylEAo8NPGtWHIBG74t4SPYKLci4yNh1/LlCVlinf7xISyz/e3JUc+7QXpVN2vvVf/5q/7zl/9e",
-	"cC7DKCz/5sKt6e9qBBmJTPitCgFNa8UI6O32UYDeBkuRKDU5vxVZeVtaSfe7UpN61XAMc7nGwZuOuaau",
-	"YMFT8vhWqRoyGe2o7eJgrdgh/uM1TjScspoH+0iJ876QU4xK3ew9AhB74NeZsOMm94rqFfpHx69e3jce",
-	"x629kuamARe4hcApfIoOsFQX48cJHzlkLKgRB8YAwNlHVk+IHOuxmmkmFSPBpVtuYP1NzUr2ZaSE/o4S",
-	"wnRIn33Ff9R3rj4sNCvukq1LY63Xvq7SrtK1PxFzr5ipfhj7DLHpsMsGWPWJYDFFFuMHzdRMuhQGIapI",
-	"MSM8mVNmTz4T6dTE9gIChbiSRZkuZjqTBHMCZEQAEgdnoZoiebYr/sunYOVzI1zy4O3w4J392gH70b6a",
-	"7Ct8ylzlkFL5yX7LQNxNRWgG7McS1M2VxM9iaa6tU3ALPs5PLpvgWEllMmfx0JGwz7hmQ27VQJ+JRAtm",
-	"NZT/eApdlBopppnQ1hyisdVmGOBNuxYXDmEGivLi4OG7MID68wD22f+pg6KBua7pVayvHd62husj7O+H",
-	"YIr8Xw4D0dTovbiM+3d9Oz35EG3fJ622ffvUIGaHrUAkRu+Uz9mNwC5wiAhjfHguTMBymQhdxaYacyAQ",
-	"V3IEEZ+MS81DPHmsZO0vhH3OP6EVuCrkA9fsFgd8QkbYBRlh0effrMdg3z35thyLA7Nug+2EcCAiio1r",
-	"0ASF67Svx5kG5Rcbu3tP2cBOxwCuHGiX3td8jpg/e+3QfcG78IyR2i61P7Va+Lo3pXozjP4Qq0oCHDua",
-	"2nYBAUnLLmosF+DHuoziKyOBeGVlrD4zFnM25hFVfp0uQkMhFesNDyen1cKTmcjElYQai5GCrtE5FoLc",
-	"APsFYc7P4TpKX7g2ZITGcmFXMIGcqYSc7bEG3Gs0ihK7EaPFYo9lOrTTK1mU0vygiYOMjeJb7G1Fy/LO",
-	"MLJQKOmm84wKTcQdDw3QlXHPMgxm7MnhUZ3RZRd519DugxByU4EHpSpzuT5HsrFQ+SwjtT0w3xbpJPvn",
-	"kkSsViZMhJhWi1Mg6LRNI0d9cv4tlke63QelU8QZB2thdyG54uS5w7+tVIZcbEPFQa/XUHJwdL87Vkb1",
-	"C7CqIKH4wNFWC9nYvhBr7GeiTGlAjeH29Hfbov13JWj2ofC2RKkJ48bBKfJaipy9RXKfZ+E4vhUPJJWn",
-	"QmJdo/U2F+rksFHUBek0S8TQVJ1ljZ1rwFqIbWcEZOPgtAlFEJQtyDGe1mSc6BN3JiRc9AOv9yBcaYPs",
-	"E+ovnb3CZ3y+ZWxn3ZaI4uHwYfbD6yrfJYPQpiYE3TKgPZpLoCgJ8HaA1w6Wl9feVqxtm1yR2ybx6qva",
-	"nve2aAnozgTUAfrSNjJ4K/ViPvD/dRNHATOA6zIETekKaxpc5LJwM6ZKJVBUgps46EyzWGUgxjuZ4Akh",
-	"u/p/Or3blNBYiuGjDljpOlXMf6qqIX27VZT3V7vTG7zU0mpCJbBds/ZCs/4cVNoNHA1XgjOxdcB2G/6z",
-	"/hTxrR6SKEHNhMYQ+CkVfRc0AK5M2oyF7LKPPNfWbjUzgJsmZUjWbA0Djx3730WgA3tWIdHLABOZ0Hla",
-	"QZi43JtEq48PbWvlF6G77bP/LiuDWAA+NKCyCdrCLa+HShJr9j3MWXxbboi6EUR8DckEJ4dPC7cRzS9n",
-	"ZllRpLRZPn9uyK0tdPAoriE1un2i5EqWJwI+mKkMojBlVXW4eaTJreeDRNJR4XuPsKmUPuHaAKbNHzF0",
-	"XDm3qyj7q4AVVqwSGZ4pOYxHXZeNvRBaJTlWvy0aIzBDReFPMWEn9cUKf3mb5WQLm+WoxmZ54WwWbsQH",
-	"mcxpKTfeXq8xJuBP/tqe+8eMK4KzIpngWRKLrOh8jKVRDCA3dpKotS5MX2gTp7AyXxuE4S9wCki5Cslv",
-	"HFYJHg+IeuII+w6QViMnoARuyyjSDinFpR9TJc245NHGxl8G1e3wd98UJ5mSAUtiKaxNCf+H79em1E0l",
-	"cWa67L1y8WSCcDllA651nsL3YOxYu0IDh1c3VBnxuLquVqMg3IepYApzdtlr3xdm3+xVxI+Djx8uP7FV",
-	"fKqDn2AwFTw7eJl9rXa9Zctaw61Po9aoB8p3yIdFwqQJ876A9CiOkm9ujqV5cYJFXHGap4h97/8LOmks",
-	"8fcFIH4sjRiJbC2Kf9HBwN1+2HzQoY+Vtj3o60d1h0sbFRZ3aY384ldXzhWFwf1o+4o7OxeHVeKaWEKr",
-	"aHWCqfMOZsl+PxY9lhrYvrr+tee9bq/XgZ6xhEsqAbcKzQ3JKpM/S50YQScFDXqIMz/NqPZuLsODymU+",
-	"IgkAI+W/5DI2WMPqfndfNNS5AS131CU8nEDxEwzP7q9kXv9Ne3zSQ3xR0wcBQ3C/MxWZU9n2N5/oLR9F",
-	"xlwXWFOD2Mba0u3nc6cbGtx9nkIJV0mQQ/QpE8BM0objfwl5PseNQz4FZKsWSNBh9jbSh7nmI7Gp6993",
-	"RkezenxfZI8mYmoqUF+xZke9HuOJVgWyV4G0gNlOeMWy4Hdv/i7CdD6s5hukaIa6WoSZMH/mEutZIUWf",
-	"p9b2/znoWF3d6b8sN1F9wg5vCF7iveyP1xfnv334fHn+58fXl5d/fLj41c7GVFmhbE+gL37rPaPQtx3l",
-	"lGs9c4QMqYhguwiwJTBgcimMieVIB+wS3qO7y4Y4xcG2MybfEBNi07FwTIkE0o8Gi7R71M5Mq8cCUpZK",
-	"jvBNfC9MjBWnIb8pfeOKqvPydXurwij6ILVrn86nyv3g5w4djoqgn4osVhExkDVXRIM+KNwO13fVXHVt",
-	"PZx/Q31x5/Ons0IcLwyzKrTt/k9jg32WSfJGcINNsjjwof8ZYB5TFUHpfEnAk/Yvi/ys2Luk4T/yeQHG",
-	"XQY78HUV0ANa0kglXVH0gNwHHZPFPNn2MFTWvMmvGqsEObJLqmLMrZcgJOOjTCB0OEu4EVlbkE/U+iiY",
-	"EZKjuK0AUv4SJ4ndOMvnIpa3qlTRW3MK+kRX0KgV3ljfRaoZo6Y6j4wDZQO4Ta2OZK/dmvl6C/qjHgN5",
-	"YGyYyk2fDYXQAftPrgxRKbrzj7zr5DJBTfWVdEBsjjmtuCCWxJWFxRoiibrsD+cLlVaCIwClKVZqhPAj",
-	"UtwK30vTXD+6JAp2jDb54wWBhgM7KHcWeHTLZSiiAxdxOciKkIs9jNqo9ACKkdA1IPMr4oYfCJnF4RhE",
-	"5XVhWyXc2EsPsAszg9y+sH+RatbZ6UhgUcfD1Dk8Cci/g4CE8vPSNZUazzZk4dlYKS0cpI2jCOJRdECO",
-	"ylp5WB7eQhipLBOnmQCBuYmp7AQIe0s5m2GuSfSAqc9TgCDSSmo7IaWS1thokQxr0lv49ifB8+CCZ+kU",
-	"W+VWEg2HL6r01nmSvCN58rxHDrs1inXJOX+vZiV3Hn71CWfgGG/ZaRI+0o5sOHaVcCSZ0FazFrzntOkC",
-	"KlSdjVXiNCk6Ga7HxIjM9TfZX4GT6XFbW+IAcuTJcI5r3d69TJpMREKkzaf3rUFBCeWWDvJ/uBzX/UEz",
-	"ehs1oljpUzZCNOF6xQagyBPrv6DQAzuxyz4MmZlZj1kxHFRBI6gkcDYrGYoAfgDk7bgu3QZ3noFi/C5q",
-	"Kslx/v315/dnvx0c9Y5+3nxT42dciEikJUXSAqPxB4LjqmqpFsggYdk4Q8OEwbe3qGrsQYsyXtE11eV3",
-	"Vzz5pE8m1zc3uaA69YaHkwX8waKzdcEV3PNsoIe7KjTzCa/YvubgvZLiHfa4XbeUh1/doZMqn6eHjLYR",
-	"cqOM9jm+h/1uMCQ4IrAyn7/WST7q9N14DhK4bikrXTpV53mmpuLZLyJLINm6A5cnTXvDHsRl2yvVfNw7",
-	"Wb9J3yvzTkXxMEYAoRZiKxRScW0f0LOrMqYF7FV2I6xS18yU665pLpb3NU1D0T5NHcMLLRJQLrDzPi7v",
-	"4Ra6Spe3yb9iISXvbLk1HrB99C952GgWd+pW2+SwLYj6R28eK+KTP2AbPDTQxalg/42olZuenoo+yDHZ",
-	"0gBjNQDni1rqAIDCt9JngrSTtdmt/Q0EfUI4i16zHwcVV2Lw07LlPRLmMwxgTa3C6yImWZkG//mnFefC",
-	"WvuQRENOy6bSAK9Qi01DuxDm0ZlXCE1gRGYf8V9fegevrr+e3B/gP47u/9F5EIb/ucuh2V/dISQinoni",
-	"iHaCiqEIaKxlu6+CTXnU65VrsPDnRcPRHvuiZ9TltpeH0pzyLnfHLr/x/ptauRk34owj5diyNbrOoPTd",
-	"V18QQews4VqXc+WdJYTPnXG5FvPv14tgO8XULy/qNBNpnKdePi8tckujamZOJmyarx3M83f6nZfdk7ri",
-	"hM07xkAsNAhoEFoBsyJSFIjoLBHRSLQXRJlxzSDUWC48KheiYbFvxXJpNslLxQQV2fvMYUDXCmDCZR+q",
-	"TIRcGytotWAZKARMlUFDCwRNhHRBkySeWBkNaSwREEkYhKC4QU8LPDFI12T2ZyKEH6sZG/KSyxHr4Epi",
-	"W22x7QAmLahkllKVgToi9ADuW18hOrucWyLCh5qc0EiYM4xU7SdAfUHuC4wT3uTRSLh2eo/eWOv2usku",
-	"5PDRYdAZxyMrjQ6Pu88xKjkRib3n8JDClBCWfIU/VM7oC2jMLIUxJbi+Xxz91KuXL3srRSoU3KLs73V7",
-	"vePOqmKiJflb3Ph8Ra3R/bcOP7iK6gUFVytlm6emAPHIVJSHZr0G+obiEIXgFpE73WiShtAn0JJgW4rD",
-	"wuM1BaEDNhvP3fEmjoVRFeJq2+AxCjpxN1VZs6gbhPqWLE17npMBgjtwllmp5ENEyNrLhjw0gZMy0E/g",
-	"gAdcehzLg+3O6bLBUIW5HoDAMzSdOlh49pVEqQhFY7mMTVBE6bEgB6Ab3nw4+3zJDrtHiN30JpYfpppB",
-	"L65dQfgC0F7scirCeEhC6qd+UUl8A+h+EJouhGIRDL+SsWax1rmIkHEnzAAJQyojNLFYxKZeF9EiemCF",
-	"2IXiF4zxOtmLC/S3NMiD+t22wZioVrgyJmmNrS+dUN92gg5sVlAbYQ6lU/s7A0lFmXW+XnW4uer0r2ob",
-	"Nq86wRVKSLhkQUbCX51EvALYKlj54muWpgpCs8/sx1VGwU0Abwnc0wJHpFOSkgHhsKFcDrxAD5wQDkje",
-	"B2S0BhMxXzOgepQjNWuN8Q1TcHDscVdzBH1LGhMRiZIjFwjf0M7bvH2iaIkruigYFNpAuTX4KpAJz2WX",
-	"DawoGzhGn6JdCQUplDBTH0OlK8JLdpQb1oQuSTttxFQ7iw2LEpHUiyAa7E1dNkAZMwjYALJ0JLxdyIAQ",
-	"90qJ0GBNxKC5pcGbhDsm1HyUw21Da/5oV+6PaF7+x/utNPb/tyPaLs+2VRapWoJ+8urlPnX17ZWhB35I",
-	"R71eS0Mq9Yq5sVzQr5jOs3DMM9BM9VXxrjXv594L9D29C+B8URzvCzeFNfku6fNZm2+ADUvfW7PewNdC",
-	"kYXnkUdRbdfUXm5pX8dpniyIqwVmaboCKCYeon7GVXwgm0tTAczGi2XHeYljfqjz6ob7Bagq8sIJqNlt",
-	"hay2m/bksPuirtql6mfRjNvZ/xkrYO5XlgZV+j7oz+xy24m7dK99h5/XsNHx44Mlww+0VqvOC9R3UKwD",
-	"zwC4CvaAU7FNuQBmD8dlJm7GSk0OIpHEtyKLVzA+/OovAdU3EVMkejjusYjPdT1Twx/4/OLeb8LWsLx0",
-	"cQTmj2RCRtBN0WgNI6mDu6zK65Dyu9+FHNlNe9jr1Rrh7RFFVKdu7rgigmVPBfD71ZAB0nyAllTRdErt",
-	"EP/0lUZ97yp1/zlYPQ32ydtNQYtU0MaIdEoY9249Ov3ObDxZHdNw11JQg44E1iAIaSUTTBQKpd7B4ZH7",
-	"zVoejNk4WpMSFHfmNY671D1OZ913sgNK5SbMZHQqRVRiWD/qlVs1cRmnPI7aJaxY2HzrOSsKAdJqeBpK",
-	"dMHtvxFMw/amMsM6SgoadV1/Dwm6teLv2ddZ9dNXck0vTNP+RVXlPY/NR9Y51lMRUuYGXODDbu+qc995",
-	"OhaLxyKLyZvgq0iw7kKRTcHAnlhT3U6EFqGSAER40itoqw+XR1m87v664RzueMbeyjd50shQTd88b4tD",
-	"2j0P1YMP3IFNYw8dBBdpO+50wrbH/l88TJ4DYJNT2gd7LNoFA2f5vc24VAKMLggYG88OpjImlQtXgrZN",
-	"EghrGpCH0AXr8OddgDaOPA3vuA7rAD9nWb60WLtbEVRHewiqJym0XjnvKBTWiYOARbloq1TzUsgIHBov",
-	"HBaxVTY5/pXqG3d03bKvJnmnx5/7i1szJjeoAKNLfkEHNlu9l/zir9qWdWQ7tFUnG5WW1ZwOlUTYwv0Z",
-	"iY7wqQ5pqMqTWNSWzaeYYPB2f6cgKrVrmWfWkR8bM9X9Z89oAruhSt0C6md6LkPoYa8UkVxvu7Hd2jZa",
-	"lEnifTRdk/8CwrKUTwDWrw1DkxC1XU3cjEvj7E2jksj7VXpXLVirSd6hOkBX+ixReXQOL7Ef/H8vP7wP",
-	"mI5HUgDLwaXhMuJZxNxrIdxNbIr+fWnkdQsxzA8QU2DgJpGAGKwGHcaIeJu6pjM9VjPpKirCGhBcPB0L",
-	"i/ioxOvNZ6TV7b7xBn8vZovTs1EE7rD1Wta/kSSDC+A9WoR/XuW93nF4fMQyLiOVspu5EXBkbrgWL07g",
-	"z6LzTQXgjuLvj9iM8eubNLwTgmhRWmsSJ2PnQt3gcahqf1mUo+xmzmhSW7UsvE/g5vieCBoFxvgXUJ/h",
-	"93vLs2FjP8hJbddgrNlISdFtpa8sVVA+Qp9ds2Oicth1+5kO1sU9SvP24AX6T+bZt5NO62TSYzYLfJBi",
-	"acd/2wBFMUvNnH52lI7wBMhccLHB1AKkrjLbdRnc8RT/ZPemcOwxLOTS2qOYclq2zbAdqF1Z1kZf0PK2",
-	"3tldeNTeoCfR8/2Inu+taWlZ/QYM0OWhgDHlEyhCotPffjhl2ejZPxBalW9NMO1FdPL7oGla5IquNvps",
-	"uRsvcA43kjdbRk5RiEOd4paD0hd4a80J+U3NWMolsp1gDN9utdaCgsjgVNZMyCiG0FgPvqOVcXU6Le7o",
-	"hoBMyLNsDpgbOh5JhABgs3GcCHajzJi8MA3NKQHTCtV8JkJhxb4GXU197upWZBR8iTMg5AXeuBo0fFPo",
-	"b/IKv4cjZcef8OlvKs+gAWzrU2S/i/zIJz39FPfYMe4hxYxOXUCAfXUBy/0l3fldWDQiEx4r1Ezv6W5s",
-	"Le+MQAn1cPrbvuFBYrlPOcW/Q04R0x+JUhMRMYCqSRXANBMoacXqfpSoIlolzO5jDCvufiadTGuu8vkX",
-	"XbKvChsp+zx12D160X1ZIco+7Pa6WzTSuQE1LKRjtN9dJoowR3oToIsrZcus9C3I/KGLqzTz74Thnev7",
-	"hUfYeYmBAfrL9X3wtUPIKPAjsdHV92BB4abUhidY0UwMt/Z6jW93GM92S6Iqe4b9iTig5foNlSKnLmK2",
-	"Fdgs3UJlO+iMpULLj0JNEw/fhvlCLPqI5W2Mpo4uPeidSG/shy0/6f+JOUIfTTM1ynhavuv1x7dsIuZ1",
-	"t1U4I6ylryDKRAxndP+vOe5BUfcEqKv7x9f3r9+d32PXt+vE8UjsxEY9VFnpoYQa3lBcO4klkj47Lg/C",
-	"wol1dfnANEbU8uqUn3kWz4Y3+Pa7JJYT7ALEVy0/xHdv1BKxYtmy+E/OE2wRwgW8IQptSp2WP5wQwxue",
-	"WALfx7LbPJkAUZ0jWw1cDC82wDNaevbHhGPDpW5+yfmdCHNsSgdTxEHNF0+5yGXTrEXccCoXT7nkI5FC",
-	"ASUYVkTRVX4QIT3UfSkkyWd+1lkUawBIrk4/EbovP4DonInsBGZGKgMpdqCciSUiJkkAeC5vZsEjlghj",
-	"6s+Re27CsxF2/0vG5Rz4r1MBxxOXdcZjQ1jOSO1desdvKoka19d98BhSWNafq5KAB8wKU55hpv5GqclE",
-	"CPsKFqmFuZVhnMSkAZde5h14x05ijzduU3tMk8SNxDXFItI19ADgxVKVJ+5jptSw5j1v4hE4tCTErG1f",
-	"kVgmi8O6ycB+X5J1vpet6uQ0zeEU5SYQ/FjBFyHFg5N3eRSbplspQh44TEz8sXQ3Vk3U3H6JWsV+6Nz6",
-	"r4XQrGYjS8/ydkON5M2xlt4saKQ+9F/ogLAd7T+wk9l+bGbfkFMYwC4hSrHyKx3kZNMJrojPAu23WC7e",
-	"ub++/58AAAD//w==",
+	"7L3/l9s2sif6r+DozTm5d5fdUbftZNz9w65jJzfeSWxf25mct4k3hkhIQpoCFABsWZPj//0dVAEgSAEU",
+	"qe7kjvfN/DBxSxQIFAqF+vqp32el3GylYMLo2dXvszWjFVPwz6/f0pX9b8V0qfjWcClmV7O3a0ZumdJc",
+	"ioIspSLPl2ffU1OuCRWV/eOFFAw/OZ8VM8V+a7hi1ezKqIYVM12u2YbaYc1+y2ZXM20UF6vZx4/F7DtZ",
+	"UnxL/6U/rplixKwZEWxHzJqLFeF62vgfi9mWKrphxq3vaaO0VOkVvhfsg8EH3hO5hFdv6YqRBVtKxQqy",
+	"42YNn2q6YWTJazuqnRC3Q/zWMLWfFTNBN3YOJb4pnt2GfviOiZVZz64u5/N5kSDHNzDo60a8MdSw1Dyl",
+	"ZoQLQsXezVEzou3DMBP2YVvLis2ulrTWLD0znPhP8KN3nQlywzZApr8otpxdzf6fz1tG+Rwf05+HyX0M",
+	"C6BK0X00/zdM3fKSpcnMKyIVsXOxC6BE48M5OvrZ4lPvBgiaoufzim220jBR7v/G9ocTekJuGBByLxtF",
+	"yrXkJQMON2uuiWU0pk1BdGN5XRNKFBWV3JAffnj+7Jy8YcIQuqJcIG9wUwB/uN+RNdVESKJZKUVF2HLJ",
+	"SgNHZsWMbjmJCr1jKhAAj2NLgWgNZ3YRQwcgpsijR8Vsw4X/++I4fV4CWWh9Ip3+6whyBwIsQWylWdVK",
+	"Q2LW1JAdtaukVWF59/1/ew9r362pYbdMEQ5zV+yc/MjNWjaGcAOrwYXY7x9e/rWAlT68uCS7NRP2EW6p",
+	"YUjZKAWEE3uykYrlF+7E7kQZ69aY391T1np9XysZnrm9WTI79EREk97LhqzpLbsmD+YP42lpw+vaT2xo",
+	"Pu0dNn5SbwxNXCbv/9v7KyJFvcd5ALmQQoKRPTNIOmk/33HNTpgUE81mdvXT7L/N3iWZWjypfm202TBh",
+	"0rtNw/efacKrMIUtNet2Au1TUzlOPNnypMC1L79h+8G34k+nvvGrplqxzHIX8N3QS/GJyS99KsWy5mXm",
+	"taX7dujF/plTXi1Ymdad3Mvd9/B6f+nmp+FHO3EiObWq9F9/pon9uZ0IFYTWnGp7o3AzPCVQoqbOqNnm",
+	"yWK/G94R+PVpL30K2lf6xRUbfCP8dPJbFat4jv3gu8Gl4q9Pe+kLadjQi+2NwI6/HYaZOoNnjFbfMWNY",
+	"hukqRitSwwNDM6jaYSbPgOtSsS0VZUbKVe0Dg1OIxpk8h2Zb85LmtmFL+fDqw8+nvvhbWVfpd65lXQ29",
+	"034/+XXPxS03NC/qePh+6NXtU6dMQOYNGvzyyKvh91Pf+x0XmZfWXAy+0X4/+XXfs80id6I28N3QK/GJ",
+	"yS99bY2Bktd8YINV55mhSXSfPGkyqspPQiFzg2rMjQaryFnjeq8N2wxMS1UnTOeW6wGq4LefaSIaS/vs",
+	"y90oRyxHvrFa5eXFwy8f/vXBFw+/BOsJP2xtJy4MWzHlJ9jU7MmAEkLLoxvWjjCZOk2OMM2RV05/1xv4",
+	"9umailXmROLvSQmPDL1ex0NNngcrVU7L1fCd5Qa6Ya3T4unr7395+/JvX7/IzQeHnD6TASePc9eM0Tzd",
+	"o6e+/1VNM1ywrekgG+hogMkvh8OeWTt8h0vnAr0agRyVLJtNbIn25oTjTp3OWyZoztQz8N0QIfCJyS/9",
+	"kS3WUt48YzW/ZSqnBblvh96/6w104kS+FtVW8hwZmPt2xETCQBNd2XyT0sSfGLKR2hAtyYaKfc7PWcOv",
+	"4zdUbEmb2syuLh8Vs6VUG2pQ/j64nBWtvL6Yz48K6tfslomGfS+FWevDKX4rdzA3soEH0Ge3VUwzYYgU",
+	"VsUp66Zi1TXxPh+60DEX9xaD48yS98vF5fH54vFKzPR5BTYjHhNdEM22VFHDKrLYk1JuNlRfE1rX8STB",
+	"jUXr+v1YB7kbPe0a7/ucBx2MsE3P8acXkYfaO8w/Iocxbb6SFWfwgmdOQth/l1IY90+6RWWdS/H5rxrv",
+	"W/aBbrY1iGAvRcFsNrQ0MH1Pxp9+jw18a3ltzqqF3bwK/5oVM7n4ldmfXf3UDtF6l7ZSm5Vi+rd69rHo",
+	"jabXchsNZ//sjddoIzdMxQNu9jDWu48xlYfiDoEulmoxNfZ0U3eo4YlxRfxCfhaOFFc/C0LOyO+8uiKl",
+	"2hTgkbgi7eqKyG8Cj5xVi4K4tVyRn/yI7z5GI9kV+6FgXd1RHH06w3iK2HFmR0JYfVe8W164S+wt87/e",
+	"vHxhGf3/ffL9dwWhTuZcPvqC/I1/dW4f1Z+7352FO2hTERx7wTT46t9/fnsRCO4DM5bb3hOuQeHFLw+j",
+	"cB+L2fdU8CXTExl3QTX7QdXWNDRmq68+/9yS69w9cV7Kzed0y0Hg+eEvIub6fUaV4WWNZ+eG7S2/8Wr2",
+	"zhJON5sNtTfT7Il7yAoP2SjYErsIww1wzEv32aw9wvavDnPSquLoQX+l5JYpAwcW7wX3I5zWCA71i7ki",
+	"Fz8LZBz7wp8FTOiK+PlMZ47Y3ebfMpZBwm/158igRzgkPD+SR0Dc6a0UGrcr9p5O45jZ1cWDYlbKum6l",
+	"kJHlzS81u2W1lX0VK3nFqq9g9ytKvpO3rKagZy45qysQ+9TSex/k4LL+Zf7F492DX/+xXF6o+Xx+MX84",
+	"d/9bWZG2ZYJVT+w1fDm//OLs4uLs8sHbi/nVfH41v/jfsGAKE549lY1w19KaCrT80LS0/xh+DT751rHm",
+	"m7/9cHYBn2pZ3yZefwGvn+PrNWgMF5dFdCPo2yMvdI++CM4KJoxU+zO9F6X9mlcMLxGaXjq8u2I1M3ar",
+	"3c2qGRNDpHKq7tVsRxVby0YzvENuad3Y/b38+K6YaQyDh8Xb3xl74a/2eIoaWtvfYHLC7OqymO24EEz1",
+	"xx19zQSeTJyu2Kdv2TuROJEa2j32OTwDw3Z9xeNZn24sW82uRFPXlv3t72ffPfnhxdNvzy7nl1/Oilmp",
+	"mNWHngzslHsEjkaj1TBvYOSs3PuXMlHh6Pjnhn54xZS3Py7gg9esYhugmVd7nD549aCYbZkqYbGzy/ms",
+	"mFkjDXSEbU2NVXLPtKHKMGVVhXCawONFG1GuSUk3W8pXaLJVjG0syz1sJfl3+JhcLsEXdUtrXn2j5CZP",
+	"DnjkB2F4jc98eTb/4uzB/O3lpX9mAvOEfc2yT8XO7YBdH/p0Fmj/Nbs8fzTv7NSs0dXsY5CBfq+csieG",
+	"N9z7Kq9mC35EHqLXyQ8fdutlY+iKEYm2r1lzhecWj3Kl6NLEZ/aimO0UN4aJr8CI7AiZ+aO388ftXi1G",
+	"8azT4zti/+P4TWx3JreJbXyDUB3i37s7yYRuSGM8QzgpgJfGORfAzsMXYMVVuDa5PUk+hrRVsPMXlx/x",
+	"s+H7E5+2fytthgQOMF5V/za8a6C8heuupokxo6tuw7SmK+Z9PXYqPguBRu5Qp5HZycqqQbNIbi0TbTVT",
+	"lg+3dF9LWkXLn20ajLffNGFCHyP+ji5zx/kNiB7Qzu714g23X6X4LRPxramNVGypJLgpjAJd9CK+Cccb",
+	"Vi3jZfg9iqaB7OrFviYIL635SrDqrUQydhQ4J3hAecN1X84vH55dzM8uLt/OO5oGcHZ7CcWsDuxthT8T",
+	"dg/O5ufzi5Zlncz0LKmP7M8NF/BcO6A1+LXmYvVczK5+elfMII3jQAQ6FonjGjNVijF63zgNUcu6ceNO",
+	"ZLmgzOF5u3gwj9nqt4aXNwspb3Srij1+fP74sbX68Rdc/HLR5UTFgfG95jafx6qbVZojS+v5i7+fwb7O",
+	"5xedW2A8v0bcl2PY9hFk2DhQOoFdQXJUzfaIihRzceR+ifg0J8WOWSm4U5574V4rZjW/YYJpPbuanz++",
+	"KGZmrZiGwOrV/Pyvjyzxl7IR1XGRfGxlsjGlxKQcfTNLiUBnF9T8lnlbGCMgg2/3a/s9fVVPOQq6dRWW",
+	"yrLjhb3q72lKfzs/YVbr7qzAkXA1+/Kvs49wLEqpmN+5k6+KUm3OHKf1L4sNUys0lBp1y2+lGkPFU66N",
+	"cKYyh3BLueqpR/FR/A8lm+0J59HbPpkz15704+xtZ4gMPOlnLeePsuWHOOWAIWKhadl49MTWEya2Pjax",
+	"XzsT++tf+xN7V8y2it1ytrPbcvQ0L8H++j0Khg8R7WMxq6UGHXp2w9gWmL+UAlS0I9O++gnPG7iVR/P/",
+	"x39Js1Ok2b3M65Q5/Zqe02MnYe9XqG7s2I+qhxcP55d0UT5cXNIvv1g8/vLicfX4Ynag57RcZwXVdGmK",
+	"YjEjUlf2S1eIsltTa+qAuCc72dQV2dAb5lMqY1H7pgQnyxRRW1FDXdwoLWjtGii4di8gDrbkgut1rJWD",
+	"DgI+H3TpDDDGlDBQvKjvuE466r6VO7KkCiKB7mSTHVOM+FkXGC/0SwNy+aS2CUS6k4K3BqUOqQfq2Lqu",
+	"xpkj4Gm1myDAfTTr2LnNoublec8bPui5nnc813ZCBF4BDjwwNgzcBMGxe//2bc2oRqUl4xU20tDaU+sE",
+	"owE2N3OqrOoMHBCl+U1QSkKSvEaLkG63St5inUXXl/XgdF/WfyhaMvKt3G6tmV7MSntFdjd03rWSLREa",
+	"c+SZA2fx/Gx+0X8EHEEdj+P8fJ7xODYdJ+Xsi9yDSy5ozf/Rn16XQsuarnz0GpxcvzYbCNGxD/ZXf7Gj",
+	"W93yL1/YCZEFq+UOfI7OleAq96wG+m9/+cI+/e/noLzAcTvq3qy58HGPQ6drdmXlmoIC7i5F9mFbU+F8",
+	"AD/FA0QJOBx81SEe5dhc4emwa3vUrvqisAdUbpmCQTWhhvwFnwlLq7kYJUkacKEVMyiQhMwHUf7SDj0D",
+	"dz2XVcse9iOpufGeW+8ys7886/yyvxrvAHizF2U0fZi0dySDdwAmeRG9+/cZE1XMJV0OheBCZ4Zw3+RZ",
+	"2vAN+99S2Mn88PYpqB3UsKcUEz/dnmyZ8mKqK26YMXV8zeEHmLHhPul5PlB0jeGd8KZHowWbl1kZ2eZP",
+	"wr25qV9I872s+JKzKlWzG5Vi2bdFdVcnv/El8IpUr2oq/u4JNClg3PDaPBfhAqvaDJtgnLjAzwFzbV16",
+	"Ia2ql8IJ+N6+FZi7hckIdf0No6ZRVnC41y3DBz9ZNWcjK1ZbBnMBr1YMhBCYYdR+DGfLvdMd/m+kIpTY",
+	"7+PshVfuh+Qt/rDDsC6Py01nNF+lqJ7hMfc6uEL9z940i+ixafdpRGmIp7k/Qj4cCtaaljdcrPC7tKi4",
+	"HBYVFwei4uK4qLgLQ+DEc/zQCpxDEZRghVd0D5WZjJZrl3WMpZDUpccRQ29ASwxswhRJiTSjuBVQ0/ij",
+	"s8EZxgippzp6+NAl9ErJRY3ZtBk22eIT/z0f/vLJSm5hv2hDawh1MUMhsPtGbthCVntHqirOyw15YmTD",
+	"qNitec3OyWtGKztRLGemoiKKbRnKN+VGwfxHbSjEGmaQG4NDQnKMt5Vcjt9zNGyPhMHs7dHo2dXDi8t2",
+	"6566SYf5tYlKn0PqDlNKqjZnq0uG0ZvqdyKxnyDad0wYslNSrM7Jw/m8U9tdUiGkIQsGxcPX5OH8gggJ",
+	"JOeaYNyHcGG/eIBhurqWOwZPPoyLZDFxHQAffhaQQM21YyX77KOCPLx4YP/vEdkws5ZVQTT/B9QVbljF",
+	"KSTi2Scf4x7b29jjOSCMxFKqBa8sG2IpLjeBKzQXpVUYfxa+DPqaPLy8dFrltgHGBQoU5D0S/T3RdK/J",
+	"zlVFX/61hcfgmrhwkf3iMTESk4A90fQ1eTSfE0pAshG5/FnIRsGnD4iWdnl2vliWzUjFtkxURApSSeZi",
+	"nVgqD3li0Q37mhm1P3uyTBbI/cjNGqZjmfrR/EFBqH2QrH0aMLrbNDGSGLXHE3A+nIiGx1gup8YDXy5j",
+	"k/TLt5cXXQsGcoq6dmt46CEY2IovMfOkatjBg5ftg+y3xkq5B0CnGhwXRVsaA380QsCN4hW78Xauz22A",
+	"QOFh6m3kQoni0Pg0vPEint+ScpjfbNaZ61ru4BUryziZ0LayXKzd0ihmxqBlj8nUjlixw/NhyuieFbPd",
+	"GsKpVj13GuzDKXJELrNxAfuluwWs6Kw03AKHdWCTAgPg5+15WKi+aZnnob/e/xp5Z0KckHtL718R6n9F",
+	"qHMR6ncxx+yfojV3ATlxz7r88KCrRsbO0QQvXoSI7NEd2Nh7BVLeIMfT/rupO1mXU4SWMr1599RfTyHd",
+	"lCVjVeShgyBTZysckUFc1EyhSoS83Ygw7cgDAptW/Eknzh+vqQernXr3XEXL/f/B+YJQxoknJlDQn5fR",
+	"t0jvRshcJ10q41XSqUqddI24jcK89V+CK7cYTH3Osuy9JIC0J+bicj6ff3QcTEtzxH1Jtzo+EdKn5P7+",
+	"Mce0T9esvGFVi3Tm61TukL9umQPz18OVB4cDc+aWNV2d1VSt2JlRVGjcAn2XNLolF/ZCp3U/zIC72Q0z",
+	"hKvBGsuiJRb86YWHsfPz7v0TUiUifswwMS770DR2Jc531oRKK47r12h1xExRWs4CJusEXPCdkOiuZ1fz",
+	"ECmAf4dMf/tvcI6gh9dpsHMf2poXM2vgwT9QG3V+bWYVV/eF0y0vH9pvmm3l3mLJNCKVHSywEHA8CEHi",
+	"ndqMc4ZDGiv4WuRKQXrV753lRTP92LMcpt66w0UkISzm7JEJfJaXko0XjRg0PS0YfDJ33XE3Ez+4bHWm",
+	"kfsbqkUON7jd3T9pa1uFyl6Ra6q/jyOsLRDlxCwCv7vJyjDAspRLywpocfUxDf6swLfXxUpZA7jTuGRF",
+	"Xa6PFC5oqGX/YNotpxXqrAFnCV8YLGdaOg6FcJWiwnARFXufegNB8H0WYkWtcu4vorJkW9O9iLAIt1PI",
+	"RDUY4KM9svF2ZsRAB6Ti8LqJMB0mFCCkD3YcyMUNPEZEkUkTsMfhdRNdzlspa8iDwIAAuMelglijvWhq",
+	"wzeIJ+H+6fazq5v7M37Z7suWNpiF4O6hIZ48IVTnqZvbG+eMvrdQXQ8h4+5KhMSLA0+VC9DYj2ZfnkMw",
+	"JREMPy70W9eF88Cg0/KQDXpnGqAbWvgQK0c79wf7sOWK6e6rH/ay0QavmMf2mTXV9jWPlpelZ+RtPU2h",
+	"EGz32nvbfm/XBarEg4+QxdNGdw4vJ/tUJLPgFmFby/8SMJ6CCJllbrF5MdOwtx0C/96J0H8sZpgs0f3C",
+	"Tq9bl+PtYjghsSztZRxlClV6Ra2Rk7GVtqk8odE6E6PVfsj/elAmbMJXVs1ZUG0tEb5agdGz5CsM1Vkj",
+	"bMFXjWxQH6Y7yg0Xqych2Sf68HVr6ljVmauyqanCPxJaNRZG+qwu0Kp9khv+2SrWiIbsVOegZfuiL/vv",
+	"4GmZY9bX084Lo7yLqwv7t9quITdwHnmEY11cz66+/Hg0vQy1eydl5S6Mkcvmwm1/QhyhiWZMdwKZDjen",
+	"lJsNQOlSA8mNGlMb36F9pr8GAGG07Oq9Z/8/Zre+jHbr8sEXozbswYNJO/bw6JZdPvgyv2kPH/Q2bUeV",
+	"tR86GVRt7mBbQHfZ5khCGumCEWfi2X1oz+/5xOM+IaszvqpyYYOaWhMmDAnb/KR0dYstIAMm3f3eIuZY",
+	"ipw5leAAn2Wxz6OULyG9drNgikhFbhhg9xyMgFpLChCoRT/4yb6n8PU71EQ4KB4yopg9sRfbU3fH9pX3",
+	"mosQxIQsBncopGIEsrjcyQEU+C45yuSQEM/lhtDKBfocqOC1S6P7B1MSY5qAem4YWdK61pByQOuaNIIb",
+	"nSRIJ+NtJKj81+1v3tjL7QBbPuSoDY/zPTwEWRV4lcW4SV88nB2iDYUUtt8PV+Juq8Q3dvXHN90XyOI4",
+	"fgnu126OTofqki3NHjGkc4/jQ37iIHGkYEBKjtWu1BimLC/8H1r9+sssiV5UMSzKHhr3CU7Qq9cTCNmj",
+	"F9Qte2K54Yo2IuZmkyROgJvu8X6rf46VCBE6wt0EQ6SA9geyGiqcJMFusU55YG4/+TEL+B3Uthzs4A3b",
+	"J3ewptp8I5sMqKf9lixdPouipWFKeymTW5b9zQ/a07Q3JsqRDReNYScsKyNLQZmVNyP2MTWoLuUWuWGU",
+	"KHpjH08JoNs29/CoVEkxtq/e9DsSZhbzXGwyxSzUoXtMj3Ze+XPhPX7ds4FevZFUcQcsQZbgvArbtpCy",
+	"ZvYi73qyhl/won2yTz2YaGes9q3pRW9rzqrImZEUCoPIlWB/s110AqJVdUzWkQR81kboE0QMJuDI0Vyi",
+	"1jfgSUuMB8ZfZomYZ0WhrY43EtPrVIPwszW/bTFor7EeiZtWhwRNgVRqj87n1NWrcgiuYDrb36Gaww0R",
+	"jFWgb0jBXi5BpT3qCi8CS4IwQH00B1saZHKYMwp6S6aoR8241wdXT2oKoPpTw16Kep86Nj32jwFSA5Bv",
+	"Z4w2PNPufJdLWw5DoiePjdbNhlU/oFWQwzvzOdQHW4ZaKN6NVkFNKaKbbc0+vNmLUo9A0hEwKyYUL9cb",
+	"36tq1G+Aw4LRdGQl3TluFdvwZjP6VZDA5CoHRvzgY5/uxezD2Uqe2Q/PfEkk7sPzeBEfW2/mNPKp1vE0",
+	"gQohd3Xsa0IK2tgfdIK99047726zGzSBXB9Tp6KpuHni21t0yYRa2IGygi6ytktLAEa/Ya1rauYte6kS",
+	"TVzGmpXwqiLSL97llvC1MCqhINOQJnEwA+oXPagXtOT5WEyyvH1m9hRgxWjHZ1ezX7UU56/p7nvnyfjo",
+	"vbWJxfBt8mOoYpeN/tb9rldGyj7QipV8Q+trwjZbs3c9r/wFxSxRk1pylPKdeK1mvx2+7aIglwV5QM7P",
+	"zyEBQzaGrOhWd/TovBmrG+eaOcYz9uWwVX6LC88F7SBhe+KVABV7NHMkz7LdfaieLft+Guqnne9rtpUq",
+	"sfKFki7PJK/2QFRrT7Y1LdnA5v8Udj8ydixHeiKnMZ6hDloxWkH6N8ReyW4tazaSz9bMg2XF68oePMfq",
+	"Uy0mZNI0b6XkvqX5t3ZmH4sZrOaQAi8kZtPvqPbp/gWplNxu7T8grAQ1BPKWVSl9uDdDfEtL8aLdW0ek",
+	"FHN8xUraaDbxPm5dKxH89MW8hz/9oDhy8t0wyXmF7lk5z1LOUTLFt3Lgtlg01S8TnKoFhmjTh10xin70",
+	"dC8cZdr2dkbWAZvf45yD0npF5gV5NC/Il48sL1zM58QBVqYNmHvyCQQXFy6vXUvXHTBk6eMGPgnbFRH5",
+	"p/nZ43e/XxQXjz7+288/n/s/Lz/++//4S4r4ONQ9SG7HVKlGoQcCNr+mF4gyM+G4jHOHdigW8Vz3iB1F",
+	"eM9yZG+V3a3OL/eV73Y4uOANF/GnF/+0JEissr55EkMkjN/XkFobM+CU36e1saFDfKRRwcGBzh7R1KXl",
+	"qPDcmgOdXgGPHNF964BDtSeCX+oKO8z/IcJddvaO13SP3hl0zZRyw9rGe0e4NpD8XWYrX3qIuL6kcNhx",
+	"3c3qMalPyD0MeLlvUEfxWBHX0GuJuLVfQd2e8zalHVhlshvfj+u9pc/5sIe9xQI5DIv40OnvAwOEsv9x",
+	"HiMfnDnwF6U3ZFbE6cz4Lrfedn5TmNDv48dBXjskcVjmiMUdhMdw3Hb+gWdS3PZ0zesqSqTpuyzaJI+U",
+	"suLF4QgN1+UnJkZxGQOHLPVyScxaala0RZShDDvUagIowp4ZskAl0PJv90sodZVinCreo2ZEAL8Ev+x2",
+	"4km6yopVX2Pq1CFVq5FHIKdzHmNJmEDbBqBnLVHNMqFrs2Z7jF/RlWJWdccE5yN8EKWlHgbZt0xp6FaG",
+	"UT3XScub/thShqimZsQNkzT9A/sk/Mu+ITDZgHrmuimj/eWyMK5C8sViD813NK9YEQqUF3v4BdRvnE+L",
+	"EZbLOqlst+BQY/X4gVCvCh30ojcrVv6SHieqFDno9WM0gdyYbCgybokwOSzoeyWkrAUoe0JzoYRG9Y2J",
+	"cNWiEEK0Rn2bXmMnNThlIGM51kiV2p+VN7xKymqXBzdyEN/Hv+2pMFE9OhSevv1C/mpMqU1tjCMmVxH3",
+	"TWw5pUjLOhAWnp6eEtHawtzC3kdJBq1ciM5Dh8OGzS9P0ic1U3dMSYqSzrJOHIRLAFfOjltND9EN+Gas",
+	"Fyfch5kXUMWwSzNTGdM3I+aw15rhxopPeOaatKE1sR8js3JnaOi77PlC+rxBSIOTDfUcg7YXrd+06NLt",
+	"vDmb99VhnXuwurus+Em4TP2Un9FEiGKxfwX38kgBtNi/buqxuV8VTSgCzwX54e3Tg/SV1FmNFMKpbGVf",
+	"3Q4Q5l206x2iFET+nwZnzx+uCh/qMvemp0Ax8bjp3OfNm42ydw/4oFoNUx/apns8zp/WSX5FedKcGM96",
+	"OtcD8u1O+gaQgL/knzrMOuxRa5fKZLE3nlwaJjD/HJPfNmSHOTFh8BETHvRxtj0lw+1w5IS3Qq/HPL6p",
+	"z6hJZR3p8pYp0ygxeiQrqVh1h3vUOUD9/DtT6A8/RJjXbFun7gm0AzO2ObO2OUVrC8282IYbozCtHbTO",
+	"yGOLs/TVeIfM2NHyxtxU7bb3rGHwgIH7YMFYWFbI3XarXdOKGAmNy7XhdU3WEAcZuXqfSzT28NZsaY5P",
+	"1T5FjAyTHBvpdjw93UPS6mjaMWNYl5tzzJ+Oodq9H+JKMMgyen/ffcEEJMpRTVzjqwKvS2ra5tFlLcsb",
+	"pzrv3C8cxJphdX1Ccm0o2883t4c5+WsdbIy0X9X39pueixv6Zh+amQg1kqtTWMsagKKScjUglbi8Bje/",
+	"ds2DO+dNZp+v49BNQs/BVHpO/GOuDS/1n664TncaPKPJFIoWaGTSaJEKmhjUa3VpWexkkNN+R557tMtH",
+	"Eqh7v3Vn8YyVkEepHfDdbs3LtQMzhGMATh8jgekwdALlMVIzBYJUUz723nA9RibSFtSnlCueSVejO204",
+	"5MOUv4iLko33TThnCj/FY+X8MFmOabAF49ipHOgjh0Jtw6gAp0h8yXym4Yr0Wc+TE1M4gqzhbANTFl5q",
+	"HJpx/an2FB84yeEQeoYJW92h+bAYi+l7R7VxsnYYexC7G4GwG+D+gZOE6xrwoPcJ3vrvkqpjhiaitYB7",
+	"NghiHJ10fYWGx2l+i3sv20HOB+qL7pQ2U0oxLW2mddgfhkI92IAha0Zrs94XsFm4T+dpw7pUzLxhxmB5",
+	"6UGmFd1gq23tHnHAxIqRG7Y1RAOo5TTjLZu3Hxdt7NZSR33RQWdwQL84kdgXGfVoJxtaMauDcaNZvRz2",
+	"V+ho3enkg2TcqTtnO89AFEt7pOk5+cvvL558//VHh4zpZuq+nCVYfazD3620dfn3ALqp2I+IUkcDdfCf",
+	"D8LW/RW/bFRACnbVprdMVFLBX6yuLbs4PfuaSFHv/dK5WNUs2qtz8sLpxEA5ABiuuTbModpE2B1jz1ej",
+	"0xHBwMcRVrTjZQzfHpnpJAa/p1SyVkRFnHpwZDsObRcoCbGQVkJ2089ayh6NhTgKPGnMWir+D5oWxVTf",
+	"ZG5urIxrTwgguVo6T6Mpde9PVyuCIUbLkmkNhs+K3zIRm1xCCqiV4sK+ujylorGdQYrBflxLsoJWCSYp",
+	"aB3i5OEP33QE66bRALy95HWNRfuI5TGNWFsXzz8gErgREKTzjAvvUFiwFRfpCvCt1JovanbkliQ3Qu60",
+	"3wEs9HK74JMzF0rudOxA7iZ8YiPjHxTPJwkQut0S908ncYBcVmRkgsrLRmNKy+FdaXzRrFF7O7lmtTZE",
+	"SLeGogVOVGzDqn0ndYAbUvEq/847l7dmCOBWjSDlLZuHmaluIoqm++NKWdjh3hnrMXxU4gpnveXo7u45",
+	"5muJH5NkWMR8CzrL/ap5TFRbyYXJKRtWjye0qhTu+ZrXLCoK6QDhl2tWJWtH0iXjSVMGdpIJVGVE9ofD",
+	"RQX2rAkC8PFLq/soVjFhOK2v7F+WbksAMCkIJUbeMFHg6YkOZ/AlWpF1gixcUl57NJ3uNL+T8kZjcp+C",
+	"Fk4Uzgrw45IL6MPglNN0MBriE3bHT9rv3xqJAZmpStB/wg+Paz/9swgiRFNeWYFXs6XpOfoAFgClxXC2",
+	"jd6yup5ki3v1zf7wLgkkfX3SSHnzPa9rrnMW+bdyR2oJ7QycEK2lvCH2hyN9Kc0W4dzGTu4HfP7QohxQ",
+	"eGJOilg2scAwn3D83AH2DBUJkrBTw8LsfsKF3vT9VAKGbr73k/h+Ygr7GKMuGvKLR48efDEkUjb0Q2ea",
+	"ACDbXfvHQWr8p5dJ0wIKB57JQcPHh2nap2WziJvLuMZsH4sZtvYY8aBimhn9ZGCeXLuER2gs0oo+xWIZ",
+	"2VdIJsn0HlO60I5czqL5DSXkdKRkWreIleoY0mBAWLN05V+8fx6RRVREy/EbOdmNe4qQz3hCQ7AlLVeP",
+	"ybyD8EsjnDx27U/MGn1/K0XR+YeoKFULg5KL0KRcFYebSet6QcubnOkTq9CghHHoEwXpzPp8ODv20ICg",
+	"+oaLldtm6PMSe9sS9kK3UqHzFsF2WXaKZs21M5/huF2BacU3oTmmgYS9CiPDcuPRe3xsxE0Y53qC0hc4",
+	"s2fAQp+lXW+qxt6RTiCAg90SAfVXDMaeMgHPX90J4Lqu4revadxTiVVkz8w1QLPfMig2gel1HFWWLDCM",
+	"IxNvd5WKyj8HLgw81Is9aD322bbXGGgKyPw4jivJvmVOBemm7scwZC5kkhYowK6NqK0Gj3IXmIb5lEzA",
+	"uDkFgCqjUIWjVByESTy3FkNFqAeaW9KecTIBSzp9Xy8I8kAAPXTN4toZPXLZuWN8aRRPYOW5fMDcNfeT",
+	"v+fimx57Ck770Y6xm2m/SWcP2mH8FAYomirtoDWnuhfHO+ojKmuqMy47ALsj8ACYmIJEMCwxiwfIlCKg",
+	"rbxL4kM4eM2UHeG+hINl75/zDMIEaxFGDme8o3sXpWCWH9xhLciCadMa6eOJs0IIcZbLYqB22vyWqT0p",
+	"qSBbJTdcpyMsche3Os223LSyvNEOdaf1qxnfhhV/uGDQs1CzenlN6AKqndEXIXUAlQTcYddWNJF32WrH",
+	"40DU8AdJA7PZbKjaTwRcxA+OJXHCt0Vg7RZM0L/Uc3DHNx7xSREBpLbbOXiy7s9mk+qTMtmkenPDxphs",
+	"PbnTmHX6UNvrgylNoKzRmghY5EUVgJJSxZS/zMCFGcsUgVDY+FTATAdLnMG2L6jmJWw/Z8I8Dd4vnZQ9",
+	"do4+bbg7Txy4IDDuFeiC1uI8B3jKYB5eRuZehDVLNftB1TlFc0vNWqNb/Yqsjdnqq88/12u5PXfQ7Oel",
+	"3HxOt/zwZam34X7p6UyIu/oybHdblnx5rCrZpCu5wGvqE9ssuQjVPg/AXtEu/HGUgOCXTFLwYFuvvEFp",
+	"f4L3xIZWbBzpvLBJXBlSQRgqxJj1NcaOgx5ianbApdEbH14cc617keW5pd3JEWfxZcAAmnIiQd9NOZ4V",
+	"h0sWvo9jG6VU1TWezkr65XrXQ6IMG4KIOWCOgGUMAN/UDT9up1BaHxvZawtSMBei+Z1XH8e9odP1pFsu",
+	"ihMFw4mKDpUohJd8MjkkHv+vNy9fEMM+mCusitJgIJg14wpyRZBHa0aVvZ2V3BweigtoMJCrONWpKeJh",
+	"ExXBrrgwMcHc1kEmescMxLV+phOkSb3XIcZkSC+XUBbiqTSR7jdsnwtnsLpy0UI47Usesc014dXQ+UsL",
+	"FujXnQWOoYDb3PI/dhu2KteWrtjIF+gjpEL8bW3GUUfQTTYVBvjO4f6NmpyAhuIHIhVUgYLYb39Q9VXk",
+	"oXOsvqZ6rOTe0lUyjv0tRHtw5WQl4YxeY9z9yFUvl0vNTBs5LL3m4uYLXdjFTfJ6B2St0duNb8JwGPZQ",
+	"wjAeXC2jVq8YrTzYZybDxMkEV3LsA4htejgzO8YENESgehyPtJXYObdWtI+tXB+5ogDDMHJwu8PeveWq",
+	"3t0Tbc7ViNfC1qVEnSCYnuKcdP2qevJvr354+++ZbPa0iyrDDuBq0M59xct1aJ5wkKdydDmuicqR28s7",
+	"kU65vW6HjEiUpN2FeUlEtYl63B9dyU7RbfolcAM1ogpp1l5SQ1d4B6x1ZPxUIdGgMvRWcZrw21u13t4Y",
+	"ZRr++bkh0FYEW4+0umSaa6bq1zCnVqs+yJdPOKC/vmVqH7eAt2dJcVZZPfSGZbStrWviPxp6JgIASeIV",
+	"DwKrOZAT7zMdASkkbzoAZ91Naac/Uu8FsrrWgxP13g0VfMlyF7P/FqrG2IcDPv3i8uLhwxMjiUfSQ5+4",
+	"XIg2lfB6MC+UvHV2Mrivb9g2lSra24Ww+EHqRk6ow6Mk1X3hAgpp0m4f5wVNRNr6MiG4S6Vps5I6CYzp",
+	"haacN20nrEwaB3ZgcZqzLxaB77gmEPFPevUWALem74yf16lG7LHOinKhcZbaTiz2ksfTLpycV6u0tzNH",
+	"kVG1SYY+9Y7ixF7vxhYh5ABt7x2CJVeVNrJGvEV0Dui5gQShrxqufAwkFyCwD1SOhi57iaXYV5VUm+Pe",
+	"Hm2+8c+CgSImtR/gJau+4yLdzMDZExleSteG/iC40S7oZznTDjIaCmtqdyDoKEkzMiffD6jtizeKf1VS",
+	"uXvpPUVMhZxXdxsmhcbI3jm5XkNhzm4+YxjwLWfqGbc3TbpbxZYpLo9C3r/Cp7y9NZ67gP9fgY2WeHkA",
+	"nDtCD3x7dFxamLlwIsNp8QfAMW+YcitpW+mdu0e+1oZv3Jb3LsvKVV6Nw7sOfcBSGe2+eePh5RJEdALx",
+	"Q2cgfIdEyf2JhH4ddrsjrvcVEihH2G8imXYQrk3cgd80dU3sV6F5CNfopV0qmYlwrflqnaHCDaszBJK7",
+	"NLRC1LGvP7ev9j7honMpn1KJaF8f5udWEMoJoznkyPqfVmX21T/jtebG4/4N8nDcS6Q/8WYACTCHD7Kh",
+	"HxwO67z7vwiidZ7a2Key2UrxVCar83vg1umSvwwC4l1biw0exuSVgdM9P5a6fmLS+4Z+eMXUWyZoKvF9",
+	"fkWo2BNUs9NHaEM/vGYV22zzrE/rmhh4gyZGrphZM3VNxoxtD4lOTstaQj6JJVF+jejdw3u8rWk6RwCl",
+	"x5IbHefwU4RfGJ8YMAiXWDG2YVU6mTAfD4f+P98ouRnPffCTH0YUWR/N93GYnl7V8DSOcMwjEe+2zlP5",
+	"gE96nBcvrTPniFbdsrS4eVpIPfTnICNlnEi4l9h9kC8n45zjGC1RJnfrSaEcPxdwqkqq+y68Lx4eSYdO",
+	"bXdy3m4X/qDmi8MdFf+ojonZwNMNC/XB5M1a7oSH6y3Z+bHWi0e6KP6rTeKf1yYRd3iAnZ+LW25yFatl",
+	"ybbmVPSA6eeBbVyPpJPPwhCMABe3ySPALQXuowWqco1YBoGy7DM+uSORKDzipDXppBrnrHNFa3LLRLeX",
+	"UqP4mQrNv4sxzWlxP9zCYkLlGTJiGb9InHGGBSs+2IblwFO8giS1tO9g0L4b6E/73JCttZ88+r/db7zH",
+	"0aSy5ktw1bgKjivM+tyfkKLtlnA3SAyV7iSTQSLzqFIu5XtLOaR7F6RSdGnsysu6qSBT2qULW+4LsF3c",
+	"rCtFd+J8Ijp2+OEJAiTFj0HhchUukd4VVKGWul3GjOeS58X7UJGQqU9Xj+D3L6Rhd+58HaHgjIuNYW/r",
+	"RFAswYAiJ0zloat6wdNY7G3Ao8uw/wFV8bu2gopr3TCXVhN3ihsCPM9XJvVrcOAUWAEHbwGgPF1SVaVq",
+	"bRIOxHbHQn3oRBRxTHwY2Xs8dTLaPhkhNOTLFMKhCUekfV0MMjSIcRFWeG8HBBj8k0gAfsZo9R0zzhM5",
+	"yhgxGnNnsIQG219QUTmchEz6ftSq4fBbAA9wHOXZlgtsIpLM+vE36xCRvsFMOvd0HrSjlMq+HlESffIO",
+	"F8T+akpTiH5CmyY7JcWqcMlWDn8EyliGDzcE8O50gVb1b0P2UNKCmfLCfMeQwUif3HZqA7eaqRbYMZ3d",
+	"Rfe1pNX4rR7VzSLTLNruUAeuYMUM4bBZuf4XSdnc5PKmod2IXBK9F+VTKZZ8de56P3PZdsdeKEZvdEF0",
+	"U64JhfSADTXHcKzuNYY6pqS0FRwtDlUeETR0srz/vnu5SG4rVVJRXezfG3pSyO1hy6WW/fz823vHn9Fw",
+	"drptJ8Jt1FqqHm9cIaQgSLBINA3L5md4ZesTvUlHc76mS+BK7V/7ju/Q5DTTThzCAIjDLUW9z6H/jOmJ",
+	"eVEMJg/0biloADq6nqNl3Wn5awMVkO3ufVPT3eHtmrlGnmBVssvFKqm9Y7mBvHPf5RK58nyqZPaCaXhF",
+	"PT4davbUXeE9KE89kmXyEf4AHWl4df+hZLOd0FBrCjT+9JM3WT24w+2ejF3V1LAM6NE/Vy5P8gZwQt5D",
+	"9ycE+TiWB6a4V55HNvvErIZ7pcCntvhxMDcJsa+P9crvHry/07ph2vdhCeV3ciecxRHdc/FYvvdoD2Vn",
+	"UiP+1PWgj9DlDYua1vxfqK/8V2gdQ+TOot5Xit/CP1ufD2Y11xmklXZQ/az1r/UOtxTsWFN6pwxfk7lL",
+	"b67UnqhGpCP7im0oF9mqotDFrGZLc0UU2zIXD3AwtGObTQBbprLf42ZsRHvuBXz4gGviIW9LujmpqWd4",
+	"e4EUjJedPk6IbH5//eWT/QpT3HdM6c4ChNs7FCpNf+RCF5iKHP2tZaNK929D1YoZ/PeO8dXaAH6OFS+v",
+	"FJeKm31BNkytWEHoLVPU/qNstMG0r4mYYJmOFE9ce0isb0SRet6TiNbIpouanb9w//ipJyPfddym+oZv",
+	"z+QWd+sMEsiZQrGePsaubUmZ8oj7DMHerBH3AThTsY28ZQgumMt1j5+H9Dx4+oaLKhYamLgHXOlaEbv+",
+	"XxnPTKr0P7Tnd6ZKSYUUvETM+E3r03AtlH7Sa7l9dx7BLK9lUrPsJ4Tal7sVJI8OSrv7OzlTUiyGTEKu",
+	"S8W21IXx+pmlvzbabDoZTq3D++COfhFQ2nIBxZeA3NIIaLzKqrZ61+PErmnoUDzldRrxg9/KjPEz3LQ3",
+	"mUgNKEehOYcrKgsQTWu6hc4M4zHU3PVzUmj/mK86Pq45hFYrWD/TLg2O1Ai76uFmP9MBuiXU4fqSH/cT",
+	"PXFPMr6Er9s8t0NGOB/nStZp260vPcLosw6NxkSYolPxNztqC5b9XAwVqrkANvSgEhJlS7u08Sl90Ndw",
+	"sJWSCxV7+kGZ5WJPQsLBZBfxAKqclhsGQPh6DS22AFgVPMPnubbLouQ1b7NcoomUYqBX8+jGzlrWTfZA",
+	"TzT5J3VIjjjjTk2S43ECyG0+H/OODunelsQeajg1sdsZWK/XmdLnYnpPnO+C3B6KwjcxbWEawx5FzudI",
+	"Unfd0614HI6MRnT7pqarqVgk8Hq8JsbU1R9evpd/zN17Hz6L6Cb/NJwW7YRfdw70lA3taCiJLBwrJBdS",
+	"urr5rsgac411Rc3dGCGMdIQa6WZ/uUjpiU3vWreNa2Tj9OPDptqJazrbJw9jWPjeY6s81hivmC1ruspp",
+	"+88cRNI0t9WT0MwntPHhomcTXBPNGHn/+e1F4Hr3o3PLHO8Pq5+H/VVjTbF2TQO1Xlo3UQlEpgYym8Eb",
+	"ACeO4VGAGrPit4DPBFcCmqVHYr5gTB+OrSmvrqx6spfNOdkwqhvFKkjpCxp22BdenROKBT5XEZpmm6YQ",
+	"kB4p3G1+OHBiOJ4oZm6EJOsYV0GaPy8nNp/1XSIdHdybYrKPqY/0u/8k7HW6raIaV4cbmAniLuVN0qf1",
+	"DaOmUb4njt2PcD4azQKaFNnWgLyJDWtaEG2r8F5jDme996AsXFnT/kwKPVD6vcQXp9MZ1/sRwUE3AD4+",
+	"hb7f0fImRVm3jKm0taTJHKuYaOmWNjUVb7PaX6TPjo06wWTicT3DtMsrOsKk5Y2k2G62NUBopHLWM3Y+",
+	"esoqsqVceXgjrqwUaBtiwiPYFlYKdgUVXNChMILDAoyxEhs1GXrDBFnQ8iYUePUMnarZ/nKkyd6wM+AP",
+	"M9Mn9kENJIdMoqQEkI24W1Zzh1hxVlRjSpmCAKONkXaX+A0jTMhmtSZGkgXze+3TRRFnuoc8jbgZMimS",
+	"jyZJnUC412jSpCy0MumU/FbucG0FQuTN7eIuui6ebGOC/4p8J7/SqO2euuW3qQaS6RPp3VoAbW3oHh1a",
+	"U/wGf1SqVMf89Dal50u/g1FfU88lEQ0A5XzWnpOukTmYGzUoA/NRqElNUBHJ/QR5gE1jjie8h0xj96aj",
+	"i9JerZxggFVRSMifdWAzjPBtuMa7pav8RPLWT+AIVHgME3sMJ3Z8vKlPsnYyRbuyQbr53RifilPFd+mE",
+	"bKncXA+zBIcn7P2ymdSvJESBYAi3M0IOmrVi2lqUo57PZHqFd8bjDS4rkxB1VDtZ2d+NU0/uW9OI+SBl",
+	"i/VnA1OF2XRwAEfc56FLeM8YDtoW3fjOWU6OFg6+PTQ9AP+vkXVFqIumYQVTR7UfJb9gp7IdyBW75Ww3",
+	"voImDPvK/TKDMXf/OsR93/ebBMThUwfOCNowo2XAcg2okKLCz720InRhFTCzZpvzk3vznKpYRIfprprF",
+	"gLSbpDK0ekHofO4YJaEp4C4clzPfwwV3apLVuLKBWuo0aral6IJZPQg7YfiOkT4wJKBqAD1y18ThowZr",
+	"Hvt0Qth94fEx/b19w9jW0kKVa2wOM1AGMSWnIwvn+jZuEYHiLfTklYJdgz3Ym+wYFeGiqyJcJmM0mwyk",
+	"KHyVmBT0z0JPMjXXcbGckBEiHhV7sgEEvMh3hecjlSQymMkSFCqpzZnlFtiOAv9WzMFiRH+dWUFxBh8E",
+	"zVjWFQPDf6u461KBTfOT+5o/6G8Tp1pf48LdnEm5llKzAwYbkzp2eD0c6tcdL8Txay8l9UdEF7PW4hgr",
+	"8BTxOiTrnBjz9o5f0qCMuo9gUpjDpxFK8tP9l2Selm33f7+wOYJS7VsdHYr4ZEJlQAO7SLo38oz5qlVs",
+	"78Z9S4fKdCL4748RqLgL8ID+2IvuREsYZPcdJIQg0x/l+VM5GoccWvT4zJp85g4XfQhxv7h2Vd3UtJZG",
+	"4xkZx7TsPKQPZx38rcYajtwSsazcNgVqDYrJ10FGnJSMeJAidO00IQ8OPcLvMjS5kArUbyl3m7l0XFro",
+	"FGf41HM3KUHJ8dQdzulhTpm1vblxGP3caECMMmum2HE47pDdE7jGzzCmXeFIPMg6b0qaanM67OuwlKUq",
+	"leb+CvwPeDSYYsQ/OTJ/fskF1+sT4zXgGB7prdWGqkkgMgcoZ5FxGsjh5xCP31nU0a24T10PtvZkHJWe",
+	"VnuY2IFO4ALdw1XrH4Z/r6RIC/+vb5PJPU/I01o2FXyrycX5nDBxy2q5ZXFdqp2svZYgmYPBs+9TbTld",
+	"f/6BNJKD5doflVIYJoxv6BViXVukBJfi81+7yV/9YNyh5AgpFGOBpKD5exkpOX4aF+fzjNaVx0PwfVHH",
+	"yVC/8NgWY7c//3yu96KsuWA//3w8cz6efeGCQiF/Ajsuuvf3SV7kmfHrD9uaCoodoNl2POTV1x9omVYj",
+	"fVJNW9uFHlCYHzC2QlttS8sbzPtZsi6A5aapDd9C7N0rksWspFvkSPdzA91FsD7K410qV5sfXFfKiY0F",
+	"r2uGHvMNx0oeTInLpL6ciDGeTaFJuU/Y1p5ACu1XWBpULZ0+47JlIkxxt0upHYab+U04Lak+9iO7lYf8",
+	"uUMglhW9ZW1WHNy6oChfk/f/E4Hf3vtiMud/HcHvPleODizs5GrMqPiSYBYjtg5ilq9hlptuz5n4xaLy",
+	"rUW65GRKSZVpcxvs17avVKNZBOCmGfZHBMzU0eGCV9inJZv8IKThyVZNz2EmBVk05iBx/UbI3b3NAHBS",
+	"Uupob7/xucITsZ16cvMVY/9gaWZcKvkP1mmRKEW9971auFjVXVODa/yJOLzxppyPxT6TlpHJ2Ogtn9oj",
+	"vdgPt+bGZZ/WZ2fALCmiRsQ7S0EuoHKiJUtkqDwaaad8Az/OGSmtmTCIShnCStC76keaKFx8E2v/oBsv",
+	"oJG0QxMjRsaFoGiw0njLxxrFOVshTC21Y9+yunJNRA6lL/hiEu3oZBtFdP51sPq5FFf9ZbjKAufcqWuk",
+	"gGI005Yq1CWOs+aoyfe197VdB8XtZS3LmxMAKNsiyJEunomm6ZrVk0zfLAYx0v8zNC25iFBf0m3EJ4Nn",
+	"HQW8on0JJthuakpSpk0w+KtcW+ASoOI7TQlz2acp95krooOiVGKkJEuqjl/8mBsPsE7uhERlN50Km05f",
+	"H+RsnE+B4tRt+PC5vAfLMDrkn0QY4FuujVT7r4VR+2QuSM5Dh7rcZ9qhDfs+0kdVuyJbD62xhHLBSrph",
+	"cTlFEHl2uHE5DuGkJzIbJt3kmWJsSwHnBQrdg938rdTtzB5wiO9t9oDUOAQDDWe0EQWx53+zNQUppVjW",
+	"vDR2qwC9jpYtVt1CyWa1Bsw6yIM4nwba/msGZLVfWYrEQlHHb7EFfCJdLCcpXcPq0KEziEzXVNZeve4f",
+	"S9QHi5lZ011UyAe/Fu1f7+5aUjkW2Ih3igVBGrkKQhBsrXEDh83v8IE4Gzi99yG3YjnwaUguWecTSv+A",
+	"ZPR1sjjbpxutwYZEW2mEl+DgHK3ravAcdd/q+qdfQdpEEI+g+ILqJ3es8uXpVyHzCfRBryVCujYlSyun",
+	"rI7Ixerad7Z14/o+t91RwZrXV4R27/Rlo6DmKX44jl65Kcc3edvJC8dMHslsJ8pBiFKrjE7R7/IWke/y",
+	"KiX2ZszUb9vTwzKpXor9itC0ULARVRFyHcSvK9Boi7uggkxDDOMofNGflT1vj1wCJzTXcNrzD/Tj7HX6",
+	"iiwr3z4ufbBaWw6OmM8hggxTPK8jj9wflXafQCXlPj7h8ulcqvwaM3V907vApfkse9c71bPXcLa93Z37",
+	"uAlk2nnzz3kDhMhJl3ssba/IjlpzDLUw1FeviWI1o5pVRTiWV56RCtcJbsUR5RnwGq6JQ9rqVFYCL/q8",
+	"tWtCa6ZgJGysvnEMuqVasypUAga/Hzihdq7pFlkwsO9jYRnqenGu8M9fPe6UR/4qZu61Sbn5r6Yp/wVN",
+	"U+6/Q0mK79utvYfjHvHJJ3Hon0fdGzK4BgkX98sDt69rRzDat/2khU1IdQHdbpW8xXvsjn0sylqGNlRJ",
+	"b5t2baOthMGHnbm5W/OaEWjmCOLLir+jeEvHyzBS17t/wkpD41qgd2bh03wXstp/BmLO/WS8Fex2+mk7",
+	"mTS95GbbmAGKoUwWTJOaakOWEpVT1IDhS1atsCp2Uk+0iW3UACN8fF+Uho1+dskFrfk/Tk3pqOkql6tm",
+	"dddbznZM9YCMRh8bt4kAPJM4NwfCPNeGJfS+ve9z7SaYbZ09tv1L2IQpHWCm9m1W1LCndESwxD/3MagL",
+	"AwLF6Sq8KsittIqQvQxXsMBme4L4wDemEWa+lbvuG6Uiu/Xef5Z+/8Crxpgtbotb0ChvcYw6XXe1G0Lf",
+	"62AP+M1pTYFO98xWnsWdBwLyDp7X6J6Ibp+uLIj3vrMrkTxCSTNw0T4dvAt8Rze6B8XWToNXTCEoISAX",
+	"uvNYgBa8xt1fSaYTOUVc24VnisyJ+9pdNkXA0Xev/EyTXScukWzG+8HKGVo/z3R+cZP9TFvt0K/NveBI",
+	"uxcoGD6teST7YF4hAQfvsEBcaGMRXamErih2ODnhzW/V/qRZuy2PinkPUfDACQBgr7A/cP16VkGC5bbx",
+	"mNzEQXSaV+TSpEhW9bSQRG9izF9IL0Y2Cldg1D7M3kkvb16STaMN3JHHOn8tG1FNUAf0MebwZCYlXNNb",
+	"urf8CwAmp0jwtFVtFUouVlfuysPguvdgGdk9LkQxo/bwOPhwPMk0g4csoUEmBCa0v1g22prRCXoS9GV2",
+	"10qFXem5Z6pf8B1Xfcbr8hy+x5L/CtJdAqaSv5Ts2uC/C1renHvBg3BMvZEXVNycOy38Cm6v/t3lTXpH",
+	"OzDlkS4z5APtjHqBsEfxQrAEs5pFDFN4MVmFKyAN2KR4Sl96C6JDLi0363hfoOYAAg2t9zF9SDACc5qo",
+	"y/QFDQ5Dv7Fbuj/oDDq+8tVftJG0x1eHc9Qe9bYpUJDgsVyMRM2ByOtL7tQuzWJ6DdyyHphxTOu2X5vN",
+	"toD+HYVTzwvSCN0s7EMLaw1CijvZ0D3gzEiVdlpnML0yrcXtwwMLAP35rs0gyzWFPOeDJUMW05W1QXYC",
+	"QQkFsgaXYgDhn7UpraP9If002KzRkkPndrxcOyci+PqoIMzhXvVSM2o+HD8dmqqlecDaZSOSeb5nJjTh",
+	"d3bHoQ7knAuQAYa+hLAc3B+dxuOSmveKGTo3axqNa3J6bQ7wtY8t7mfjX92mizjv/GHKbMt/Xc4Z5Pr7",
+	"8L+BP+tTcr69yXUndX5rd2nZ6xCC7t5btMiE3b+jKXw9DFBiEAl98ZpIxVccEvnsX4qVjG8NsYeuIPLW",
+	"XV6gpV08IhsuGpOyNFwngu/1SKab0gpqQz+MHLef9Rkm5QfxL07tRDj7ie4Nhl25k4smGKOq5hCoFYAQ",
+	"hzW3dMMQINJd+9yE9tKImAJGZTeI2+g4S59WFZywfmJ+Kg2/dp1eWy9qkhG4uDmSZ1fKLSTa0SjNrru7",
+	"C7YeITzbXMAcSuxQgHknvpFqM/4do/wUdvVReFWUJ2pZQ/C2Q4W9nZZEgOkwITW/15PR62CtAyMsqPA7",
+	"1NIxw+E3B4IGBwGvCmTewxnB7KZukAxzepNM9j3zLr1eyn42SnXgpWy0St7av0o+MfEgizs7pVP/XV1U",
+	"PkTlikpcpCosZjjsjOS8h5vQ7csncRHiXE/pHHZyMBF+mJ5LMp/yPYh7/R5CQWTJWEHeo6aj34fUDEp0",
+	"s7kmgnFI3uFWvjbC+OgIyPsOgPBelL/Y5VCPgdqiBQGLtV8woXi59rYTTiYoWzpzMo3iZaKaxt2N31HD",
+	"XNeVXgWLIBte1xwLuXXhs5tGKA8jsSq9lBmrMliG+rusmxQk6HNBVnxFF3vDNPm3i/n/eUzg3/8+ci4t",
+	"DGKis6PUrCAVoxWpsQPY2LZaTVkyrZdNPTQw1GmOTrkB9/abvSgTngis5wiMCNaTkaGAWyrvDTqlS1f0",
+	"4s7KAu3iDS367NXZveSJA4N1dIHkE9GtJUPcBFkz0gjgy6Xzfihl39+zEM/+x0/zs8fv/vu//fzzOf7r",
+	"3//HX5IxRvf73l31Ez37x7vfH3z8y9G7vLWD/Eipxb+gG1a9zlQloKvepbfZ60Qn6hOkcYrnnplD9e0E",
+	"dWx0i9GkspJcJNs96fRJmNJgIcMGz9FT28YYPJmvyYLVckf+wZQEvGbLEss0G/x+UVxcfgy88PtFcfkx",
+	"ww/jOmE9SHmGvJEd//ByYvOGwE3e8B4oZrPk3vK/4c5PIHUnfShRHyNVSIIV7PZojD8ZI3EK2sRWdbqU",
+	"2wk9ct7Yx7FnUg6l1RrS/LeGua99K7pEUbB7d4bQT0Oftsl9PeGHqGdNJMepVGTG+PraHCpINOQXjx49",
+	"+KJIwtx1mqdGZYsZ9A/h8RH9krPEbLZSPHV+2pOExBBbvARNS6on+PTHItVc9WGXjg+PXA3JbtA4nZ7I",
+	"Gbg5kKZMvWWCpmTdRQwxdU3mV5AsiSqMKyJ1oFBeHuGf84xL5TWrWNTEo/uyr/ZQ7mhgLjrA3F+TeSwA",
+	"BiYwZg6ovx56qaSCqPYGk0HtQ595EQ+QsNS0AKR+DRiX821VvWBqp3R5dDoeIGEk/7xyj7u+CYl1vKAO",
+	"gs23rNBQ9cuNHoaUjE/fw2IIYfLRfAh2eswqEILpLftgZkdqFjFHgMjOjatP6zjKq28cfli/NHfXp8o4",
+	"kx/G/EEYXufCCFchhYiJ0f0SM3Ebd/kG+2v4Fn4K/roXrubiJHkWC5A/SWPJaR7Da+1mSE/ROryjKO5t",
+	"9ejhUbXqZNO/k0KcWc2PbLGW8uZrUUGLpIlLOvF+th90lZyJA/QAaPvyIRkvfgL9bxW24wRf9ooLB/i8",
+	"NmarD7t2T1Rd3e1v356mduxxOrwPrMx5X8ID771IFeyDIVu68qWhLrnIne+8+vkyWD05DMRR+iUOkwXm",
+	"cDbXeEzAAbflLgWbDgjb4Z50PqOQMMwEaURoVpUx9n8K918u7u+2LdSDoycaZpTaxpgmh85gcHhNIcmK",
+	"CXtNsSrtpowYMhUgzRJUUOMw/I447KH82nGbHSWNyOS6X6fnqBitXop6n/5WlzR14T7jK250lDsC8uea",
+	"nF24Znix2pXwETlArHFwR4hh5WgSLSeae7wT+W2/B3/1yzDkP7+/Guf6xlDTJNyrHSzIdIowxFTXNDjs",
+	"TrCkK2ZyiaTfyl3rklaMaMbS2AFhjNf57kfQlz/jb9RQ6+qTDrWgW72WZqQ7E+CIxld4WKuw+hp+kyxc",
+	"WFJec7F6w0XJTojy1fa2v2Vq/30mDbKWYuVLe10pHDVkqxj4WrG6HLZWyhuNOaRksSfcaFYvr8hW1nZ6",
+	"hFZ0i4Vq605upXPyeX4gL5wsx0F9nzsPLUhDt0K4pymxVKqamk2T+Mjy30l5M8is0YrcRVtTwzRg0NsP",
+	"fE9yz3Nrqv3v7A+kg2CbuCMDHsrtmupuINOxHoRKFaObHDD10cR9OJnA1S4D87jNkISASZfh9m5uzCyj",
+	"AeHi3u7u4JFFSrlT3GbIt8LjUAh0z0KHRQIJu6CtnaPnD3ZSbvpQ190A8xAb/EP6QrCy/GlNtR7bA++o",
+	"KjIapWOwhn4U/kaGa2uPiplSMqZgbEwrcp+CyEFNt6j7IDbQ7kvc63vbbaHmVtpu8SAX3YfWETjy01A8",
+	"uh5M8NlTSyltR7t8ND+fA+TqHbwG/hXoi/2T/LAHR+wnevYPO1P337N3v8+LL3K+01OdiSxc31Kwz/R/",
+	"pR/xn9x1lzrxU3xhgakwge1Pcu5PjuAWQyGw51BtE7L6QOPBtaPjhIkIc1S4Gz3ymEP24P4EXeJ03jga",
+	"kR61aa9aru5Im5ykedARNA+PCZpXrm3xlIYpSRcypLiCCiVBnSupIAtGyrXUsB+neph9X+VRR7qmIjSG",
+	"v8+9c/2Ux2xXPIWJvemhUTR0Gyz159INqM83FcEnF8xq9knw3vj1/6Ho9Dh/Vb0UmR6Bvie4tWXXrieG",
+	"Mz64JjVbGuLc+/rEcMqDRIsuv++9UY74YO8iyS17JlLPhNy9zzXmEXLnFIgzV4bw7pj0nsZK96Zk4XB/",
+	"d7mPJ6P8x4Ple9o4ATEya1RO6Pf4SvGSPRF6xzKOiDHiAmQe9Cplx5+NX5jeSteBBUbD5Ryj3H82TJ8Q",
+	"q2kP6T2dsWkbdRdJ3PiutoMwIlo3G1b9AM8miX2MsH9vk4d7efQNr81zkWokAf1MfbBYyZWim3QFVhWJ",
+	"9VNocP/U9ozsFOmk1sQ1iurOfezR/Y5gl3cZ3L+lCNSMaDK0M3dsN3THu3uEpI1+nSqXPidv14zQpgK3",
+	"2orcMLb1N/HUdDT/yjbZpHfGV4qxTJTeSrkWuQvqWuDpU1BxToV9OZzVd2xpCrLYd3I+xyXJ+1rJwy5d",
+	"G5m2+w9MVcPS3qB8DCrbugJMqjhtxHeF88BrbewT7vrzo3gE3xw/8Unf6zaliDzXunEAbEIahzhyr2T3",
+	"Iicpi95mihXx20jwJtKx62Y1DNSYKvmmdcgrmUS/lLXskwntRNp6HmCzLmCJk3jtgrvLK+Lz2ZmlY6xo",
+	"36OCMdjQIQGE0uAZMy4ZoxfSgnHGB8idnZ/Z4WQjD49LuaEVC7yOSWgF5Ey5qhk9mstGqZ3QjSiayZHE",
+	"0vhZKPr2MnTMRJzEPUivx497MykC0T3Rjm/fPerqfq6fklf0LTQu+rMu+WLWjJAOOSOscWd2SDfYiadx",
+	"knBfbQzptME+duelY6xrVi8PywJOuH3bxmCJKncq+JJpQ7ggjWYEA4BWP3DNQtKQCVmBnkljGA+XEf9E",
+	"p1ErOzmaZUjjdt48uwpupnQx6RQOZgFzU8mibGdJF9BlxklYv/ljDerQyQzvlKiS1Pc6c4SKptq9mYah",
+	"N15RxYTJdaVZ+rygpJp0tLw4rpI51sWji5joimOmtvDQ/VJZGCUE6rAQHz878LcUsw9n9mdnt1RB0Y79",
+	"PZLnb24U/OtZGAv//sGPmHfqPzeabKgp1xl41d6mI9kTXT5wfel93J9QpdO2B7xrumk7UnJ2AWqjn2BW",
+	"pVrplXWj+S0b7+sFh35OU1QTpI79/H+71JnhBeMr/QsKWEr0+yQV6lQL1IRzpncIGTWNyqjQHlLkoI3I",
+	"YB+9LO7NaGwRP6mWN10XPpzRwfLt6VrJM/vhGZpYQI4ndvEpoRxHgRI4mBun1h5zcnyHTwKLVKzOirI8",
+	"ccdrz+jazMCYDNAb65YnXLMDF1Y6Y7C9NZAKB5sWRZbcogvPl4HaOY7+LmxGv+1y/Q0ySeLyhDwVdEc4",
+	"hCZo/ucz/ilkN591eudE6uoyGndCQkhcmp1B/dHGF9/6zhGJ/M0RWXJbKetMw5yaatBfdlLdMEXsk5l2",
+	"ClhTnspGgu6SAE3rIOJcspeJ48Wn1AwHyhad/cvt/SuVRKHO9KgNnU9Hg8hg0D4x1DSkpxD+Tx1ypp63",
+	"jJHgVFquScQ6kCYHxIcEBbnEqvpdhlWj3ILDHc45MWABHT1mpWjVUNQ6brEmG8b+pRHcdHvH1pDT0zaP",
+	"DVRP9vTlqa6RPwjEwbH8hQOPrXXP+shArBzt74ricOgyzNKs2b6V6VdDbqClU0gM50yF4+2yYO1DpxwY",
+	"lVTIUredJcBbnsb2GHnpdhM4GPZ3c8wygE5nT+obvmlq+s8QO8rl/bztJvYQupFiZfdmc00e9OOoQTZc",
+	"PoyO90VSFJ8QDx4bQoqDfGMUu6N31BG1R0xRR+zcqhyk94A6JA3TA02AKAbbptnYJ3qIM/m4UPbRbPx5",
+	"Brokpcl4TckrRgk/bqs9BZUoQFa3ehNujidfllnSvr7gXh2taB51HOSdjzCPO0eSe8kOitEarKozvRfl",
+	"+4K8p9UtFSWrzjzIyJliWtaN/YX9vqKGnrX4OPYjhD49M4oKHaAtNTzMKl7a++9MN9utVPC4runZ48dn",
+	"jx/bP9Z8S+mZluXlGWShcvty+8VuzQ07q+mC1e/vMc0kHCB/RW+ZgrXj5XsWbHf7R6Q/IHOZZRfx6zB8",
+	"e1Ch/t7/7P0VeQ9WJ1N2fVsll0xr2L/3RCry3t6vaqu4Zu/PCfyyOwU3gKioqt6Tf4tE67/D7xf8rOIK",
+	"/Wq0fo9RTADDJbBqTdb0llkh3QtkJsl49wg+kjrLytUx2NUDBJIB3Bn/NwWhnhQqnwhA6x8MnvrnIJ22",
+	"mULJxhzO+tnFXTl8UY9uynWEvQ94+6TT23OUsQ0Kdh70368HIcP0cd/ecVBWr9g51f5uGK2vcmjur795",
+	"Sh4/fPRlgCGvIIiYAApNAzC/MXRRs2tQ1bYAQ95olsDOmJ89/uXdf//55/P2j79kitoorzOUDq21qahc",
+	"9ZIklUxupeuXP15NGm7Xz4UVlbkIiq/BpvqGVfbM9wG7z1rHaNLGh871qU4ML+gG3OEgnfeysa8AobJm",
+	"9fbAL/5buhQklDoOYAgfLsryoZWDjjPSB8aFehI6PKIlU0OANzmEZhixXDSFOMNxELeywDbRPhUe9aEl",
+	"7sDBCJXP/ZY6jCxpU5s92dYUbdX0qUiUOdXNRiTvHRq63zlwvot0OXDNBbvTABum/a2bOE1ck51yxlUG",
+	"Fn1LFd2kIRXfgtRjak/CQwXZUrNu/ybAprSy39h9YdS1mYOq6My16r5LS6ovHs8vyP968/KFH4Jw4Sr9",
+	"3DaThawynevYhlX7nAyXEOtkfp7HBbinbYap5HKqSq1fLvPFjQu2ouKk7mWbLYSpTmsCrPjSpKrcl+68",
+	"OheY8FiFUBVtZG33eaSvqGrYYDMPSJhysBahIvcESrDfmpQN6Uuh0Y+qGIHnCBdQQrSPgJVHrGXNaB6M",
+	"kmmGZUtSdFq5Gnpj91iMfIdVhfKwxf5bqKCQmy1VrCKL/TWZe33IziAEqxPDN0JYyk3IqJZy+brJNKSb",
+	"WLOYbrXicLnAgecZ2q2OaymuIMHIN3bu7KH9Ijjyob9JBbzr/vBl26A3Cmn5DKqHC6Il7NDPIupzqim2",
+	"yeTmnLwHCL33B0RF1Fic4vnPIk71tz+YeT4sZjgRxIr1v0j7ZnH+UzQZuXyDFZwpH2Pal9I5B6Gy+RRX",
+	"aFRG6nuPuCWH+mUQK+G4FCj7usIqYnQvI1rmbImSlb6tjJqM7Bf3+BooQe4jYAnWVvxzVHbQwETOnOYo",
+	"W8pGTMqTaUXPoWXpEG16AY3N1uyjHh1BgGsrzts5T6mTHpeOhRIDHx1IB+kg3XPf19OqvpbUMYCqR7BA",
+	"xpucLJJHiB/pjz8sl46YKEDv9JM4QivsUEEdzoPf/RHc7R2JEzh8UkZh/zB9EimFMYd1OnOg3IlQ8itG",
+	"qzMEh0YbW1krW8AuuBblLbq+w9G3O1YbpuAhKdjZziGSQmpPJsIWrslje5UIFYebLnB9sDOtit2Iiimy",
+	"o/tEcw/73FfZ0985TKBidlWsiXAyQeHQkizp2Bi5NkkT5bUHa3HFJ+56rviKacOqwpMFcF3g/QW4fuwH",
+	"mIAsNQvqqYNdvhFyp51uetiMTJcUb2zDDfbBUkynm3Og4zWJR/Kik8YWt13HUP8fj0dyyq3tOSVe2gHw",
+	"CG5V9sS9CZL0/u5bVJOcRprXqu1eY5smrweCbq2cKTcG0GiEfQDecrJjdU2M3FH83GqGU4yEHGL9j9j5",
+	"9UAZvSbMX9UiPHA+rAOMsVXkLolfxjQkKVYsXKuwuCIQFuB1rNRY7O1/oO+jna61n+o6Pll4VruNEUQ3",
+	"K26cWgHARIm9QcCiyM5x4mG0KUWrI+BY7TrHj6ldYlEOpHmMUXwAYAUnHA8DSJPdmpdrgm9LVnRn84b6",
+	"0nqsmM6rSbv1/s5K0hoqoe1IMbd4y8FTNfBCLBjcRsb6Ex6xlKB6HXWNTsN+/hkZeMmZsVKK0suGXrpL",
+	"U7NMrgR85TOR1M3ktHc9AnItu6cOMwqnN7QoflLOia+dOFgE3FZTzKOK61KxLRUln5A78Sz8Kl1m2H79",
+	"dEJXNCaqZ0k/B+QzbKkAKIQWlG58/vOSC67XJzr7DkojVZkujfRq7rjVemy7jIXnHdmf6YCCF7rockPo",
+	"ohuqiyE4p7qWlPFkH1ky068i+K1hDTaobcqSsSota6I6gl7uV/cwRN3NDh08R4+tkTVT6YDUC8hQdTLB",
+	"XRkLaIEMia2gsQQv2flBU51o4rOr2a/2fnkR2u20Rs49naEw4PgTlMqGO3Q6tXwXb357+lq6x8QsnNBp",
+	"RUznVLXMfzDzhDiIydUXQceF5T2UA/ak7ydhu3fn/BqjOlNByXMS9gmp6L5wyhPXxCfFghJLiZUE50el",
+	"R2JIl2WgyeX88uHZxfxsfnF0yPbU9wY0pGbQW30nr51p47JRvLDMdiCY1HLgsFP0wSHJbVBKf+oA546F",
+	"ghy0/U4oc3QFXiddgK1rd1wfy6Vi7B9HU5q+wac+BvdRwnWMIQYILWBUFqouiZFQcdBal70jGl8x+oZv",
+	"z+QWD8hZCKJCZxznyjqE3IKltCgFzk1RsRIc79fQLxVsT8DTdmh0vro7dm4X5H9ii1Rau0GsSuhHFkYT",
+	"SvZMF+R/IhH8Q1EzLC03bCGrPYEnpumwfCyEJkjjv+Waam2ZeBq3tuvnAtR7N2/NxSrt2I/mUC7rX/Ip",
+	"E+3ksRPfEKh5G1fYUYdzmEeFlju8nI9an0fOUSfJxzWiC0FSbTj4QMiKWTWtIGAJgFi6xi7fGUIlzdTW",
+	"6knACiwazQXT2hk6zsaxsrb9aQzAK6zJXknLbFLZJ4UE9GemyIYxg4EZO9Y5GdrRccHPyGZLhj9DYsuo",
+	"q1pVr9vnXcenJGG+jkLTLmIHndK4IWtpj7QlEOJ8rAPg9aiNifVrqCwe9GQclZNvsDr5gKG+kYqguHWw",
+	"05XjIBOCPsDrG1qxawyam7XVaamLVuGh+UwneWpqxBQ6LQ9XhJ+klHYcHEH0RAEfT+IQa3CyoFu5HYM1",
+	"t/dbt51wPhqKjHVPyqSqPh0lUlWntKRlH7bODZm8K+2psvx3S+uGtdHyPdk00BPglnlorF6ftUeHfdYS",
+	"htZruvve5RWNv9xzIWk35dBxC06VWwBXRLCdW0bhXb0h3Op7aOjcSjZcdLrITVtbstB9iH1fd+RoJgfX",
+	"rRBkrkblyWWJth9xMywG+yotryuV0tm+47dR5An5AN6CL0FgpXD8YSawyGvyHoOHP20BNODd+7Z6RUNl",
+	"mh/S/g2X1WY8qoSdrnPvJquKsJ1xGqUTp7EBCesevCZwRPBe3WCeCxXkYl7M5/MoHhCWnal9hJVOSGCJ",
+	"sSiO1re4wYt2s9qF5hmq7f5xyt2G+lBnpI/5V+1FeSh6ZWNKmWqIjF3drwij5dpf8W2411/v18SFpa9c",
+	"KeOGWctB3jIFzMaNS3QXhVUVndIjrgGtkNP6qpMA5RtUwPDAvtxogsm1RNO9Jrv13nKD1XSu/GDu7+uA",
+	"kQzRIrjSfBoJmMXeREB1zOVsxFlvAw3t3XTjZsX4tgzY/jE4/SRCc3M0ZQXz22LF4vhN6Rmj39zBbTy+",
+	"N8oLOX6JW046zSGylAH8B9KZM9kGT2otnbEhpG8YzjUYG47RqFoxoz8jpdxy16AGAmXQYKRoRa5Lb8Nf",
+	"gxprRWKUpvOZ0+iHlM/nx9KCbti+zV6e1ubMv6MNWnd/f7zfG5DiTdaN45GPobf6LcNE7eiIjOgieRkp",
+	"DaP7xFlZIBvzBtu/dzb9Yl7keuMY2boAQMFGNu0U2T44AqHfdyjF9I22NM/gP7pUjGRsPLrinQyBNFdN",
+	"dnTv2734WHVkMPv0i/b+sp+YRonD+96KvzTHgWDE7Jto0PORyO/d8exYV21D/q5+xl2Sj7f8o/QRrHK6",
+	"Jr81nJkrsmVyWzPAzUBzfAG9zrhYXZNgd171W453lCEnioFYe2auiXfi2J91DG+E6eaQKI8vvkZHjbhq",
+	"66/gA0iPtYo5zIxutwwzgbyQBxoXM1jELLKQrWR3b29TrYaFfE4whDQpS722HmcgvyaHytKkO5P6rHyu",
+	"IeWIVZD8cNhiaXKqTxp6NuCztLBz7s4AYqbPU6X4LUvgDKnom2OgBv7R9Bt+Palzdu5U/Gg1DKTpDdse",
+	"xcZNg7dr4+zQ4XvuK0gbi7JeF7S8ARHobQnnbrD0HYFzPAAD+JrVzLW7mtKC1DWdPaDAYTw+8cZtTfdP",
+	"QbgkvPQ+93Gcs7JiJa98CmE6GTrrS53muVf5JnaTuiThw3ksAcU0MEa6JApdrG7VliMW7LwTCz6C6ge0",
+	"DZHdHRcihnVKyR4oWv2KZeHwIKevW+EKbgYj3TRhfvDFj1wMveugKXLIgg3yJCZeEfDnwma20VVHxbDE",
+	"mFPaNUXzKoYPiWXZ01Rb0HucS/+o6gQPZ5oNbZhCgBt/U0GxKVIFiv+wFtendGfyfNmHrcIy/PRbENug",
+	"J90ezpOzXeaKEus98bvn/Dtco3/hUA8ukoBmUrni64xf9pV75F4100mpRtALkBq22qdirv4711ExDo5e",
+	"E9o2g+UIJkbOdly04d67dlAKM0sz8y0TTUL0Lvbfe3zCkQ5XGOi13KWcOYu9xxG882C91fl5hncMrPK1",
+	"3GUw6Dfe55OI6YA27W5awAH6TBMmKpdKujsngAXsvK0AiutjT4CebWWfD21QsFWNd1mNTGZ0rrmUL+wV",
+	"4KLXVvHdeawbxHJm6axb/+XhUF/t3S8JoMGkfz2E9FMpujTJYiOrJwGc+56lkQystfk0g7hvlwgOSpwc",
+	"OrEdmde0QiteS1dbA7AJ6aWvrHb4wzaFHOadn4s6nf7gx80gxGGTrqMg9reSj93yPDaobAyEtp3lORKK",
+	"BSsosJtrs3Get7oG4H+dQ/JrVDqVHQ5cDc3A8RGi8HxdBZVUQyEI3PvwUgy/w6oivMQ9AZyVwmcPltAH",
+	"MDefZSOq3BlAndj5bLYIK0usfcarZOV2BhfVASlFCEmRdIhpEu16xB3xUe3uVMt90RGMFtU5AuEo5USZ",
+	"0jQBnA99vMcnhCDNxz8vEycHYZqvfIAJG0Ab2IxrgtG/K+/dvSYYJoQPan7LXJ/fWImZ2Kx0gqI9sjju",
+	"oO4NuoY6UhWOxJltgTSUXFcD2ph1Jj34lMShtqY905vOxOXVOP/RkZnhArqxjYE6zYDcqtrs1F/RVbCn",
+	"mzq5ud6mTPTBh+zOdOuNaUm2GZD5JyMA5bNVxCEt1W24W0kgQTdYHmgZQaPHezvEafcSJMeh3jSbDVX7",
+	"TyVa3p30wFE7dLlBapjzYW6Y3SqrxaXxzU86mf+EnH4vvJrcCVl3Ms7lDo1rWm3AhraXGQy75MLlK99y",
+	"tutI0Ha5r2Vd24vj7s6nR0lzL4aiaJE4Lx5++fCvD754+OUwIufBNeHGSpKlqdmTMtN6vDRZNIyouGAH",
+	"IUifpiuk4cs0h9L7y191LpHToFeOO94mpKryZNBfY9Dkhu2tnodJ0bu1bJPJmi2GhrkhUhxU1tPSJG+B",
+	"mm51ujT2TcgSjEMeuQS9kNXnSmntVE4onsW8mQnEAt/v8fgCOF2ksB9uGUXMt0lh5z/N4RkBYSR8nqUT",
+	"4BD2x43ZQWKHXAI3VLzqpnZEQzc57LBO8OgzDbfE+T00tcenX+RK9Ua5aVtp0ivBSRFIWrvLBcJBhQEn",
+	"hYlzc+0jCwZ5lm3iNlTQRkxuWbtNPU3q0/SGiSOnJiRJc0B55+aUYnL7noxcceH9oWTkNukNA4OQJoYt",
+	"g7RLDzi5785dS38i7sg6tTtJmcDAhb9DirZI1ROi9XiHpE0vT7yggCuj3b6WwPEF0PWPh7heHP0MYvNI",
+	"mWjg3mcOjOGk4NuxyNI0ueHv1RZn0555UIauIZyHXlhAVIW59zywj8bGtsLi70NXb7WKT0NN78mtSE/c",
+	"UYHuD+C9FrgBGgf6wLrzj/zqvSnIcGnN0b4q4Jn/IQyW3t60gpeyPX5cyygvjpsrQkEWgXx+76v/3qet",
+	"EKs71y7edKKChkCvp2YQvm7EUxzgIDf+q0TFT0uiEwwoQEIdD+j2VFas+hp+k6xpuOci4yZdZOxhi7u0",
+	"WTT1DTh/O2AUAfoNc9AWTHN3+WqjGAWAeLzDdewag0KaXqXohgpEHLBviqAIkhDdSq4U04nuFB4mZ0yr",
+	"jDS0yxzve9el7BRAlw50y7tk5U1rvd3Z8RPD4UxkiZE6m1fWhlUAh53sL21fzBthycXOohjqplPleygg",
+	"ou0OZ98frbSw9gc8m4IxFgzEzXgAyQMfsNo7H4t94jvhjcQjGcR9gkPo0WIE3eq1NHdD3QFoH6lZQVi5",
+	"thZofOZb6EzEeaS1ncB+NEZnKqaO6TKRbrtQ9IaRtQupjxjX192lSRQK5haMVKzmt0xhHJPfDazGzxu2",
+	"ADJMJwz4ayYE+swOhqBoWBtiqe9wGE4XaTm0qmtygrAL/SxPMRscXIwHl/Hnqx0zbhTZntaO8uQKtnoA",
+	"WcAEGXFwLxrrJ6Oqjq7cz2RNe7xVrKuSdXVOQmG8FAyzVFDXY6GJ3PuCbLzvihJQFlSTyPOt1N6pmsN5",
+	"gt9bGUCxl7urzj6Ah447OISJpOHsuji1PlKX6GsHFUKTcdQEPpssXSYM2xOgFVsQqCO2b3kaftYHGehY",
+	"8emJGNWwxO4PgQ4MZ0glJ8pFrwg4meyfazb8hidN2K/2US6+q3jbSVVB7jQ2IfQ55A580DBENxuJk3RA",
+	"lRbgLIlujDOxVgx0VLCcjb1W8HfnJC7SOmyDFaWSje4mA4ntVK8dKLvjcvBrumMzKUnKgXNNPPF/Y/u2",
+	"ALHdDlXZpS/JDdvra7KQZo2oSNTuSZTG1atzUTJRypGiiJFjnvs4BVjtLSRp2An7o+QqPTBbxeUUD2TU",
+	"HU2pSybV9apYsiACXqw6TEFaruPS8S1VxvXlS5anHM39O1IOc+BAtBvpgZ6aLaSzUsMIjUuQMMXL1T/f",
+	"YypixvfwJgv4FAFPR9BPieI0NBzqjFvlDRXVQn5I9Pa1l9D4Ckk3zjdwdaXAoawEmTzcW/ur453IcezC",
+	"zzl1/bsBv3bZZ1MK1UJgK+dV6fmV5kfBK962QLDISecEwLpRxdORkz5R7Hx5WLadA9T+0SEylnCLAAwF",
+	"KiMUSq0P22TlztGiZpPL0VKbNLQ1yDrT9mZMJynPSko2jpl0XIeWLD2jRNdy51ptoTgCxW6HzZ2UFQvQ",
+	"fBhLUV2lmjUbEHkU2wczKjS57DaFPFKvVsz0mqqEcvCKKVJCA0rXFYzWtcdYZIB4kny7gz8N7/dX5sAE",
+	"rPqQoQ1YSfhm91IC9T+uSEbeMoUYUwqrs5JT8pmBTFT9qc2nVfPB7h/jKD31uN9N7rVC/vIYutVxaZXD",
+	"tTouknIhrgOBMXxob2JwkIGJvvUSIo1fepB6xSpuMAKbjeO2Ks2UfcgjgpiprTwDw7dOnuAe8MCFl/M5",
+	"MjvX3VzsI6Crocm5M9IPfbqHJHbyK9IFrBg6AzEEdSD0lvIaNqKYWfE1K2a11OYMpRi87YYJfYYVJGsp",
+	"b/SZfSD8UcEbMsCR9qVnt1RBcNW+/TU17Dv38h86L3+DL/9OavPEv/stvPtrePW39m3f4Zvh38/8i+1y",
+	"YUNztWJ/cP7KkJLoUgZcu5V0WtjEDhm5buQZZdU+CIBKVHsE7n7viZW707PBi1BJVFUu+LYJYTj7o7SW",
+	"mD7Ibzul8y1xOvDgQpIN3W6t/Me4fIZ4A2DbcQ+E5CRg76B2mHEwUMH3KOyF7dIfFgy6AB5sXhq8dXqS",
+	"Rw4WywPpQan3zpVEV9BEGnyP3FrRgtCyZFvDENzb1UB7jAK8YSOYAmKkvMFcqMxKxoQv4nOWSDoZApYe",
+	"4Qrd0aM8XHXR3DsOj5a5O5rqiB7kudSLQ6xvX0roRLIL09iJwwlsIzbdFhx+q9vjnk+qGEqaiOl/D37Y",
+	"jtj8JByyhwx4wDByy8RVFzPBpxtdg7Z5Fac9ce0L3n1udxxa9XkH7qQh+u2Ga41lHLeZhNU3pUy1k3xv",
+	"N4oaqd7b17bNPXZrCTg0dlrQ97HG1vZYwAQwT4DNVVJBVvzWqz/hRscwAPT9Q0e/wMQg3Umw9bm3fhLp",
+	"mbNSsQRbnRCuFwNyL9XKxR50bExm6aFdmplvoQ91JMk7wPlHp0ztDqla7uDjGrpR2HYiRw4x0Pg+ji9u",
+	"1qdxcGGuf7e7ONG2uvW/iTtzP3r04ItprgQcJj21NkXgrkx/SgnMQS5JLjshe6LsLrxuxEkK7lbKOl0u",
+	"GFVXt1VY3PDSt7Ko3eC++bpPN0mXZLnHkyyZB9OI+2KvqcZGyQXe8iDkfvGbnLEIh7pM1rzt+55s6DRC",
+	"I0LmCcrQnyuNeKSLtJAGISkzJItEmwX7He1uzD2nyjMgwVMptLVoXRFw3wSr6f77jHpHW/QgWVdMewen",
+	"c7BHV3UHrxchIGl80QvpeAU8SuvIM9d2BVwwhpBvgDA0D2n8yinRo1vk1NnmF7BaO9oW8M/XjDiHVVr1",
+	"rtktq+Njxm6ZMI1rVaUkHFhrimD3SUWFRt6n6bqhDf3wLEfvyFvpiLyhe2tfyB0mcgRahZagaCQe74b7",
+	"UyBOsivh0YDOgq25gyWFOgrdtwnBzDmu0iM5O2QoAgO6bQsTG2DoZ3y5THByt8DyHsom77nDu5CGT5nc",
+	"sfEiE3dc4qW/T5NZl7e05sn2ntlaNPxFt/oxEK1d7sBG3ouq5df0SehaMFmPqzG2GVEp9RCeEED20Kry",
+	"GHVeM4cK+X6Nk3NHhIS2sSm72nytDf//2Hsf57ZxJH/0X0Gp9mpm9mhZku38UOrVPU8y2clNJsk39mze",
+	"7dgvgkhIwpoCNARpRevz//4tdAMgKJESJVGJM5utq5tYokgQ6G50N7o/nylupiXis39HdFMK21whMvs0",
+	"4wlTW/WS7lO7PKFqUpJ0gjwbQoXAUtuck4ETMyvsH9241d2iTnoWb1MnDaXN/UIeaxnsD/FYFaEEoBGe",
+	"ud72vv7IEo1wQQD7KEcpRs/vGVRX9ZeqrJYrqz1PqtLBFWz+Pj9+aIwz7w2bu7MEJEidUkHHADwB6Mza",
+	"OJAwpqocQ77p3aCRYvE1aVuVsllp6YKcMZGz5OG/HHWqrWCs5h3f5hBn/6J1eIuy/OFW1ewVAYsDb3BF",
+	"vlDypHVgKLO0zKf1OaVLAh06nW1VZ5HvLxfw0w1uw6YDgPbBSvHXFMCA8apf8rItF4M/R9Uc9vSGqZ9G",
+	"o9J6OjqbxYu+oeQfZ4lBUcFqAv2dxX50Ri4CLBVwE8C17xOP9R/RjQWbBw783/0Q+wAggoJ6KtPraeqw",
+	"FdzSwbyKoHxMRi1Xi0PNfhLJZ9q+5khAzuS6jmgPsS62kanJTiPM9HVQocTbrMdLHDmeOCRaHHZa1g/4",
+	"242FRuC8LvVz5N6tt7X40rDs7loznreC1Or/yF2LQt+HmTKfOs7aAG9OCnuacQ+N97CuY6Rkpled0OmQ",
+	"jzOZqQ1ExaH1RMADoFNGqCKK3bKExjWjdGp4sc8tKG+9Lcr+7H1192hhpCjjDnraHa9C4t5SCwR5zsLv",
+	"vHZMyRN6Wzf5EPIkzGKarKOTLmd1AA3HklwA4NJ3ims/tppXymfhMmyN+m21fbA4pMOFaxuv3S+kak38",
+	"kO3RPVTbM8tmMQ9rjMmy+1iJpcKUQI/yj7fi2t5A6g1+iu0fglnPhFdtWofMG4ro13X+GH2cMrstwHPG",
+	"kgg5t8j1TbctGZhYWbt5iQuXX1jzFhFCAs6oUq7MQCYEfmoO3qQBkKAAjacVunbbkEcsumYMaZYIfVPT",
+	"S2VoCOQotxxWaPLUZd0OrvX8bxV6umTAbNK9/jMTWtG18SHhqV1bl0gYs/QZegJckSkD4av7rGQ2oWKT",
+	"Djp7pyfUZpdhk1qpe6nVZLaBhXyHxjXMr6vdOr/crmyMZH673KoVliXvE/OoXHODFnh7crFZrChOuY55",
+	"RsO1ka1stmUbqbd55Yu5wZNoLoUHWbGvLY1nwqzPDex4U8EwuVwXVgnOGPjo3E7aloQtFygjRZ5cZQIK",
+	"Zkod/3VZhDUxf2VJZy36f+vIr0T2WPVqazSXcCHx5psW2Q16uSNuAzpXyiqww36Wc4jfDGiAqyWrJN0c",
+	"5Q779sHUmvUob/p9lao8UjQEPOUnZImcq42duPZWttjRpEHWdL6tYXuvFqBaYrIqH0W8HizZyZcOb2te",
+	"NF+HDRJjQ9ASkYkK+Q9wp/QWMJ3Bka+26R99I1/YCXKFzHcSIdOPetSmWtcjBEXgiSn9iFJWfiJpCPNK",
+	"YYt3UOMVCoCovFzPPnfNPK40S0Ea2YAp3cKJOc2w3mup4EB/koQTflvVJZU/ICuHT/DPy2vom3/Cvq4c",
+	"ZMUBrOk0vmA0eo3t8jV/tRb7bR0sR5JVZDixDg79M8x3ax9cJpCD2oLQFjrMSw5bdgGCVeWmK5byJpvZ",
+	"XGbe/Ik9n1wYJELIAGjzBig/taF2kXJ2hZUvz6/uUp2ydRYTrq8aRDV86OaKFF/6C3koRyW77HcuS+hy",
+	"RtDX7LScfustxFaYN4XKkrxWkgjGIlVGnSlXzk82QsG5bvy70gqxWj6VoUrKSypytnQc09qa+xJ1tAt1",
+	"V1rGbss+lyD7GI2RFSphynAxs1sdlE4g41Dd+18TVXuptUVPjkuWenbWjK90sfk0i2nKIsCeL7GzU/d5",
+	"zm6+fCJusitrWQ3Ku93t0+EMpr3+/Ln0ETEXWx3P8ZBFr7koPXOp5gZw49y8JBbx3oe6D201krtN4b3s",
+	"W1yvoc89QtFcWq/SI0ZTt1Da/X9ZT64MXH/+i8DKQakM3TAIiZ+jOcAob0mKqOAjVlYgcQnlXfittvr/",
+	"c/7r63Y1YX7Zz+dw2iITdyJTo8oJvg3ycZW+l7+HlEYHdGkXMzi5SC5oKzxmLOGyBKUANrQSTmG4I5Ke",
+	"108r5xN/cOA3rP27qMHiU3a4OOJxvC69BwXseuOnwvYC408ItdzJSIMBDMUTmtTP0kKet/rJPCU3gs3r",
+	"li+yUVq9eC4T62FPm+ZlqMGkcSznypb9mO7c9fm08vpAXoHMabCVUfbIkI2pqIta4gP4b0WFqB8IZ51S",
+	"MP1ILlT9Z86rSD8LaUluiil1GI6wj3Bov1ORgeUFyLUnMDppRcVJaz48s/B25nMyxoJarD3gy4be663s",
+	"plH0VmzpLxl2l6riM2VYluVotB0kr+eHlXfYzakyXEzPEC+GmxIo5KdOJ6wK2sgAtNQTjZiGNxV8sDR1",
+	"AYQ2u0BwTDLF3CE91HY4YmtQu2eO+f5TmleD2OSOwf0pzNRSJzijaZasbVrcI/PhogD7mIrkV4lv8Brn",
+	"6aX5YZlvAOZgo5eEV3m+xNqrTUY4x89sRKi3E5FKpyfdyuGxjrQZsBlFLb/Mvn1BvfUAEl7wjn0nX3/1",
+	"mzWoNQGlSkbtRmsV1j41Nw1u6XNt2mSb8nbwbWgY3UpXALphVZWamGPn/BALmIUNRkUlOtKj07UYPye9",
+	"0nruejQWVoSWHrcB62o+YSUuxUDI+WAZO8mGpgI69bX1OTKLcl1roTct2Dtty1gJEd9acrnt9GyUxbGj",
+	"L1xmY/S5yDD5hB7BnKQsmaoc/BvIyYiSZESTUl/fRXWlUWOhdDq/q4H1qZshqhELvkFaw5JNZ3UYoZwy",
+	"RKUx3lxxSKtSq391WSo9l7bIoeTV1ssJLGYh9nTv4T/RX8fK4FNLF+SV0AGrysPGVKUXCxHuWGdYFlmh",
+	"yhT6jNGhEJKEcoYlGlxhz43tOLLapRYCGeNmTLg6V4/i1kF3Gm7xwDyuNB/kOaXr6Z582vqVhho7Q+6N",
+	"q+d6TbY7j/BWc6n6bsUO/qXmIORwLJYtUrEAjIRyDaQb3/o19Q4g6udg3sL11ZnZQyPo6vufj9na7i6v",
+	"l85hLVKe1i0hmU0M13fx9hYU2fR56Pk3JRWuNw/rIAy1CNTPE61Gz4iRRNtWRsUid8HtwV9OA2BjFftE",
+	"7IRjdJoHKmuY/9bUaQwXBNLSJZlej1G8TsUUal+9i60q1z1VyRGNa51VinA3AOFtTU2Z2tc9o3OHc360",
+	"inKWq2DgVbaAGvnSjjpdNoZLIH1tpoGbTWUJrymNmBadgZ4xvd2QiN0OykPDlZaXlInt2rkTNq467Fdx",
+	"Ni7lkZ7IJEU0HTCfUZQwpSq4elfK491Rp8qUFoWKA009Z/8oRVB/df7mHEv5yY881tppEjfKkPCa4MIk",
+	"QWCcet8LINStAPdpqi9aT5l/GDU25db2bcyiF0uq1zU8o7i9o2k42RhdTLnwP+0GFWhnWyLU+kuxLQP4",
+	"6vvoWOutO4avgo3bYnOsbB8yFUX1o+ipFicPe7EWQ3JSnmdHIDYPv7ak0KtKJ2fYF9VcFrpypzo3MHFn",
+	"AXhFEaGKRCyMabLF6TEsaTWuHWDFVOXb8EtTp6mAz7wQEiQsYiLlNFbbDQfqQDeeIltkJR9E0N8WplhX",
+	"VZCLfHncq11XyXkVPKJHJFGGZL4eO7ECQLwZuERv8la5+GVUHhVPGI1MHcfucI9Tlk5kOdxclsRViF/D",
+	"WqWBG1MGcCc3Bnxi/l4BvnrZfP0mIlmSwpvNYl61vrYldvVUnrGZqsKP085tt9OprQV6YL+wWVpuGGdp",
+	"Za32CmuINmP6F+3dipXdPSwld9V9kFC8sQlwDOWl/YJxBY1HoTkA+FJiKeHkJK0BnmnX3XuCb05g3l1X",
+	"U/7GdumrBOwXs14lm2UVx76Nikx3HU8Vi0drcEz35C+vma9f4TW3EHdVFav67euSYtRkQLMspAbnB3mX",
+	"ScSjWkjTdVkw3op4AaJTvvWXt8XnGbtbzuYFVgWf/FURQMQkspRuoCbh6Ie8MdKjiXBcBuA1zxOZ1gPg",
+	"Li2xyxkPsT4tZo4nASJxOcMTrxrMZqrG+XlpLWfJqoS+isPwRkhVz5XXKLXxlbMtjyJWZdtWqS73GSzW",
+	"FRBpSxezT3W7yGgFqzcTUf3pLDbc1CvVdABcdZIKKU3SHU91zEaPt8D3WmpF8fCo7OTVOaN6QRe4QiX7",
+	"x3Z1VK+Q3bMyec5sEWwjSw632zSkX+EiRK4F7phDLOxyrRfD7gT3yJ2XBkZfuTjbHtsmNGXPabLxF+/t",
+	"dRXg36vtQs9jqtQasuq66tQk33PlCXoRjTYf/hrs75KlQa+vcm3KaoL3EfatLdMsYVOeTSuRAbcyW83S",
+	"cNfNbW7ED95g/PJJqHVUD7etXFCHarLW2kjBVoNvd8buFNDZQr9IO3efYWe8rtpJ38W0FFdz2/1yjdZu",
+	"Z1rX44UfzOruKZdlwYTzPz1cpEoc97pybLeD+njYvk3achO5D1p/zzO8RQkZy01w4htzB6bPYCzLnyy5",
+	"PZBphhXaS7qelEZ0M6sLpdR8gs0Rv8q2KsNZd1mgssoBqSrS1B/YcCLlzXmasmlZsEq34V7+FLJkVlH9",
+	"DJWSArrocfBY9vqdIkO5CSBsh/wu8rGX9xV5ado6x/aVhanLSUl8pKHIX8o9mtv5SUg7XWuW5QWe/S7K",
+	"1gUWTJW/IRPRTHJz2pWbkvnkptSU2Msr9zjAGi1fV/jqO0V4lGMGmY6671SfzPFFjng59C78entii8I7",
+	"ReUHZ+xTaqR6N8jjXEiWo2NkU4ypSolZBoIAUeul2OD7H443eklo8oauigoUk7bAFwFtxFLtvqlf07G+",
+	"KGwXpdXZtmWhBoeCk8slmbMSFtiOBSsXHru1FfjlpfUntkTPamjXK/FSv8uWOmaz6uXFyLYcrlLXvqnm",
+	"N9U8vGom5jSjVr5jyRcoixoetKobnbSvXUPzG0AMWd6pvwrUkFJxXAVWBc3pA52IINnsWY6yP6ULACIj",
+	"PAVTl3d52jO9vFrIFbDlQIplhSNmTD/59nHfQh3zkwpiLjew87Si10fJKcMKNNDEMWDKAo/rhpaf0p6w",
+	"pZay4vOcdhet11wmN0utX/WeVmKNb7arMJJxhIQcv5V3Q/1m6aOE3VUQoUPxsWBRXtaLfbk5VDxXBKp6",
+	"Uil3eK9lNIF9TbKVN2eS9W3LDjP1xzp2AXulAkLJX4k5imECyxmprf+HYIcoieyrffhiaEojRlpxtcoM",
+	"oKKKp4sB7M6DJBNti7842K6Hac1BexPVUXiqjhNT0rG/JCgrXWK+nhULqHL9XF9MtbRWzZltZ202VZzA",
+	"zWsM7YsWfFXX7Bl4kuuKjuNiYnfLp65ln3ayucL+vXUFWqnCruhpxBUdwrY1XJALU4kZEMUAOsiA1VXN",
+	"T+B+XmeL+sDTSYNcWN82q3/PzaoCVuPvLOEjbji79TCh31G1yQXAapihhWx99e63HfDr2wHXQpmYRXvP",
+	"lCkF2CI1XdFHb4JNXNa6vezLp1tw63UDlim1zeBbDFnesiSms59llqhC9U7vdLl056XP5rSqy2OppVeA",
+	"KnExLjKEP3qykR+86sUULEXJFpC4z7dH7lzq1bIPRXORJTxdAMmlrVrkv5SR9J8Lcv7uFblhi4AMVPxR",
+	"y+BHVLWTR4AqQcPUVDmDTYDQlNEEOZ3x0ZM0neFxk6qmHIiomgwlTaLvFDEXtgkU7SRYBKZsrY7p+ZMJ",
+	"1/YBMJDpDZYTcX23UMob7uCh+i3bS/HRPj9XfXzr+3uA9B2VNGT8pGNbD8op9UcK6ERYNRlJppAtDowP",
+	"nao2iWSojumMt6cRYZ9mMeUCLXEohdYTLoVCaOwZHbNn+p/QXtG/ElfiiPz1r+eZ3mxSHoLU//WvfTLQ",
+	"H8mE/ws+6ZMfYaaJXZh2uz3AfYh662bKAUsmmOBUuYm9EsSf2zb5CTC87aGy4Ug2cBlTjvfgKcy/It8P",
+	"Ph3lnw9+eIYzYKVNT4OiC2VQSxIZM5g7eGgo9cZg0gFtfP1XkfrrX/EzSmYJG/FPuAjmLhb1HOrVvh+o",
+	"2/DjIIAdAP/Lwo+DH9rk3B1dysQH4gqpIEMGvwbEcJ4qPRQe6evwb2w1wdHogEGPR78rGQBEyYB83yWp",
+	"JNpnJSxWjPTOfsBtKIQUygCTpgadZXCnI4CA5CmWgJgMy/3APAUK+fVjtFgPoKYUV//YZKj+859KikGf",
+	"DEIZsQH2w2lvEx40ocpIU0AGyFw1MIsGaOxg9xbIUGMe+FwK2wSrBQxBKeA2Zisxo1dOrgY/XdLx4BnW",
+	"0gHpgxWAwavR0a86eBmQ7097T2w1f0BOuz2HkclhloVMCT43b6/8oQ130Ju9vc2Y3zJFTjqnZrTv2YzR",
+	"lIuxHmte7GDq+WAf9HxYWCo94lcRm84kgMAd/cIWg2e5FblhC/OUHEgdlws5cUEnGJAlgHr3TslEbyRO",
+	"KqZci0WfDBzlvPFE3N9H72TMw8VAy22hi/8ZGbKFFBFAh0JX9GnvKc7z4D1Lk8XR+ShlCcoGlmgHZEYT",
+	"iqUS8BigG/UqrfXEIuE/cY0otpaUC2dL2+RVvrKGxFpBSo7OZowmAaGxkqAPguhQx051n/CxkJaLYyEz",
+	"i3J+I+S8fSWgTTpkAts6OXRwjDhL9F4yo+GEHfXandw2e5/pDSKbTmmyaPVbvzA285bEFr8CtLQeEgCx",
+	"mkIRAEQcynRCIp4YRmJUPK3is0Q6JmNTwtyyMZ3nMPVb3XYHRyFnTNAZb/VbJ+0uDHZGDbLbsTaz/4LK",
+	"AfS3nQy+ilr9Fn6rN2I1k0Lh1trrdEzbZ2r28pR9So9hP4BA+5MBXW7JGwdyWpYhX+FsepUaRpMiBE2Z",
+	"v+5GZImXCo5Aq//7tT/7L6Q184kMmVLAB/RfQB0yVtq7+JWlFE+vj4ELoHpKzNd6Dq3cQksTAMxAiYnh",
+	"6sXWljKuMDBd4YSFN6i3IPI5VM0UQj63+/+RsWSRC9gtS4YSej+rJ/b6c65YSAUs2FnnpOZDfj+6Bvat",
+	"IVXMHEVdCcd6t8sAhExxKvUj/U0ZZtkddzUtVs+p8xacIaqQqtuu9pyObhgWRFdom0rPwYNTq/JVNtr8",
+	"kmMwzNAwt+FCe1qyWUb8zfqfJmR3i2hTi78X0jqtXqf36KjbPeqdXHae9judfqfzj0JE129lKvnYefR0",
+	"fvLPf41G3aTT6XQ7px3zv3GBe6cvsjjGTEjrhi3W/yymKn0pM22Ye5/+51/mk9/U6si6nXxktkCazWK5",
+	"mOIhXMJu5Q3+DAeA3twKZfy1Z227ekLdoZYJ2/xzLH2ne1+012UhUAogpVsi8+fgERE50pv9MnwuVhLx",
+	"hEzpjQ7piI5F9HUAZqBYfGuyPCV4pDvrh9MI46OrgJhJxH2YizDOIkgmWt2wV+pZ9N1sXGrVBkAboNku",
+	"w44c3LDFwL648W84mnjtAJkWIfIK6w6KySHYSW/YLPUZWIqaiPKKq7C1KnrOGQRj1xjIMpX+aMoj6itZ",
+	"mXhWSWNt6XrD5udeoJhH2XrLul+xC93thvxAzAG0kLZsIHmVdTon4UmHJFREcuoF+iANj4zDDbuF1hO4",
+	"nm20Kjig5mxI3RV8bubYW8XVBMQNgxJCr6FVBzpVtzaXHcM190HrtQxdbmrd9e46M4q9zMevJsAxxmEL",
+	"c8Eijrkgf6c9vsOEyH3ep1yeqwGbochcJunEcf+57IyBCwQVJlKAWVGpdjKMAdIbd0CmNLnBrnOz+Kt2",
+	"Bb/Y1a6MIIgs27pP176WG87+C/QebrXPEgXlvs+YpTtPiw6wK6em81Var4dpdg5nb/QdT1CM14vlG5n+",
+	"KiMdgUcNiPNbwfK0oo/VkDsRu7gs28mvsNN6bc1XFvH0KE0oHtpVxwr6uku47ODhQlBmX3ik3U1Kpmw6",
+	"1K5nYmWgLHBFcqLfoZf5uhDkbWhPXX32uSBIKUJUFk60xR1Ynl5AdWXRALLE7tNBxUHcxqFyKfYcaz5P",
+	"SBFOlR6763he83iVwQnH1s9fd0suQla8Yb1zrZVjhE9hnCmOrJtrHgiNxTs8sLnolIYWg83Igs9KgwWG",
+	"YJI3WnLkmWihrHsJv4iS1/KWQZfKPTQ6VAabEUuNTjv+MXMobYstClxj9jtTkXHveu1bT0dPHkWdJ90n",
+	"T07Dx9Gjs6e0N2KUdsKzMxp1umf0ZDg6HXWHvWFn+KTXC6PuWfQo7J4NO6NOh3ae6EWbtfqt7tNeu9Pu",
+	"tbvYSHfLZaZ+xke0XNRiPJc/1k+PYn+0+t2etq6mV6ylbsN1v2k2Yta2cHPAzESa8L0yjG7vgKr2GZOz",
+	"2EaUC0UiHgVEsLn2FC0Jvts+9BBL9g4w92bzWN0B+rcs4SPsdikNhd/IlJGB3k4HJNKBLosVg7gWc8YL",
+	"mXl545imgM5KU+fnmrNgnhpIQe0hpHj8WNxzcCSFXWc/JR0m8oaJ3Fkxq4NyNDHUZ82JvBFRAPiQMXPx",
+	"7hYS9p7NZFIqYw6DwqQcZSYa8bif25hUx6xc2E4xRNwFOSGxHO8mZsMsGrN0fULyR3NNcwZ5KjP9i9ZZ",
+	"p9PudAq1H7nl7HQvO57lBBM9zKL1NsiY5PyM21axOfuSMIocs2edYvKuthjgfFRaGijpgRkLyHBhWPob",
+	"MjbUAA4bDO1QQpkZgJ55629wBEskgCN2w6bcmmuTIQN8lbaZtQEQASr9zLNOQB6fgX3pdjpkxpJQ/0CO",
+	"CE8Dw5QNqTbTj0k+wCEgLMYAk3awqeUY/jRhVwJ3Qf0A7654CFeWoMO1+KIJulVpXhXCLWXrDWho84m5",
+	"B6l4201NVehp5PQry3ZdMK3TQyvEmxVYeZjvxYyXsTnHd/iPpYRXUXfw8111Z6sk1CuPLrqJ5NNUQu3M",
+	"flNWnYFyc7LfVvdN0daleRpI2Wyx/qt73pbJGTsf11A1gX0MRcFBgMZG9KnOJjRlyZgdwVj+c53wPUHh",
+	"23LhsVej1vbzTSuKWkGoMixVQs6/pIog7mNTW4sFNj+iMUsKwcIqRyg4fimfMlPXKLGuyREmE5pIhewW",
+	"UCeaX+ohsnyncqaC7wE4/LkUIz5u29ucw0AGP5A5FamyMXgq4whPu9F55YoM7C/aMPbBakirI5znhdt+",
+	"llTqhitfQvLMcNA2WaqxLjmVs1r3eyfAH6Tv3etYYMu+j1MDehnSeFNOyID3bEoFLSH3aKvNRCqTxZFC",
+	"+gyUmAsLd3LyqNNpNH1UkIHNaaR0wqaNBPfmsQR1qzJ1lNP5rmquKSUsRvZOaVVKU65SHq5R3JEt4jZK",
+	"KmdMYHUlaOWMimfkpEMiugCaGyHnWPxqE0hcEUUBUIEsGE1sTLqqbWPmlO0iH9e2CrekHd8y3iaZtngH",
+	"feiAozRcvAek1CcGaUxP65oLfKvQ8zgPsazJgnj/fueT8euxy/DmY8xuGeD+GovxtNRgaJmCpsambIIe",
+	"mLspSizmDeUtS9Iswb+1bPHEjh3GBzlqC933u36JhI0SCcenc5qwicwUO4qGWtXm+j1/PwmeXIP/BxsN",
+	"3CtiIY/0E07KDwJWhqFnlEXOgJ2dogEz3Udm9jtHvdOCTVZpQlM2hpyo/9Qnxft33JV6JWOqUkA9/8CF",
+	"Mid3+WiXxuX9bkpFRmOYWIMHW7VVlL3MtpbWMwAVXlVuupowtT/LOZGjlAlbZU0iroDCMkAmUTifw5T5",
+	"fMLSCUuInjcF9fgTGUdN2OP1uVaftf2hOSFrD4DxnTdYRrzoem197wZjntJ0yZjXFTW28eZgtLY7bG3O",
+	"MRsCbVQX/K5qC2v0GCpPWmv8stEGvwzNZUVZbPcfeRenOQZEUHX9j/X3xSsvbVPCL78ddTGZIuNbvygl",
+	"YQo02ZSoNOYlKh4ZS7n+FNYQVhinUTE8g6qaCwsCWdwdgtYt1vl3e1qwDvLAwt5kHvcUtg1zMgwbYJkR",
+	"94Nc7T0LwaxLfAi3ebPH7Axgk27zARxmdXxn/3lfaas9P/Yg5Wrr58Q9+svVTHlkZ9vP+PY5uPyNr9cs",
+	"V98YGoRN2PkJVcdif+O3jLBPNEzjBfCcyxEZaIszIN97fJXziVS2pWfOhfohIAP4a0C+N79ayCwhci4C",
+	"JIG3xfGm09Iq8+BKfB/DCQGQGaDt/8GepOWdidAKaxwVrPb0iBYo0SM0HAvgbEI9APKAlB2smTncQ7xh",
+	"WG9n2Mtex9EoHsflv9znWM7tX8+104/9sBMKePp6QpaNeW2D98JM9BYZ0vrKvKdivgAJIXRb7cxNs1Ug",
+	"zyia5uKNfqu77ktUImqN4wJpNSGZoTB6QBo/9mkWyyjf7bZzMGshJ+UTUAAM8ZGTykdtKUoct+N3SOm6",
+	"wZV2l1/v2QdYu8drwsKb8rLobp4/tES1YEHHCVN/xBVp/qWSanRbpaiV5l9yw3xXFdEtLliacoGCP6NK",
+	"zbX7eu05mtbvtJfhi6IPnnuVraA1gZ2gFQ3bZlLaoZx6WDKtCaNxOlk4mq61b3mgZrFc+Gq5YcJ1FDdY",
+	"n1K0AJ7VcZ+W2h377YaKlFeOyRhQLJ8B+eWgnzKVDgw7FE3bBOFmiF1XQ9RFYxbBzlrS8FZeVpIP+4uW",
+	"llQqVLke7CzOQa4k/dZf7j6cv//p57e/Xfz08d35xcWHt+9f3GvxVtDyjqm3bTrNvMk8SLdZbphQqx+k",
+	"GWrQ+Gy/Wrm1yoSZrq3t1fa2qCqrl2v919mc5r3ATpZu+WzVfgGBjPmjRvnOPjZq6z4yD2SmwXKeF/Ai",
+	"hRm1hckO4SZTTO0xzcG6+H33+Wu04eybZ7XBs/JLE+wTalgvHQT/uEAQ8EKe8Prgli3wsRNNfStINpJ2",
+	"gzfCU0UKRRdfYevcnqZwj3SQWwq/LGvZ6YVKKQJf93OvsIAsNEXYMhZBQy+CBFmMPCmYQoR5kkDloSLU",
+	"3qZNzg33YuTNwpWAM0ZFqCJury3LsqD4NmbDGygb81XW6WZv2fOQifGz7nfQm8OVln0dTmBTFrNXZTJr",
+	"uHf+sYQzgr2DGMGHVw73OTy3Y+oDGlbW3HwALLM0nzDI/NwyEckEkMcUeXuepRPSC3KCAYR1oyEgWEms",
+	"zsGffKcgwtdWycA1GlQkEkk0eIZDedq/EgN9KSDtze0oFtgSG1joXy5IKosgi1haZ0Y4oVAJpAdKBglD",
+	"mLLfEj4oM3YFb6uA97h/pbW6Ke1tt4uwXtPzq+BE9TyiwFGlFJS+/A5by9jifar+8bF2H3zlK0jBhMWz",
+	"iKkbJwGAoS2V4sPYwYF5c1X3vvkoYbpGmaKxPZiFTP9qsz/MB8HZ2EG3i2tUoehGDFMD/8eFFrHQ9BxO",
+	"5FzLhxZYQKprogEKSzKUnLKhjBZkbJg2zDhMsdowkXOFUK1fxh3ZZB7Qra20C95owUdxhO2E3bJkQUZs",
+	"TqZcZClTbfLBNpRDs6FeBUA10qr+FMv1Am2E1Qy6tuQITq1gs4Br9F85/Psanf0Zx/wZIp2cCKqFf6n8",
+	"X7mYjyiPs0SPomPSpvrOZfd9ZO77RyaRB4GueXjMRmmrf/KkE7TkqNU/7XTgjVmqym7dg1/dL+35MNV5",
+	"xly1+r0nT5b9gtXTf38YxZKw7lGvVzBay/GRXw6Qx0yplDe/FhgCn5xqp8Ayb0LNXzdoQXeendc5Yzet",
+	"fqf99OmTXfw7IyYV9mLClXZkiif2JlCyGKJ6PxHYph0hMBMsXFPlX4VMQ8RdhSvg9ZsC14drORDvurqM",
+	"91zdGIBR5H0n6GNwhL8F6wHF+OY+AZEiRmowWArS63QAtBWXBGs+bWN7ZeG8Gd1bM7bGzpu8ktMxE/rB",
+	"Xv2MhcG+ycARB3CEPqBNGg4BCjtu3voRvRXxwn1gTsngeq09gBT2O9zu2t18lg1jHraXCrD07tLq904b",
+	"rj7H6VvXU2wWzXZ/W2r/hhqLDXK0dkNYhGxqD1cPFBXRUH5a41qbdhLrq0qAGUYgLzA9WtItAK82NtC0",
+	"omUmpwSEOTXezZxy3FQBQJt90vMVxwpSAEuZSzVj9AZcY6q31lh7JzITqUMmHnjpbyHTj+ZlWDQo3YMv",
+	"zLvuq1f4OrAYBsZEa9QRgH5jqIqbRC9oqQnVIt0JWnqvUK3+iRZ1mB68gVEQ/XBqdd4QwHuKe9diU8A6",
+	"adGI/r9LASti8511uqB/FsT4eX5Hw8S9TV++napqd1UvRBMqA7XJfJrF2ii5FYY62IeQEKupP30IZ3cr",
+	"lSpk30pPbM9V7qkX1XEuszjCKiaZpQSBPG0FsXYCpjRizxwY1wAFCsuctMfqMqsG3M4UV66qj34/X392",
+	"PIVdL9AyGRcF2qiKryDbivBPmGeokSar7Lg2qUmM2e1ZimIMMjLa17KWTMcXzaCUmByLWUe7Ty2ryQET",
+	"L1auwWU/mGC/SpXbO8Yy3y/AhQKsW/ChhjS8QVEVbE643oCUhPQxroU9DVBIFgn/VUTGkbs5zUWbvMTd",
+	"aCwd59JK0d6avaJSSigg5Tex/HA0Wrrg5iGfYd3TRGbDmB1s5d8jE71a8Q/SfHv5zncQyJSx9BmhgrDp",
+	"LF0ASijRIZoy6P3FRcyXEJd7L6O1st/HUqVH6IW03Cbf62y/wZrB7WqfLidskXtUDl0VPaoGJPE1S5cE",
+	"0ew7UxBRIyMHk8YDWx/ocHckBiOZjFmqTOKL0RuWBAT63lVgUYjyKBrBeZQV1WfwRypvGBzqD2U2nmg/",
+	"lc2f5YeWcoYcJ/pjZH5RN1g7dSUwaIfosk1ec3GjAoIsMdrYuRosYyD9dGGe0Ka3kJBaVFQiLx3Tfzto",
+	"f0gljA+qJOi+GctRyBAhSig96O4FNYwHMxdvZ0woQOTCbKQHtYDNCjYsBdWOYzk3NFRqIUIiGIsM74x1",
+	"SuaFjDNQUeGN4MZ4HqHwyI8AXVNe4Ezj+BkZgNBZZkOQemQRUiVejZ6afzP919pg1R0O6BIpxm1ywcDS",
+	"uqLVz24jEMX6YZQNeinjXBK/oN24TBaHOVuWSa2uC31ZcwAhMacK8cKtAuiRhzFVCjoLqIhoErmmRv1h",
+	"KqdDlUqBpJ6paxj5vRVGof7MCN1RmvDxGA/n+JSplE5nLQNpex20xhlNqEgZyBvwk/FbBq1WIetDZDkD",
+	"JcRzTRPiKgtCUSiA/v2uFcnQ8C0RmRAaRQkcmo9cURYyLBnv2OaOUTsnCKhY9G5zUlqbRjZpq5/11fcF",
+	"XqBLyJZhSugdTuPF/3ntOI985q786xwTwjM9h2gUkMm6THMufNAggM0ozSTN9GTDrNgO/NRLPpvnsmhV",
+	"f7SE79M+oJ89pYKPmErJ9/9z/utrLRP/ffH2TWCxSkjv7BH5hf/4A5JHmfNrSOdiNtfsc/KWJeTny8t3",
+	"z8hAq6qdWjdrbaAzhBPxVBH8GkkhgTsyn93jMFOpnAKJJLBummeidEvBLHuN2bcIcBgC7Gu/lAvR8Cmi",
+	"eUSC71DG2VSYHXzKogUkhK6EGwVMPhBAD6HWNsKSEP2SplfRkKbZkpK2a7sApF5C84nNYYTNQXQ1bqdb",
+	"1737K4LV7P8icKGlOXOsaqYSMmVV/f5nlf3+hZC8XBXsJZyp41/N/LQ+B7GOklkCh8d2VfqkeyX0a/S1",
+	"lM1gRazpeZtBN8zMA6PBv2rUjuXFtfo3RzG/LXJK9Ny/TT8+lJSsoqRUvFOBoUsagPSxJQkHAPY+tt1v",
+	"d19/rsx9vTtuc9zwdi5yKV7vs8gEzIylH+1+bX0P51GUOzjo0ucdzPjWQ+ywza3BLkYcfCB9RULnR0NQ",
+	"MEgrrXhFLoKSSf1OiV2MzXIv85fEPC2df9cv4bnH5S0TNad/c8cEzOOeVXvfnMyH5WRu7UButHgNYp7n",
+	"gg8JCceDG8m9PMXd8i2GOXOWbard0y5XJgQXY68FhN4wcwCn5a1NfqJJzFlitwagvl7YqiTrvJDz3Mda",
+	"YgvHustMrQhqeT71lqsmreFX7Xt1vvle/x6+15dMDb3LtAETbO6cP79KZGkr5yKVWpc/m+t07Jy19ThH",
+	"ePmvuWf3TZW+qdLnVqXzCq2BbAdPldsjg3w3BU9hHTDF53EXVpSwr26YaVmsTliNZDK1rqRrwsHt1eRj",
+	"lHZYR3Awa05xAMaSkvc/XVwCreGQQTFKHpa1yZscs/eGzdJnRDEAvKQpFK4orFxJ5ZWwiR44wZVk8O7t",
+	"xSUpvsggyJu8ZIJrYTyR9nKOyjospr9Gh4t62aCmAl0ewK6C7bvMfcE5KwYhu3K2ZNrLaA0ZTSBQ0O7y",
+	"b0nsN+RM5KzQkENnXI/IlmA71vNWv3VMk5SHMQRdOcf93VWLR1etPukG5Aptlf7rqnXJ6FXrvmXirPzX",
+	"x3c8une8xVxHP1ie2W/NWPIROpECyPsvPdM4VN4nxsb0W+ZHMMf5n65cE9P+1lCuDsYvznRWdvtg4QKl",
+	"/RCNn/kOVrZVyCw5yrcL3BvsZ1tU5cHwWbTRTjolazWGNeEcf/AbnF4bs5CpjMZETehsd6dh1UXIj6RL",
+	"bdMFRh/YjeUdJYP2AslC4L7mKcQ8WKESJixiIuU0VoFJeeeVc8vl2Khp2rpAdyJNoFUpCjCVrn9ntN/W",
+	"aOtwXWFxKZg00x1VctZddTpdZnTSZNGIxVkvp05G/aNaqMwBiJeLn9+++3j59pef3ty37rdXv8uE0/g9",
+	"jvwwxB5ZOtELG2KTBuYxfFNZ3syB1xnrBfbOtXJwkTLM4azp5sDfG7W2v/D6OTgchk8LTVCnvaA1hbO0",
+	"wtN922nU0SHVlpW2c8TOtrbxktG8CBhr2lEeEdoXpEVvCHYX8DYBz516jhN+dGmA45Yn/T5oTVk6kVou",
+	"3/12qe32xj0rN+hdPJgfOvAB7ZhcBy15Y+di5c0NY8pWJIlFqavkSfQO7ps6gHemErwQq0k5q/MNYzPt",
+	"d2g/JQF0e0KFY4vZ03gm+s8j7YpvOLKHC9/AdZ8fKPEtNnz5uIOGHmkD3KC56kuBY1vmII9DqNc+Awah",
+	"LEmYCJGJ3aCaGKh7j209TDZU5Zj30z4h3wCdbYMspyRYuPM2SwFhD1N36YRD+tqWz0QJHaXLmMzIsvrj",
+	"YqUttXNWCPCGtXjmS9mIm60ecLJbA2YQriWgEI20F3j3q8R8rk0CVqK1x3ehe731uM/ustZOcK/5zxuC",
+	"4Mln5vPwoflvcL1pJvsRVyFNop0qHP0HrUGGVKn2SG0rL1epifsBiEeHyzYnvuLdmcEVlnRHGJ49UY6/",
+	"qBgBsHU2I9QXJtv6iLCbXKmsUJlTQ8Aqd8iihMCtDyYfHyYSqlnmiX4nnlpYFHgq4SkU2bgiemhFQAsP",
+	"fRtY/o4v5JAucPAIkjIC/G5FZpSXdKDBQ/7dpcuiJnqitdwJtpswVXfCv0rJDG0C/tqWJlGxgIZEaH26",
+	"YREm0+hiykQaYIIKC12ViUrh/7fJW1hVmSgyTqhIS7t3cu/uEFTZvTNLmVh0eAJTmesQKh4fdR4dnXQu",
+	"e73cgYBBL9MsnpUULycbaBYRIKPVfWIGUyhblsYDGpET8kbeMnCTkLgtSujcsbxvkZzG+VzbFo980wji",
+	"kDqnoEGXw1XMp0zotdcW0UzoHq5HxGh0FLM0ZcnROJHZbH3Y8ILR6DVc/Te8eE/KtAZxwQFYvTVdqD/i",
+	"NtAcfDSoRDkh2MnjoIWoRzglMkuBvCZR6boDk5iWf39mvp8ypRCeSYuf9n+1YqdSkliKsTuHxhrIdqNs",
+	"hGUELY362ksLvk4FUHysDiTjRpXgrd4AtbASFFZFhgsS0uIp5Qvv+7p0K54C1BX9B0qK1RxdVf6q9Qir",
+	"UAq3C8rX31Fr85cK8tdakiXiq1VrYsAM7vFfKxRZBjdqk8mBbTCK/1hvHDDPZ9mtqsxUZ1czhZnTVr81",
+	"S2SUIR6GnEHeTrEEGVkWsaQQVKmbzI3lfmfaLmCCbJyMa4mjqpTUCqrIIR9yIHKEXKk2Zy18Q9cMwHV+",
+	"v8qsxb7W8/gucq+4NnORz8ROmQvv581kLrzZ3nU6ts9e+G9RDR38UiZe+DenSYQNGXAuj8BYE3rLvNOl",
+	"7xRUI8BRNx6KCzIwejp4Rij+zMWQY37LDH4nEEVBG3VEuLoSAg0DS0gokwQ6YgDKS5hz9oRFif31AkMp",
+	"woVK9bzJEUYx3qmXQT+iCs0N9SHCiEp5HOMleKim6NQDQcpP9hQTcNepgQx1B3vutH+Zlep7hHwBnf7B",
+	"WLgkyUHkfZYqe6AHyCEWVbkOWZW29QWxbqK+uwEw5RogSDsYsG3xkz+jPj/HtfVwfAT5A0utudjCV9Q2",
+	"wRpgI+ibjV4fOqR2SSEtW4OKFBIPHR6eOWAGvQHIBUvPZit1DHH9d0prNo8owsE7VSZKrtTgoMIJ6ekb",
+	"pCf6oMxXAnD68g409BegEczpDBUkZZiKQizQ+arBKG3H0jO3tDHsjZPk6Ej7R6efQ853hRcsMqfmftrR",
+	"qZ622MBVCNJxLlJryrHdvgF35GVM51UuyQezTaCcQRP4M8e2Dkvrct1cIbpMUwepuZVWK0enegM4lOey",
+	"z0lBLTW+dBuaKbOP+GjEEkj9SUFmWTKTyuzx6Ea7Psaqg4N9tp5Dch6eE0iFmQCgvmyaFXiQOwwcUlDj",
+	"HZBsdug9xV55KHE8F0RmqXUtnY8FEA/WS8sx8YSc613Cc0ZNvVVkQCFMr7BiaRpb7k9wNscSyq8SmY0n",
+	"uNGAV4vPsbtEJLF1pAxZDKbhUJJeEKneZxYprBvxwhCclc8kWecxv2EHtHauygO9etuFFOTlcBEJZcRQ",
+	"2LjSQpW3w591OgS6r1I+ZZVige9wYInYxgCip9PqnzyubfXe2x+V7MM/yzliJtOEIfWgxWBpSPriGNWx",
+	"kGL1Vw1yrYeSy8KeW7lpwgAB2VCxGJxYTDbLOPJwvEsFJ1jCmQ/IHJxpu7GaqDFKFu8zMchLPcHjDZG5",
+	"t03OUxIzivCKSLqMojwIyACFWf9Ly7IBFnLpQcBh0DF5VGMPVw9iE1+fBoWJyrkk7PFbvturwjnHUk5u",
+	"By/V+ATqMO64FIg0nOgwWUDN+slj/QIoZ1vpsbeQL0wN2DqNnjMgB7UCTW0TxJCF0M4LOtgIwjZ4LvBM",
+	"26R5CO+l4LAcQpe/qLKuuCFfnbI2qZQXsHbbsZB/08rV7RceWdh6m9xouQoTNqMi5BuKgl8UrnyQh5yr",
+	"loRH2JOitx0R8phTi9+45nyxePF67vJmj1bdFC/s2WqD5ckKWbMuJR68hTKO3fGkrf9AiArD63J61O0c",
+	"dXuXHe+c0Bxx5iw3K2eemK7QNuSo0+503eGmLROy55dqw7mdgaPwbuhYr14J5L2S6aSkyNkcKuYrqC1z",
+	"uKG2eotjSKZknJn7blmvwSPTbWGaME46/pHjHxkPb4ZS3uhlADvd6j992n76VEuZabgTH7vFU8qEQ1uV",
+	"ubyLlB9Lh5q2A+TVm78fwbp2Ot3DEb17Urz5MHPERYQdEJmYUuhgy7HFp9Kk8xrD6Yh4BJWiNIqK/s37",
+	"osTUzRP6NvH4Lv9zcd8fxdh3vHXgnN+kEDkXLbK++0uZvGcwnofgZaB9AetisJu5GB+ljE79Gjw0AkdT",
+	"rqamaHR7qXoZ227tJtJ//nQ3gM5LIQHoSQIg9BmSiW0ELpRiFPMw1Xu2knHVnr0kdfbaBgWvqLpv/AMg",
+	"0x1i09HWMOZw2tE/M5VOIWWYMOR9g8YnaIzXe2UpS4B+A380D0K83au4ja2wEyQyA0t25G1Yuwj3+/ym",
+	"D1PEL+jC4qP7Up6ndR23YjPSznQcUl1FfQH4VUeQlsZL22SgnR4I1Ch5Hsss+gm+IN12hzBxy2I5Yz4m",
+	"HBcEYC/N76cAGZ1Az6MB/8wxB7T4XonBa6rSI7jt0asXA6zNt1Dz+q1Y9MwMJ5f8EdZrTGSWtAli5HfP",
+	"iOn6BMCVKaiK7Tq2JRJpwuj0SsT8linDlQIfmQtdLcUNWxCZkCkUNZMpXRDFTJ0EMNXpoXNB8kdioMIT",
+	"EksAO0D0+1JYA3ggTuOqOi753YsZy0/lZgkb8U8wCONvBERl4YRQRQZJJtojLriasGgQ6MHDR38Fmin2",
+	"aRZD5GockjV+tvbKi242T9lUoRXUgY/+6f//Oz3618fr//z+6qpt/vnDX/UfV1d//eG//tJaKRsMWlP6",
+	"6RXe6CyvKqRJQhfo+jcWoTh+P5CZvKslYSHjt5hrgPfHTtx8AgpyWJgB/8U7R0+v77pBr3N/5P275JVr",
+	"xBsp+5SiphyhVBQMZYtHffL4FAKHKwGX9Ym/zFdCK2ef3F211IyFRiag3bjb7ly1AoNIcdWyd9EfIdQO",
+	"fAx4tgar7Hi9yw0/1W8IP4zYbVstRBhzwdr+kNq3XbyST/HKshpJuEIP3UyFu+3yvuEuvGr1765aSYYv",
+	"l2Ri00jBa4eLVRaGjEUsumrd318J7LqvjEFLYR5wbRpznCd0NmNCWSQV86dn4Y1tWLXsdq2KnjNUc20m",
+	"xxsm9IaR7weKjli6uJwkTOlfDn7AcjDcaVgctdGA42VH8Kv2NCLahFAu8JwScJ3LW2J+htH8yQu39Us2",
+	"n1bYlBCYQPDfhbJsCPwncVQv8Degmj52VF50XMp7qcPd9fBWLg7RA0LmKoO5lDCo+HW7zeErjJfYFSyZ",
+	"IMzUgUJzLQKbY3JQrWbYbKGqs6KkGJVuK4NxfKf/s7Z+WN91p8ph+GEzNcMTHMOWL7p9mTAO+bpkho7N",
+	"Ic7ajO7PLI6em+sObvsaTGQOFfzCKAMdpSwpFvT17oMyCu0z/X+AVQCNlsXfdDud+6C0PLAXLPcvaJu2",
+	"zsoUWy+KXRH1E402a2fvM58svFpAMmJxTEaJnJJup0NSSXrAhPD0yX88I2ed/4DoJ47lnEXNNn3lUlMD",
+	"YMHUXTfEzGBPJjH8TBhs/fDWesY3K9y+ZfnV+tZPGO5Md7vetLKuF44zze40WCp4HybIh2bQ8PJQEDLj",
+	"CgxRUFEM78hLA/3VDWOzPIIFsrQ6JYb42sbmPqDawhfISalFY8qVfm9/i98KK+g9vGLtfEzvs+00QFfP",
+	"4siphZrQOIb09pBtoQ2FpvUloY4Z0DA1LtWXrm5QOdQ0W1UoIhBUQVyJoalsmjAB/KS2xFilNGZYOihN",
+	"DpKJMceqQxRkU2Go/0ZctWeI+izjaKUQEevQTRFimajDZDwYWTdeMcR62XTKEpJA0SkTcHxdX7xxje+N",
+	"dH8hYbaEmAWBHktSIKraSpK5uOUpNfj7a7ygV951X5MXFIZslvqBVw0UXtvnM05oyAqdPisQDfDzk84q",
+	"/gIXtxthqlxv60ZAqESCj6NXzsxPY45KvrCbHRVPWAIL0iOTiCV5jnRKbwCeZ39Zf+U/DGudAP7Hk/Rf",
+	"IYdbJuuY3a3DJYUWzyRKsBND3ORpZUNuqp+vXGH2BNk6oM42ZAZ2V3sO0pzDljMl5W+0N1XSPiZxnXgv",
+	"CVpdIXrD5t7L1fIAtuRL+lMqcuCAQc//8Uf3Hzf/6kWPs59kZ/Yo6dIfT8IX7OX4Z/7fN6+nb+S7P96r",
+	"y+zv8/9v8Y9Ot3dyevbo8ZOndBhGbDSe8FUAyYUICwCSnu4e7/20bVBf9CItC0dJgt9dkaOAa01cgin/",
+	"IpxJMHrmmI63MkBVm+3xXf7HEu/R6uSASeKKzGWSTpxjB1Et8L1pv84zl0QATBb6B8YXJLabFwozIWte",
+	"5rzdypuimapFAu6vXoN0SZeANiX8u+sQbof5ryZCWveynW8mqrWDH7FZxXMg11zNm8kpcn85d3ATtozf",
+	"/Je+zpUciwSrjm30XACIaE7JyOBgfipFOvETFtlMuxQRTZlFAQrKXXNblfhFQGgdMpsF/odU/obq0S1P",
+	"Zcw7elg6JQOBSVVkDu1SbjLDWCosjdcfmzNjjnUGMya1um0qdNXiUVrgOpQyZlQ0W4E6myXylsbOiMD4",
+	"PaMip7NsAz9JmeHpdAslqhb5sIDEWw5Mp1UTYR03Xzjigsb8X/6ARzHq4bUxV1vC8s5YwiUMk8GJF75P",
+	"b/l9YL3z18UTpWTNBKR8yv4B5fGt3y6fA+AOTdlz00JlRGDGEntAVWTCxpRI/pL4ARY+mU+W8ILNyZU3",
+	"iU/ap+WT6B510nSop5WoVpwHGp3b6ZiLZhLUr9ytzXkXLu/e+L/2U/Cr9L/uK+3vubG+2jYYXXK+FIlZ",
+	"NGYJgeiPKzKVeklX7S56DoAzvT1QyRspmAED3dts5AV3RsW+mQ+Q1Sqs8UdVTw4nNBnnVAZQEyFMrOGj",
+	"dz7K94eUQ42RdzoGp9IJ6r1+xzMt0ewTAG0GvU6HOCmC1Otf8Jp7+2oxF7UO/TOF5C8gUa1+S1uoj/mt",
+	"W7nR9MzhTCqeWsDyWWJO7RciPCr8cvlt3PnaQoTe8BE549/EUFcKjWeotzTCa5xki+G/MzvXCYZp683z",
+	"G5n+KiM+4ixqzvcGbGU/fi+w1x4QyNzN6nXlfnBcMJV3ezxiXToR1AVidZtBRGp4lsDpjcH2zA8MtReK",
+	"DqaOQ4iFuMaxKhP9wrQasGu076wUtxh/tfvGtMoJ+hnTkk7bjnpnS5DE5YQM1jL9TcpozuPYwFJvlbU8",
+	"z+vVD5K1rN6dl3kiTnbnifhbQkNGfpazGUJp5Ft+fvtif1qpE7B8zYoT0GnWCXhUywmomiHrFrjG3X9m",
+	"QA5tttu/6LtrBfvLIz0gMmSxnIP4WH0yOOI8Jd//5ZG++od2vhN/czK2dzI6h3UyoC8PBtltVTkb3fXO",
+	"RmfF2eh8KWfD9hzu4GucNexr4Ia93IikCIUNfGdPJPgyyfrzKNK7Js4nSSWhGO5B34Ql7Zaj0R6UBet9",
+	"i+O7/I+1mX3IWUHgaYaIySkhgdfA7PNR2wfizAn4zJO/U0TPdlkqfypvmbe97cxXsRPrhJO8xg4BPNlc",
+	"OgSovXx7uJU1XCHh+xJr3NBlfrHm/dBXqWXMkSJkrq2SsFgxJEtRpe4j7vj7cJwcwh007GBrncFtXD6f",
+	"EOUQLt83frMd+c225y6rJLnO+WkCa1y/tn3sQ4Jnzj7XjmmNRAInuwU0u5FZzNs62dMpTW5YpF0FKdi6",
+	"HOkLe9MNPZHnQzwHY1QoMotGlQczMpnStHAgw0Q21VMwi/TOHqpbPQn7ERzoWxWa9v7j3YuXR932CWm3",
+	"24WHm/FojRQUBroCgIINgXpcxT5AnKAA3dnAus+B9sED8IoDmK3AeswBWpXAGpOr5ErkjnFgvNqgG4D7",
+	"Hiw51MGSEx+A+61dziBTkb7X9i10VmLa5QyoL7jKg4JSbnQeazfGtrkXzfHa0TRTHGy9YKrIuxcvtZf4",
+	"/OLvDydrBYHm8Z3+z/2xFxpV6ecbIGgHzBCGfUUScekVVIKAi4nHnmQ+kUQxOCplCzLMwMq4guMpXQBa",
+	"e/mh82su2NtCMPjVlISuO/iQ+vJP7qhN/+h5TJXyO9ZaeQPM73kka8Prf27av9dQggCoEGzUsY5Dc2zA",
+	"us0w27TjHZr2yEnH5vPGXKyb6oFRXIxj5mdCDBiD1iPjHe/PPXrggELr2Drb0Dcx4mGiiJc6MoWeGCny",
+	"dD7CbXsNB8s5axZ5zIx5svoZOe32sIMAdiYCGHBcrFJDrGa18SZ7prU/O/FicyGwwxKZG0ARcMAQ1oIr",
+	"kvDxJG3UC+zbDOzB4lPH0olMfHr/z+k6obmFKyi6hrTNjPKI0BTDWQuZnzAE08ZiyFSSGV2sCo99k39f",
+	"6XkF7KhUuIwScQedzQnMmN+y32aHEZdzoIO03J45lQK0P5WEHTCUL73e+7bmXfonh8DtDng/YovjrR8Z",
+	"kvs1BZB0AIO2TMsLx3jYmgdK36yQzujiMBL644IMqbghaUKFGrEEobJtMS95h5Lruuaw6NOIs9ZJHmmj",
+	"lzCI8qEdM52wqWLxLSuB4pjRxVcr3Q71svWjP2HaCTxzTLMBcReS08fdbn2RNzP9wEXeSTtFsmlo4RTQ",
+	"jEzmdNGs0N9KHh1qG1d2w0badjTIxPZiz2IasgGh2s0uFjy72twpjVgAhREAADhkthaixA3UL/K1W/UP",
+	"iRRjfH2I82CKtuy0/rvkkUvHPCgZ/2DooX0ZdxhdJmlZaDVvUMwtNfXhKntWi0bzTuyQCi28NgJaFV47",
+	"vHNb//Hv54e6gzwzBTsf4y0JQSEKLl29nyi2PZnjFkKHMkttVCvnph2FeCSHudhiUEpoii3xpltUaXMn",
+	"R4TpOy+BmnNDhXElBjO0ZgMXpXCLK1HKgFgMdB8GKn7ezfL7Xc3SGHdwdAoKhXOwpZH7MYtvnK4cAhhf",
+	"ZinAVXotF3nOGSuKzKFc/eM2xzqHv6xd27EyTdv8dpsZfYsvXclSlwuxFuylFm+gMWwiP3dukkLacNrw",
+	"nCh2yxIae60HMoHkNGgXMjXqsaOG7WE2TMvXWrAD2zD2FWW1q7hJTVZ645HsPyUX6zsVyw5tXbegnAso",
+	"UzsQIhsuyOZEslncVXAC/XraAF9YZMsG5PhdfooyZEDIi/3/Jqe1QwNiUUSP7/Afm9qDuVYUuKEiTET5",
+	"ZgYpNWP528QMAs91AIB7uCBQJmTpIE3ASX5hC5Pf1f45OPfP8O+y96yqPcLnNVl3VNF8bCAaIBloYX2p",
+	"WJCpTBpsQ7Z3BtdhtOs6b2pH3nnSmuwpeni2ZDs7UXVSjYvwNbZWTK1YHL6l2U5hNaE61C3CImljcoMb",
+	"eSbgn/hxQJBEhZjwSEgDaE/JDVsgBhXgOMPlJntQWkOCZ6KNmJIGqMB3bI3H4R+OCfkL66sDM3EK22tU",
+	"YQ2YMjKn7qW9zdDWui0GM3YwCztDgkxZmvBQrcNq/dVcsglQfsKImlFhUAOAZdZByGttO+qdTgaB+Xf3",
+	"bOr+/Thy/zzpHEV0oQbPyNMO0f+y/HFt7x54BCcYh/eHPlkhEzLgImXJLY2BU2AMNOUVBVwpn7L3Og6u",
+	"wmKHZ/3ePXp6jUjsneD0/vvp/07+N/rfoykXWcrU/x5NZJao/4UB/1CG0l6KJA9MnLatGcjXZRJ5M9Wd",
+	"DKpGbd+vEkC+bLxVI9tguy6Q3XoHNOz9W4p1JDZmr2mKgWbv5DTImSda/W4PC2P+LuNMz0u33QtaI8pj",
+	"bdBOzwLEZVdqlMWtfves++SpiWe1861/f9Y7Od3CQqD0VwG4Z9NGikZe8nGWsJyvFermoKoBlUp/zqdF",
+	"RceB1YVmljMm6Iy37YxXqftbvG5vOBouRhLK5rzeGh36+Ia61W132h09fWZ0rX7rpN3Fj/L1oVHEMZn0",
+	"LtHjTYEFz2QqULRNVVPJKun3OX/3iuj77r5QLMwSaBj6/bpY68OVq0AsLg5tXXtTn9BUJsehzGZSHIUy",
+	"2gD6/Nb84jn84Dlc31Csfl2/0Nk9vDLyjWPgfVYBAloiHSgXYZxFzSRrcAz4EMPyYk6lFUlYxNg0MLQc",
+	"aVkplZ1HVZqfUSmNY+QaxCVg1Vh9z5ceq12CTOjw/oKlKZKjvYspFoyAszl49/bikgARRjZ0t+rjzwdt",
+	"co6U2VyRTMHUhejK+uhZUYCUqDC7VR0Tq8LykAhNX5//9ub5z0e9Tu9xC7ha3rHkEiPXfhc+eM/0001Z",
+	"abfTMW1zqtU/gUa7kGEbAzT4xVTAys5imo5kMj2ChjqWtK6DYvVCTDMRTkhIpzPKxz7B3mv8Ro5GGOfR",
+	"mEe/iRR8WD3Mo86jo5POZa9nHdCt2jvyRWjqhMy/5d4K9StmE8Jcr/ZSl3UW7vgudCO/70Of5PaHY/7L",
+	"V56P4UXGQADvK2oZiyC4W1UcJqIHqjXFChwjvFCNdsu2iPns273H2z1IUXzNXLehsamAV6CNos2fNSqb",
+	"sRyvaSuZUDXRVpcLzPHD0VybWJKbBbBSWgp6TL1hYZQBa7WFhDSLeEpiOa5CS8uH+lqOvy4wYzNZ2gi3",
+	"gdxFTYCemoY6Au/f1Qz4TYe3yyqV9mMFayvlI5ZC0uEOBoNjwv3AcFkWsnd6bVv91tPRk0dR50n3yZPT",
+	"8HH06Owp7Y0YpZ3w7IxGne4ZPRmOTkfdYW/YGT7p9cKoexY9Crtnw86o06GdJzoum2mv9Wmv3Wn32tAI",
+	"nrBbLjP1Mz6i5VTfpKL/2FQx/wdsgypzZfmFF2n0GONci+bmUwwm0oQ3A7cF2mMVUIEKmeS9r7KVlfD7",
+	"67zxFyq0/scFmYHP5rmQ9ggeEQ/JwHr3A8Sdhy64qVb7+YTrmN39wGPaLNV8+zLvYEif3Zv3H18lA5d5",
+	"CUJjrRCAwkD0BEA6No7BttqnHMRXR5hsbavntjdgnDCmsNtdP17H0gBbe66/sNWR1nmAY6cbxmZLNRls",
+	"4X0Pzr9Ft00yAed72Ed3JSylCjnHR6XIzqbIkI0zQYYMuSohSYYZaveYIRtzoSw8iN5sTOo6lnOWmIq3",
+	"svINY5D9dX4QHo2edOdZryBkoPmGGP+tsCg1cSznoBYjRtMsYRZ/TaRs7BrQzu6DVmiAMZbKEtyWsrwr",
+	"gDDiTAyBMwOTCFhYoj/I8UZMDOKgTp5C/QNoE0Nq59SLKd6ZB5FLsNqB2QpXoUdscAyRjv7fOoQTD2Wl",
+	"5z98xpKPmeD+AMqgS6oG15rKiMXe9OQILi9lQihJgZQwQPCXfis1Pyv4pp5eyxGB8G4nW9SYb+rf9O9m",
+	"92/glB21yrPzckQobBtYZX3LkoX2YSHwx2LTGapew7tY39Xo3FWyPq+UeRnKgISNIMmgR5zaLDQupyJU",
+	"EWM7uBi3yUDI+aAAIQZXY9FsKFWqTOJjpWDNlCGGE6mYsKclS0YK32HJSO1sW+pbjwdsLA6gqQie1L8D",
+	"m6KcrbnfSUP/j16b7aium9odhJw7eMeSpV5ZyVhHRzAQGscv3fIbx3lJHkrmdpMkXFdOf9n6LUUh6YTV",
+	"eQNhn1Q2PkRt0d9WxD3648uK0ZiqPi2dWM3nDW8nyXhnLNJ6V9IcoGIR3ZAZF8ZSkFPtpMXWvpjzD5Df",
+	"xgKQ3Ha7MUDVtGw42EjYLROIMlcabkBLK809TugztFWC2lILil6hySYEXj6YRpEi2cwAS8FBkeWwT4mR",
+	"Ih20kYG5Y4TU6vGcLhQZhDKOWZjqT/+TDGSWqpQCE/6A/OeVGMBp6W8z+NKi6g3KnEw8IDKpJXzbbX1M",
+	"87tf0WTun58YLn5FlDWtFcMFbCnbBEb2PSqEOJFzVQgQUVANIP7+EmoebyW/GBcPF+ZxWhAadyuMvB6z",
+	"TzOZpJUHUvj1Z1/2csQSmI4AonZrO4NcpYKE6U+5GAeuktfqQ+B0IPDkPwDR/5jNAiv3gXaWRMSiQO9N",
+	"H/HjAMH9twUoOdfig34iDSe4lgE6j2CBzBs0BjugHTWAzhvxuNnkKVqk6lTKq1I6rlBOwae0nqn7wqJ8",
+	"WDqr9SmTS/Pwz88wcU5mNHEVlwLK0xM95CR1kDFltRqK0SScFIRlSj+9ZmKsLRWCTu6FDrQ2Uav1IXrp",
+	"PKuykqoa3DAGz7aADNo7q8BXvdYCPJXO1wIvOWWiFhLXT/gS5HUK7jh4WOj16X/ji+DfgFtZ6v/Yc8AK",
+	"F+ii8PXfPXAxFWdjsHIwhqM49dHIaJjyW9CkhNPYnBJC0rV5rBIr55sztEYZG+mGiGN7O9OHNHcnHihH",
+	"AGIpIiLnB7Eox3f4j/sNRSneBO2dPEXJ9hxpZQs7ht6EL3nqeMaIf7hJx5AwpuGNVmK832fDod8nJMKB",
+	"V0VEOcDsKuRsSTD0ji7yTQ5TDxbwxtAgA3KoHyixhJRB2IKaGYUC1DIsFCjatNrsVs6CfTHr5E2bb5Xy",
+	"t2/IGu1oal7gMVqF62sbLJopIrcxjcPn97UtsECD6BapVE7JzByU7HVAsGW5gTEwDvWo0lodO3twt/tD",
+	"KrGPTJquwMz1ncqx4kRk+KT8jnZFgGWfcAQbttnJNjkXhEeFQqMS2JKEiqWys4fRAAq+IFTstPLCoEcr",
+	"hUEuN33hSv/TvApozthNVQXQ1qpjZqfpvPWFv/k01Dak5JRZz3tUBDzieZvv4fZ0qyW2FGjnMiCrMkHt",
+	"kqEN7fQrpHcGG9+jBnxm1SqH6l9BH9tcWfSwqorO0aVzPXq2mvKLVxYdSAt+ggyjqXaTRRU4sORbH/MA",
+	"+8OrlMzoItdhK6FUwFEUJP7UjTnvMUg/m0w+ukoPQVg3Bpsr1KSrJZtLh5XSQE6PyImD+dnB8BuClwMc",
+	"gzTzzrCiy7wlZ6uMrWESbaAXYaPCYDZPZuAwRoTln9gSUXs9mnYTXig0UOUWwBL2fA4zcHyH/9gPKWar",
+	"XdBMqmdEyjFhHqAFcOL2NxRoks4NCMzh9qjTajNr4VMa7ege0vDGImqa2GdC4VkIyrVgB5ZMVxrX+PZ0",
+	"7s7b/F4GFZi4xS+flTn0mBQMmx2gE4Ij/o1LQbU31Tthg8afouppc6KmspRhygWfZvrJwPlgMhjFbIJX",
+	"11BRpLSxIulxoRqJhjfI1aQAs7WLZU11KpP81Mq9Syed23VvF6qOnkuRJjRM/7zFRqY5wxUXSS9t4qqL",
+	"vDokKQ6bki12LqEaH8Ri/LjwypKymEFREh+hTcBqfNO+jNVFiHJlQbKMkRhhSUZJvSVXxa6qctTWB1c5",
+	"WX3EUaETQWsONSaQmDwyieidFAU23oce3L0zLdRmO9F7SfOH5Ot1wq/Ja1opdi/ng8ge0/A8VSwebSzE",
+	"K6zMQUR2H8n0R/ccrdAhgrCV3XTkH6GunOCMsjg2pSetM1tSVajfEunkjZzD1/gtfHSJM4Gf7TQHG+qu",
+	"irktLB8XUQF1AKWjrAIrr+3Um03KkqnK00WIna8kGdGkufIs4wDCtmeh1lRajnF0AIU2Z06NaPCaDMsl",
+	"POZh9RgmCzAwqY7pW0ErK3TBLnmt2x8xwQs/8D0EXC4o4kZjO0oYc3bVbCwwLca1aEIU1zclFYvr86AJ",
+	"frXcpVIcaXkVTTMNR+6YvD4atn6Jda1G+EZ4UsMTZ7aMg9tYA1I+b4AVY5M/VGhfUiq2C/WKXcmEh3Dw",
+	"X7GWP2nBQsNWUiE/XNiMrXcqitFZQP7IZEqxRpRG0RF0ZJVUY74zI2hqeb2Y1BXQt/qt+YSn7CimQxa3",
+	"cmbdv5wFHdj4CHWo0iaG+w22kYXMElcnZYO+D9697j9vyYKJeB3D0b7NN4bsGa6B6gfvNd+bhxCVJXi4",
+	"hKFvsyUTX4M6VoKn+IauTAuX1Kwf0jjMYpqydT0whIZAsIRRH4u02wx+BtK1IDKU/qPTJgPojxhYvlIa",
+	"xz5bnTlj50L71jFGltYaG6ouRDyhUynGVyKdsGmbDKDM3rWLqmxqD57AN0SDDssOZFBAws31xKfK0gar",
+	"lM20ddD/LavCdvMAa7qPv+6UHXTiSL8iKk15/4Fx73Ov3jWaFHvz7lpQXwtZqtN7SyGm7NgoADnBiYOW",
+	"D+xRebRliwq8+0F7U2o1anhnNy4IqMuzftbxknQjxorU5M4E4WXW2JwVLa62KaahHu+w0pNUSopuGpgK",
+	"j0uriybB4Jl7wiO3a06pXZxpW1TOSlpUthKMc0BKrzJ1Rs+gAcNSizVv4EzziQnD8sAGQyyT5zO2oZ4h",
+	"1HokQh5zVLTju+IHa2so3xcube3igy/dopm6sOIr5I4QdFiQEYcyff+wfmkUq76asTY7Y5Auv6YtBkuy",
+	"mB0hCka1+65fCax7noikptwdSedSSaaMwadZzNrk0m4ysFukNGVISjSnPDU5zQVTRCZESG9Lyq+e4xmZ",
+	"6XfPSdqnJJuVRwTvs5idh5+JOnNrBMHgrpx1F676Hd75ulW7u8e96kVqYrC1t8flLd6/mnT2O7WE3zhm",
+	"AmK9jyZeaCPmlS38Pz1s3b8FaDH74Eea032spx2FxphioNNy/ODnrt7VfPDjApFOLA1pvqN1e7ilg5dN",
+	"w3RDlQGdKf/20oKA3d0HLcgJrXCHt7ahI8Ur7W7z6s3fj7rwac4Cpf/MYtOiOz6K9bZ9BKxQ1KnHNqSm",
+	"eOkbK1GCipDT2IYhtowXyoQLFKgJn2EYesNEPh/wp53sVI/N1qwfCOc+V5YaPQja2W0qBTjMlN6ClTn8",
+	"iXhUzY5auHSj9S8x3cd3iXvPvUhM8+laexhujL/hdOHWVjsimrHU5l0EBtfWZP1ZrJihiuH4O9Um57GS",
+	"ZCaV4sOYmXJfSoSsZC31hvigMo/PJyy82a8QEV7N8/IayDH6C9oI5dqiUF+7UXQdym07YcC3WEN+MRBN",
+	"DyfAHxB+JufESyXWrRQYh/QHSk4Z1B+C7KZS3pBsZuJgnij9QzvaEixL882Dk9h8t9A7CGyhnc5pr7WD",
+	"VX0hBXu4wgoGCpHOo2JlwUEEN2GIePbF7C5XBBJcQs6Bznc+4TEUHmn3HJM34KGXEIzokT9U03pO0sUM",
+	"dpAkkX8yeyrk4aUyZgD2ciCxfGX2cndyAyw5UrD8oIfdaqk0qJJxrNDGEoQMA9I/jzEOjv55VCak8CIP",
+	"VUohC4OJWi2rJucNpmcu/jxCCyXHeannnBqaUpLNDi3JQHJ5KDFGEhbBkEmdp88c1B6KqWKhRBZ1pCxk",
+	"ETntPIVWNE+sjn4BkieTr7BcUUTREXgZCZsxWnKoqd/sUHL9RaUFCoOzmS0L1qsJ2Z1mN2SxHnv+ffaQ",
+	"skLvM5u4aYqJYtN6mti3kbNnPdkAGBfHxNIyVEa2MPF16Rz0nbW+b8j5ZjsmerPGsruZ8M+25ThhSm39",
+	"0jvkcLNC4tZOVj+kImTxbnZxvbv5R8YyFsELc0XwOTFwt0JFewDmElP/c7og4Gsr3P5DOZ2iDTV7BH6Q",
+	"Gvxy1SbP8XZ6qzQeACSG9cNSc7Ypb1kS2Fp7m0YoibPgTl9WMC5SOcPRbyEJ+upV6e8nTAENTPMLOszi",
+	"m3yGYVncosqEIOUMcA1h64KFz2C2V1TKKEA4HsHm+k5t8t5UbkKqB/w3fD0oVnaUTuyWQ4m34qW92vjK",
+	"uIT7bH1lJrK35REpIn8vU3MZIcP93E/x4kE7ZngrABz8zDSGMOa3Iy4AcDy/GxZzZKIW3LheTqgFMTZI",
+	"rzjAaXTcsWMHHEac/Fa/t13uF84wvcHZbC/ahW1cWlGJRWaF0aQM2+SljGM51+JGU/JahgY3DGKLRGbj",
+	"CRlofYGQQg2W2Mvs9ZsYzNx1jbCYSacqFDzjEY/jHc0ATtmRsXnHd/g3Vgjf92kYstlOCYYL7z4b+sjh",
+	"DARSCQsRamvvkcXlIR3SE32nHO4VBY4KakncdTDI06r8bsSVnggal6R54R0L4/2i7nBx5poQluFCTygg",
+	"dws5J9LfMvBpds9bJzUF0rv1YmNm+7PIDVJPWpkJSCZQjCwqeLGbG2RlVQbMgP+0QvAa2IJTN2k0LgZD",
+	"e0mBOg6lEExvYxup0Z7bK/GJ29Vc4uPKaD3/YveF1iRNZ6p/DBvtEX7alsn4GMAHj3udXueo2zN3aq1w",
+	"nzVGmXZO/vvi7RuCbxkQeDoxTz9MGaD3PMTXdovynSJTKviIqTTAgkmg+1SVZGt2Wc2ib1xUEy5+W9LD",
+	"Lqnv69rqiZoLysKEpetzFhfmmq+ITacGfJmpTLn4+e27Vy//5+Pl219+egNVBumPizo8O8hevPYRByok",
+	"wPXYXERg1haAbrFMfP/t4g2AKPs3x97PWxpnheNYKzRlGwZ8U8y4mA+P7/Afa2nxP0xoCg9VKY9jg+us",
+	"3RjKY0NDkuoIUJZt53BPHNxnoK/Ht7FhbBML8AJegFBz661mfBNB/c7T0iRB/YNT3e3UspLLFr79Gvnp",
+	"ceTfKQTohaCLT5nTfCAc0tq/g/Jvn3m0k6zd/6zE+x+8Gh1paTwCceyTvw7MEQimieAoUF8DXw9IwmYx",
+	"Dc0JCbyF3U4tEICOI72fwB0hSyBHkFHEOYAblCGWqT20Ch6YRwvBNop4kdJkv8NEXNN+6yrrdE5CNz/w",
+	"5xZoMfj2f4ebHaSt+IuZCz+VtgM7/npzgbI4p8qKaLSX6eh1ut+scGE/Fmy+84wGXya5dwF17c4cb290",
+	"ixG6ids3uP7mos8PDu8q96lYGKOsTFE+NGuyT7MYSJAt6vBWVe0cCPg3yhJGr+aI1AaCNEnoAmvdN+HZ",
+	"P0gE+xq6jdBFm7Ly5mW4uGUilcnC9YiyT+n7zKu1nkkZg/ON8g+NUhJjW79d1P3TBN7FwnT/5GAZsnkb",
+	"E33acDAGMlInGrMn1A2GY55+5mbAfFT3sNt+qmMv+Nd9jYzOww8SbB4E+iXdSdOKrGJtlNe+PKcJm8hM",
+	"saNomOeMZlKl44SpP2KPfzCVCRslEiE08LopTTiNhng6/ufWoi01pHpLxlTiVxkZYcrNlWDE/DZPwO2k",
+	"k7tERHlFTmlI9KsrATPP8uDO3GG4qTQ/d6PHIEfRhcorIQ34EbylFGylHOJKbAi/7IRJES+eFeOwW65s",
+	"GLYm8lqNuK7EW+FaZhC+CeOLgLBPIZuluDqDWxpzLd1vRbwoJd/SFmexu3XbP1grcSeiZEGSTPRNnZ9h",
+	"jTTNrh7IUEldSpnX4c9BGdXSUMqYAY5fUFqSqOgtg3JE20aTZEJZmCN3qOChgfhALSSm4Y3Cw1usnq4a",
+	"JuTPtxzfh8kicFW/E65N86Lq/kKmrMr1OitzvYKy1B5Q2ud0pSCBUGGL+mPRxEKaJJxFRGYpAnBiIbzF",
+	"nIHDbUhjYjeS/nwukzg/635GoG5lzhUjp90eGQBB/FTesmjQJhcpFRHgSuiXt7pS9eYGv630zbvAlsuF",
+	"+7vCBS2kE8otp72EM3X8wlrDpiJ957JZhj4LPgIH+rAFiwy6MhG3GxgOVPoh4Sn7wKH60tSsGNw3UHbA",
+	"GdMb73MpRnzctiWe75mScebqdYVMc34WNFpRvs/avfUkaCWZcKUq1vn46j3vky18hm6Jz3B2HxRtkKOi",
+	"qUmxrwWERfUcCpM8gSWCHY879D63x8H2RmO90yxMXQ9XiHppbe8XSbvYZagS8ZV1NxJNo6ggz55rUE9y",
+	"u0ZyD1J75ot5k7VnttS3fvFZt/Hisz+Njnfr63hlpu7z6fjXmch7l2Eir3hgT7hIpd7GQ7Zl6GCg5T8d",
+	"JXR+NIStGXLrlQH+setg6EN6ebFTPZYfeJSXYiXcRh5pQlM2XhApLPolUynpdTod4sayVMkQGBBmU5gk",
+	"E1PrnxNe+tit54KwTzOt/lDby8yDw5jyqboStlZwSBULAKkKe2JCmUTfKXSx8EHKUdDMMb4oqRDWU/bc",
+	"DnsfhCh4IlgSgxSktQ+nSi+wzJIQnZYtCHf14IyBPgxwEwBCQwbBVoVBVtHMh3asRvF60+ZDXSxtMCUz",
+	"ImdMLFufXiEr4UyZn7whcy5U3xSMglzBdLb3QLm4+OU3g3KhQP2f5sbSdAJFwNUhBMLe+QkiiNp+ZK1+",
+	"t2f++MCXh4yIfU6w4FIzV+B9OVJqmH3kEdEGG3aKp/UpQZxzC7pfYWNllkK7GQZ42Yykkpx1TL0+hKAT",
+	"HQ8OGRM5W3bjuLXOcniPBHBOOSIzqtLcfHhGM9fNmggWJSbSzx+WYhGdK8ujME94mjJhuhOgllImU+oE",
+	"TxsxRxkUYAN/KMUtS6Bt2hSskJAKKXhIY/h5KSClsbkv8hTTktUuPQWBwSyB7pgVaoGCBy0msqmeOfPn",
+	"gk5jPXe1ImHrPHynDPv8s2KaCNox6FAZnqSyITr/Yyk4RbqFXvf08emTk0enjz0Ohjw+BXQ86FENPnMa",
+	"+gvlletpeR553weFF4HFLfB+m/fok+JrXAnzFv0rQcgR4VGf+K+hPyVEj7BP8he5whaCalwnZOP3yUsM",
+	"EheCR7qcpDY7KLtfW3LYf1vMEXkC/nmTwmsMXIYiwY5USNe0rY5Z+sJeehFWox2vn6ilW+w/xz/LORnR",
+	"BLo/beMHQDfre9AEdmI71e7h6gCAdlvN9Tpk6o1IdTOWKNOA5MgJTBABuHcJwNyyaTkunTcJn+M0vzmU",
+	"uVx0DMhco6BueQLDw2lzOKr1cdp+z715eNugFfMbJiAf0Wk/1dvVJGFqIvUlnfaTM/0aI5mJtedtsCFE",
+	"2Wy9l2pcNR2zq5tWGaKbyR/pPdnG/yZ0Wvf0HIPOLGDBWb/fxpF2++FdK0ymrX6ri/t1I0P6pb3DqCbF",
+	"UamJnLX6rcdPUMBUCLljXLmdUerCZHpkZKkKpy5Lbvltngs7UM2406HNhQozypNG2O/f6RvpO1rzjHid",
+	"CR5ATumCDE3jNoTzla37D8h6H9+5f9/X2jD32ysbOqfWK5ofUluD8LknuA6vovfmW6/H8TiR2ayaLYCG",
+	"E4MOxIHLyE2K48gzuIvE0LzoN9YhnAEMwf11uCgcIXyn8ggVT7ptkurtyP4mgmcFXsZJWTgwRWiYmnhW",
+	"sNKQz03J3+D19pInvMX+QnXu+VzwJqjMGO1Z8CT90t/9WcWsDyu7V9p024FWgl4JTDCEabBOOrUHuYwE",
+	"tFDPyMDM/IDEjN4yBUCDRGZpmwz6mYjkAEQaizABZwTMOgIhA/gSnFkDyRENSwCFYKZWpPiBoWVBfQv6",
+	"17hHT7UzcBaddk87PToMT4c9+vjR8Onj7tPoabewb2/yfbbfo2GOfgUBawp3q3ETANQ+UliLZnP3KAdj",
+	"s8i1NL8aTWlbndyDL65xrTwv0zWRH1zgzoB7DYgbHkY7kJpYSuhKT5+ZtEgq4Ybwu6AIZJvfroqJ7gGq",
+	"n3fOMZUqPUpYiBnNf3fN+uC7G0atQL5NCnwKmqdt8W5767bKtRdmQ+ObnaFoRMLS9VgOOYfphMUR7lUG",
+	"lrQS58F33B/QFvUzS4jiKt0Gwtm9yjZE3Z85OrmcsAXAtaRziVGg+ozbRj+mUE/zYOQ61kscFZOAMMYS",
+	"wy5Vqp/2QAX2Uup4ALTxzyWxlhY3YqGtnB59TpF9OHHHj5WxRlARbKC3Y2HYTOlFKGecKTKWgLFn3RzM",
+	"CtHUQPRtCCoefDxxQJfmQN7M4UKEdC4/p8LoEPZB6IvpP5UishMS81sLOm3hDREkXvsrz/DgEDy/AMnz",
+	"bH7K+TUmX25nFkmdANewSm/0bDxUtZlLMmNylmOzxfGfzNvRCuESiTS8ObAe9PGo6jDFfZBPhSQqV8Sc",
+	"iSGenGLxyMCthhCxCJlqb8BexBVJZRz5GWm9ZGVgLfoHe5xbHkJe7cafxwytoOWf7/6+6bzuOigK/TCh",
+	"IpwwtYOwvzCDUQep9HOlZ92ghYCsW1EUF0ap71Ny7PRhieukEYQc/TTTT6PYLUtojEnLQ6vbCOrRD6Fs",
+	"rxxxiA0OtPnQe4OIbNJ3LpMbllgq5CSvvTUNlsQJi5kbTOTq6OuGzUpCYv06h1K+L14+8hyrRArlI1Sw",
+	"eV0ZKYdMXRWP9XTkcEgU0QV4xguA9wezCKKLZ9OB9iVnMUO26jlNhI6SnyHAKZRHYymIYuVlH0a4LE/5",
+	"VwPhVtWAYvQDW12QPRY+aj1ud7utFS7ZelDIDTbaFDpb2KcZT5gqPvp0qaAhb34pGd5Tfc2EKv2Ys1Ev",
+	"tDUhs3i75hjB5u9znmD3Xq1+77Rzcr/UH7TaSaOvCiwEItSVqJTN9B6IcKGObq9V0XLTgTJlLcf+BN/5",
+	"HLm9+7xnz/9CD++GLbz6a/Nu2JfS8salUhnefIzZLYtVkQTQL6lcquaeT6CUB6o+1hR05l1AJcvU/UfL",
+	"rwWn0WKpBrRQXrQ0zIil7ist/0Oq2FGa8PEYaHtHfIyc7HctOh3ycSYzBRNK55SnXIzPLROl/+H7nFur",
+	"E7RCnoRZTBP8I68w71j1UFhgDuhy+Lnv03SCFvsjM0/AKi6tfZ2gNYGSp06gJ4zGHP89pWk4MRfIGRPP",
+	"Cw/0iOD7Xf13MpuAkex41Uq9007Hdh6pVv/xvbfKs2wY87C9NIt61l1vk5y7ezghWKrAxWU/J2aisWfE",
+	"Z4w3Oy3SBdhz7hvAGmwj27z+66fRCEcFDeRW/A+zWo+91eqdPKq1YCcnW63Y6cYl6508rl6005OlRbMb",
+	"llGCiDkQRgV02go5zlu9vIgTYgaIF/RlkA7N9be9pbrfXx8C7kXvpjUqqfSe20gllb4R5gNcc1RFsZS7",
+	"VH0uzIkKggeHXQA+KFrCHJnd+KzISOpc1kWx/wuPdtyRqW2zSCWUIxhWK2lziZhdRKQEy+eF7CDQj3Al",
+	"bL89lNusuNGBIyw39paMEznPeevg2IlGbXKOjfuWGQSMPTJMkIHeqAd9Aqag2GqsvborMXj32yUp9xT/",
+	"S9/1//n5/OLngR0K3t5wWuhgebn/P2e6QMwA+JQ4bgvyEsqGHdWGYkwP4e1F1RiA+mNgEDOiZPE+E6VY",
+	"GXoIO0NllLFkNAcq0BDFxjcv85uX+c3L/OZlfvMyv3mZ9bzMHTzIqs7bgn8xZNr90T5LBSHRQ+AdeskF",
+	"QhxhrbSWUWBT8/wfmO9I7uqqbo9xAN63+1s/7L4yD3dhU2wJI2oi56bcTiqoaITyZsVc9fa61tx3CLG0",
+	"A6+LLxfNlP3H1JLZzo0w3Qj9bkqSEU2+WNAQ1L8YZ+N6q0Xeg4VwjyFWc7myAongEitRFYXgw5ImoBSc",
+	"0hvUaYMitpPwbMqWJ1KOKrX0AwLLMRJj4z9y2puGT66kIKM8ksub8YvUkAoQ09raMil83pEcHcE2xtNF",
+	"exoR9mkWUy5s/QpVUpSr/DsY7S7Lg79spgl2qoNhn/oM3gWaXOI4P0WgCiHrWWHtYBxfKEPgrduQjfWE",
+	"U0WUlAJpHc15VslR1jPE6bKgiCbKh7bySCIMIkmA0wiKkLQVjyRqITzIZB+misW3TJUVTcvbQ7J89T6f",
+	"gJQdcwk530YE6qjscSG0rQLMSMlUqpScBZ1ORwsjuMEmjUOhLEbrmjuRRBgJuD/kVwA4CAAmVEWHszeI",
+	"LwFYzgiPTJYOXqoK7cK2QcNF12VIlz7gxpo74ITV76SGtXYFMg0iivth5yyRUYa90643Oo+zy5ueH1/2",
+	"EDDw5B/ozcY5Oh0G5edd3yX3nuFKKaKEA2zotj3Jfszmxe3n3VajmWOY+1xCN2ePPZVqDFVn8+apHV98",
+	"st1GFzWMxefowgVD0IRzV7klfTDld6mUNxgPuqJVRHyyhXbFKdT+BVwa6F9WeXTWWfiCRRRNbSp/44Yy",
+	"0hOe3MEqdH7tu7towRIhj7nNC1S5hqZoIp0wnpARFxEX44pt4v3SPb/+ogios7cW9VRb1E73svPEzzyr",
+	"MGEzKkJus6/5R4vnMhOIJMZE9AKzi3ijztFJ97KzJo+89LCuw6xIwg2Z4zwX1O2hDY2y2IP33Ragc2nc",
+	"neK4bdJUZWHIGKbV88Rp64+MhzdDKW8UIvDxGQP4KxmzhGK+rN3pBq1MuGHrOXR/2hlsdMcoyunmDWNJ",
+	"V9oNARkt3bbeMWRx7AfdMdZac1wfgB0HhFoWPSMDt2wD194PNhw9USSLjxwsgP5byDQgg4IWDcBPRd5D",
+	"jC1w29TBxVRC6AlZPHYlvBYJJ1G4rWDFdtdzh/VNTUoY4xus/QYfPkW+8eIw2kTbPu+RvQ7413l/vi0N",
+	"vBJVtYEWMwk+nPa97iOuyABhbgdAqpizbgPrOXaP5ws9ICmLY4fkyURUDqCJv3kYBehlNq/SqNQwGzvq",
+	"9/aQnesVekkDmwsl59aRtIf6ExlHmNuiRM0MFj5iDtc2B9v4A+Z0sZK06r0DOPncIWBOAJUXKHynyA1b",
+	"BFYlwPKYTxLXEsM+pZbqCmKmBnmj1keQeeR2ve1di6/+3ocDgRwbURLeKSUx0/5ybmI3xcXbwYO95uLG",
+	"IoOtDEurD+EijLOIKXfW4+Xx14zDXH29JRVFYSYSNrJNbVwh/eR8wsMJIFfTqWuZgMwB7B3LkrNhkFol",
+	"RXq9htXhsFximxG71p1J1+FxwlXI8ddyBDD/VD9oqZvMHbff2wNI7aXxWskAUMxfCgUAMuHjVYzewOAy",
+	"Lw3hrkX/L3vX3ty2reW/CkZzZ9repRXJdl7KP5umyTS7zWPt9Hbm1t4KJiGJVySgS4BW1Iy/+w7OOQBJ",
+	"idSTttOs+09jmw8Qj/M+v9+aSahNGt5Uk/dXYoINBCuVCBty0mou36gsxTu9pbuQIZm59h9rKwoactce",
+	"iwzLFvyPJ62buVm0nXkLh/ZwVeaOaNWULTx7aqurM2qtYrmf+Ae949EX/Mda/DEcaedgypVv+nRX6w/s",
+	"s5oOvJqLCDFL/OFtmJCbsnT4657v3c5uUx0DbtSg2ttq1eBcRL7aEkBOi46rlnLf7tWbtOvdnu5t0spu",
+	"SneQBI+I8GoLq/hnuvIvGPPqBI31fOs0b12tX9/u8JDnWlQIZ/6VbVftiGIRREi5PnCPxEOlhKhFnUrL",
+	"vFmpWp33L5VnkietJRkmfAaMDVCo7U/imkDRX/TUWUmc681q+Byv2/ULzkl1HH6UJvmVnim40to35wsZ",
+	"loIax08/9Y8HJ6eDx09dpNR+lVMwdn15IjQS02x6xJOGR/wpZCT0tHp/waYEVyNFAO6oHbQPTW/tNkfq",
+	"mJHKqrlmx8XwgtA6fSijykCD5fUSum7JXWvnkIhM+JNBBSnWVS6N8Zs4IYNRJsSft49W44e2NhTs1tjV",
+	"3SKGpYQYhWbiWmRd9hKaTKhia86txw72w5wvsAgQqRqzLL4WEEiORPYbXwxhc+hyVKymnRomw1vmXxHy",
+	"xo9QYkrx8e72MARv6It84PJgxAGnQr9m16PY1GvNjhpuozUTPsrUn0K6kgfybjr/Sb++Wzen2Ye5XCKA",
+	"dvt/J1iIN/BN23kO+P2tCF04166bjDg5QP5W2skClksTJ541is8rRBKbZTHUKd/sICPtO+5fQn4qxfNN",
+	"4alJZaicEHy4saAKb0DsiCVLBZfQIbcq7ux33Yaw+/bFC0oCcgHuJdDxFUkALJQeK2F1cRuC4BdhGCfB",
+	"4kTAWLEKNU9rx3wAbV23Q67oJ8l1oSKTmDVXcPEgxHKVqXw8MQ5Xz/BsLIyGUEiSlI3d7zR249a00YIZ",
+	"jAJBC2MSItT1zacmToWrb18VBHYKWhEEh1k75L+ggsUJguG5U4K/OneeOZDr2R1h5+u8SPlm8XhioDYk",
+	"ToXKzTkgumlsRNzJbYFp2SHnu2Nna8EJ4yOFO9Ae3hoJcFnCNpIANwUyd6IFLnguVhtN+75/tF/pHz3e",
+	"lxi4Me+zUnd0U2GdQQ7HZae66UlLTjXuxU1392vvvtlju24B4EW9RV9DT5odcRl+Uqo5lbQ6Ri1TsFy2",
+	"LPyvCZVtfUDWXfVXCsbmZlIrEjafdqKhHCC5JPSCCwzrYlH/bqev5RQkLsU2SUhatMDjdLnqrhYL7ugd",
+	"25Xa3TePoB+u9Wnwnxtyk54K8UAi4v33YgMSwzYEnI3oDCjUfy9uvoRNWuaRvSe+0HZPnjOV1vGGdnY+",
+	"ej8Jw+Ok2RvAqwIwb0uM6UukuVi4uUzMi2J/gp3TuPS6oN21KgKTRO0lH4nB1COcRgVh750e2+1iA3Qe",
+	"1x7yfIM2o1ee5fJuCu82XPkGqqPOckmVYXv1S5zlpBHaEev51sXTdhLvpSnTtVFwBoQagDoNtQkl6CZ3",
+	"cOKMhbAe0FH4At1BnYcTxgFtKNYMK4cZTwCrJMDIEqVTigrn7oW8kFDETK9FV7MALhrUUadRyN0PC2C0",
+	"A3YldBwJqmDOBE/tlDuaYXCIoQqDxciWteIEX0jygt9as1ayK+DlDkWSOLIRikVQg7E1eY1SkcOsZmHG",
+	"9aTLzsvBNDtIqQzjqZJjNqw4lUM2ETzDjUGpCfeFo1hGmnF9IR0Dl5mIjAq+HT4TNWST+V3AW2kjePSi",
+	"RMeWcPmdZhOuJ1ZuAozUkG7BknBEcFAyWRDqlbsNHH/MfFxRk82FRMQp38deU+aNevgsl/fq9+M0eRsR",
+	"yybpEVFMXUUl8lYfnHOfAybGGL4l+zSB1neo+rcu/+XNroGD7RVjLtdmVvoPQFcPQFcPQFcPQFcPQFcP",
+	"QFd/QaCrNyrzNsygMDXuFvaqNbzI246Il6oUt41/p1zaHVunfnoNWmXv8HdRySWwUyXfhffrLG+EQsty",
+	"2bD+kIIyE0hvYV8kdCTq4dcQez7LZeHnLQGubPLuNnTA4aQdkUvT2BD/CWBvKkxyUGntg99apQK8LaOI",
+	"meUFYiJVX9BNoxIzKZZ26nV5fwgGwCNe0RDvIhzQXjtZeeyuray9+DlRqhRnhn7x4wKNPeeFhCpRYKys",
+	"YqVUJQZGAMPJ+qMa686gY8Rns2pz02S5F3plwEOSXYG1HTNrPcoClGUXMYGXvqcORqtj4LeQSC7a/Ul2",
+	"2E1a1j1hlpY7FfpWBWpnX7YH611a9K2KptM2YoVvoCLEwV+nImBzIY2Va64DCcMsZjErjrLP1ntkr6a8",
+	"AHyTi33cV3Zgc5E0PcVXSR/YsqQkEKWCy2rPW8IX76xlfNwLOgnsMdosYOd0Bh1QG6gpU/75J3fDSa/X",
+	"bO7e+HOz4tgsWXt9/M1Pgke/CINz2yuVAnaW9C9k3kmd7hqRJ18QSDcRViNUUgoyWUqpg2VDg8dJLMfn",
+	"MRjMzvhI4HiePH0adAA2sjM4eW7nEDLWp4+fPQs6Gu/wsmkZdMPlCTIxRvLaoAPldf6W4+VbyH6H2Eoh",
+	"FHho4mux4gI2fFvCx7BRrkXGx8Ku5bNTssQ6g5M+LLP97elxz7tBel03a+/54PHzweNn/1xyLsMoLP/m",
+	"zK3pL2oMGYlM+K0KAU1rxSBJt48C9LZYikSp6etrkZW3pZV0vyg1rVcNJzCXGxy82YRr6goWPCWPb52q",
+	"IZPRjtouDtaK9fEfL3Gi4ZTVPNhHSpz3hZxiVOpm7xGA2AO/zoQdN7lXVK8wOD55/uym8Tju7JU0Nw24",
+	"wC0ETuFTdICluhg/TvjYIWNBjTgwBgDOPtJ9QuRYT9RcM6kYCS7dcgPrz2pesi8jJfRXlBCmQ/roC/6j",
+	"vnP1dqFZcZfsXBprvfZNlXaVrv2pWHjFTPXD2GeITYddNsSqTwSLKbIY32mm5tKlMAhRRYo54cm8YPbk",
+	"M5HOTGwvIFCIC1mU6WKmM0kwJ0BGBCBxcBaqGbJqu+K/fAZWPjfCJQ/ejo7e2a8dsu/tq8m+wqcsVA4p",
+	"lR/stwzF55kIzZB9X4K6uZD4WSzNtXUKrsHH+cFlExwrqUwWLB45dvY512zErRoYMJFowayG8h9PoYtS",
+	"I8UsE9qaQzS22gwDvGnf4sIRzEBRXhzcfhcGUH8ewT77jzooGpjrml7F+trhXWu4PsL+vg2myP/nMBBN",
+	"jd7Ly3h417fTk7fR9n3aatu3Tw1idtgKRKL6TvmCXQnsAoeIMMaHF8IELJeJ0FVsqgkHZnElxxDxybjU",
+	"PMSTx0rW/lLY5/UntALXhXzgmv3igA/ICPsgIyz7/Nv1GBy6J9+WY3Fg1m2xnRAORESxcQ2aoHCd9vU4",
+	"06D8YmN37ws2tNMxhCuH2qX3NV8g5s9BO/RQ8C48Y6S2S+1PrRa+Hsy13gyjP8KqkgDHjqa2XUBA0rKL",
+	"Gssl+LEuo/jKWCBeWRmrz0zEgk14RJVfL5ahoZCK9YqH0xfVwpO5yMSFhBqLsYKu0QUWglwB+wVhzi/g",
+	"OkpfuDZkhMZyYVcwgZyphJztsQbcazSKErsRo+Vij1U6tBcXsiil+U4TBxkbx9fY24qW5WfDyEKhpJvO",
+	"Myo0EZ95aICujHuWYTBjT/vHdUaXXeR9Q7u3QshNBR6Uqszl5hzJ1kLlVxmp3YH5dkgn2T+XJGK1MmEq",
+	"xKxanAJBp10aOeqT82+xPNLtPiidIs44WAu7C8kVJ88d/m2lMuRiGyoOer2GkoPjm/2xMqpfgFUFCcUH",
+	"jndayMb2hVhjPxNlSgNqDLenv9sW7b8rQbMPhbclSk0ZNw5OkddS5Bwskgc8CyfxtbglqTwTEusarbe5",
+	"VCeHjaIuSKdZIkam6ixr7FwD1kJsOyMgGwenTSiCoGxBjvG0JuNEn7g3IeGyH3h5AOFKG2SfUH/p7BU+",
+	"54sdYzubtkQUj0a3sx9eVvkuGYQ2NSHolgHt0VwCRUmAt0O8dri6vPa2Ym3b5IrcNYlXX9X2uLdDS0B3",
+	"LqAO0Je2kcFbqRfzgf8v2zgKmAHclCFoSldY0+Asl4WbMVMqgaIS3MRBZ5bFKgMx3skETwjZ1f/T6d2m",
+	"hMZKDB91wFrXqWL+U1UN6dudorw/2Z3e4KWWVhMqge2atRea9eeg0m7gaLgSnImdA7a78J8NZohvdZtE",
+	"CWouNIbAX1DRd0ED4MqkzUTILvvIc23tVjMHuGlShmTN1jDw2LF/KwId2LMKiV4GmMiEztMKwsT5wSRa",
+	"A3xoWyu/DN1tn/2trAxiAfjQgMqmaAu3vB4qSazZdztn8W25IepKEPE1JBOcHH5RuI1ofjkzy4oipc3q",
+	"+XNDbm2hg3txDanR7RMlV7I8EfDBTGUQhSmrqv72kSa3nrcSSUeF7z3CplL6hGsDmDa/xdBx5dyuouyv",
+	"AlZYsUpk+ErJUTzuumzsmdAqybH6bdkYgRkqCn+KCTutL1b4y9sspzvYLMc1NssTZ7NwIz7IZEFLufX2",
+	"eokxAX/yN/bc32dcEZwVyQTPklhkRedjLI1iALmxl0StdWEGQps4hZX50iAMf4RTQMpVSH7lsErweEDU",
+	"E0c4cIC0GjkBJXBbRpF2SCku/ZgqaSYljzY2/jKoboe/+6Y4yZQMWBJLYW1K+D98vzalbiqJM9Nl75WL",
+	"JxOEyws25FrnKXwPxo61KzRweHUjlRGPq+tqNQrCfZgKpjBnl730fWH2zV5FfD/8+OH8E1vHpzr8AQZT",
+	"wbODl9nXatdbtqo13Po0ao16oHyHfFgkTJow7wtIj+Io+ebmWJonp1jEFad5itj3/r+gk8YSf18A4sfS",
+	"iLHINqL4Fx0M3O2H7Qcd+lhp24O+vFd3uLRRYXFX1sgvfnXlXFEY3I+2r/hs56JfJa6JJbSKVieYOu9g",
+	"luz3Y9FjqYHti+tfe9zr9nod6BlLuKQScKvQ3JCsMvmj1IkRdFLQoH2c+VlGtXcLGR5VLvMRSQAYKf8l",
+	"l7HBGlb3u5uioc4NaLWjLuHhFIqfYHh2fyWL+m864JNu44uaPggYggedmcicyra/+URv+Sgy5rrAmhrE",
+	"ttaWbj+/drqhwd3nKZRwlQQ5RJ8yAcwkbTj+55Dnc9w45FNAtmqJBB1mbyt9mGs+Ftu6/gNndDSrx/dF",
+	"9mgqZqYC9RVrdtzrMZ5oVSB7FUgLmO2EV6wKfvfmryJM58NqvkGKZqirRZgJ80cusZ4VUvR5am3/p0HH",
+	"6urO4Fm5ieoTdnhD8BLvZb+9PHv984dfz1//8fHl+flvH85+srMxU1Yo2xPoi996jyj0bUc541rPHSFD",
+	"KiLYLgJsCQyYnAtjYjnWATuH9+juqiFOcbDdjMk3xITYdCwcUyKB9KPBIu0etTPT6rGAlKWSY3wTPwgT",
+	"Y81pyK9K37im6rx83cGqMIo+SO3ap/OZcj/4uUOHoyLoZyKLVUQMZM0V0aAPCrfD9V01V11bD+efUF/c",
+	"+fXTq0IcLw2zKrTt/k9jg32WSfJGcINNsjjwkf8ZYB5TFUHpfEnAk/Yvi/ys2Luk4T/yRQHGXQY78HUV",
+	"0ANa0kglXVH0gNwEHZPFPNn1MFTWvMmvmqgEObJLqmLCrZcgJOPjTCB0OEu4EVlbkE/U+iiYEZKjuK0A",
+	"Uv4YJ4ndOKvnIpbXqlTRW3MKBkRX0KgV3ljfRao5o6Y6j4wDZQO4Ta2OZC/dmvl6C/qjngB5YGyYys2A",
+	"jYTQAft3rgxRKbrzj7zr5DJBTfWFdEBsjjmtuCCWxJWFxRoiibrsN+cLlVaCIwClKVZqjPAjUlwL30vT",
+	"XD+6Igr2jDb54wWBhiM7KHcWeHTNZSiiIxdxOcqKkIs9jNqo9AiKkdA1IPMr4oYfCZnF4QRE5WVhWyXc",
+	"2EuPsAszg9y+sH+Rat7Z60hgUcft1Dk8CMhvQUBC+XnpmkqNZxuy8NVEKS0cpI2jCOJRdESOykZ5WB7e",
+	"UhipLBNnmQCBuY2p7AQIe0s5m1GuSfSAqc9TgCDSSmo7IaWS1thokYxq0lv49gfBc+uCZ+UUW+VWEg39",
+	"J1V66zxJ3pE8edwjh90axbrknL9X85I7D7/6hDNwgrfsNQkfaUc2HLtKOJJMaKtZC95z2nQBFarOJypx",
+	"mhSdDNdjYkTm+pvsr8DJ9LitLXEAOfJkOMe1bu9BJk0mIiHS5tP71qCghHJLB/k/Wo3rfqcZvY0aUaz0",
+	"KRshmnC9YgNQ5In1X1DogZ3YZR9GzMytx6wYDqqgEVQSOJuVDEUAPwDydlyXboM7X4Fi/CpqKslx/uXl",
+	"r+9f/Xx03Dt+uv2mxs84E5FIS4qkBUbjDwTHVdVSLZBBwrJxhoYJg29vUdXYgxZlvKJrqsvvrnjwSR9M",
+	"rjs3uaA69YqH0yX8waKzdckVPPBsoIe7LjTzCa/YvebgvZLiHfa4XbaUh1/foZMqn6eHjLYRcquM9mt8",
+	"D/vFYEhwTGBlPn+tk3zcGbjxHCVw3UpWunSqXueZmolHP4osgWTrHlyeNO0NexCX7aBU80nvdPMmfa/M",
+	"OxXFoxgBhFqIrVBIxbV9QM+uypgWsFfZlbBKXTNTrrumuVjd1zQNRfs0dQwvtUhAucDe+7i8h1voKl3d",
+	"Jv+IhZS8s+PWuMX20b/kYaNZ3KtbbZvDtiTq7715rIhPfodt8NBAF6eC/Ymolduenoo+yDHZ0gBjNQTn",
+	"i1rqAIDCt9JngrSTtdmt/Q0EfUI4i16z74cVV2L4w6rlPRbmVxjAhlqFl0VMsjIN/vNfVJwLa+1DEg05",
+	"LZtKA7xCLTYN7UKYR2deITSBEZl9xP/+3jt6fvnl9OYI/3F887fOrTD8L1wOzf7qM0Ii4pkojmgnqBiK",
+	"gMZatvsq2JTHvV65Bgt/XjYc7bEvekZdbnt1KM0p73J37Oobb+7Uys24Ea84Uo6tWqObDErfffU7Ioi9",
+	"SrjW5Vx5ZwXhc29cruX8++Uy2E4x9auLOstEGuepl88ri9zSqJqZkwmb5ksH8/ydQedZ97SuOGH7jjEQ",
+	"Cw0CGoRWwKyIFAUiOktENBbtBVHmXDMINZYLj8qFaFjsW7Fcmk3yUjFBRfY+chjQtQKYcNlHKhMh18YK",
+	"Wi1YBgoBU2XQ0AJBEyFd0CSJp1ZGQxpLBEQSBiEobtDTAk8M0jWZ/ZkI4Sdqzka85HLEOriQ2FZbbDuA",
+	"SQsqmaVUZaCOCD2A+9ZXiM6u5paI8KEmJzQW5hVGqg4ToL4g9wnGCa/yaCxcO71Hb6x1e91kF3L4uB90",
+	"JvHYSqP+SfcxRiWnIrH39PsUpoSw5HP8oXJGn0BjZimMKcH1/d3RTz1/9qy3VqRCwS3K/l631zvprCsm",
+	"WpG/xY2P19Qa3dx1+MFVVC8puFop2zw1BYhHpqI8NJs10B2KQxSCO0TudKNJGkKfQEuCbSUOC4/XFIQO",
+	"2HyycMebOBbGVYirXYPHKOjE55nKmkXdMNTXZGna85wMEdyBs8xKJR8iQtZeNuKhCZyUgX4CBzzg0uNY",
+	"Hmx3TpcNRyrM9RAEnqHp1MHSsy8kSkUoGstlbIIiSo8FOQDd8ObDq1/PWb97jNhNb2L5YaYZ9OLaFYQv",
+	"AO3FzmcijEckpH4YFJXEV4DuB6HpQigWwfALGWsWa52LCBl3wgyQMKQyQhOLRWzqdREtogdWiF0ofskY",
+	"r5O9uEDfpEEe1O+2LcZEtcKVMUlrbP3eCfV1J+jAZgW1EeZQOnW4M5BUlFnny0WHm4vO4KK2YfOiE1yg",
+	"hIRLlmQk/NVJxAuArYKVL75mZaogNPvIflxlFNwE8JbAPS1wRDolKRkQDhvK5cAL9MAJ4YDkfUBGazAV",
+	"iw0Dqkc5UvPWGN8wBQfHHnc1R9C3pDERkSg5doHwLe287dsnipa4oouCQaENlFuDrwKZ8Fx22dCKsqFj",
+	"9CnalVCQQgkz9TFUuiK8ZEe5YU3okrTTRsy0s9iwKBFJvQiiwd7UZUOUMcOADSFLR8LbhQwIca+UCA02",
+	"RAyaWxq8SbhnQs1HOdw2tOaPduX+iOblf7zZSWP/jx3Rbnm2nbJI1RL00+fPDqmrb68MPfBDOu71WhpS",
+	"qVfMjeWMfsV0noUTnoFmqq+Kd615T3tP0Pf0LoDzRXG8T9wU1uS7pM9nbb8Btix9b816A18LRRaeRx5F",
+	"tV1TB7mlAx2nebIkrpaYpekKoJi4jfoZV/GBbC5NBTBbL5Yd5zmO+bbOqxvu70BVkRdOQM1uK2S13bSn",
+	"/e6TumqXqp9FM25n/ylWwNysLQ2q9H3Qn9n5rhN37l77Dj+vYaPjxwcrhh9orVadF6jvoFgHngFwFewB",
+	"p2KbcgHMAY7LXFxNlJoeRSKJr0UWr2F8+MlfAqpvKmZI9HDSYxFf6Hqmht/w+cW9d8LWsLp0cQTmj2RC",
+	"RtBN0WgNI6mDu6zK65Dyz78IObabtt/r1Rrh7RFFVKdu4bgiglVPBfD71YgB0nyAllTRdErtEH/3lUYD",
+	"7yp1/z5cPw32ybtNQYtU0MaIdEYY9249OoPOfDJdH9Nw11JQg44E1iAIaSUTTBQKpd5R/9j9ZiMPxnwS",
+	"bUgJis/mJY671D1OZ913sgNK5TbMZHQqRVRiWD/ulVs1cRlnPI7aJaxY2nybOSsKAdJqeBpKdMHtvxJM",
+	"w/amMsM6SgoadV1/Dwm6jeLv0Zd59dPXck0vTdPhRVXlPY/NR9Y51jMRUuYGXOB+t3fRuek8HIvlY5HF",
+	"5E3wdSRYn0ORzcDAnlpT3U6EFqGSAER42itoq/uroyxed3PZcA73PGNv5Zs8aWSopm9etMUh7Z6H6sEH",
+	"7sCmsYcOgou0Hfc6Ybtj/y8fJs8BsM0pHYA9Fu2DgbP63mZcKgFGFwSMjWcHUxmTyoUrQdsmCYQ1DchD",
+	"6IJ1+PMuQBtHnoZ3Uod1gJ+zKl9arN2tCKrjAwTVgxTarJz3FAqbxEHAoly0Vap5LmQEDo0XDsvYKtsc",
+	"/0r1jTu6btnXk7zT41/7i1szJreoAKNLfkQHNlu/l/zir9uWdWQ7tFWnW5WW1ZwOlUTYwv0rEh3hUx3S",
+	"UJUnsagtW8wwweDt/k5BVGrXMs+sIz8xZqYHjx7RBHZDlboF1I/0QobQw14pIrncdWO7tW20KJPE+2i6",
+	"Jv8FhGUpnwKsXxuGJiFqu5q4OZfG2ZtGJZH3q/S+WrBWk7xDdYCu9KtE5dFreIn94P86//A+YDoeSwEs",
+	"B+eGy4hnEXOvhXA3sSn696WR1y3EMD9ETIGhm0QCYrAadBQj4m3qms70RM2lq6gIa0Bw8XQsLeK9Eq83",
+	"n5FWt/vWG/y9mC9Pz1YRuH7rtazfkCSDC+A9WoR/XOS93kl4cswyLiOVsquFEXBkrrgWT07hz6JzpwJw",
+	"T/H3W2wm+PVNGt4JQbQorTWJk7F3oW5wP1S1Py7LUXa1YDSprVoW3idwc3xDBI0CY/xLqM/w+4Pl2aix",
+	"H+S0tmsw1myspOi20leWKigfoc+u2TFROey6+0wHm+IepXm79QL9B/Ps7qTTJpl0n80CH6RY2fF3G6Ao",
+	"ZqmZ08+O0hGeAJkLLjaYWoDUVWa7LoM7vsA/2b0pHHsMC7m09iimnFZtM2wHaleWtdEXtLqt93YX7rU3",
+	"6EH0fD2i52trWlpVvwEDdHkoYEz5FIqQ6PS3H05ZNXoOD4RW5VsTTHsRnfw6aJqWuaKrjT477sYznMOt",
+	"5M2OkVMU4lCnuOOg9BneWnNCflZzlnKJbCcYw7dbrbWgIDI4lTUTMoohNNat72hlXJ1Oizu6ISAT8ixb",
+	"AOaGjscSIQDYfBIngl0pMyEvTENzSsC0QjWfiVBYsa9BV1Ofu7oWGQVf4gwIeYE3rgYN3xT6m7zCr+FI",
+	"2fEnfPazyjNoANv5FNnvIj/yQU8/xD32jHtIMadTFxBgX13A8nBJ9/pzWDQiEx4r1Ewf6G7sLO+MQAl1",
+	"e/rbvuFWYrkPOcVvIaeI6Y9EqamIGEDVpApgmgmUtGJ130tUEa0SZvcxhhX3P5NOpjVX+fyDLjlUhY2V",
+	"fZ7qd4+fdJ9ViLL73V53h0Y6N6CGhXSM9vvLRBHmSG8CdHGlbJmVvgWZP3RxlWb+nTC8c3mz9Ag7LzEw",
+	"QP9+eRN86RAyCvxIbHT1PVhQuCm14QlWNBPDrb1e49sdxrPdkqjKHmF/Ig5otX5Dpcipi5htBTZLt1DZ",
+	"DjpjpdDyo1CzxMO3Yb4Qiz5ieR2jqaNLD3on0iv7YatP+m+xQOijWabGGU/Ld738+JZNxaLutgpnhLX0",
+	"FUSZiOGM7v8pxz0o6p4AdXV/+/L+5bvXN9j17TpxPBI7sVGPVFZ6KKGGNxTXTmOJpM+Oy4OwcGJdXT4w",
+	"jRG1vDrlrzyLZ8MbfPtdEsspdgHiq1Yf4rs3aolYsWxZ/DvnCbYI4QJeEYU2pU7LH06I4Q1PLIHvY9lt",
+	"nkyBqM6RrQYuhhcb4BktPftjwrHhUje/5PVnEebYlA6miIOaL55ylsumWYu44VQunnLJxyKFAkowrIii",
+	"q/wgQnqo+1JIks/9rLMo1gCQXJ1+InRffQDRORPZCcyMVAZS7EA5E0tETJIA8FzezIJHLBHG1J8j99yE",
+	"Z2Ps/peMywXwX6cCjicu65zHhrCckdq79I6fVRI1rq/74AmksKw/VyUBD5gVpjzDTP2VUtOpEPYVLFJL",
+	"cyvDOIlJA668zDvwjp3EHm/cpvaYJokbiWuKRaRr6AHAi6UqT9zHTKlRzXvexGNwaEmIWdu+IrFMFod1",
+	"k4H9viTrfC9b1clpmsMZyk0g+LGCL0KKByfv8ig2TbdShDxwmJj4Y+lurJqouf0ctYr90IX1XwuhWc1G",
+	"lp7l7YYayZtjLb1Z0kgD6L/QAWE72n9gJ7P92My+IacwgF1ClGLlVzrIyaYTXBGfBdpvsVy8c3N5838B",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -51,7 +51,7 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 }
 
 // given is a pointer to what was said, nil for nothing.
-func given(text string) *string {
+func given[S ~string](text S) *S {
 	if text == "" {
 		return nil
 	}
