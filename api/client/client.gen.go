@@ -6219,6 +6219,9 @@ type WebhooksResent struct {
 	Resent int64 `json:"resent"`
 }
 
+// ConsistencyToken defines model for ConsistencyToken.
+type ConsistencyToken = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -6341,6 +6344,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // RevenueMonths defines model for RevenueMonths.
 type RevenueMonths = int
@@ -7286,6 +7292,21 @@ type ListRecordsParams struct {
 
 	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
 	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetRecordParams defines parameters for GetRecord.
+type GetRecordParams struct {
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7295,12 +7316,24 @@ type ListRecordHistoryParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordStatusParams defines parameters for GetRecordStatus.
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FreezeRecordParams defines parameters for FreezeRecord.
@@ -7319,6 +7352,12 @@ type ThawRecordParams struct {
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRevisionsParams defines parameters for ListRevisions.
@@ -7365,6 +7404,12 @@ type ChangeRecordParams struct {
 
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UndoChangesParams defines parameters for UndoChanges.
@@ -9488,8 +9533,10 @@ type ClientInterface interface {
 
 	// GetRecord One record, by its id or by any system's key
 	//
+	// With a consistency token it is answered when all its systems have what the token stands for.
+	//
 	// Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-	GetRecord(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRecord(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRecordHistory What happened to a record, newest first
 	//
@@ -13818,9 +13865,11 @@ func (c *Client) ListRecords(ctx context.Context, service InService, params *Lis
 
 // GetRecord One record, by its id or by any system's key
 //
+// With a consistency token it is answered when all its systems have what the token stands for.
+//
 // Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-func (c *Client) GetRecord(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRecordRequest(c.Server, service, record)
+func (c *Client) GetRecord(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRecordRequest(c.Server, service, record, params)
 	if err != nil {
 		return nil, err
 	}
@@ -23951,11 +24000,37 @@ func NewListRecordsRequest(server string, service InService, params *ListRecords
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewGetRecordRequest constructs an http.Request for the GetRecord method
-func NewGetRecordRequest(server string, service InService, record InRecord) (*http.Request, error) {
+func NewGetRecordRequest(server string, service InService, record InRecord, params *GetRecordParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -23990,6 +24065,32 @@ func NewGetRecordRequest(server string, service InService, record InRecord) (*ht
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -24072,6 +24173,32 @@ func NewListRecordHistoryRequest(server string, service InService, record InReco
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -24138,6 +24265,32 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -24322,6 +24475,28 @@ func NewSyncRecordRequestWithBody(server string, service InService, params *Sync
 		}
 
 		req.Header.Set("Idempotency-Key", headerParam0)
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
 
 	}
 
@@ -24786,6 +24961,28 @@ func NewChangeRecordRequestWithBody(server string, service InService, system InS
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
 		}
 
 	}
@@ -28278,10 +28475,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRecordWithResponse One record, by its id or by any system's key
 	//
+	// With a consistency token it is answered when all its systems have what the token stands for.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-	GetRecordWithResponse(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*GetRecordResponse, error)
+	GetRecordWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*GetRecordResponse, error)
 
 	// ListRecordHistoryWithResponse What happened to a record, newest first
 	//
@@ -37995,7 +38194,8 @@ func (r ThawRecordResponse) ContentType() string {
 
 // SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
 type SyncRecordResponse202Headers struct {
-	Location string
+	Location                 string
+	SynclineConsistencyToken string
 }
 
 // SyncRecordResponseDefaultHeaders the declared response headers of an HTTP default response for SyncRecord
@@ -38408,12 +38608,14 @@ func (r GetServiceStatusResponse) ContentType() string {
 
 // ChangeRecordResponse200Headers the declared response headers of an HTTP 200 response for ChangeRecord
 type ChangeRecordResponse200Headers struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 // ChangeRecordResponse202Headers the declared response headers of an HTTP 202 response for ChangeRecord
 type ChangeRecordResponse202Headers struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 // ChangeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ChangeRecord
@@ -43474,11 +43676,13 @@ func (c *ClientWithResponses) ListRecordsWithResponse(ctx context.Context, servi
 
 // GetRecordWithResponse One record, by its id or by any system's key
 //
+// With a consistency token it is answered when all its systems have what the token stands for.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-func (c *ClientWithResponses) GetRecordWithResponse(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*GetRecordResponse, error) {
-	rsp, err := c.GetRecord(ctx, service, record, reqEditors...)
+func (c *ClientWithResponses) GetRecordWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*GetRecordResponse, error) {
+	rsp, err := c.GetRecord(ctx, service, record, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -52406,6 +52610,13 @@ func ParseSyncRecordResponse(rsp *http.Response) (*SyncRecordResponse, error) {
 			}
 			headers.Location = value
 		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
 		response.Headers202 = &headers
 	case true:
 		var headers SyncRecordResponseDefaultHeaders
@@ -52772,6 +52983,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 			}
 			headers.ETag = value
 		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers ChangeRecordResponse202Headers
@@ -52781,6 +52999,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 				return nil, err
 			}
 			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
 		}
 		response.Headers202 = &headers
 	case true:

@@ -15,20 +15,22 @@ import (
 )
 
 func recordCommand() *cobra.Command {
-	return &cobra.Command{
+	var after string
+	cmd := &cobra.Command{
 		Use:   "record SERVICE RECORD",
 		Short: "One record: its values, where it stands in each system, what it refers to and what refers to it",
 		Long: `One record, named by its id or by its key in any system: its values, whether rules mark it as reconciled, where it stands in
 each system and what it waits for there, what it refers to, and how many records refer to it.`,
 		Example: `  syncline record stock SKU-1
-  syncline record sales 5001 --json`,
+  syncline record sales 5001 --json
+  syncline record stock SKU-1 --after "$TOKEN"`,
 		Args: oneRecord,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			res, err := s.api.GetRecordWithResponse(cmd.Context(), args[0], args[1])
+			res, err := s.api.GetRecordWithResponse(cmd.Context(), args[0], args[1], &client.GetRecordParams{SynclineConsistencyToken: given(after)})
 			if err != nil {
 				return answered(nil, nil, err)
 			}
@@ -49,6 +51,8 @@ each system and what it waits for there, what it refers to, and how many records
 			return s.showRecord(res.JSON200, *status.JSON200)
 		},
 	}
+	cmd.Flags().StringVar(&after, "after", "", "a consistency token: answer when all systems have what it stands for")
+	return cmd
 }
 
 func (s *session) showRecord(r *client.Record, status client.RecordStatus) error {

@@ -400,6 +400,15 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, d := range v.dead {
 			row.addDead(d)
 		}
+		row.settleDead([]string{"open"}, func(d *deadRow) bool { // those that nothing more is sent about
+			e := row.entities[d.Entity]
+			if d.Inward || e == nil || e.DeletedAt == nil || !slices.ContainsFunc(changed, func(c *record.Entity) bool { return c.ID == e.ID }) &&
+				!slices.ContainsFunc(v.dead, func(x engine.DeadLetter) bool { return !x.Inward && x.Entity == e.ID }) {
+				return false
+			}
+			l := e.Links[d.System]
+			return l == nil || l.State == record.Frozen
+		})
 	})
 	return nil
 }

@@ -482,6 +482,7 @@ func (t *Tx) SaveMerged(ctx context.Context, s service.ID, list []*record.Entity
 	b.Queue(`DELETE FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2)`, sid, uuids(ids))
 	queueNewLinks(b, sid, links)
 	queueJournal(b, sid, entries)
+	queueMoot(b, sid, t.now, deletedOf(list))
 	queueBlocks(b, sid, list[0].Collection, blocks)
 	for _, system := range systems {
 		queueDeliveries(b, sid, record.System(system), list[0].Collection, ids, t.now, t.now)

@@ -393,6 +393,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
+	queueMoot(b, sid, t.now, deletedOf(o.Changed))
 	if err := queueActs(b, sid, t.now, o); err != nil {
 		return err
 	}
@@ -483,6 +484,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
 WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'redriven' AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(failed))
+		queueMoot(b, sid, t.now, failed)
 	}
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
