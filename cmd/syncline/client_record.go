@@ -73,58 +73,60 @@ func (s *session) showRecord(r *client.Record, status client.RecordStatus) error
 	if len(r.Held) > 0 {
 		s.say("Waits for a decision: %s.", strings.Join(r.Held, ", "))
 	}
-	var rows [][]string
-	for _, f := range slices.Sorted(maps.Keys(r.Fields)) {
-		from := r.Origin
-		if src, ok := r.Sources[f]; ok {
-			from = src.System
+	err := s.table(func(row func(...any)) {
+		row("FIELD", "VALUE", "FROM")
+		for _, f := range slices.Sorted(maps.Keys(r.Fields)) {
+			from := r.Origin
+			if src, ok := r.Sources[f]; ok {
+				from = src.System
+			}
+			row(f, r.Fields[f], from)
 		}
-		rows = append(rows, []string{f, fmt.Sprint(r.Fields[f]), from})
-	}
-	if err := s.rows(append([][]string{{"FIELD", "VALUE", "FROM"}}, rows...)); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	keys := make(map[string]string)
 	for _, l := range r.Systems {
 		keys[l.System] = l.Key
 	}
-	rows = nil
-	for _, system := range slices.Sorted(maps.Keys(status)) {
-		st, waits := status[system], ""
-		if w := st.Waiting; w != nil {
-			waits = w.Text
-			if other, err := w.Record.Get(); err == nil {
-				waits += " (" + other + ")"
+	err = s.table(func(row func(...any)) {
+		row("SYSTEM", "KEY", "STATE", "WAITS FOR")
+		for _, system := range slices.Sorted(maps.Keys(status)) {
+			st, waits := status[system], ""
+			if w := st.Waiting; w != nil {
+				waits = w.Text
+				if other, err := w.Record.Get(); err == nil {
+					waits += " (" + other + ")"
+				}
 			}
+			row(system, keys[system], st.Status, waits)
 		}
-		rows = append(rows, []string{system, keys[system], string(st.Status), waits})
-	}
-	if err := s.rows(append([][]string{{"SYSTEM", "KEY", "STATE", "WAITS FOR"}}, rows...)); err != nil {
+	})
+	if err != nil || r.References == nil || len(r.References.Parents)+len(r.References.Children) == 0 {
 		return err
 	}
-	if r.References == nil || len(r.References.Parents)+len(r.References.Children) == 0 {
-		return nil
-	}
-	rows = nil
-	for _, p := range r.References.Parents {
-		what, id := p.Title, ""
-		if n := p.Named; n != nil {
-			what = fmt.Sprintf("%s %s of %s", n.Object, n.Key, n.System)
+	return s.table(func(row func(...any)) {
+		row("REFERENCE", "RECORD", "ID", "STATE")
+		for _, p := range r.References.Parents {
+			what, id := p.Title, ""
+			if n := p.Named; n != nil {
+				what = fmt.Sprintf("%s %s of %s", n.Object, n.Key, n.System)
+			}
+			if known, err := p.Record.Get(); err == nil {
+				id = known
+			}
+			row("its "+p.Field, what, id, p.State)
 		}
-		if known, err := p.Record.Get(); err == nil {
-			id = known
+		for _, c := range r.References.Children {
+			what, waiting := fmt.Sprintf("%d %s", c.Count, c.Collection), ""
+			if !r.References.Counted {
+				what = "at least " + what
+			}
+			if c.Waiting > 0 {
+				waiting = fmt.Sprintf("%d wait for this one", c.Waiting)
+			}
+			row(c.Field+" of", what, "", waiting)
 		}
-		rows = append(rows, []string{"its " + p.Field, what, id, string(p.State)})
-	}
-	for _, c := range r.References.Children {
-		what, waiting := fmt.Sprintf("%d %s", c.Count, c.Collection), ""
-		if !r.References.Counted {
-			what = "at least " + what
-		}
-		if c.Waiting > 0 {
-			waiting = fmt.Sprintf("%d wait for this one", c.Waiting)
-		}
-		rows = append(rows, []string{c.Field + " of", what, "", waiting})
-	}
-	return s.rows(append([][]string{{"REFERENCE", "RECORD", "ID", "STATE"}}, rows...))
+	})
 }
