@@ -221,7 +221,7 @@ func TestProofDue(t *testing.T) {
 			if p.Result != nil || p.Running() || time.Until(p.DueAt) > 15*time.Second {
 				t.Errorf("after the first sync the comparison is %+v", p)
 			}
-			b.user("shop").Tamper("A2", record.Fields{"quantity": record.Int(2)})
+			b.user("warehouse").Tamper("A2", record.Fields{"quantity": record.Int(2)}) // the shop has not read its own writes yet
 			b.exec(`UPDATE proofs SET due_at = now()`)
 			compared := func() bool { p = b.proofNow(proofs); return p.Result != nil && !p.Running() }
 			carry("the first comparison", compared)
@@ -233,7 +233,7 @@ func TestProofDue(t *testing.T) {
 				t.Errorf("the next one is due after %v", wait)
 			}
 			// Not due, so nothing is compared; a run that is just before its time does it.
-			b.user("shop").Tamper("A3", record.Fields{"quantity": record.Int(3)})
+			b.user("warehouse").Tamper("A3", record.Fields{"quantity": record.Int(3)})
 			first := p.Result.Pass
 			carry("no other comparison", func() bool { return b.proofNow(proofs).Result.Pass == first })
 			early := "30 seconds"
