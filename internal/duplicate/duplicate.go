@@ -93,8 +93,8 @@ type Tx interface {
 	// MostInGroup where there are more records than that.
 	DuplicateGroup(ctx context.Context, id uuid.UUID, lock bool) (Group, error)
 	// HandOver closes the pairs that wait of records that were merged into the survivor, and lets the survivor wait with the others
-	// instead.
-	HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) error
+	// instead. It returns these others.
+	HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) (others []record.EntityID, err error)
 	// TakeBack undoes the HandOver of the act, as far as nobody has decided since.
 	TakeBack(ctx context.Context, s service.ID, act uuid.UUID) error
 	// OpenDuplicates counts the other pairs of the entity that wait for a decision.

@@ -172,7 +172,7 @@ func (m *Manager) act(ctx context.Context, who auth.Principal, id uuid.UUID, wha
 			ids[i] = e.ID
 		}
 		if g.State == Merged {
-			if err := tx.HandOver(ctx, g.Service, g.Act, g.Merge.Survivor, g.Merge.Entities()[1:]); err != nil {
+			if err := m.handOver(ctx, tx, &g.Pair, doc, who.Name); err != nil {
 				return err
 			}
 		}

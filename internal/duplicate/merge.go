@@ -85,7 +85,21 @@ func (m *Manager) join(ctx context.Context, tx Tx, p *Pair, doc *service.Documen
 		return err
 	}
 	p.State, p.Merge, p.Act, p.Reason = Merged, &done, p.ID, w.Reason
-	return tx.HandOver(ctx, p.Service, p.ID, done.Survivor, done.Entities()[1:])
+	return m.handOver(ctx, tx, p, doc, by)
+}
+
+// handOver lets who stayed wait in the place of those that were merged into it. Who waited with one of these, and was told apart from
+// the survivor before, waits for nothing any more.
+func (m *Manager) handOver(ctx context.Context, tx Tx, p *Pair, doc *service.Document, by string) error {
+	others, err := tx.HandOver(ctx, p.Service, p.Act, p.Merge.Survivor, p.Merge.Entities()[1:])
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	list, err := tx.LockEntities(ctx, p.Service, others)
+	if err != nil {
+		return err
+	}
+	return m.release(ctx, tx, p.Service, doc, list, p.Act, by)
 }
 
 // intent is what a merge is going to do.

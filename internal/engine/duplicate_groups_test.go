@@ -204,6 +204,14 @@ func TestDuplicateGroup(t *testing.T) {
 	if n := b.number(`SELECT count(*) FROM duplicates WHERE act IS NOT NULL`); n != 0 {
 		t.Errorf("%d pairs belong to an act that was taken back", n)
 	}
+	// Who was told apart from the one that stays waits for nothing any more.
+	b.eventually("nothing of the records being sent", func() bool {
+		_, err = m.JoinGroup(t.Context(), who, g.Pairs[at].ID, duplicate.Wish{Records: one, Survivor: g.Pairs[apart].A})
+		return codeOf(err) != "duplicate.busy"
+	})
+	if n := b.number(`SELECT count(*) FROM duplicates WHERE state IN ('open', 'later')`) + b.number(`SELECT count(*) FROM entities WHERE deleted_at IS NULL AND held IS NOT NULL AND cardinality(held) > 0`); err != nil || n != 0 {
+		t.Errorf("%d pairs and records wait: %v", n, err)
+	}
 }
 
 // Of two people who merge overlapping groups at once, one wins and the other is told; nothing is merged by halves.

@@ -375,15 +375,15 @@ func entityIDs(rows pgx.Rows) ([]record.EntityID, error) {
 }
 
 // HandOver closes the pairs that wait of records that were merged into the survivor, and lets it wait with the others instead.
-func (t *Tx) HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) error {
+func (t *Tx) HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) (others []record.EntityID, err error) {
 	rows, err := t.tx.Query(ctx, duplicateSQL+` AND d.service_id = $1 AND d.id <> $2 AND d.state IN ('open', 'later') AND (d.a_id = ANY($3) OR d.b_id = ANY($3))
   AND NOT (d.a_id = ANY($4) AND d.b_id = ANY($4)) ORDER BY d.id FOR UPDATE OF d`, uuid.UUID(s), act, uuids(losers), uuids(append([]record.EntityID{survivor}, losers...)))
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	closed, err := pgx.CollectRows(rows, scanDuplicate)
 	if err != nil || len(closed) == 0 {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	var ids, added []uuid.UUID
 	pairs := make([]engine.Pair, len(closed))
@@ -396,18 +396,19 @@ func (t *Tx) HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor
 			p.Verdict.Outcome = match.Ask // somebody wanted to decide
 		}
 		pairs[i] = engine.NewPair(p.Collection, survivor, other, p.Verdict)
+		others = append(others, other)
 		ids, added = append(ids, p.ID), append(added, pairs[i].ID)
 	}
 	args, err := duplicateArgs(uuid.UUID(s), t.now, pairs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE duplicates SET state = 'gone', act = $2, decided_at = $3, reason = 'One of the two was merged into another record.', version = version + 1
 WHERE tenant_id = current_tenant() AND id = ANY($1)`, ids, act, t.now)
 	b.Queue(addDuplicatesSQL, args...)
 	b.Queue(`UPDATE duplicates SET act = $2 WHERE tenant_id = current_tenant() AND id = ANY($1)`, added, act)
-	return t.send(ctx, b)
+	return others, t.send(ctx, b)
 }
 
 // TakeBack undoes the HandOver of the act, as far as nobody has decided since.
