@@ -92,6 +92,7 @@ type server struct {
 	Deps
 	ops     map[string]*operation // by method and path as in openapi.yaml: "GET /v1/tenant"
 	cursors cursors
+	tokens  tokens
 	answers sealer
 	limits  *limiter
 	origins *http.CrossOriginProtection
@@ -115,7 +116,7 @@ func New(d Deps) http.Handler {
 		panic("api: no sealing keys")
 	}
 	s := &server{
-		Deps: d, cursors: newCursors(d.Sealing), answers: newSealer(d.Sealing), limits: newLimiter(d.RateLimit),
+		Deps: d, cursors: newCursors(d.Sealing), tokens: newTokens(d.Sealing), answers: newSealer(d.Sealing), limits: newLimiter(d.RateLimit),
 		origins: http.NewCrossOriginProtection(),
 	}
 	var err error

@@ -21,25 +21,49 @@ import (
 
 func showDuplicate(p duplicate.Pair) spec.Duplicate {
 	out := spec.Duplicate{ID: p.Public(), Service: p.Service.Public(), ServiceName: p.ServiceName, Collection: p.Collection, State: spec.DuplicateState(p.State),
-		Outcome: spec.DuplicateOutcome(p.Verdict.Outcome), Score: p.Verdict.Score, Fields: []spec.DuplicateField{}, Records: []spec.DuplicateRecord{}, Survivor: nullable.NewNullNullable[string](),
+		Outcome: spec.DuplicateOutcome(p.Verdict.Outcome), Score: p.Verdict.Score, Fields: []spec.DuplicateField{}, Records: []spec.DuplicateRecord{}, Survivor: nullable.NewNullNullable[string](), Act: nullable.NewNullNullable[string](),
 		FoundAt: p.FoundAt.UTC(), DecidedAt: maybeTime(p.DecidedAt), DecidedBy: p.DecidedBy, Reason: p.Reason, Version: p.Version}
 	for _, f := range p.Verdict.Fields {
 		out.Fields = append(out.Fields, spec.DuplicateField(f))
 	}
 	for _, e := range p.Records {
-		if e == nil {
-			continue
+		if e != nil {
+			out.Records = append(out.Records, showTwin(e))
 		}
-		r := spec.DuplicateRecord{Record: public(ident.Entity, e.ID), Fields: values(e.Fields), Systems: map[string]string{}, ChangedAt: e.ChangedAt.UTC(), Alive: e.DeletedAt == nil}
-		for system, l := range e.Links {
-			r.Systems[string(system)] = string(l.Key)
-		}
-		out.Records = append(out.Records, r)
 	}
 	if p.Merge != nil && p.State == duplicate.Merged {
 		out.Survivor.Set(public(ident.Entity, p.Merge.Survivor))
+		out.Act.Set(public(ident.Duplicate, p.Act))
 	}
 	return out
+}
+
+func showTwin(e *record.Entity) spec.DuplicateRecord {
+	r := spec.DuplicateRecord{Record: public(ident.Entity, e.ID), Fields: values(e.Fields), Systems: map[string]string{}, ChangedAt: e.ChangedAt.UTC(), Alive: e.DeletedAt == nil}
+	for system, l := range e.Links {
+		r.Systems[string(system)] = string(l.Key)
+	}
+	return r
+}
+
+func showGroup(g *duplicate.Group, p *duplicate.Preview) spec.DuplicateGroupJSONResponse {
+	pair := showDuplicate(g.Pair)
+	out := spec.DuplicateGroup{Duplicate: pair.ID, Service: pair.Service, ServiceName: pair.ServiceName, Collection: pair.Collection, State: pair.State, Survivor: pair.Survivor, Act: pair.Act,
+		Records: shown(g.Records, showTwin), Stamp: g.Stamp(), Preview: nullable.NewNullNullable[spec.DuplicatePreview](),
+		Pairs: shown(g.Pairs, func(p duplicate.Pair) spec.DuplicateGroupPair {
+			return spec.DuplicateGroupPair{Duplicate: p.Public(), State: spec.DuplicateState(p.State), Score: p.Verdict.Score, Records: []string{public(ident.Entity, p.A), public(ident.Entity, p.B)}}
+		})}
+	if p != nil {
+		seen := spec.DuplicatePreview{Survivor: public(ident.Entity, p.Survivor), Fields: values(p.Fields), From: map[string]string{}, Losers: spec.DuplicatePreviewLosers(p.Fate), Second: map[string][]string{}}
+		for f, id := range p.From {
+			seen.From[f] = public(ident.Entity, id)
+		}
+		for id, systems := range p.Second {
+			seen.Second[public(ident.Entity, id)] = shown(systems, func(s record.System) string { return string(s) })
+		}
+		out.Preview.Set(seen)
+	}
+	return spec.DuplicateGroupJSONResponse(out)
 }
 
 // pairNamed finds a pair of the service that the address names.
@@ -94,23 +118,11 @@ func (s *server) MergeDuplicate(ctx context.Context, req spec.MergeDuplicateRequ
 	if err != nil {
 		return nil, err
 	}
-	w := duplicate.Wish{Strategy: match.Strategy(word(req.Body.Strategy)), Losers: service.LoserFate(word(req.Body.Losers)), Reason: word(req.Body.Reason)}
-	if ref := word(req.Body.Survivor); ref != "" {
-		survivor, err := named(ident.Entity, ref)
-		if err != nil {
-			return nil, err
-		}
-		w.Survivor = record.EntityID(survivor)
+	w, err := wishOf(req.Body.Survivor, req.Body.Fields)
+	if err != nil {
+		return nil, err
 	}
-	if req.Body.Fields != nil {
-		raw, err := json.Marshal(*req.Body.Fields)
-		if err == nil {
-			err = w.Fields.UnmarshalJSON(raw)
-		}
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "request.invalid", "A value cannot be read: %v.", err).At(fault.Field{Pointer: "/fields", Message: "A value cannot be read."})
-		}
-	}
+	w.Strategy, w.Losers, w.Reason = match.Strategy(word(req.Body.Strategy)), service.LoserFate(word(req.Body.Losers)), word(req.Body.Reason)
 	if req.Body.Version != nil {
 		w.Version = *req.Body.Version
 	}
@@ -119,6 +131,93 @@ func (s *server) MergeDuplicate(ctx context.Context, req spec.MergeDuplicateRequ
 		return nil, err
 	}
 	return spec.MergeDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+}
+
+// wishOf reads what a person wishes of a merge: who stays, and whose values count.
+func wishOf(survivor *string, fields *spec.Fields) (w duplicate.Wish, err error) {
+	if ref := word(survivor); ref != "" {
+		id, err := named(ident.Entity, ref)
+		if err != nil {
+			return w, err
+		}
+		w.Survivor = record.EntityID(id)
+	}
+	if fields != nil {
+		raw, err := json.Marshal(*fields)
+		if err == nil {
+			err = w.Fields.UnmarshalJSON(raw)
+		}
+		if err != nil {
+			return w, fault.Wrap(err, fault.Invalid, "request.invalid", "A value cannot be read: %v.", err).At(fault.Field{Pointer: "/fields", Message: "A value cannot be read."})
+		}
+	}
+	return w, nil
+}
+
+func groupWish(body *spec.DuplicateGroupMerge) (duplicate.Wish, error) {
+	w, err := wishOf(body.Survivor, body.Fields)
+	if err != nil {
+		return w, err
+	}
+	w.Strategy, w.Losers, w.Reason, w.Stamp = match.Strategy(word(body.Strategy)), service.LoserFate(word(body.Losers)), word(body.Reason), word(body.Stamp)
+	if body.Records != nil {
+		for _, ref := range *body.Records {
+			id, err := named(ident.Entity, ref)
+			if err != nil {
+				return w, err
+			}
+			w.Records = append(w.Records, record.EntityID(id))
+		}
+	}
+	return w, nil
+}
+
+func (s *server) groupNamed(ctx context.Context, ref, pair string, w duplicate.Wish) (out spec.DuplicateGroupJSONResponse, err error) {
+	_, id, err := s.pairNamed(ctx, ref, pair, auth.ViewRecords)
+	if err != nil {
+		return out, err
+	}
+	g, preview, err := s.Duplicates.Group(ctx, who(ctx), id, w)
+	if err != nil {
+		return out, err
+	}
+	return showGroup(&g, preview), nil
+}
+
+func (s *server) GetDuplicateGroup(ctx context.Context, req spec.GetDuplicateGroupRequestObject) (spec.GetDuplicateGroupResponseObject, error) {
+	out, err := s.groupNamed(ctx, req.Service, req.Duplicate, duplicate.Wish{})
+	if err != nil {
+		return nil, err
+	}
+	return spec.GetDuplicateGroup200JSONResponse{DuplicateGroupJSONResponse: out}, nil
+}
+
+func (s *server) PreviewDuplicateGroup(ctx context.Context, req spec.PreviewDuplicateGroupRequestObject) (spec.PreviewDuplicateGroupResponseObject, error) {
+	w, err := groupWish(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.groupNamed(ctx, req.Service, req.Duplicate, w)
+	if err != nil {
+		return nil, err
+	}
+	return spec.PreviewDuplicateGroup200JSONResponse{DuplicateGroupJSONResponse: out}, nil
+}
+
+func (s *server) MergeDuplicateGroup(ctx context.Context, req spec.MergeDuplicateGroupRequestObject) (spec.MergeDuplicateGroupResponseObject, error) {
+	w, err := groupWish(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	_, id, err := s.pairNamed(ctx, req.Service, req.Duplicate, auth.ResolveConflicts)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.Duplicates.JoinGroup(ctx, who(ctx), id, w)
+	if err != nil {
+		return nil, err
+	}
+	return spec.MergeDuplicateGroup200JSONResponse{DuplicateGroupJSONResponse: showGroup(&g, nil)}, nil
 }
 
 func (s *server) DismissDuplicate(ctx context.Context, req spec.DismissDuplicateRequestObject) (spec.DismissDuplicateResponseObject, error) {

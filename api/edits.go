@@ -53,6 +53,9 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 			return nil, fault.Wrap(err, fault.Invalid, "request.invalid", "A value cannot be read: %v.", err).At(fault.Field{Pointer: part.at, Message: "A value cannot be read."})
 		}
 	}
+	if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, nil); err != nil {
+		return nil, err
+	}
 	e, err := s.Editor.Change(ctx, who(ctx), edit)
 	if err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 	if err != nil || r.Document.Awaits(slices.Sorted(maps.Keys(edit.Fields))) {
 		return s.awaited(ctx, v, r.Document, e, edit.Fields)
 	}
-	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version)}}, nil
+	return spec.ChangeRecord200JSONResponse{Body: showRecord(e), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(e.Version), SynclineConsistencyToken: s.tokenOf(ctx, v.ID, e)}}, nil
 }
 
 // awaited answers an edit when all systems have it, or when waiting longer changes nothing. The edit stands, so where it cannot be seen
@@ -69,7 +72,8 @@ func (s *server) ChangeRecord(ctx context.Context, req spec.ChangeRecordRequestO
 func (s *server) awaited(ctx context.Context, v service.Service, doc *service.Document, e *record.Entity, wanted record.Fields) (spec.ChangeRecordResponseObject, error) {
 	unseen := showRecord(e)
 	unseen.Settled = new(false)
-	outstanding := spec.ChangeRecord202JSONResponse{Body: unseen, Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(e.Version)}}
+	token := s.tokenOf(ctx, v.ID, e)
+	outstanding := spec.ChangeRecord202JSONResponse{Body: unseen, Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(e.Version), SynclineConsistencyToken: token}}
 	if doc == nil || who(ctx).May(auth.ViewRecords) != nil {
 		return outstanding, nil
 	}
@@ -101,9 +105,9 @@ func (s *server) awaited(ctx context.Context, v service.Service, doc *service.Do
 		}
 	}
 	if d.Settled(doc) {
-		return spec.ChangeRecord200JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version)}}, nil
+		return spec.ChangeRecord200JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord200ResponseHeaders{ETag: etag(d.Version), SynclineConsistencyToken: token}}, nil
 	}
-	return spec.ChangeRecord202JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version)}}, nil
+	return spec.ChangeRecord202JSONResponse{Body: showSettled(doc, d), Headers: spec.ChangeRecord202ResponseHeaders{ETag: etag(d.Version), SynclineConsistencyToken: token}}, nil
 }
 
 // shownOfUndo is how many records of an undo are listed; the figures are of all.

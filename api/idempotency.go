@@ -82,7 +82,7 @@ func fingerprint(r *http.Request, req *request) []byte {
 }
 
 // Header fields of an answer that are worth repeating.
-var keptHeader = []string{"Content-Type", "Location", "ETag"}
+var keptHeader = []string{"Content-Type", "Location", "ETag", "Syncline-Consistency-Token"}
 
 func (s *server) keep(ctx context.Context, req *request, claim idempotency.Claim, held *heldAnswer) error {
 	a := idempotency.Answer{Status: held.status, Header: map[string][]string{}}

@@ -71,6 +71,9 @@ func (s *server) ListRecords(ctx context.Context, req spec.ListRecordsRequestObj
 	if err != nil {
 		return nil, err
 	}
+	if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, nil); err != nil {
+		return nil, err
+	}
 	limit := limitOf(req.Params.Limit)
 	q := engine.RecordQuery{
 		Search: word(req.Params.Search), Collection: word(req.Params.FilterCollection), State: record.LinkState(word(req.Params.FilterState)),
@@ -105,6 +108,9 @@ func (s *server) recordOf(ctx context.Context, ref, idOrKey string) (service.Ser
 }
 
 func (s *server) GetRecord(ctx context.Context, req spec.GetRecordRequestObject) (spec.GetRecordResponseObject, error) {
+	if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, nil); err != nil {
+		return nil, err
+	}
 	v, doc, d, err := s.recordOf(ctx, req.Service, req.Record)
 	if err != nil {
 		return nil, err
@@ -178,6 +184,9 @@ func showRelatives(r engine.Relatives) *spec.RecordReferences {
 var causes = map[record.JournalKind]string{record.Changed: ident.Run, record.Delivered: ident.Attempt, record.Decided: ident.Conflict}
 
 func (s *server) ListRecordHistory(ctx context.Context, req spec.ListRecordHistoryRequestObject) (spec.ListRecordHistoryResponseObject, error) {
+	if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, nil); err != nil {
+		return nil, err
+	}
 	v, _, d, err := s.recordOf(ctx, req.Service, req.Record)
 	if err != nil {
 		return nil, err
@@ -219,6 +228,14 @@ func (s *server) GetRecordStatus(ctx context.Context, req spec.GetRecordStatusRe
 	systems, err := chosen(req.Params.Systems, doc.SystemIDs())
 	if err != nil {
 		return nil, err
+	}
+	if word(req.Params.SynclineConsistencyToken) != "" {
+		if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, systems); err != nil {
+			return nil, err
+		}
+		if _, _, d, err = s.recordOf(ctx, req.Service, req.Record); err != nil {
+			return nil, err
+		}
 	}
 	return spec.GetRecordStatus200JSONResponse(recordStatus(d, systems)), nil
 }

@@ -113,6 +113,9 @@ func (s *server) SyncRecord(ctx context.Context, req spec.SyncRecordRequestObjec
 	if req.Body.TargetSystems != nil {
 		sel.Targets = *req.Body.TargetSystems
 	}
+	if err := s.reach(ctx, req.Params.SynclineConsistencyToken, req.Params.Prefer, nil); err != nil {
+		return nil, err
+	}
 	r, err := s.Services.ReadAgain(ctx, who(ctx), req.Service, sel, true, nil)
 	if err != nil {
 		return nil, err
@@ -132,7 +135,7 @@ func (s *server) SyncRecord(ctx context.Context, req spec.SyncRecordRequestObjec
 		}
 	}
 	out, err := s.showRecordSync(ctx, req, r, key)
-	return spec.SyncRecord202JSONResponse{Body: out, Headers: spec.SyncRecord202ResponseHeaders{Location: "/v1/runs/" + r.ID.Public()}}, err
+	return spec.SyncRecord202JSONResponse{Body: out, Headers: spec.SyncRecord202ResponseHeaders{Location: "/v1/runs/" + r.ID.Public(), SynclineConsistencyToken: s.tokenOfRun(ctx, r, key)}}, err
 }
 
 // showRecordSync says what came of it: the run's end, and where the record stands in each system.

@@ -29,6 +29,8 @@ func (h *Handler) routesDuplicates(r chi.Router) {
 	r.Post(duplicatesPath+":decide", h.page(h.decideDuplicates))
 	r.Get(duplicatesPath+"/{duplicate}", h.page(h.duplicate))
 	r.Post(duplicatesPath+"/{duplicate}:decide", h.page(h.decideDuplicate))
+	r.Get(duplicatesPath+"/{duplicate}/group", h.page(h.duplicateGroup))
+	r.Post(duplicatesPath+"/{duplicate}/group:merge", h.page(h.mergeDuplicateGroup))
 }
 
 // DuplicatesView is the inbox of pairs that are, or may be, one thing.
@@ -48,6 +50,7 @@ type DuplicateLine struct {
 	Href    string
 	Title   string
 	Other   string
+	Group   int // records of the listed pairs that it is linked with, itself included
 	Service string
 	Alike   string // "91 %"
 	Why     string // "name 91 %, phone equal"
@@ -71,6 +74,7 @@ type DuplicateView struct {
 	Merged  bool
 	May     bool
 	Losers  string // what becomes of a second record in one system
+	Group   int    // records that may all be one, or were merged in one act; 0 when it is only these two
 }
 
 // DuplicateSide is one of the two records.
@@ -153,8 +157,13 @@ func (h *Handler) duplicates(v *visit) error {
 		next = list[len(list)-1].ID.String()
 	}
 	view.Pager = place.pager(len(list), next, "pair", "pairs")
-	for _, p := range list {
-		view.Lines = append(view.Lines, duplicateLine(p))
+	sizes := groupSizes(list)
+	for i, p := range list {
+		line := duplicateLine(p)
+		if view.Open && sizes[i] > 2 {
+			line.Group = sizes[i]
+		}
+		view.Lines = append(view.Lines, line)
 	}
 	if view.Tabs, err = h.duplicateTabs(v); err != nil {
 		return err
@@ -199,23 +208,23 @@ func (h *Handler) duplicate(v *visit) error {
 	for _, f := range p.Verdict.Fields {
 		like[f.Field] = f.Likeness
 	}
-	stays, from, fate, err := h.Duplicates.Foresee(v.ctx(), v.who, p)
+	seen, err := h.Duplicates.Foresee(v.ctx(), v.who, p)
 	if err != nil {
 		return err
 	}
-	view.Losers = map[string]string{"keep": "left alone in its system, and not read any more", "archive": "archived in its system", "delete": "deleted in its system"}[string(fate)]
+	view.Losers = loserWords[seen.Fate]
+	switch g, _, err := h.Duplicates.Group(v.ctx(), v.who, id, duplicate.Wish{}); {
+	case err != nil && fault.KindOf(err) != fault.Conflict:
+		return err
+	case len(g.Records) > 2:
+		view.Group = len(g.Records)
+	}
 	names := make(map[string]bool)
 	for i, e := range p.Records {
 		if e == nil {
 			continue
 		}
-		side := &view.Sides[i]
-		*side = DuplicateSide{ID: ident.Format(ident.Entity, e.ID), Href: recordPath(p.ServiceName, e.ID), Changed: e.ChangedAt, There: e.DeletedAt == nil, Stays: e.ID == stays}
-		var systems []string
-		for _, s := range slices.Sorted(maps.Keys(e.Links)) {
-			systems = append(systems, string(s)+" "+string(e.Links[s].Key))
-		}
-		side.Systems = strings.Join(systems, ", ")
+		view.Sides[i] = duplicateSide(p.ServiceName, e, seen.Survivor)
 		for f := range e.Fields {
 			names[f] = true
 		}
@@ -229,7 +238,7 @@ func (h *Handler) duplicate(v *visit) error {
 			}
 			values[i] = e.Fields[f]
 			line.Values[i] = record.Text(values[i])
-			if from[f] == e.ID {
+			if seen.From[f] == e.ID {
 				line.From = i
 			}
 		}
@@ -253,6 +262,43 @@ func (h *Handler) duplicate(v *visit) error {
 		return err
 	}
 	return v.render(DuplicatePage(view))
+}
+
+// loserWords say what becomes of a second record in one system.
+var loserWords = map[service.LoserFate]string{service.LoserKeep: "left alone in its system, and not read any more", service.LoserArchive: "archived in its system", service.LoserDelete: "deleted in its system"}
+
+func duplicateSide(serviceName string, e *record.Entity, stays record.EntityID) DuplicateSide {
+	var systems []string
+	for _, s := range slices.Sorted(maps.Keys(e.Links)) {
+		systems = append(systems, string(s)+" "+string(e.Links[s].Key))
+	}
+	return DuplicateSide{ID: ident.Format(ident.Entity, e.ID), Href: recordPath(serviceName, e.ID), Systems: strings.Join(systems, ", "), Changed: e.ChangedAt, There: e.DeletedAt == nil, Stays: e.ID == stays}
+}
+
+// groupSizes counts, for each of the pairs, the records that it is linked with by the others of the list.
+func groupSizes(list []duplicate.Pair) []int {
+	root := make(map[record.EntityID]record.EntityID)
+	var find func(record.EntityID) record.EntityID
+	find = func(id record.EntityID) record.EntityID {
+		if up, known := root[id]; known && up != id {
+			root[id] = find(up)
+			return root[id]
+		}
+		root[id] = id
+		return id
+	}
+	for _, p := range list {
+		root[find(p.A)] = find(p.B)
+	}
+	size := make(map[record.EntityID]int)
+	for id := range root {
+		size[find(id)]++
+	}
+	out := make([]int, len(list))
+	for i, p := range list {
+		out[i] = size[find(p.A)]
+	}
+	return out
 }
 
 // duplicateDone tells what a decision did.

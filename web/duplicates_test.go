@@ -49,6 +49,28 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 	path := "/conflicts/duplicates/" + ident.Format(ident.Duplicate, waiting[0].ID)
 	page("/conflicts/duplicates", "Merino Wool Sock", "in harbours", "Not duplicates")
 	page(path, "Field by field", "SKU-9", "X-7", "left alone in its system", "Not a duplicate", `data-key="m"`)
+	// A third of the same: the group is shown side by side, previewed as wished, and merged and taken back in one act.
+	h.exec(warehouse, "INSERT INTO stock_levels VALUES ('X-8', 'Merino Wool Socks', 3)")
+	h.eventually("three pairs", func() bool { return len(list(duplicate.Open)) == 3 })
+	page("/conflicts/duplicates", "one of a group of 3 records")
+	page(path, "A group of 3")
+	g, _, err := h.deps.Duplicates.Group(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{})
+	h.must(err)
+	last := ident.Format(ident.Entity, g.Records[2].ID)
+	page(path+"/group", "3 records of one thing?", "Merge these 3", "X-8", g.Stamp())
+	page(path+"/group?survivor="+last+"&record="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "Merge these 2", "left out", `value="`+last+`" selected`)
+	page(path+"/group?survivor="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "It cannot be merged so", "two records at least")
+	h.eventually("the group merged", func() bool {
+		_, err := h.deps.Duplicates.JoinGroup(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{Survivor: g.Records[0].ID})
+		return err == nil
+	})
+	page(path, "A group of 3", "in one act", "Undo the merge")
+	page(path+"/group", "3 records, merged", "stays")
+	h.eventually("the merge undone", func() bool {
+		_, err := h.deps.Duplicates.Undo(context.Background(), h.owner, waiting[0].ID, "")
+		return err == nil
+	})
+	page("/conflicts/duplicates?state=later", "one of a group of 3 records")
 	if _, err := h.deps.Duplicates.Join(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{}); err != nil {
 		t.Fatal(err)
 	}

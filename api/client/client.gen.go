@@ -445,6 +445,57 @@ func (e DuplicateDecisionsDecision) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateGroupMergeLosers.
+const (
+	DuplicateGroupMergeLosersArchive DuplicateGroupMergeLosers = "archive"
+	DuplicateGroupMergeLosersDelete  DuplicateGroupMergeLosers = "delete"
+	DuplicateGroupMergeLosersKeep    DuplicateGroupMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeLosers enum.
+func (e DuplicateGroupMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeLosersArchive:
+		return true
+	case DuplicateGroupMergeLosersDelete:
+		return true
+	case DuplicateGroupMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateGroupMergeStrategy.
+const (
+	DuplicateGroupMergeStrategyManual                   DuplicateGroupMergeStrategy = "manual"
+	DuplicateGroupMergeStrategyMostComplete             DuplicateGroupMergeStrategy = "most-complete"
+	DuplicateGroupMergeStrategyMostRecent               DuplicateGroupMergeStrategy = "most-recent"
+	DuplicateGroupMergeStrategyMostRecentWithMostFields DuplicateGroupMergeStrategy = "most-recent-with-most-fields"
+	DuplicateGroupMergeStrategyOldest                   DuplicateGroupMergeStrategy = "oldest"
+	DuplicateGroupMergeStrategyPrimary                  DuplicateGroupMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeStrategy enum.
+func (e DuplicateGroupMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeStrategyManual:
+		return true
+	case DuplicateGroupMergeStrategyMostComplete:
+		return true
+	case DuplicateGroupMergeStrategyMostRecent:
+		return true
+	case DuplicateGroupMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateGroupMergeStrategyOldest:
+		return true
+	case DuplicateGroupMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DuplicateMergeLosers.
 const (
 	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
@@ -490,6 +541,27 @@ func (e DuplicateMergeStrategy) Valid() bool {
 	case DuplicateMergeStrategyOldest:
 		return true
 	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicatePreviewLosers.
+const (
+	DuplicatePreviewLosersArchive DuplicatePreviewLosers = "archive"
+	DuplicatePreviewLosersDelete  DuplicatePreviewLosers = "delete"
+	DuplicatePreviewLosersKeep    DuplicatePreviewLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicatePreviewLosers enum.
+func (e DuplicatePreviewLosers) Valid() bool {
+	switch e {
+	case DuplicatePreviewLosersArchive:
+		return true
+	case DuplicatePreviewLosersDelete:
+		return true
+	case DuplicatePreviewLosersKeep:
 		return true
 	default:
 		return false
@@ -3311,6 +3383,8 @@ type EstimateLack struct {
 
 // Duplicate defines model for Duplicate.
 type Duplicate struct {
+	// Act Of a merged pair, the pair by which the merge was done: all pairs with the same act are taken back together.
+	Act        nullable.Nullable[string]    `json:"act"`
 	Collection string                       `json:"collection"`
 	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
 	DecidedBy  string                       `json:"decidedBy"`
@@ -3367,6 +3441,64 @@ type DuplicateField struct {
 	Threshold float64 `json:"threshold"`
 }
 
+// DuplicateGroup defines model for DuplicateGroup.
+type DuplicateGroup struct {
+	// Act Of a merged group, the pair by which the merge was done.
+	Act        nullable.Nullable[string] `json:"act"`
+	Collection string                    `json:"collection"`
+
+	// Duplicate The pair by which the group was asked for.
+	Duplicate string `json:"duplicate"`
+
+	// Pairs All pairs among the records, those that somebody told apart included.
+	Pairs       []DuplicateGroupPair                `json:"pairs"`
+	Preview     nullable.Nullable[DuplicatePreview] `json:"preview"`
+	Records     []DuplicateRecord                   `json:"records"`
+	Service     string                              `json:"service"`
+	ServiceName string                              `json:"serviceName"`
+
+	// Stamp Changes with each of the records and each decision about them.
+	Stamp string         `json:"stamp"`
+	State DuplicateState `json:"state"`
+
+	// Survivor Of a merged group, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+}
+
+// DuplicateGroupMerge defines model for DuplicateGroupMerge.
+type DuplicateGroupMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers *DuplicateGroupMergeLosers `json:"losers,omitempty"`
+	Reason *string                    `json:"reason,omitempty"`
+
+	// Records Those of the group that are one; all when absent.
+	Records *[]string `json:"records,omitempty"`
+
+	// Stamp The stamp of the group that was looked at; when it is not the same any more, nothing is merged.
+	Stamp    *string                      `json:"stamp,omitempty"`
+	Strategy *DuplicateGroupMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+}
+
+// DuplicateGroupMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateGroupMergeLosers string
+
+// DuplicateGroupMergeStrategy defines model for DuplicateGroupMerge.Strategy.
+type DuplicateGroupMergeStrategy string
+
+// DuplicateGroupPair defines model for DuplicateGroupPair.
+type DuplicateGroupPair struct {
+	Duplicate string         `json:"duplicate"`
+	Records   []string       `json:"records"`
+	Score     float64        `json:"score"`
+	State     DuplicateState `json:"state"`
+}
+
 // DuplicateList defines model for DuplicateList.
 type DuplicateList struct {
 	Data    []Duplicate `json:"data"`
@@ -3398,6 +3530,27 @@ type DuplicateMergeLosers string
 
 // DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
 type DuplicateMergeStrategy string
+
+// DuplicatePreview defines model for DuplicatePreview.
+type DuplicatePreview struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+
+	// From Which record gives each value.
+	From map[string]string `json:"from"`
+
+	// Losers What would become of a second record in one system.
+	Losers DuplicatePreviewLosers `json:"losers"`
+
+	// Second The systems in which a record would be a second one.
+	Second map[string][]string `json:"second"`
+
+	// Survivor The record that would stay.
+	Survivor string `json:"survivor"`
+}
+
+// DuplicatePreviewLosers What would become of a second record in one system.
+type DuplicatePreviewLosers string
 
 // DuplicateReason defines model for DuplicateReason.
 type DuplicateReason struct {
@@ -6066,6 +6219,9 @@ type WebhooksResent struct {
 	Resent int64 `json:"resent"`
 }
 
+// ConsistencyToken defines model for ConsistencyToken.
+type ConsistencyToken = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -6188,6 +6344,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // RevenueMonths defines model for RevenueMonths.
 type RevenueMonths = int
@@ -7010,6 +7169,18 @@ type ListDuplicatesParams struct {
 	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
+// MergeDuplicateGroupParams defines parameters for MergeDuplicateGroup.
+type MergeDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PreviewDuplicateGroupParams defines parameters for PreviewDuplicateGroup.
+type PreviewDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // DismissDuplicateParams defines parameters for DismissDuplicate.
 type DismissDuplicateParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -7121,6 +7292,21 @@ type ListRecordsParams struct {
 
 	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
 	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetRecordParams defines parameters for GetRecord.
+type GetRecordParams struct {
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7130,12 +7316,24 @@ type ListRecordHistoryParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordStatusParams defines parameters for GetRecordStatus.
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FreezeRecordParams defines parameters for FreezeRecord.
@@ -7154,6 +7352,12 @@ type ThawRecordParams struct {
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRevisionsParams defines parameters for ListRevisions.
@@ -7200,6 +7404,12 @@ type ChangeRecordParams struct {
 
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UndoChangesParams defines parameters for UndoChanges.
@@ -7484,6 +7694,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// MergeDuplicateGroupJSONRequestBody defines body for MergeDuplicateGroup for application/json ContentType.
+type MergeDuplicateGroupJSONRequestBody = DuplicateGroupMerge
+
+// PreviewDuplicateGroupJSONRequestBody defines body for PreviewDuplicateGroup for application/json ContentType.
+type PreviewDuplicateGroupJSONRequestBody = DuplicateGroupMerge
 
 // DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
 type DismissDuplicateJSONRequestBody = DuplicateReason
@@ -9068,6 +9284,49 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
 	GetDuplicate(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetDuplicateGroup All records that may be one with the pair's
+	//
+	// Each waits in a pair with another of them. The preview is what a merge by the document's strategy makes of all. Of a merged pair, the records that its act made one.
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate}/group (the `GetDuplicateGroup` operationId).
+	GetDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicateGroupWithBody Make one record of the whole group
+	//
+	// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+	MergeDuplicateGroupWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeDuplicateGroup Make one record of the whole group
+	//
+	// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+	MergeDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, body MergeDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewDuplicateGroupWithBody What a merge of the group would make of it
+	//
+	// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+	PreviewDuplicateGroupWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	//
+	// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+	PreviewDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, body PreviewDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DismissDuplicateWithBody They are two things
 	//
 	// It is remembered, and nobody is asked again. What was held back is sent.
@@ -9124,7 +9383,7 @@ type ClientInterface interface {
 
 	// UndoDuplicateWithBody Take a merge back
 	//
-	// The second record lives again with what it held. What was changed of the first since stays.
+	// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -9133,7 +9392,7 @@ type ClientInterface interface {
 
 	// UndoDuplicate Take a merge back
 	//
-	// The second record lives again with what it held. What was changed of the first since stays.
+	// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -9274,8 +9533,10 @@ type ClientInterface interface {
 
 	// GetRecord One record, by its id or by any system's key
 	//
+	// With a consistency token it is answered when all its systems have what the token stands for.
+	//
 	// Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-	GetRecord(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRecord(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRecordHistory What happened to a record, newest first
 	//
@@ -13065,6 +13326,99 @@ func (c *Client) GetDuplicate(ctx context.Context, service InService, duplicate 
 	return c.Client.Do(req)
 }
 
+// GetDuplicateGroup All records that may be one with the pair's
+//
+// Each waits in a pair with another of them. The preview is what a merge by the document's strategy makes of all. Of a merged pair, the records that its act made one.
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate}/group (the `GetDuplicateGroup` operationId).
+func (c *Client) GetDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDuplicateGroupRequest(c.Server, service, duplicate)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicateGroupWithBody Make one record of the whole group
+//
+// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+func (c *Client) MergeDuplicateGroupWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateGroupRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeDuplicateGroup Make one record of the whole group
+//
+// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+func (c *Client) MergeDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, body MergeDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeDuplicateGroupRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewDuplicateGroupWithBody What a merge of the group would make of it
+//
+// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+func (c *Client) PreviewDuplicateGroupWithBody(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewDuplicateGroupRequestWithBody(c.Server, service, duplicate, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewDuplicateGroup What a merge of the group would make of it
+//
+// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+func (c *Client) PreviewDuplicateGroup(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, body PreviewDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewDuplicateGroupRequest(c.Server, service, duplicate, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DismissDuplicateWithBody They are two things
 //
 // It is remembered, and nobody is asked again. What was held back is sent.
@@ -13181,7 +13535,7 @@ func (c *Client) MergeDuplicate(ctx context.Context, service InService, duplicat
 
 // UndoDuplicateWithBody Take a merge back
 //
-// The second record lives again with what it held. What was changed of the first since stays.
+// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -13200,7 +13554,7 @@ func (c *Client) UndoDuplicateWithBody(ctx context.Context, service InService, d
 
 // UndoDuplicate Take a merge back
 //
-// The second record lives again with what it held. What was changed of the first since stays.
+// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -13511,9 +13865,11 @@ func (c *Client) ListRecords(ctx context.Context, service InService, params *Lis
 
 // GetRecord One record, by its id or by any system's key
 //
+// With a consistency token it is answered when all its systems have what the token stands for.
+//
 // Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-func (c *Client) GetRecord(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRecordRequest(c.Server, service, record)
+func (c *Client) GetRecord(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRecordRequest(c.Server, service, record, params)
 	if err != nil {
 		return nil, err
 	}
@@ -22369,6 +22725,185 @@ func NewGetDuplicateRequest(server string, service InService, duplicate InDuplic
 	return req, nil
 }
 
+// NewGetDuplicateGroupRequest constructs an http.Request for the GetDuplicateGroup method
+func NewGetDuplicateGroupRequest(server string, service InService, duplicate InDuplicate) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s/group", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewMergeDuplicateGroupRequest calls the generic MergeDuplicateGroup builder with application/json body
+func NewMergeDuplicateGroupRequest(server string, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, body MergeDuplicateGroupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMergeDuplicateGroupRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewMergeDuplicateGroupRequestWithBody constructs an http.Request for the MergeDuplicateGroup method, with any body, and a specified content type
+func NewMergeDuplicateGroupRequestWithBody(server string, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s/group:merge", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPreviewDuplicateGroupRequest calls the generic PreviewDuplicateGroup builder with application/json body
+func NewPreviewDuplicateGroupRequest(server string, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, body PreviewDuplicateGroupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPreviewDuplicateGroupRequestWithBody(server, service, duplicate, params, "application/json", bodyReader)
+}
+
+// NewPreviewDuplicateGroupRequestWithBody constructs an http.Request for the PreviewDuplicateGroup method, with any body, and a specified content type
+func NewPreviewDuplicateGroupRequestWithBody(server string, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "service", service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "duplicate", duplicate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/services/%s/duplicates/%s/group:preview", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewDismissDuplicateRequest calls the generic DismissDuplicate builder with application/json body
 func NewDismissDuplicateRequest(server string, service InService, duplicate InDuplicate, params *DismissDuplicateParams, body DismissDuplicateJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -23465,11 +24000,37 @@ func NewListRecordsRequest(server string, service InService, params *ListRecords
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewGetRecordRequest constructs an http.Request for the GetRecord method
-func NewGetRecordRequest(server string, service InService, record InRecord) (*http.Request, error) {
+func NewGetRecordRequest(server string, service InService, record InRecord, params *GetRecordParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -23504,6 +24065,32 @@ func NewGetRecordRequest(server string, service InService, record InRecord) (*ht
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -23586,6 +24173,32 @@ func NewListRecordHistoryRequest(server string, service InService, record InReco
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -23652,6 +24265,32 @@ func NewGetRecordStatusRequest(server string, service InService, record InRecord
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -23836,6 +24475,28 @@ func NewSyncRecordRequestWithBody(server string, service InService, params *Sync
 		}
 
 		req.Header.Set("Idempotency-Key", headerParam0)
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
 
 	}
 
@@ -24300,6 +24961,28 @@ func NewChangeRecordRequestWithBody(server string, service InService, system InS
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.SynclineConsistencyToken != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Syncline-Consistency-Token", *params.SynclineConsistencyToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Syncline-Consistency-Token", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
 		}
 
 	}
@@ -27521,6 +28204,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate} (the `GetDuplicate` operationId).
 	GetDuplicateWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateResponse, error)
 
+	// GetDuplicateGroupWithResponse All records that may be one with the pair's
+	//
+	// Each waits in a pair with another of them. The preview is what a merge by the document's strategy makes of all. Of a merged pair, the records that its act made one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/services/{service}/duplicates/{duplicate}/group (the `GetDuplicateGroup` operationId).
+	GetDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateGroupResponse, error)
+
+	// MergeDuplicateGroupWithBodyWithResponse Make one record of the whole group
+	//
+	// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+	MergeDuplicateGroupWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateGroupResponse, error)
+
+	// MergeDuplicateGroupWithResponse Make one record of the whole group
+	//
+	// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+	MergeDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, body MergeDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateGroupResponse, error)
+
+	// PreviewDuplicateGroupWithBodyWithResponse What a merge of the group would make of it
+	//
+	// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+	PreviewDuplicateGroupWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewDuplicateGroupResponse, error)
+
+	// PreviewDuplicateGroupWithResponse What a merge of the group would make of it
+	//
+	// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+	PreviewDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, body PreviewDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewDuplicateGroupResponse, error)
+
 	// DismissDuplicateWithBodyWithResponse They are two things
 	//
 	// It is remembered, and nobody is asked again. What was held back is sent.
@@ -27577,7 +28305,7 @@ type ClientWithResponsesInterface interface {
 
 	// UndoDuplicateWithBodyWithResponse Take a merge back
 	//
-	// The second record lives again with what it held. What was changed of the first since stays.
+	// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -27586,7 +28314,7 @@ type ClientWithResponsesInterface interface {
 
 	// UndoDuplicateWithResponse Take a merge back
 	//
-	// The second record lives again with what it held. What was changed of the first since stays.
+	// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -27747,10 +28475,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRecordWithResponse One record, by its id or by any system's key
 	//
+	// With a consistency token it is answered when all its systems have what the token stands for.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-	GetRecordWithResponse(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*GetRecordResponse, error)
+	GetRecordWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*GetRecordResponse, error)
 
 	// ListRecordHistoryWithResponse What happened to a record, newest first
 	//
@@ -36080,6 +36810,171 @@ func (r GetDuplicateResponse) ContentType() string {
 	return ""
 }
 
+// GetDuplicateGroupResponseDefaultHeaders the declared response headers of an HTTP default response for GetDuplicateGroup
+type GetDuplicateGroupResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type GetDuplicateGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetDuplicateGroupResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDuplicateGroupResponse) GetJSON200() *DuplicateGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDuplicateGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDuplicateGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDuplicateGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDuplicateGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDuplicateGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// MergeDuplicateGroupResponseDefaultHeaders the declared response headers of an HTTP default response for MergeDuplicateGroup
+type MergeDuplicateGroupResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type MergeDuplicateGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *MergeDuplicateGroupResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MergeDuplicateGroupResponse) GetJSON200() *DuplicateGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MergeDuplicateGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MergeDuplicateGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MergeDuplicateGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MergeDuplicateGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MergeDuplicateGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PreviewDuplicateGroupResponseDefaultHeaders the declared response headers of an HTTP default response for PreviewDuplicateGroup
+type PreviewDuplicateGroupResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PreviewDuplicateGroupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DuplicateGroup
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PreviewDuplicateGroupResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewDuplicateGroupResponse) GetJSON200() *DuplicateGroup {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewDuplicateGroupResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewDuplicateGroupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewDuplicateGroupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewDuplicateGroupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewDuplicateGroupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DismissDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for DismissDuplicate
 type DismissDuplicateResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37299,7 +38194,8 @@ func (r ThawRecordResponse) ContentType() string {
 
 // SyncRecordResponse202Headers the declared response headers of an HTTP 202 response for SyncRecord
 type SyncRecordResponse202Headers struct {
-	Location string
+	Location                 string
+	SynclineConsistencyToken string
 }
 
 // SyncRecordResponseDefaultHeaders the declared response headers of an HTTP default response for SyncRecord
@@ -37712,12 +38608,14 @@ func (r GetServiceStatusResponse) ContentType() string {
 
 // ChangeRecordResponse200Headers the declared response headers of an HTTP 200 response for ChangeRecord
 type ChangeRecordResponse200Headers struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 // ChangeRecordResponse202Headers the declared response headers of an HTTP 202 response for ChangeRecord
 type ChangeRecordResponse202Headers struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 // ChangeRecordResponseDefaultHeaders the declared response headers of an HTTP default response for ChangeRecord
@@ -42333,6 +43231,81 @@ func (c *ClientWithResponses) GetDuplicateWithResponse(ctx context.Context, serv
 	return ParseGetDuplicateResponse(rsp)
 }
 
+// GetDuplicateGroupWithResponse All records that may be one with the pair's
+//
+// Each waits in a pair with another of them. The preview is what a merge by the document's strategy makes of all. Of a merged pair, the records that its act made one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/services/{service}/duplicates/{duplicate}/group (the `GetDuplicateGroup` operationId).
+func (c *ClientWithResponses) GetDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, reqEditors ...RequestEditorFn) (*GetDuplicateGroupResponse, error) {
+	rsp, err := c.GetDuplicateGroup(ctx, service, duplicate, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDuplicateGroupResponse(rsp)
+}
+
+// MergeDuplicateGroupWithBodyWithResponse Make one record of the whole group
+//
+// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+func (c *ClientWithResponses) MergeDuplicateGroupWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeDuplicateGroupResponse, error) {
+	rsp, err := c.MergeDuplicateGroupWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateGroupResponse(rsp)
+}
+
+// MergeDuplicateGroupWithResponse Make one record of the whole group
+//
+// In one act, by the document's strategy or as the request says; `records` leaves some out. `:undo` of any of its pairs takes back the whole act.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:merge (the `MergeDuplicateGroup` operationId).
+func (c *ClientWithResponses) MergeDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *MergeDuplicateGroupParams, body MergeDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeDuplicateGroupResponse, error) {
+	rsp, err := c.MergeDuplicateGroup(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeDuplicateGroupResponse(rsp)
+}
+
+// PreviewDuplicateGroupWithBodyWithResponse What a merge of the group would make of it
+//
+// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+func (c *ClientWithResponses) PreviewDuplicateGroupWithBodyWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewDuplicateGroupResponse, error) {
+	rsp, err := c.PreviewDuplicateGroupWithBody(ctx, service, duplicate, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewDuplicateGroupResponse(rsp)
+}
+
+// PreviewDuplicateGroupWithResponse What a merge of the group would make of it
+//
+// As the request says; nothing is merged. The stamp says what was looked at; given to the merge, nothing else is merged.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/services/{service}/duplicates/{duplicate}/group:preview (the `PreviewDuplicateGroup` operationId).
+func (c *ClientWithResponses) PreviewDuplicateGroupWithResponse(ctx context.Context, service InService, duplicate InDuplicate, params *PreviewDuplicateGroupParams, body PreviewDuplicateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewDuplicateGroupResponse, error) {
+	rsp, err := c.PreviewDuplicateGroup(ctx, service, duplicate, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewDuplicateGroupResponse(rsp)
+}
+
 // DismissDuplicateWithBodyWithResponse They are two things
 //
 // It is remembered, and nobody is asked again. What was held back is sent.
@@ -42425,7 +43398,7 @@ func (c *ClientWithResponses) MergeDuplicateWithResponse(ctx context.Context, se
 
 // UndoDuplicateWithBodyWithResponse Take a merge back
 //
-// The second record lives again with what it held. What was changed of the first since stays.
+// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -42440,7 +43413,7 @@ func (c *ClientWithResponses) UndoDuplicateWithBodyWithResponse(ctx context.Cont
 
 // UndoDuplicateWithResponse Take a merge back
 //
-// The second record lives again with what it held. What was changed of the first since stays.
+// The second record lives again with what it held; of a group, all of them. What was changed of the first since stays.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -42703,11 +43676,13 @@ func (c *ClientWithResponses) ListRecordsWithResponse(ctx context.Context, servi
 
 // GetRecordWithResponse One record, by its id or by any system's key
 //
+// With a consistency token it is answered when all its systems have what the token stands for.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/services/{service}/records/{record} (the `GetRecord` operationId).
-func (c *ClientWithResponses) GetRecordWithResponse(ctx context.Context, service InService, record InRecord, reqEditors ...RequestEditorFn) (*GetRecordResponse, error) {
-	rsp, err := c.GetRecord(ctx, service, record, reqEditors...)
+func (c *ClientWithResponses) GetRecordWithResponse(ctx context.Context, service InService, record InRecord, params *GetRecordParams, reqEditors ...RequestEditorFn) (*GetRecordResponse, error) {
+	rsp, err := c.GetRecord(ctx, service, record, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -50435,6 +51410,144 @@ func ParseGetDuplicateResponse(rsp *http.Response) (*GetDuplicateResponse, error
 	return response, nil
 }
 
+// ParseGetDuplicateGroupResponse parses an HTTP response from a GetDuplicateGroupWithResponse call
+func ParseGetDuplicateGroupResponse(rsp *http.Response) (*GetDuplicateGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDuplicateGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetDuplicateGroupResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseMergeDuplicateGroupResponse parses an HTTP response from a MergeDuplicateGroupWithResponse call
+func ParseMergeDuplicateGroupResponse(rsp *http.Response) (*MergeDuplicateGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MergeDuplicateGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers MergeDuplicateGroupResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePreviewDuplicateGroupResponse parses an HTTP response from a PreviewDuplicateGroupWithResponse call
+func ParsePreviewDuplicateGroupResponse(rsp *http.Response) (*PreviewDuplicateGroupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewDuplicateGroupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DuplicateGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PreviewDuplicateGroupResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDismissDuplicateResponse parses an HTTP response from a DismissDuplicateWithResponse call
 func ParseDismissDuplicateResponse(rsp *http.Response) (*DismissDuplicateResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -51497,6 +52610,13 @@ func ParseSyncRecordResponse(rsp *http.Response) (*SyncRecordResponse, error) {
 			}
 			headers.Location = value
 		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
 		response.Headers202 = &headers
 	case true:
 		var headers SyncRecordResponseDefaultHeaders
@@ -51863,6 +52983,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 			}
 			headers.ETag = value
 		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers ChangeRecordResponse202Headers
@@ -51872,6 +52999,13 @@ func ParseChangeRecordResponse(rsp *http.Response) (*ChangeRecordResponse, error
 				return nil, err
 			}
 			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
 		}
 		response.Headers202 = &headers
 	case true:

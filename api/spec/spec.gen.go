@@ -451,6 +451,57 @@ func (e DuplicateDecisionsDecision) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateGroupMergeLosers.
+const (
+	DuplicateGroupMergeLosersArchive DuplicateGroupMergeLosers = "archive"
+	DuplicateGroupMergeLosersDelete  DuplicateGroupMergeLosers = "delete"
+	DuplicateGroupMergeLosersKeep    DuplicateGroupMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeLosers enum.
+func (e DuplicateGroupMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeLosersArchive:
+		return true
+	case DuplicateGroupMergeLosersDelete:
+		return true
+	case DuplicateGroupMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateGroupMergeStrategy.
+const (
+	DuplicateGroupMergeStrategyManual                   DuplicateGroupMergeStrategy = "manual"
+	DuplicateGroupMergeStrategyMostComplete             DuplicateGroupMergeStrategy = "most-complete"
+	DuplicateGroupMergeStrategyMostRecent               DuplicateGroupMergeStrategy = "most-recent"
+	DuplicateGroupMergeStrategyMostRecentWithMostFields DuplicateGroupMergeStrategy = "most-recent-with-most-fields"
+	DuplicateGroupMergeStrategyOldest                   DuplicateGroupMergeStrategy = "oldest"
+	DuplicateGroupMergeStrategyPrimary                  DuplicateGroupMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeStrategy enum.
+func (e DuplicateGroupMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeStrategyManual:
+		return true
+	case DuplicateGroupMergeStrategyMostComplete:
+		return true
+	case DuplicateGroupMergeStrategyMostRecent:
+		return true
+	case DuplicateGroupMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateGroupMergeStrategyOldest:
+		return true
+	case DuplicateGroupMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DuplicateMergeLosers.
 const (
 	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
@@ -496,6 +547,27 @@ func (e DuplicateMergeStrategy) Valid() bool {
 	case DuplicateMergeStrategyOldest:
 		return true
 	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicatePreviewLosers.
+const (
+	DuplicatePreviewLosersArchive DuplicatePreviewLosers = "archive"
+	DuplicatePreviewLosersDelete  DuplicatePreviewLosers = "delete"
+	DuplicatePreviewLosersKeep    DuplicatePreviewLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicatePreviewLosers enum.
+func (e DuplicatePreviewLosers) Valid() bool {
+	switch e {
+	case DuplicatePreviewLosersArchive:
+		return true
+	case DuplicatePreviewLosersDelete:
+		return true
+	case DuplicatePreviewLosersKeep:
 		return true
 	default:
 		return false
@@ -3347,6 +3419,8 @@ type EstimateLack struct {
 
 // Duplicate defines model for Duplicate.
 type Duplicate struct {
+	// Act Of a merged pair, the pair by which the merge was done: all pairs with the same act are taken back together.
+	Act        nullable.Nullable[string]    `json:"act"`
 	Collection string                       `json:"collection"`
 	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
 	DecidedBy  string                       `json:"decidedBy"`
@@ -3403,6 +3477,64 @@ type DuplicateField struct {
 	Threshold float64 `json:"threshold"`
 }
 
+// DuplicateGroup defines model for DuplicateGroup.
+type DuplicateGroup struct {
+	// Act Of a merged group, the pair by which the merge was done.
+	Act        nullable.Nullable[string] `json:"act"`
+	Collection string                    `json:"collection"`
+
+	// Duplicate The pair by which the group was asked for.
+	Duplicate string `json:"duplicate"`
+
+	// Pairs All pairs among the records, those that somebody told apart included.
+	Pairs       []DuplicateGroupPair                `json:"pairs"`
+	Preview     nullable.Nullable[DuplicatePreview] `json:"preview"`
+	Records     []DuplicateRecord                   `json:"records"`
+	Service     string                              `json:"service"`
+	ServiceName string                              `json:"serviceName"`
+
+	// Stamp Changes with each of the records and each decision about them.
+	Stamp string         `json:"stamp"`
+	State DuplicateState `json:"state"`
+
+	// Survivor Of a merged group, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+}
+
+// DuplicateGroupMerge defines model for DuplicateGroupMerge.
+type DuplicateGroupMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers *DuplicateGroupMergeLosers `json:"losers,omitempty"`
+	Reason *string                    `json:"reason,omitempty"`
+
+	// Records Those of the group that are one; all when absent.
+	Records *[]string `json:"records,omitempty"`
+
+	// Stamp The stamp of the group that was looked at; when it is not the same any more, nothing is merged.
+	Stamp    *string                      `json:"stamp,omitempty"`
+	Strategy *DuplicateGroupMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+}
+
+// DuplicateGroupMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateGroupMergeLosers string
+
+// DuplicateGroupMergeStrategy defines model for DuplicateGroupMerge.Strategy.
+type DuplicateGroupMergeStrategy string
+
+// DuplicateGroupPair defines model for DuplicateGroupPair.
+type DuplicateGroupPair struct {
+	Duplicate string         `json:"duplicate"`
+	Records   []string       `json:"records"`
+	Score     float64        `json:"score"`
+	State     DuplicateState `json:"state"`
+}
+
 // DuplicateList defines model for DuplicateList.
 type DuplicateList struct {
 	Data    []Duplicate `json:"data"`
@@ -3434,6 +3566,27 @@ type DuplicateMergeLosers string
 
 // DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
 type DuplicateMergeStrategy string
+
+// DuplicatePreview defines model for DuplicatePreview.
+type DuplicatePreview struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+
+	// From Which record gives each value.
+	From map[string]string `json:"from"`
+
+	// Losers What would become of a second record in one system.
+	Losers DuplicatePreviewLosers `json:"losers"`
+
+	// Second The systems in which a record would be a second one.
+	Second map[string][]string `json:"second"`
+
+	// Survivor The record that would stay.
+	Survivor string `json:"survivor"`
+}
+
+// DuplicatePreviewLosers What would become of a second record in one system.
+type DuplicatePreviewLosers string
 
 // DuplicateReason defines model for DuplicateReason.
 type DuplicateReason struct {
@@ -6120,6 +6273,9 @@ type WebhooksResent struct {
 	Resent int64 `json:"resent"`
 }
 
+// ConsistencyToken defines model for ConsistencyToken.
+type ConsistencyToken = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -6242,6 +6398,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // RevenueMonths defines model for RevenueMonths.
 type RevenueMonths = int
@@ -7064,6 +7223,18 @@ type ListDuplicatesParams struct {
 	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
+// MergeDuplicateGroupParams defines parameters for MergeDuplicateGroup.
+type MergeDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PreviewDuplicateGroupParams defines parameters for PreviewDuplicateGroup.
+type PreviewDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // DismissDuplicateParams defines parameters for DismissDuplicate.
 type DismissDuplicateParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -7175,6 +7346,21 @@ type ListRecordsParams struct {
 
 	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
 	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetRecordParams defines parameters for GetRecord.
+type GetRecordParams struct {
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7184,12 +7370,24 @@ type ListRecordHistoryParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordStatusParams defines parameters for GetRecordStatus.
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FreezeRecordParams defines parameters for FreezeRecord.
@@ -7208,6 +7406,12 @@ type ThawRecordParams struct {
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRevisionsParams defines parameters for ListRevisions.
@@ -7254,6 +7458,12 @@ type ChangeRecordParams struct {
 
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UndoChangesParams defines parameters for UndoChanges.
@@ -7538,6 +7748,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// MergeDuplicateGroupJSONRequestBody defines body for MergeDuplicateGroup for application/json ContentType.
+type MergeDuplicateGroupJSONRequestBody = DuplicateGroupMerge
+
+// PreviewDuplicateGroupJSONRequestBody defines body for PreviewDuplicateGroup for application/json ContentType.
+type PreviewDuplicateGroupJSONRequestBody = DuplicateGroupMerge
 
 // DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
 type DismissDuplicateJSONRequestBody = DuplicateReason
@@ -8030,6 +8246,15 @@ type ServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
@@ -8083,7 +8308,7 @@ type ServerInterface interface {
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
 	// GetRecord One record, by its id or by any system's key
 	// (GET /v1/services/{service}/records/{record})
-	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord)
+	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams)
 	// ListRecordHistory What happened to a record, newest first
 	// (GET /v1/services/{service}/records/{record}/history)
 	ListRecordHistory(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ListRecordHistoryParams)
@@ -9044,6 +9269,24 @@ func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, serv
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetDuplicateGroup All records that may be one with the pair's
+// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+func (_ Unimplemented) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicateGroup Make one record of the whole group
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+func (_ Unimplemented) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewDuplicateGroup What a merge of the group would make of it
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+func (_ Unimplemented) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DismissDuplicate They are two things
 // (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
@@ -9148,7 +9391,7 @@ func (_ Unimplemented) ListRecords(w http.ResponseWriter, r *http.Request, servi
 
 // GetRecord One record, by its id or by any system's key
 // (GET /v1/services/{service}/records/{record})
-func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
+func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -15806,6 +16049,159 @@ func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateGroup(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DismissDuplicate operation middleware
 func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
 
@@ -16742,6 +17138,46 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecords(w, r, service, params)
 	}))
@@ -16777,8 +17213,51 @@ func (siw *ServerInterfaceWrapper) GetRecord(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRecord(w, r, service, record)
+		siw.Handler.GetRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16841,6 +17320,46 @@ func (siw *ServerInterfaceWrapper) ListRecordHistory(w http.ResponseWriter, r *h
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecordHistory(w, r, service, record, params)
 	}))
@@ -16890,6 +17409,46 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "systems", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17062,6 +17621,44 @@ func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Req
 		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
 		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
 		return
+	}
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17454,6 +18051,44 @@ func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.R
 		}
 
 		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
 
 	}
 
@@ -19072,6 +19707,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group", wrapper.GetDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:preview", wrapper.PreviewDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:merge", wrapper.MergeDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
 	})
 	r.Group(func(r chi.Router) {
@@ -19388,6 +20032,8 @@ type DeadLetterJSONResponse DeadLetter
 type DiscrepancyJSONResponse Discrepancy
 
 type DuplicateJSONResponse Duplicate
+
+type DuplicateGroupJSONResponse DuplicateGroup
 
 type DuplicateScansJSONResponse DuplicateScanList
 
@@ -25815,6 +26461,142 @@ func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDu
 	return err
 }
 
+type GetDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateGroupResponseObject interface {
+	VisitGetDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response GetDuplicateGroup200JSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateGroupParams
+	Body      *MergeDuplicateGroupJSONRequestBody
+}
+
+type MergeDuplicateGroupResponseObject interface {
+	VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response MergeDuplicateGroup200JSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PreviewDuplicateGroupParams
+	Body      *PreviewDuplicateGroupJSONRequestBody
+}
+
+type PreviewDuplicateGroupResponseObject interface {
+	VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type PreviewDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response PreviewDuplicateGroup200JSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DismissDuplicateRequestObject struct {
 	Service   InService   `json:"service"`
 	Duplicate InDuplicate `json:"duplicate"`
@@ -26585,6 +27367,7 @@ func (response ListRecordsdefaultApplicationProblemPlusJSONResponse) VisitListRe
 type GetRecordRequestObject struct {
 	Service InService `json:"service"`
 	Record  InRecord  `json:"record"`
+	Params  GetRecordParams
 }
 
 type GetRecordResponseObject interface {
@@ -26818,7 +27601,8 @@ type SyncRecordResponseObject interface {
 }
 
 type SyncRecord202ResponseHeaders struct {
-	Location string
+	Location                 string
+	SynclineConsistencyToken string
 }
 
 type SyncRecord202JSONResponse struct {
@@ -26834,6 +27618,7 @@ func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -27167,7 +27952,8 @@ type ChangeRecordResponseObject interface {
 }
 
 type ChangeRecord200ResponseHeaders struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 type ChangeRecord200JSONResponse struct {
@@ -27183,13 +27969,15 @@ func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type ChangeRecord202ResponseHeaders struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 type ChangeRecord202JSONResponse struct {
@@ -27205,6 +27993,7 @@ func (response ChangeRecord202JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -29153,6 +29942,15 @@ type StrictServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(ctx context.Context, request GetDuplicateGroupRequestObject) (GetDuplicateGroupResponseObject, error)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(ctx context.Context, request MergeDuplicateGroupRequestObject) (MergeDuplicateGroupResponseObject, error)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(ctx context.Context, request PreviewDuplicateGroupRequestObject) (PreviewDuplicateGroupResponseObject, error)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
@@ -33339,6 +34137,103 @@ func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// GetDuplicateGroup operation middleware
+func (sh *strictHandler) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateGroup(ctx, request.(GetDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicateGroup operation middleware
+func (sh *strictHandler) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	var request MergeDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicateGroup(ctx, request.(MergeDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewDuplicateGroup operation middleware
+func (sh *strictHandler) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
+	var request PreviewDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PreviewDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewDuplicateGroup(ctx, request.(PreviewDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitPreviewDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DismissDuplicate operation middleware
 func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
 	var request DismissDuplicateRequestObject
@@ -33857,11 +34752,12 @@ func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, ser
 }
 
 // GetRecord operation middleware
-func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
+func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
 	var request GetRecordRequestObject
 
 	request.Service = service
 	request.Record = record
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRecord(ctx, request.(GetRecordRequestObject))
@@ -35201,1012 +36097,1034 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vl9s2si8KfxUsPbNW9pzD7qjbdjLpfnGOY8c7PpPY3rYzWc9OfGKIhCSkKYABwJY1Wf7ud6EKAEEJ",
-	"oEh1J3t8754XE7dEEUChUKi/v/p9VspNIwUTRs+ufp+tGa2Ygn9+85au7H8rpkvFG8OlmF3N3q4ZuWVK",
-	"cykKspSKPF+efU9NuSZUVPaPF1Iw/OR8VswU+63lilWzK6NaVsx0uWYbal9rdg2bXc20UVysZh8/FrPv",
-	"ZElxlP1Bf1wzxYhZMyLYlpg1FyvC9bT3fyxmDVV0w4xb35NWaanSK3wv2AeDD7wncglDN3TFyIItpWIF",
-	"2XKzhk813TCy5LV9q50Qt6/4rWVqNytmgm7sHEocKZ7dhn74jomVWc+uLufzeZEgxzN46etWvDHUsNQ8",
-	"pWaEC0LFzs1RM6LtwzAT9qGpZcVmV0taa5aeGU78J/jRu94EuWEbINNfFFvOrmb/v887RvkcH9Ofh8l9",
-	"DAugStFdNP83TN3ykqXJzCsiFbFzsQugROPDOTr62eJT7wYImqLn84ptGmmYKHd/Z7vDCT0mNwwIuZOt",
-	"IuVa8pIBh5s118QyGtOmILq1vK4JJYqKSm7IDz88f3pO3jBhCF1RLpA3uCmAP9zvyJpqIiTRrJSiImy5",
-	"ZKWBI7NiRnecRIXeMhUIgMexo0C0hjO7iKEDEFPk0aNituHC/31xnD4vgSy0PpFO/3UEuQMBliC20qxq",
-	"pSExa2rIltpV0qqwvPv+f7yHtW/X1LBbpgiHuSt2Tn7kZi1bQ7iB1eBC7PcPL/9WwEofXlyS7ZoJ+wi3",
-	"1DCkbJUCwokd2UjF8gt3YneijHVrzO/uKWu9vq+VDM/c3iyZHXosoknvZEvW9JZdkwfzh/G0tOF17Sc2",
-	"NJ/uDhs/qTeGJi6T9//j/RWRot7hPIBcSCHByI4ZJJ20n2+5ZidMiol2M7v6afY/Zu+STC0eV7+22myY",
-	"MOndpuH7zzThVZhCQ826m0D31FSOE48bnhS4dvAbthscFX86dcSv22rFMstdwHdDg+ITkwd9IsWy5mVm",
-	"2NJ9OzSwf+aUoQUr07qTG9x9D8P7Szc/Df+2EyeSU6tK//Vnmtif24lQQWjNqbY3CjfDUwIlauqM2iZP",
-	"Fvvd8I7Ar08b9AloX+mBKzY4Ivx08qiKVTzHfvDd4FLx16cN+kIaNjSwvRHY8dHhNVNn8JTR6jtmDMsw",
-	"XcVoRWp4YGgGVfeayTPgulSsoaLMSLmqe2BwCtF7Js+hbWpe0tw2NJQPrz78fOrA38q6So+5lnU1NKb9",
-	"fvJwz8UtNzQv6nj4fmjo7qlTJiDzBg1+eWRo+P3Ucb/jIjNozcXgiPb7ycN9zzaL3InawHdDQ+ITkwd9",
-	"bY2Bktd8YINV75mhSfSfPGkyqspPQiFzg2rMjQaryFnjeqcN2wxMS1UnTOeW6wGq4LefaSJaS/vs4O4t",
-	"RyxHvrFa5eXFwy8f/u3BFw+/BOsJP+xsJy4MWzHlJ9jW7PGAEkLLoxvWvWEyddocYdojQ04f6w18+2RN",
-	"xSpzIvH3pIRHhobX8asmz4OVKqflavjOcgPdsM5p8eT197+8ffn3b17k5oOvnD6TASePc9eM0Tzdo6eO",
-	"/6qmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OWyZoztQz8N0QIfCJyYP+yBZr",
-	"KW+esprfMpXTgty3Q+Nv91504kS+EVUjeY4MzH07YiLhRRNd2XyT0sQfG7KR2hAtyYaKXc7PWcOv4xEq",
-	"tqRtbWZXl4+K2VKqDTUofx9czopOXl/M50cF9Wt2y0TLvpfCrPXhFL+VW5gb2cAD6LNrFNNMGCKFVXHK",
-	"uq1YdU28z4cudMzFe4vB98yS98vF5fH54vFKzPR5BTYjHhNdEM0aqqhhFVnsSCk3G6qvCa3reJLgxqJ1",
-	"/X6sg9y9Pe0a3/c5DzoYYZue408vIg+1d5h/RA5j2nwtK85ggKdOQth/l1IY90/aoLLOpfj8V433LftA",
-	"N00NIthLUTCbDS0NTN+T8affYwPfWl6bs2phN6/Cv2bFTC5+ZfZnVz91r+i8S43UZqWY/q2efSz23qbX",
-	"soleZ//ce1+rjdwwFb9ws4N3vfsYU3ko7hDoYqkWU2NHN3WPGp4YV8Qv5GfhSHH1syDkjPzOqytSqk0B",
-	"Hokr0q2uiPwm8MhZtSiIW8sV+cm/8d3H6E12xf5VsK7+Wxx9eq/xFLHvmR0JYe274t3ywl1ib5n/8+bl",
-	"C8vo///H339XEOpkzuWjL8jf+dfn9lH9ufvdWbiDNhXBdy+YBl/9+89vLwLBfWDGctt7wjUovPjlYRTu",
-	"YzH7ngq+ZHoi4y6oZj+o2pqGxjT66vPPLbnO3RPnpdx8ThsOAs+//iJirt9nVBle1nh2btjO8huvZu8s",
-	"4XS72VB7M80eu4es8JCtgi2xizDcAMe8dJ/NuiNs/+oxJ60qjh70V0o2TBk4sHgvuB/htEZwqF/MFbn4",
-	"WSDj2AF/FjChK+LnM505YnebH2Usg4Tf6s+RQY9wSHh+JI+AuNONFBq3K/aeTuOY2dXFg2JWyrrupJCR",
-	"5c0vNbtltZV9FSt5xaqvYfcrSr6Tt6ymoGcuOasrEPvU0nsX5OCy/mX+xVfbB7/+c7m8UPP5/GL+cO7+",
-	"t7IirWGCVY/tNXw5v/zi7OLi7PLB24v51Xx+Nb/4T1gwhQnPnshWuGtpTQVafmha2n8MD4NPvnWs+ebv",
-	"P5xdwKda1reJ4S9g+DkOr0FjuLgsohtB3x4Z0D36IjgrmDBS7c70TpT2a14xvERoeukwdsVqZuxWu5tV",
-	"MyaGSOVU3avZliq2lq1meIfc0rq1+3v58V0x0xgGD4u3vzP2wl/t8BS1tLa/weSE2dVlMdtyIZjaf+/o",
-	"aybwZOJ0xT59y96JxInUq91jn8Mz8Nq+r3g869ONZavZlWjr2rK//f3su8c/vHjy7dnl/PLLWTErFbP6",
-	"0OOBnXKPwNFotRrmDYyclTs/KBMVvh3/3NAPr5jy9scFfPCaVWwDNPNqj9MHrx4Us4apEhY7u5zPipk1",
-	"0kBHaGpqrJJ7pg1VhimrKoTTBB4v2opyTUq6aShfoclWMbaxLPewk+Tf4WNyuQRf1C2tefVMyU2eHPDI",
-	"D8LwGp/58mz+xdmD+dvLS//MBOYJ+5pln4qd2xf2fejTWaD71+zy/NG8t1OzVlezj0EG+r1yyp4Y3nDv",
-	"q7yaLfgReYheJ//6sFsvW0NXjEi0fc2aKzy3eJQrRZcmPrMXxWyruDFMfA1GZE/IzB+9nX/V7dViFM86",
-	"Pb4n9j+O38RuZ3Kb2MU3CNUh/r29k0zohzTGM4STAnhpnHMB7Dx8AVZchWuT25PkY0iNgp2/uPyInw3f",
-	"n/i0/VtpMyRwgPGq+rfhXQPlLVx3NU28M7rqNkxrumLe12On4rMQaOQOdRqZnaysWjSLZGOZqNFMWT5s",
-	"6K6WtIqWP9u0GG+/acOEPkb8HV3mjvNbED2gnd3rxRtuv0rxWybiW1MbqdhSSXBTGAW66EV8E443rDrG",
-	"y/B7FE0D2bUX+5ogvLTmK8GqtxLJ2FPgnOAB5Q3XfTm/fHh2MT+7uHw772kawNndJRSzOrC3Ff5M2D04",
-	"m5/PLzqWdTLTs6Q+sj83XMBz3Qutwa81F6vnYnb107tiBmkcByLQsUgc15ipUozR+8ZpiFrWrXvvRJYL",
-	"yhyet4sH85itfmt5ebOQ8kZ3qthXX51/9ZW1+vEXXPxy0edExYHxveY2n8eqm1WaI0vr+Yt/nMG+zucX",
-	"vVtgPL9G3Jdj2O4RZNg4UDpFtEbsGflVIgbMiadj5gdugWdLuLCKWc1vmGBaz67m519dFDOzVkxDxPRq",
-	"fv63R5aqS9mK6risbZsjlkxrSonZNvpmlpJtTuGv+S3zRi6GNgZH92v7PX0HT+Fx3fkAS2X57MLe4fc0",
-	"pb+fnzCrdX9W4CG4mn35t9lH4PdSKuZ37uQ7oFSbM8dp+7fAhqkVWkCtuuW3Uo2h4in3QTgsmdPVUK72",
-	"9J74jL0pQaWfctAqaqjzUqZPnJ0mBUfCBXhdl1xwvY7vADgYYGGgATHAE1OcjvGivuM6aRZ+K7dkSRX4",
-	"nd3hIVumrLKPsy7QO+2XBuTyKRQTiHQnqbMGSYPUAxmxrqtxlx/Y9XYTBBgrs55W1S5qXp7v+V4G/STz",
-	"np/ETojAEGAuwtVm4CAFN8L9a1M1oxpPUsYHYaShtafWCVcUbG7m9Fh5DhwQJZVM0KBCSqZG/YM2jZK3",
-	"mNXbt5wenG45/buiJSPfyqaxSmExK2up9zZ03tfJLBFac+SZA9fE/Gx+sf8ImB09+3Z+Ps/Yt23PJJ59",
-	"kXtwyQWt+T/3p9en0LKmKx8rAZPq13YDDmH2wf7qL/btVuD95Qs7IbJgtdyChesUV1cnYsXiv/3lC/v0",
-	"X89n9maA43bUmK658F62QxM/u7JyTeFWcPch+9DUVDiN86f4BVG4l4NnJHg/HZsrPB12bY+6VV8U9oDK",
-	"hil4qSbUkL/gM2FpNRejJEkLBps13cDIndlz+Uv36hk4h7isOvawH0nNjfcTeAPN/vKs98v91Xh1881O",
-	"lNH0YdLebQG6KEzyIhr79xkTVcwlfQ4FV1ZvhnDf5Fna8A37TynsZH54+wS0DWrYE4ppRm5PGqa8mOqL",
-	"G2ZMHV9z+AHGB90ne3o2iq4xvBNGejRasHmZlZFt/iTcm1PkhTTfy4ovOatSFWJR4r8dLcryP3nEl8Ar",
-	"Ur2qqfiHJ9Ck8ETLa2OtQ3eBVV0810qi4Ir88mx+wFyNS2ahVfVSOAG/t28FZgpg6KuunzFqWmUFhxtu",
-	"GT74yao5G1mx2jKYc692YiA4XA2j9mM4W25Md/ifSUUosd/HsbJX7ofkLf6wx7Aua8BNZzRfpaie4TE3",
-	"HFyh/mdv2kX02LT7NKI0eG/dHyH7AgVrTcsbLlb4XVpUXA6LiosDUXFxXFTchSFw4jl+6ATOoQhKsMIr",
-	"uoM6IEbLtctxw8Ib6pIxiKE3oCUGNmGKpESaUdwKqGn80dvgDGOERCcdPXxop7xSclFj7laGTRp84n/m",
-	"na0+NO4W9os2tAbHKjMUwghv5IYtZLVzpKriLLCQlUA2jIrtmtfsnLxmtLITxeI5KiqiWMNQvin3Fsy2",
-	"0YaCZ2sGkVh8JYRiva3kMkqeoz17xOlqb49Wz64eXlx2W/fETTrMrwuLfw6BYqaUVF2GQJ8MozfV70Ri",
-	"P0G0b5kwZKukWJ2Th/N5r5KwpEJIQxYMStWuycP5BRESSM41QS8j4cJ+8QCdwnUttwyefBiXZGGaJJQX",
-	"/ywgXY9rx0r22UcFeXjxwP7fI7JhZi2rgmj+T6hi2bCKU0j7sE9+hXtsb2NfPYxFy0upFryybIiFX9wE",
-	"rtBclFZh/Fn4ortr8vDy0mmVTQuMCxQoyHsk+nui6U6TravBu/xbV4zNNXHOSfvFV8RITDnzRNPX5NF8",
-	"TigByUbk8mchWwWfPiBa2uXZ+WIRICMVa5ioiBSkksx51rEwE7ISohv2NTNqd/Z4mSzH+JGbNUzHMvWj",
-	"+YOCUPsgWfukM6wG1cRIYtQOT8D5cNoDHmO5nOp9frmMTdIv315e9C0YiGD37dbw0EMwsBVfYpyzatnB",
-	"g5fdg+y31kq5B0CnGhwXRZeIDX+0QsCN4hW78Xauj6SBW/ow0StyoURRD3waRryI57ekHOY3m/XmupZb",
-	"GGJlGScTSFGWi7VbGsU4LFr2mLrniPUx8ik+TBnds2K2XYPz3qrnToN9OEWOyGXWWWW/dLeAFZ2Vhlvg",
-	"sOpgAh9hsdu+h4Xqm455Hvrr/W+RdyZ4pbm39P47HvLf8ZBcPORdzDG7J2jNXUAGxtM+Pzzoq5GxczTB",
-	"ixchTHB0Bzb2XoEEC8gosv9u616OzxShpczevPfUX08h3ZYlY1XkoYMMkd5WOCKDuKiZQpUIebsVYdqR",
-	"BwQ2rfiTTpw/XlMPVjf1/rmKlvv/gfNl13bqiQkU9Odl9C2ydyNkrpM+lfEq6dVATbpG3EZhluQvwZVb",
-	"DCbaZVn2XqKS3Ym5uJzP5x8dB9PSHHFf0kbHJ0L6BLDfP+aY9smalTes6nB1fFb0HbIlLXNgtmS48uBw",
-	"YIbGsqars5qqFTszigqNW6DvkrSx5MJe6LTeDzPgbvbDDOFqsMay6IgFf3rhYez8vHv/hPhdxI8ZJsZl",
-	"H5rGrqDuzppQacVx/RqtjpgpSstZwGS9gAuOCWmVenY1D5EC+HfIK7X/BucIenidBjv3oa15MbMGHvwD",
-	"tVHn12ZWcXVfON3y8qH9pm0qN4ol04jESbDAQsDxIASJd2o7zhkOSVPga5ErBTH/33vLi2b6cc9ymHrr",
-	"Dqcsh7CYs0cm8FleSrZeNGLQ9LRg8MncdcfdTPzgstOZRu5vyE0+3OBud/+kre0UKntFrqn+Po6wdrBn",
-	"7uqdwAC5kPhjRE6TS8sKaHHtV9D+WYFvr4uVsgYokXEZNLpcH0mT1VA5+cF0W04r1FkDqgcOGCxnWjoO",
-	"hXCVosJwEZUWnnoDQfB9FmJFnXLuL6KyZI3pX0RY8tVLm6caDPDRHtl4OzNioFcSfXjdRBXEE3Ky0gc7",
-	"DuTiBh4josikCdjj8LqNLudGyhryIDAgAO5xqSDWaC+a2vANVi+7f7r97Ovm/oxfdvvS0BazENw9NMST",
-	"J4TqPHVze+Oc0fcWqturx767EiHx4sBT5QI09qPZl+cQTEkEw48L/c514Tww6LQ8ZIO9Mw2Fwl2xupWj",
-	"vfuDfWi4Yro/9MO9RLTBK+Yr+8yaajvMo+Vl6Rm5qacpFIJtX3tv2+/dukCVePARsni66M7h5WSfimQW",
-	"3CKssfwvAVEkiJBZ5habFzMNe9sj8O+9CP3HYobJEv0v7PT6WeDeLoYTEsvSvYyjTFr0XglV5GTspG0q",
-	"T2i0zsRotRvyvx4UpZnwlVVzFlRbS4SvVmD0LPkKQ3XWCFvwVStb1IfplnLDxepxSPaJPnzdmTpWdeaq",
-	"bGuq8I+EVo1lOD6rC7Rqn+SGf3aKNWJvOtU5aNm+xMD+O3ha5pj19aQ3YJR3cXVh/1bNGnID55FHONbF",
-	"9ezqy49H08tQu3dSVm7DO3LZXLjtj4kjNNGM6V4g06E0lHKzAeBGasiG3kDFI2bwQGzzG4CrRMuu3nn2",
-	"/2N268toty4ffDFqwx48mLRjD49u2eWDL/Ob9vDB3qZtqbL2Qy+Dqssd7Mo1LrscSdnWFVkw4kw8uw/d",
-	"+T2feNwnZHXGV1UubFBTa8KEV8I2Py5dlUxX/otJd793+AyWImdOJThAA1js8pi4S0IdyBKRitwwQIo4",
-	"eANqLSn4ia7W9ic7TuGTyqmJqu59gXIxe2wvtifujt1X3msuQhATshjcoZCKEcjicicHMIf75CiTr4R4",
-	"LjeEVi7Q5yCsrl0a3T+ZkhjTBIxdw8iS1rWGlANa16QV3OgkQXoZbyMhjL/pfvPGXm4HSMYhR234Pd/D",
-	"Q5BVgVdZjNLxxcPZIbZFSGH7/XAl7rZKfGNXf3zTfTkWvscvwf3azdHpUH2ypdkjBhDd4/iQnzhIHCkY",
-	"kJJjbRU1hinLC/+XVr/+MktiZVQMSwCH3vsYJ+jV6wmE3KMXVMl5YrnXFV1EzM0mSZwAbrrH+53+OVYi",
-	"RLW4dxMMkQK6/yKrocJJEuwWq+IG5vaTf2cBv5u9S+3gDdsld7Cm2jyTbQZCzn5Lli6fRdHSMKW9lMkt",
-	"y/7mB+1puvdOlCMbLlrDTlhWRpaCMitvRuxj6qW6lA1ywyhR9MY+nhJAt13u4VGpkmJsX1LkdyTMLOa5",
-	"2GSKWahH95ge3bzy58J7/PpnA716I6niDliCLMF5FbZtIWXN7EXe92QND/Cie3KfejDR3ru6UdOLbmrO",
-	"qsiZkRQKgzhpYH+zbXQColX1TNaRBHzaRegTRAwm4Mi3uUStZ+BJS7wPjL/MEjHPikITB28kptepBsEO",
-	"a37bIR5eAx65VSiCDgmaAqnUDp3PqatX5fACwXS2v0M1hxsiGKtA35CCvVyCSnvUFV4ElgRhgPpoDiQv",
-	"yOQwZxT0lkxRR4RxwwdXT2oKoPpTw16Kepc6NnvsH8PxBdjI3ju68Ey3830u7TgMiZ48Nlq3G1b9gFZB",
-	"Dl3H51AfbBlqoXg3WgU1pYhumpp9eLMTpR6B2yBgVkwoXq43vjPKqN8AhwWj6chK+nNsFNvwdjN6KEhg",
-	"cpUDI37wcZ/uxezD2Uqe2Q/PfDUk7sPzeBEfO2/mNPKpzvE0gQohd3XsMCEFbewPesHee6edd7fZDZpA",
-	"ro+pU9FW3Dz2YOp9MqEWdqCsoIus6wkQYHhvWOeamnnLXqpEy4CxZiUMVUT6xbvcEr4RRiUUZBrSJA5m",
-	"QP2iB/WCjjwfi0mWt8/MngLjFe347Gr2q5bi/DXdfu88GR+9tzaxGN4kP26suJSt/tb9bq+MlH2gFSv5",
-	"htbXhG0as3MdVvwFxSxRk1pylPKdGFaz3w5HuyjIZUEekPPzc0jAkK0hK9ronh6dN2N161wzx3jGDg5b",
-	"5be48FzQvSRsT7wSoOIezRzJs2x3H6pnx76fhvpp5/uaNVIlVr5Q0uWZ5NUeiGrtSFPTkg1s/k9h9yNj",
-	"x3KkJ3IaURTqoBWjFaR/Q+yVbNeyZiP5bM08NEu8ruzBc6w+1WJCJk3zVkruW5p/a2f2sZjBag4p8EJi",
-	"Nv2Wap/uX5BKyaax/4CwEtQQyFtWpfThvRniKB3Fi25vHZFSzPE1K2mr2cT7uHOtRGCnF/M9tNMHxZGT",
-	"716TnFfo1ZLzLOUcJVN8Kwdui0Vb/TLBqVpgiDZ92BWj6EdPd15QpmumZGQdkKA9qi4orVdkXpBH84J8",
-	"+cjywsV8Thw8WtqAuSefQHBx4fK6tfTdAUOWPm7g47BdEZF/mp999e73i+Li0cd/+/nnc//n5ce//q+/",
-	"pIiPr7oHye2YKtWW7kDA5tf0gm0nHpdx7tAexSKe6x+xo3jCWY7cW2V/q/PLfeV7aw0ueMNF/OnFvywJ",
-	"Equsbx7HEAnj9zWk1sYMOOX3aW1s6BAfgcU+ONDZI5q6tBwVnltzoIdM/cgR3QNVH6o9oIThwegLO8z/",
-	"IcJddvaO13SH3hl0zZQSGz1yM+KWCyR/l9nKlx63aF9SOECj/mbtMalPyD0MeLlvUEfxWBHX0NmDuLVf",
-	"Qd2e8zalHVhlsvfTj+udpc/5sIe9wwI5DIv40OnvAy8IZf/jPEY+OHPgL0pvyKyI05lxLLfebn5TmNDv",
-	"48dBXjskcVjmiMUdhMfwvd38A8+kuO3JmtdVlEiz77LokjxSyooXhyM0XJefmHiLyxg4ZKmXS2LWUrOi",
-	"K6IMZdihVhNAEXbMkAUqgZZ/+19CqasU41TxPWpGBPBL8MvuJp6kq6xY9Q2mTh1StRp5BHI65zGWhAl0",
-	"oNN71hLVLBO6Nmu2w/gVXSlmVXdMcD7CB1Fa6mGQvWFKQ28cjOq5vi3e9McGBkS1NSPuNUnTP7BPwr/s",
-	"20+SDahnrncn2l8uC+MqJF8sdtDqQfOKFaFAebGDX0D9xvm0GGG5rJPKdgcONVaPHwj1qtCvKRpZsfKX",
-	"9HuiSpGDzhJGE8iNyYYiYwDuyWFBj8ydbK1N69ahKZTQFrk1/sbshxCiNerb9Bp7qcEpAxnLsUaq1P6s",
-	"vOFVUlZr36V61Et81+gOwXuienQoPD3Yd/5qTKlNXYwjJlcRd+nqOKVIyzoQFp6enhLR2sLcwt5HSQad",
-	"XIjOQ4/Dhs0vT9LHNVN3TEmKks6yThyESwBXzpZbTQ/RDfhmrBcn3IeZAahi2BOUqYzpmxFz2NnHcGPF",
-	"JzxzTbrQmtiNkVm5MzT0XfZ8IX3eIKTByYZ6jkG7i9ZvWnTp9kbO5n31WOcerO4+K34SLlM/5ac0EaJY",
-	"7F7BvTxSAC12r9t6bO5XRROKwHNBfnj75CB9JXVWI4VwKlvZobsXhHkX3XqHKAWR/yfB2fOHq8KHusy9",
-	"6SlQTDxuOvd582aj7P0DPqhWw9SHtukej/OndZJfUZ40J8azns51HHu7lb7dGOAv+acOsw73qLVNZbLY",
-	"G08uDROYf47JbxuyxZyY8PIREx70cXYdzMLtcOSEd0Jvj3l8C4lRk8o60uUtU6ZVYvSbrKRi1R3uUecA",
-	"9fPvTWH/9UOEec2aOnVPoB2Ysc2Ztc0pWlto5sU23BiFae2gdUYeW5ylr8Y7ZMaeljfmpuq2fc8aBg8Y",
-	"uA8WjIVlhdxtt9o1rYiR0CZXG17XZA1xkJGr97lEYw9vzZbm+FTtU8TIMMmxkW7H09M9JJ2Oph0zhnW5",
-	"Ocf86Riq2/shrgSDLKP377svmIBEOaqJa7NS4HVJTdeqtKxleeNU5637hYNYM6yuT0iuDWX7+VbKMCd/",
-	"rYONkfar+k5S03NxQ5fWQzMToUZydQprWQNQVFKuBqQSl9fg5teteXDnvMns83UcuknocJVKz4l/zLXh",
-	"pf7TFdfpToOnNJlC0QGNTHpbpIImXuq1urQsdjLIab8jzz3a5SMJ1L/f+rN4ykrIo9QO+G675uXagRnC",
-	"MQCnj5HAdBg6gfIYqZkCQaopH3tvNJSr6bQF9SnlimfS1ehOex3yYcpfxEXJxvsmnDOFn+Kxcn6YLMe0",
-	"2PBr7FQO9JFUh3wqwCkSXzKfabgifdbz5MQUjiBrONvAlIWXGodm3P5U9xQfOMnhEHqGCVvdo/mwGIvp",
-	"e0e1cbJ2GHsQ+xuBsBvg/oGThOsa8KDvE7zz3yVVxwxNRGcB79kgiHF00vUV2mum+S3u9Glfcj5QX3Sn",
-	"tJlSimlpM53D/jAU6sEGDFkzWpv1roDNwn06TxvWpWLmDTMGy0sPMq3oBhu7aveIAyZWjNywxhANoJbT",
-	"jDc9ork92a6ljrrwgs7ggH5xIrEvMuoITDa0YlYH40azejnsr9DRutPJB8m4U3/Odp6BKJb2SNNz8pff",
-	"Xzz+/puPDhnTzdR9OUuw+liHv1tp5/LfA+imYjciSh29qIf/fBC23l/xy1YFpGBXbXrLRCUV/MXq2rKL",
-	"07OviRT1zi+di1XNor06Jy+cTgyUA4DhmmvDHKpNhN0x9ny1Oh0RDHwcYUU7Xsbw7ZGZTmLwe0ol60RU",
-	"xKkHR7bn0HaBkhAL6SRkP/2so+zRWIijwOPWrKXi/6RpUUz1Tebmxsq47oQAkqul8zSaUjd+uloRDDFa",
-	"lkxrMHxW/JaJ2OQS0GlfEy7s0OUpFY3dDFIM9uNakhW0SjBJQesQJw9/+KYnWDetBuDtJa9rLNpHLI9p",
-	"xGpcPP+ASOBGQJDOMy68Q2HBVlykK8AbqTVf1OzILUluhNxqvwNY6OV2wSdnLpTc6tiB3E/4xLaZPyie",
-	"TxIgtGmI+6eTOEAuKzIyQeVlqzGl5fCuNL5o1qidnVy7WhsipFtD0QEnKrZh1a6XOsANqXiVH/PO5a0Z",
-	"ArhVI0h5x+ZhZqqfiKLp7rhSFnZ474ztMXxU4gpnvePo/u455uuIH5NkWMR8CzrL/ap5TFSN5MLklA2r",
-	"xxNaVQr3fM1rFhWF9IDwyzWrkrUj6ZLxpCkDO8kEqjIi+8PhogJ71gQB+Pil1X0Uq5gwnNZX9i9LtyUA",
-	"mBSEEiNvmCjw9ESHM/gSrcg6QRYuKa89mk5/mt9JeaMxuU9BCycKZwX4cckF9GFwymk6GA3xCbvjJ+33",
-	"b63EgMxUJeg/4IfHtZ/9swgiRFNeWYFXs6XZc/QBLABKi+FsG92wup5ki3v1zf7wLgkk+/qkkfLme17X",
-	"XOcs8m/lltQS2hk4IVpLeUPsD0f6UtoG4dzGTu4HfP7QohxQeGJOilg2scAwn3D83AH2DBUJkrBTw8Ls",
-	"fsKF3vT9VAKGbr73k/h+Ygr7GKMueuUXjx49+GJIpGzoh940AUC2v/aPg9T4Dy+TpgUUDjyTg4aPD9N0",
-	"T8t2ETeXcY3ZPhYzbO0x4kHFNDP68cA8uXYJj9BYpBN9isUycl8hmSTT95jShXbkchbNbyghpycl07pF",
-	"rFTHkAYDwpqlK//i/fOILKIiWo7fyMlu3FOEfMYTGoItabl6TOYdhF9a4eSxa39i1uj7WymKzj9ERak6",
-	"GJRchCblqjjcTFrXC1re5EyfWIUGJYxDnyhIZ9bnw9mxhwYE1TdcrNw2Q5+X2NuWsBf6lQq9UQTbZtkp",
-	"mjXXznyG43YFphXfhOaYBhL2KowMy41H7/GxETdhnOsJSl/gzD0DFvosbfemauwd6QQCONgtEVB/xWDs",
-	"KRPw/NWfAK7rKh59TeOeSqwiO2auAZr9lkGxCUyv56iyZIHXODLxblepqPxz4MLAQ73YgdZjn+16jYGm",
-	"gMyP73El2bfMqSD91P0YhsyFTNICBdi1FbXV4FHuAtMwn5IJGDenAFBlFKpwlIqDMInn1mKoCPVAc0va",
-	"M04mYEmn7+sFQR4IoIeuWVw7o0cue3eML43iCaw8lw+Yu+Z+8vdcfNNjT8FpP9oydjPtN+nsQfsaP4UB",
-	"iqZKO2jNqd6L4x31EZU11RmXHYDdEXgATExBIhiWmMUDZEoR0FbeJfEhHLxmyo5wX8LBsvfPeQZhgnUI",
-	"I4cz3tKdi1Iwyw/usBZkwbTpjPTxxFkhhDjLZTFQO21+y9SOlFSQRskN1+kIi9zGrU6zLTetLG+1Q93p",
-	"/GrGt2HFHy4Y9CzUrF5eE7qAamf0RUgdQCUBd9i1FU3kXXba8TgQNfxB0sBsNxuqdhMBF/GDY0mc8G0R",
-	"WLsDE/SDeg7u+cYjPikigNRuOwdP1v3ZbFJ9UiabVG9u2BiTbU/utGadPtT2+mBKEyhrtCYCFnlRBaCk",
-	"VDHlLzNwYcYyRSAUNj4VMNPBEmew7QuqeQnbz5kwT4L3Sydlj52jTxvuzxNfXBB47xXogtbiPAd4ymAe",
-	"XkbmXoQ1SzX7QdU5RbOhZq3RrX5F1sY0+urzz/VaNucOmv28lJvPacMPB0uNhvulpzMh7urLsN1dWfLl",
-	"sapkk67kAq+pT2yz5CJU+zwAe0W78MdRAoJfMknBg2298gal/QneExtasXGk88ImcWVIBWGoEGPW1xg7",
-	"DnqIqdkBl0YjPrw45lr3IstzS7eTI87iy4ABNOVEgr6bcjwrDpcsfB/HNkqpqms8nZX0y/Wuh0QZNgQR",
-	"c8AcAcsYAL6pe/24nUJpfezNXluQgrkQze+8+jhuhF7Xk365KE4UDCcqelSiEF7yyeSQePx/3rx8QQz7",
-	"YK6wKkqDgWDWjCvIFUEerRlV9nZWcnN4KC6gwUCu4lSnpoiHTVQEu+LCxARzWweZ6D0zENf6mU6QJjWu",
-	"Q4zJkF4uoSzEU2ki3W/YLhfOYHXlooVw2pc8Yptrwquh85cWLNCvOwscQwG3ueN/7DZsVa6GrtjIAfQR",
-	"UiH+tjbjqCPoJpsKA3zncP9GTU5AQ/EDkQqqQEHstz+o+iry0DlWX1M9VnI3dJWMY38L0R5cOVlJOKPX",
-	"GHc/ctXL5VIz00UOS6+5uPlCF3Zxk7zeAVlr9HbjSBgOwx5KGMaDq2XU6hWjlQf7zGSYOJngSo59ALFL",
-	"D2dmy5iAhghUj+ORrhI759aK9rGT6yNXFGAYRr7c7rB3b7mqd/dEl3M1YljYupSoEwTTU5yTbr+qnvzb",
-	"qx/e/jWTzZ52UWXYAVwN2rmveLkOzRMO8lSOLsc1UTlye3kn0im31+2QEYmStL8wL4moNlGP+6Mr2Sra",
-	"pAeBG6gVVUiz9pIausI7YK0j708VEg0qQ28Vpwm/vVXr7Y1RpuGfnxsCbUWw9UinS6a5Zqp+DXPqtOqD",
-	"fPmEA/qbW6Z2cQt4e5YUZ5XVQ29YRttqXBP/0dAzEQBIEq94EFjNgZx4n+kISCF50wM4629KN/2Rei+Q",
-	"1bUenKj3bqjgS5a7mP23UDXGPhzw6ReXFw8fnhhJPJIe+tjlQnSphNeDeaHkrbOTwX19w5pUqujeLoTF",
-	"D1I3ckIdHiWp7gsXUEiTdvs4L2gi0rYvE4K7VJouK6mXwJheaMp503XCyqRxYAcWpzn7YhH4jmsCEf+k",
-	"V28BcGv6zvh5vWrEPdZZUS40zlLbicVe8njahZPzapX2duYoMqo2ydAn3lGc2Ovt2CKEHKDtvUOw5KrS",
-	"RtaId4jOAT03kCD0VcOVj4HkAgT2gcrR0GUvsRQ7VEm1Oe7t0eaZfxYMFDGp/QAvWfUdF+lmBs6eyPBS",
-	"ujb0B8GNdkE/y5n2JaOhsKZ2B4KOkjQjc/L9gLq+eKP4VyWVu5feU8RUyHl1t2FSaIzsnZPrNRTm7OYz",
-	"hgHfcqaecnvTpLtVNExxeRTy/hU+5e2t8dwF/P8KbLTE4AFw7gg9cPTouHQwc+FEhtPiD4Bj3jDlTtJ2",
-	"0jt3j3yjDd+4Ld+7LCtXeTUO7zr0AUtltPvmjYeXSxDRCcQPnYHwHRIl9ycS9uuwux1xva+QQDnCPotk",
-	"2kG4NnEHPmvrmtivQvMQrtFLu1QyE+Fa89U6Q4UbVmcIJLdpaIWoY9/+3L7e+YSL3qV8SiWiHT7Mz60g",
-	"lBNGc8iR9T+syuyrf8Zrza3H/Rvk4biXyP7E2wEkwBw+yIZ+cDis8/7/IojWeWpjn8i2keKJTFbn74Fb",
-	"p0v+MgiId20tNngYk1cGTvf8WOr6iUnvG/rhFVNvmaCpxPf5FaFiR1DNTh+hDf3wmlVs0+RZn9Y1MTCC",
-	"JkaumFkzdU3GvNseEp2clrWEfBJLovwa0buH97ipaTpHAKXHkhsd5/BThF8YnxgwCJdYMbZhVTqZMB8P",
-	"h/4/z5TcjOc++MkPI4qsj+b7OExPr2p4Gkc45pGId1vnqXzAJ3ucFy+tN+eIVv2ytLh5Wkg99OcgI2Wc",
-	"SLiX2H2QLyfjnOM7OqJM7taTQjl+LuBUlVTvu/C+eHgkHTq13cl5u134g5ovDndU/KM6JmYDTzcs1AeT",
-	"N2u5FR6ut2Tnx1ovHumi+N9tEv+8Nom4wwPs/FzccpOrWC1L1phT0QOmnwe2cT2STj4LQzACXNwmjwC3",
-	"FLiPFqjKNWIZBMqyz/jkjkSi8IiT1qaTapyzzhWtyYaJfi+lVvEzFZp/F2Oa0+J+uIXFhMozZMQyfpE4",
-	"4wwLVnywDcuBp3gFSWpp38GgfTfQn/a5IY21nzz6v91vvMfRpLLmS3DVuAqOK8z63J2Qou2WcDdIDJXu",
-	"JJNBIvOoUi7lu6Ec0r0LUim6NHblZd1WkCnt0oUt9wXYLm7WlaJbcT4RHTv88AQBkuLHoHC5CpdI7wqq",
-	"UEfdPmPGc8nz4n2oSMjUp6tH8PsX0rA7d76OUHDGxcawt3UiKJZgQJETpvLQVb3gaSz2LuDRZ9h/h6r4",
-	"bVdBxbVumUuriTvFDQGe5yuT9mtw4BRYAQejAFCeLqmqUrU2CQdit2OhPnQiijgmPozsPZ46GV2fjBAa",
-	"8mUK4dCEI9INF4MMDWJchBXe2wEBBv8kEoCfMlp9x4zzRI4yRozG3BksocH2F1RUDichk74ftWo4/BbA",
-	"AxxHebblApuIJLN+/M06RKRnmEnnns6DdpRS2eERJdEn73BB7K+mNIXYT2jTZKukWBUu2crhj0AZy/Dh",
-	"hgDenS7Qqv5tyB5KWjBTBsx3DBmM9MmmVxvYaKY6YMd0dhfd1ZJW47d6VDeLTLNou0M9uIIVM4TDZuX6",
-	"XyRlc5vLm4Z2I3JJ9E6UT6RY8tW56/3MZdcde6EYvdEF0W25JhTSAzbUHMOxutcY6piS0k5wdDhUeUTQ",
-	"0Mny/vvu5SK5nVRJRXWxf2/oSSGbw5ZLHfv5+Xf3jj+j4ez0206E26izVD3euEJIQZBgkWgals1P8crW",
-	"J3qTjuZ8TZfAldq99h3foclppp04hAEQh1uKepdD/xnTE/OiGEwe2LuloAHo6HqOjnWn5a8NVEB2u/es",
-	"ptvD2zVzjTzGqmSXi1VSe8dyA3nnvsslcuX5VMnsBdPwivb4dKjZU3+F96A87ZEsk4/wB+hIw6v7dyXb",
-	"ZkJDrSnQ+NNP3mT14A63ezJ2VVPDMqBH/1q5PMkbwAl5D92fEOTjWB6Y4l55HtnsE7Ma7pUCn9rix8Hc",
-	"JMS+PtYrv3/w/kHrlmnfhyWU38mtcBZHdM/F7/K9R/dQdiY14k9dD/oIXd6wqGnN/wv1lf8KrWOI3FnU",
-	"+0rxW/hn5/PBrOY6g7TSvVQ/7fxre4dbCnasKb1Thq/J3KU3V2pHVCvSkX3FNpSLbFVR6GJWs6W5Ioo1",
-	"zMUDHAzt2GYTwJap7Pe4GRvRnnsBHz7gmnjI25JuTmrqGUYvkILxstPHCZHN76+/fLJfYYr7jindWYBw",
-	"e4dCpemPXOgCU5Gjv7VsVen+bahaMYP/3jK+WhvAz7Hi5ZXiUnGzK8iGqRUrCL1litp/lK02mPY1ERMs",
-	"05HisWsPifWNKFLP9ySiNbLpombnL9w/ftqTke96blN9w5sz2eBunUECOVMo1tPH2LUtKVMecZ8huDdr",
-	"xH0AzlRsI28Zggvmct3j5yE9D56+4aKKhQYm7gFXulbErv9XxjOTKv0P7fmdqVJSIQUvETN+0/k0XAul",
-	"n/RaNu/OI5jltUxqlvsJoXZwt4Lk0UFpd38nZ0qKxZBJyHWpWENdGG8/s/TXVptNL8Opc3gf3NEvAkpb",
-	"LqD4EpBbWgGNV1nVVe96nNg1DR2KpwynET/4rcwYP8NNe5OJ1IByFJpzuKKyANG0pg10ZhiPoeaun5NC",
-	"+8d81fFxzSG0WsH6mXZpcKRG2FUPN/uZDtAtoQ7Xl/y4n+iJe5LxJXzT5bkdMsL5OFeyTttu+9IjvH3W",
-	"o9GYCFN0Kv5u39qBZT8XQ4VqLoANPaiERNnSLW18Sh/0NRxspeRCxZ5+UGa52JGQcDDZRTyAKqflhgEQ",
-	"vl5Diy0AVgXP8Hmu7bIoec27LJdoIqUY6NU8urGzlnWbPdATTf5JHZIjzrhTk+T4PQHkNp+PeUeH9N6W",
-	"xB5qODWx2xlYb68zpc/F9J443wW5OxSFb2LawTSGPYqcz5Gk7runO/E4HBmN6PaspqupWCQwPF4TY+rq",
-	"Dy/fyz/m7r0Pn0V0k38aTotuwq97B3rKhvY0lEQWjhWSCyld3XxfZI25xvqi5m6MEN50hBrpZn+5SOmJ",
-	"Te86t41rZOP048Om2olrOtsnD2NYOO6xVR5rjFfMljVd5bT9pw4iaZrb6nFo5hPa+HCxZxNcE80Yef/5",
-	"7UXgevejc8sc7w+rn4f9VWNNsW5NA7VeWrdRCUSmBjKbwRsAJ47hUYAas+K3gM8EVwKapUdivmBMH75b",
-	"U15dWfVkJ9tzsmFUt4pVkNIXNOywL7w6JxQLfK4iNM0uTSEgPVK42/zrwInheKKYuTckWce4CtL8eTmx",
-	"+azvEuno4EaKyT6mPtLv/uOw1+m2impcHW5gJoi7lDdJn9YzRk2rfE8cux/hfLSaBTQp0tSAvIkNazoQ",
-	"bavwXmMOZ73zoCxcWdP+TAo9UPq9xIHT6Yzr3YjgoHsBPj6Fvt/R8iZFWbeMqbS1pMkcq5ho6ZY2NRVv",
-	"s9pfpM+OjTrBZOL3eobpllf0hEnHG0mx3TY1QGhMbgf/x5m9E/uKhiVAZk7yRMlW3C1LuGqbpIkhW1PK",
-	"FKQWbY28IrTmN4wwIdvVmhhJFgy9jFVIv0Tc5j0kZ8ShkEkRdzTp6ATCvUYTIWXxlEkn37dyi2srEHJu",
-	"bhd30XeZZIH+/yvyh/xKozZ26pbfphoyvsQSBdilhnJV9NxEABVt6A4dRFPs8D8q9ahnznkbzfOl38Go",
-	"T6jnkogG3Qnpm2uDWUaD0iQfz5nUThQx0U+QBNh+5XjqeMjZdSMdXZT2CtoEU6aKgiv+lAODYazMmtog",
-	"pftqRCRp/QSOgG7HgKvHEFfHR272SdZNpuhWNkg3vxvjk1qq+FaakHeUm+thvt3whL2HM5NElSz2F0zr",
-	"ka1OzFoxbW2zUc9ncqbCmPH7Bpd1H66IQNFPwxHhp/s9HLdTkyfGpQNDm+9cG7YFs/IYEe59Jzjv8BWQ",
-	"DYyW9jVxuIdBS8f+exBOW3jcOy9FbhhrrLKgyjU2fRhIb54Uq42CrkFiSW3OLAFghAL/VsxVcEd/nVnd",
-	"5gw+CJeOrCsGOmqjuANUx/7OyanmL+e3iatYX6OZ6eZMyrWU1rLZo9k0jEMPlB/w82p0NdF0/D9gSVwk",
-	"L/M8Y74Ou3JS8PDApX/tynw8mNsI6T40ueC6328BcZs55i6MO0XZnnrOJgUUXPTmTj2X92NAsq4gSxZC",
-	"M9xoqPA2a6bYcfi84I0PR8PPMKZd4Ug8KNPelFRMttosZalKpaW8oly5FUJWjX9yZL7Lkguu1yfag6B+",
-	"ju4YT9Wkos8DVIJIXw7k8HOI399b1NGtuM/bFbb25LrHPWvn0BGLqmaBSmjVaaHw75UU6Qvkm9ukM/4x",
-	"eVLLtoJvNbk4nxMmblktGxbnkdvJ2ssPnK8Mnn2faqPj+mkOuH0Plmt/VEphmDAegD/Y0g1Sgkvx+a/9",
-	"YM2+sX8oOYLLc2zhNzRrLKNrxU/j4nyeuefy9Uu+j9E4GeoXHrss2O3PP5/rnShrLtjPPx/PdIlnXzij",
-	"M/g7sUOKG3+f5EWeGb/50NRUUOzYxprxJerffKBl+uL2TvAuFxNrrmF+wNgKdf6Gljfop1+yPuDMpq0N",
-	"b8BX5q/uYlbSBjnS/dwAGjDmM3p8GuVqaRS75WwLFf0oNhbQQ3vmMOERoRZCWBlX9YmYgFmXd+LSMqyx",
-	"J5ACXDJLgyCk3d3Oux1hALpdSu0w3MxvwmlJ9Z0c2V0wxLsy3c5DFAtuXfDJX5P3/xuBGt775E9nk47g",
-	"dx/bogMLOzl7OkqWJhh1RKhvZvkaZrnpY0THA4vKQwH3ycmUkirTlipYDB0OfKtZBLigGfYzAYyjnud+",
-	"GKAPcJWzzlUhDU9Cqz+HmRRk0ZqDRJMbIbf3NgOoa0ypo3v7jc8Vnojd1JObrxj7J0sz41LJf7JeSxMp",
-	"6p3HVuZiVfetFK7xJ+LwxptyPha7jNs34xHeWz61R3qxG26lh8s+DRd7wCwposZhW0tB15y7I0tkqDwa",
-	"aac8gx/njJTOTBhEkQmub8Ca/5EmEo3fxNo/6MYLaPzmqv+JkXHiNmy7tRi7tY1ND8vZCmFqqR37ltWV",
-	"A/09lL5g/SbaR0g4jMZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGRD3nE46y5ocbEPhfzoBilrGV5cwJg",
-	"TJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWYYNupIY9MWy9wiLk2XiVAO/aaiOSi",
-	"xfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dToDh1Gz58Lu/BMowO+SfheP2WayPV",
-	"7hthVCr73HcWTUTUQZf7TDt0MN/37ahqV2TrFzSmPC9YSTcsTn8KIs++bhyqTzjpCWCfSTd5pnjCUsB5",
-	"gUK3Lzd/K3V7swfcsHubPSCrDMG2wRltRUHs+d80piClFMual8ZuFaBN0LLDllgo2a7WgDFBF7I9Ailx",
-	"EG//NQOKtJ8JjsRCUQcdUtNBqZykdA3mQkedIDJdEyh79bp/LFEfLGZmTbdR4i02K+7+enfXFOixhci8",
-	"l9wL0shl/IJg64wbOGx+hw/E2cDpvQ+5FcuBT0NyyToftv4Dkl3WyWKKJ6530xpsSLSVRngJDs7Ruq4G",
-	"z1F/VNfv8IpspOo0QlB8QfWT0AIcr8yr0L8K9EGvJUI6CCVLK6esjsjF6tp3onLv9X2p+m8Fa15fEdq/",
-	"05etghzF+OE4Ata13Q03eYe8j+9MHsls55hBSCGrjE7R7/IWke/KJCX2UsnUW9jTwzI5Kor9ilBSUrCr",
-	"OOuX6yB+F7S8QfvEJf9BxqeGGMbRcuM/KzvHHrkErk+uQZznH+ifs4fMH/d8de0e0gers+XgiHmAPLsn",
-	"7ryOPHJ/VFpPAkWI+/iEK8NwCTlrzAfwTSoCl+ZzeVyvI89ewzk9dnfu4yaQaefNv+YNECInfe6xtL0i",
-	"W2rNMdTCUF+9JorVjGpWFeFYXnlGKlznhhVHVDaor7omrjK+lwkNvEjFDgTlNaE1U/AmbIS4cQzaUK1Z",
-	"FTJ3g98PnFBbB5JPFgzs+1hYhjx8nCv881dfJ+4r9YuZGzYpN/8b5Pi/AOT4/hGFU3zfbe09HPeITz6J",
-	"Q/88QlvN1CElXNwvD9y+Dj50tG/7cVfmlOra0zRK3uI9dkfc2bKWATY+6W3Trs2blTD4sDM3t2teMwLN",
-	"V0B8WfF3tD463RIlTk1IXe/+CSsNjWtZ2JsFJrcIcF9+BmLO/WS8Fex2+kk3mTS95KZpzQDFUCYLprHp",
-	"6VKicooaMHzJqhW2F5nUw2Bi2wPA9BuPY9yy0c8uuaA1/+epKR01XeWS4azuesvZlqm9wuPRx8ZtIhSK",
-	"Js7NgTDPwSaHXlX3fa7dBLOt7sbCNYdNmILYPLXPmqKGPaEjgiX+uY9BXRgQKE5X4VVBbqVVhOxlCG25",
-	"SducID5wxHRF6Ldy2x9RKrJd7/xn6fEHhhpjtrgt7oq8vcUx6nTd1W4IfeqCPeA3pzMFet1uOnkWI4WG",
-	"Slk8r9E9Ed0+fVkQ731vVyJ5hJJm4KJ9MngX+A4MdAeKrZ0Gr1xTcOgW4M9jAVrwGnd/JZlO5BRxbRee",
-	"KWIh7mt32RQB99IN+Zkm215cItk864OVM7R+nkFqdpP9TFvt0K/NDXAEnhnKEk5r9sI+mFdIwME7LBAX",
-	"YGejK5XQFUVE4hNGfqt2J83abXlUMnCIWgFOAABngv2B69ezChIst43H5Ca+RKd5RS5NimTVnhaS6CXW",
-	"NdY+XIxsFa7AqF2YvZNe3rwkm1YbuCOPIfUvW1FNUAf0MebwZCYlXNMN3Vn+DV1/p0rwtFVtFUouVlfu",
-	"ysPguvdgGdk/LkQxo3bwOPhwPMk0g4csoUEmBCa0v1i22prRCXoS9GX210qFXem5Z6pfcIyrfcbr8xyO",
-	"Y8l/BekuoQbaX0p2bfDfBS1vzr3gwfLpvTcvqLg5d1r4Fdxe+3eXN+kd7cCUR7rMkA+0M+oFlinHC4EP",
-	"XPjAMUzhxWQVroB0gbXiKX3pLYgOubTcrON9gcoGCDR03sf0IcEIzGmiLtPHJzgM/cY2dHfQyWd84xR/",
-	"0UbSHocO5yhuQu9BvIMEj+ViJGoORN6+5E7t0iym18At64FUxrRa+LXdNAXg7RZOPS9IK3S7sA8trDUI",
-	"Ke5kQ3dQxypV2mmdqcHPtAK0Dw8sAPTnuzZvKdcU8pwPlgxZTFfWBtkKBBERyBpcigFETtaltI72h+yn",
-	"wWaNlhyanuPl2jkRwddHBWGuTn0vNaPmw/HToalamgdsrEntsTu741AHcs4FyABDX0JYDu6PTtfPS833",
-	"ihl6N+s9tdwe2yzbz6Y46JvtvPOHKbMd//U5Z5Dr78P/Bv6sT8n59ibXTcj5rd2lZa9DCLp7b9EiE3b/",
-	"jqbwMDBAiUEk9MVrIhVfcUjks38pVjLeGGIPXUHkrbu8QEu7eEQ2XLQmZWk45NDv9UimmwLdvqEfRr53",
-	"P+szTMq/xA+c2olw9hNoq4ZduZOLJhijquYQqLUn27gqR7phCOjirn1uQjs40ITQqOwHcVsdZ+nTqoIT",
-	"tp+Yn0rDr11nps6LmmQELm6O5NmVsoFEOxql2fV3d8HWI4RnlwuYQ3UaCjBvxTOpNuPHGOWnsKuPwqui",
-	"PLXR5wAc1VApZQ9CXBu6aSak5u/1UPE6WOfACAsq/A51dMxw+M2BoMGXgFcFMu/hjGB2Uz9Ihjm9SSb7",
-	"nnmX3l7KfjZKdeClbLVK3tq/Sj4x8SDf6XVCZ827uqh8iMoVlbhIVVjMcNgZyXkPN6Hbl0/iIsS5noL0",
-	"f3IwEX6Ynksyn/I99vN8D6EgsmSsIO9R09HvQ2oGJbrdXBPBOCTvcCtfW2F8dATkfQ/wayfKX+xyqMcs",
-	"6lBKgMW6L5hQvFx72yk0CXdTyJxMo3iZqKZxd+N31KT75z8XZMPrmmO9vi58dtMI5WEkFo6XMmNVBstQ",
-	"/5B1u0k37l7xFV3sDNPk3y7m//crAv/+68i5dGAriU4sUrOCVIxWpEbE/rEw+G1ZMq2XbT30YqjTHJ1y",
-	"A+7tNztRJjwRWM8RGBGsJyNDAbdU3ht0Cqp+NHBvZYF28YYW++zV273kiQODdXwPX9GvJbPqy3Yta0Za",
-	"AXy5dN4PbO26ZyGe/a+f5mdfvfuf//bzz+f4r7/+r78c6wUc/f4nevbPd78/+PiXo3f5YXP/1OJf0A2r",
-	"XmeqEtBV79Lb7HWiE/UJ0jjFc8fMofp2gjo2uiVQUllJLpJtH/dwTacAombY4Dl6arsYgyfzNVmwWm7J",
-	"P5mSxNAb8NAt02zw+0Vxcfkx8MLvF8Xlxww/jEOuf5DyDHkjO/7h5USw1cBN3vAeKGaz5G7433HnJ5B6",
-	"oMM15CJIFZJgBbs9GuMfasU/sbXEqc3281hQ1pDmv7XMfe1bRySKgt3YGUI/CX0VJvfhgR+injWRHKdS",
-	"kRnj62tzqCDRK7949OjBF0USb6vX7CgqW8ygfwgP2eaXnCVm20jxxPlpTxISQ2zxEjQtqR7j0x+LVDOk",
-	"h306PjxyNSS7t+F09kTOwM2BNGXqLRM0JesuYlCfazK/gmRJVGFcEamD4fHyCP+cZ1wqr1nFItDd/mBf",
-	"76Dc0cBcNDFyxaw2e03msQAYmMCYOaD+euilkgqi2htMBrUPfRa66hd45/minLAGjMv5NkheMHVTujw6",
-	"HQ+QMJJ/XrnHHc5pYh0vqAO98hCzGqp+udHXWEvax2gKQi0+fQ+LIai7R/MhcLsxq0AIprfsg5kdqVnE",
-	"HAEiezeuPq1DEK+eKblJleZu96kyzuSHd/4gDK9zYYSrkELExOj+Jpm4jbt8g/01fAv3O/GfJM9iAfIn",
-	"aSw5zWN4rf0M6Slah3cUxVj0jx4eVatONv17KcSZ1fzIFmspb74RFUCaT1zSifez/aCv5Ex8QSce4ks5",
-	"yIdkvPgx9KtS2D4HfNkrLjSCfK2NafRhl72Jqqu7/e3oaWrHHqfD+8DKnPclPPDei1TBPhhokO+yZF1y",
-	"kTvfefXzZbB6cpiHo/RLfE0WmMPZXOO74wy4Lbc6JdasMAv3pPMZhYRhJkgrArh8xtj/Kdx/ubi/27ZQ",
-	"D+66edsZpbYxpsmhMxgcXlNIsmLCXlOsSrspI4ZMBUizBBXUOAy/Iw57KL923GbfkkZkct3q0nNUjFYv",
-	"Rb1Lf6tLmrpwn/IVNzrKHQH5c03OLlzziljtSviIHCDWOLgjxLByNImWE8093on8tt+Dv/pleOW/vr8a",
-	"5/rGUNMm3Ks9LMh0ijDEVNc0OOxOsKQrZnKJpN/KbeeSVoxoxtLYAeEdr/Po6ulOpK9dEazlE590qAVt",
-	"9FqO7RQKcETjKzysVVh9A79JFi4sKa+5WL3homQnRPlqe9vfMrX7PpMGWUux8qW9rhSOGtIoBr5WrC6H",
-	"rZXyRmMOKVnsCDea1csr0sjaTo/QijZYqLbu5Vb6XvSOH8gLJ8vxpb4vhYcWpKG7CNzTlFgqVW3Npkl8",
-	"ZPnvpLwZZNZoRe6ixfbk166+1vcQ9Dy3ptr/zv5AOgi2iTsy4KFs1lT3A5mO9SBUqhjd5KCAjybuw8kE",
-	"rnYZmMdthiQETLoMd+/mxswyGhAu7u3uDh5ZpFTohusz5DvhcSgE+mehxyKBhH3Q1t7R8wc7KTd9qOtu",
-	"gHmIxvwhfSFYWf6kplqP7bFxVBUZjdIxWEM/Cn8jw7W1R8VMKRlTMDamFblPQeSgpl/UfRAb6PYl7s3X",
-	"9Fs0uJV2WzzIRfehdQSO/DQUj74HE3z21FJK27ddPpqfzwFy9Q5eAz8E+mL/JD/swRH7iZ79087U/ffs",
-	"3e/z4ouc7/RUZyIL1zc2pv4v9CP+i7vuUid+ii8sMBUmsP1Jzv3JEdxiKAT2HKptQlYfaDy4dnScMBFh",
-	"jgp3o0cec8ge3J2gS5zOG0cj0qM27VXH1T1pk5M0D3qC5uExQfPKtRmb0qIi6UKGFFdQoSSocyUVZMFI",
-	"uZYa9uNUD7PvgzbqSNdUhEaO97l3rv/ZmO2KpzCxlyQ0dqOaVLLUn0v3Qn2+qQg+uWC633E0Pfy/Kzo9",
-	"zl9VL1OhlMcAlIh2h7VlsXB6wZzxwTWp2dIQ597XJ4ZTHlweXv9+3/fecsQHexdJbtkzkXom5PZ9rhWK",
-	"kFunQJy5MoR3Rzv7T2Kle1Oy8HX/cLmPJ6P8xy975eDID/25TkCMzBqV2/F+iFeKl+yx0FuWcUSMERcg",
-	"86AjEjv+bDxgeithue5tuJxjlPuPlumTuhP7Q3pPZ2zaRt1FEre+d9YgjAg2Wf0Bnk0S+xhh/9ElD+/l",
-	"0be8Nqlm+49JQ1UIazdKrhTdpCuwqkisn0KD+6e2Z2SnSCe1Jq5RVPfuY4/udwS7vM/gfpQiUDOiydDO",
-	"3LHd0B3v7hGSNvp1qlz6nLxdM0LbCtxqK3LDWONv4qnpaH7ILtlk74yvFGOZKL2Vch1yF9S1wNOnoOKc",
-	"CvtyOKvv2NIUZLHr5XyOS5L3tZL7cqliG5m2+w9MVcPS3qB8DCrbugJMqjhtxPfh8sBrXewT7vrzo3gE",
-	"z46f+KTvtUkpIs+1bh0Am5DGIY7cK9m9yJnYT7jpC95EOnbdroaBGlMl37QOeSWT6Jeyln0yoZ1IV88D",
-	"bNYHLEk0Oo6XV8TnszdLx1jRvkcFY7ChQwIIpcFTZlwyxl5IC94zPkDu7PzMDicbeXhcyg2tWOB1TEIr",
-	"IGfKVc3o0Vw2Su2EbkTRTI4klsbPQtG3l6FjJuIk7kF6PX68N5MiEN0T7fj23aOu7uf6KXlF30Ljoj/r",
-	"ki9m7QjpkDPCWndmh3SDrXgSJwnvq40hnbbrcY+s1DPWNauXh2UBJ9y+XWOwRJU7FXzJtCFckFYzggFA",
-	"qx+4ZiFpyISsQM+kMYyHy4h/otOolb0czTKkcTtvnl0FN1O6mPQKB7OAualkUba1pAvoMuMkrN/8sQZ1",
-	"6GSGd0pUSep7nTlCRVPt30zD0BuvqGLC5LrS5HsI24vxaHlxXCVzrItHHzHRFcdMbeGh90tl4S0hUIeF",
-	"+PjZgb+lmH04sz87u6UKinbs75E8f3dvwb+ehnfh3z/4N+ad+s+NJhtqynUGXjXTNPmgyweuL72PuxOq",
-	"dLr2gHdNN+3elJxdgNrYTzCrUq30yrrV/JaN9/WCQz+nKaoJUsd+/p8udWZ4wTikH6CApUS/T1KhTrVA",
-	"TThn9g4ho6ZVGRXaQ4octBEZ7KOXxb0ZjS3iJ9XxpuvChzM6WL49XSt5Zj88QxMLyPHYLj4llOMoUAIH",
-	"c+PU2mNOju/wSWCRitVZUZYn7njtGV2bGRiTAXpj3fKEa3bgwkpnDHa3BlLhYNOiyJJbdOH5MlA7x9Hf",
-	"hc3Yb7tcP0MmSVyekKeC7giH0ATN/3zGP4Xs5rNe75xIXV1G752QEBKXZmdQf7Txxbe+c0Qif3NEllwj",
-	"ZZ1pmFNTDfrLVqobpoh9MtNOAWvKU9lI0F0SoGkdRJxL9jJxvPiUmuFA2aK3f7m9f6WSKNSZHrWh8+lo",
-	"EBkM2ideNQ3pKYT/U4ecqecdYyQ4lZZrErEOpMkB8SFBQS6xqn6bYdUot+Bwh3NODFhAT49ZKVq1FLWO",
-	"W6zJhnf/0gpu+r1ja8jp6ZrHBqone/ryVNfIHwTi4Fj+whePrXXP+shArBzt74ricOgyzNKsbd7K9NCQ",
-	"G2jpFBLDOVPheLssWPvQKQdGJRWy1G1nCfCWp7E9Rl66/QQOhv3dHLMMoNPZk/qGb9qa/ivEjnJ5P2/7",
-	"iT2EbqRY2b3ZXJMH+3HUIBsuH0bH+yIpik+IB48NIcVBvjGK3dE76ojaI6aoI3ZuVQ7Se0AdkobpgSZA",
-	"FINt02zsEz3EmXxcKPtoN/48A12S0mS8puQVo4Qft9OegkoUIKs7vQk3x5MvyyxpX19wr45WNI86DvLO",
-	"R5jHnSPJe8kOitEarKozvRPl+4K8p9UtFSWrzjzIyJliWtat/YX9vqKGnnX4OPYjhD49M4oKHaAtNTzM",
-	"Kl7a++9Mt00jFTyua3r21VdnX31l/1jzhtIzLcvLM8hC5XZw+8V2zQ07q+mC1e/vMc0kHCB/RTdMwdrx",
-	"8j0Ltrv9I9IfkLnMso/4dRi+PahQf+9/9v6KvAerkym7vkbJJdMa9u89kYq8t/erahTX7P05gV/2p+Be",
-	"ICqqqvfk3yLR+lf4/YKfVVyhX43W7zGKCWC4BFatyZreMiuk9wKZSTLePYKPpM6ycnUMdvUAgWQAd8b/",
-	"TUGoJ4XKJwLQ+geDp/45SKddplCyMYezfrZxVw5f1KPbch1h7wPePun19hxlbIOCnQf99+tByDB93Ld3",
-	"HJTVK3ZOtb8bRuurHJr762dPyFcPH30ZYMgrCCImgELTAMxvDF3U7BpUtQZgyFvNEtgZ87Ovfnn3P3/+",
-	"+bz74y+ZojbK6wylQ2ttKipXvSRJJZNb6frlj1eThtv1c2FFZS6C4muwqb5hlT3z+4DdZ51jNGnjQ+f6",
-	"VCeGF3QD7nCQzjvZ2iFAqKxZ3Rz4xX9Ll4KEUscBDOHDRVk+tHLQcUb6wLhQT0KHR7RkagjwJofQDCOW",
-	"i6YQZzgO4lYW2Cbap8KjPnTEHTgYofJ5v6UOI0va1mZHmpqirZo+FYkyp7rdiOS9Q0P3OwfOd5EuB665",
-	"YHd6wYZpf+smThPXZKuccZWBRW+oops0pOJbkHpM7Uh4qCANNevubwJsSiv7jd0XRl2bOaiKzlyr7ru0",
-	"pPriq/kF+T9vXr7wryBcuEo/t81kIatM5zq2YdUuJ8MlxDqZn+dxAe5pm2EquZyqUuuXy3xx44KtqDip",
-	"e9mmgTDVaU2AFV+aVJX70p1X5wITHqsQqqKNrO0+j/QVVS0bbOYBCVMO1iJU5J5ACfZbm7IhfSk0+lEV",
-	"I/Ac4QJKiHYRsPKItawZzYNRMs2wbEmKXitXQ2/sHouRY1hVKA9b7L+FCgq5aahiFVnsrsnc60N2BiFY",
-	"nXh9K4Sl3ISMaimXr9tMQ7qJNYvpVisOlwsceJ6h3eq4luIKEox8Y+feHtovgiMf+ptUwLvuD1+2DXqj",
-	"kJbPoHq4IFrCDv0soj6nmmKbTG7OyXuA0Ht/QFREjcUpnv8s4lR/+4OZ58NihhNBrFj/i7RvFuc/RZOR",
-	"yzdYwZnyMaZ9Kb1zECqbT3GFRmWkvveIW3KoXwaxEo5LgbKvL6wiRvcyomPOjihZ6dvJqMnIfnGPr4ES",
-	"5H0ELMG6in+Oyg4amMiZ0xxlS9mKSXkyneg5tCwdos1eQGPTmF3UoyMIcG3FeTfnKXXS49KxUGLgowPp",
-	"ID2ke+77elrV15I6BlD1CBbIeJOTRfII8SP98Yfl0hETBeid/SSO0Ao7VFCH8+B3fwR3e0fiBA6flFG4",
-	"f5g+iZTCmMN6nTlQ7kQo+RWj1RmCQ6ONrayVLWAXXIvyDl3f4ejbHasNU/CQFOxs6xBJIbUnE2EL1+Sx",
-	"vUqEisNNF7g+2JlWxW5FxRTZ0l2iuYd97uvs6e8dJlAx+yrWRDiZoHBoSZZ0bIxcm6SJ8tqDtbjiE3c9",
-	"V3zFtGFV4ckCuC4wfgGuH/sBJiBLzYJ66mCXb4TcaqebHjYj0yXFG9twg32wFNPp5hzoeE3ikbzopbHF",
-	"bdcx1P/H45Gccmt7TomXdgA8gluVPXFvgiS9v/sW1SSnkea1arvX2KbJ64GgWytnyo0BNBphH4C3nGxZ",
-	"XRMjtxQ/t5rhFCMhh1j/I3Z+PVBGrwnzV7UID5wP6wBjbBW5TeKXMQ1JihUL1yosrgiEBXgdKzUWO/sf",
-	"6Ptop2vtp7qOTxae1X5jBNHPihunVgAwUWJvELAosnOceBhtStHqCDhWt87x79QusSgH0jzGKD4AsIIT",
-	"jocBpMl2zcs1wdGSFd3ZvKF9aT1WTOfVpO16d2claQ2V0PZNMbd4y8FTNfBCLBjcRsb6Ex6xlKB6HXWN",
-	"TsN+/hkZeMmZsVKK0suGvXSXtmaZXAn4ymciqZvJae96BORadk8dZhROb2hR/KScE187cbAIuK2mmEcV",
-	"16ViDRUln5A78TT8Kl1m2H39ZEJXNCaqp0k/B+QzNFQAFEIHSjc+/3nJBdfrE519B6WRqkyXRno1d9xq",
-	"PbZdxsLzjuzPdEDBC110uSF00Q/VxRCcU11LyniyjyyZ2a8i+K1lLTaobcuSsSota6I6gr3cr/5hiLqb",
-	"HTp4jh5bI2um0gGpF5Ch6mSCuzIW0AIZEltBYwlesvODpjrRxGdXs1/t/fIitNvpjJx7OkPhheNPUCob",
-	"7tDp1PFdvPnd6evoHhOzcEKnEzG9U9Ux/8HME+IgJte+CDouLO+hHHBP+n4Stnt/zq8xqjMVlDwnYR+T",
-	"iu4KpzxxTXxSLCixlFhJcH5UeiRe6bIMNLmcXz48u5ifzS+OvrI79XsvNKRm0Ft9K6+daeOyUbywzHYg",
-	"mNRy4LBT9MEhyW1QSn/qAeeOhYIctP1OKHN0BV4nXYCda3dcH8ulYuyfR1OanuFTH4P7KOE6xhADhBYw",
-	"KgtVl8RIqDjorMu9IxpfMfqGN2eywQNyFoKo0BnHubIOIbdgKR1KgXNTVKwEx/s19EsF2xPwtB0ana/u",
-	"jp3bBfnf2CKV1u4lViX0bxZGE0p2TBfkfyMR/ENRMywtN2whqx2BJ6bpsHwshCZI47/nmmo1TDyJW9vt",
-	"5wLUOzdvzcUq7diP5lAu61/yKRPd5LET3xCoeRdX2FKHc5hHhZZbvJyPWp9HzlEvycc1ogtBUm04+EDI",
-	"ilk1rSBgCYBYusYu3xlCJc3UzupJwAosWs0F09oZOs7GsbK2+2kMwCusyV5Jy2xS2SeFBPRnpsiGMYOB",
-	"GfuuczK0o+OCn5HNlgx/hsSWUVe1ql53z7uOT0nCfBOFpl3EDjqlcUPW0h5pSyDE+VgHwOtRGxPr11BZ",
-	"POjJOCon32B18gFDPZOKoLh1sNOV4yATgj7A6xtasWsMmpu11Wmpi1bhoflMJ3lqasQUOi0PV4SfpJT2",
-	"HBxB9EQBH0/iEGtwsqBfuR2DNXf3W7+dcD4aiox1T8qkqj4dJVJVp7SkZR8a54ZM3pX2VFn+u6V1y7po",
-	"+Y5sWugJcMs8NNZen7VHh33WEobWa7r93uUVjb/ccyFpN+XQcQtOlVsAV0SwrVtG4V29Idzqe2jo3Eo2",
-	"XPS6yE1bW7LQfYh9X/fkaCYH160QZK5G5clliXYfcTMsBvdVWl5XKqWzfcdvo8gT8gGMgoMgsFI4/jAT",
-	"WOQ1eY/Bw58aAA14976rXtFQmeZfaf+Gy2ozHlXCTte5d5NVRdjOOI3SidPYgIR1D14TOCJ4r24wz4UK",
-	"cjEv5vN5FA8Iy87UPsJKJySwxFgUR+tb3MuLbrO6heYZquv+ccrdhvpQ700f80PtRHkoemVrSplqiIxd",
-	"3a8Io+XaX/FduNdf79fEhaWvXCnjhlnLQd4yBczGjUt0F4VVFZ3SI64BrZDT+qqXAOUbVMDrgX250QST",
-	"a4mmO022653lBqvpXPmXub+vA0YyRIvgSvNpJGAWexMB1TGXsxFnvQ00tHfTjZsV42gZsP1jcPpJhOb2",
-	"aMoK5rfFisXxm9Izxn5zB7fxOG6UF3L8ErecdJpDZCkD+A+kM2eyDR7XWjpjQ0jfMJxrMDYco1G1YkZ/",
-	"RkrZcNegBgJl0GCk6ESuS2/DX4Maa0VilKbzmdPoh5TP58fSgm7YrstentbmzI/RBa37vz/e7w1I8Sbr",
-	"xvHIx9Bb/ZZhonZ0REZ0kbyMlIbRfeKsLJCteYPt33ubfjEvcr1xjOxcAKBgI5v2imwfHIHQ33coxfSN",
-	"tjTP4D+6VIxkbDy64p0MgTRXTbZ059u9+Fh1ZDD79Ivu/rKfmFaJw/veir80x4FgxOyb6KXnI5Hf+++z",
-	"77rqGvL39TPukny85R+lj2CV0zX5reXMXJGGyaZmgJuB5vgCep1xsbomwe682m853lOGnCgGYu2YuSbe",
-	"iWN/1jO8EaabQ6I8DnyNjhpx1dVfwQeQHmsVc5gZbRqGmUBeyAONixksYhZZyFayu9G7VKthIZ8TDCFN",
-	"ylKvq8cZyK/JobK06c6kPiufa0g5YhUkPxy2WJqc6pOGng34LB3snLszgJjp81QpfssSOEMq+uYYqIF/",
-	"ND3Cryd1zs6dih+thoE0vWHNUWzcNHi7Ns4OHb7nvoa0sSjrdUHLGxCB3pZw7gZL3xE4xwMwgK9ZzVy7",
-	"qyktSF3T2QMKHMbjEyM2Nd09AeGS8NL73MdxzsqKlbzyKYTpZOisL3Wa517lm9hN6pKED+exBBTTwBjp",
-	"kih0sbpVW45YsPNeLPgIqh/QNkR2t1yIGNYpJXugaPVrloXDg5y+foUruBmMdNOE+cEXP3IxNNZBU+SQ",
-	"BRvkSUy8IuDPhc3soquOimGJMad0a4rmVQwfEsuyp6m2oPc4l/5R1QkezjQb2jCFADf+poJiU6QKFP9h",
-	"La5P6c7k+bIPjcIy/PQoiG2wJ90ezpOzXeaKEusd8bvn/Dtco3/hUA8ukoBmUrni64xf9pV75F4100mp",
-	"RtALkBq22qVirv4711ExDo5eE9o1g+UIJkbOtlx04d67dlAKM0sz8y0TbUL0Lnbfe3zCkQ5XeNFruU05",
-	"cxY7jyN455ftrc7PM4wxsMrXcpvBoN94n08ipgPatLtpAQfoM02YqFwq6facABaw87YCKK6PPQF6tpV9",
-	"PrRBwVY13mU1MpnRueZSvrBXgIteW8V367FuEMuZpbNu/ZeHr/p6535JAA0m/eshpJ9K0aVJFhtZPQng",
-	"3HcsjWRgrc0nGcR9u0RwUOLk0IntyLymFVrxWrraGoBNSC99ZbXDH5oUcph3fi7qdPqDf28GIQ6bdB0F",
-	"sb+VfOyW57FBZWsgtO0sz5FQLFhBgd1c243zvNU1AP/rHJJfq9Kp7HDgamgGjo8QhefrKqikGgpB4N6H",
-	"QTH8DquK8BJ3BHBWCp89WEIfwNx8lq2ocmcAdWLns2kQVpZY+4xXycrtDC6qA1KKEJIi6RDTJNr1iDvi",
-	"o9rfqY77oiMYLap3BMJRyokypWkCOB/6eI9PCEGaj39eJk4OwjRf+QATNoA2sBnXBKN/V967e00wTAgf",
-	"1PyWuT6/sRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXrTHrwKYlDXU17pjedicurcf6jIzPD",
-	"BXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmeiDD9md6dYb05JsMyDzj0cAymeriENaqttwt5JAgn6wPNAy",
-	"gkaP93aI0+4lSI6vetNuNlTtPpVoeX/SA0ft0OUGqWHOh7lhdqusFpfGNz/pZP4Lcvq98GpyJ2TdyziX",
-	"WzSuabUBG9peZvDaJRcuX/mWs21PgnbLfS3r2l4cd3c+PUqaezEURYfEefHwy4d/e/DFwy+HETkPrgn3",
-	"riRZ2po9LjOtx0uTRcOIigu2EIL0abpCGr5Mcyi9v/xV5xI5DXrluONtQqoqTwb9NQZNbtjO6nmYFL1d",
-	"yy6ZrG0wNMwNkeKgsp6WJnkL1LTR6dLYNyFLMA555BL0QlafK6W1UzmheBbzZiYQC3y/x+ML4HSRwn7Y",
-	"MIqYb5PCzn+awzMCwkj4PEsnwCHsjxuzhcQOuQRuqHjVT+2IXt3msMN6waPPNNwS5/fQ1B6ffpEr1Rvl",
-	"pu2kyV4JTopA0tpdLhAOKgw4KUycm2sfWTDIs+wSt6GCNmJyy9pd6mlSn6Y3TBw5NSFJmgPKOzenFJPb",
-	"cTJyxYX3h5KRu6Q3DAxCmhi2DNIuPeDkvjt3Lf2JuCPr1O4lZQIDF/4OKboiVU+IzuMdkja9PPGCAq6M",
-	"bvs6AscXQN8/HuJ6cfQziM0jZaKBe586MIaTgm/HIkvT5Ia/VzucTXvmQRm6hnAeemEBURXmvueBfTQ2",
-	"thUWfx+6eqdVfBpq+p7civTELRXo/gDe64AboHGgD6w7/8iv3puCDJfWHO1QAc/8D2Gw9PamFbyU7fHj",
-	"WkZ5cdxcEQqyCOTze1/99z5thVjduXbxphMVNAR6PTWD8HUrnuALDnLjv05U/HQkOsGAAiTU8YBuT2TF",
-	"qm/gN8mahnsuMm7TRcYetrhPm0Vb34DztwdGEaDfMAdtwTR3l682ilEAiMc7XMeuMSik2asU3VCBiAN2",
-	"pAiKIAnRreRKMZ3oTuFhcsa0ykhDu8zxvnddyk4BdOlBt7xLVt501tudHT8xHM5Elhips3llbVgFcNjJ",
-	"/tL2xbwRllzsLIqhbnpVvocCItrucPb90UoLa3/AsykYY8FA3IwHkDzwAau987HYJ74T3kg8kkHcJziE",
-	"Hi1G0Eavpbkb6g5A+0jNCsLKtbVA4zPfQWciziOt7QR2ozE6UzF1TJeJdNuFojeMrF1IfcR7fd1dmkSh",
-	"YG7BSMVqfssUxjH53cBq/LxhCyDDdMILf82EQJ/alyEoGtaGWOo7HIbTRVoOreqanCDsQj/LU8wGBxfj",
-	"wWX8+ereGTeK7E5rT3lyBVt7AFnABBlxcC8a6yejqo6u3M9kTXu8VayrknV1TkJhvBQMs1RQ12Ohidz7",
-	"gmy874oSUBZUm8jzrdTOqZrDeYLfWxlAsZe7q84+gIeOOziEiaTh7Po4tT5Sl+hrBxVCk3HUBD6bLF0m",
-	"DNsToBVbEKgjtqM8CT/bBxnoWfHpiRjVssTuD4EODGdIJSfKxV4RcDLZP9ds+A1PmrBf76JcfFfxtpWq",
-	"gtxpbELoc8gd+KBhiG42EifpgCodwFkS3RhnYq0Y6KhgORt7reDvzklcpHXYBitKJRvdTQYS26leO1B2",
-	"x+Xg13THZlKSlAPnmnji/852XQFitx2qsktfkhu209dkIc0aUZGo3ZMojWuvzkXJRClHiiJGjnnu4xRg",
-	"tbeQpGEn7I+Sq/TAbBWXUzyQUXc0pS6ZVLdXxZIFEfBi1WEK0nIdl443VBnXly9ZnnI09+9IOcyBA9Fu",
-	"pAd6ahtIZ6WGERqXIGGKl6t/vsdUxIzv4U0W8CkCno6gnxLFaWg41Bm3yhsqqoX8kOjtay+h8RWS7j3P",
-	"4OpKgUNZCTL5dW/tr453Isd3F37OqevfvfAbl302pVAtBLZyXpU9v9L8KHjF2w4IFjnpnABYN6p4OnLS",
-	"J4qdLw/LtnOA2j86RMYSbhGAoUBlhEKp9WGbrNw5WtRscjlaapOGtgZZZ9rejOkk5VlJydYxk47r0JKl",
-	"Z5ToWm5dqy0UR6DYbbG5k7JiAZoPYymqq1SzZgMij2L7YEaFJpf9ppBH6tWKmV5TlVAOXjFFSmhA6bqC",
-	"0br2GIsMEE+Sozv40zC+vzIHJmDVhwxtwErCkd2gBOp/XJGMvGUKMaYUVmclp+QzA5mo9qc2n1bNB7t/",
-	"jKP01ON+N7nXCfnLY+hWx6VVDtfquEjKhbgOBMbwob2JwUEGJvrWS4g0fulB6hWruMEIbDaO26k0U/Yh",
-	"jwhiprbyDAzfOXmCe8ADF17O58jsXPdzsY+AroYm585IP/TpHpLYya9IF7Bi6AzEENSB0FvKa9iIYmbF",
-	"16yY1VKbM5RiMNoNE/oMK0jWUt7oM/tA+KOCETLAkXbQs1uqILhqR39NDfvODf5Db/A3OPh3UpvHfuy3",
-	"MPY3MPS3drTvcGT491M/sF0ubGiuVuwPzl8ZUhJdyoBrt5JOC5vYISPXjTyjrNoHAVCJao/Avd97YuXu",
-	"9GzwIlQSVZULvm1CGM7+KK0lpg/y217pfEecHjy4kGRDm8bKf4zLZ4g3ALYd90BITgL2DmqHGQcDFXyP",
-	"wl7YLv1hwaAL4MHmpcFbpyd55GCxPJAelHpvXUl0BU2kwffIrRUtCC1L1hiG4N6uBtpjFOANG8EUECPl",
-	"DeZCZVYyJnwRn7NE0skQsPQIV+iWHuXhqo/m3nN4dMzd01RH9CDPpV4cYn37UkInkl2Yxk4cTmAXsem3",
-	"4PBb3R33fFLFUNJETP978MP2xOYn4ZA9ZMADhpENE1d9zASfbnQN2uZVnPbEtS9497ndcWjV5x24k4bo",
-	"txuuNZZx3GYSVt+UMtVO8r3dKGqkem+H7Zp7bNcScGjstKDvY42t7bGACWCeAJurpIKs+K1Xf8KNjmEA",
-	"6PuHjn6BiUG6l2Drc2/9JNIzZ6ViCbY6IVwvBuReqpWLPejYmMzSQ7s0M99CH+pIkneA849OmdodUrXc",
-	"wcc19KOw3USOHGKg8X0cX9ysT+Pgwlz/YXdxom11638Td+Z+9OjBF9NcCfia9NS6FIG7Mv0pJTAHuSS5",
-	"7ITsibK78LoVJym4jZR1ulwwqq7uqrC44aVvZVG7l/vm6z7dJF2S5R5PsmQeTCPui72mGhslF3jLg5D7",
-	"xW9yxiIc6jJZ867ve7Kh0wiNCJknKEN/rjTikS7SQRqEpMyQLBJtFux3tLsx95wqz4AET6TQ1qJ1RcD7",
-	"JlhNd99n1DvaoQfJumLaOzidgz26qnt4vQgBSeOLXkjHK+BRWkeeua4r4IIxhHwDhKF5SONXToke3SKn",
-	"zja/gNXatzWAf75mxDms0qp3zW5ZHR8zdsuEaV2rKiXhwFpTBLtPKio08j5N1w1t6IenOXpH3kpH5A3d",
-	"WftCbjGRI9AqtARFI/F4N9yfAnGSXQmPBnQWbM0dLCnUUeh9mxDMnOMqPZKzR4YiMKDbtjCxAYZ+ypfL",
-	"BCf3CyzvoWzynju8C2n4lMkde19k4o5LvPT3aTLr8pbWPNneM1uLhr/oVz8GonXLHdjIe1G1/Jo+CV0L",
-	"JutxNcY2IyqlHsITAsgeWlUeo85r5lAhv1/j5NwRIaFtbMquNt9owzd4mSbY5+4V0fd1YO8vEZl9aLhi",
-	"elIt6V1yl9dUrxNOJ/CzIVQIbLX3OTk4MbfDcegm7O6EPOmmnpInDanNVz0/1j7YH+KxakIJQCNch9r2",
-	"K/uRbzTCBQHsow6lGDW/a8iuutrLstrPrI40qayCK9j2dRd+uLeeeS/YNsQSsEHqhgq6AuAJQGe2woGU",
-	"NdVpDPn7vg3uJVl8wG2rDWuSqQuyYaLrkof/Cq1TfQZjvu/4lCDO3ZPWYRUp/+GkbPaMwRLAG0KSL6Q8",
-	"2TOwkK1J6bRxT+mEoUM3zaQ8i+5+eQM/PaI2HAsAnP9hqfgDCTAgvManvEztxRDTKN/Dnt4w/c1ymcyn",
-	"o01T765cS/5VqxyKCmYT2O889mMQchVgqYCaAKr9FYm6/iO6sWDbIoD/hx9iHQBYUJBP5Wo9XR62hlcG",
-	"mFdRpOfkjuVhcqi7Typ5beVrhwQURG6oiI4Q62pvmTrvNMJMvysyh3jKfjzDmWPEQVl2OGlbf8TfHk00",
-	"AuV1r56j026jqyXmhn1114vxrhRkVP1Hp1r06j4cyeLWcV4GRDTp3WlOPXTaw1DFSILSh0roZsFXrWz1",
-	"kUbFpddEQAOgG0aoJprdMkXrkVY6dX2xH3tQ3nFXlP/Z63z1aG+myOMBejqEV8Fx71sLFJ3PIq68Dp2S",
-	"1/R2rPOh5Kpsa6qG2kmnuzrACceUXADgsm+qRw+b7ysVd+Fy3Rrtaq188Diki10oGx9dL6RHEX7B7lA9",
-	"NFoza5ualyPm5Lv7eI6lwqVAL7uPJ/XaPtLUG/QUXz8EVG9FlG06ppk3JNEPVf6487hh/lqAcVaSCLn1",
-	"yPX/D3vvw9y2re2LfhWMZt9puw8tS7KdP8q8uddNmtOcpklu7Dbv7NovgkhI4jYFqARpRdvH3/0N1gJA",
-	"UCIpUqISpzt7zpzGEkWCwMLC+vv7td22pGFiRe3mpZDb+ELFWwQICbigUtoyAxET+KlOvAkNIEEBGk9t",
-	"6NptQw6xaMUYkjTm6qa6l0rTEIhJpjmM0GShy7odXNX8byX7dE2BmaB7/WfGtKRr40McJmZtbSBhypJn",
-	"aAmEkswZCF/dZ8WLGeXb9qDVd2pCTXQZDqmNupdaTWZbWMh3aFzD+LrcrfPLnspaSWa3y7RablmyPjGH",
-	"yjVTaJ5zJuebxfLilO0xR2nYNrKNw7boIHUOr2wxt1gS7YXwICr2tYXxtJv1uYEdb0oYJtfrwkrBGT0X",
-	"ndtK25qwZQKlpciRq5RDwUyh4V8VRajw+UtLOmvR/xtDfsOzx6pXU6O5hguJN9+2yHbQ6x1xW9C5ElaC",
-	"HfazWIL/pkEDbC1ZKenmJDPYmztTFetR3PT7KpGZp6gJeIozZLFYyq2duOZWpthRh0EqOt8q2N7LBaiW",
-	"mGzKRx6vB0t2sqXD2+oXzdZhi8QYF7RAZIJc/APMKXUEzBeQ8lU6/aOr5HMnQbYhs5OEi+SjGrWu1nUI",
-	"QRF4Yk4/opQVZyQ1YV4hbPEO23iDAiAoLtczz62Yx41mKQgjazClW8iY0xTrvdYKDtQnsT8Lb8u6pLIH",
-	"pMXwCW6+vMZ+czPsVeUgGwZgTaPxBaPBa2yXr/mrSuy3KliOOC2JcGIdHNpnGO9WNriIIQbVgNAWOswL",
-	"ki27AMHKYtUVCXGTLkwsM2v+xJ7PkGskQogAKPUGKD+1oXaRcnaDlS+Lr+5SndI4ignXlw2iHD50e0WK",
-	"K/25OJSlkl23O9cldD0i6O7spJh+6y34Vhg3hcqSrFaScMYCWUSdKTbyJ1uh4Gw3/l1hhVgtm0pTJWUl",
-	"FRlbOo6psua+YDuahborLGM3ZZ9rkH2MRsgKFTOpuZjZrXJKZxBxKO/9r4mqvdbaoibHBksdPavHV7jY",
-	"4TyNaMICwJ4v0LNz+3nGbr6eEdfRlUpWg+Jud/N0yMF0q/PPhY+IQt4oPRf6LHgd8sKcSzk3gB3n9iUx",
-	"iPcu1L1vqpHsbXLvZd7iuoI+9whFc229ClOMum6hsPv/sp5cabj+7BeekYNCGbph4BI/R3WAXt6aFFEe",
-	"TlhRgcQllHfht0rr//f5r6+75YT5RT9fQrZFxDYjU6PKCb71snEVvpd7hhR6B3TtFNM4uUguaCo8FiwO",
-	"RQFKARxoBZzCcEckPa8fVs4m/uDAb1j7d1GDxacouTgJo6gqvAcF7Orgp9z0AuNPCDXcyUiDAQzFMxrX",
-	"j9JCnLf8yWFCbjhb1i1fZJOkfPFsJNbBntbNy1CDSaNILKUp+9HdudXxtOL6wLAEmVNjK6PskTGbUl4X",
-	"tcQF8G9EhageCLlOwZl6ZMhl/Wcuy0g/c2HJUBdTKjccYR8hab9TkYHhBch2j6f3pBEVK63Z8PTCm5nP",
-	"yBhz26IywZeOndfbOE2D4C1vaC9pdpey4jOpWZbFZNIMktexw4o77JZUai6mZ4gXE+oSKOSnTmasDNpI",
-	"A7TUE42I+jclfLA0sQ6EUrtAcExSyWySHmo7LLE1bLtnlvn+U5JVg5jgjsb9yc3UWic4o0kaVzYt7hH5",
-	"sF6AeUxJ8KvANniN8/RS/7DINgB1sNVKwqscW6Lyah0RzvAzWxHqZiJSavQkjQweY0jrAetR1LLLzNvn",
-	"trcaQBzmrGPXyFdf/WYUak1AqYJR29GaDWuemqkGu/TZbtqmm7J28CY0jHalSwDdsKpKznTaOUtiAbOw",
-	"xqgoRUd6dFqJ8XMyKKznrkdjYURo7XFbsK6WM1ZgUoy4WI7WsZOMa8qhU19pnyO9KNe1Fnrbgr1TuowV",
-	"EPFVkss122eTNIosfeE6G6PLRYbBJ7QIliRh8Vxm4N9ATkakIBMaF9r61qsr9BpzpdPZXTWsT90IUQ1f",
-	"8A3SGhYcOpvD8MWcISqNtubyQ9qUWvWry0LpuTRFDgWvVi0nsJg539O+h/tEdx1LnU8lXRBXQgOsLA4b",
-	"UZlcrLi/Y51hkWeFWybXZ4wGBRfEFwss0Qgl9tyYjiOzu+SKI2PcgnFb5+pQ3FroTs0t7unHFcaDHKO0",
-	"mu7Jpa3faKgxM2TfuHyuK6LdmYe3GUtVd8t38K81ByGHY75skfIVYCQU70C69a1fUycBUT8G8xauL4/M",
-	"HhpBV93/fMoqu7ucXjqLtUjDpG4JyWKmub7ztzegyLrPQ82/LqmwvXlYB6GpRaB+nqht9IxoSTRtZZSv",
-	"MhPcJP4yGgDjq5gnYicco/PMUalg/quo0xivCISlCyK9DqN4nYop3H31LjZbuW5WJUM0rpWr5P5uAMJN",
-	"VU3Rtq+bo7PJOddbRTnLtqDnVLbANnKlHfd00RgugfS1nQZuNhcFvKY0YEp0RmrG1HFDAnY7KnYNN1pe",
-	"EsabtXPHbFqW7JdROi3kkZ6JOEE0HVCfQRAzKUu4ejfK422qU6ZSiUJJQlPN2T8KEdRfnb85x1J+8mMY",
-	"qd2pAzdSk/Bq50IHQWCc6tzzwNUtAfdpqy9aTZmbjJrqcmvzNnrR8yXVVQ3PKG7vaOLPtnoX85C7n/a9",
-	"ErSzhgi17lI0ZQDffB/la721afgy2LgGh2Np+5CuKKrvRc+VODnYi7UYkuPiODsCsTn4tQWFXmV7coF9",
-	"Ue1FoUtPqnMNE3fmgVUUECpJwPyIxg2yx7Ck5bh2gBVTFm/DL3WdpgQ+85xLELOA8SSkkWw2HKgD3ZpF",
-	"NshKLoigeyzMsa4qJxfZ8thXuy6T8zJ4RIdIogjJvBo7sQRAvB24RGfyNrn4RVDsFc8YDXQdx+5wj3OW",
-	"zEQx3FwaR2WIX+NapYFbQwZwJzsGfGL2Xh6+etF8/cYDURDCWyyisGx9TUvsZlaesYUsw49Txm2/16u9",
-	"C9TAfmGLpFgxLpLSWu0N1hClxtQvursVK9t7GErusvsgoXhrE2AZygv7BaMSGo9ccwDwpURCQOYkqQGe",
-	"adbdeYKrTmDebVdT9sZm6csE7Be9XgWHZRnHvvGKdHddmEgWTSpwTPfkL68Zr9/gNTcQd2UVq+rt65Ji",
-	"1GRAMyykGucHeZdJEAa1kKbrsmC85dEKRKf46C9ui88idrchW+ZYFVzyV0kAEZOIQrqBmoSjH7LGSIcm",
-	"wnIZgNW8jEVSD4C7sMQuYzzE+rSIWZ4E8MTFAjNeNZjNZI38eWEtZ8Gq+O4Wh+FNkKo+lE6j1NZXThum",
-	"IjZl21SprvcZrKoKiJSmi9inul1ktITVm/Gg/nTmG27qlWpaAK46QYWExsmOWR190OMt8L3WWlEcPCoz",
-	"eXVyVC/oCleo4PxoVkf1Ctk9S4PnzBTBtrLkcLttQ/oVLkLkWuCOOcTCrtd6MexOsI/ceWlg9KWL0zRt",
-	"G9OEPafx1l+8N9eVgH9vtgs9j6iUFWTVdbdTm3zPpRn0PBptNvwK7O+CpUGrr3RtimqC9xH2xpppEbN5",
-	"mM5LkQEbqa12abjrxja34gdvUX7ZJNRK1cNtSxfUoppUahvB2abzbXPsdgNaXegWaWfmM5yM12Un6buI",
-	"FuJqNj0vK3ZtM9VajRd+MK27p1wWORPW/nRwkUpx3OvKsTkO6uNhuzqp4SFy73V+zyK8eQmZim1w4ltj",
-	"B7rPYCqKnyxCk5BphxXaCbqeFHp0C7MXCqn5OFsifpVpVYZcd5GjsskBKUvC1B/YeCbEzXmSsHmRs0qb",
-	"cC9/8lm8KKl+hkpJDl30OHgse/1OkrHYBhC2Q3wX+diL+4qcMG2dtH1pYep6UBIfqSny12KP+nZuENJM",
-	"V8WyvMDc76poXWDBZPEbMh4sRKizXZkqWc5uClWJubz0jAOs0eJ1ha++kyQMMswg3VH3nRySJb7IUVgM",
-	"vQu/bk5skXunoDhxxj4lWqp3gzzOhGTdO0Y2xYjKhOhlIAgQVS3FGt//cLzRa0KTNXSVVKDosAW+COxG",
-	"LNUe6vo15evz3HFRWJ1tWhZqcChYuVyTOSNhnulYMHLhsFsbgV9fWndiC/ZZjd31ir9U79Jwj5moenEx",
-	"simHK91r37bmt615+K0Z62xGrXjHmi1Q5DU86K2u96R57Ro7vwXEkPWT+qtADSkUx01gVdg5Q6AT4SRd",
-	"PMtQ9ud0BUBkJExA1WVdnianl1UL2QK2DEixqHBEj+knVz/uW6ijf1JCzGUHdp6U9PpIMWdYgQY7cQqY",
-	"ssDjuqXlp7AnbK2lLP88u7vz2msp4pu11q96TyvQxjfNKoxEFCAhx2/F3VC/Gfoobk4VROiQ4ZSzICvr",
-	"xb7cDCo+lASqehIhdnivdTSBfVWykTerktVti5KZ6mPlu4C+kh6h5O9Ep2IYx3JGaur/wdkhUiD76hC+",
-	"GOvSiInauGrLjKCiKkxWIzidR3HKuwZ/cdSsh6ki0d5GdRRm1XFiCjr21wRlo0vM3Wf5Aqpsf1YXU62t",
-	"VXtq22qbbRUncPMaQ/uiBV/lNXsanuS6pOM4H9ht+NRK9mkrmxvs340r0Ao37MY+DUJJx3BsjVfkQldi",
-	"ekQygA7SYHVl8+PZn9c5oj6EyaxFLqxvh9W/52FVAqvxO4vDSag5u9Uwod9RdskFwGroofmsunr32wn4",
-	"9Z2AlVAmetHeM6lLARqEpkv66LWzictat5d9PbsFt64asEioaQZvMGRxy+KILn4WaSxz1TuD0/XSnZcu",
-	"m9PmXp4KJb0ctlLIp3mG8EdPtvKDl72YhKUoOAJi+3lz5M61Xi3zUFQXaRwmKyC5NFWL4S9FJP3nnJy/",
-	"e0Vu2MojIxl9VDL4EbfaySNAlaB+oqucQSeAa8pojJzO+OhZkiww3STLKQcCKmdjQePgO0n0hV0CRTsx",
-	"FoFJU6uje/5EHCr9ABjI9AbLiUJ1N1+Im9DCQw07ppfio3l+tvXxre/vAdJ3UtCQ8ZPybR0op8QdKaAT",
-	"YdVkIJhEtjhQPnQuuyQQvjymi7A7Dwj7tIhoyFET+4KrfRIKLhEae0Gn7Jn6J7RXDK/4FT8if//7eaoO",
-	"myT0Qer//vchGamPRBz+Cz4Zkh9hpolZmG63O8JziDrrpssBCyaY4FTZib3ixJ3bLvkJMLxNUllzJGu4",
-	"jHmI9wgTmH9Jvh99Oso+H/3wDGfASJuaBklXUqOWxCJiMHfwUF+og0GHA7r4+q8C+fe/42eULGI2CT/h",
-	"Iui7GNRzqFf7fiRv/Y8jD04A/C/zP45+6JJzm7oUsQvE5VNOxgx+DYjhYSLVUMJAXYd/Y6sJjkY5DGo8",
-	"6l3JCCBKRuT7PkkEUTYrYZFkZHD2Ax5DPoRQRhg01egsozvlAXgkC7F4REdY7kf6KVDIrx6jxHoENaW4",
-	"+sc6QvUf/5SCj4Zk5IuAjbAfTlmb8KAZlVqaPDJC5qqRXjRAYwe9t0KGGv3A54KbJlglYAhKAbfRR4ke",
-	"vbRyNfrpkk5Hz7CWDkgfjACMXk2OflXOy4h8fzp4Yqr5PXLaH1iMzBBmmYuE4HOz9sofunAHddib20zD",
-	"WybJSe9Uj/Y9WzCahHyqxpoVO+h6PjgHHRsWlkqN+FXA5gsBIHBHv7DV6FmmRW7YSj8lA1LH5UJOXNgT",
-	"DMgSYHsPTslMHSRWKuahEoshGVnKeW2J2L+P3oko9FcjJbe5Lv5nZMxWggcAHQpd0aeDpzjPo/csiVdH",
-	"55OExSgbWKLtkQWNKZZKwGOAbtSptFYTi4T/xDaimFrSkFtd2iWvspXVJNYSQnJ0sWA09giNpID9wIly",
-	"dcxUD0k45cJwcaxEalDOb7hYdq84tEn7jGNbZwgdHJOQxeosWVB/xo4G3V6mm53P1AGRzuc0XnWGnV8Y",
-	"WzhLYopfAVpaDQmAWHWhCAAijkUyI0EYa0Zi3Hhqiy9iYZmMdQlzx/h0jsE07PS7PRyFWDBOF2Fn2Dnp",
-	"9mGwC6qR3Y6Vmv0XVA6gvW1l8FXQGXbwW3UQy4XgEo/WQa+n2z4TfZYn7FNyDOcBONqfNOhyR9xYkNOi",
-	"CPkGZ9OrRDOa5CFoiux1OyJDvJQzBDrDP67d2X8hjJqPhc+kBD6g/w3UIVOprItfWUIxe30MXADlU6K/",
-	"VnNo5BZamgBgBkpMNFcvtrYUcYWB6vJnzL/BfQsin0HVzMHls6f/nymLV5mA3bJ4LKD3s3xirz/nivmU",
-	"w4Kd9U5qPuSPo2tg3xpTyXQq6opb1rtdBsBFglOpHukeyjDLNt3Vtlg9p9ZasIqoRKpu+8pyOrphWBBd",
-	"sttkcg4WnNyUr6LRZpccg2KGhrktF5psyXYZcQ/rf2qX3S6iCS3+kQvrdAa9waOjfv9ocHLZezrs9Ya9",
-	"3j9yHt2wk8r4Y+/R0+XJP/81mfTjXq/X75329P+mOe6dIU+jCCMhnRu2qv5ZRGXyUqRKMQ8+/fe/9Ce/",
-	"yc2R9XvZyEyBNFtEYjXHJFzMbsUN/gwHgNbcBmX8taNt+2pCbVJLu21uHkvd6d4V7aooBEoBhHQLZP4c",
-	"LCIiJuqwX4fPxUqiMCZzeqNcOqJ8EXUdgBlIFt3qKE8BHunO+8PuCG2jS4/oScRzOOR+lAYQTDR7w1yp",
-	"ZtE1s3GpZRcAbYBmuwg7cnTDViPz4tq+CVHFKwNItwiRV1h3kA8OwUl6wxaJy8CS34kor7gKjbeiY5yB",
-	"M3aNjiyTyY+6PKL+JisSzzJprC1db9jy3HEUMy9bHVn3G3qh32zID0QdQAtpxziSV2mvd+Kf9EhMeSDm",
-	"jqMP0vBIG9xwWqh9AtezrVoFB9SeDqm7gs/1HDuruBmAuGFQQug0tCpHp+zW+rJjuObe67wWvo1NVV1v",
-	"r9Oj2Et9/KodHK0cGqgLFoQYC3JP2uM7DIjcZ33KxbEa0BmSLEWczCz3n43OaLhA2MJEcFArMlFGhlZA",
-	"6uD2yJzGN9h1rhd/U6/gF7vqlQk4kUVH92nla9nh7L9A7+FW+yyRV2z7TFmy87QoB7t0anpfpfZ6mGrn",
-	"cPpG3fEExbhaLN+I5FcRKA88aEGc33KWhRVdrIbMiNjFZGkmv9xM67VRX2kQJkdJTDFpV+4rqOsu4bKD",
-	"uwtekX4JA2VuUjJn87EyPWMjA0WOK5IT/QG9zNc5J29Le+rms885QUoRIlN/pjTuyPD0AqorC0YQJbaf",
-	"jkoScVuHGgq+51izeUKKcCrV2G3Hc8XjZQoZjsbPr7plyH2Wv2G9vNZGGuGTH6UyRNbNigdCY/EOD2zP",
-	"O6W+wWDTsuCy0mCBIajkrZoceSY6KOtOwC+g5LW4ZdClcg+NDqXOZsASvact/5hOSptiixzXmPlOV2Tc",
-	"2177ztPJk0dB70n/yZNT/3Hw6OwpHUwYpT3/7IwGvf4ZPRlPTif98WDcGz8ZDPygfxY88vtn496k16O9",
-	"J2rRFp1hp/900O11B90+NtLdhiKVP+MjOtZr0ZbLn9XTI9mfnWF/oLSr7hXryFu/6jftesxKF253mBlP",
-	"4nCvCKM9O6CqfcHEIjIe5UqSIAw8wtlSWYqGBN8eH2qIBWcHqHt9eGyeAMNbFocT7HYpdIXfiISRkTpO",
-	"RyRQji6LJAO/FmPGK5E6ceOIJoDOShNr5+pccJhoSEFlISSYfsyfOTiS3Kmz3yYdx+KG8cxY0auDcjTT",
-	"1GftibwWUQD4EBGz/m4DCXvPFiIulDGLQaFDjiLlrVjcz41PqnzWkJtOMUTcBTkhkZjuJmbjNJiypDog",
-	"+aO+pj2FPBep+kXnrNfr9nq52o9Mc/b6lz1Hc4KKHqdBtQ7SKjnLcZsqNqtfYkaRY/aslw/e1RYDnI9S",
-	"TQMlPTBjHhmvNEt/S8qGasBhjaHtCygzA9AzZ/01jmCBBISI3bAttmbbZMgIX6WrZ20ERIBSPfOs55HH",
-	"Z6Bf+r0eWbDYVz8QExImnmbKhlCb7sckHyAJCIsxwqAdHGoZhj+N2RXHU1A9wLkrJuGKAnS4Fl80QLcp",
-	"zZtC2FC23sAObT8w9yA3XrOpKXM9tZx+ZdGuC6b29NgI8fYNLB3M93zES+uc4zv8x1rAK7938PNd906j",
-	"INQrhy66jeDTXEDtzH5TVh6BsnOy31H3baNVhXlaCNk0WP/NM69hcMbMxzVUTWAfQ15wEKCxlf1U5xCa",
-	"s3jKjmAs/1ElfE9Q+BouPPZq1Dp+vu2K/K4gVGqWKi6WX3KLIO5jW0eLATY/ohGLc87CJkcoGH5JOGe6",
-	"rlFgXZMlTCY0FhLZLaBONLvUQWT5TmZMBd8DcPhzwSfhtGtucw4DGf1AlpQn0vjgiYgCzHaj8RpKMjK/",
-	"6MLYR5surfJwnudu+1lCqVuufAnBM81B22apRlVwKmO1Hg5OgD9I3XvQM8CWQxenBvalT6NtMSEN3rMt",
-	"FLSG3KO0NuOJiFdHEukzUGIuDNzJyaNer9XwUU4GtoeRkhmbt+Lc68cS3FuloaOMzndz5+pSwrxnbzet",
-	"TGgSyiT0KzbuxBRx600qFoxjdSXsygXlz8hJjwR0BTQ3XCyx+NUEkEJJJAVABbJiNDY+6eZumzK72S6y",
-	"cTXdcGu741vEWwfTVu+gDx1wlMar94CU+kQjjalprbjA1QoDh/MQy5oMiPcfdy4Zvxq78G8+RuyWAe6v",
-	"1hhPCxWGkiloamxLJ6iB2ZuixGLcUNyyOElj/FvJVhibscP4IEZtoPv+UC8Rs0ksIH26pDGbiVSyo2Cs",
-	"ttpSvecfJ96Ta7D/4KCBewXMDwP1hJPiRMDGMNSMssAqsLNTVGC6+0jPfu9ocJrTyTKJacKmEBN1n/ok",
-	"f/+evVKtZERlAqjnH0IudeYuG+3auJzfzSlPaQQTq/Fgy46KopdpqmkdBVBiVWWqqw1V+7NYEjFJGDdV",
-	"1iQIJVBYesgkCvk5DJkvZyyZsZioeZNQjz8TUdCGPq6Otbqs7Q/NCKlMAOM7b9GMeNF1ZX3vFmWe0GRN",
-	"mdcVNbb15qC0miVb2zPMxkAb1Qe7q1zD6n0MlSedCrtsssUuQ3VZUhbb/0fWxanTgAiqrv5RfV+88tI0",
-	"Jfzy21EfgykiunWLUmImYSfrEpXWrEQZBlpTVmdhNWGFNholwxxU2VwYEMj86eB1brHOvz9QgnWQB+bO",
-	"Jv24p3Bs6MwwHIBFStx1cpX1zDkzJvEhzObtFrNVgG2azQcwmOXxnfnnfamuduzYg5SrVc+JffSXq5ly",
-	"yM6az3jzGFz2xtcVyzXUigZhE3Z+Qlla7D/DW0bYJ+on0Qp4zsWEjJTGGZHvHb7K5UxI09KzDLn8wSMj",
-	"+GtEvte/Wok0JmLJPSSBN8XxutPSbObRFf8+ggwBkBmg7v/BZNKyzkRohdWGClZ7OkQLlKgRao4FMDah",
-	"HgB5QIoSa3oO9xBvGNbbBfay1zE08um47Jf7pOXs+fVcGf3YDzujgKevJmRdmddWeC/0RDeIkNbfzHtu",
-	"zBcgIYQ23Z2ZajYbyFGKurl4q91qr/sSlYhqx4UcaTUhmCHRe0AaP/ZpEYkgO+2aGZi1kJOyCcgBhrjI",
-	"ScWjNhQlltvxO6R03WJK28uv9+wDrN3jNWP+TXFZdD+LHxqiWtCg05jJP6OSMP9aSTWarYLXCvOvmWGu",
-	"qYroFhcsSUKOgr+gUi6V+XrtGJrG7jSX4YuiDZ5ZlR2vM4OToBOMu3pSur6YO1gynRmjUTJbWZquyrc8",
-	"ULNYJny1zDBuO4pbrE/JawBH69hPC/WO+XZLRcory2QMKJbPgPxyNEyYTEaaHYomXYJwM8SsqybqohEL",
-	"4GQtaHgrLivJhv1FS0tKN1TxPthZnL1skww7f7v7cP7+p5/f/nbx08d35xcXH96+f3GvxFtCyzuG3pp0",
-	"mjmTeZBus0wx4a5+kGqoReXTfLUybZVyPV2N9VVzXVQW1ct2/dfZnOa8wE6abj23ar4AR0b/UaN8Zx8d",
-	"1biPzAGZabGc5wW8SG5GTWGyRbhJJZN7TLNX5b/vPn+tNpx9s6y2WFZuaYJ5Qg3tpZzgH1cIAp6LE14f",
-	"XLN5Lnairm8FyUbSbrBGwkSSXNHFV9g6t6cq3CMcZJfCLctaN3qhUorA18PMKswhC80RtowF0NCLIEEG",
-	"I09wJhFhnsRQeSgJNbfpknPNvRg4s3DFIccoCZXEnrVFURYU39Z0eAtlY+6WtXtzsG55iFjbWfc77JvD",
-	"lZZ9HUZgWxpzUKYya5h3blrCKsHBQZTgwyuH+xyW2zF1AQ1La24+AJZZkk0YRH5uGQ9EDMhjkrw9T5MZ",
-	"GXgZwQDCulEfEKwEVufgT76T4OErraThGjUqEgkEKjzNoTwfXvGRuhSQ9pZmFCtsifUM9G/ISSLyIItY",
-	"WqdHOKNQCaQGSkYxQ5iy3+JwVKTsctZWDu9x/0preVPY224WoXqnZ1dBRvU8oMBRJSWUvvwBR8vU4H3K",
-	"4fGxMh/czZeTghmLFgGTN1YCAENbSBmOIwsH5sxV3ftmo4TpmqSSRiYxC5H+zWZ/mA+Cs7HD3s6vUclG",
-	"12KYaPi/kCsR83XP4UwslXwogQWkujYaoLAkQ4o5G4tgRaaaaUOPQxerjWOxlAjV+mXMkW3qAc3aUr3g",
-	"jBZsFEvYTtgti1dkwpZkHvI0YbJLPpiGcmg2VKsAqEZqqz/Fcj1PKWG5gK4tMYGsFRwWcI36K4N/r9iz",
-	"P+OYP4OnkxFBdfAvmf0rE/MJDaM0VqPo6bCpunPRfR/p+/6ZCuRBoBUPj9gk6QxPnvS8jph0hqe9Hrwx",
-	"S2TRrQfwq/u1Mx+mOouYy85w8OTJul2wmf13h5EvCesfDQY5pbXuH7nlAJnPlAhx82uOIfDJqTIKDPMm",
-	"1Pz1vQ5055l5XTJ20xn2uk+fPtnFvtNiUqIvZqFUhkw+Y68dJYMhqs4Tjm3aAQIzwcK1Vf6VizQEoa1w",
-	"Bbx+XeD6cDUH4l2Xl/GeyxsNMIq87wRtjBDhb0F7QDG+vo9HBI+QGgyWggx6PQBtxSXBmk/T2F5aOK9H",
-	"91aPrbV8k1NyOmVcPdipnzEw2DcpGOIAjjAEtEnNIUDhxM1aP4K3PFrZD3SWDK5XuweQwv6A213bmy/S",
-	"cRT63bUCLHW6dIaD05arz3H6qnqK9aKZ7m9D7d9SY7FGjlZmCAuQTe3h7gNJeTAWnypMa91OYmxVATDD",
-	"COQFqkdJugHgVcoGmlaUzGSUgDCn2rpZ0hAPVQDQZp/UfEWRhBDAWuRSLhi9AdOYqqM1UtaJSHlikYlH",
-	"Tvibi+SjfhkWjArP4Av9rvvuK3wdWAwNY6J21BGAfqOriofEwOvIGVUi3fM66qyQneGJEnWYHryB3iDq",
-	"4dTseU0A72zcuw6bA9ZJhwb0/6w5rIjNd9brw/4zIMbPsztqJu4mfflmqsrNVbUQbWwZqE0O52mklJJd",
-	"YaiDfQgBsZr7Zwju7G6lUrnoW2HG9lxmlnp+Oy5FGgVYxSTShCCQp6kgVkbAnAbsmQXjGqFAYZmTslht",
-	"ZFWD2+niys3to97P3T87ZmGrBVrE07xA663ibpCmIvwTxhlqhMlKO651aBJ9dpNLkYxBREbZWkaTKf+i",
-	"HZQSHWPR62jOqfVtcsDAi5FrMNkPJtivEmnPjqnIzgswoQDrFmyoMfVvUFQ5W5JQHUBSQPgY18JkAySS",
-	"RcJ/JRFRYG9OM9EmL/E0mgrLubRRtFdxVpRKCQWk/DaWH1KjhQuuH/IZ1j2JRTqO2MFW/j0y0csN+yDJ",
-	"jpfvXAOBzBlLnhHKCZsvkhWghBLlokmN3p9fxGwJcbn3Ulob530kZHKEVkjHHvKDXvMDVg9uV/10OWOr",
-	"zKKy6KpoUbUgia9ZsiaI+tyZg4hqGTmYNB5Y+0CHuyUxmIh4yhKpA1+M3rDYI9D3Lj2DQpR50QjOI42o",
-	"PoM/EnHDIKk/Ful0puxUtnyWJS3FAjlO1MfI/CJvsHbqiqPTDt5ll7wO+Y30CLLEKGVna7C0gnTDhVlA",
-	"m95CQGpVUom8lqb/lmh/SCWMD6ok6L4dzZGLECFKKD3o6QU1jAdTF28XjEtA5MJopAO1gM0Kxi2FrR1F",
-	"YqlpqOSK+4QzFmjeGWOULHMRZ6CiwhvBjTEfITHlR4CuKStwplH0jIxA6AyzIUg9sgjJAqtGTc2/2f5X",
-	"u8Fsd0jQxYJPu+SCgaa1RaufXUcgivXDKBt0QsaZJH5BvXEZrw6TWxZxra4LdVl7ACFRSCXihZsNoEbu",
-	"R1RK6CygPKBxYJsa1YeJmI9lIjiSeia2YeSPjh/46jMtdEdJHE6nmJwL50wmdL7oaEjba68zTWlMecJA",
-	"3oCfLLxl0GrlsyF4lgvYhJjX1C6uNCAUuQLoP+46gfA13xIRMaFBEEPSfGKLspBhSVvHJnaMu3OGgIp5",
-	"6zYjpTVhZB22+lldfZ/jBbqEaBmGhN7hNF7839eW88hl7sq+zjAhHNVziEYBEVdFmjPhgwYBbEZpJ2im",
-	"JhtmxXTgJ07wWT+XBZv7R0n4Pu0D6tlzysMJkwn5/r/Pf32tZOK/Lt6+8QxWCRmcPSK/hD/+gORROn8N",
-	"4VyM5upzTtyymPx8efnuGRmprWqm1s5aF+gMISOeSIJfIykkcEdms3vspzIRcyCRBNZN/UyUbsGZYa/R",
-	"5xYBDkOAfR0WciFqPkVUj0jw7YsonXN9gs9ZsIKA0BW3o4DJBwLoMdTaBlgSol5S9ypq0jRTUtK1bReA",
-	"1EtoNrEZjLBORJfjdtp13bu/wtuM/q8861rqnGNZMxUXCSvr9z8r7ffPueTFW8FcEjJ5/Kuen87nINaR",
-	"Io0heWxWZUj6V1y9xlBJ2QJWxKietyl0wywcMBr8q0btWFZcq35zFIW3eU6Jgf237seHkpJNlJSSd8ox",
-	"dAkNkD41JOEAwD7Etvtm93XnSt/XuWOTdMPbJc+kuNpmETGoGUM/2v/a+h7OgyAzcNCkzzqY8a3H2GGb",
-	"aYNdlDjYQOqKmC6PxrDBIKy0YRVZD0rE9TsldlE2673MXxLztHD+bb+EYx4Xt0zUnP7tHRMwj3tW7X0z",
-	"Mh+WkdnYgNyq8VrEPM8EHwISlgc3EHtZirvFWzRz5iLdVrunTK6U85BPnRYQesN0Ak7JW5f8ROMoZLE5",
-	"GoD6emWqkozxQs4zG2uNLRzrLlO5IajF8dTbULapDb9q26v3zfb697C9vmRo6F2qFBhnS2v8uVUia0d5",
-	"yBOh9vJnM52OrbFWjXOEl/+aWXbfttK3rfS5t9J5ya6BaEeYSHtGetlpCpZCFTDF5zEXNjbhUN4w3bJY",
-	"HrCaiHhuTEnbhIPHq47HSGWwTiAxq7M4AGNJyfufLi6B1nDMoBglc8u65E2G2XvDFskzIhkAXtIEClck",
-	"Vq4k4oqbQA9kcAUZvXt7cUnyLzLysiYvEeNaaEukux6jMgaL7q9R7qJaNqipQJMHsKvg+C4yX3DO8k7I",
-	"rpwtqbIyOmNGY3AUlLn8Wxy5DTkzscg15NBFqEZkSrAt63ln2DmmcRL6EThdGcf93VUnDK46Q9L3yBXq",
-	"KvXXVeeS0avOfUf7Wdmvj+/C4N7yFofK+8HyzGFnweKP0InkQdx/7ZnaoHI+0Tpm2NE/gjnO/rTlmhj2",
-	"N4pyczBucabVss2dhQuU9kM0fmYnWNFRIdL4KDsu8GwwnzWoyoPhs2CrnrSbrNMa1oQ1/MFusPtaq4VU",
-	"pjQickYXuxsNmyZClpIu1E0X6H1gN5aTSobdCyQLnv06TMDnwQoVP2YB40lII+npkHdWObdejo07TWkX",
-	"6E6kMbQqBR6G0tXv9O43NdrKXZdYXAoqTXdHFeS6y7LTRUoniVetaJxqObUy6qZqoTIHIF4ufn777uPl",
-	"219+enPfuW++/S7jkEbvceSHIfZIk5laWB+bNDCO4arK4mYOvE5rL9B3tpUj5AnDGE5FNwf+Xm9r8wun",
-	"nyOEZPg81wR1OvA6c8il5Z7u6k69HS1SbVFpe4jY2UY3XjKaFQFjTTvKI0L7grSoA8GcAs4h4JhTz3HC",
-	"jy41cNz6pN97nTlLZkLJ5bvfLpXe3npmZQq9j4n5sQUfUIbJtdcRN2YuNt5cM6Y0IknMS10pT6KTuG8r",
-	"AW9VJVghZidlrM43jC2U3aHslBjQ7Qnlli1mT+UZqz+PlCm+JWUPF76B6z4/UOJbbPhycQc1PdIWuEF9",
-	"1ZcCxzbMQQ6H0KB7BgxCaRwz7iMTu0Y10VD3Dtu6H2+pytHvp2zCcAt0tnGy7CbBwp23aQIIexi6S2Yh",
-	"hK9N+UwQ00myjsmMLKs/rjbaUntnOQdvXItnvpCNuN3qASu7NWAG4VoCG6KV9gLnfqWYz7VJwAp27fGd",
-	"b1+vGvfZXtbZCe41+3lLEDzZzHwePjT3Da63zeQwCKVP42CnCkf3QRXIkDJRFqlp5Q1lov1+AOJR7rKJ",
-	"iW9Yd3pwuSXdEYZnT5TjLypGAGydLgh1hcm0PiLsZihlmqvMqSFgpSdkXkLg1geTjw8zAdUsy1i9U5gY",
-	"WBR4KgkTKLKxRfTQioAaHvo2sPwdX8giXeDgESRlAvjdkixoWNCBBg/5d5cug5roiNZ6J9huwlTeCf8q",
-	"IQvUCfhrU5pE+QoaEqH16YYFGEyjqznjiYcBKix0ldorhf/fJW9hVUUsyTSmPCns3smsu0NQZQ/ODGVi",
-	"3uDxdGWuRah4fNR7dHTSuxwMMgMCBr1Os3hWULwcb6FZRICMTv+JHkyubFloC2hCTsgbccvATELitiCm",
-	"S8vy3iA4jfNZ2RaPfNMI4pBYo6BFk8NWzCeMq7VXGlFP6B6mR8BocBSxJGHx0TQW6aLabXjBaPAarv5P",
-	"vHhPyrQWccEBWL0zX8k/oy7QHHzUqEQZIdjJY6+DqEc4JSJNgLwmlklVwiSixd+f6e/nTEqEZ1Lip+xf",
-	"tbETIUgk+NTmobEGstsqG2ERQUurtvbagldtARQfswfiaaub4K06AJWwEhRWScYr4tN8lvKF831duhVn",
-	"A9QV/QdKitUeXVX2qvUIq1AKmznl1XdUu/lLOfmVmmSN+GpTm2gwg3v81wZFlsaN2qZy4BgMoj+rlQPG",
-	"+Qy7VZma6u2qpjBy2hl2FrEIUsTDEAuI20kWIyPLKhIUnCp5k9qx3O9M2wVMkK2Tca1xVBWSWkEVOcRD",
-	"DkSOkG2q7VELV9G1A3Cd3a80arGv9jy+C+wrVkYuspnYKXLh/LydyIUz27tOR/PohfsW5dDBL0XsuH9L",
-	"GgfYkAF5eQTGmtFb5mSXvpNQjQCpbkyKczLS+3T0jFD8mfUhp+Et0/idQBQFbdQBCeUV56gYWEx8EcfQ",
-	"EQNQXlzn2WMWxObXK3SlSMhlouZNTNCLcbJeGv2ISlQ31IUIIzIJowgvwaSapHMHBCnL7EnG4a5zDRlq",
-	"E3s227/OSvU9Qr7Anv5Ba7g4zkDkXZYqk9AD5BCDqlyHrErp+pxYt1Hf3QKYcg0QpB0UWFP85M+4n5/j",
-	"2jo4Ppz8iaXWIW9gKyqdYBSwFvTtSm8IHVK7hJDWtUFJCCn0LR6eTjDDvgHIBUPPZip1NHH9d1Lt7DCg",
-	"CAdvtzKRYqMGBzccF85+g/DEEDbzFQecvqwDDe0FaASze4ZykjAMRSEW6HJTYRS2Y6mZWzsY9sZJsnSk",
-	"w6PTzyHnu8IL5plTMzvt6FRNW6ThKjjpWROpMw+x3b4Fc+RlRJdlJskHfUygnEET+DPLtg5La2PdoUR0",
-	"mbYSqZmWlhupU3UAHMpy2SdTUGsbX9oDTZfZB+FkwmII/QlOFmm8EFKf8WhG2z7GssTBPkfPITkPzwmE",
-	"wrQDUF829Qo8yBMGkhRUWwckXRz6TDFXHkoczzkRaWJMS2tjAcSDsdIyTDwuluqUcIxRXW8VaFAI3Sss",
-	"WZJEhvsTjM2pgPKrWKTTGR40YNXic8wpEQhsHSlCFoNpOJSk50Rq8JlFCutGHDcEZ+UzSdZ5FN6wA2o7",
-	"W+WBVr3pQvKycriA+CJgKGyhVEKVtcOf9XoEuq+ScM5KxQLf4cAS0UQBoqXTGZ48rq313psfFZzDP4sl",
-	"YibTmCH1oMFgaUn6ogi3Yy7E6q4axFoPJZe5M7f00IQBArKhZBEYsRhsFlHg4HgXCo63hjPvkSUY0+Zg",
-	"1V5jEK/ep3yUlXqCxesjc2+XnCckYhThFZF0GUV55JERCrP6l5JlDSxkw4OAw6B88qDGGS4fxCFeHQaF",
-	"icq4JEz6LTvtZS7PsRaT28FK1TaBPIw5LjgiDcfKTeZQs37yWL0Aylmjfews5AtdA1a1o5cMyEGNQFPT",
-	"BDFmPrTzwh5sBWEbLBd4pmnSPIT1kjNYDrGXv+hm3TBDvrrN2uamvIC1a8ZC/m1Xbh6/8Mjc0dvmQRtK",
-	"P2YLyv1wS1Hwi9yVDzLJualJwgB7UtSxw/0wCqnBb6zIL+YvruYubze1aqd4ZXKrLZYnS2TNuhSYePNF",
-	"FNn0pKn/QIgKzetyetTvHfUHlz0nT6hTnBnLzUbOE8MVSocc9bq9vk1umjIhk7+UW/J2Go7CuaFlvXrF",
-	"kfdKJLOCImedVMxWUGlmf0ttdYM0JJMiSvV9G9ZrhIHuttBNGCc9N+X4Zxr6N2MhbtQygJ7uDJ8+7T59",
-	"qqRMN9zxj/18ljIOoa1KX95Hyo+1pKbpAHn15vcjWNder384ondHircnMychD7ADIuVzCh1sGbb4XOhw",
-	"Xms4HUEYQKUoDYK8ffM+LzF144SuTjy+y/5c3Q8nEfYdN3acs5vkPOe8RlZ3fyni9wzG8xCsDNQvoF00",
-	"dnPIp0cJo3O3Bg+VwNE8lHNdNNpcql5Gplu7jfCfO90toPNSCAA6kgAIfZpkoonA+YJPotBP1JktRVR2",
-	"Zq9Jnbm2RcHLb903bgJId4eYcLRRjBmcdvDPVCZzCBnGDHnfoPEJGuPVWVnIEqDewB3NgxBv+yr2YMud",
-	"BLFIQZMdOQfWLsL9PrvpwxTxC7oy+OiulGdhXcut2I60M+WHlFdRXwB+1RGEpfHSLhkpowccNUqeRyIN",
-	"foIvSL/bI4zfskgsmIsJF3ICsJf693OAjI6h51GDf2aYA0p8r/joNZXJEdz26NWLEdbmG6h59VYseKaH",
-	"k0n+BOs1ZiKNuwQx8vtnRHd9AuDKHLaK6To2JRJJzOj8ikfhLZOaKwU+0hfaWoobtiIiJnMoaiZzuiKS",
-	"6ToJYKpTQw85yR6JjkoYk0gA2AGi3xfCGsADcRo3t+Oa3b1asCwrt4jZJPwEg9D2hkdk6s8IlWQUp7w7",
-	"CXkoZywYeWrw8NHfgWaKfVpE4Llqg6TCzlZWed7MDhM2l6gFleOjfvr//UGP/vXx+j++v7rq6n/+8Hf1",
-	"x9XV33/433/rbJQNep05/fQKb3SWVRXSOKYrNP1b81Asvx/ITNbVEjOfhbcYa4D3x07cbAJycpibAffF",
-	"e0dPr+/63qB3f+T8u+CVa/gbCfuU4E45QqnIKcpOGAzJ41NwHK44XDYk7jJfcbU5h+TuqiMXzNcyAe3G",
-	"/W7vquNpRIqrjrmL+gihduBjwLPVWGXH1SY3/FS9IfwwYLddueJ+FHLWdYfUve3jleEcryyqkYQr1ND1",
-	"VNjbrp8b9sKrzvDuqhOn+HJxyreNFKx2uFimvs9YwIKrzv39Fceu+1IftBDmAdemNcN5RhcLxqVBUtF/",
-	"Ohpe64ZNzW7WKm85QzXXdnK8cUxvGPl+JOmEJavLWcyk+uXoBywHw5OGRUEXFThedgS/6s4DolQIDTnm",
-	"KQHXubgl5mcYzV+8cFu9ZPthhW0BgRk4/30oywbHfxYF9Rx/DarpYkdlRceFvJfK3a2Gt7J+iBoQMldp",
-	"zKWYQcWvPW0OX2G8xq5gyARhpg7kmisR2O6Tw9Zqh80WqjpLSopx0zVSGMd36j+V9cPqrjtVDsMP26kZ",
-	"nuEYGr5o8zJhHPJ1wQwd6yROZUT3ZxYFz/V1B9d9LQYyxxJ+oTcDnSQszhf0De69IgrtM/V/gFUAjZb5",
-	"3/R7vXuvsDxw4K33LyidVqVl8q0X+a6I+oFGE7Uz91nOVk4tIJmwKCKTWMxJv9cjiSADYEJ4+uR/PSNn",
-	"vf8F3k8UiSUL2m36yqSmBsCCrrtuiZnBZCbR/YwZHP3w1mrGt2+4fcvyy/fbMGZ4Mt3tetPSul5IZ+rT",
-	"abRW8D6OkQ9No+FlriBExiUoIq+kGN6Sl3rqqxvGFpkHC2RpdUoM8bW1zn1AtYUvkJNSicY8lOq93SO+",
-	"EVbQe3jF2vGYwWc7aYCunkWB3RZyRqMIwttj1mA35JrW14Q6YkDD1LpUX9q6QWlR00xVIQ9AUDmxJYa6",
-	"smnGOPCTmhJjmdCIYemg0DFIxqchVh2iIOsKQ/U34qo9Q9RnEQUbhYhYh66LEItEHSbjwci6torB10vn",
-	"cxaTGIpOGYf0dX3xxjW+19L9hYTZEGLmBHoqSI6oqpEkh/w2TKjG36+wgl45131NVpDvs0XiOl41UHhN",
-	"n880pj7LdfpsQDTAz096m/gLIb/dClNle1u3AkLFAmwctXJ6flozVLKF3W6oOMLiGZAeEQcszmKkc3oD",
-	"8Dz7y/or92FY6wTwP46k/wox3CJZx+huHS4p1Hg6UIKdGPwmCytrclP1fGkLs2fI1gF1tj7TsLvKchA6",
-	"D1vMlJS90d5USfuoxCrxXhO0ukL0hi2dl6tlATTkS/pLbmTPAoOe/+PP/j9u/jUIHqc/id7iUdynP574",
-	"L9jL6c/hf928nr8R7/58Ly/T35f/7+ofvf7g5PTs0eMnT+nYD9hkOgs3ASRX3M8BSDp793jvpzVBfVGL",
-	"tC4cBQF+e0WGAq524hpM+RfhTILRM8t03EgBlR22x3fZH2u8R5uTAyoplGQp4mRmDTvwaoHvTdl1jrok",
-	"HGCy0D7QtiAx3bxQmAlR8yLj7Vbc5NVULRJwd/VapEu6BLQp7t5duXA7zH85EVLVy/a+qajODnbE9i2e",
-	"Ablm27ydmGLoLucOZkJD/8196etsk2ORYFnaRs0FgIhmlIwMEvNzwZOZG7BIF8qkCGjCDAqQV2yam6rE",
-	"LwJCa5HZDPA/hPK3VI82zMrod3SwdAoGApMqyRLapexk+pGQWBqvPtY54xDrDBZMqO22rdBViUdhgetY",
-	"iIhR3m4F6mIRi1saWSUC43eUipgv0i38JEWKp9fPlaga5MMcEm8xMJ3amgjruP3CSchpFP7LHfAkwn14",
-	"rdVVQ1jeBYtDAcNkkPHC9xmsvw+sd/a6mFGKKyYgCefsH1Ae3/nt8jkA7tCEPdctVFoEFiw2Cao8EzaG",
-	"RLKXxA+w8El/soYXrDNXziQ+6Z4WT6J91Enbrp7aRLX8PNjRmZ6OQt5OgPqVvbXOd+Hy7o3/az4Fu0r9",
-	"675U/55r7at0g95L1pYiEQumLCbg/YWSzIVa0k29i5YD4Ew3Byp5IzjTYKB7q42s4E5vsW/qA2S1DGv8",
-	"UdmT/RmNpxmVAdREcO1ruOidj7LzIQmhxsjJjkFWOsZ9r97xTEk0+wRAm96g1yNWiiD0+je85t68WhTy",
-	"Wkn/VCL5C0hUZ9hRGupjdutOpjQddbgQMkwMYPki1ln7FfePcr9cfxubX1tx3xk+Imf8myjqUqFxFHVD",
-	"JVxhJBsM/53ZuU7QTatWz29E8qsIwknIgvZsb8BWdv33HHvtAYHM7axel54HxzlVebfHI6rCibBdwFc3",
-	"EUSkhmcxZG80tmeWMFRWKBqYyg8hBuIaxyq19wvTqsGuUb+zQtxi/NXuB9MmJ+hnDEva3XY0OFuDJC4m",
-	"ZDCa6T+FCJZhFGlY6kZRy/OsXv0gUcvy03mdJ+Jkd56I/4ypz8jPYrFAKI3syM9un+9PKzQC1q/ZMAJ6",
-	"7RoBj2oZAWUzZMwC27j7zxTIofVx+zd1d7XB/vZIDYiMWSSWID5mP2kc8TAh3//tkbr6h252En8zMpob",
-	"Gb3DGhnQlweD7HfKjI1+tbHR2zA2el/K2DA9hzvYGmct2xp4YK83IklC4QDf2RLxvkyw/jwI1KmJ80kS",
-	"QSi6e9A3YUi7xWSyB2VBtW1xfJf9URnZh5gVOJ56iBic4gJ4DfQ5H3RdIM6MgE8/+TtJ1GwXhfLn4pY5",
-	"x9vOfBU7sU5YyWstCeDI5loSoPby7WFW1jCFuGtLVJih6/xi7duhrxLDmCO4z2xbJWGRZEiWIgvNRzzx",
-	"9+E4OYQ5qNnBKo3BJiafS4hyCJPvG7/ZjvxmzbnLSkmuM34azyjXr+0c+xBjztnl2tGtkUjgZI6Adg8y",
-	"g3lbJ3o6p/ENC5SpIDiripG+MDfd0hN5PsY8GKNckkUwKU3MiHhOk1xChvF0rqZgEaiT3Ze3ahL2IzhQ",
-	"t8o17f2vdy9eHvW7J6Tb7eYersejdiSnMNANABRsCFTjyvcB4gR5aM56xnz2lA3ugVXswWx5xmL2UKt4",
-	"RplcxVc8M4w9bdV6fQ/Md2/NoPbWjHgPzG9lcnqpDNS9mrfQGYnpFjOgvghl5hQUcqOHkTJjTJt7Xh1X",
-	"jqad4mBjBVNJ3r14qazE5xe/P5yoFTiax3fqP/fHjmtUtj/fAEE7YIYw7CsSiEsvoRIETExMe5LlTBDJ",
-	"IFXKVmScgpaxBcdzugK09uKk8+uQs7c5Z/CrKQmtSnwIdfknm2pTP3oeUSndjrVO1gDzR+bJGvf6n9vO",
-	"7wpKEAAVgoM6Un5ohg1YtxmmSTveoWmPrHRszzdmYt1WD4wM+TRibiREgzGofaSt4/25Rw/sUKg9VqUb",
-	"htpHPIwX8VJ5ptATI3gWzke4bafhYD1mzQKHmTELVj8jp/0BdhDAyUQAAy7km9QQm1FtvMmeYe3PTrzY",
-	"ngtssUSWGlAEDDCEtQglicPpLGnVChyaCOzB/FPL0olMfOr8z+g6obkllFB0DWGbBQ0DQhN0Zw1kfswQ",
-	"TBuLIRNBFnS1KTzmTf59pecVsKNSbiNKxCY62xOYaXjLflscRlzOgQ7ScHtmVArQ/lTgdsBQvvR679ua",
-	"d+lmDoHbHfB+eIP01o8Myf3aAkg6gEJbp+WFNB625sGmb1dIF3R1GAn9cUXGlN+QJKZcTliMUNmmmJe8",
-	"Q8m1XXNY9KnFWe3JMFBKL2bg5UM7ZjJjc8miW1YAxbGgq69Wui3qZedHd8KUEXhmmWY9Yi8kp4/7/foi",
-	"r2f6gYu8lXaKZNPQwsmhGZks6apdob8VYXCoY1yaAxtp21EhE9OLvYioz0aEKjM7X/Bsa3PnNGAeFEYA",
-	"AOCYmVqIAjNQvcjXrtU/xIJP8fXBz4Mpathp/bsIAxuOeVAy/kHTQ7sybjG6dNAy12reopgbaurDVfZs",
-	"Fo1mndg+5Up4jQe0KbxmeOem/uPfzw61iTw9BTun8daEIOcFF67eTxTbnnS6hdCxSBPj1YqlbkchDslh",
-	"JrbolBKaYEu87haVSt2JCWHqzmug5qGmwrjiowVqs5H1UkKDK1HIgJh3dB8GKn7WzfLHXc3SGJs4OoUN",
-	"hXPQUMn9mEY3dq8cAhhfpAnAVTotF1nMGSuKdFKufrrNss7hL2vXdmxMU5PfNpnRt/jSpSx1mRArwV5r",
-	"8QYawzbic+c6KKQUp3HPiWS3LKaR03ogYghOw+5CpkY1dtxhe6gN3fJVCXZgGsa+oqh2GTepjkpvTcn+",
-	"U4S8ulOxKGlruwXFkkOZ2oEQ2XBBtgeS9eJughOo11MK+MIgW7Ygx++yLMqYASEv9v/rmNYODYh5ET2+",
-	"w39saw8O1UaBG0rCeJAdZhBS05q/S/QgMK8DANzjFYEyIUMHqR1O8gtb6fiuss/BuH+Gfxe9Z1ntET6v",
-	"zbqjkuZjDdEAwUAD60v5isxF3GIbsrkzmA6TXdd5WzvyzpPWZk/Rw9MlzfREWaYaF+FrbK2YG7E4fEuz",
-	"mcJyQnWoW4RFUsrkBg/ylMM/8WOPIIkK0e4RFxrQnpIbtkIMKsBxhst19KCwhgRzoq2okhaowHdsjcfh",
-	"H44J+QvvVwtmYjfsoNUNq8GUkTl1r93bDm2tPWIwYgezsDMkyJwlcejLKqzWX/Ul2wDlZ4zIBeUaNQBY",
-	"Zi2EvNptR4PT2cjT/+6fze2/Hwf2nye9o4Cu5OgZedoj6l+GP67r3ANTcJyF8P7QJ8tFTEYhT1h8SyPg",
-	"FJgCTXlJAVcSztl75QeXYbHDs/7oHz29RiT2nnd6//38f2b/E/zP0TzkacLk/xzNRBrL/4EB/1CE0l6I",
-	"JA9MnKatGcjXRRw4M9WfjcpGbd6vFEC+aLxlI9uiuy6Q3XoHNOz9W4qVJzZlr2mCjubg5NTLmCc6w/4A",
-	"C2N+F1Gq5qXfHXidCQ0jpdBOzzzEZZdykkadYf+s/+Sp9meV8a1+fzY4OW2gIVD6ywDc03krRSMvw2ka",
-	"s4yvFermoKoBN5X6PJznNzoOrC40s1gwThdh18x42XZ/i9ftDUcT8omAsjmnt0a5Pq6i7vS7vW5PTZ8e",
-	"XWfYOen28aNsfWgQhBhMeher8SbAgqcjFSjauqqpYJXU+5y/e0XUfXdfKOanMTQM/XGdr/UJpa1AzC8O",
-	"7Vw7Ux/TRMTHvkgXgh/5ItgC+vxW/+I5/OA5XN+Sr35dv9DZPrzU840i4H2WHgJaIh1oyP0oDdoJ1uAY",
-	"8CGa5UVnpSWJWcDY3NO0HElRKZWZR1kYn5EJjSLkGsQlYOVYfc/XHqtMgpQr9/6CJQmSo72LKBaMgLE5",
-	"evf24pIAEUY6trca4s9HXXKOlNmhJKmEqfPRlHXRswIPKVFhdss6JjaF5SERmr4+/+3N85+PBr3B4w5w",
-	"tbxj8SV6rsM+fPCeqafrstJ+r6fb5mRneAKNdj7DNgZo8Isoh5VdRDSZiHh+BA11LO5ce/nqhYim3J8R",
-	"n84XNJy6BHuv8RsxmaCfR6Mw+I0nYMOqYR71Hh2d9C4HA2OANmrvyBahrQyZe8u9N9SvGE3ws32113ap",
-	"0nDHd74d+f0Q+iSbJ8fcly/Nj+FFWkEA7yvuMhaAc7e5cRgPHuiuyVfgaOGFarRb1sDnM2/3Hm/3IEXx",
-	"NbPdhlqnAl6BUoomftaqbEZiWtFWMqNyprRuyDHGD6m5LjEkNytgpTQU9Bh6w8IoDdZqCglpGoQJicS0",
-	"DC0tG+prMf26wIz1ZCkl3AVyFzkDemrqKw98eFfT4dcd3jaqVNiP5VVWygcsgaDDHQwGx4TngeayzEXv",
-	"1Np2hp2nkyePgt6T/pMnp/7j4NHZUzqYMEp7/tkZDXr9M3oynpxO+uPBuDd+Mhj4Qf8seOT3z8a9Sa9H",
-	"e0+UX7ZQVuvTQbfXHXShETxmt6FI5c/4iI7d+joU/ee2ivk/4RiUqS3Lz71Iq2mMcyWa27MYjCdx2A7c",
-	"FuweswElbCEdvHe3bGkl/P57XtsLJbv+xxVZgM3mmJAmBY+Ih2RkrPsR4s5DF9xcbfvlLFQ+u/2Bw7RZ",
-	"uPPNy7yDIX12a959fJkMXGYlCK21QgAKA1ETAOHYKALdap5yEFsdYbKVrl6a3oBpzJjEbnf1eOVLA2zt",
-	"ufrCVEca4wHSTjeMLdZqMtjK+R6Mf4NuG6cc8nvYR3fFDaUKOcdHJcjOJsmYTVNOxgy5KiFIhhFq+5gx",
-	"m4ZcGngQddjo0HUklizWFW9F5RtaIbvr/CAsGjXp1rLeQMhA9Q0+/ltuUGqiSCxhW0wYTdKYGfw1nrCp",
-	"bUA7u/c6vgbGWCtLsEfK+qkAwogzMQbODAwiYGGJ+iDDG9E+iIU6eQr1D7CbGFI7J45P8U4/iFyC1vb0",
-	"UbgJPWKcY/B01P+qEE4clJWB+/AFiz+mPHQHUARdUja4zlwELHKmJ0NweSliQkkCpIQegr8MO4n+Wc42",
-	"dfa1mBBw73bSRa3Zpu5Nf9enfwtZdtxVjp4XE0Lh2MAq61sWr5QNC44/FpsucOu1fIoNbY3OXSnr80aZ",
-	"l6YMiNkEggxqxImJQuNySkIl0boj5NMuGXGxHOUgxOBqLJr1hUykDnxsFKzpMkR/JiTjJluypqTwHdaU",
-	"1M66pb72eMDK4gA7FcGThnegU6TVNfc77dD/q9amGdV1W6cDF0sL71iw1BsrGSnvCAZCo+ilXX5tOK/J",
-	"Q8HcbpOE69LpL1q/NS8kmbE6b8DNk4rGh6gt6tsSv0d9fFkyGl3Vp6QTq/mc4e0kGe+0Rqo2JXUCFYvo",
-	"xkybMIaCnCojLTL6Rec/QH5bc0Ay3W3HAFXTomVnI2a3jCPKXKG7AS2tNLM4oc/QVAkqTc0pWoU6muA5",
-	"8WAaBJKkCw0sBYkiw2GfEC1FymkjI33HAKnVoyVdSTLyRRQxP1Gf/gcZiTSRCQUm/BH5jys+gmzpbwv4",
-	"0qDqjYqMTEwQ6dASvm1TG1P/7ldUmfvHJ8arXxFlTe2K8QqOlCaOkXmPEiGOxVLmHEQUVA2Iv7+E6scb",
-	"yc/7xeOVfpwShNbNCi2vx+zTQsRJaUIKv/7sy16MWALT4YHXbnSnl20pL2bq05BPPVvJa/aDZ/eA58i/",
-	"B6L/MV14Ru49ZSzxgAWeOps+4scegvs3BSg5V+KDdiL1Z7iWHhqPoIH0G7QGO6AMNYDOm4RRu8FT1Ejl",
-	"oZRXhXRcvpiDTWksU/uFQfkwdFbVIZNL/fDPzzBxThY0thWXHMrTYzXkOLGQMUW1GpLR2J/lhGVOP71m",
-	"fKo0FYJO7oUOVBmoVfsheGktq6KSqhrcMBrPNocMOjgrwVe9VgI8F9bWAis5YbwWEtdP+BLkdQLmOFhY",
-	"aPWpf+OL4N+AW1lo/5g8YIkJdJH7+ncHXExG6RS0HIzhKEpcNDLqJ+Et7KQ4pJHOEkLQtX2sEiPn2yO0",
-	"ejO20g0RReZ2ug9paTMeKEcAYskDIpYH0SjHd/iP+y1FKc4E7R08Rcl2DGlpCjvGzoSvWeqYY8Q/7KSj",
-	"SxhR/0ZtYrzfZ8Oh38clwoGXeUQZwOwm5GyBM/SOrrJDDkMPBvBG0yADcqjrKLGYFEHYwjbTGwpQy7BQ",
-	"IK/TarNbWQ32xbSTM22uVsreviVttKOqeYFptBLT1zRYtFNEbnwai8/v7jbPAA2iWSQTMScLnSjZK0HQ",
-	"sNxAKxiLelSqrY6tPrjb/SGl2Ec6TJdj5vpOZlhxPNB8Um5HuyTAsk9CBBs20ckuOeckDHKFRgWwJTHl",
-	"a2VnD6MBFGxBqNjpZIVBjzYKg2xs+sKW/idZFdCSsZuyCqDGW0fPTttx6wv38GmpbUiKOTOW9yQPeBRm",
-	"bb6HO9PNLjGlQDuXAZkt49UuGdrSTr9Beqex8R1qwGdmW2VQ/RvoY9srix5WVdE5mnS2R89UU37xyqID",
-	"7YKfIMKoq91EfgscWPKNjXmA8+FVQhZ0le1hI6GUQyoKAn/yRud7NNLPNpWPptJDENatzuYGNelmyeZa",
-	"slJoyOkJObEwPzsofk3wcoA0SDvvDCu6zltytsnY6sfBFnoRNskNZvtkehZjhBv+iYaI2tVo2m1YodBA",
-	"lWkAQ9jzOdTA8R3+Yz+kmEanoJ5UR4kUY8I8QA1gxe0/UaBJstQgMIc7o07L1ayBT2m1o3tM/RuDqKl9",
-	"nxmFZyEo14odWDJtaVzrx9O5zbe5vQzS036LWz4rMugxwRk2O0AnRIj4NzYE1d1W74QNGn+JqqftgZrS",
-	"UoZ5yMN5qp4MnA86gpGPJjh1DSVFSlsrkh7nqpGof4NcTRIwW/tY1lSnMskNrdzbcNK5WfdururoueBJ",
-	"TP3kr1tspJszbHGRcMImtrrIqUMS/LAh2XznEm7jg2iMH1dOWVIaMShKCieoE7AaX7cvY3URolwZkCyt",
-	"JCZYklFQbxnKfFdVMWrrg6ucLE9xlOwJr7OEGhMITB7pQPROGwUO3ofu3L3TLdT6OFFnSftJ8uo94dbk",
-	"tb0pdi/nA88ew/BhIlk02VqIl1uZg4jsPpLpju45aqFDOGEbp+nETaFuZHAmaRTp0pPOmSmpytVv8WT2",
-	"Rizha/wWPrrEmcDPdpqDLXVX+dgWlo/zIIc6gNJRVIGV1XaqwyZh8Vxm4SLEzpeCTGjcXnmWNgDh2DNQ",
-	"azIpxjg6wIbWOadWdnBFhOUSHvOwegzjFSiYRPn0Ha+T5rpg16zW5ikmeOEHfoaAyQVF3KhsJzFjVq/q",
-	"gwWmRZsWbYhidVNSvrg+c5rgV+tdKvmRFlfRtNNwZNPk9dGw1UtUtRrhG2GmJoyt2tIGbmsNSNm8AVaM",
-	"Cf5QrmxJIdku1CtmJePQh8R/yVr+pAQLFVtBhfx4ZSK2TlYUvTOP/JmKhGKNKA2CI+jIKqjGfKdH0Nby",
-	"Oj6pLaDvDDvLWZiwo4iOWdTJmHX/dub14OAj1KJKax/uNzhGViKNbZ2Ucfo+OPe6/7wlC9rjtQxH+zbf",
-	"aLJnuAaqH5zXfK8fQmQaY3IJXd92Sya+hu1YCp7iKrqiXbi2zYY+jfw0ogmr6oEh1AeCJfT6WKDMZrAz",
-	"kK4FkaHUH70uGUF/xMjwldIoctnqdI495Mq2jtCzNNpYU3Uh4gmdCz694smMzbtkBGX2tl1UpnOTeALb",
-	"EBU6LDuQQQEJd6gmPpGGNlgmbKG0g/pvURW2nQdY033sdbvZYU8cqVfETVPcf6DN+8yqt40m+d68uw7U",
-	"10KU6vTeUIhJMzYKQE6QcVDygT0qjxq2qMC7H7Q3pVajhpO7sU5AXZ71s54TpJswlqcmtyoILzPK5iyv",
-	"cZVO0Q31eIeNnqRCUnTdwJR7XFJeNAkKT98THtmsOaV2caZpUTkraFFpJBjngJRepur0PoMGDEMt1r6C",
-	"080n2g3LHBt0sXScT+uGeopQ7SPuh1GIG+34Lv9BZQ3l+9ylnV1s8LVbtFMXln+FzBCCDgsyCaFM303W",
-	"r41i01bT2mZnDNL11zTFYHEasSNEwSg339UrgXbPApFUl7sj6VwiyJwx+DSNWJdcmkMGTouEJgxJiZY0",
-	"THRMc8UkETHhwjmSsquXmCPT/e4ZSfucpItij+B9GrFz/zNRZzZGEPTuill34ao/4J2vO7W7e+yrXiTa",
-	"B6u8PS5v/v7lpLPfyTX8xinj4Ot91P5CFzGvTOH/6WHr/g1Aiz4HP9KM7qOadhQaY/KOTsfyg5/belf9",
-	"wY8rRDoxNKTZidYf4JEOVjb1ky1VBnQh3dsLAwJ2d+91ICa0wR3eaUJHilea0+bVm9+P+vBpxgKl/kwj",
-	"3aI7PYrUsX0ErFDUbo8mpKZ46RsjUZxyP6SRcUNMGS+UCecoUONwgW7oDePZfMCfZrITNTZTs34gnPts",
-	"s9ToQVDGblshwHEq1REsdfInCINydtTcpVu1f4HqPr6L7XvuRWKaTVdlMlwrf83pEhpdbYlopkKpd+5p",
-	"XFsd9WeRZJoqJsTfyS45j6QgCyFlOI6YLvelhItS1lJniA8q8vh8xvyb/QoR4dUcK6+FGKO7oK1Qrq1y",
-	"9bVbRdei3HZjBnyLNeQXHdHkcAL8AeFnMk68RGDdSo5xSH0gxZxB/SHIbiLEDUkX2g8OY6l+aEZbgGWp",
-	"v3lwEpudFuoEgSO01zsddHbQqi8EZw9XWEFBIdJ5kK8sOIjgxgwRz76Y3g0lgQAXF0ug813OwggKj5R5",
-	"jsEbsNALCEbUyB+qaj0nyWoBJ0gci7+YPuXi8FIZMQB7OZBYvtJnuc3cAEuO4CxL9LBbJZUaVTKKJOpY",
-	"gpBhQPrnMMZB6j8MioQUXuShSilEYTBQq2RVx7xB9Sz5X0dooeQ4K/VcUk1TStLFoSUZSC4PJcZIwsIZ",
-	"MqmHyTMLtYdiKpkvkEUdKQtZQE57T6EVzRGro1+A5EnHKwxXFJF0AlZGzBaMFiQ11ZsdSq6/qLRAYXC6",
-	"MGXBajUhutPugcyrseffpw8pKvQ+NYGbtpgotq2n9n1byT2ryQbAuCgihpah1LOFia9L56DurPb7lphv",
-	"umOgN20tuptyN7ctpjGTsvFL7xDDTXOBWzNZQ59yn0W76cVqc/PPlKUsgBcOJcHnRMDdChXtHqhLDP0v",
-	"6YqArS3x+PfFfI46VJ8R+EGi8ctllzzH26mjUlsAEBhWD0t0blPcstgztfYmjFDgZ8GdvqxgXCRigaNv",
-	"IAnq6k3pH8ZMAg1M+ws6TqObbIZhWeyiipgg5QxwDWHrgoHPYKZXVIjAQzgezpbqTl3yXlduQqgH7Dd8",
-	"PShWtpRO7DaEEm8ZFvZq4yvjEu5z9BWpyEHDFCkif69Tc2khw/PcDfFioh0jvCUADm5kGl0Y/dtJyAFw",
-	"PLsbFnOkvBbcuFpOqAXROkitOMBp9GzasQcGI05+ZzhoFvuFHKYzOBPtRb3QxKTlpVhkRhh1yLBLXooo",
-	"EkslbjQhr4WvccPAt4hFOp2Rkdov4FLI0Rp7mbl+G4OZva4VFjNhtwoFy3gSRtGOagCn7EjrvOM7/Bsr",
-	"hO+H1PfZYqcAw4Vzny195JADgVDCivtK2ztkcZlLh/RE30mLe0WBo4IaEnflDIZJWXw3CKWaCBoVhHnh",
-	"HXPj/aLmcH7m2hCW8UpNKCB3c7Ekwj0y8GnmzKuSmhzpXbXY6Nn+LHKD1JNGZjySchQjgwqe7+YGWdmU",
-	"AT3gv6wQvAa24MROGo3yztBeUiCPfcE5U8fYVmq05+ZKfGKzmkt8XBGt59/MudCZJclCDo/hoD3CT7si",
-	"nh4D+ODxoDfoHfUH+k6dDe6z1ijTzsl/Xbx9Q/AtPQJPJ/rphykDdJ6H+Np2Ub6TZE55OGEy8bBgEug+",
-	"ZSnZmllWvehbF1W7i9+W9LBL6tq6pnqi5oIyP2ZJdcziQl/zFbHp1IAv05UpFz+/fffq5X9/vHz7y09v",
-	"oMog+XFVh2cH2YsrH3GgQgJcj+1FBHptAegWy8T3Py7eAIiye3Ps/bylUZpLxxqhKTow4Jt8xEV/eHyH",
-	"/6ikxf8wowk8VCZhFGlcZ2XG0DDSNCSJ8gBF0XEO98TBfQb6enwb48a2sQAv4AUI1bduNOPbCOp3npY2",
-	"Ceof3NZtti1LuWzh26+Rnx5H/p1EgF5wusI5szsfCIfU7t9h8zePPJpJVuZ/WmD9j15NjpQ0HoE4Dsnf",
-	"RzoFgmEiSAWqa+DrEYnZIqK+zpDAW5jj1AABKD/S+QncEaIEYgIRRZwDuEERYpncY1fBAzNvwWuyES8S",
-	"Gu+XTMQ1HXau0l7vxLfzA382QIvBt/8dbnaQtuIvpi7cUNoO7PjV6gJlcUmlEdFgL9Ux6PW/aeHceczZ",
-	"cucZ9b5McO8C6tqtOm6udPMeuvbbt5j++qLPDw5vK/cpX2mlLHVRPjRrsk+LCEiQDepwo6r2EAj4t8oS",
-	"eq86RWocQRrHdIW17tvw7B8kgn2NvY3QRdui8vplQn7LeCLile0RZZ+S96lTa70QIgLjG+UfGqUE+rZu",
-	"u6j9p3a884XpbuZgHbK5iYo+bdkZAxmp442ZDHWL7pizPzM1oD+qm+w2nyrfC/51XyOi8/CdBBMHgX5J",
-	"m2nakFWsjXLal5c0ZjORSnYUjLOY0ULIZBoz+Wfk8A8mImaTWCCEBl43p3FIgzFmx//au6jhDik/kjGU",
-	"+FV6RhhysyUYUXibBeB22pO7eERZRU6hS/SrLQHTz3LgzmwyXFean9vRo5Mj6UpmlZAa/AjeUnC2UQ5x",
-	"xbe4X2bCBI9Wz/J+2G0ojRtW4XltelxX/C23LTMI34T+hUfYJ58tElyd0S2NQiXdb3m0KiTfUhpntbt2",
-	"299ZKzAngnhF4pQPdZ2fZo3Uza4OyFBBXUqR1eHOQRHV0liIiAGOn1dYkijpLYNyRNNGE6dcGpgjm1Rw",
-	"0EBcoBYSUf9GYvIWq6fLhgnx84bj+zBbebbqdxYq1bwquz8XCSszvc6KTC+vKLQHlPYZXSlIIFTY4v4x",
-	"aGI+jeOQBUSkCQJwYiG8wZyB5DaEMbEbSX2+FHGU5bqfEahbWYaSkdP+gIyAIH4ublkw6pKLhPIAcCXU",
-	"y5u9UvbmGr+t8M37wJYbcvt3iQmaCycUa05zScjk8QujDdvy9K3JZhj6DPgIJPThCOYpdGUibjcwHMjk",
-	"Qxwm7EMI1Ze6ZkXjvsFmB5wxdfA+F3wSTrumxPM9kyJKbb0uF0nGz4JKK8jOWXO2nnidOOW2VMUYH1+9",
-	"5X3SwGboF9gMZ/deXgdZKpqaFPtKQFhQz6DQwRNYIjjxQoveZ884ON5opE6ala7rCSWiXhrd+0XCLmYZ",
-	"ykR8Y921RNMgyMmzYxrUk9y+ltyD1J65Yt5m7Zkp9a1ffNZvvfjsL7PH+/X3eGmk7vPt8a8zkPcuxUBe",
-	"PmFPQp4IdYz7rKHroKHlPx3FdHk0hqMZYuulDv6x7WAYQnh5tVM9lut4FJdixaHxPJKYJmy6IoIb9Esm",
-	"EzLo9XrEjmWtksHTIMy6MEnEutY/I7x0sVvPOWGfFmr7Q20v0w/2IxrO5RU3tYJjKpkHSFXYE+OLOPhO",
-	"oomFD5KWgmaJ/kVBhbCasudm2PsgRMETQZNopCC1+3Cq1AKLNPbRaGlAuKsGpxX0YYCbABAaIgimKgyi",
-	"ino+lGE1iapVmwt1sXbAFMyIWDC+rn0GuaiEVWVu8IYsQy6HumAU5Aqms7sHysXFL79plAsJ2/9ppix1",
-	"J1AAXB2cI+ydGyACr+1H1hn2B/qPD+H6kBGxzwoWXKrnCqwvS0oNs488Ikphw0nxtD4liDVuYe+X6FiR",
-	"JtBuhg5euiCJIGc9Xa8PLuhM+YNjxnjGlt06bq3VHM4jAZxTTMiCyiRTH47SzPZmTQSLAhXpxg8LsYjO",
-	"peFRWMZhkjCuuxOgllLEc2oFTykxSxnkYQO/L/gti6FtWhesEJ9ywUOfRvDzQkBKrXNfZCGmNa1dmAWB",
-	"wayB7ugV6sAG9zqMp3M1c/rPFZ1Hau5qecLGePhOavb5Z/kwEbRj0LHUPElFQ7T2x5pzinQLg/7p49Mn",
-	"J49OHzscDJl/Cuh40KPqfeYw9BeKK9fb5Znnfe/lXgQWN8f7rd9jSPKvccX1WwyvOCFHJAyGxH0N9Skh",
-	"aoRDkr3IFbYQlOM6IRu/S16ikbgQPNLGJJXaQdn92oLD7ttijMgR8M8bFK5QcCmKBDuSPq1oW52y5IW5",
-	"9MIvRzuunqi1W+w/xz+LJZnQGLo/TeMHQDere9AYTmIz1fbh8gCAdo3mugqZeitS3YLFUjcgWXIC7UQA",
-	"7l0MMLdsXoxL50zC58jmt4cyl4mOBplrMRXugrNZ8NT64Gx/ZCY8vKLXicIbxiEI0es+VWfULGZyJtQl",
-	"ve6TMzX2iUh5ZZINToEgXVSbpto+U466vOkUwbjpoJE6iI3Tr/2lqqdnwHN61XIW+n0T69kegncdP553",
-	"hp0+HtKtDOmX7g6jmuVHJWdi0Rl2Hj9BqZI+BIxx5XaGpvPj+ZGWpTJwujS+DW+zANiBCsXtxtlenbCg",
-	"YdwK5f07dSN1R6OTEaQzxqzjnK7IWHdrgw9f2q//gFT28Z39932tU3K/A7Kl5LRa0SwzbRTC557gOmSK",
-	"zps3Xo+9Ggp3HWQF/BAkoJFNq7rRMCPYmrEoQBQbjZlV2oToCtgDQhv6WbnpoUya4AvaV2mZ6bjNXXSp",
-	"eahJshSorWrvn3KEmPqSHVFI9jwYuVY2ZMb9jhYqjLGA/0rIRD3tgQrspSBjHZH5a0ms4WxT1qou65l8",
-	"TpEFF+RBiKzmPHSgpE0gEauf1jGxVrJLIOipMUJ0XsAXi5BJMhUAAKO8LBPPw/IowI/ZEH+Yhocq+6aY",
-	"C53JnDG6zaBvvld+BYF4iFsFqKkENzkgS1+/FJ9zw6Q8EA9iv+jmCMEDMyHKRdOIiAZ7BxFMlb3imC/a",
-	"fTMTiMQCgK1Ttj3USz/U3bEUZMHEIsMHiaK/mFGDLLgYLFJW54HFfYiRk8MkmH+i/gwdnVASHaJBTBPJ",
-	"oomG/PIhccRFog59c1EoSSKiwHWQ1JIVNQyrH+wROzuEvJrzPXMNOl7HjTH+sS18dO3lhX4cU+7PmNxB",
-	"2F/owciDZJtt+rPvdRAUrBFNXm6U6j4FUZAPa3jbrXRpq6fpmk7JbllMI4yxHHq7TaAm6hCb7ZUFrzY+",
-	"gFIf01ikHDadLl29YbGh44uz+g9d5E+ssOi5gTkBJ+uGLQo8X/U6h9p8XzyF8RwzFbkUBuVsWVdGimG7",
-	"NsWjmhLz7YRQEtAVGMArgJi1bLY6VOopk3EBzOE8IEsac+UMP0OQLSjRwXSEZMWpBy1chivzq4ERKSuC",
-	"1PsDyy2RwQw+6jzu9vudDT6zenB8LRZ75qor2adFGDOZf/TpWnw9K8AsGN5Tdc2MSuBingx8k6JYRM0K",
-	"NDlbvs+46ux7dYaD097J/VqN6mY1p7rKMzA8kOaQCVuoMxAhqyzlS6ek7LMHpTJKjt0JvnN52gb3Wd24",
-	"+4Ua3g1bOTVA+t2wNrLjjEsmwr/5GLFbFsk8EY2b1l+rKFrOILMESYiKooKsErVgmfr/6Lj1SDRYrdUh",
-	"5LJda8MMWGK/UvI/ppIdJXE4nQJ13CScIi/oXYfOx+E0FamECaVLGiYhn54bNiT3w/cZv0PP6/hh7KcR",
-	"jfGPrMqpZ7aHxCInQDjBz12bpud12J+pfgJmEtXu63mdGWTgep6aMBqF+O85TfyZvkAsGH+ee6BDRjrs",
-	"q7/jxQyUZM9Jng1Oez1T/So7w8f3ziov0nEU+t21WVSzbutrxdLewwrBWhUILvs50RONdYsua6k+aRGy",
-	"Fs9VbKgCO+UaaYzkT5MJjgqamIz4H2a1HjurNTh5VGvBTk4ardjp1iUbnDwuX7TTk7VFMweW3gQBs0BA",
-	"EigdJfJsdgZZIQH4DOAvqMsg6pnt327D7X5/fYiWY3Wa1kjsqTO3lcQeENhCMYst0C3J3dlL5efqeywB",
-	"Gbb9c2CDoibM0EG1zYqsWNZkXeVrkDGDY+uNTalfIgCXQDMrCBMyxCAidusZTglEqIaauCtuer6ghHHD",
-	"jPYsaabWt2Qai2XGnQLZJRp0yblDe60/XCHKMRmpg3o0JKAK8u0uyqq74qN3v12SYkvxf6u7/j8/n1/8",
-	"PDJDwdtrXGXlLK/3oGVoy9i3Bp8Si69MXkLpioV7loypIby9KBsDwE+PdNdmEK/ep7ywX1MNYed2zSKk",
-	"5vYa21qCef5mZX6zMr9Zmd+szG9W5jcrs56VuYMFWdb9kbMvxkyZP8pmKQHFfwjY9y9Djm32SPCjZBQY",
-	"PRz7B+Y7ELuaqs377MD6tn+rh92XxuEuTIgtZkTOxJJjullIBszTc7pSG9cIT1V7yDts898BW9yVi3aq",
-	"0CJqCNWWWphuuHo3KciExl/MafDqX4yzcd1okfdgwtljiOV8YixHZLOGjF9GY/OwpAlobeb0Bve0RrLY",
-	"SXi2RctjISalu/QDgpswEmHzGfKq6qaDUApOJpknlzWE5emJJKB2dJVmkvi8IzE5gmMsTFbdeUDYp0VE",
-	"Q27KVKgUvHjLv4PR7rI8+Mt2GjHmyhl26TfgXQC9L4qyLAKVCJvKcmsH4/hCEQJn3cZsqiacSiKF4Egt",
-	"pPNZBamsZ4gVYYB5tJcPrU2BQCgeEgOuPtQaKS0eCNyF8CAdfZhLFt2ygqVF3uzD5bsGn09AitJcXCyb",
-	"iECdLXucc23LmjYTMhcyIWder9dTwghmsA7jUKh+UXvNZiSxlRHuD/EVaF6HJkdZ0mXjDOJLgGYyEgY6",
-	"SgcvVdZxaVpx4KLrIrQlt+mz4g44YfW7eWCtbYHMgVp5FrEIUmzlsa06mZ9d3IPz+HKAoDUn/0BrNsoQ",
-	"UtApP++7JrnzDFtKEcQhQFc1bZFxfTbHbz/vd1qNHMPcZxK6PXrsbKnWOru3H57K8MUnm2N0VUNZfI6m",
-	"EFAEbRh35YTwusoOCN7BH7S1qYg6YArt8lOo7Au41FO/LLPojLHwBYso2jpUgPtXBy2M8GQGVo4AeN/T",
-	"RQkW98MoNHGBMtNQF00AIT+ZhDwI+bTkmHi/ds+vvygCyumNRj1VGrXXv+w9cSPP0o/ZgnI/NNHX7KPV",
-	"c5FyRLNgPHiB0UW8Ue/opH/Zq4gjrz2sb1soY39L5DiLBfUHqEODNHIg5pqCRK2Nu5cftwmaytT3GcOw",
-	"ehY47fyZhv7NWIgbiSgw4YIBBIOIWEwxXtbt9b1Oyu2w1RzaP80Mtnpi5OV0+4Gxtle6bVH95m9bLw2Z",
-	"H/tBT4xKbY7rA9CXgJLGgmdkZJdtBGlFYJTgJkmpCUsDi4Ki/uYi8cgot4tGYKci9w76FnhsKudiLsD1",
-	"hCgeu+JOJ4SVKDxWsGK775jD6qY6JIz+jQe2O9jwCXJe5ofRJUr3OY8c9MC+znpATWngFS+rDTR9+/Dh",
-	"fOg0GYWSjBBqbQTEPutk/qO8dIwyYn+4hgfFIE74m4dRgF6k80qVSg21seP+bg4btYXQOL8D23Mll8aQ",
-	"NEn9mYgCjG1RIhcajxVx72qrgyb2gM4ulvO8237bz+0CZiQEWYHCd5LcsJVntgRoHv1JbDtf2KfE0C2A",
-	"z9Qid0G1B5l5btdN75p/9fduyznE2IgU8E4JiZiylzMVu80vbgZR8TrkNwadYmNYavuQkPtRGjBpcz1O",
-	"HL9iHPrq64ZwyLmZiNnE9K6FEimQlrPQnwF6Ip3blgmIHMDZsS45WwaptiRPriuQhQ/LZ7EdQKIqJ12H",
-	"SwBXIYMDyQAp3Ky+15E3qU2335sEpLLSwlrBANiYv+QKAEQcTjdx4jyNDbg2hLsOrZiEwqThfT55P2Yz",
-	"bCDYqETYkpMWS/5SxHP8pbV0gW8XHq3+UVlRUJK7ttAYWLZg/zxp3cyNg3rmLWza/Y8ys0Xzpmzm2eu2",
-	"uiKjVh0sXyb+oZ9xfIf/qITDwJF29ob9/kvv7nz9gbpX2YYXSwaNPc7mLZmQe1c7fL37u9neLWX1h2+9",
-	"fAurOgaXLLDVlgC0lXVctZT7No/edrp+3t1dJ61sprSBJjjWpAs1rOKf9ZVfYcyr45XW81WdvEW1fn0l",
-	"4T5NJcuBnv8zrlft6BsqegCwsvWBOyQeciVELZ6pepm3H6rqzPunSGNOo9aSDDO6ANRgKNS2O7EiUPSV",
-	"7jqliVO5/Ri+wOuavsGFPjr230qzdCwXAq5U9s3FivtOUGPw+LI/GJ6cDs8em0ipeitzwKj1pRGTCI6+",
-	"7RaPSm7xL8YDJm/yv88Q/eFqhKlFiWpw+ujpLRRzhC8HMnY312zwgJ9pWHMbyljjc4fyeg5dt9pda2eT",
-	"sJjZnaELUpSr7IzxL7FDhpOYsX8dHpTGDq0yFGzW2NTdSpLQG8YhRiEJu2Vxl5xDk4mu2FpS5bGD/bCk",
-	"KywCRLqgOA5vGQSSAxZ/oKuRJkJ3omIF7dQwGdYyf0DIGz9CiamOj3frwxC81G9kA5d7Iw6YI/Qhux6Z",
-	"UFeaHQX4+hUTPonFvxg3JQ/au+n8H/3x53Vzyn2Y6zUSQiP/jWAhXsI71fMc8P1bUbqwr003mcaFBv2b",
-	"ayfzSMqTMLLMBXSZAzPerosLeX6rdKR6xpfXkJdOPD/JPDUuEl1OCD7clOkKb0DsCDmZM8qhQ25T3an3",
-	"OoSy++urF9QE2gX4IoGOB6QBsFB6Kpg6i9tQBK+ByRtn2aiAqSA5ePjWtvkQ2roOQ/BjJ8l0oSKbhTJX",
-	"cPEgxDKORTqdJQY+L6HxlCUSQiFR5Bq730nsxi1oowUzGBWCZEkSaVI323yahHNm6ts3FYGaglYUwX7W",
-	"jvZf8IDFCYLhmV2CH10YzxwIXpREqPm6yFK+cTidJVAbEs6ZSJMLAG6T2IjYyG2BaWmQ823Y2ZpBlNtI",
-	"YQPqnYMR0bkatpSIriyQ2YiaLoNd3mw07dv+0f79OjPzTuR0pXmfjbqj+xwIOvIIrTvVZXdac6pRFrf9",
-	"ul/46/sdxLUGgJfuLXoIPWlqxC7KJBdLXdJqWB2SjGmpZeV/q1HZqgOy5qqvKRibJrNClbB9t2sqpCES",
-	"HHlIBQxhXSzqb7b7Wk5B4lLUSULqRfMsTpep7mqx4E4/o16p3ZfmsrHDVT4N/nNLbtLS8exJhre7LJYg",
-	"MdQhgSpFZ0Cl/kf242sQUpfL7AtxVrW784ypVMVd1Wm89V6whIZRuTeAV3lg3jqsnWvEbVi4uU4Oh2p/",
-	"hp3TuPQyo35TRwQmidpLPv7/7H17c9u2tu9XwWj2TNt9aUV+JE3kv1LXmebe5nHtZHdmxz4VTEISRySg",
-	"TYCWdTL+7mew1gJISqSedJz2uP80tvkA8Vjv9fsRi5ZHOI0K0rhvemw3iw3QeVx5yPM12oxeeZHLb1N4",
-	"t+bKN1AddZFLqgzbqV/iIieN0I5YzzcunraT+ChNma6NgjPgzbAuItYmlKCb3MGJMxbCekBH4Sm6gzoP",
-	"x4wD2lCsGVYOFyzfxpVaEzkjepndK3kloYiZXouuZgFc1C8RxhbhKQy5+2EBWnbAboSOI+GIbwVP7ZQ7",
-	"qjtwiKEKg8UmqHWCryR5wW+tWSvZDXBDhiJJHKcIxSKowdiavEapyGFWszDjetxll+Vgmh2kVIbxVMkR",
-	"G1ScygEbC478ui414b5wGEugxL2SVFEKBelU8O3wmaghm8zvAt5KG8GjUxRBhkAlftBszPXYyk2AkRrQ",
-	"LVgSjggOSiZzQr1yt4Hjj5mPG2qyuZKIOOX72GvKvFEPX+TyUf1+nCZvI2LZJD0iiqmr6MvXBvLbjKMH",
-	"PIJvyT6NofUdqv6ty399v23gYHPFmMuVmZXDJ6CrJ6CrJ6CrJ6CrJ6CrJ6CrvyDQ1RuVeRumX5ga3xb2",
-	"qjW8yIeOiJeqFDeNf6dc2h1bp356DVpl5/B3UcklsFMl34be6yJvhELLctmw/pCCMmNIb2FfJHQk6sH3",
-	"EHu+yGXh5y0Arqzz7tZ0wOGkHZBLszulsVapAG/LKGJmOUVMpOoLumkEFF2Y98fSTr0q7w/BAHjEGQ3x",
-	"r8V4XB57+6THG5EbAwVJosBY2YivWIfj1Uc11p1+x4g7s2xz02S5F3plwEOSXYG1HTNrPcoClGVngl7Q",
-	"MfBbSCQX7f4LLL1O94RZWu5UOLQqUDv7sj1Y79Kib1Q0nbYRK3wDFSEO/joVAZsBaX3mO5AwzGLm0+Io",
-	"+2y9R/ZqygvAN7nYx2NlB9YXSdNTfJX0ni1LSgIfKris9rwlfP7OWsZHvaCTwB6jzQJ2TqffAbWBmjLl",
-	"d7+6G457vWZz996fmyXHZsHaO8Tf/Cp49LswOLe9RcLwkv6FzDup020j8uQLArcmwmqESkpBJkspdbBo",
-	"aPA4ieXoMgaD2RkfCRzP459/DjoAG9npH7+ycwgZ65PnL18GHY13eNm0CLrh8gSZGCFHbdCB8jp/y9Hi",
-	"LWS/Q2ylEAo8NPGtWHIBG74t4SPYKLci4yNh1/LlCVlinf7xISyz/e3JUc+7QXpVN2vvVf/5q/7zl/9e",
-	"cC7DKCz/5sKt6e9qBBmJTPitCgFNa8UI6O32UYDeBkuRKDU5vxVZeVtaSfe7UpN61XAMc7nGwZuOuaau",
-	"YMFT8vhWqRoyGe2o7eJgrdgh/uM1TjScspoH+0iJ876QU4xK3ew9AhB74NeZsOMm94rqFfpHx69e3jce",
-	"x629kuamARe4hcApfIoOsFQX48cJHzlkLKgRB8YAwNlHVk+IHOuxmmkmFSPBpVtuYP1NzUr2ZaSE/o4S",
-	"wnRIn33Ff9R3rj4sNCvukq1LY63Xvq7SrtK1PxFzr5ipfhj7DLHpsMsGWPWJYDFFFuMHzdRMuhQGIapI",
-	"MSM8mVNmTz4T6dTE9gIChbiSRZkuZjqTBHMCZEQAEgdnoZoiebYr/sunYOVzI1zy4O3w4J392gH70b6a",
-	"7Ct8ylzlkFL5yX7LQNxNRWgG7McS1M2VxM9iaa6tU3ALPs5PLpvgWEllMmfx0JGwz7hmQ27VQJ+JRAtm",
-	"NZT/eApdlBopppnQ1hyisdVmGOBNuxYXDmEGivLi4OG7MID68wD22f+pg6KBua7pVayvHd62husj7O+H",
-	"YIr8Xw4D0dTovbiM+3d9Oz35EG3fJ622ffvUIGaHrUAkRu+Uz9mNwC5wiAhjfHguTMBymQhdxaYacyAQ",
-	"V3IEEZ+MS81DPHmsZO0vhH3OP6EVuCrkA9fsFgd8QkbYBRlh0effrMdg3z35thyLA7Nug+2EcCAiio1r",
-	"0ASF67Svx5kG5Rcbu3tP2cBOxwCuHGiX3td8jpg/e+3QfcG78IyR2i61P7Va+Lo3pXozjP4Qq0oCHDua",
-	"2nYBAUnLLmosF+DHuoziKyOBeGVlrD4zFnM25hFVfp0uQkMhFesNDyen1cKTmcjElYQai5GCrtE5FoLc",
-	"APsFYc7P4TpKX7g2ZITGcmFXMIGcqYSc7bEG3Gs0ihK7EaPFYo9lOrTTK1mU0vygiYOMjeJb7G1Fy/LO",
-	"MLJQKOmm84wKTcQdDw3QlXHPMgxm7MnhUZ3RZRd519DugxByU4EHpSpzuT5HsrFQ+SwjtT0w3xbpJPvn",
-	"kkSsViZMhJhWi1Mg6LRNI0d9cv4tlke63QelU8QZB2thdyG54uS5w7+tVIZcbEPFQa/XUHJwdL87Vkb1",
-	"C7CqIKH4wNFWC9nYvhBr7GeiTGlAjeH29Hfbov13JWj2ofC2RKkJ48bBKfJaipy9RXKfZ+E4vhUPJJWn",
-	"QmJdo/U2F+rksFHUBek0S8TQVJ1ljZ1rwFqIbWcEZOPgtAlFEJQtyDGe1mSc6BN3JiRc9AOv9yBcaYPs",
-	"E+ovnb3CZ3y+ZWxn3ZaI4uHwYfbD6yrfJYPQpiYE3TKgPZpLoCgJ8HaA1w6Wl9feVqxtm1yR2ybx6qva",
-	"nve2aAnozgTUAfrSNjJ4K/ViPvD/dRNHATOA6zIETekKaxpc5LJwM6ZKJVBUgps46EyzWGUgxjuZ4Akh",
-	"u/p/Or3blNBYiuGjDljpOlXMf6qqIX27VZT3V7vTG7zU0mpCJbBds/ZCs/4cVNoNHA1XgjOxdcB2G/6z",
-	"/hTxrR6SKEHNhMYQ+CkVfRc0AK5M2oyF7LKPPNfWbjUzgJsmZUjWbA0Djx3730WgA3tWIdHLABOZ0Hla",
-	"QZi43JtEq48PbWvlF6G77bP/LiuDWAA+NKCyCdrCLa+HShJr9j3MWXxbboi6EUR8DckEJ4dPC7cRzS9n",
-	"ZllRpLRZPn9uyK0tdPAoriE1un2i5EqWJwI+mKkMojBlVXW4eaTJreeDRNJR4XuPsKmUPuHaAKbNHzF0",
-	"XDm3qyj7q4AVVqwSGZ4pOYxHXZeNvRBaJTlWvy0aIzBDReFPMWEn9cUKf3mb5WQLm+WoxmZ54WwWbsQH",
-	"mcxpKTfeXq8xJuBP/tqe+8eMK4KzIpngWRKLrOh8jKVRDCA3dpKotS5MX2gTp7AyXxuE4S9wCki5Cslv",
-	"HFYJHg+IeuII+w6QViMnoARuyyjSDinFpR9TJc245NHGxl8G1e3wd98UJ5mSAUtiKaxNCf+H79em1E0l",
-	"cWa67L1y8WSCcDllA651nsL3YOxYu0IDh1c3VBnxuLquVqMg3IepYApzdtlr3xdm3+xVxI+Djx8uP7FV",
-	"fKqDn2AwFTw7eJl9rXa9Zctaw61Po9aoB8p3yIdFwqQJ876A9CiOkm9ujqV5cYJFXHGap4h97/8LOmks",
-	"8fcFIH4sjRiJbC2Kf9HBwN1+2HzQoY+Vtj3o60d1h0sbFRZ3aY384ldXzhWFwf1o+4o7OxeHVeKaWEKr",
-	"aHWCqfMOZsl+PxY9lhrYvrr+tee9bq/XgZ6xhEsqAbcKzQ3JKpM/S50YQScFDXqIMz/NqPZuLsODymU+",
-	"IgkAI+W/5DI2WMPqfndfNNS5AS131CU8nEDxEwzP7q9kXv9Ne3zSQ3xR0wcBQ3C/MxWZU9n2N5/oLR9F",
-	"xlwXWFOD2Mba0u3nc6cbGtx9nkIJV0mQQ/QpE8BM0objfwl5PseNQz4FZKsWSNBh9jbSh7nmI7Gp6993",
-	"RkezenxfZI8mYmoqUF+xZke9HuOJVgWyV4G0gNlOeMWy4Hdv/i7CdD6s5hukaIa6WoSZMH/mEutZIUWf",
-	"p9b2/znoWF3d6b8sN1F9wg5vCF7iveyP1xfnv334fHn+58fXl5d/fLj41c7GVFmhbE+gL37rPaPQtx3l",
-	"lGs9c4QMqYhguwiwJTBgcimMieVIB+wS3qO7y4Y4xcG2MybfEBNi07FwTIkE0o8Gi7R71M5Mq8cCUpZK",
-	"jvBNfC9MjBWnIb8pfeOKqvPydXurwij6ILVrn86nyv3g5w4djoqgn4osVhExkDVXRIM+KNwO13fVXHVt",
-	"PZx/Q31x5/Ons0IcLwyzKrTt/k9jg32WSfJGcINNsjjwof8ZYB5TFUHpfEnAk/Yvi/ys2Luk4T/yeQHG",
-	"XQY78HUV0ANa0kglXVH0gNwHHZPFPNn2MFTWvMmvGqsEObJLqmLMrZcgJOOjTCB0OEu4EVlbkE/U+iiY",
-	"EZKjuK0AUv4SJ4ndOMvnIpa3qlTRW3MK+kRX0KgV3ljfRaoZo6Y6j4wDZQO4Ta2OZK/dmvl6C/qjHgN5",
-	"YGyYyk2fDYXQAftPrgxRKbrzj7zr5DJBTfWVdEBsjjmtuCCWxJWFxRoiibrsD+cLlVaCIwClKVZqhPAj",
-	"UtwK30vTXD+6JAp2jDb54wWBhgM7KHcWeHTLZSiiAxdxOciKkIs9jNqo9ACKkdA1IPMr4oYfCJnF4RhE",
-	"5XVhWyXc2EsPsAszg9y+sH+RatbZ6UhgUcfD1Dk8Cci/g4CE8vPSNZUazzZk4dlYKS0cpI2jCOJRdECO",
-	"ylp5WB7eQhipLBOnmQCBuYmp7AQIe0s5m2GuSfSAqc9TgCDSSmo7IaWS1thokQxr0lv49ifB8+CCZ+kU",
-	"W+VWEg2HL6r01nmSvCN58rxHDrs1inXJOX+vZiV3Hn71CWfgGG/ZaRI+0o5sOHaVcCSZ0FazFrzntOkC",
-	"KlSdjVXiNCk6Ga7HxIjM9TfZX4GT6XFbW+IAcuTJcI5r3d69TJpMREKkzaf3rUFBCeWWDvJ/uBzX/UEz",
-	"ehs1oljpUzZCNOF6xQagyBPrv6DQAzuxyz4MmZlZj1kxHFRBI6gkcDYrGYoAfgDk7bgu3QZ3noFi/C5q",
-	"Kslx/v315/dnvx0c9Y5+3nxT42dciEikJUXSAqPxB4LjqmqpFsggYdk4Q8OEwbe3qGrsQYsyXtE11eV3",
-	"Vzz5pE8m1zc3uaA69YaHkwX8waKzdcEV3PNsoIe7KjTzCa/YvubgvZLiHfa4XbeUh1/doZMqn6eHjLYR",
-	"cqOM9jm+h/1uMCQ4IrAyn7/WST7q9N14DhK4bikrXTpV53mmpuLZLyJLINm6A5cnTXvDHsRl2yvVfNw7",
-	"Wb9J3yvzTkXxMEYAoRZiKxRScW0f0LOrMqYF7FV2I6xS18yU665pLpb3NU1D0T5NHcMLLRJQLrDzPi7v",
-	"4Ra6Spe3yb9iISXvbLk1HrB99C952GgWd+pW2+SwLYj6R28eK+KTP2AbPDTQxalg/42olZuenoo+yDHZ",
-	"0gBjNQDni1rqAIDCt9JngrSTtdmt/Q0EfUI4i16zHwcVV2Lw07LlPRLmMwxgTa3C6yImWZkG//mnFefC",
-	"WvuQRENOy6bSAK9Qi01DuxDm0ZlXCE1gRGYf8V9fegevrr+e3B/gP47u/9F5EIb/ucuh2V/dISQinoni",
-	"iHaCiqEIaKxlu6+CTXnU65VrsPDnRcPRHvuiZ9TltpeH0pzyLnfHLr/x/ptauRk34owj5diyNbrOoPTd",
-	"V18QQews4VqXc+WdJYTPnXG5FvPv14tgO8XULy/qNBNpnKdePi8tckujamZOJmyarx3M83f6nZfdk7ri",
-	"hM07xkAsNAhoEFoBsyJSFIjoLBHRSLQXRJlxzSDUWC48KheiYbFvxXJpNslLxQQV2fvMYUDXCmDCZR+q",
-	"TIRcGytotWAZKARMlUFDCwRNhHRBkySeWBkNaSwREEkYhKC4QU8LPDFI12T2ZyKEH6sZG/KSyxHr4Epi",
-	"W22x7QAmLahkllKVgToi9ADuW18hOrucWyLCh5qc0EiYM4xU7SdAfUHuC4wT3uTRSLh2eo/eWOv2usku",
-	"5PDRYdAZxyMrjQ6Pu88xKjkRib3n8JDClBCWfIU/VM7oC2jMLIUxJbi+Xxz91KuXL3srRSoU3KLs73V7",
-	"vePOqmKiJflb3Ph8Ra3R/bcOP7iK6gUFVytlm6emAPHIVJSHZr0G+obiEIXgFpE73WiShtAn0JJgW4rD",
-	"wuM1BaEDNhvP3fEmjoVRFeJq2+AxCjpxN1VZs6gbhPqWLE17npMBgjtwllmp5ENEyNrLhjw0gZMy0E/g",
-	"gAdcehzLg+3O6bLBUIW5HoDAMzSdOlh49pVEqQhFY7mMTVBE6bEgB6Ab3nw4+3zJDrtHiN30JpYfpppB",
-	"L65dQfgC0F7scirCeEhC6qd+UUl8A+h+EJouhGIRDL+SsWax1rmIkHEnzAAJQyojNLFYxKZeF9EiemCF",
-	"2IXiF4zxOtmLC/S3NMiD+t22wZioVrgyJmmNrS+dUN92gg5sVlAbYQ6lU/s7A0lFmXW+XnW4uer0r2ob",
-	"Nq86wRVKSLhkQUbCX51EvALYKlj54muWpgpCs8/sx1VGwU0Abwnc0wJHpFOSkgHhsKFcDrxAD5wQDkje",
-	"B2S0BhMxXzOgepQjNWuN8Q1TcHDscVdzBH1LGhMRiZIjFwjf0M7bvH2iaIkruigYFNpAuTX4KpAJz2WX",
-	"DawoGzhGn6JdCQUplDBTH0OlK8JLdpQb1oQuSTttxFQ7iw2LEpHUiyAa7E1dNkAZMwjYALJ0JLxdyIAQ",
-	"90qJ0GBNxKC5pcGbhDsm1HyUw21Da/5oV+6PaF7+x/utNPb/tyPaLs+2VRapWoJ+8urlPnX17ZWhB35I",
-	"R71eS0Mq9Yq5sVzQr5jOs3DMM9BM9VXxrjXv594L9D29C+B8URzvCzeFNfku6fNZm2+ADUvfW7PewNdC",
-	"kYXnkUdRbdfUXm5pX8dpniyIqwVmaboCKCYeon7GVXwgm0tTAczGi2XHeYljfqjz6ob7Bagq8sIJqNlt",
-	"hay2m/bksPuirtql6mfRjNvZ/xkrYO5XlgZV+j7oz+xy24m7dK99h5/XsNHx44Mlww+0VqvOC9R3UKwD",
-	"zwC4CvaAU7FNuQBmD8dlJm7GSk0OIpHEtyKLVzA+/OovAdU3EVMkejjusYjPdT1Twx/4/OLeb8LWsLx0",
-	"cQTmj2RCRtBN0WgNI6mDu6zK65Dyu9+FHNlNe9jr1Rrh7RFFVKdu7rgigmVPBfD71ZAB0nyAllTRdErt",
-	"EP/0lUZ97yp1/zlYPQ32ydtNQYtU0MaIdEoY9249Ov3ObDxZHdNw11JQg44E1iAIaSUTTBQKpd7B4ZH7",
-	"zVoejNk4WpMSFHfmNY671D1OZ913sgNK5SbMZHQqRVRiWD/qlVs1cRmnPI7aJaxY2HzrOSsKAdJqeBpK",
-	"dMHtvxFMw/amMsM6SgoadV1/Dwm6teLv2ddZ9dNXck0vTNP+RVXlPY/NR9Y51lMRUuYGXODDbu+qc995",
-	"OhaLxyKLyZvgq0iw7kKRTcHAnlhT3U6EFqGSAER40itoqw+XR1m87v664RzueMbeyjd50shQTd88b4tD",
-	"2j0P1YMP3IFNYw8dBBdpO+50wrbH/l88TJ4DYJNT2gd7LNoFA2f5vc24VAKMLggYG88OpjImlQtXgrZN",
-	"EghrGpCH0AXr8OddgDaOPA3vuA7rAD9nWb60WLtbEVRHewiqJym0XjnvKBTWiYOARbloq1TzUsgIHBov",
-	"HBaxVTY5/pXqG3d03bKvJnmnx5/7i1szJjeoAKNLfkEHNlu9l/zir9qWdWQ7tFUnG5WW1ZwOlUTYwv0Z",
-	"iY7wqQ5pqMqTWNSWzaeYYPB2f6cgKrVrmWfWkR8bM9X9Z89oAruhSt0C6md6LkPoYa8UkVxvu7Hd2jZa",
-	"lEnifTRdk/8CwrKUTwDWrw1DkxC1XU3cjEvj7E2jksj7VXpXLVirSd6hOkBX+ixReXQOL7Ef/H8vP7wP",
-	"mI5HUgDLwaXhMuJZxNxrIdxNbIr+fWnkdQsxzA8QU2DgJpGAGKwGHcaIeJu6pjM9VjPpKirCGhBcPB0L",
-	"i/ioxOvNZ6TV7b7xBn8vZovTs1EE7rD1Wta/kSSDC+A9WoR/XuW93nF4fMQyLiOVspu5EXBkbrgWL07g",
-	"z6LzTQXgjuLvj9iM8eubNLwTgmhRWmsSJ2PnQt3gcahqf1mUo+xmzmhSW7UsvE/g5vieCBoFxvgXUJ/h",
-	"93vLs2FjP8hJbddgrNlISdFtpa8sVVA+Qp9ds2Oicth1+5kO1sU9SvP24AX6T+bZt5NO62TSYzYLfJBi",
-	"acd/2wBFMUvNnH52lI7wBMhccLHB1AKkrjLbdRnc8RT/ZPemcOwxLOTS2qOYclq2zbAdqF1Z1kZf0PK2",
-	"3tldeNTeoCfR8/2Inu+taWlZ/QYM0OWhgDHlEyhCotPffjhl2ejZPxBalW9NMO1FdPL7oGla5IquNvps",
-	"uRsvcA43kjdbRk5RiEOd4paD0hd4a80J+U3NWMolsp1gDN9utdaCgsjgVNZMyCiG0FgPvqOVcXU6Le7o",
-	"hoBMyLNsDpgbOh5JhABgs3GcCHajzJi8MA3NKQHTCtV8JkJhxb4GXU197upWZBR8iTMg5AXeuBo0fFPo",
-	"b/IKv4cjZcef8OlvKs+gAWzrU2S/i/zIJz39FPfYMe4hxYxOXUCAfXUBy/0l3fldWDQiEx4r1Ezv6W5s",
-	"Le+MQAn1cPrbvuFBYrlPOcW/Q04R0x+JUhMRMYCqSRXANBMoacXqfpSoIlolzO5jDCvufiadTGuu8vkX",
-	"XbKvChsp+zx12D160X1ZIco+7Pa6WzTSuQE1LKRjtN9dJoowR3oToIsrZcus9C3I/KGLqzTz74Thnev7",
-	"hUfYeYmBAfrL9X3wtUPIKPAjsdHV92BB4abUhidY0UwMt/Z6jW93GM92S6Iqe4b9iTig5foNlSKnLmK2",
-	"Fdgs3UJlO+iMpULLj0JNEw/fhvlCLPqI5W2Mpo4uPeidSG/shy0/6f+JOUIfTTM1ynhavuv1x7dsIuZ1",
-	"t1U4I6ylryDKRAxndP+vOe5BUfcEqKv7x9f3r9+d32PXt+vE8UjsxEY9VFnpoYQa3lBcO4klkj47Lg/C",
-	"wol1dfnANEbU8uqUn3kWz4Y3+Pa7JJYT7ALEVy0/xHdv1BKxYtmy+E/OE2wRwgW8IQptSp2WP5wQwxue",
-	"WALfx7LbPJkAUZ0jWw1cDC82wDNaevbHhGPDpW5+yfmdCHNsSgdTxEHNF0+5yGXTrEXccCoXT7nkI5FC",
-	"ASUYVkTRVX4QIT3UfSkkyWd+1lkUawBIrk4/EbovP4DonInsBGZGKgMpdqCciSUiJkkAeC5vZsEjlghj",
-	"6s+Re27CsxF2/0vG5Rz4r1MBxxOXdcZjQ1jOSO1desdvKoka19d98BhSWNafq5KAB8wKU55hpv5GqclE",
-	"CPsKFqmFuZVhnMSkAZde5h14x05ijzduU3tMk8SNxDXFItI19ADgxVKVJ+5jptSw5j1v4hE4tCTErG1f",
-	"kVgmi8O6ycB+X5J1vpet6uQ0zeEU5SYQ/FjBFyHFg5N3eRSbplspQh44TEz8sXQ3Vk3U3H6JWsV+6Nz6",
-	"r4XQrGYjS8/ydkON5M2xlt4saKQ+9F/ogLAd7T+wk9l+bGbfkFMYwC4hSrHyKx3kZNMJrojPAu23WC7e",
-	"ub++/58AAAD//w==",
+	"7P1/k9s21ieKvxWUvlOVmV12R922k3F3fWvXcZIn3klsP7YzqbuJN4ZISEKaAhQAbFlJ+b3fwjkACIoA",
+	"Rao7ecZ7Z/6YuCWKAA4ODs7Pz/l9VsrNVgomjJ5d/T5bM1oxBf98KoXm2jBR7t/IGybsZxXTpeJbw6WY",
+	"Xc1eGyoqTZZSkd2aGrKjmuwUN4aJc/KEKPZrw7Qhxn6n13KnCTdEM6bho4JIRZayrvGL81kxs7/gilWz",
+	"K6MaVsx0uWYbagc2+y2bXc20UVysZh8+FLOv3tBVf0pv1ozcMqW5FAVM7Nny7DtqyjWhorJ/PJeC4SdT",
+	"B/xWlhRHORz0hzVTjJg1I4LtiFlzsSJcT3v/h2K2pYpumBlN/h8sXSlQnBEq9I4pVpEdN2sgrWa3TNEa",
+	"PiCl3GyoJgtmdowJO9fNOXlmCNfhl/Ajt30FkaLek90anyV6rw3b4L7ZTbQ/W8jGkDW9Zb3NvyaP5g/I",
+	"u7JdwbmQ5mfFaLlm1Tv/WmqIoTdMk1qKFVP2ExzNM86OcgNk5Ha5yJqzYiboxpLu9V6UNRfsLKLUGZIq",
+	"JvSGvv+WiZVZz67+Pp/Pi8TOPm2UlirNTO8Ee2/wgXdELmF+W7piZMGWUrECyQs0ohtGlry2Gxgm/WvD",
+	"1L6dc4kjZeZ3mZnf1/DSV414bahhqXlKzQgXhIq9m6NmRNuHYSbs/baWFZtdLWmtWXpmOPEf4UdvOxPk",
+	"duftP/6i2HJ2Nfv/fdqKjE/xMf1pmNyHsACqFN1H83/N1C0vWZrMvLLcZ+diF0CJxodzdPSzxafeDhA0",
+	"Rc9nFdtsJTDMP9i+P6En5IYBIfeyUaRcS14yECZmzbXnzoLoxooVTShRVFRyQ77//tmX5+Q1E4bQFeUC",
+	"eYObosPVa6qJkESzUoqKsOWSlQak04oZ3XISHsss90drOLOLGJI1MUUePSpmGy783xfH6fMCyELrE+n0",
+	"X0eQOxBgCTdEmlXtxYPSy4o8xShKznf/7V24Ca3ktTLS2IvhnPzAzdoKS25gNbgQ+/3Dy78XsNKHF5co",
+	"FVG2CmlI2SgFhBN7spGK5RfubriJ15lbY353T1nr9X2tZHjm9hLP7NATEU16Lxu4oa7Jg/nDeFra8Lr2",
+	"ExuaT6sujJ/Ua0MTl8m7//buqnurKoYUEozsmUHSSfv5jmt2wqSYaDazqx9n/232NsnU4kn1S6PNhgmT",
+	"3m0avv9EE16FKWypWbcTaJ+aynHiyZYnBa4d/IbtB0fFn04d8YumWrHMchfw3dCg+MTkQZ9Ksax5mRm2",
+	"dN8ODeyfOWVowcq0muoGd9/D8P7SzU/Dv+3EieTUqtJ//Ykm9ud2IlQQWnOq7Y3CzfCUQImaOqNmmyeL",
+	"/W54R+DXpw36FLSv9MAVGxwRfjp5VMUqnmM/+G5wqfjr0wZ9Lg0bGtjeCOz46PCaqTP4ktHqW2YMyzBd",
+	"xWhFanhgaAZV+5rJM+C6VGxLRZmRclX7wOAUovdMnkOzrXlJc9uwpXx49eHnUwf+RtZVesy1rKuhMe33",
+	"k4d7Jm65oXlRx8P3Q0O3T50yAZk3aPDLI0PD76eO+y0XmUGtOTw0ov1+8nDfsc0id6I28N3QkPjE5EFf",
+	"WWOg5DUf2GDVeWZoEt0nT5qMqvKTUMjcoBpzo8EqctY4Ok4GpqWqE6Zzy/UAVfDbTzQRjaV9dnD3liOW",
+	"I99YrfLy4uHnD//+4LOHn4P1hB+2thMXhq2Y8hNsavZkQAmh5dENa98wmTpNjjDNkSGnj/Uavn26pmKV",
+	"OZH4e1LCI0PD6/hVk+fBSpXTcjV8Z7mBbljrtHj66ruf37z4x1fPc/PBV06fyYCTx7lrxmie7tFTx39Z",
+	"0wwXbGs6yAY6esHkweGwZ9YO3+HSuXOqBnJUsmw2sSV6MCd879TpvGGC5kw9A98NEQKfmDzoD2yxlvLm",
+	"S1bzW6ZyWpD7dmj83cGLTpzIV6LaSp4jA3PfjphIeNHEqAHfpDTxJ4ZspDZES7KhYp/zc9bw63iEii1p",
+	"U5vZ1eWjYraUakMNyt8Hl7OildcX8/lRQf1SsWXqYv9G7mBSziOniZHgim8DPZZ7jbxhgugQAiqsVHln",
+	"n/v/P3p3TS7m6OcQ0sdDiKb2jqSiIpdzQpEAWTeHm9w0x+4rdstEw76Twqz1wMI28AB6IbeKaSYMkcIq",
+	"bWXdVKy6Jt6LRRc6PpcH24PvmSVvzIvL4zuAAiMx02cVWMEu7FIQzbZUUcMqsti7WM41oXUdTxIcc7Su",
+	"3411+bu3p539h8QedJkC4z3Dn15EW+NDAB/wzDBtvpAVZzDAl07m2X+XUhj3T7pF84NL8ekvGjUI9p5u",
+	"tjVcKv5eAEeAoaWB6Xsy/vh77LKwtuTmrFrYzavwr1kxk4tfmP3Z1Y/tK1p/2VZqs1JM/1rPPhQHb9Nr",
+	"uY1eZ/88eF+jjdwwFb9ws4d3vf0QU3kokhLoYqkWU2NPN3WHGp4YV8Qv5CfhSHH1kyDkjPzOqytSqk0B",
+	"PpYr0q6uiDxB8MhZtSiIW8sV+dG/8e2H6E12xf5VsK7uWxx9Oq/xFLHvmR2Jfx4GF9zywu1o783/9frF",
+	"c8vo/8+T774tvBAhl48+I//gX5zbR/Wn7ndn4VbdVATfvWAaog/vPr29CAT3oSbLbe+snLIqPH7ZD+F+",
+	"KGbfUcGXTE9k3AXV7HtVW0lnzFZfffqpJde5e+K8lJtP6ZaDCPevv4iY6/cZVYaXNZ6dG7a3/Mar2VtL",
+	"ON1sNtTetbMn7iErPGSjYEvsIgw3wDEv3Gez9gjbvzrMSauKY0zgpZJbpgwcWLzp3I9wWiM41C/milz8",
+	"JJBx7IA/CZjQFfHzmc4csQPRjzKWQcJv9afIoEc4JDw/kkdA3OmtFJr5UH7wB0/jmNnVxYNiVsq6bqWQ",
+	"keXNzzW7ZbWVfRUrecWqL2D3K0q+lbespqA5LzmrKxD71NJ7H+Tgsv55/tnj3YNfflsuL9R8Pr+YP5y7",
+	"/62sSNsywaonVrG4nF9+dnZxcXb54M3F/Go+v5pf/G9YMIUJz57KRrhraU0F2rJoLNt/DA+DT75xrPn6",
+	"H9+fXcCnWta3ieEvYPg5Dq9BB7q4LKIbQd8eGdA9+jy4X5gwUu3P9F6U9mteMbxEaHrpMHbFambsVrub",
+	"VTMmhkjllPer2Y4qtpaNZniH3NK6sft7+eFtMdMY2A+Lt78z9sJf7fEUNbS2v8HMltnVZTHbcSGs9tZ9",
+	"7+hrJvBk4nTFUQrL3lFSkM+6Sb3aPfYpPAOv7Xq/x7M+3Vi2ml2Jpq4t+9vfz7598v3zp9+cXc4vP58V",
+	"s1Ixqw89Gdgp9wgcjUarYd7AWGC594MyUeHb8c8Nff+SKW9RXcAHr1jFNkAzr/Y4ffDqQTHbMlXCYmeX",
+	"81kxs2Yn6Ajbmhqrtp9pQ5VhyqoK4TSBD482olyTkm62lK/QCK0Y21iWe9hK8m/xMblELfmW1rz6WslN",
+	"nhzwyPfC8Bqf+fxs/tnZg/mby0v/zATmCfuaZZ+KndsXdqMC01mg/dfs8vzRvLNTs0ZXsw9BBvq9csqe",
+	"GN5w7329mi34EXmIfjT/+rBbLxpDV4xItObNmis8t3iUK0WXJj6zF8XM5Ud9AWZxR8jMH72ZP273ajGK",
+	"Z50e3xH7H8ZvYrszuU1sIzbWuPMR/d2dZEI3SDOeIZwUwEvjnAtg5+ELsOIqXJvcniQfFdsq2PmLyw/4",
+	"2fD9iU/bv5U2QwIHGK+qfx3eNVDewnVX08Q7o6tuw7SmK+a9V3YqPq+CRg5ep5HZycqqQbNIbi0TbTVT",
+	"lg+3dF9LWkXLn20azCC4acKEPkT8HV3mjvMbED2gnd3rxRtuv0rxW8zf87emNlKxpZLgeDEKdNGL+CYc",
+	"b1i1jJfh9yg+CLLrIJo3QXhpzVeCVW8kkrGjwDnBA8obrvtyfvnw7GJ+dnH5Zt7RNICz20soZnVgbyv8",
+	"mbB7cDY/n1+0LOtkpmdJfWR/briA59oXWoNfay5Wz8Ts6se3xQwSU3oi0LFIHKmZqVKM0fvGaYha1o17",
+	"70SWC8ocnreLB/OYrX5teHmzkPJGt6rY48fnjx9bqx9/wcXPF11OVBwY32tu83msulmlObK0nj3/5xns",
+	"63x+0bkFxvNrxH05hm0fQYaNQ78T2BUkR9Vsj6hIMRdH7peIT3NS7JiVgjvluRfutWJW8xsmmNazq/n5",
+	"44tiZtaKaQgVX83P//7IEn8pG1EdF8nHViYbU0pMM9I3s5QIdHZBzW+Zt4UxpjM4ul/b7+mrespR0K2r",
+	"sFSWHS/sVX9PU/rH+QmzWndnBY6Eq9nnf599gGNRSsX8zp18VZRqc+Y47fCy2DC1QkOpUbf8VqoxVDzl",
+	"2ghnKnMIt5SrA/UoPor/oWSzPeE8etsnc+bak36cve0MkYEn/azl/FG2/BCn9BgiFpqWjUdPbD1hYutj",
+	"E/ulM7G///1wYm+L2VaxW852dluOnuYl2F+/R+H9IaJ9KGa11KBDz24Y2wLzl1KAinZk2lc/4nkDt/Jo",
+	"/v/wb2l2ijS7l3mdMqdf0nN67CTs/QrVjX33o+rhxcP5JV2UDxeX9PPPFo8/v3hcPb6Y9fScluusoJou",
+	"TVEsZkTqyn7pSmt2WOUE4p7sZFNXZENvmE8SjUXt6xKcLFNEbUUNdXGjtKC1a6Dg2r2AONiSC67XsVYO",
+	"Ogj4fNClM8AYU8JA8aK+5TrpqPtG7siSKogEupNNdkwx4mddYLzQLw3I5dP0JhDpTgreGpQ6pB6oY+u6",
+	"GmeOgKfVboIA99GsY+c2i5qX5wfe8EHP9bzjubYTIjAEOPDA2DBwEwTH7v3btzWjGpWWjFfYSENrT60T",
+	"jAbY3MypsqozcECUuDhBKQlp/xotQrrdKnmLlSNdX9aD031Z/6Foycg3cru1ZnoxK+0V2d3QeddKtkRo",
+	"zJFnes7i+dn84vARcAR1PI7z83nG49h0nJSzz3IPLrmgNf/tcHpdCi1ruvLRa3By/dJsIETH3ttf/cW+",
+	"3eqWf/nMTogsWC134HN0rgRXi2g10L/+5TP79N/OQXmB43bUvVlz4eMefadrdmXlmoIC7i5F9n5bU+F8",
+	"AD/GL4hSijj4qkM8yrG5wtNh1/aoXfVFYQ+o3DIFL9WEGvIXfCYsreZilCRpwIVWzKC6FjIfRPlz++oZ",
+	"uOu5rFr2sB9JzY333HqXmf3lWeeXh6vxDoDXe1FG04dJe0cyeAdgkhfR2L/PmKhiLulyKAQXOjOE+ybP",
+	"0oZv2P+Wwk7m+zdPQe2ghj2lmMrq9mTLlBdTXXHDjKnjaw4/wIwN98mB5wNF1xjeCSM9Gi3YvMzKyDZ/",
+	"Eu7NTf1cmu9kxZecVZnKa19cZkeLKslOHvEF8IpUL2sq/ukJNClg3PDaPBPhAqvaDJtgnLjAT4+5ti5h",
+	"klbVC+EE/MG+FZiNhskIdf01o6ZRVnC44Zbhgx+tmrORFastg7mAVysGQgjMMGo/hrPlxnSH/2upCCX2",
+	"+zh74aX7IXmDP+wwrMvjctMZzVcpqmd4zA0HV6j/2etmET027T6NKA3xNPdHyPBDwVrT8oaLFX6XFhWX",
+	"w6LioicqLo6LirswBE48xw+twOmLoAQrvKR7SDxktFy7PGos7qQuPQ5BBGI2YYqkRJpR3AqoafzR2eAM",
+	"Y4RkWh093HcJvVRyUWN+cIZNtvjEf8+Hv3yyklvYz9rQGkJdzFAI7L6WG7aQ1d6RqoozjUOeGNkwKnZr",
+	"XrNz8orRyk4UC7SpqIhiW4byTbm3YP6jNhRiDTPIjcFXQnKMt5Vcjt8zNGyPhMHs7dHo2dXDi8t26566",
+	"SYf5tYlKn0LqDlNKqjZnq0uG0ZvqdyKxnyDad0wYslNSrM7Jw/m8U61eUiGkIQsG5dDX5OH8gggJJOea",
+	"YNyHcGG/eIBhurqWOwZPPozLfjEVH7JjfxKQEs61YyX77KOCPLx4YP/vEdkws5ZVQTT/DSolN6ziFBLx",
+	"7JOPcY/tbewRKjDndinVgleWDbG4mJvAFZqL0iqMPwlf2H1NHl5eOq1y2wDjAgUK8g6J/o5outdk5+q8",
+	"L//eYqtwTVy4yH7xmBiJac2eaPqaPJrPCSUg2Yhc/iRkozTihGhpl2fni4XmjFRsy0RFpCCVZC7WicX/",
+	"kCcW3bCvmFH7syfLZMnfD9ysYTqWqR/NHxSE2gfJOpHfbNQeT8D5cCIaHmO5nBoPfLGMTdLP31xedC0Y",
+	"yCnq2q3hoYdgYCu+xMyTqmG9By/bB9mvjZVyD4BONTguirbYB/5ohIAbxSt24+1cn9sAgcJ+6m3kQoni",
+	"0Pg0jHgRz29JOcxvNuvMdS13MMTKMk4mtK0sF2u3NIqZMWjZYzK1I1bs8HyYMrpnxWy3hnCqVc+dBvtw",
+	"ihyRy2xcwH7pbgFMk4dboF/ZNikwAH7eAw8L1Tct8zz01/vfI+9MiBNyb+n9O0L97wh1LkL9NuaY/VO0",
+	"5i4gJ+7LLj886KqRsXM0wYsXISJ7dAc29l6BlDfI8bT/bupO1uUUoaXMwbwP1F9PId2UJWNV5KGDIFNn",
+	"KxyRQVzUTKFKhLzdiDDtyAMCm1b8SSfOH6+pB6udevdcRcv9/8D5glDGiScmUNCfl9G3yMGNkLlOulTG",
+	"q6RTZzvpGnEbhXnrPwdXbjGY+pxl2XtJAGlPzMXlfD7/4DiYluaI+5JudXwipE/J/f1Djmmfrll547Dy",
+	"QOX1dSp3yF+3zIH56+HKg8OBOXPLmq7OaqpW7MwoKjRugb5LGt2SC3uh0/owzIC72Q0zhKvBGsuiJRb8",
+	"6YWHsfPz7v0TUiUifswwMS67bxq7ou07a0KlFcf1K7Q6YqYoLWcBk3UCLjgmJLrr2dU8RArg3yHT3/4b",
+	"nCPo4XUa7NyHtubFzBp48A/URp1fm1nF1X3hdMvLh/abZlu5USyZRqSygwUWAo69ECTeqc04ZziksYKv",
+	"Ra4UpFf93lleNNMPB5bD1Ft3uIgkhMWcPTKBz/JSsvGiEYOmpwWDT+auO+5m4geXrc40cn9DtUh/g9vd",
+	"/ZO2tlWo7BW5pvq7OMLaQmtOzCLwu5usDAN0Trm0rIAW1yFKw58V+Pa6WClrgKsal6yoy/WRwgUN1fnv",
+	"TbvltEKdNSBH4YDBcqal41AIVykqDBdR+fqpNxAE32chVtQq5/4iKku2Nd2LCItwO4VMVIMBPtojG29n",
+	"Rgx0YDf6102EUjGhACF9sONALm7gMSKKTJqAPQ6vmuhy3kpZQx4EBgTAPS4VxBrtRVMbvkGEDPdPt59d",
+	"3dyf8ct2X7a0wSwEdw8N8eQJoTpP3dzeOGf0vYXqDjA/7q5ESLw48FS5AI39aPb5OQRTEsHw40K/dV04",
+	"Dww6LftscHCmAYyiBUSxcrRzf7D3W66Y7g798CAbbfCKeWyfWVNth3m0vCw9I2/raQqFYLtX3tv2e7su",
+	"UCUefIAsnja607+c7FORzIJbhG0t/0tArQoiZJa5xebFTMPedgj8eydC/6GYYbJE9ws7vW5djreL4YTE",
+	"svQg4yhTqHJQ1Bo5GVtpm8oTGq0zMVrth/yvvTJhE76yas6CamuJ8NUKjJ4lX2GozhphC75qZIP6MN1R",
+	"brhYPQnJPtGHr1pTx6rOXJVNTRX+kdCqsTDSZ3WBVu2T3PDPVrFGfGenOgct2xd92X8HT8scs76edgaM",
+	"8i6uLuzfaruG3MB55BGOdXE9u/r8w9H0MtTunZSVu/COXDYXbvsT4giN2PdxINMhAZVys+EOKH8DkOiQ",
+	"2vgW7TP9FUAio2VX7z37/zG79Xm0W5cPPhu1YQ8eTNqxh0e37PLB5/lNe/jgYNN2VFn7oZNB1eYOtgV0",
+	"l22OJKSRLhhxJp7dh/b8nk887hOyOuOrKhc2qKk1YcIrYZuflK5usQVkwKS731sMIEuRM6cS9PBZFvs8",
+	"7voS0ms3C6aIVOSGARpR7w2otaQgjlr0gx/tOIWv36EmwkHxkBHF7Im92J66O/ZQea+5CEFMyGJwh0Iq",
+	"RiCLy50cwLXvkqNMvvIH17GAVi7Q52ASr10a3W9MSYxpAo67YWRJ6xqbWtC6Jo1wPQh6BOlkvI2Eyf+q",
+	"/c1re7n10PJDjtrwe76DhyCrAq+yGAnqs4ezPtpQSGH7vb8Sd1slvrGrP77pvkAW3+OX4H7t5uh0qC7Z",
+	"0uwRg1QfcHzITxwkjhQMSMmx2pUaw5Tlhf9Dq19+niXRiyqGRdlD732CE/Tq9QRCHtAL6pY9sdzrijYi",
+	"5maTJE4A0D7g/Vb/HCsRInSEuwmGSAE9fJHVUOEkCXaLdcoDc/vRv7OA30FtS28Hb9g+uYM11eZr2WRg",
+	"Su23ZOnyWRQtDVPaS5ncsuxvvteepgfvRDmy4aIx7IRlZWQpKLPyZsQ+pl6qS7lFbhglil7bx1MC6LbN",
+	"PTwqVVKM7as3/Y6EmcU8F5tMMQt16B7To51X/lx4j1/3bKBXbyRV3AFLkCU4r8K2LaSsmb3Iu56s4QGe",
+	"t08eUg8m2nlXO2p60duasypyZiSFwiAWJ9jfbBedgGhVHZN1JAG/bCP0CSIGE3Dk21yi1tfgSUu8D4y/",
+	"zBIxz4pCTyZvJKbXqQYBdWt+26LqXmM9EjetDgmaAqnUHp3PqatX5TBpwXS2vwudlQRjFegbUrAXS1Bp",
+	"j7rCi8CSIAxQH80BsQaZHOaMgt6SKeq6M2744OpJTQFUf2rYC1HvU8fmgP1jyNcATdx5RxueaXe+y6Ut",
+	"hyHRk8dG62bDqu/RKsjhnfkc6t6WoRaKd6NVUFOK6GZbs/ev96LUI5B0BMyKCcXL9cb3YRv1G+CwYDQd",
+	"WUl3jlvFNrzZjB4KEphc5cCIH3w4pHsxe3+2kmf2wzNfEon78CxexIfWmzmNfKp1PE2gQshdHTtMSEEb",
+	"+4NOsPfeaefdbXaDJpDrQ+pUNBU3T3zDji6ZUAvrKSvoImv7zgSo9xvWuqZm3rKXKtGWZqxZCUMVkX7x",
+	"NreEr4RRCQWZhjSJ3gyoX/SgXtCS50MxyfL2mdlTgBWjHZ9dzX7RUpy/orvvnCfjg/fWJhbDt8mPoYpd",
+	"Nvob97uDMlL2nlas5BtaXxO22Zq96+LlLyhmiZrUkqOU78Swmv3aH+2iIJcFeUDOz88hAUM2hqzoVnf0",
+	"6LwZqxvnmjnGM3Zw2Cq/xYXngvYlYXvilQAVD2jmSJ5lu/tQPVv2/TjUTzvfV2wrVWLlCyVdnkle7YGo",
+	"1p5sa1qygc3/Mex+ZOxYjvRETmM8Qx20YrSC9G+IvZLdWtZsJJ+tmQfLiteVPXiO1adaTMikad5KyX1L",
+	"82/szD4UM1hNnwLPHeL2jmqf7l+QSsnt1v4DwkpQQyBvWZXShw9miKO0FC/avXVESjHHF6ykjWYT7+PW",
+	"tRLBT1/MD/CnHxRHTr57TXJeoR9YzrOUc5RM8a303BaLpvp5glO1wBBt+rC7Nqq57j7KtA37jKxDtwGP",
+	"cw5K6xWZF+TRvCCfP7K8cDGfEwdYmTZg7sknEFxcuLx2LV13wJCljxv4JGxXROQf52eP3/5+UVw8+vDX",
+	"n346939efvjb//hLivj4qnuQ3I6pUq1PewI2v6bniDIz4biMc4d2KBbxXPeIHUV4z3LkwSq7W51f7kvf",
+	"v3FwwRsu4k8v/mVJkFhlffMkhkgYv68htTZmwCm/T2tjQ4f4SKOC3oHOHtHUpeWo8MyaA51eAY8c0X3r",
+	"gL7aE8EvdYUd5v+E9hL2jtd071pRg2umlBvWthI8wrWB5G8zW/nCQ8QdSgqHHdfdrAMm9Qm5/YCX+wZ1",
+	"FI8VcQ3do4hb+xXU7TlvU9qBVSb7C/6w3lv6nA972FsskH5YxIdOfx94QSj7H+cx8sGZnr8ovSGzIk5n",
+	"xrHcetv5TWFCv48fBnmtT+KwzBGL64XH8L3t/APPpLjt6ZrXVZRIc+iyaJM8UsqKF4cjNFyXn5h4i8sY",
+	"6LPUiyUxa6lZ0RZRhjLsUKsJoAh7ZsgClUDLv90vodRVinGq+AE1IwL4JfhltxNP0lVWrPoKU6f6VK1G",
+	"HoGcznmMJWECbRuAA2uJapYJXZs122P8iq4Us6o7Jjgf4YMoLbUfZN8ypaH/Gkb1XG8wb/pjSxmimpoR",
+	"95qk6R/YJ+Ff9i2OyQbUM9cfGu0vl4VxFZIvFntovqN5xYpQoLzYwy+gfuN8WoywXNZJZbsFhxqrxw+E",
+	"elXoCRiNrFj5c/o9UaVIr9eP0QRyY7KhyLglwuSwoO+VkLIWoOwJzYUSWu83JsJVi0II0Rr1bXqNndTg",
+	"lIGM5VgjVWp/Vl7zKimrXR7cyJfAwx/ingoT1aO+8PTtF/JXY0ptamMcMbmKuBNkyylFWtaBsPD09JSI",
+	"1hbmFvY+SjJo5UJ0HjocNmx+eZI+qZm6Y0pSlHSWdeIgXAK4cnbcanqIbsA3Y7044T7MDEAVw77TTGVM",
+	"34yYw+5xhhsrPuGZa9KG1sR+jMzKnaGh77LnC+nzGiENTjbUcwzaXrR+06JLtzNyNu+rwzr3YHV3WfGj",
+	"cJn6KX9JEyGKxf4l3MsjBdBi/6qpx+Z+VTShCDwT5Ps3T3vpK6mzGimEU9nKDt2+IMy7aNc7RCmI/D8N",
+	"zp4/XBXu6zL3pqdAMfG46dznzZuNsncP+KBaDVMf2qZ7PM4f10l+SXnSnBjPejrXA/LNTvoGkIC/5J/q",
+	"Zx0eUGuXymSxN55cGiYw/xyT3zZkhzkx4eUjJjzo42x7Sobb4cgJb4XeAfP4pj6jJpV1pMtbpkyjxOg3",
+	"WUnFqjvco84B6uffmcLh64cI84pt69Q9gXZgxjZn1janaG2hmRfbcGMUprWD1hl5bHGWvhqvz4wdLW/M",
+	"TdVu+4E1DB4wcB8sGAvLCrnbbrVrWhEjoRW7NryuyRriICNX73OJxh7emi3N8anap4iRYZJjI92Op6d7",
+	"SFodTTtmDOtyc4750zFUu/dDXAkGWUbvP3RfMAGJclQT1/iqwOuSmrYddlnL8sapzjv3CwexZlhdn5Bc",
+	"G8r28+36YU7+WgcbI+1X9b39pufihk7gfTMToUZydQprWQNQVFKuBqQSl9fg5teueXDnvMns83Ucukno",
+	"OZhKz4l/zLXhpf7TFdfpToMvaTKFogUamfS2SAVNvNRrdWlZ7GSQ035Hnnu0y0cSqHu/dWfxJSshj1I7",
+	"4LvdmpdrB2YIxwCcPkYC07WdvaErBQhSTfnYe8P1GJlIW1CfUq54Jl2N7rTXIR+m/EVclGy8b8I5U/gp",
+	"Hivnh8lyTIMtGMdOpaeP9IXahlEBTpH4kvlEwxXps54nJ6ZwBFnD2QamLLzU6Jtxh1M9UHzgJIdD6Bkm",
+	"bHWH5sNiLKbvHdXGydph7EHsbgTCbrQ98nFdAx70Q4K3/ruk6pihiWgt4AMbBDGOTrq+QsPjNL/FvZft",
+	"S84H6ovulDZTSjEtbaZ12PdDoR5swJA1o7VZ7wvYLNyn87RhXSpmXjNjsLy0l2lFN9hqW7tHHDCxYuSG",
+	"bQ3RAGo5zXjL5u3HRRu7tdRRX3TQGRzQL04k9kVGPdrJhlbM6mDcaFYvh/0VOlp3OvkgGXfqztnOMxDF",
+	"0h5pek7+8vvzJ9999cEhY7qZui9nCVYf6/B3K21d/gcA3VTsR0Spoxd18J97YevDFb9oVEAKdtWmt0xU",
+	"UsFfrK4tuzg9+5pIUe/90rlY1Szaq3Py3OnEQDkAGK65Nsyh2kTYHWPPV6PTEcHAxxFWtONlDN8emekk",
+	"Br+nVLJWREWc2juyHYe2C5SEWEgrIbvpZy1lj8ZCHAWeNGYtFf+NpkUx1TeZmxsr49oTAkiuls7TaErd",
+	"+OlqRTDEaFkyrcHwWfFbJmKTS0gBtVJc2KHLUyoa2xmkGOyHtSQraJVgkoLWIU72f/i6I1g3jQbg7SWv",
+	"ayzaRyyPacTaunh+j0jgRkCQzjMuvENhwVZcpCvAt1JrvqjZkVuS3Ai5034HsNDL7YJPzlwoudOxA7mb",
+	"8ImNjL9XPJ8kQOh2S9w/ncQBclmRkQkqLxuNKS39u9L4olmj9nZyzWptiJBuDUULnKjYhlX7TuoAN6Ti",
+	"VX7MO5e3ZgjgVo0g5S2bh5mpbiKKpvvjSlnY4YMzdsDwUYkrnPWWo7u755ivJX5MkmER8w3oLPer5jFR",
+	"bSUXJqdsWD2e0KpSuOdrXrOoKKQDhF+uWZWsHUmXjCdNGdhJJlCVEdkfDhcV2LMmCMDHL63uo1jFhOG0",
+	"vrJ/WbotAcCkIJQYecNEgacnOpzBl2hF1gmycEl57dF0utP8Vsobjcl9Clo4UTgrwI9LLqAPg1NO08Fo",
+	"iE/YHT9pv39tJAZkpipB/wk/PK79HJ5FECGa8soKvJotzYGjD2ABUFoMZ9voLavrSba4V9/sD++SQHKo",
+	"Txopb77jdc11ziL/Ru5ILaGdgROitZQ3xP5wpC+l2SKc29jJfY/P9y3KAYUn5qSIZRMLDPMJx88dYM9Q",
+	"kSAJOzUszO4nXOhN348lYOjmez+J7yemsI8x6qJXfvbo0YPPhkTKhr7vTBMAZLtr/zBIjf/0MmlaQKHn",
+	"mRw0fHyYpn1aNou4uYxrzPahmGFrjxEPKqaZ0U8G5sm1S3iExiKt6FMslpGHCskkmX7AlC60I5ezaH5D",
+	"CTkdKZnWLWKlOoY0GBDWLF35F++fR2QRFdFy/EZOduOeIuQzntAQbEnL1WMyrxd+aYSTx679iVmj72+l",
+	"KDr/EBWlamFQchGalKuiv5m0rhe0vMmZPrEKDUoYhz5RkM6sz4ezY/sGBNU3XKzcNkOfl9jblrAXupUK",
+	"nVEE22XZKZo11858huN2BaYV34TmmAYS9iqMDMuNR+/xsRE3YZzrCUpf4MwDAxb6LO0OpmrsHekEAjjY",
+	"LRFQf8Vg7CkT8PzVnQCu6yoefU3jnkqsIntmrgGa/ZZBsQlMr+OosmSB1zgy8XZXqaj8c+DCwEO92IPW",
+	"Y59te42BpoDMj+9xJdm3zKkg3dT9GIbMhUzSAgXYtRG11eBR7gLTMJ+SCRg3pwBQZRSqcJSKXpjEc2sx",
+	"VITa09yS9oyTCVjS6ft6QZAHAuihaxbXzuiRy84d40ujeAIrz+UD5q65H/09F9/02FNw2o92jN1M+006",
+	"e9C+xk9hgKKp0g5ac6oP4nhHfURlTXXGZQdgdwQeABNTkAiGJWbxAJlSBLSVt0l8CAevmbIj3JdwsOz9",
+	"c55BmGAtwkh/xju6d1EKZvnBHdaCLJg2rZE+njgrhBBnuSwGaqfNb5nak5IKslVyw3U6wiJ3cavTbMtN",
+	"K8sb7VB3Wr+a8W1Y8YcLBj0LNauX14QuoNoZfRFSB1BJwB12bUUTeZetdjwORA1/kDQwm82Gqv1EwEX8",
+	"4FgSJ3xbBNZuwQT9oJ6DO77xiE+KCCC13c7Bk3V/NptUH5XJJtXrGzbGZDuQO41Zpw+1vT6Y0gTKGq2J",
+	"gEVeVAEoKVVM+csMXJixTBEIhY1PBcx0sMQZbPuCal7C9nMmzNPg/dJJ2WPn6NOGu/PEFxcE3nsFuqC1",
+	"OM8BnjKYh5eRuRdhzVLNvld1TtHcUrPW6Fa/Imtjtvrq00/1Wm7PHTT7eSk3n9It7w+WGg33S09nQtzV",
+	"F2G727Lky2NVySZdyQVeU5/YZslFqPZ5APaKduGPowQEv2SSgr1tvfIGpf0J3hMbWrFxpPPCJnFlSAVh",
+	"qBBj1tcYOw56iKlZj0ujER9eHHOte5HluaXdyRFn8UXAAJpyIkHfTTmeFYdLFr6PYxulVNU1ns5K+uV6",
+	"10OiDBuCiDlgjoBlDADf1L1+3E6htD72Zq8tSMFciOZ3Xn0YN0Kn60m3XBQnCoYTFR0qUQgv+WRySDz+",
+	"X69fPCeGvTdXWBWlwUAwa8YV5Iogj9aMKns7K7npH4oLaDCQqzjVqSniYRMVwa64MDHB3NZBJnrHDMS1",
+	"fqITpEmN6xBjMqSXSygL8VSaSPcbts+FM1hduWghnPYlj9jmmvBq6PylBQv0684Cx1DAbW75H7sNW5Vr",
+	"S1ds5AD6CKkQf1ubcdQRdJNNhQG+c7h/oyYnoKF4T6SCKlAQ++33qr6KPHSO1ddUj5XcW7pKxrG/gWgP",
+	"rpysJJzRa4y7H7nq5XKpmWkjh6XXXNx8oQu7uEle74CsNXq7cSQMh2EPJQzjwdUyavWK0cqDfWYyTJxM",
+	"cCXHPoDYpoczs2NMQEMEqsfxSFuJnXNrRfvYyvWRKwowDCNfbnfYu7dc1bt7os25GjEsbF1K1AmC6SnO",
+	"SXdYVU/++vL7N3/LZLOnXVQZdgBXg3buK16uQ/OEXp7K0eW4JipHbi/vRDrl9rodMiJRknYX5iUR1Sbq",
+	"cX90JTtFt+lB4AZqRBXSrL2khq7wDljryPtThUSDytAbxWnCb2/VentjlGn452eGQFsRbD3S6pJprpmq",
+	"X8OcWq26ly+fcEB/dcvUPm4Bb8+S4qyyeugNy2hbW9fEfzT0TAQAksQrHgRWcyAn3mc6AlJI3nQAzrqb",
+	"0k5/pN4LZHWtByfqvRsq+JLlLmb/LVSNsfc9Pv3s8uLhwxMjiUfSQ5+4XIg2lfB6MC+UvHF2Mrivb9g2",
+	"lSp6sAth8YPUjZxQ/aMk1X3hAgpp0m4f5wVNRNoOZUJwl0rTZiV1EhjTC005b9pOWJk0DuzA4jRnXywC",
+	"33FNIOKf9OotAG5N3xk/r1ONeMA6K8qFxllqO7HYSx5Pu3ByXq3S3s4cRUbVJhn61DuKE3u9G1uEkAO0",
+	"vXcIllxV2sga8RbROaDnBhKEvmq48jGQXIDAPlA5GrrsJZZihyqpNse9Pdp87Z8FA0VMaj/AS1Z9y0W6",
+	"mYGzJzK8lK4N/V5wo13Qz3KmfcloKKyp3YGgoyTNyJx8P6C2L94o/lVJ5e6F9xQxFXJe3W2YFBoje+fk",
+	"eg2FObv5jGHAN5ypL7m9adLdKrZMcXkU8v4lPuXtrfHcBfz/Emy0xOABcO4IPXD06Li0MHPhRIbT4g+A",
+	"Y94w5VbSttI7d498pQ3fuC0/uCwrV3k1Du869AFLZbT75o39yyWI6ATih85A+A6JkvsTCYd12O2OuN5X",
+	"SKAcYb+OZFovXJu4A79u6prYr0LzEK7RS7tUMhPhWvPVOkOFG1ZnCCR3aWiFqGPf4dy+2PuEi86lfEol",
+	"oh0+zM+tIJQTRnPIkfU/rcrsq3/Ga82Nx/0b5OG4l8jhxJsBJMAcPsiGvnc4rPPu/yKI1nlqY5/KZivF",
+	"U5mszj8At06X/GUQEO/aWmzwMCavDJzu+bHU9ROT3jf0/Uum3jBBU4nv8ytCxZ6gmp0+Qhv6/hWr2Gab",
+	"Z31a18TACJoYuWJmzdQ1GfNue0h0clrWEvJJLInya0TvHt7jbU3TOQIoPZbc6DiHnyL8wvjEgEG4xIqx",
+	"DavSyYT5eDj0//layc147oOffD+iyPpovo/D9PSqhqdxhGMeiXi3dZ7KPT454Lx4aZ05R7TqlqXFzdNC",
+	"6qE/Bxkp40TCvcTug3w5Gecc39ESZXK3nhTK8TMBp6qk+tCF99nDI+nQqe1Oztvtwh/UfHG4o+If1TEx",
+	"G3i6YaE+mLxey53wcL0lOz/WevFIF8V/t0n889ok4g4PsPMzcctNrmK1LNnWnIoeMP08sI3rkXTyWRiC",
+	"EeDiNnkEuKXAfbRAVa4RyyBQln3GJ3ckEoVHnLQmnVTjnHWuaE1umej2UmoUP1Oh+Xcxpjkt7odbWEyo",
+	"PENGLOMXiTPOsGDFB9uw9DzFK0hSS/sOBu27gf60zwzZWvvJo//b/cZ7HE0qa74EV42r4LjCrM/9CSna",
+	"bgl3g8RQ6U4yGSQyjyrlUr63lEO6d0EqRZfGrrysmwoypV26sOW+ANvFzbpSdCfOJ6Jjhx+eIEBS/BgU",
+	"LlfhEuldQRVqqdtlzHgueV68DxUJmfp09Qh+/1wadufO1xEKzrjYGPa2TgTFEgwocsJU9l3VC57GYm8D",
+	"Hl2G/Q+oit+1FVRc64a5tJq4U9wQ4Hm+MumwBgdOgRVwMAoA5emSqipVa5NwILY7FupDJ6KIY+LDyN7j",
+	"qZPR9skIoSFfphAOTTgi7XAxyNAgxkVY4b0dEGDwjyIB+EtGq2+ZcZ7IUcaI0Zg7gyU02P6CisrhJGTS",
+	"96NWDf1vATzAcZRnWy6wiUgy68ffrENE+hoz6dzTedCOUio7PKIk+uQdLoj91ZSmEIcJbZrslBSrwiVb",
+	"OfwRKGMZPtwQwLvTBVrVvw7ZQ0kLZsqA+Y4hg5E+ue3UBm41Uy2wYzq7i+5rSavxWz2qm0WmWbTdoQ5c",
+	"wYoZwmGzcv0vkrK5yeVNQ7sRuSR6L8qnUiz56tz1fuay7Y69UIze6ILoplwTCukBG2qO4Vjdawx1TElp",
+	"KzhaHKo8ImjoZHn/ffdykdxWqqSiuti/N/SkkNt+y6WW/fz823vHn9FwdrptJ8Jt1FqqHm9cIaQgSLBI",
+	"NA3L5i/xytYnepOO5nxNl8CV2r/yHd+hyWmmnTiEARCHW4p6n0P/GdMT86IYTB44uKWgAejoeo6Wdafl",
+	"rw1UQLa793VNd/3bNXONPMGqZJeLVVJ7x3IDeee+yyVy5flUyewF0/CKDvh0qNlTd4X3oDwdkCyTj/AH",
+	"6EjDq/sPJZvthIZaU6Dxp5+8yerBHW73ZOyqpoZlQI/+tXJ5kjeAE/Ieuj8hyMexPDDFvfI8stlHZjXc",
+	"KwU+tsWPg7lJiH19rFd+9+D9k9YN074PSyi/kzvhLI7onovf5XuPHqDsTGrEn7oe9BG6vGZR05r/C/WV",
+	"/wqtY4jcWdT7SvFb+Gfr88Gs5jqDtNK+VH/Z+tcODrcU7FhTeqcMX5O5S2+u1J6oRqQj+4ptKBfZqqLQ",
+	"xaxmS3NFFNsyFw9wMLRjm00AW6ay3+NmbER77gV8+IBr4iFvS7o5qalnGL1ACsbLTh8nRDa/v/7yyX6F",
+	"Ke47pnRnAcLtHQqVpj9woQtMRY7+1rJRpfu3oWrFDP57x/hqbQA/x4qXl4pLxc2+IBumVqwg9JYpav9R",
+	"Ntpg2tdETLBMR4onrj0k1jeiSD0/kIjWyKaLmp0/d//48UBGvu24TfUN357JLe7WGSSQM4ViPX2MXduS",
+	"MuUR9xmCB7NG3AfgTMU28pYhuGAu1z1+HtLz4OkbLqpYaGDiHnCla0Xs+n9lPDOp0v/Qnt+ZKiUVUvAS",
+	"MeM3rU/DtVD6Ua/l9u15BLO8lknN8jAh1A7uVpA8Oijt7u/kTEmxGDIJuS4V21IXxjvMLP2l0WbTyXBq",
+	"Hd69O/p5QGnLBRRfAHJLI6DxKqva6l2PE7umoUPxlOE04ge/kRnjZ7hpbzKRGlCOQnMOV1QWIJrWdAud",
+	"GcZjqLnr56TQ/jFfdXxccwitVrB+ol0aHKkRdtXDzX6iA3RLqMP1JT/uJ3rinmR8CV+1eW59Rjgf50rW",
+	"advtUHqEt886NBoTYYpOxT/sW1uw7GdiqFDNBbChB5WQKFvapY1P6YO+hoOtlFyo2NMPyiwXexISDia7",
+	"iAdQ5bTcMADC12tosQXAquAZPs+1XRYlr3mb5RJNpBQDvZpHN3bWsm6yB3qiyT+pQ3LEGXdqkhy/J4Dc",
+	"5vMx7+iQPtiS2EMNpyZ2OwPrHXSm9LmY3hPnuyC3h6LwTUxbmMawR5HzOZLUXfd0Kx6HI6MR3b6u6Woq",
+	"FgkMj9fEmLr6/uV7+cfcvffhs4hu8o/DadFO+FXnQE/Z0I6GksjCsUJyIaWrm++KrDHXWFfU3I0RwpuO",
+	"UCPd7C8XKT2x6V3rtnGNbJx+3G+qnbims33yMIaF4x5b5bHGeMVsWdNVTtv/0kEkTXNbPQnNfEIbHy4O",
+	"bIJrohkj7z69vQhc7350bpnjXb/6edhfNdYUa9c0UOuldROVQGRqILMZvAFw4hgeBagxK34L+ExwJaBZ",
+	"eiTmC8Z0/92a8urKqid72ZyTDaO6UayClL6gYYd94dU5oVjgcxWhabZpCgHpkcLd5l8HTgzHE8XMvSHJ",
+	"OsZVkObPy4nNZ32XSEcHN1JM9jH1kX73n4S9TrdVVOPqcAMzQdylvEn6tL5m1DTK98Sx+xHOR6NZQJMi",
+	"2xqQN7FhTQuibRXea8zhrPcelIUra9qfSaEHSr+XOHA6nXG9HxEcdC/Ax6fQ91ta3qQo65YxlbaWNJlj",
+	"FRMt3dKmpuJNVvuL9NmxUSeYTPxezzDt8oqOMGl5Iym2m20NEBqpnPWMnY+esopsKVce3ogrKwXahpjw",
+	"CLaFlYJdQQUXdCiM4LAAY6zERk2G3jBBFrS8CQVeB4ZO1Wx/PtJkb9gZ8IeZ6RP7oAaSQyZRUgLIRtwt",
+	"q7lDrDgrqjGlTEGA0cZIu0v8hhEmZLNaEyPJgvm99umiiDN9gDyNuBkyKZKPJkmdQLhXaNKkLLQy6ZT8",
+	"Ru5wbQVC5M3t4i66Lp5sY4L/inwnv9Ko7Z665bepBpLpE+ndWgBtbegeHVpT/AZ/VKpUx/z0NqXnS7+D",
+	"UV9TzyURDQDlfNaek66ROZgbNSgD81GoSU1QEcn9BHmATWOOJ7yHTGM30tFFaa9WTjDAqigk5M86sBlG",
+	"+DZc493SVX4ieesncAQqPIaJPYYTOz7edEiydjJFu7JBuvndGJ+KU8V36YRsqdxc+1mCwxP2ftlM6lcS",
+	"okAwhNsZIQfNWjFtLcpRz2cyvcKY8fsGl5VJiDqqnazs78apJ/etacR8kLLFDmcDU4XZdHAAR9znoUv4",
+	"gTEctC268Z2znBwtHHx7aHoA/l8j64pQF03DCqaOaj9KfsFOZTuQK3bL2W58BU147Uv3ywzG3P3rEPd9",
+	"328SEIdPHTgjaMOMlgHLNaBCigo/99KK0IVVwMyabc5P7s1zqmIRHaa7ahYD0m6SytDqBaHzuWOUhKaA",
+	"u3BcznwHF9ypSVbjygZqqdOo2ZaiC2b1IOyE4TtG+sCQgKoB9MhdE4ePGqx57NMJYfeFx8f09/YNY1tL",
+	"C1WusTnMQBnElJyOLJzrm7hFBIq30JNXCnYN9uDBZMeoCBddFeEyGaPZZCBF4avEpKB/FnqSqbmOi+WE",
+	"jBDxqNiTDSDgRb4rPB+pJJHBTJagUEltziy3wHYU+LdiDhYj+uvMCooz+CBoxrKuGBj+W8Vdlwpsmp/c",
+	"1/xBf5M41foaF+7mTMq1lJr1GGxM6lj/eujr1x0vxPFrLyX1R0QXs9biGCvwFPE6JOucGPP2jl/SoIy6",
+	"j2BSmMPHEUry0/23ZJ6Wbfd/v7A5glLtWx31RXwyoTKggV0k3Rt5xnzZKrZ3476lQ2U6Efz3hwhU3AV4",
+	"QH88iO5ESxhk9x0khCDTH+X5UzkaXzm06PGZNfnMHS4OIcT94tpVdVPTWhqNZ2R8p2XnIX046+BvNdZw",
+	"5JaIZeW2KVBrUEy+CjLipGTEXorQtdOEPDj0CL/L0ORCKtBhS7nbzKXj0kKnOMOnnrtJCUqOp+5wTvs5",
+	"Zdb25sZh9HOjATHKrJlix+G4Q3ZP4Bo/w5h2hSPxIOu8Lmmqzemwr8NSlqpUmvtL8D/g0WCKEf/kyPz5",
+	"JRdcr0+M14BjeKS3VhuqJoHI9FDOIuM0kMPPIX5/Z1FHt+I+dT3Y2pNxVA602n5iBzqBC3QPV61/GP69",
+	"kiIt/L+6TSb3PCFPa9lU8K0mF+dzwsQtq+WWxXWpdrL2WoJkDgbPvku15XT9+QfSSHrLtT8qpTBMGN/Q",
+	"K8S6tkgJLsWnv3STvw6DcX3JEVIoxgJJQfP3MlJy/DQuzucZrSuPh+D7oo6ToX7hsS3Gbn/66VzvRVlz",
+	"wX766XjmfDz7wgWFQv4Edlx04x+SvMgz41fvtzUVFDtAs+14yKuv3tMyrUb6pJq2tgs9oDA/YGyFttqW",
+	"ljeY97NkXQDLTVMbvoXYu1cki1lJt8iR7ucGuotgfZTHu1SuNj+4rpQTGwte1ww95huOlTyYEpdJfTkR",
+	"YzybQpNyn7CtPYEU2q+wNKhaOn3GZctEmOJul1I7DDfz63BaUn3sR3YrD/lzfSCWFb1lbVYc3LqgKF+T",
+	"d/8Tgd/e+WIy538dwe8+V44OLOzkasyo+JJgFiO2DmKWr2GWm27PmXhgUfnWIl1yMqWkyrS5DfZr21eq",
+	"0SwCcNMM+yMCZurocMFL7NOSTX4Q0vBkq6ZnMJOCLBrTS1y/EXJ3bzMAnJSUOnqw3/hc4YnYTj25+Yqx",
+	"31iaGZdK/sY6LRKlqPe+VwsXq7pranCNPxH9G2/K+VjsM2kZmYyNg+VTe6QX++HW3Ljs0/rsDJglRdSI",
+	"eGcpyAVUTrRkiQyVRyPtlK/hxzkjpTUTBlEpQ1gJelf9QBOFi69j7R904wU0knZoYsTIuBAUDVYab/lY",
+	"ozhnK4SppXbsG1ZXrolIX/qCLybRjk62UUTnXwern0txdbgMV1ngnDt1jRRQjGbaUoW6xHHWHDX5vva+",
+	"tqtX3F7Wsrw5AYCyLYIc6eKZaJquWT3J9M1iECP9P0HTkosI9SXdRnwyeNZRwCt6KMEE201NScq0CQZ/",
+	"lWsLXAJUfKcpYS77NOU+c0V0UJRKjJRkSdXxix9z4wHWyZ2QqOymU2HT6euDnI3zKVCcug0fPpf3YBlG",
+	"h/yjCAN8w7WRav+VMGqfzAXJeehQl/tEO7Rh30f6qGpXZOuhNZZQLlhJNywupwgiz75uXI5DOOmJzIZJ",
+	"N3mmGNtSwHmBQvdgN38rdTuzBxzie5s9IDUOwUDDGW1EQez532xNQUopljUvjd0qQK+jZYtVt1CyWa0B",
+	"sw7yIM6ngbb/kgFZPawsRWKhqOO32AI+kS6Wk5SuYXXo0BlEpmsqa69e948l6oPFzKzpLirkg1+L9q+3",
+	"dy2pHAtsxDvFgiCNXAUhCLbWuIHD5ne4J84GTu99yK1YDnwckkvW+YTSPyAZfZ0szvbpRmuwIdFWGuEl",
+	"6J2jdV0NnqPuqK5/+hWkTQTxCIovqH5yxypfnn4VMp9AH/RaIqRrU7K0csrqiFysrn1nW/de3+e2+1aw",
+	"5vUVod07fdkoqHmKH46jV27K8U3edvLCdyaPZLYT5SBEqVVGp+h3eYvId3mVEnszZuq37elhmVQvxX5B",
+	"aFoo2IiqCLkO4tcVaLTFXVBBpiGGcRS+6M/KnrdHLoETmms47fkH+nEedPqKLCvfPi59sFpbDo6YzyGC",
+	"DFM8ryOP3B+Vdp9AJeU+PuHy6Vyq/BozdX3Tu8Cl+Sx71zvVs9dwtr3dnfu4CWTaefOveQOEyEmXeyxt",
+	"r8iOWnMMtTDUV6+JYjWjmlVFOJZXnpEK1wluxRHlGfAarolD2upUVgIv+ry1a0JrpuBN2Fh94xh0S7Vm",
+	"VagEDH4/cELtXNMtsmBg38fCMtT14lzhn7943CmP/FXM3LBJufnvpin/BU1T7r9DSYrv2629h+Me8clH",
+	"ceifRd0bMrgGCRf3i57b17UjGO3bftLCJqS6gG63St7iPXbHPhZlLUMbqqS3Tbu20VbC4MPO3Nytec0I",
+	"NHME8WXF31G8peNlGKnr3T9hpaFxLdA7s/BpvgtZ7T8BMed+Mt4Kdjv9tJ1Mml5ys23MAMVQJgumSU21",
+	"IUuJyilqwPAlq1ZYFTupJ9rENmqAET6+L0rDRj+75ILW/LdTUzpqusrlqlnd9ZazHVMHQEajj43bRACe",
+	"SZybnjDPtWEJvW/v+1y7CWZbZ49t/xI2YUoHmKl9mxU17CkdESzxz30I6sKAQHG6Cq8KciutImQvwxUs",
+	"sNmeID5wxDTCzDdy1x1RKrJb7/1n6fEHhhpjtrgtbkGjvMUx6nTd1W4Ifa+DPeA3pzUFOt0zW3kWdx4I",
+	"yDt4XqN7Irp9urIg3vvOrkTyCCXNwEX7dPAu8B3d6B4UWzsNXjGFoISAXOjOYwFa8Bp3fyWZTuQUcW0X",
+	"nikyJ+5rd9kUAUffDfmJJrtOXCLZjPe9lTO0fpbp/OIm+4m22qFfmxvgSLsXKBg+rXkke29eIgEH77BA",
+	"XGhjEV2phK4odjg5YeQ3an/SrN2WR8W8fRQ8cAIA2CvsD1y/nlWQYLltPCY38SU6zStyaVIkqw60kERv",
+	"YsxfSC9GNgpXYNQ+zN5JL29ekk2jDdyRxzp/LRtRTVAH9DHm8GQmJVzTW7q3/AsAJqdI8LRVbRVKLlZX",
+	"7srD4Lr3YBnZPS5EMaP28Dj4cDzJNIOHLKFBJgQmtL9YNtqa0Ql6EvRldtdKhV3puWeqn3GMq0PG6/Ic",
+	"jmPJfwXpLgFTyV9Kdm3w3wUtb8694EE4poM3L6i4OXda+BXcXod3lzfpHe3AlEe6zJAPtDPqBcIexQvB",
+	"EsxqFjFM4cVkFa6ANGCT4il96Q2IDrm03KzjfYGaAwg0tN7H9CHBCMxpoi7TFzQ4DP3Gbum+1xl0fOWr",
+	"v2gjaY9Dh3PUHvW2KVCQ4LFcjERNT+QdSu7ULs1ieg3csh6YcUzrtl+azbaA/h2FU88L0gjdLOxDC2sN",
+	"Qoo72dA94MxIlXZaZzC9Mq3F7cMDCwD9+a7NIMs1hTzn3pIhi+nK2iA7gaCEAlmDSzGA8M/alNbR/pDD",
+	"NNis0ZJD53a8XDsnIvj6qCDM4V4dpGbUfDh+OjRVS/OAtctGJPN8x0xowu/sjr4O5JwLkAGGvoSwHNwf",
+	"ncbjkpofFDN0btY0Gtfk9Noc4OshtrifjR+6TRdx3vl+ymzLf13OGeT6+/C/gT/rY3K+vc51J3V+a3dp",
+	"2esQgu7eW7TIhN2/pSl8PQxQYhAJffGaSMVXHBL57F+KlYxvDbGHriDy1l1eoKVdPCIbLhqTsjRcJ4Lv",
+	"9Eimm9IKakPfj3zvYdZnmJR/iR84tRPh7Ce6Nxh25U4ummCMqppDoFYAQhzW3NINQ4BId+1zE9pLI2IK",
+	"GJXdIG6j4yx9WlVwwg4T81Np+LXr9Np6UZOMwMXNkTy7Um4h0Y5GaXbd3V2w9Qjh2eYC5lBihwLMO/G1",
+	"VJvxY4zyU9jVR+FVUZ6oZQ3B2w4V9nZaEgGmw4TU/IOejF4Hax0YYUGF36GWjhkOv+kJGnwJeFUg8x7O",
+	"CGY3dYNkmNObZLLvmHfpHaTsZ6NUPS9lo1Xy1v5F8omJB1nc2Smd+u/qovIhKldU4iJVYTHDYWck5z3c",
+	"hG5fPoqLEOd6Suewk4OJ8MP0XJL5lO9A3Ot3EAoiS8YK8g41Hf0upGZQopvNNRGMQ/IOt/K1EcZHR0De",
+	"dwCE96L82S6HegzUFi0IWKz9ggnFy7W3nXAyQdnSmZNpFC8T1TTubvyWGua6rhxUsAiy4XXNsZBbFz67",
+	"aYTyMBKr0kuZsSqDZah/yrpJQYI+E2TFV3SxN0yTv17M/89jAv/+28i5tDCIic6OUrOCVIxWpMYOYGPb",
+	"ajVlybReNvXQi6FOc3TKDbi3X+9FmfBEYD1HYESwnowMBdxSeW/QKV26ooE7Kwu0ize0OGSvzu4lTxwY",
+	"rKMLJJ+Ibi0Z4ibImpFGAF8unfdDKTv+gYV49j9+nJ89fvvf//rTT+f4r7/9j78kY4zu9wd31Y/07Le3",
+	"vz/48Jejd3lrB/k3pRb/nG5Y9SpTlYCuepfeZq8TnahPkMYpnntm+urbCerY6BajSWUluUi2e9LpkzCl",
+	"wUKGDZ6hp7aNMXgyX5MFq+WO/MaUBLxmyxLLNBv8flFcXH4IvPD7RXH5IcMP4zphPUh5hryRHf/wcmLz",
+	"hsBN3vAeKGaz5N7yf+DOTyB1J30oUR8jVUiCFez2aIw/GSNxCtrEVnW6lNsJPXJe28exZ1IOpdUa0vzX",
+	"hrmvfSu6RFGwGztD6KehT9vkvp7wQ9SzJpLjVCoyY3x9bQ4VJHrlZ48ePfisSMLcdZqnRmWLGfQP4fER",
+	"/ZKzxGy2Ujx1ftqThMQQW7wATUuqJ/j0hyLVXPVhl44Pj1wNyW7QOJ0DkTNwcyBNmXrDBE3JuosYYuqa",
+	"zK8gWRJVGFdE6kChvDzCP+cZl8orVrGoiUd3sC/2UO5oYC46wNxfk3ksAAYmMGYOqL/2vVRSQVR7g8mg",
+	"9qFPvIgHSFhqWgBSvwaMy/m2ql4wtVO6PDodD5Awkn9eusdd34TEOp5TB8HmW1ZoqPrlRg9DSsan72Ex",
+	"hDD5aD4EOz1mFQjB9Ia9N7MjNYuYI0Bk58bVp3Uc5dXXDj/ssDR3d0iVcSY/vPN7YXidCyNchRQiJkb3",
+	"S8zEbdzlG+yv4Vv4Kfjrnruai5PkWSxA/iSNJad5DK+1myE9RevwjqK4t9Wjh0fVqpNN/04KcWY1P7DF",
+	"Wsqbr0QFLZImLunE+9l+0FVyJr7gAID2UD4k48VPoP+twnac4MteceEAn9fGbHW/a/dE1dXd/nb0NLVj",
+	"j1P/PrAy510JD7zzIlWw94Zs6cqXhrrkIne+8+rni2D15DAQR+mX+JosMIezucZjAg64LXcp2HRA2A73",
+	"pPMZhYRhJkgjQrOqjLH/Y7j/cnF/t22hHhw90TCj1DbGNOk7g8HhNYUkKybsNcWqtJsyYshUgDRLUEGN",
+	"w/A74rCH8mvHbfYtaUQm1/06PUfFaPVC1Pv0t7qkqQv3S77iRke5IyB/rsnZhWuGF6tdCR+RA8QaB3eE",
+	"GFaOJtFyornHO5Hf9nvwV78Ir/zX91fjXF8bapqEe7WDBZlOEYaY6poGh90JlnTFTC6R9Bu5a13SihHN",
+	"WBo7ILzjVb77EfTlz/gbNdS6+qRDLehWr6UZ6c4EOKLxFR7WKqy+gt8kCxeWlNdcrF5zUbITony1ve1v",
+	"mdp/l0mDrKVY+dJeVwpHDdkqBr5WrC6HrZXyRmMOKVnsCTea1csrspW1nR6hFd1iodq6k1vpnHyeH8hz",
+	"J8vxpb7PnYcWpKFbIdzTlFgqVU3Npkl8ZPlvpbwZZNZoRe6iralhGjDo7Qe+J7nnuTXV/nf2B9JBsE3c",
+	"kQEP5XZNdTeQ6VgPQqWK0U0OmPpo4j6cTOBql4F53GZIQsCky3APbm7MLKMB4eLe7u7gkUVKuVPcZsi3",
+	"wqMvBLpnocMigYRd0NbO0fMHOyk3fajrboB5iA3+Pn0hWFn+tKZaj+2Bd1QVGY3SMVhDPwp/I8O1tUfF",
+	"TCkZUzA2phW5T0HkoKZb1N2LDbT7Evf63nZbqLmVtls8yEX3oXUEjvw4FI+uBxN89tRSStu3XT6an88B",
+	"cvUOXgM/BPpi/yQ/bO+I/UjPfrMzdf89e/v7vPgs5zs91ZnIwvUtBftE/1f6Ef/FXXepEz/FFxaYChPY",
+	"/iTn/uQIbjEUAnsG1TYhqw80Hlw7Ok6YiDBHhbvRI485ZA/uT9AlTueNoxHpUZv2suXqjrTJSZoHHUHz",
+	"8JigeenaFk9pmJJ0IUOKK6hQEtS5kgqyYKRcSw37caqH2fdVHnWkaypCY/j73DvXT3nMdsVTmNibHhpF",
+	"Q7fBUn8q3Qv1+aYi+OSCWc0+Cd4bD/8fik6P81fVC5HpEeh7gltbdu16Yjjjg2tSs6Uhzr2vTwynPEi0",
+	"6PL7fvCWIz7Yu0hyy56J1DMhd+9yjXmE3DkF4syVIbw9Jr2nsdK9KVn4un+63MeTUf7jl+V72jgBMTJr",
+	"VE7o9/hS8ZI9EXrHMo6IMeICZB70KmXHn40HTG+l68ACb8PlHKPcfzZMnxCraQ/pPZ2xaRt1F0nc+K62",
+	"gzAiWjcbVn0PzyaJfYyw/2yThw/y6Btem2ci1UgC+pn6YLGSK0U36QqsKhLrp9Dg/qntGdkp0kmtiWsU",
+	"1Z372KP7HcEu7zK4H6UI1IxoMrQzd2w3dMe7e4SkjX6dKpc+J2/WjNCmArfaitwwtvU38dR0ND9km2xy",
+	"cMZXirFMlN5KuRa5C+pa4OlTUHFOhX3pz+pbtjQFWew7OZ/jkuR9rWS/S9dGpu3+nqlqWNoblI9BZVtX",
+	"gEkVp434rnAeeK2NfcJdf34Uj+Dr4yc+6XvdphSRZ1o3DoBNSOMQR+6V7F7kJGXRm0yxIn4bCd5EOnbd",
+	"rIaBGlMl37QOeSWT6Jeyln0yoZ1IW88DbNYFLHESr11wd3lFfD47s3SMFe17VDAGGzokgFAafMmMS8Y4",
+	"CGnBe8YHyJ2dn9nhZCMPj0u5oRULvI5JaAXkTLmqGT2ay0apndCNKJrJkcTS+Fko+vYydMxEnMTtpdfj",
+	"xwczKQLRPdGOb9896up+rh+TV/QNNC76sy75YtaMkA45I6xxZ3ZIN9iJp3GS8KHaGNJpg33szkvHWNes",
+	"XvbLAk64fdvGYIkqdyr4kmlDuCCNZgQDgFY/cM1C0pAJWYGeSWMYD5cR/0SnUSs7OZplSON23jy7Cm6m",
+	"dDHpFA5mAXNTyaJsZ0kX0GXGSVi/+WMN6tDJDO+UqJLU9zpzhIqm2r2ZhqE3XlLFhMl1pVn6vKCkmnS0",
+	"vDiukjnWxaOLmOiKY6a28NCHpbLwlhCow0J8/Kznbylm78/sz85uqYKiHft7JM8/3Fvwry/Du/Dv7/0b",
+	"8079Z0aTDTXlOgOverDpSPZElw9cX3of9ydU6bTtAe+abtq+KTm7ALVxmGBWpVrplXWj+S0b7+sFh35O",
+	"U1QTpI79/H+71JnhBeOQfoAClhL9PkmFOtUCNeGcOTiEjJpGZVRoDynSayMy2Ecvi3szGlvET6rlTdeF",
+	"D2fUW749XSt5Zj88QxMLyPHELj4llOMoUAIHc+PU2mNOjm/xSWCRitVZUZYn7njtGV2bGRiTAXpj3fKE",
+	"a3bgwkpnDLa3BlKht2lRZMktuvB8Gaid4+hvw2Yctl2uv0YmSVyekKeC7giH0ATN/3zGP4Xs5rNO75xI",
+	"XV1G752QEBKXZmdQf7Txxbe+c0Qif3NEltxWyjrTMKemGvSXnVQ3TBH7ZKadAtaUp7KRoLskQNM6iDiX",
+	"7GXiePEpNcOBskVn/3J7/1IlUagzPWpD59PRIDIYtE+8ahrSUwj/pw45U89axkhwKi3XJGIdSJMD4kOC",
+	"glxiVf0uw6pRbkF/h3NODFhAR49ZKVo1FLWOW6zJhnf/3Ahuur1ja8jpaZvHBqone/ryVNfI7wXi4Fj+",
+	"whePrXXP+shArBzt74ricOgyzNKs2b6R6aEhN9DSKSSGc6bC8XZZsPahUw6MSipkqdvOEuANT2N7jLx0",
+	"uwkcDPu7OWYZQKezJ/U13zQ1/VeIHeXyft50E3sI3UixsnuzuSYPDuOoQTZcPoyO90VSFJ8QDx4bQoqD",
+	"fGMUu6N31BG1R0xRR+zcqhyk94A6JA3TA02AKAbbptnYJ3qIM/m4UPbRbPx5Brokpcl4TckrRgk/bqs9",
+	"BZUoQFa3ehNujidfllnSvr7gXh2taB51HOSdjzCPO0eSD5IdFKM1WFVnei/KdwV5R6tbKkpWnXmQkTPF",
+	"tKwb+wv7fUUNPWvxcexHCH16ZhQVOkBbaniYVby099+ZbrZbqeBxXdOzx4/PHj+2f6z5ltIzLcvLM8hC",
+	"5XZw+8VuzQ07q+mC1e/uMc0kHCB/RW+ZgrXj5XsWbHf7R6Q/IHOZZRfxqx++7VWov/M/e3dF3oHVyZRd",
+	"31bJJdMa9u8dkYq8s/er2iqu2btzAr/sTsG9QFRUVe/IXyPR+jf4/YKfVVyhX43W7zCKCWC4BFatyZre",
+	"MiukDwKZSTLePYKPpM6ycnUMdrWHQDKAO+P/piDUk0LlIwFo/YPBU/8cpNM2UyjZmMNZP7u4K4cv6tFN",
+	"uY6w9wFvn3R6e44ytkHBzoP++/UgZJg+7ts7DsrqFTun2t8No/VlDs391ddPyeOHjz4PMOQVBBETQKFp",
+	"AObXhi5qdg2q2hZgyBvNEtgZ87PHP7/97z/9dN7+8ZdMURvldYbSobU2FZWrXpKkksmtdP3yx6tJw+36",
+	"ubCiMhdB8TXYVN+wyp75Q8Dus9YxmrTxoXN9qhPDc7oBdzhI571s7BAgVNas3vb84r+mS0FCqeMAhnB/",
+	"UZYPrRx0nJE+MC7Uk9DhES2ZGgK8ySE0w4jloinEGY6DuJUFton2qfCoDy1xBw5GqHw+bKnDyJI2tdmT",
+	"bU3RVk2fikSZU91sRPLeoaH7nQPnu0iXA9dcsDu9YMO0v3UTp4lrslPOuMrAom+pops0pOIbkHpM7Ul4",
+	"qCBbatbt3wTYlFb2G7svjLo2c1AVnblW3XdpSfXZ4/kF+V+vXzz3ryBcuEo/t81kIatM5zq2YdU+J8Ml",
+	"xDqZn+dxAe5pm2EquZyqUusXy3xx44KtqDipe9lmC2Gq05oAK740qSr3pTuvzgUmPFYhVEUbWdt9Hukr",
+	"qho22MwDEqYcrEWoyD2BEuzXJmVD+lJo9KMqRuA5wgWUEO0jYOURa1kzmgejZJph2ZIUnVauht7YPRYj",
+	"x7CqUB622H8LFRRys6WKVWSxvyZzrw/ZGYRgdeL1jRCWchMyqqVcvmoyDekm1iymW604XC5w4HmGdqvj",
+	"WoorSDDyjZ07e2i/CI586G9SAe+6P3zZNuiNQlo+g+rhgmgJO/STiPqcaoptMrk5J+8AQu9dj6iIGotT",
+	"PP9JxKn+9gczz4fFDCeCWLH+F2nfLM5/iiYjl6+xgjPlY0z7UjrnIFQ2n+IKjcpIfe8Rt+RQvwxiJRyX",
+	"AmVfV1hFjO5lRMucLVGy0reVUZOR/eIeXwMlyIcIWIK1Ff8clR00MJEzpznKlrIRk/JkWtHTtywdos1B",
+	"QGOzNfuoR0cQ4NqK83bOU+qkx6VjocTARwfSQTpI99z39bSqryV1DKDqESyQ8SYni+QR4kf64/vl0hET",
+	"BeidwySO0Ao7VFCH8+B3fwR3e0fiBA6flFF4eJg+ipTCmMM6nTlQ7kQo+RWj1RmCQ6ONrayVLWAXXIvy",
+	"Fl3f4ejbHasNU/CQFOxs5xBJIbUnE2EL1+SxvUqEisNNF7g+2JlWxW5ExRTZ0X2iuYd97ovs6e8cJlAx",
+	"uyrWRDiZoHBoSZZ0bIxcm6SJ8sqDtbjiE3c9V3zFtGFV4ckCuC4wfgGuH/sBJiBLzYJ66mCXb4Tcaaeb",
+	"9puR6ZLijW24wT5Yiul0cw50vCbxSJ530tjitusY6v/j8UhOubU9p8RL6wGP4FZlT9zrIEnv775FNclp",
+	"pHmt2u41tmnyeiDo1sqZcmMAjUbYB+AtJztW18TIHcXPrWY4xUjIIdb/gJ1fe8roNWH+qhbhgfNhHWCM",
+	"rSJ3SfwypiFJsWLhWoXFFYGwAK9jpcZib/8DfR/tdK39VNfxycKz2m2MILpZcePUCgAmSuwNAhZFdo4T",
+	"D6NNKVodAcdq1zn+ndolFuVAmscYxT0AKzjheBhAmuzWvFwTHC1Z0Z3NGzqU1mPFdF5N2q33d1aS1lAJ",
+	"bd8Uc4u3HDxVAy/EgsFtZKw/4RFLCapXUdfoNOznn5GBl5wZK6UovWw4SHdpapbJlYCvfCaSupmc9q5H",
+	"QK5l99RhRuH0hhbFT8o58bUTvUXAbTXFPKq4LhXbUlHyCbkTX4ZfpcsM26+fTuiKxkT1ZdLPAfkMWyoA",
+	"CqEFpRuf/7zkguv1ic6+XmmkKtOlkV7NHbdaj22XsfC8I/sTHVDwQhddbghddEN1MQTnVNeSMp7sI0tm",
+	"DqsIfm1Ygw1qm7JkrErLmqiO4CD3q3sYou5mfQfP0WNrZM1UOiD1HDJUnUxwV8YCWiBDYitoLMFLdt5r",
+	"qhNNfHY1+8XeL89Du53WyLmnMxReOP4EpbLh+k6nlu/izW9PX0v3mJiFEzqtiOmcqpb5ezNPiIOYXIci",
+	"6LiwvIdywAPp+1HY7t05v8KozlRQ8pyEfUIqui+c8sQ18UmxoMRSYiXB+VHpkXilyzLQ5HJ++fDsYn42",
+	"vzj6yvbUH7zQkJpBb/WdvHamjctG8cIy24FgUsuBfqfo3iHJbVBKf+oA546Fghy0/U4oc3QFXiddgK1r",
+	"d1wfy6Vi7LejKU1f41Mfgvso4TrGEAOEFjAqC1WXxEioOGity4MjGl8x+oZvz+QWD8hZCKJCZxznyupD",
+	"bsFSWpQC56aoWAmO92volwq2J+BpOzQ6X90dO7cL8j+xRSqt3UusSujfLIwmlOyZLsj/RCL4h6JmWFpu",
+	"2EJWewJPTNNh+VgITZDG/8g11doy8TRubXeYC1Dv3bw1F6u0Yz+aQ7msf86nTLSTx058Q6DmbVxhRx3O",
+	"YR4VWu7wcj5qfR45R50kH9eILgRJteHgAyErZtW0goAlAGLpGrt8ZwiVNFNbqycBK7BoNBdMa2foOBvH",
+	"ytr2pzEAr7AmeyUts0llnxQS0J+ZIhvGDAZm7LvOydCOjgt+RjZbMvwZEltGXdWqetU+7zo+JQnzVRSa",
+	"dhE76JTGDVlLe6QtgRDnYx0Ar0dtTKxfQ2XxoCfjqJx8jdXJPYb6WiqC4tbBTleOg0wI+gCvb2jFrjFo",
+	"btZWp6UuWoWH5hOd5KmpEVPotDxcEX6SUtpxcATREwV8PIlDrMHJgm7ldgzW3N5v3XbC+WgoMtY9KZOq",
+	"+niUSFWd0pKWvd86N2TyrrSnyvLfLa0b1kbL92TTQE+AW+ahsQ76rD3q91lLGFqv6O47l1c0/nLPhaTd",
+	"lEPHLThVbgFcEcF2bhmFd/WGcKvvoaFzK9lw0ekiN21tyUL3IfZ91ZGjmRxct0KQuRqVJ5cl2n7EzbAY",
+	"PFRpeV2plM72Lb+NIk/IBzAKDoLASuH4w0xgkdfkHQYPf9wCaMDbd231iobKNP9K+zdcVpvxqBJ2us69",
+	"m6wqwnbGaZROnMYGJKx78JrAEcF7dYN5LlSQi3kxn8+jeEBYdqb2EVY6IYElxqI4Wt/iXl60m9UuNM9Q",
+	"bfePU+421Ic6b/qQH2ovyr7olY0pZaohMnZ1vyKMlmt/xbfhXn+9XxMXlr5ypYwbZi0HecsUMBs3LtFd",
+	"FFZVdEqPuAa0Qk7rq04ClG9QAa8H9uVGE0yuJZruNdmt95YbrKZz5V/m/r4OGMkQLYIrzaeRgFnsTQRU",
+	"x1zORpz1NtDQ3k03blaMo2XA9o/B6ScRmpujKSuY3xYrFsdvSs8Yh80d3MbjuFFeyPFL3HLSaQ6RpQzg",
+	"P5DOnMk2eFJr6YwNIX3DcK7B2HCMRtWKGf0JKeWWuwY1ECiDBiNFK3Jdehv+GtRYKxKjNJ1PnEY/pHw+",
+	"O5YWdMP2bfbytDZnfow2aN39/fF+b0CK11k3jkc+ht7qtwwTtaMjMqKL5GWkNIzuE2dlgWzMa2z/3tn0",
+	"i3mR641jZOsCAAUb2bRTZPvgCIT+oUMppm+0pXkG/8GlYiRj49EV72QIpLlqsqN73+7Fx6ojg9mnX7T3",
+	"l/3ENEr073sr/tIcB4IRs2+il56PRH7vvs++66ptyN/Vz7hL8vGWf5Q+glVO1+TXhjNzRbZMbmsGuBlo",
+	"ji+g1xkXq2sS7M6rw5bjHWXIiWIg1p6Za+KdOPZnHcMbYbo5JMrjwNfoqBFXbf0VfADpsVYxh5nR7ZZh",
+	"JpAX8kDjYgaLmEUWspXsbvQ21WpYyOcEQ0iTstRr63EG8mtyqCxNujOpz8rnGlKOWAXJD/0WS5NTfdLQ",
+	"swGfpYWdc3cGEDN9nirFb1kCZ0hF3xwDNfCPpkf45aTO2blT8YPVMJCmN2x7FBs3Dd6ujbNDh++5LyBt",
+	"LMp6XdDyBkSgtyWcu8HSdwTO8QAM4CtWM9fuakoLUtd0tkeBfjw+MeK2pvunIFwSXnqf+zjOWVmxklc+",
+	"hTCdDJ31pU7z3Kt8E7tJXZLw4TyWgGIaGCNdEoUuVrdqyxELdt6JBR9B9QPahsjujgsRwzqlZA8UrX7B",
+	"snB4kNPXrXAFN4ORbpowP/jiBy6Gxuo1RQ5ZsEGexMQrAv5c2Mw2uuqoGJYYc0q7pmhexfAhsSx7mmoL",
+	"eo9z6R9VneDhTLOhDVMIcONvKig2RapA8R/W4vqU7kyeL3u/VViGnx4FsQ0OpNvDeXK2y1xRYr0nfvec",
+	"f4dr9C/09eAiCWgmlSu+zvhlX7pH7lUznZRqBL0AqWGrfSrm6r9zHRXj4Og1oW0zWI5gYuRsx0Ub7r1r",
+	"B6UwszQz3zLRJETvYv+dxycc6XCFF72Su5QzZ7H3OIJ3ftnB6vw8wxgDq3wldxkM+o33+SRiOqBNu5sW",
+	"cIA+0YSJyqWS7s4JYAE7byuA4vrYE6BnW9nnQxsUbFXjXVYjkxmday7lC3sJuOi1VXx3HusGsZxZOuvW",
+	"f9l/1Rd790sCaDDpXw8h/VSKLk2y2MjqSQDnvmdpJANrbT7NIO7bJYKDEieHTmxH5jWt0IrX0tXWAGxC",
+	"eukrqx1+v00hh3nn56JOpz/492YQ4rBJ11EQ+1vJx255HhtUNgZC287yHAnFghUU2M212TjPW10D8L/O",
+	"Ifk1Kp3KDgeuhmbg+AhReL6ugkqqoRAE7n0YFMPvsKoIL3FPAGel8NmDJfQBzM1n2YgqdwZQJ3Y+my3C",
+	"yhJrn/EqWbmdwUV1QEoRQlIkHWKaRLsecUd8VLs71XJfdASjRXWOQDhKOVGmNE0A50Mf7/EJIUjz8c/L",
+	"xMlBmOYrH2DCBtAGNuOaYPTvynt3rwmGCeGDmt8y1+c3VmImNiudoGiPLI7r1b1B11BHqsKROLMtkIaS",
+	"62pAG7POpAefkjjU1rRnetOZuLwa5z86MjNcQDe2MVCnGZBbVZud+gu6CvZ0Uyc319uUiT74kN2Zbr0x",
+	"Lck2AzL/ZASgfLaKOKSlug13Kwkk6AbLAy0jaPR4b4c47V6C5Piq181mQ9X+Y4mWdyc9cNT6LjdIDXM+",
+	"zA2zW2W1uDS++Ukn81+Q0++FV5M7IetOxrncoXFNqw3Y0PYyg9cuuXD5yrec7ToStF3uK1nX9uK4u/Pp",
+	"UdLci6EoWiTOi4efP/z7g88efj6MyNm7Jty7kmRpavakzLQeL00WDSMqLthBCNKn6Qpp+DLNofT+8led",
+	"S+Q06JXjjrcJqao8GfTXGDS5YXur52FS9G4t22SyZouhYW6IFL3Kelqa5C1Q061Ol8a+DlmCccgjl6AX",
+	"svpcKa2dygnFs5g3M4FY4Ps9Hl8Ap4sU9sMto4j5Nins/Kc5PCMgjITPs3QCHML+uDE7SOyQS+CGilfd",
+	"1I7o1U0OO6wTPPpEwy1xfg9N7fHp57lSvVFu2laaHJTgpAgkrd3lAuGgwoCTwsS5ufaRBYM8yzZxGypo",
+	"Iya3rN2mnib1aXrDxJFTE5KkOaC8c3NKMbkdJyNXXHh/KBm5TXrDwCCkiWHLIO3SA07uu3PX0p+IO7JO",
+	"7U5SJjBw4e+Qoi1S9YRoPd4hadPLEy8o4Mpot68lcHwBdP3jIa4XRz+D2DxSJhq490sHxnBS8O1YZGma",
+	"3PD3aouzac88KEPXEM5DLywgqsLcDzywj8bGtsLi70NXb7WKj0NNP5BbkZ64owLdH8B7LXADNA70gXXn",
+	"H/nFe1OQ4dKaox0q4Jn/IQyW3t60gpeyPX5YyygvjpsrQkEWgXx+56v/3qWtEKs71y7edKKChkCvp2YQ",
+	"vmrEU3xBLzf+i0TFT0uiEwwoQEIdD+j2VFas+gp+k6xpuOci4yZdZOxhi7u0WTT1DTh/O2AUAfoNc9AW",
+	"THN3+WqjGAWAeLzDdewag0Kag0rRDRWIOGBHiqAIkhDdSq4U04nuFB4mZ0yrjDS0yxzve9el7BRAlw50",
+	"y9tk5U1rvd3Z8RPD4UxkiZE6m1fWhlUAh53sL21fzBthycXOohjqplPl2xcQ0XaHs++PVlpY+wOeTcEY",
+	"CwbiZjyA5IEPWO2dj8U+8Z3wRuKRDOI+wSH0aDGCbvVamruh7gC0j9SsIKxcWws0PvMtdCbiPNLaTmA/",
+	"GqMzFVPHdJlIt10oesPI2oXUR7zX192lSRQK5haMVKzmt0xhHJPfDazGzxu2ADJMJ7zwl0wI9Ev7MgRF",
+	"w9oQS32Hw3C6SMuhVV2TE4Rd6Gd5itng4GI8uIw/X+0740aR7WntKE+uYOsAIAuYICMO7kVj/WhU1dGV",
+	"+5msaY+3inVVsq7OSSiMl4Jhlgrqeiw0kXtXkI33XVECyoJqEnm+ldo7VXM4T/A7KwMo9nJ31dk9eOi4",
+	"g0OYSBrOrotT6yN1ib52UCE0GUdN4LPJ0mXCsD0BWrEFgTpiO8rT8LNDkIGOFZ+eiFENS+z+EOjAcIZU",
+	"cqJcHBQBJ5P9c82GX/OkCfvFPsrFdxVvO6kqyJ3GJoQ+h9yBDxqG6GYjcZJ6VGkBzpLoxjgTa8VARwXL",
+	"2dhrBX93TuIirX4brCiVbHQ3GUhsp3rtQNkdl4Nf0x2bSUlSDpxr4on/B9u3BYjtdqjKLn1JbtheX5OF",
+	"NGtERaJ2T6I0roM6FyUTpRwpihg55rkPU4DV3kCShp2wP0qu0gOzVVxO8UBG3dGUumRS3UEVSxZEwItV",
+	"hylIy3VcOr6lyri+fMnylKO5f0fKYXoORLuRHuip2UI6KzWM0LgECVO8XP3zPaYiZnwPr7OATxHwdAT9",
+	"lChOQ8OhzrhVXlNRLeT7RG9fewmNr5B07/karq4UOJSVIJNf98b+6ngncnx34eecuv7dC79y2WdTCtVC",
+	"YCvnVTnwK82Pgle8aYFgkZPOCYB1o4qnIyd9otj5sl+2nQPU/sEhMpZwiwAMBSojFEqt+22ycudoUbPJ",
+	"5WipTRraGmSdaXszppOUZyUlG8dMOq5DS5aeUaJruXOttlAcgWK3w+ZOyooFaD6MpaiuUs2aDYg8iu2D",
+	"GRWaXHabQh6pVytmek1VQjl4yRQpoQGl6wpG69pjLDJAPEmO7uBPw/j+yhyYgFUfMrQBKwlHdoMSqP9x",
+	"RTLylinEmFJYnZWcks8MZKI6nNp8WjUf7P4xjtJTj/vd5F4r5C+PoVsdl1Y5XKvjIikX4uoJjOFDexOD",
+	"gwxM9I2XEGn80l7qFau4wQhsNo7bqjRT9iGPCGKmtvIMDN86eYJ7wAMXXs7nyOxcd3Oxj4Cuhibnzkjv",
+	"+3T7JHbyK9IFrBg6AzEEdSD0lvIaNqKYWfE1K2a11OYMpRiMdsOEPsMKkrWUN/rMPhD+qGCEDHCkHfTs",
+	"lioIrtrRX1HDvnWDf98Z/DUO/q3U5okf+w2M/RUM/Y0d7VscGf79pR/YLhc2NFcr9gfnrwwpiS5lwLVb",
+	"SaeFTeyQketGnlFW7YMAqES1R+A+7D2xcnd6NngRKomqygXfNiEMZ3+U1hLTB/lNp3S+JU4HHlxIsqHb",
+	"rZX/GJfPEG8AbDvugZCcBOwd1A4zDgYq+B6FvbBd+sOCQRfA3ualwVunJ3nkYLE8kB6Ueu9cSXQFTaTB",
+	"98itFS0ILUu2NQzBvV0NtMcowBs2gikgRsobzIXKrGRM+CI+Z4mkkyFg6RGu0B09ysNVF8294/Bombuj",
+	"qY7oQZ5LvehjfftSQieSXZjGThxOYBux6bbg8FvdHvd8UsVQ0kRM/3vww3bE5kfhkO0zYI9h5JaJqy5m",
+	"gk83ugZt8ypOe+LaF7z73O44tOrzDtxJQ/TbDdcayzhuMwmrr0uZaif5zm4UNVK9s8O2zT12awk4NHZa",
+	"0Pexxtb2WMAEME+AzVVSQVb81qs/4UbHMAD0/UNHv8DEIN1JsPW5t34S6ZmzUrEEW50QrhcDci/VysUe",
+	"dGxMZumhXZqZb6EPdSTJO8D5R6dM7Q6pWu7g4xq6Udh2IkcOMdD4Po4vbtbHcXBhrv+0uzjRtrr1v4k7",
+	"cz969OCzaa4EfE16am2KwF2Z/pQSmF4uSS47IXui7C68asRJCu5WyjpdLhhVV7dVWNzw0reyqN3LffN1",
+	"n26SLslyjydZMg+mEffFXlONjZILvOVByP3sNzljEQ51max52/c92dBphEaEzBOUoT9XGvFIF2khDUJS",
+	"ZkgWiTYL9jva3Zh7TpVnQIKnUmhr0boi4EMTrKb77zLqHW3Rg2RdMe0dnM7BHl3VHbze/5e993Fy20by",
+	"R/8VlGqvkuxRGkkz4x9yvbo3seONL47tr2eyfrcZPwsiIQk7FKAQ5Mha3/zv30I3AIISKVESZY+z3rq6",
+	"eCSKBIHuRnej+/NBCEjqb/RCGlmBjNLUy8zlrIAjxhDyDRCGuq6MPzFOdG2KnLiS/ALeVt9tDvjnU0ZM",
+	"wqrc9Y7ZLYt9NWO3TKSZoapKJCisDkWQfTKhQqHs0/K+oRn9+Kxqvr1spZnkGV3q+EIusJDDzZWjBMUg",
+	"cTsb7u9uckpZCbce6IzYlBtYUuijUKsxIYQ52116nM7CNAROAM2yuYFtEOhnfDwukeRig2UDbZMNM7wL",
+	"mfJdBrftfl6IW6/w0u6npVWXtzTmpfSelb1o+Iti96ObtPx1NyxkI66WfaevwteCwVpcjbpkRKFUm/CE",
+	"ALKHRpHFqLOeOXTIr/Y4mXSEK2irW7Kr0p9Uyme4mZaIz+Ed0U0pbHOFyOzjnCdM7dRLekjt8pSqaUnS",
+	"CfJsCBUCS21zTgZOzKywf3TjVneHOul5vEudNJQ2Dwp5rFWwP8RjVYQSgEZ44nrbB/ojSzTCBQHsoxyl",
+	"GD2/J1BdNVipslqtrPY8qUoHV7DF2/z4oTHOvFds4c4SkCB1RgWdAPAEoDNr40DCmKpyDPmmd4NGisU3",
+	"pG1VyualpQtyzkTOkof/ctSptoKxmnd8l0Ocw4vW4S3K8oc7VbNXBCwOvMEV+ULJk9aBkczSMp/W55Qu",
+	"CXTobL5TnUW+v1zCT7e4DdsOADpHK8XfUAADxqt+ycuuXAz+HFVz2NMbpn4aj0vr6eh8Hi8HhpJ/kiUG",
+	"RQWrCfR3FvvRGbkIsFTATQDXfkA81n9ENxZsETjwf/dD7AOACArqqUyvp6nDVnBLB/MqgvIxGbVcLw41",
+	"+0kkn2j7miMBOZPrOqI9xLrYRqYmO40w0++DCiXeZT2e48jxxCHR4rDXsr7D324tNALndaWfI/duva3F",
+	"l4ZVd9ea8bwVpFb/R+5aFPo+zJT51HHWBnhzUtjTjHtovIdNHSMlM73uhM5GfJLJTG0hKg6tJwIeAJ0x",
+	"QhVR7JYlNK4ZpVPDi31hQXnrbVH2Z2+ru0cLI0UZd9DT7ngVEveWWiDIcxZ+57VjSp7S27rJh5AnYRbT",
+	"ZBOddDmrA2g4luQCAJe+U1z7sdW8Uj4Ll2Fr1G+r7YPFIR0tXdt47X4hVWviR+yA7qHanlk2j3lYY0yW",
+	"3cdKLBWmBHqcf7wT1/YWUm/wU2z/EMx6Jrxq0zpk3lBEv6nzx+jjjNltAZ4zkUTIhUWub7ptycDEytrN",
+	"S1y4/MKGt4gQEnBOlXJlBjIh8FNz8CYNgAQFaDyt0LXbhjxi0Q1jSLNE6JuaXipDQyDHueWwQpOnLut2",
+	"cG3mf6vQ0xUDZpPu9Z+Z0IqujXcJT+3aukTChKVP0BPgiswYCF/dZyXzKRXbdNDZOz2hNrsMm9Ra3Uut",
+	"JrMtLOR7NK5hfl3t1/nldmVjJPPb5VatsCx5n5hH5ZobtMDbk4vNYkVxynXMMxqujWxtsy3bSL3NK1/M",
+	"LZ5Ecyk8yIp9bWk8E2Z9bmDHmwqGydW6sEpwxsBH53bStiJsuUAZKfLkKhNQMFPq+G/KImyI+StLOmvR",
+	"/1tHfi2yx6pXW6O5gguJN9+2yG7Qqx1xW9C5UlaBHfazXED8ZkADXC1ZJenmOHfYdw+mNqxHedPvi1Tl",
+	"kaIh4Ck/IUvkQm3txLW3ssWOJg2yofNtA9t7tQDVEpN1+Sji9WDJTr50eFvzovk6bJEYG4KWiExUyH+A",
+	"O6W3gNkcjny1Tf/gG/nCTpArZL6TCJl+0KM21boeISgCT8zoB5Sy8hNJQ5hXClu8hxqvUQBE5eV69rkb",
+	"5nGtWQrSyAZM6RZOzGmG9V4rBQf6kySc8tuqLqn8AVk5fIJ/Xl5D3/wT9k3lIGsOYE2n8Rmj0Utsl6/5",
+	"q43Yb5tgOZKsIsOJdXDon2G+W/vgMoEc1A6EttBhXnLYsg8QrCo3XbGUN9nc5jLz5k/s+eTCIBFCBkCb",
+	"N0D5qQ21i5Sza6x8eX51n+qUnbOYcH3VIKrhQ7dXpPjSX8hDOSrZVb9zVUJXM4K+Zqfl9FuvIbbCvClU",
+	"luS1kkQwFqky6ky5dn6yFQrOdeN/Kq0Qq+VTGaqkvKQiZ0vHMW2suS9RR7tQn0rL2G3Z5wpkH6MxskIl",
+	"TBkuZnarg9IpZByqe/9romqvtLboyXHJUs/OmvGVLjafZTFNWQTY8yV2duY+z9nNV0/ETXZlI6tBebe7",
+	"fTqcwXQ2nz+XPiLmYqfjOR6y6CUXpWcu1dwAbpzbl8Qi3vtQ96GtRnK3KbyXfYv3G+hz2yiaK+tVesRo",
+	"6hZKu/+v6smVgevPfxFYOSiVoRsGIfFTNAcY5a1IERV8zMoKJK6gvAu/1Vb/fy5+fdmpJswv+/kCTltk",
+	"4k5kalQ5wbdBPq7S9/L3kNLogK7sYgYnF8kFbYXHnCVclqAUwIZWwikMd0TS8/pp5Xzijw78hrV/lzVY",
+	"fMoOF8c8jjel96CAXW/8VNheYPwJoZY7GWkwgKF4SpP6WVrI81Y/mafkRrBF3fJFNk6rF89lYj3sadO8",
+	"DDWYNI7lQtmyH9OduzmfVl4fyCuQOQ22MsoeGbEJFXVRS3wA/52oEPUD4axTCqYfyYWq/8xFFelnIS3J",
+	"TTGlDsMR9hEO7fcqMrC8ALn2BEYnrag4ac2HZxbeznxOxlhQi40HfNnIe7213TSKXosd/SXD7lJVfKYM",
+	"y7Icj3eD5PX8sPIOuwVVhovpCeLFcFMChfzU6ZRVQRsZgJZ6ohHT8KaCD5amLoDQZhcIjkmmmDukh9oO",
+	"R2wNavfEMd9/TPNqEJvcMbg/hZla6QRnNM2SjU2LB2Q+XBRgH1OR/CrxDV7iPD03PyzzDcAcbPWS8CrP",
+	"l9h4tckI5/iZjQj1biJS6fSkOzk81pE2AzajqOWX2bcvqLceQMIL3rHv5OuvfrMGtSagVMmo3Witwtqn",
+	"5qbBLX2uTdtsU94OvgsNo1vpCkA3rKpSU3PsnB9iAbOwwaioREd6cLYR4+e0X1rPXY/GworQyuO2YF0t",
+	"pqzEpRgKuRiuYifZ0FRAp762Pm2zKO9rLfS2BXujbRkrIeLbSC63m56Nszh29IWrbIw+Fxkmn9AjWJCU",
+	"JTOVg38DORlRkoxpUurru6iuNGoslE7ndzWwPnUzRDViwVdIa1iy6awPI5Qzhqg0xpsrDmldavWvrkql",
+	"58oWOZS82mY5gcUsxJ7uPfwn+utYGXxq6YK8EjpgVXnYmKr0cinCPesMyyIrVJlCnzE6FEKSUM6xRIMr",
+	"7LmxHUdWu9RSIGPcnAlX5+pR3DroTsMtHpjHleaDPKd0M92TT1u/1lBjZ8i9cfVcb8h25xHeei5V363Y",
+	"wb/SHIQcjsWyRSqWgJFQroF061u/pN4BRP0czGu4vjoze2wEXX3/iwnb2N3l9dI5rEXK07olJPOp4fou",
+	"3t6CIps+Dz3/pqTC9eZhHYShFoH6eaLV6AkxkmjbyqhY5i64PfjLaQBsrGKfiJ1wjM7yQGUD89+GOo3R",
+	"kkBauiTT6zGK16mYQu2rd7FV5bqnKjmica2zShHuByC8q6kpU/u6Z3TucM6PVlHOchUMvMoWUCNf2lGn",
+	"y8ZwBaSvzTRws5ks4TWlEdOiM9QzprcbErHbYXlouNbykjKxWzt3wiZVh/0qzialPNJTmaSIpgPmM4oS",
+	"plQFV+9aebw76lSZ0qJQcaCp5+wfpQjqLy5eXWApP/mRx1o7TeJGGRJeE1yYJAiMU+97AYS6FeA+TfVF",
+	"6ynzD6Mmptzavo1Z9GJJ9aaGZxS3NzQNp1ujixkX/qe9oALtbEeEWn8pdmUAX38fHWu9dsfwVbBxO2yO",
+	"le1DpqKofhQ90+LkYS/WYkhOyvPsCMTm4deWFHpV6eQc+6Kay0JX7lQXBibuPACvKCJUkYiFMU12OD2G",
+	"Ja3GtQOsmKp8G35p6jQV8JkXQoKERUyknMZqt+FAHejWU2SLrOSDCPrbwgzrqgpykS+Pe7X3VXJeBY/o",
+	"EUmUIZlvxk6sABBvBi7Rm7x1Ln4ZlUfFU0YjU8exP9zjjKVTWQ43lyVxFeLXqFZp4NaUAdzJjQGfmL9X",
+	"gK9eNl+/iUiWpPDm85hXra9tiV0/lWdsrqrw47Rz2+t2a2uBHtgvbJ6WG8Z5WlmrvcYaos2Y/kVnv2Jl",
+	"dw9LyV11HyQUb2wCHEN5ab9gXEHjUWgOAL6UWEo4OUlrgGfadfee4JsTmHfX1ZS/sV36KgH7xaxXyWZZ",
+	"xbFvoyLTXcdTxeLxBhzTA/nLa+br13jNLcRdVcWqfvu6pBg1GdAsC6nB+UHeZRLxqBbSdF0WjNciXoLo",
+	"lG/95W3xecbulrNFgVXBJ39VBBAxiSylG6hJOPoub4z0aCIclwF4zYtEpvUAuEtL7HLGQ6xPi5njSYBI",
+	"XM7xxKsGs5mqcX5eWstZsiqhr+IwvDFS1XPlNUptfeVsx6OIddm2VaqrfQbLTQVE2tLF7GPdLjJawerN",
+	"RFR/OosNN/VKNR0AV52kQkqTdM9THbPR4y3wvVZaUTw8Kjt5dc6ontElrlDJ/rFbHdULZPesTJ4zWwTb",
+	"yJLD7bYN6Ve4CJFrgTvmGAu7WuvFsDvBPXLvpYHRVy7Orse2CU3ZU5ps/cVbe10F+Pd6u9DTmCq1gay6",
+	"rjo1yfdceYJeRKPNh78B+7tkadDrq1ybsprgQ4R9Z8s0T9iMZ7NKZMCdzFazNNx1c5tb8YO3GL98Emod",
+	"1cNtKxfUoZpstDZSsPXg252xOwV0ttAv0s7dZ9gZ31ftpG9iWoqruet+uUFrdzOtm/HCj2Z1D5TLsmDC",
+	"+Z8eLlIljntdObbbQX08bN8m7biJ3AWtv+cZ3qKETOQ2OPGtuQPTZzCR5U+W3B7INMMK7SVdT0sjurnV",
+	"hVJqPsEWiF9lW5XhrLssUFnngFQVaep3bDSV8uYiTdmsLFilu3AvfwxZMq+ofoZKSQFd9Dh4LHv9TpGR",
+	"3AYQtkd+F/nYy/uKvDRtnWP7ysLU1aQkPtJQ5K/kHs3t/CSkna4Ny/IMz36XZesCC6bK35CJaC65Oe3K",
+	"TclielNqSuzllXscYI2Wryt89Z0iPMoxg0xH3XdqQBb4Im1eDr0Lv96d2KLwTlH5wRn7mBqp3g/yOBeS",
+	"1egY2RRjqlJiloEgQNRmKTb4/sfjjV4Rmryhq6ICxaQt8EVAG7FUe2Dq13SsLwrbRWl1tm1ZqMGh4ORy",
+	"ReashAW2Y8HKhcdubQV+dWn9iS3Rsxra9UI81++yo47ZrHp5MbIth6vUtW+q+U01j6+aiTnNqJXvWPEF",
+	"yqKGe63qRifta9fQ/AYQQ1Z36q8CNaRUHNeBVUFzBkAnIkg2f5Kj7M/oEoDICE/B1OVdnvZML68WcgVs",
+	"OZBiWeGIGdNPvn08tFDH/KSCmMsN7CKt6PVRcsawAg00cQKYssDjuqXlp7QnbKWlrPg8p91F67WQyc1K",
+	"61e9p5VY45vdKoxkHCEhx2/l3VC/WfooYXcVROhQfCJYlJf1Yl9uDhXPFYGqnlTKPd5rFU3gUJNs5c2Z",
+	"ZH3bssNM/bGOXcBeqYBQ8ldijmKYwHJGauv/IdghSiL76gC+GJnSiLFWXK0yQ6io4ulyCLvzMMlEx+Iv",
+	"DnfrYdpw0N5EdRSequPElHTsrwjKWpeYr2fFAqpcPzcXU62sVXNm21mbbRUncPMaQ/uiBV/VNXsGnuR9",
+	"RcdxMbG741M3sk872Vxj/965Aq1UYdf0NOKKjmDbGi3JpanEDIhiAB1kwOqq5idwP6+zRb3j6bRBLqxv",
+	"m9W/52ZVAavxd5bwMTec3XqY0O+oOuQSYDXM0EK2uXr32w749e2AG6FMzKK9ZcqUAuyQmq7oozfBJi5r",
+	"3V721dMtuPWmAcuU2mbwHYYsb1kS0/nPMktUoXqnf7ZauvPcZ3Na1+WJ1NIrQJW4mBQZwh882soPXvVi",
+	"CpaiZAtI3Oe7I3eu9GrZh6K5yBKeLoHk0lYt8l/KSPovBLl484LcsGVAhir+oGXwA6ra6QNAlaBhaqqc",
+	"wSZAaMpogpzO+Ohpms7xuElVUw5EVE1HkibRd4qYCzsEinYSLAJTtlbH9PzJhGv7ABjI9AbLibi+Wyjl",
+	"DXfwUIOW7aX4YJ+fqz6+9d0dQPqOSxoyftKxrQfllPojBXQirJqMJFPIFgfGh85Uh0QyVCd0zjuziLCP",
+	"85hygZY4lELrCZdCITT2nE7YE/1PaK8YXItr0SZ//etFpjeblIcg9X/964AM9Ucy4f+CTwbkR5hpYhem",
+	"0+kMcR+i3rqZcsCSCSY4VW5irwXx57ZDfgIMb3uobDiSDVzGjOM9eArzr8j3w4/t/PPhD09wBqy06WlQ",
+	"dKkMakkiYwZzBw8Npd4YTDqgg6//IlJ//St+Rsk8YWP+ERfB3MWinkO92vdDdRt+GAawA+B/Wfhh+EOH",
+	"XLijS5n4QFwhFWTE4NeAGM5TpYfCI30d/o2tJjgaHTDo8eh3JUOAKBmS73sklUT7rITFipH++Q+4DYWQ",
+	"Qhli0tSgsww/6QggIHmKJSAmw3I3NE+BQn79GC3WQ6gpxdU/MRmq//ynkmI4IMNQRmyI/XDa24QHTaky",
+	"0hSQITJXDc2iARo72L0lMtSYBz6VwjbBagFDUAq4jdlKzOiVk6vhT1d0MnyCtXRA+mAFYPhi3P5VBy9D",
+	"8v1Z/5Gt5g/IWa/vMDI5zLKQKcHn5u2VP3TgDnqzt7eZ8FumyGn3zIz2LZszmnIx0WPNix1MPR/sg54P",
+	"C0ulR/wiYrO5BBC49i9sOXySW5EbtjRPyYHUcbmQExd0ggFZAqh3/4xM9UbipGLGtVgMyNBRzhtPxP3d",
+	"fiNjHi6HWm4LXfxPyIgtpYgAOhS6os/6j3Geh29ZmizbF+OUJSgbWKIdkDlNKJZKwGOAbtSrtNYTi4T/",
+	"xDWi2FpSLpwt7ZAX+coaEmsFKTk6nzOaBITGSoI+CKJDHTvVA8InQloujqXMLMr5jZCLzrWANumQCWzr",
+	"5NDBMeYs0XvJnIZT1u53urlt9j7TG0Q2m9Fk2Rq0fmFs7i2JLX4FaGk9JABiNYUiAIg4kumURDwxjMSo",
+	"eFrF54l0TMamhLllYzrPYRq0ep0ujkLOmaBz3hq0Tjs9GOycGmS3E21m/wWVA+hvOxl8EbUGLfxWb8Rq",
+	"LoXCrbXf7Zq2z9Ts5Sn7mJ7AfgCB9kcDutySNw7ktCxDvsbZ9CI1jCZFCJoyf92NyBIvFRyB1uD39/7s",
+	"P5PWzCcyZEoBH9B/AXXIRGnv4leWUjy9PgEugOopMV/rObRyCy1NADADJSaGqxdbW8q4wsB0hVMW3qDe",
+	"gsjnUDUzCPnc7v9HxpJlLmC3LBlJ6P2sntj3n3PFQipgwc67pzUf8nv7PbBvjahi5ijqWjjWu30GIGSK",
+	"U6kf6W/KMMvuuKtpsXpKnbfgDFGFVN32tOfUvmFYEF2hbSq9AA9OrctX2WjzS07AMEPD3JYL7WnJdhnx",
+	"N+t/mpDdLaJNLf5eSOu0+t3+g3av1+6fXnUfD7rdQbf7j0JEN2hlKvnQffB4cfrPf43HvaTb7fa6Z13z",
+	"v0mBe2cgsjjGTEjrhi03/yymKn0uM22Y+x//51/mk9/U+sh63XxktkCazWO5nOEhXMJu5Q3+DAeA3twa",
+	"Zfx7z9r29IS6Qy0TtvnnWPpOd75ob8pCoBRASrdE5i/AIyJyrDf7VfhcrCTiCZnRGx3SER2L6OsAzECx",
+	"+NZkeUrwSPfWD6cRxkdXATGTiPswF2GcRZBMtLphr9Sz6LvZuNSqA4A2QLNdhh05vGHLoX1x499wNPHa",
+	"ATItQuQF1h0Uk0Owk96weeozsBQ1EeUVV2FnVfScMwjG3mMgy1T6oymPqK9kZeJZJY21pesVW1x4gWIe",
+	"Zest627NLvR2G/I9MQfQQtqygeR11u2ehqddklARyZkX6IM0PDAON+wWWk/gerbVquCAmrMhdVfwqZlj",
+	"bxXXExA3DEoIvYZWHehU3dpcdgLX3AWtlzJ0ualN17vrzCgOMh+/mgDHGIcdzAWLOOaC/J325BMmRO7y",
+	"PuXyXA3YDEUWMkmnjvvPZWcMXCCoMJECzIpKtZNhDJDeuAMyo8kNdp2bxV+3K/jFvnZlDEFk2dZ9tvG1",
+	"3HAOX6C3cKtDligo930mLN17WnSAXTk13a/Set1Ps3M8e6PveIpivFksX8n0VxnpCDxqQJxfC5anFX2s",
+	"htyJ2Mdl2U1+hZ3W99Z8ZRFP22lC8dCuOlbQ113BZUcPF4Iy+8Ij7W5SMmOzkXY9EysDZYErkhP9Dr3M",
+	"7wtB3pb21PVnXwiClCJEZeFUW9yh5ekFVFcWDSFL7D4dVhzEbR0ql+LAsebzhBThVOmxu47nDY9XGZxw",
+	"7Pz8TbfkImTFG9Y711o7RvgYxpniyLq54YHQWLzHA5uLTmloMdiMLPisNFhgCCZ5qyVHnokWyrqX8Iso",
+	"eSlvGXSp3EGjQ2WwGbHU6LTjHzOH0rbYosA1Zr8zFRl3rte+9Xj86EHUfdR79OgsfBg9OH9M+2NGaTc8",
+	"P6dRt3dOT0fjs3Fv1B91R4/6/TDqnUcPwt75qDvudmn3kV60eWvQ6j3ud7qdfqeHjXS3XGbqZ3xEy0Ut",
+	"xnP5Y/P0KPZHa9Dra+tqesVa6jbc9JtmI2ZtC7cHzEykCT8ow+j2DqhqnzM5j21EuVQk4lFABFtoT9GS",
+	"4LvtQw+xZO8Ac282j/UdYHDLEj7GbpfSUPiVTBkZ6u10SCId6LJYMYhrMWe8lJmXN45pCuisNHV+rjkL",
+	"5qmBFNQeQorHj8U9B0dS2HUOU9JRIm+YyJ0VszooR1NDfdacyBsRBYAPGTMX7+4gYW/ZXCalMuYwKEzK",
+	"UWaiEY/7qY1JdczKhe0UQ8RdkBMSy8l+YjbKoglLNyckfzTXNGeQZzLTv2idd7udbrdQ+5Fbzm7vqutZ",
+	"TjDRoyzabIOMSc7PuG0Vm7MvCaPIMXveLSbvaosBzkelpYGSHpixgIyWhqW/IWNDDeCwwdAOJZSZAeiZ",
+	"t/4GR7BEAjhiN2zLrbk2GTLEV+mYWRsCEaDSzzzvBuThOdiXXrdL5iwJ9Q/kmPA0MEzZkGoz/ZjkHRwC",
+	"wmIMMWkHm1qO4U8Tdi1wF9QP8O6Kh3BlCTpciy+aoFuX5nUh3FG2XoGGNp+Yu5eKt9vUVIWeRk6/smzX",
+	"JdM6PbJCvF2BlYf5Xsx4GZtz8gn/sZLwKuoOfr6v7uyUhHrh0UU3kXyaSaidOWzKqjNQbk4O2+q+Kdqm",
+	"NE8DKZsd1n99z9sxOWPn4z1UTWAfQ1FwEKCxEX2qswnNWDJhbRjLf24SvkcofDsuPPZq1Np+vmlFUSsI",
+	"VYalSsjFl1QRxH1samuxwOZtGrOkECysc4SC45fyGTN1jRLrmhxhMqGJVMhuAXWi+aUeIst3Kmcq+B6A",
+	"w59KMeaTjr3NBQxk+ANZUJEqG4OnMo7wtBudV67I0P6iA2Mfroe0OsJ5WrjtZ0mlbrnyOSTPDAdtk6Ua",
+	"m5JTOav1oH8K/EH63v2uBbYc+Dg1oJchjbflhAx4z7ZU0Apyj7baTKQyWbYV0megxFxauJPTB91uo+mj",
+	"ggxsTyOlUzZrJLg3jyWoW5Wpo5zOd11zTSlhMbJ3SqtSmnKV8nCD4o5tEbdRUjlnAqsrQSvnVDwhp10S",
+	"0SXQ3Ai5wOJXm0DiiigKgApkyWhiY9J1bZswp2yX+bh2VbgV7fiW8TbJtOUb6EMHHKXR8i0gpT4ySGN6",
+	"Wjdc4FuFvsd5iGVNFsT7908+Gb8euwxvPsTslgHur7EYj0sNhpYpaGpsyibogbmbosRi3lDesiTNEvxb",
+	"yxZP7NhhfJCjttB9v+uXSNg4kXB8uqAJm8pMsXY00qq20O/5+2nw6D34f7DRwL0iFvJIP+G0/CBgbRh6",
+	"RlnkDNj5GRow031kZr/b7p8VbLJKE5qyCeRE/ac+Kt6/667UKxlTlQLq+TsulDm5y0e7Mi7vdzMqMhrD",
+	"xBo82KqtouxldrW0ngGo8Kpy09WEqf1ZLogcp0zYKmsScQUUlgEyicL5HKbMF1OWTllC9LwpqMefyjhq",
+	"wh5vzrX6rO33zQnZeACM77zFMuJF7zfW924x5ilNV4x5XVFjW28ORmu3w9bmHLMR0Eb1wO+qtrBGj6Hy",
+	"pLXBLxtv8cvQXFaUxfb+kXdxmmNABFXX/9h8X7zyyjYl/PJbu4fJFBnf+kUpCVOgyaZEpTEvUfHIWMrN",
+	"p7CGsMI4jYrhGVTVXFgQyOLuELRusc6/19eCdZQHFvYm87jHsG2Yk2HYAMuMuB/kau9ZCGZd4mO4zds9",
+	"ZmcAm3Sbj+Awq5NP9p93lbba82OPUq62eU7co79czZRHdrb7jO+eg8vf+P2G5RoYQ4OwCXs/oepY7G/8",
+	"lhH2kYZpvASeczkmQ21xhuR7j69yMZXKtvQsuFA/BGQIfw3J9+ZXS5klRC5EgCTwtjjedFpaZR5ei+9j",
+	"OCEAMgO0/T/Yk7S8MxFaYY2jgtWeHtECJXqEhmMBnE2oB0AekLKDNTOHB4g3DOv1HHvZ6zgaxeO4/JeH",
+	"HMu5/eupdvqxH3ZKAU9fT8iqMa9t8J6Zid4hQ1pfmQ9UzGcgIYTuqp25abYK5BlF01y81W91132JSkSt",
+	"cVwgrSYkMxRGD0jjxz7OYxnlu91uDmYt5KR8AgqAIT5yUvmoLUWJ43b8Dildt7jS7vL3B/YB1u7xmrLw",
+	"prwsupfnDy1RLVjQScLUH3FFmn+lpBrdVilqpflX3DDfVUV0i0uWplyg4M+pUgvtvr73HE3rd9rL8EXR",
+	"B8+9ylbQmsJO0IpGHTMpnVDOPCyZ1pTROJ0uHU3Xxrc8UrNYLny13DDhOoobrE8pWgDP6rhPS+2O/XZL",
+	"RcoLx2QMKJZPgPxyOEiZSoeGHYqmHYJwM8SuqyHqojGLYGctaXgrLyvJh/1FS0sqFapcD/YW5yBXkkHr",
+	"L5/eXbz96efXv13+9OHNxeXlu9dvn91p8VbQ8o6pt106zbzJPEq3WW6YUKvvpRlq0Pjsvlq5tcqEma6d",
+	"7dXutqgqq5dr/dfZnOa9wF6WbvVs1X4BgYz5o0b5ziE2auc+Mg9kpsFynmfwIoUZtYXJDuEmU0wdMM3B",
+	"pvh9//lrtOHsm2e1xbPySxPsE2pYLx0E/7hEEPBCnvD90S1b4GMnmvpWkGwk7QZvhKeKFIouvsLWuQNN",
+	"4QHpILcUflnWqtMLlVIEvh7kXmEBWWiGsGUsgoZeBAmyGHlSMIUI8ySBykNFqL1Nh1wY7sXIm4VrAWeM",
+	"ilBF3F5blmVB8W3MhjdQNuarrNPN/qrnIRPjZ93toTfHKy37OpzApixmv8pk1nDv/GMJZwT7RzGC968c",
+	"7nN4bifUBzSsrLl5B1hmaT5hkPm5ZSKSCSCPKfL6IkunpB/kBAMI60ZDQLCSWJ2DP/lOQYSvrZKBazSo",
+	"SCSSaPAMh/JscC2G+lJA2lvYUSyxJTaw0L9ckFQWQRaxtM6McEqhEkgPlAwThjBlvyV8WGbsCt5WAe/x",
+	"8EprdVPa224XYbOm51fBiepFRIGjSikoffkdtpaJxftUg5MT7T74yleQgimL5xFTN04CAENbKsVHsYMD",
+	"8+aq7n3zUcJ0jTNFY3swC5n+9WZ/mA+Cs7GHbhfXqELRjRimBv6PCy1ioek5nMqFlg8tsIBU10QDFJZk",
+	"KDljIxktycQwbZhxmGK1USIXCqFav4w7ss08oFtbaRe80YKP4gjbCbtlyZKM2YLMuMhSpjrknW0oh2ZD",
+	"vQqAaqRV/TGW6wXaCKs5dG3JMZxawWYB1+i/cvj3DTr7M475M0Q6ORFUC/9S+b9yMR9THmeJHkXXpE31",
+	"ncvu+8Dc949MIg8C3fDwmI3T1uD0UTdoyXFrcNbtwhuzVJXdug+/ulvZ82Gq84y5ag36jx6t+gXrp//+",
+	"MIolYb12v18wWqvxkV8OkMdMqZQ3vxYYAh+daafAMm9CzV8vaEF3np3XBWM3rUG38/jxo338OyMmFfZi",
+	"ypV2ZIon9iZQshiiej8R2KYdITATLFxT5V+FTEPEXYUr4PWbAtf7azkQ77q6jPdC3RiAUeR9J+hjcIS/",
+	"BesBxfjmPgGRIkZqMFgK0u92AbQVlwRrPm1je2XhvBndazO2xs6bvJLTCRP6wV79jIXBvsnAEQdwhAGg",
+	"TRoOAQo7bt76Eb0W8dJ9YE7J4HqtPYAU9jvc7r27+TwbxTzsrBRg6d2lNeifNVx9jtO3qafYLJrt/rbU",
+	"/g01FhvkaO2GsAjZ1O6vHigqopH8uMG1Nu0k1leVADOMQF5gerSkWwBebWygaUXLTE4JCHNqvJsF5bip",
+	"AoA2+6jnK44VpABWMpdqzugNuMZUb62x9k5kJlKHTDz00t9Cph/My7BoWLoHX5p3PVSv8HVgMQyMidao",
+	"NoB+Y6iKm0Q/aKkp1SLdDVp6r1CtwakWdZgevIFREP1wanXeEMB7ivupxWaAddKiEf1/VwJWxOY77/ZA",
+	"/yyI8dP8joaJe5e+fDtV1e6qXogmVAZqk/ksi7VRcisMdbD3ISFWU38GEM7uVypVyL6VntheqNxTL6rj",
+	"QmZxhFVMMksJAnnaCmLtBMxoxJ44MK4hChSWOWmP1WVWDbidKa5cVx/9fr7+7HkKu1mgZTIpCrRRFV9B",
+	"dhXhnzDPUCNNVtlxbVKTGLPbsxTFGGRktK9lLZmOL5pBKTE5FrOOdp9aVZMjJl6sXIPLfjTBfpEqt3dM",
+	"ZL5fgAsFWLfgQ41oeIOiKtiCcL0BKQnpY1wLexqgkCwS/quIjCN3c5qLNnmOu9FEOs6ltaK9DXtFpZRQ",
+	"QMpvYvnhaLR0wc1DPsO6p4nMRjE72sq/RSZ6teYfpPn28p3vIJAZY+kTQgVhs3m6BJRQokM0ZdD7i4uY",
+	"LyEu90FGa22/j6VK2+iFtNwm3+/uvsGawe1rn66mbJl7VA5dFT2qBiTxJUtXBNHsOzMQUSMjR5PGI1sf",
+	"6HB3JAZjmUxYqkzii9EblgQE+t5VYFGI8igawXmUFdUn8Ecqbxgc6o9kNplqP5UtnuSHlnKOHCf6Y2R+",
+	"UTdYO3UtMGiH6LJDXnJxowKCLDHa2LkaLGMg/XRhntCmt5CQWlZUIq8c0387aL9PJYz3qiTorhnLUcgQ",
+	"IUooPeruBTWMRzMXr+dMKEDkwmykB7WAzQo2LAXVjmO5MDRUailCIhiLDO+MdUoWhYwzUFHhjeDGeB6h",
+	"8MiPAF1TXuBM4/gJGYLQWWZDkHpkEVIlXo2emn8z/dfaYNUdDugSKSYdcsnA0rqi1c9uIxDF+n6UDXop",
+	"41wSv6DduEqWxzlblkmtrgt9WXMAITGnCvHCrQLokYcxVQo6C6iIaBK5pkb9YSpnI5VKgaSeqWsY+b0V",
+	"RqH+zAhdO034ZIKHc3zGVEpn85aBtH0ftCYZTahIGcgb8JPxWwatViEbQGQ5ByXEc00T4ioLQlEogP79",
+	"UyuSoeFbIjIhNIoSODQfu6IsZFgy3rHNHaN2ThFQsejd5qS0No1s0lY/66vvCrxAV5Atw5TQG5zGy//z",
+	"0nEe+cxd+dc5JoRneo7RKCCTTZnmXPigQQCbUZpJmunJhlmxHfipl3w2z2XRuv5oCT+kfUA/e0YFHzOV",
+	"ku//5+LXl1om/vvy9avAYpWQ/vkD8gv/8QckjzLn15DOxWyu2efkLUvIz1dXb56QoVZVO7Vu1jpAZwgn",
+	"4qki+DWSQgJ3ZD67J2GmUjkDEklg3TTPROmWgln2GrNvEeAwBNjXQSkXouFTRPOIBN+hjLOZMDv4jEVL",
+	"SAhdCzcKmHwggB5BrW2EJSH6JU2voiFNsyUlHdd2AUi9hOYTm8MIm4PoatxOt64H91cE69n/ZeBCS3Pm",
+	"WNVMJWTKqvr9zyv7/Qshebkq2Es4Uye/mvlpfQ5iHSWzBA6P7aoMSO9a6NcYaCmbw4pY0/M6g26YuQdG",
+	"g3/VqB3Li2v1b9oxvy1ySvTdv00/PpSUrKOkVLxTgaFLGoD0iSUJBwD2Abbd73Zff67Mfb077nLc8Hoh",
+	"cine7LPIBMyMpR/tfW19DxdRlDs46NLnHcz41iPssM2twT5GHHwgfUVCF+0RKBiklda8IhdByaR+p8Q+",
+	"xma1l/lLYp6Wzr/rl/Dc4/KWiZrTv71jAubxwKq9b07m/XIyd3Ygt1q8BjHPc8GHhITjwY3kQZ7ifvkW",
+	"w5w5z7bV7mmXKxOCi4nXAkJvmDmA0/LWIT/RJOYssVsDUF8vbVWSdV7IRe5jrbCFY91lptYEtTyfestV",
+	"k9bwq/a9ut98r38P3+tLpobeZNqACbZwzp9fJbKylXORSq3Ln811OnHO2macI7z819yz+6ZK31Tpc6vS",
+	"RYXWQLaDp8rtkUG+m4KnsAmY4vO4C2tKOFA3zLQsViesxjKZWVfSNeHg9mryMUo7rGM4mDWnOABjScnb",
+	"ny6vgNZwxKAYJQ/LOuRVjtl7w+bpE6IYAF7SFApXFFaupPJa2EQPnOBKMnzz+vKKFF9kGORNXjLBtTCe",
+	"SGc1R2UdFtNfo8NFvWxQU4EuD2BXwfZd5r7gnBWDkH05WzLtZbRGjCYQKGh3+bck9htypnJeaMihc65H",
+	"ZEuwHet5a9A6oUnKwxiCrpzj/tN1i0fXrQHpBeQabZX+67p1xeh1665l4qz81yefeHTneIu5jn6wPHPQ",
+	"mrPkA3QiBZD3X3mmcai8T4yNGbTMj2CO8z9duSam/a2hXB+MX5zprOzuwcIlSvsxGj/zHaxsq5BZ0s63",
+	"C9wb7Gc7VOXB8Fm01U46JWs1hjXhHH/wG5xeG7OQqYzGRE3pfH+nYd1FyI+kS23TJUYf2I3lHSWD9gLJ",
+	"QuC+5inEPFihEiYsYiLlNFaBSXnnlXOr5dioadq6QHciTaBVKQowla5/Z7Tf1mjrcF1hcSmYNNMdVXLW",
+	"XXU6XWZ00mTZiMXZLKdORv2jWqjMAYiXy59fv/lw9fqXn17dte52V7+rhNP4LY78OMQeWTrVCxtikwbm",
+	"MXxTWd7MgdcZ6wX2zrVycJEyzOFs6ObA3xu1tr/w+jk4HIbPCk1QZ/2gNYOztMLTfdtp1NEh1ZaVtnPE",
+	"zra28YrRvAgYa9pRHhHaF6RFbwh2F/A2Ac+deooT3r4ywHGrk34XtGYsnUotl29+u9J2e+uelRv0Hh7M",
+	"jxz4gHZM3gcteWPnYu3NDWPKTiSJRamr5En0Du6bOoB3phK8EKtJOavzDWNz7XdoPyUBdHtChWOLOdB4",
+	"JvrPtnbFtxzZw4Wv4LrPD5T4Ghu+fNxBQ4+0BW7QXPWlwLEtc5DHIdTvnAODUJYkTITIxG5QTQzUvce2",
+	"HiZbqnLM+2mfkG+BzrZBllMSLNx5naWAsIepu3TKIX1ty2eihI7TVUxmZFn9cbnWlto9LwR4o1o886Vs",
+	"xM1WDzjZrQEzCNcSUIhG2gu8+1ViPtcmASvR2pNPoXu9zbjP7rLWXnCv+c8bguDJZ+bz8KH5b/B+20wO",
+	"Iq5CmkR7VTj6D9qADKlS7ZHaVl6uUhP3AxCPDpdtTnzNuzODKyzpnjA8B6Icf1ExAmDrbE6oL0y29RFh",
+	"N7lSWaEyp4aAVe6QRQmBWx9NPt5NJVSzLBL9Tjy1sCjwVMJTKLJxRfTQioAWHvo2sPwdX8ghXeDgESRl",
+	"DPjdiswpL+lAg4f8u0uXRU30RGu1E2w/YaruhH+RkjnaBPy1LU2iYgkNidD6dMMiTKbR5YyJNMAEFRa6",
+	"KhOVwv/vkNewqjJRZJJQkZZ27+Te3TGosvvnljKx6PAEpjLXIVQ8bHcftE+7V/1+7kDAoFdpFs9LipeT",
+	"LTSLCJDR6j0ygymULUvjAY3JKXklbxm4SUjcFiV04Vjed0hO43xubItHvmkEcUidU9Cgy+Eq5lMm9Npr",
+	"i2gm9ADXI2I0ascsTVnSniQym28OG54xGr2Eq/+GFx9ImdYgLjgAq7dmS/VH3AGagw8GlSgnBDt9GLQQ",
+	"9QinRGYpkNckKt10YBLT8u/PzfczphTCM2nx0/6vVuxUShJLMXHn0FgD2WmUjbCMoKVRX3tlwTepAIqP",
+	"1YFk0qgSvNYboBZWgsKqyGhJQlo8pXzmfV+XbsVTgLqif09JsZqjq8pftR5hFUrhbkH55jtqbf5SQf5G",
+	"S7JCfLVuTQyYwR3+a40iy+BGbTM5sA1G8R+bjQPm+Sy7VZWZ6u5rpjBz2hq05omMMsTDkHPI2ymWICPL",
+	"MpYUgip1k7mx3O1N2wVMkI2Tca1wVJWSWkEVOeRDjkSOkCvV9qyFb+iaAbjO71eZtTjUep58itwrbsxc",
+	"5DOxV+bC+3kzmQtvtvedjt2zF/5bVEMHP5eJF/4taBJhQwacyyMw1pTeMu906TsF1Qhw1I2H4oIMjZ4O",
+	"nxCKP3Mx5ITfMoPfCURR0EYdEa6uhUDDwBISyiSBjhiA8hLmnD1hUWJ/vcRQinChUj1vcoxRjHfqZdCP",
+	"qEJzQ32IMKJSHsd4CR6qKTrzQJDykz3FBNx1ZiBD3cGeO+1fZaX6HiFfQKd/MBYuSXIQeZ+lyh7oAXKI",
+	"RVWuQ1albX1BrJuo724ATLkGCNIeBmxX/OTPqM9PcW09HB9B/sBSay528BW1TbAG2Aj6dqM3gA6pfVJI",
+	"q9agIoXEQ4eHZw6YQW8AcsHSs9lKHUNc/53Sms0jinDwTpWJkms1OKhwQnr6BumJASjztQCcvrwDDf0F",
+	"aARzOkMFSRmmohALdLFuMErbsfTMrWwMB+MkOTrSQfvsc8j5vvCCRebU3E9rn+lpiw1chSBd5yK1Zhzb",
+	"7RtwR57HdFHlkrwz2wTKGTSBP3Fs67C0LtfNFaLLNHWQmltptXZ0qjeAY3kuh5wU1FLjK7ehmTL7iI/H",
+	"LIHUnxRkniVzqcwej26062OsOjg4ZOs5JufhBYFUmAkA6sumWYF7ucPAIQU13gHJ5sfeU+yVxxLHC0Fk",
+	"llrX0vlYAPFgvbQcE0/Ihd4lPGfU1FtFBhTC9Aorlqax5f4EZ3MiofwqkdlkihsNeLX4HLtLRBJbR8qQ",
+	"xWAajiXpBZHqf2aRwroRLwzBWflMknUR8xt2RGvnqjzQq7ddSEFeDheRUEYMhY0rLVR5O/x5t0ug+yrl",
+	"M1YpFvgOR5aIXQwgejqtwenD2lbvrf1RyT78s1wgZjJNGFIPWgyWhqQvjlEdCylWf9Ug13osuSzsuZWb",
+	"JgwQkA0Vi8GJxWSzjCMPx7tUcIIVnPmALMCZthuriRqjZPk2E8O81BM83hCZezvkIiUxowiviKTLKMrD",
+	"gAxRmPW/tCwbYCGXHgQcBh2TRzX2cHUvNvHNaVCYqJxLwh6/5bu9KpxzrOTk9vBSjU+gjuOOS4FIw4kO",
+	"kwXUrJ8+1C+AcraTHnsL+czUgG3S6AUDclAr0NQ2QYxYCO28oIONIGyD5wLPtE2ax/BeCg7LMXT5iyrr",
+	"mhvy1Slrk0p5CWu3Gwv5N61c337hkYWtt8mNlqswYXMqQr6lKPhZ4cp7eci5bkl4hD0petsRIY85tfiN",
+	"G84Xixdv5i5v9mjVTfHSnq02WJ6skDXrSuLBWyjj2B1P2voPhKgwvC5n7V633etfdb1zQnPEmbPcrJ15",
+	"YrpC25B2t9PtucNNWyZkzy/VlnM7A0fh3dCxXr0QyHsl02lJkbM5VMxXUFvmcEtt9Q7HkEzJODP33bFe",
+	"g0em28I0YZx2/SPHPzIe3oykvNHLAHa6NXj8uPP4sZYy03AnPvSKp5QJh7Yqc3kPKT9WDjVtB8iLV39v",
+	"w7p2u73jEb17Urz9MHPMRYQdEJmYUehgy7HFZ9Kk8xrD6Yh4BJWiNIqK/s3bosTUzRP6NvHkU/7n8m4w",
+	"jrHveOfAOb9JIXIuWmR99+cyectgPPfBy0D7AtbFYDdzMWmnjM78Gjw0Au0ZVzNTNLq7VD2Pbbd2E+k/",
+	"f7obQOelkAD0JAEQ+gzJxC4CF0oxjnmY6j1bybhqz16ROnttg4JXVN1X/gGQ6Q6x6WhrGHM47eifmUpn",
+	"kDJMGPK+QeMTNMbrvbKUJUC/gT+aeyHe7lXcxlbYCRKZgSVrexvWPsL9Nr/p/RTxS7q0+Oi+lOdpXcet",
+	"2Iy0Mx2HVFdRXwJ+VRvS0nhphwy10wOBGiVPY5lFP8EXpNfpEiZuWSznzMeE44IA7KX5/QwgoxPoeTTg",
+	"nznmgBbfazF8SVXahtu2XzwbYm2+hZrXb8WiJ2Y4ueSPsV5jKrOkQxAjv3dOTNcnAK7MQFVs17EtkUgT",
+	"RmfXIua3TBmuFPjIXOhqKW7YksiEzKComczokihm6iSAqU4PnQuSPxIDFZ6QWALYAaLfl8IawANxGtfV",
+	"ccXvXs5Zfio3T9iYf4RBGH8jICoLp4QqMkwy0RlzwdWURcNADx4++ivQTLGP8xgiV+OQbPCztVdedLN5",
+	"ymYKraAOfPRP///faftfH97/5/fX1x3zzx/+qv+4vv7rD//1l9Za2WDQmtGPL/BG53lVIU0SukTXv7EI",
+	"xfH7gczkXS0JCxm/xVwDvD924uYTUJDDwgz4L95tP37/qRf0u3dt798lr1wj3kjZxxQ1pY1SUTCULR4N",
+	"yMMzCByuBVw2IP4yXwutnAPy6bql5iw0MgHtxr1O97oVGESK65a9i/4IoXbgY8CzNVhlJ5tdbvipfkP4",
+	"YcRuO2opwpgL1vGH1Lnt4ZV8hleW1UjCFXroZircbVf3DXfhdWvw6bqVZPhySSa2jRS8drhYZWHIWMSi",
+	"69bd3bXArvvKGLQU5gHXpjHHeUrncyaURVIxf3oW3tiGdctu16roOUM113ZyvFFCbxj5fqjomKXLq2nC",
+	"lP7l8AcsB8OdhsVRBw04XtaGX3VmEdEmhHKB55SA61zeEvMzjOZPXritX7L5tMK2hMAUgv8elGVD4D+N",
+	"o3qBvwHV9LGj8qLjUt5LHe5uhrdycYgeEDJXGcylhEHFr9ttjl9hvMKuYMkEYaaOFJprEdgek4NqNcNm",
+	"C1WdFSXFqHQ7GYyTT/o/G+uH9V33qhyGHzZTMzzFMez4oruXCeOQ35fM0Ik5xNmY0f2ZxdFTc93RbV+D",
+	"icyRgl8YZaDjlCXFgr7+XVBGoX2u/w+wCqDRsvibXrd7F5SWB/aD1f4FbdM2WZli60WxK6J+otFm7ex9",
+	"FtOlVwtIxiyOyTiRM9LrdkkqSR+YEB4/+o8n5Lz7HxD9xLFcsKjZpq9camoALJi664aYGezJJIafCYOt",
+	"H95az/h2hTu0LL9a3wYJw53p0743razrheNMszsNVwreRwnyoRk0vDwUhMy4AkMUVBTDO/LSQH91w9g8",
+	"j2CBLK1OiSG+trG596i28BlyUmrRmHGl39vf4nfCCnoLr1g7H9P/bDsN0NWzOHJqoaY0jiG9PWI7aEOh",
+	"aX1FqGMGNEyNS/WVqxtUDjXNVhWKCARVEFdiaCqbpkwAP6ktMVYpjRmWDkqTg2RiwrHqEAXZVBjqvxFX",
+	"7QmiPss4WitExDp0U4RYJuowGfdG1o1XDLFeNpuxhCRQdMoEHF/XF29c4zsj3V9ImC0hZkGgJ5IUiKp2",
+	"kmQubnlKDf7+Bi/ohXfd1+QFhSGbp37gVQOF1/b5TBIaskKnzxpEA/z8tLuOv8DF7VaYKtfbuhUQKpHg",
+	"4+iVM/PTmKOSL+x2R8UTlsCC9MgkYkmeI53RG4DnOVzWX/gPw1ongP/xJP1XyOGWyTpmd+twSaHFM4kS",
+	"7MQQN3la2ZCb6ucrV5g9RbYOqLMNmYHd1Z6DNOew5UxJ+RsdTJV0iEncJN4rglZXiF6xhfdytTyAHfmS",
+	"/pSKHDhg0It//NH7x82/+tHD7CfZnT9IevTH0/AZez75mf/3zcvZK/nmj7fqKvv74v9b/qPb65+enT94",
+	"+OgxHYURG0+mfB1AcinCAoCkp7snBz9tF9QXvUirwlGS4HdX5CjgWhNXYMq/CGcSjJ45puOdDFDVZnvy",
+	"Kf9jhfdofXLAJHFFFjJJp86xg6gW+N60X+eZSyIAJgv9A+MLEtvNC4WZkDUvc95u5U3RTNUiAfdXr0G6",
+	"pCtAmxL+3XUIt8f8VxMhbXrZ7jcT1drDj9iu4jmQa67mzeQUub+ce7gJO8Zv/ku/z5UciwSrjm30XACI",
+	"aE7JyOBgfiZFOvUTFtlcuxQRTZlFAQrKXXNblfhFQGgdMpsF/odU/pbq0R1PZcw7elg6JQOBSVVkAe1S",
+	"bjLDWCosjdcfmzNjjnUGcya1um0rdNXiUVrgOpIyZlQ0W4E6nyfylsbOiMD4PaMiZ/NsCz9JmeHp9gol",
+	"qhb5sIDEWw5Mp1UTYR23Xzjmgsb8X/6AxzHq4XtjrnaE5Z2zhEsYJoMTL3yf/ur7wHrnr4snSsmGCUj5",
+	"jP0DyuNbv109BcAdmrKnpoXKiMCcJfaAqsiEjSmR/CXxAyx8Mp+s4AWbkytvEh91zson0T3qtOlQTytR",
+	"rTgPNDq30zEXzSSoX7hbm/MuXN6D8X/tp+BX6X/dVdrfC2N9tW0wuuR8KRKzaMISAtEfV2Qm9ZKu2130",
+	"HABnenegkldSMAMGerDZyAvujIp9Mx8gq1VY4w+qnhxOaTLJqQygJkKYWMNH73yQ7w8phxoj73QMTqUT",
+	"1Hv9judaotlHANoM+t0ucVIEqde/4DV39tViLmod+mcKyV9AolqDlrZQH/Jbt3Kj6ZnDuVQ8tYDl88Sc",
+	"2i9F2C78cvVt3PnaUoTe8BE549/EUFcKjWeodzTCG5xki+G/NzvXKYZpm83zK5n+KiM+5ixqzvcGbGU/",
+	"fi+w1x4RyNzN6vvK/eCkYCo/HfCITelEUBeI1W0GEanhWQKnNwbbMz8w1F4oOpg6DiEW4hrHqkz0C9Nq",
+	"wK7RvrNS3GL81f4b0zon6GdMSzpta/fPVyCJywkZrGX6m5TRgsexgaXeKWt5kderHyVrWb07r/JEnO7P",
+	"E/G3hIaM/Cznc4TSyLf8/PbF/rRSJ2D1mjUnoNusE/CglhNQNUPWLXCNu//MgBzabLd/0XfXCvaXB3pA",
+	"ZMRiuQDxsfpkcMR5Sr7/ywN99Q+dfCf+5mTs7mR0j+tkQF8eDLLXqnI2epudje6as9H9Us6G7Tncw9c4",
+	"b9jXwA17tRFJEQob+N6eSPBlkvUXUaR3TZxPkkpCMdyDvglL2i3H4wMoCzb7Fief8j82ZvYhZwWBpxki",
+	"JqeEBF4Ds89HHR+IMyfgM0/+ThE922Wp/Jm8Zd72tjdfxV6sE07yGjsE8GRz5RCg9vId4FbWcIWE70ts",
+	"cENX+cWa90NfpJYxR4qQubZKwmLFkCxFlbqPuOMfwnFyDHfQsINtdAZ3cfl8QpRjuHzf+M325Dfbnbus",
+	"kuQ656cJrHH92vaxdwmeOftcO6Y1Egmc7BbQ7EZmMW/rZE9nNLlhkXYVpGCbcqTP7E239ERejPAcjFGh",
+	"yDwaVx7MyGRG08KBDBPZTE/BPNI7e6hu9SQcRnCgb1Vo2vuPN8+et3udU9LpdAoPN+PRGikoDHQNAAUb",
+	"AvW4in2AOEEBurOBdZ8D7YMH4BUHMFuB9ZgDtCqBNSbXybXIHePAeLVBLwD3PVhxqIMVJz4A91u7nEGm",
+	"In2v3VvorMR0yhlQn3GVBwWl3Og81m6MbXMvmuONo2mmONh6wVSRN8+eay/x6eXf70/WCgLNk0/6P3cn",
+	"XmhUpZ+vgKAdMEMY9hVJxKVXUAkCLiYee5LFVBLF4KiULckoAyvjCo5ndAlo7eWHzi+5YK8LweBXUxK6",
+	"6eBD6ss/uqM2/aOnMVXK71hr5Q0wv+eRrA2v/7lt/95ACQKgQrBRxzoOzbEB6zbD7NKOd2zaIycd288b",
+	"c7FuqgdGcTGJmZ8JMWAMWo+Md3w49+iRAwqtY5tsw8DEiMeJIp7ryBR6YqTI0/kIt+01HKzmrFnkMTPm",
+	"yeon5KzXxw4C2JkIYMBxsU4NsZ7VxpscmNb+7MSLzYXADktkYQBFwAFDWAuuSMIn07RRL3BgM7BHi08d",
+	"Sycy8en9P6frhOYWrqDoGtI2c8ojQlMMZy1kfsIQTBuLIVNJ5nS5Ljz2Tf59pecFsKNS4TJKxB10Nicw",
+	"E37LfpsfR1wugA7ScnvmVArQ/lQSdsBQvvR6H9qad+WfHAK3O+D9iB2Ot35kSO7XFEDSEQzaKi0vHONh",
+	"ax4ofbNCOqfL40joj0syouKGpAkVaswShMq2xbzkDUqu65rDok8jzloneaSNXsIgyod2zHTKZorFt6wE",
+	"imNOl1+tdDvUy9aP/oRpJ/DcMc0GxF1Izh72evVF3sz0PRd5J+0UyaahhVNAMzJZ0GWzQn8reXSsbVzZ",
+	"DRtp29EgE9uLPY9pyIaEaje7WPDsanNnNGIBFEYAAOCI2VqIEjdQv8jXbtXfJVJM8PUhzoMp2rHT+u+S",
+	"Ry4dc69k/J2hh/Zl3GF0maRlodW8QTG31NTHq+xZLxrNO7FDKrTw2ghoXXjt8C5s/ce/nx/qDvLMFOx9",
+	"jLciBIUouHT1fqLY9mSOWwgdySy1Ua1cmHYU4pEc5mKLQSmhKbbEm25Rpc2dHBOm77wCas4NFca1GM7R",
+	"mg1dlMItrkQpA2Ix0L0fqPh5N8vvn2qWxriDozNQKJyDHY3cj1l843TlGMD4MksBrtJruchzzlhRZA7l",
+	"6h+3OdY5/GXt2o61adrlt7vM6Gt86UqWulyItWCvtHgDjWET+bkLkxTShtOG50SxW5bQ2Gs9kAkkp0G7",
+	"kKlRjx017ACzYVq+NoId2IaxryirXcVNarLSW49k/ym52NypWHZo67oF5UJAmdqRENlwQbYnks3iroMT",
+	"6NfTBvjSIls2IMdv8lOUEQNCXuz/NzmtPRoQiyJ68gn/sa09mGtFgRsqwkSUb2aQUjOWv0PMIPBcBwC4",
+	"R0sCZUKWDtIEnOQXtjT5Xe2fg3P/BP8ue8+q2iN8XpN1RxXNxwaiAZKBFtaXiiWZyaTBNmR7Z3Adxvuu",
+	"87Z25L0nrcmeovtnS3azE1Un1bgIX2NrxcyKxfFbmu0UVhOqQ90iLJI2Jje4kWcC/okfBwRJVIgJj4Q0",
+	"gPaU3LAlYlABjjNcbrIHpTUkeCbaiClpgAp8z9Z4HP7xmJC/sL46MBOnsP1GFdaAKSNz6kHa2wxtrdti",
+	"MGMHs7A3JMiMpQkP1Sas1l/NJdsA5aeMqDkVBjUAWGYdhLzWtnb/bDoMzL975zP374eR++dptx3RpRo+",
+	"IY+7RP/L8sd1vHvgEZxgHN4f+mSFTMiQi5QltzQGToEJ0JRXFHClfMbe6ji4CosdnvV7r/34PSKxd4Oz",
+	"u+9n/zv93+h/2zMuspSp/21PZZao/4UB/1CG0l6KJA9MnLatGcjXZRJ5M9WbDqtGbd+vEkC+bLxVI9ti",
+	"uy6R3XoPNOzDW4p1JDZhL2mKgWb/9CzImSdag14fC2P+LuNMz0uv0w9aY8pjbdDOzgPEZVdqnMWtQe+8",
+	"9+ixiWe1861/f94/PdvBQqD0VwG4Z7NGikae80mWsJyvFermoKoBlUp/zmdFRceB1YVmlnMm6Jx37IxX",
+	"qftrvO5gOBouxhLK5rzeGh36+Ia61et0O109fWZ0rUHrtNPDj/L1oVHEMZn0JtHjTYEFz2QqULRNVVPJ",
+	"Kun3uXjzguj77r9QLMwSaBj6/X2x1ocrV4FYXBzaeu9NfUJTmZyEMptL0Q5ltAX0+bX5xVP4wVO4vqFY",
+	"/X39Qmf38MrIN46B91kFCGiJdKBchHEWNZOswTHgQwzLizmVViRhEWOzwNBypGWlVHYeVWl+RqU0jpFr",
+	"EJeAVWP1PV15rHYJMqHD+0uWpkiO9iamWDACzubwzevLKwJEGNnI3WqAPx92yAVSZnNFMgVTF6Ir66Nn",
+	"RQFSosLsVnVMrAvLfSI0fXnx26unP7f73f7DFnC1vGHJFUaugx588Jbpp5uy0l63a9rmVGtwCo12IcM2",
+	"Bmjwi6mAlZ3HNB3LZNaGhjqWtN4HxeqFmGYinJKQzuaUT3yCvZf4jRyPMc6jMY9+Eyn4sHqY7e6D9mn3",
+	"qt+3DuhO7R35IjR1Qubf8mCF+hWzCWGuVwepyyYLd/IpdCO/G0Cf5O6HY/7LV56P4UXGQADvK2oZiyC4",
+	"W1ccJqJ7qjXFChwjvFCNdst2iPns273F291LUXzJXLehsamAV6CNos2fNSqbsZxsaCuZUjXVVpcLzPHD",
+	"0VyHWJKbJbBSWgp6TL1hYZQBa7WFhDSLeEpiOalCS8uH+lJOvi4wYzNZ2gh3gNxFTYGemoY6Ah98qhnw",
+	"mw5vl1Uq7ccKNlbKRyyFpMMnGAyOCfcDw2VZyN7ptW0NWo/Hjx5E3Ue9R4/OwofRg/PHtD9mlHbD83Ma",
+	"dXvn9HQ0Phv3Rv1Rd/So3w+j3nn0IOydj7rjbpd2H+m4bK691sf9TrfT70AjeMJuuczUz/iIllN9k4r+",
+	"Y1vF/B+wDarMleUXXqTRY4wLLZrbTzGYSBPeDNwWaI9VQAUqZJL3vspWVsIfrvPGX6jQ+h+XZA4+m+dC",
+	"2iN4RDwkQ+vdDxF3HrrgZlrtF1OuY3b3A49ps1Tz7cu8gSF9dm/ef3yVDFzlJQiNtUIACgPREwDp2DgG",
+	"22qfchRfHWGyta1e2N6AScKYwm53/XgdSwNs7YX+wlZHWucBjp1uGJuv1GSwpfc9OP8W3TbJBJzvYR/d",
+	"tbCUKuQCH5UiO5siIzbJBBkx5KqEJBlmqN1jRmzChbLwIHqzManrWC5YYireyso3jEH21/leeDR60p1n",
+	"vYaQgeYbYvzXwqLUxLFcgFqMGU2zhFn8NZGyiWtAO78LWqEBxlgpS3BbyuquAMKIMzECzgxMImBhif4g",
+	"xxsxMYiDOnkM9Q+gTQypnVMvpnhjHkSuwGoHZitchx6xwTFEOvp/mxBOPJSVvv/wOUs+ZIL7AyiDLqka",
+	"XGsmIxZ705MjuDyXCaEkBVLCAMFfBq3U/Kzgm3p6LccEwru9bFFjvql/07+b3b+BU3bUKs/OyzGhsG1g",
+	"lfUtS5bah4XAH4tN56h6De9iA1ej86mS9XmtzMtQBiRsDEkGPeLUZqFxORWhihjbwcWkQ4ZCLoYFCDG4",
+	"GotmQ6lSZRIfawVrpgwxnErFhD0tWTFS+A4rRmpv21LfetxjY3EETUXwpMEnsCnK2Zq7vTT0/+i12Y3q",
+	"uqndQciFg3csWeq1lYx1dAQDoXH83C2/cZxX5KFkbrdJwvvK6S9bv5UoJJ2yOm8g7JPKxoeoLfrbirhH",
+	"f3xVMRpT1aelE6v5vOHtJRlvjEXa7EqaA1Qsohsx48JYCnKqnbTY2hdz/gHy21gAkttuNwaompYNBxsJ",
+	"u2UCUeZKww1oaaW5xwl9hrZKUFtqQdErNNmEwMsH0yhSJJsbYCk4KLIc9ikxUqSDNjI0d4yQWj1e0KUi",
+	"w1DGMQtT/el/kqHMUpVSYMIfkv+8FkM4Lf1tDl9aVL1hmZOJB0QmtYRvu6uPaX73K5rMw/MTo+WviLKm",
+	"tWK0hC1ll8DIvkeFECdyoQoBIgqqAcQ/XELN463kF+Pi0dI8TgtC426FkdcT9nEuk7TyQAq//uzLXo5Y",
+	"AtMRQNRubWeQq1SQMP0pF5PAVfJafQicDgSe/Acg+h+yeWDlPtDOkohYFOi96QN+HCC4/64AJRdafNBP",
+	"pOEU1zJA5xEskHmDxmAHtKMG0HljHjebPEWLVJ1KeVFKxxXKGfiU1jN1X1iUD0tntTllcmUe/vkZJi7I",
+	"nCau4lJAeXqih5ykDjKmrFZDMZqE04KwzOjHl0xMtKVC0MmD0IE2Jmq1PkTPnWdVVlJVgxvG4NkWkEH7",
+	"5xX4qu+1AM+k87XAS06ZqIXE9RO+BHmZgjsOHhZ6ffrf+CL4N+BWlvo/9hywwgW6LHz9dw9cTMXZBKwc",
+	"jKEdpz4aGQ1TfgualHAam1NCSLo2j1Vi5Xx7htYoYyPdEHFsb2f6kBbuxAPlCEAsRUTk4igW5eQT/uNu",
+	"S1GKN0EHJ09Rsj1HWtnCjpE34SueOp4x4h9u0jEkjGl4o5UY7/fZcOgPCYlw4FURUQ4wuw45WxIMvaHL",
+	"fJPD1IMFvDE0yIAc6gdKLCFlELagZkahALUMCwWKNq02u5WzYF/MOnnT5lul/O0bskZ7mppneIxW4fra",
+	"BotmishtTOPw+X1tCyzQILpFKpUzMjcHJQcdEOxYbmAMjEM9qrRWJ84efNr/IZXYRyZNV2Dm+k7lWHEi",
+	"MnxSfke7IsCyTziCDdvsZIdcCMKjQqFRCWxJQsVK2dn9aAAFXxAqdlp5YdCDtcIgl5u+dKX/aV4FtGDs",
+	"pqoCaGfVMbPTdN760t98GmobUnLGrOc9LgIe8bzN93h7utUSWwq0dxmQVZmgdsnQlnb6NdI7g43vUQM+",
+	"sWqVQ/WvoY9tryy6X1VFF+jSuR49W035xSuLjqQFP0GG0VS7yaIKHFnyrY95hP3hRUrmdJnrsJVQKuAo",
+	"ChJ/6sac9xikn20mH12l+yCsW4PNNWrS9ZLNlcNKaSCnx+TUwfzsYfgNwcsRjkGaeWdY0VXekvN1xtYw",
+	"ibbQi7BxYTDbJzNwGCPC8k/siKi9GU27CS8UGqhyC2AJez6HGTj5hP84DClmp13QTKpnRMoxYe6hBXDi",
+	"9jcUaJIuDAjM8faos2oza+FTGu3oHtHwxiJqmthnSuFZCMq1ZEeWTFca1/j2dOHO2/xeBhWYuMUvn5U5",
+	"9JgUDJsdoBOCI/6NS0F1ttU7YYPGn6LqaXuiprKUYcYFn2X6ycD5YDIYxWyCV9dQUaS0tSLpYaEaiYY3",
+	"yNWkALO1h2VNdSqT/NTKnUsnXdh17xSqjp5KkSY0TP+8xUamOcMVF0kvbeKqi7w6JCmOm5Itdi6hGh/F",
+	"Yvy49MqSsphBURIfo03AanzTvozVRYhyZUGyjJEYY0lGSb0lV8WuqnLU1ntXOVl9xFGhE0FrATUmkJhs",
+	"m0T0XooCG+99D+7emBZqs53ovaT5Q/LNOuHX5DWtFPuX80Fkj2l4nioWj7cW4hVW5igie4hk+qN7ilbo",
+	"GEHY2m469o9Q105wxlkcm9KT1rktqSrUb4l0+kou4Gv8Fj66wpnAz/aagy11V8XcFpaPi6iAOoDSUVaB",
+	"ldd26s0mZclM5ekixM5Xkoxp0lx5lnEAYduzUGsqLcc4OoJCmzOnRjR4Q4blCh5zv3oMkyUYmFTH9K2g",
+	"lRW6YFe81t2PmOCF7/keAi4XFHGjsR0njDm7ajYWmBbjWjQhipubkorF9XnQBL9a7VIpjrS8iqaZhiN3",
+	"TF4fDVu/xKZWI3wjPKnhiTNbxsFtrAEpnzfAirHJHyq0LykV24d6xa5kwkM4+K9Yy5+0YKFhK6mQHy1t",
+	"xtY7FcXoLCB/ZDKlWCNKo6gNHVkl1ZhvzAiaWl4vJnUF9K1BazHlKWvHdMTiVs6s+5fzoAsbH6EOVdrE",
+	"cL/BNrKUWeLqpGzQ9867193nLVkwEa9jODq0+caQPcM1UP3gveZb8xCisgQPlzD0bbZk4mtQx0rwFN/Q",
+	"lWnhipoNQhqHWUxTtqkHhtAQCJYw6mORdpvBz0C6FkSG0n90O2QI/RFDy1dK49hnqzNn7Fxo3zrGyNJa",
+	"Y0PVhYgndCbF5FqkUzbrkCGU2bt2UZXN7MET+IZo0GHZgQwKSLi5nvhUWdpglbK5tg76v2VV2G4eYE0P",
+	"8dedsoNOtPUrotKU9x8Y9z736l2jSbE371ML6mshS3V2ZynElB0bBSAnOHHQ8oE9Kg92bFGBdz9qb0qt",
+	"Rg3v7MYFAXV51s+7XpJuzFiRmtyZILzMGpvzosXVNsU01OMd1nqSSknRTQNT4XFpddEkGDxzT3jkbs0p",
+	"tYszbYvKeUmLyk6CcQFI6VWmzugZNGBYarHmDZxpPjFhWB7YYIhl8nzGNtQzhFqPRMhjjop28qn4wcYa",
+	"yreFS1v7+OArt2imLqz4CrkjBB0WZMyhTN8/rF8ZxbqvZqzN3hikq69pi8GSLGZtRMGodt/1K4F1zxOR",
+	"1JS7I+lcKsmMMfg0i1mHXNlNBnaLlKYMSYkWlKcmp7lkisiECOltSfnVCzwjM/3uOUn7jGTz8ojgbRaz",
+	"i/AzUWfujCAYfCpn3YWrfod3ft+q3d3jXvUyNTHYxtvj8hbvX006+51awW+cMAGx3gcTL3QQ88oW/p8d",
+	"t+7fArSYffADzek+NtOOQmNMMdBpOX7wC1fvaj74cYlIJ5aGNN/Ren3c0sHLpmG6pcqAzpV/e2lBwD7d",
+	"BS3ICa1xh7d2oSPFK+1u8+LV39s9+DRngdJ/ZrFp0Z20Y71tt4EVijr12IXUFC99ZSVKUBFyGtswxJbx",
+	"QplwgQI14XMMQ2+YyOcD/rSTneqx2Zr1I+Hc58pSowdBO7tNpQBHmdJbsDKHPxGPqtlRC5dutf4lpvvk",
+	"U+Le8yAS03y6Nh6GG+NvOF24tdWOiGYitXkXgcG1NVl/FitmqGI4/k51yEWsJJlLpfgoZqbclxIhK1lL",
+	"vSHeq8zj0ykLbw4rRIRX87y8BnKM/oI2Qrm2LNTXbhVdh3LbSRjwLdaQXwxE0+MJ8DuEn8k58VKJdSsF",
+	"xiH9gZIzBvWHILuplDckm5s4mCdK/9COtgTL0nxz7yQ23y30DgJbaLd71m/tYVWfScHur7CCgUKk86hY",
+	"WXAUwU0YIp59MbvLFYEEl5ALoPNdTHkMhUfaPcfkDXjoJQQjeuT31bRekHQ5hx0kSeSfzJ4KeXypjBmA",
+	"vRxJLF+Yvdyd3ABLjhQsP+hht1oqDapkHCu0sQQhw4D0z2OMg6N/HpUJKbzIfZVSyMJgolbLqsl5g+lZ",
+	"iD+P0ELJcV7quaCGppRk82NLMpBcHkuMkYRFMGRS5+kTB7WHYqpYKJFFHSkLWUTOuo+hFc0Tq/YvQPJk",
+	"8hWWK4ooOgYvI2FzRksONfWbHUuuv6i0QGFwNrdlwXo1IbvT7IYsNmPPv83uU1bobWYTN00xUWxbTxP7",
+	"NnL2rCcbAOPimFhahsrIFia+Lp2DvrPW9y0532zPRG/WWHY3E/7ZtpwkTKmdX3qPHG5WSNzayRqEVIQs",
+	"3s8ubnY3/8hYxiJ4Ya4IPicG7laoaA/AXGLqf0GXBHxthdt/KGcztKFmj8APUoNfrjrkKd5Ob5XGA4DE",
+	"sH5Yas425S1LAltrb9MIJXEW3OnLCsZlKuc4+h0kQV+9Lv2DhCmggWl+QUdZfJPPMCyLW1SZEKScAa4h",
+	"bF2w8BnM9opKGQUIxyPYQt+pQ96ayk1I9YD/hq8HxcqO0ondcijxVry0VxtfGZfwkK2vzET2dzwiReTv",
+	"VWouI2S4n/spXjxoxwxvBYCDn5nGEMb8dswFAI7nd8NijkzUghvXywm1IMYG6RUHOI2uO3bsgsOIk98a",
+	"9HfL/cIZpjc4m+1Fu7CLSysqscisMJqUYYc8l3EsF1rcaEpeytDghkFskchsMiVDrS8QUqjhCnuZvX4b",
+	"g5m7rhEWM+lUhYJnPOZxvKcZwClrG5t38gn/xgrhuwENQzbfK8Fw6d1nSx85nIFAKmEpQm3tPbK4PKRD",
+	"eqLvlMO9osBRQS2Juw4GeVqV34240hNB45I0L7xjYbxf1B0uzlwTwjJa6gkF5G4hF0T6WwY+ze55m6Sm",
+	"QHq3WWzMbH8WuUHqSSszAckEipFFBS92c4OsrMuAGfCfVgheAltw6iaNxsVg6CApUCehFILpbWwrNdpT",
+	"eyU+cbeaS3xcGa3nX+y+0Jqm6VwNTmCjbeOnHZlMTgB88KTf7Xfbvb65U2uN+6wxyrQL8t+Xr18RfMuA",
+	"wNOJefpxygC95yG+tluU7xSZUcHHTKUBFkwC3aeqJFuzy2oWfeuimnDx25Ied0l9X9dWT9RcUBYmLN2c",
+	"s7g013xFbDo14MtMZcrlz6/fvHj+Px+uXv/y0yuoMkh/XNbh2UH24o2POFIhAa7H9iICs7YAdItl4odv",
+	"F68ARNm/OfZ+3tI4KxzHWqEp2zDgm2LGxXx48gn/sZEW/92UpvBQlfI4NrjO2o2hPDY0JKmOAGXZdg73",
+	"xMF9Bvp6fBsbxjaxAM/gBQg1t95pxrcR1O89LU0S1N871d1NLSu5bOHbr5GfHkf+nUKAXgi6+Iw5zQfC",
+	"Ia39eyj/7plHO8na/c9KvP/hi3FbS2MbxHFA/jo0RyCYJoKjQH0NfD0kCZvHNDQnJPAWdju1QAA6jvR+",
+	"AneELIEcQ0YR5wBuUIZYpg7QKnhgHi0EuyjiZUqTww4TcU0Hreus2z0N3fzAnzugxeDb/x1udpS24i9m",
+	"LvxU2h7s+JvNBcrigiorotFBpqPf7X2zwoX9WLDF3jMafJnk3iXUtTtzvLvRLUboJm7f4vqbiz4/OLyr",
+	"3KdiaYyyMkX50KzJPs5jIEG2qMM7VbVzIODfKksYvZojUhsI0iShS6x134Znfy8R7GvoNkIXbcvKm5fh",
+	"4paJVCZL1yPKPqZvM6/Wei5lDM43yj80SkmMbf12UfdPE3gXC9P9k4NVyOZdTPRZw8EYyEidaMyeUDcY",
+	"jnn6mZsB81Hdw277qY694F93NTI69z9IsHkQ6Jd0J01rsoq1UV778oImbCozxdrRKM8ZzaVKJwlTf8Qe",
+	"/2AqEzZOJEJo4HUzmnAajfB0/M+tRTtqSPWWjKnErzIywpSbK8GI+W2egNtLJ/eJiPKKnNKQ6FdXAmae",
+	"5cGducNwU2l+4UaPQY6iS5VXQhrwI3hLKdhaOcS12BJ+2QmTIl4+KcZht1zZMGxD5LUecV2L18K1zCB8",
+	"E8YXAWEfQzZPcXWGtzTmWrpfi3hZSr6lLc5yf+t2eLBW4k5EyZIkmRiYOj/DGmmaXT2QoZK6lDKvw5+D",
+	"MqqlkZQxAxy/oLQkUdFbBuWIto0myYSyMEfuUMFDA/GBWkhMwxuFh7dYPV01TMif7zi+d9Nl4Kp+p1yb",
+	"5mXV/YVMWZXrdV7megVlqT2gtM/pSkECocIW9ceiiYU0STiLiMxSBODEQniLOQOH25DGxG4k/flCJnF+",
+	"1v2EQN3KgitGznp9MgSC+Jm8ZdGwQy5TKiLAldAvb3Wl6s0Nflvpm/eALZcL93eFC1pIJ5RbTnsJZ+rk",
+	"mbWGTUX6zmWzDH0WfAQO9GELFhl0ZSJuNzAcqPRdwlP2jkP1palZMbhvoOyAM6Y33qdSjPmkY0s83zIl",
+	"48zV6wqZ5vwsaLSifJ+1e+tp0Eoy4UpVrPPx1Xvepzv4DL0Sn+H8LijaIEdFU5NiXwsIi+o5FCZ5AksE",
+	"Ox536H1uj4PtjcZ6p1mauh6uEPXS2t4vknaxy1Al4mvrbiSaRlFBnj3XoJ7k9ozkHqX2zBfzJmvPbKlv",
+	"/eKzXuPFZ38aHe/V1/HKTN3n0/GvM5H3JsNEXvHAnnCRSr2Nh2zH0MFAy39sJ3TRHsHWDLn1ygD/xHUw",
+	"DCC9vNyrHssPPMpLsRJuI480oSmbLIkUFv2SqZT0u90ucWNZqWQIDAizKUySian1zwkvfezWC0HYx7lW",
+	"f6jtZebBYUz5TF0LWys4oooFgFSFPTGhTKLvFLpY+CDlKGgWGF+UVAjrKXtqh30IQhQ8ESyJQQrS2odT",
+	"pRdYZkmITssOhLt6cMZAHwe4CQChIYNgq8Igq2jmQztW43izafOhLlY2mJIZkXMmVq1Pv5CVcKbMT96Q",
+	"BRdqYApGQa5gOjsHoFxc/vKbQblQoP6Pc2NpOoEi4OoQAmHv/AQRRG0/stag1zd/vOOrQ0bEPidYcKmZ",
+	"K/C+HCk1zD7yiGiDDTvF4/qUIM65Bd2vsLEyS6HdDAO8bE5SSc67pl4fQtCpjgdHjImcLbtx3FpnObxH",
+	"AjinHJM5VWluPjyjmetmTQSLEhPp5w9LsYgulOVRWCQ8TZkw3QlQSymTGXWCp42YowwKsIE/lOKWJdA2",
+	"bQpWSEiFFDykMfy8FJDS2NxneYppxWqXnoLAYFZAd8wKtUDBgxYT2UzPnPlzSWexnrtakbB1Hr5Thn3+",
+	"STFNBO0YdKQMT1LZEJ3/sRKcIt1Cv3f28OzR6YOzhx4HQx6fAjoe9KgGnzkN/YXyyvW0PI+874LCi8Di",
+	"Fni/zXsMSPE1roV5i8G1IKRNeDQg/mvoTwnRIxyQ/EWusYWgGtcJ2fh98hKDxIXgkS4nqc0Oyu7Xlhz2",
+	"3xZzRJ6Af96k8AYDl6FIsLYK6Ya21QlLn9lLL8NqtOPNE7Vyi8Pn+Ge5IGOaQPenbfwA6GZ9D5rATmyn",
+	"2j1cHQHQbqe53oRMvRWpbs4SZRqQHDmBCSIA9y4BmFs2K8el8ybhc5zmN4cyl4uOAZlrFNQtT2B4OG0O",
+	"R7U+TtvvuTcPbxu0Yn7DBOQjup3HeruaJkxNpb6k23l0rl9jLDOx8bwNNoQom2/2Uo2rpmN2ddMqQ3Qz",
+	"+SO9J9v434ROm56eY9CZBSw463e7ONJuP/zUCpNZa9Dq4X7dyJB+6ewxqmlxVGoq561B6+EjFDAVQu4Y",
+	"V25vlLowmbWNLFXh1GXJLb/Nc2FHqhl3OrS9UGFOedII+/0bfSN9R2ueEa8zwQPIGV2SkWnchnC+snX/",
+	"Hlnvk0/u33e1NszD9sqGzqn1iuaH1NYgfO4JrsOr6L35zutxMklkNq9mC6Dh1KADceAycpPiOPIM7iIx",
+	"NC/6jXUIZwBDcH8dLQtHCN+pPELFk26bpHo9tr+J4FmBl3FSFg5MERqmJp4VrDTkc1PyN3i9g+QJb3G4",
+	"UF14Phe8CSozRnsWPEm/9Hd/VjEbwMoelDbddaCVoFcCEwxhGmySTu1BriIBLdUTMjQzPyQxo7dMAdAg",
+	"kVnaIcNBJiI5BJHGIkzAGQGzjkDIAL4EZ9ZAckTDEkAhmKk1Kb5naFlQ34L+Ne7RM+0MnEdnvbNun47C",
+	"s1GfPnwwevyw9zh63Cvs29t8n933aJijX0HAmsLdatwEALWPFNai2dw9ysHELHItza9GU9pVJw/gi2tc",
+	"Ky/KdE3kBxe4M+BeA+KGh9EOpCaWErrS0ycmLZJKuCH8LigC2ea3q2Kiu4fq551zzKRK2wkLMaP5765Z",
+	"73x3w6gVyLdJgc9A87Qt3m9v3VW5DsJsaHyzMxSNSFi6Gcsh5zCdsjjCvcrAklbiPPiO+z3aon5mCVFc",
+	"pbtAOLtX2YWo+zNHJ1dTtgS4lnQhMQpUn3HbGMQU6mnujVzHeomjYhIQxlhi2KVK9dPuqcBeSR0PgDb+",
+	"uSTW0uJGLLSV0+PPKbL3J+74sTLWCCqCDfR2LAybKb0I5ZwzRSYSMPasm4NZIZoaiL4tQcW9jyeO6NIc",
+	"yZs5XoiQLuTnVBgdwt4LfTH9p1JEdkJifmtBpy28IYLEa3/lCR4cgucXIHmezU85v8bky+3MIqkT4BpW",
+	"6Y2ejfuqNgtJ5kzOc2y2OP6TeTtaIVwikYY3R9aDAR5VHae4D/KpkETlipgzMcSTUyweG7jVECIWIVPt",
+	"DdiLuCKpjCM/I62XrAysRf/ggHPLY8ir3fjzmKEVtPzz3d+3nde9D4pCP0qoCKdM7SHsz8xg1FEq/Vzp",
+	"WS9oISDrThTFhVHq+5QcO71b4TppBCFHP8300yh2yxIaY9Ly2Oo2hnr0YyjbC0ccYoMDbT703iAim/Rd",
+	"yOSGJZYKOclrb02DJXHCYuYGE7k6+rph85KQWL/OsZTvi5ePPMUqkUL5CBVsUVdGyiFT18VjMx05HBJF",
+	"dAme8RLg/cEsguji2XSgfcl5zJCtekEToaPkJwhwCuXRWAqiWHnZhxEuy1P+1UC4VTWgGP3AVhdkj4WP",
+	"Wg87vV5rjUu2HhRyg402hc4W9nHOE6aKjz5bKWjIm19KhvdYXzOlSj/mfNwPbU3IPN6tOUawxducJ9i9",
+	"V2vQP+ue3q30B6130uirAguBCHUlKmVzvQciXKij22tVtNx0oUxZy7E/wZ98jtz+Xd6z53+hh3fDll79",
+	"tXk37EtpeeNSqQxvPsTslsWqSALol1SuVHMvplDKA1UfGwo68y6gkmXq/aPl14LTaLlSA1ooL1oZZsRS",
+	"95WW/xFVrJ0mfDIB2t4xnyAn+6cWnY34JJOZggmlC8pTLiYXlonS//Btzq3VDVohT8Ispgn+kVeYd616",
+	"KCwwB3Q5/Nz3abpBi/2RmSdgFZfWvm7QmkLJUzfQE0Zjjv+e0TScmgvknImnhQd6RPCDnv47mU/BSHa9",
+	"aqX+WbdrO49Ua/DwzlvleTaKedhZmUU96663SS7cPZwQrFTg4rJfEDPR2DPiM8abnRbpAuw59w1gDXaQ",
+	"bV7/9dN4jKOCBnIr/sdZrYfeavVPH9RasNPTnVbsbOuS9U8fVi/a2enKotkNyyhBxBwIowI6bYUc561+",
+	"XsQJMQPEC/oySIfm+tvZUd3v3h8D7kXvpjUqqfSe20gllb4R5gNcc1RFsZS7VH0uzIkKggeHXQA+KFrC",
+	"HJnd+KzISOpc1mWx/wuPdtyRqW2zSCWUIxhWK2lziZhdRKQEy+eF7CDQj3AtbL89lNusudGBIyw39pZM",
+	"ErnIeevg2IlGHXKBjfuWGQSMPTJMkKHeqIcDAqag2GqsvbprMXzz2xUp9xT/S9/1//n54vLnoR0K3t5w",
+	"WuhgebX/P2e6QMwA+JQ4bgvyHMqGHdWGYkwP4fVl1RiA+mNoEDOiZPk2E6VYGXoIe0NllLFkNAcq0BDF",
+	"xjcv85uX+c3L/OZlfvMyv3mZ9bzMPTzIqs7bgn8xYtr90T5LBSHRfeAdes4FQhxhrbSWUWBT8/wfmO9I",
+	"7uuq7o5xAN63+1s/7K4yD3dpU2wJI2oqF6bcTiqoaITyZsVc9fam1tw3CLG0B6+LLxfNlP3H1JLZLoww",
+	"3Qj9bkqSMU2+WNAQ1L8YZ+P9Tot8AAvhAUOs5nJlBRLBFVaiKgrB+yVNQCk4ozeo0wZFbC/h2ZYtT6Qc",
+	"V2rpOwSWYyTGxn/ktDcNn1xJQcZ5JJc34xepIRUgpnW0ZVL4vLYct2Eb4+myM4sI+ziPKRe2foUqKcpV",
+	"/g2Mdp/lwV820wQ708GwT30G7wJNLnGcnyJQhZD1rLB2MI4vlCHw1m3EJnrCqSJKSoG0juY8q+Qo6wni",
+	"dFlQRBPlQ1t5JBEGkSTAaQRFSNqKRxK1EB5ksg8zxeJbpsqKpuXtMVm++p9PQMqOuYRc7CICdVT2pBDa",
+	"VgFmpGQmVUrOg263q4UR3GCTxqFQFqN1zZ1IIowE3B/yKwAcBAATqqLD2RvElwAsZ4RHJksHL1WFdmHb",
+	"oOGi92VIlz7gxoY74ITV76SGtXYFMg0iivth5zyRUYa90643Oo+zy5ueH171ETDw9B/ozcY5Oh0G5Rc9",
+	"3yX3nuFKKaKEA2zorj3Jfszmxe0XvVajmWOY+1xCt2ePPZVqDFVn++apHV98st1GlzWMxefowgVD0IRz",
+	"V7klvTPld6mUNxgPuqJVRHyyhXbFKdT+BVwa6F9WeXTWWfiCRRRNbSp/44Yy0hOe3MEqdH4durtowRIh",
+	"j7nNC1S5hqZoIp0ynpAxFxEXk4pt4u3KPb/+ogios7cW9Uxb1G7vqvvIzzyrMGFzKkJus6/5R8unMhOI",
+	"JMZE9Ayzi3ijbvu0d9XdkEdeeVjPYVYk4ZbMcZ4L6vXRhkZZ7MH77grQuTLubnHcNmmqsjBkDNPqeeK0",
+	"9UfGw5uRlDcKEfj4nAH8lYxZQjFf1un2glYm3LD1HLo/7Qw2umMU5XT7hrGiK52GgIxWblvvGLI49qPu",
+	"GButOa4PwI4DQi2LnpChW7aha+8HG46eKJLFRw4WQP8tZBqQYUGLhuCnIu8hxha4bergYiYh9IQsHrsW",
+	"XouEkyjcVrBiu+e5w/qmJiWM8Q3WfoMPnyLfeHEYHaJtn/fIfhf867w/35YGXouq2kCLmQQfzgZe9xFX",
+	"ZIgwt0MgVcxZt4H1HLvH84UekpTFsUPyZCIqB9DE3/xf9r61uW1ba/evYDTvTNv30Ip8yU35ctI0mebs",
+	"3I6d7s7s2qeCRUjiFgloE6AVNeP/fgZrLYCkREqiRMVuXvdLY5sXEJd1X89zPwrQq2RerVDZQmzseL6b",
+	"Q3auP9BLJ7A9V3LuDEmX1J+oOMTYFmd6Rlj4iDm8tThoYg9QdrGWtOrcA5wc3gXcdKWS0LYph4vPairk",
+	"Nvd8SsVIVPNBOHqpvPzhB82mYhG4AwdyjX6T+oYb8cU4Ii3wyFpkpVrvn+Z+4VXTp5Y//bwINgIRPKYV",
+	"fJNhsbDWeC7AN3ndzcDH3kVy6nDHVoZlDyeL5DDOQqF9JqmQJVgzDrr6qiHRRWkmYKdgqiLSSG45n0TD",
+	"CeBi88Q3ZEBcAjTT8s7ZMEh74KW5WsMZcVimss14YOsy3tuwROEq5OhuOb5YsWYg6Ohp5pP5ty69aW3A",
+	"aKtQAxzMf5TKC1QajVcRgANCfV4awtcOXzMJlSnJ23JpwLWYYHvCSp3Dhoy3mss3Kk3wTm9HL+SQjGj7",
+	"j7X1CjWZcY90hkUR/sfT1o3oNNzOeIZDu7+idEe0bCjncQNq2qsyma3aupvoCr3j0Vf8x+1aTxvpfpxm",
+	"Y8aqNqpXQ6NVhIT6G8cgf7ypwG8KBgTehwkZNlJpZZIFp6WxMt9H8+5PT/ddy61y3YZ9Vp0oU3MRItaL",
+	"F0s1E3JblHt/X8nVTCrV1X/gEQzKPcFWwc9F6KtUARw271RrqWbAvXqT3fBt5dY26Xg3pQ1k3CMiCtvC",
+	"m/iVrvyb+xTtRyI7QW2V5TqLpaoC89ienyHPtCjRAP073a4GFYUuCKhi1eYO6aBSYVeLtghtos3GiFWO",
+	"/1ZZKnncWupnwmfAowHl8/6crwnf/U3PtJXz2Vo0c3zqBV7X9AsuSDHd94M6ya71TMGV1uq8WMhhIZB1",
+	"8vTz8Un/9Kz/+KmLjts5c8rR7h4eC41kRJse8aTmEX8JGQo9Ld+fM2jB1UgLgfu1geakxas8REgXNFJp",
+	"ub7A8W+8IIRWb5OWWYfQbpXQaU1OdDtHUKTCnztn80ayOMbv4vz1R6kQfx0eocgPbW34362xq7VG3FIJ",
+	"kSPNxI1Iu+wlNBZRld6ca6Yk2D5zvsDCT6TnTNPoRkDyIBTp73wxgM2hi5HQihZ6mIwdXZiDoq38DGXF",
+	"lBPpbg898Ya+yAer90aZcAr6PrtN+aZea9RU8FmtmfBRqv4S0pW5kGfW+d/062/rotX7X1dLpN9u/zeC",
+	"AnkD37Sd14Pf34rQhXPtOgiJhwXkb6mFMGCZNFHsmcL4vEQeslkWQ236bQMZad9x9xLycyGHY3IvUypD",
+	"JaTgf44FVfUDSkskWSK4hK7IVXFnv+sQwu77Fy8oCcjBuJMgzT2SAFgcP1bC6uI2BME7YRgnweJEwFix",
+	"Eh1Ta8e8D618hyHU9JPkOo+RPQ5CrLB4EB66TlU2nhiHpWh4OhZGQxgnjovG7g8aO7ArWqfBDEaBoIUx",
+	"MZEo+4ZjEyXC9TSsCgI7Ba0Igm/iZ+1K3oneEapvnH74eHcG8VcXLqoAdI12v9nVuMiLCNJoPDFQbRQl",
+	"QmXmAjACNba2NnKKYNIbVBE07JXOWYZ8DLUBkebBaKWL8ruWVrouxNuIaDpnTlltXT72HcnHpY7kk12p",
+	"pmtzfSuVbLclHiNkBV122euetOSy417cdPdx5d23O2zXLSDhqFtt7y7HoGNfGEdSHBUExhFKjA1PWZUw",
+	"LfRM2uEU4VGlmlPJtWN8MzkLa8uK6oZQA9cHvt1Vf6cC2cxMKgXMZtlBNKl9JD8FrAKBAW5sOml2lltO",
+	"YuNSbJPGpkULPI6cqz5ssSCU3rFdKehd81z64Vr/C/95uz487Kk69yTK3n0v1iCFbEMQW4segirij/zm",
+	"K9ikRZ7jO+KzbffkOcNrHa9tp/HR+0UYHsX1ngteFYApXmD0XyJ1xsLiZeJoFPsT7OzHpdc5LbRVEZgu",
+	"ay/JSwy7HoE3zAmlv+mx3S6OQedx7SHPNmgzeuV5Ju9FYegbqK87zyTVFu7Uz3OekUZoR6xnWxf320m8",
+	"k6Zh1+bDGRC+ACo61IAUoMXcwYlSNoT1gI7XF+i66mw4YRzQsCLNsLKd8RiwdAKMglHqJ6/A717KS0ll",
+	"T8gzg5VOHlirX0XtR+kBPyyAeQ/YtdBRKKjCPhU8sVPuaLDBeYdqFxYhm9uKw34pyWN/a41kya6BN34o",
+	"4tiR4VDchBrgrQFtlAodpjobplxPuuyiGPizg5TKMJ4oOWaDkos6YBPBU9wYlEZxXziKZKgZ15fSMcSZ",
+	"iUipIcHhhxFgABnzOfyaNoKHLwp0gTGXP2g24Xpi5SbAnA3oFmxZQIQRJeMFobK52yBIgVmaa2oCu5SI",
+	"iOZxFiraEFAPn2fyABhmDUxXmCZvI2LhLT0ijKjrrUAu7AOJ7nPAxBjDt6SfJwDNAF0pnX4PYWkahSG2",
+	"V4yZXJsFOn4AYnsAYnsAYnsAYnsAYnsAYvsbArG9Uam3Yfq5qfFtYdlawzM9dHy9UK+5bTQ94dLu2Cr1",
+	"06vRKjsH0/OqM4G9TlkTXrrzrBaqL81kzfpDusxMIBWHfbvQMasH9wGv7zyTuZ+3BAi0ybvb0KGJk3ZE",
+	"Lk1tG8lngGUqMR1CRbsPfmuVCPC2jCLmoBeI2VV+QTcJC8y5WOSq19UoQDAAHvGKhvgtwgHtNSQWx+4a",
+	"E9uLnxPlT35m6Bc/L9DYc17IUMUKjJVVLJ+yxMAI4HCy/qhGutPvGPHFrNrcNFnuhV4Z8CHJrsDajqm1",
+	"HmUOGtRETOClH6gH1uoY+C0kvXM4CpIddpMWdc8wTYodIcdWBWpnX7YHO19Y9K3Kx5M2YoVvoHrFwbMn",
+	"ImBzIY2Va66HDcMsZjHLj7KvLPDIc3V5AfgmF/u4q+zA5nJxeoqvF9+zNSxPJaJQjPnivbWMT3pBJ4Y9",
+	"RpsF7JxOvwNqAzVlwr/84m447fXqzd1bf25WHJsla+8Yf/OL4OE7YXBue4Wyxc6S/oU8PqnTphF58gWB",
+	"FBZhX4ZKSkEmSyF1sGxo8CiO5PgiAoPZGR8xHM/Tp0+DDsCadvqnz+0cQv777PGzZ0FH4x1eNi2Dwrg8",
+	"QSrGSK4cdKAU0N9ysnwL2e8QW8mFAh+a6EasuIA13xbzMWyUG5HysbBr+eyMLLFO//QYltn+9uyk590g",
+	"va4fuve8//h5//Gzfy05l8NwWPzNuVvTd2oMGYlU+K0KAU1rxSCJvI8C9LZYilip6esbkRa3pZV075Sa",
+	"VquGU5jLDQ7ebMI19ZULnpDHt07VkMloR20XB+vajvEfL3Gi4ZRVPNhHSpz3hZx3VJZn7xGAKAW/ToUd",
+	"N7lXVP3QPzl9/uy29jg29krqGxxc4BYCp/ApOsCyYowfx3zskNugnh0YLYAHAuloIXKsJ2qumVSMBJdu",
+	"uQX6VzUv2JehEvoeJYTpkD76iv+o7n0+LHQw7pLGZbzWa99UFVjCfZiKhVfMVOuM/ZzY3NllA6xQRTCj",
+	"PIvxg2ZqLl0KgxB/pJgT3tELZk8+E8nMRPYCghW5lHlJMWY64xhzAmREAFIMZ0M1Q9Z3V6iYzcDK50a4",
+	"5MHb0dF7+7UD9qN9NdlX+JSFyiCl8pP9loH4MhNDM2A/FqCYLiV+FksybbDpXKr5Ty6b4FhzZbxg0YhJ",
+	"BX7GnGs24lYN9JmItWBWQ/mPp9BFoeljlgptzSEaW2WGAd60ayHkCGYgL4UOdi6ivic1lEB8ewS7+H9V",
+	"ATHBSlb0hFZXUTetN/sEp+cQPKn/w2FK6tr1l5dx/959p4UP0bx/1mrzvk88Yu7Zilsiuk/4gl0L7OWH",
+	"eDNGnxfCBCyTsdBlZLYJB159JccQT0q51HyI57qIwbEUVHr9GW3MdQEluOYAZZGNY5YPaBm7oGUsxye2",
+	"693Yd4e/LcYNwQTdYnMi+I0II+MaX8E4cJaCx2wHRR0ZexZesIGdjgFcOdCuFEHzBSJc3aP9vi+sHp5/",
+	"MlgKTWqtlvxmMlSH6UkBCuM0kwGOHZ0Mux0Ahc5ukUguAQN2GUWWxgKBgIoommYiFmzCQ6p5e7EMq4Yk",
+	"ydd8OH1RLrmZi1RcSqguGSvo7V1gCcw18NIQG8QCrqPEjWsWR1g5F3AG488ZiRBCAOoUMTNoDsZ2D4TL",
+	"ZS6rRIUvLmVeRPSDJnZANo5usAMZbeovhpH1ROlGnaVUYiO+8KEBIkHu+b/BgD87PqkyN+0i7xrUPghV",
+	"PpW2UJI2k5uzQ1uLqN9kqJpDZjZIpNk/F+RruSZjKsSsXJYD4bYmDTHVZQlvsTDU7T4oGiM2R1gLuwsp",
+	"CEExC/i3lfGQha6ptej1aootTm53x0spfwHWU8QUGTlptJC1bSCRxq4zyhEH1L5vT38r1ex8KnzxnX0o",
+	"vC1Wasq4cThlvJK8am+R3OfpcBLdiANJ5ZmQWNFp/eylCkFs53XhSc1iMTLlMIHG/kLgE8XmQIJKckD3",
+	"hMAJqhvkGE8qcm30iTtThS57wFd7UCG1QcMLlafO+uFzvmgY1dq0JcJoNDrMfnhZZqJlENTVhG1dpJpA",
+	"4wsUJUFRD/Dawery2tvytW2TxbVp+rK6nu9xr0EzRHcuoALSF/WR+VyqlPMpj6/buB2Y+9yUG6lL1FjT",
+	"4DyTudMyUyqGchrcxEFnlkYqBTHeSQWPCXPZ/9Pp3bpUzkr2AnXAWkes5ExQPRHp20bx7V/sTq/xoAur",
+	"CTXQds3aC0r7c1BqtHAEeTHORONQdRNmwv4MMc4OSWGi5kJj8P8FlbvnBB2uQNxMhOyyTzzT1m41cwCC",
+	"J2VI1mwFN5Yd+/ci0IHXLpfoRRiQVOgsKeGAXOxNb9fHh7a18sug+vbZ38vKIGKDDzSodIq2cMvroeLY",
+	"mn2HOYtvi61g14Io6SGN4uTwi9xtRPPLmVlWFCltVs+fG3JrCx3ciWtILX6fKa2UZrGAD2YqhZhOUVUd",
+	"bx+3cut5kCg/KnzvEdY1EcRcG0Ae+j2CXjPnduUFjyXAypJVIoevlBxF467LQ58LreIM6/6WjRGYobzk",
+	"KZ+ws+oyjb+9zXLWwGY5qbBZnjibhRvxUcYLWsqtt9dLjAn4k78Ru2DnKOVtS86KZIKncSTSvOczkkYx",
+	"gC7ZSaJWujB9oU2UwMp8rRGGP8MpIOUqJL92iDJ4PCDqiSPsO8hjjWydElhnw1A7PBuXeE2UNJOCRxsZ",
+	"fxnU9cPffTugZEoGLI6ksDYl/B++X5tCH5nEmemyD8pFpwlo5wUbcK2zBL4HI9HalVg4VMGRSolh2fXz",
+	"GgXhPkyCU5izy176jjj7Zq8ifhx8+njxma1jOh78BIMpoQ7Cy+xrteuqW9Uabn1qtUY1yYTDp8zTL3V8",
+	"ETk0Sn6UfFt3JM2TMyxfi5IsQd4I/1/QSSKJv8/JJCJpxFikGxkw8t4N7vbD9oMe+lhp24O+ulN3uLBR",
+	"YXFX1sgvfnnlXDkc3I+2r/hi5+K4TCkVSWiSLU8w9RzCLNnvx3LPQuveV9e597jX7fU60C0Xc0nF71ah",
+	"uSFZZfJnoQcl6CSgQY9x5mcpVR0u5PCodJmPSAK0SvEvmYwMVu+6393mrYRuQKu9hDEfTqHsC4Zn91e8",
+	"qP6mPT7pEF9U90HA3d3vzETqVLb9zWd6yyeRMtf/Vtcat7W2dPv5tdMNNe4+T6B4rSDIIfqUCmD1acPx",
+	"v4CsoWOtIp8CslV5UAwivDB7W+nDTPOx2Nb17zujo149fsizR1MxMyVAtkizk16P8VirHH8tx5jA3Cm8",
+	"YlXwuzffizCdD6v51jCaoa4Ww1SYPzOJlbyQ8M8Sa/s/DTpWV3f6z4rtY5+xtx2Cl3gv+/3l+etfP/52",
+	"8frPTy8vLn7/eP6LnY2ZskLZnkBf9td7RKFvO8oZ13qOydZUJCKE7SLAlsCAyYUwJpJjHbALeI/urhri",
+	"FAdrZky+IY7SumPhOEyJBgINFmn3qJ2ZVo8FpCyVHOOb+F5oIGtOQ3Zd+MY19fbF6/ZWhWH4UWrXOJ7N",
+	"lPvBzx06HCVBPxNppELiBqyvBQd9kLsdruOsvt7cejj/gsrqzm+fX+XieGmYZaFt938SGewwjeM3ghts",
+	"D8aBj/zPAMaZqBCaBgoCnrR/UeSn+d4lDf+JL3LI9CLMg6/SgO7XgkYq6Iq8++U26Jg04nHTw1Ba8zq/",
+	"aqJiZK8vqIoJt16CkIyPU4EA7yzmRqRtgV1R06dgRkiO4rYEG/pzFMd246yei0jeqEItc8Up6BNlRa1W",
+	"eGN9F6nmjNoJPSYQlA3gNrU6kr10a+brLeiPegK0npFhKjN9NhJCB+w/mTJEcurO//UCq1zBZYJq8kvp",
+	"IOgc62B+QSSJZw6LNUQcdtnvzhcqrARHmFCTr9QYgVekuBG+i6i+cnZFFOwYbfLHCwINR3ZQ7izw8IbL",
+	"oQiPXMTlKM1DLvYwaqOSIyhtQteAzK+QG34kZBoNJyAqr3LbKubGXnqE/acp5PaF/YtU885ORwKLOg5T",
+	"5/AgIL8HAQmF94VrSvWnbcjCVxOltHBgPo6EiofhETkqG+VhcXhLYaSiTJylAgTmNqayEyDsLeVsRpkm",
+	"0QOmPk8AfEkrqe2EFMptI6NFPKpIb+HbHwTPwQXPyim2yq0gGo6flInnszh+T/LkcY8cdmsU64Jz/kHN",
+	"C+48/OozzsAp3rLTJHyiHVlz7ErhSDKhrWYlqLJ80wVU9jqfqNhpUnQyXHeNEanr7LK/AifT49+2xAPl",
+	"aM3hHFe6vXuZNKkIhUjqT+9bg4ISyi0dMcNoNa77g2b0NmrBsdKnaIRoQjSLDADGx9Z/QaEHdmKXfRwx",
+	"M7ces2I4qJyCU0lgU1dyKAL4AfDRo6p0G9z5ChTjvaipJMf53cvfPrz69eikd/J0+02Nn3EuQpEUFEkL",
+	"XOMfCYisrKVaIFKFZeMMDRMG396iqrEHLUx5SdeUl99d8eCTPphc39zkgurUaz6cLiEv5j29S67gnmcD",
+	"Pdx1oZnPeEXzmoMPSor32H931VIefn2/T6J8nh4y2kbIrTLar/E97J3BkOCYYNp8/lrH2bjTd+M5iuG6",
+	"lax04VS9zlI1E49+FmkMydYd2GJp2mv2IC7bXqnm097Z5k36QZn3KoxGEUIntRBboZCKa/uAbmWVMi1g",
+	"r7JrYZW6ZqZYd01zsbqvaRryxnHqlV5qkYBygZ33cXEPt9DxurpN/hkJKXmn4dY4YGvr3/Kw0Szu1Pu2",
+	"zWFbEvV3V+TxyqkFN7IfEAAA2vGiRLC/EK9z29NT0gcZJltqALwG4HxRgx5Ab3gQgVSQdrI2u7W/gUZR",
+	"CGfRa/bjoORKDH6qpH7/DQawoVbhZR6TLE2D//wXJefCWvtITQ/Mo3WlAV6h5puGdiHMozOvEJTBiNQ+",
+	"4v/90Tt6fvX17PYI/3Fy+1854L02qdXHrWB1LVwOzf7qC4JB4pnIj2gnKBmKgENbtPtKqJwnvV6xBgt/",
+	"XjYc7bHPO1Bdbnt1KPUp72Kv7eobb7+plZtyI15xJIZbtUY3GZS+++oPxE57FXOti7nyzgq26c6IZMv5",
+	"96tlmKF86lcXdZaKJMoSL59XFrmlUdWzZxMqz9cO5vk7/c6z7llVccL2HWMgFmoENAitgFkRKXIseBaL",
+	"cCzaC6LMuWYQaiwWHhUL0bDYt2S51JvkhWKCkux95NCvKwUwIdKPVCqGXBsraLVgKSgETJVBQwsETYR0",
+	"QZM4mloZDWksERCVG4SguEFPCzwxSNek9mcR+mq2ES+4HJEOLiW21ebbDgDiglJmKVEpqCNCNuC+9RWi",
+	"s6u5JaK6qMgJjYV5hZGq/QSoL8h9gnHC6ywcC9ec73ErK91eN9m5HD45DjqTaGyl0fFp9zFGJacitvcc",
+	"H1OYEsKSz/GH0hl9Ao2ZhTCmBNf3D0fj9fzZs95akQoFtyj7e91e77SzrphoRf7mNz5eU2t0+63DD66i",
+	"eknBVUrZ+qnJAUZSFWZDs1kDfUNxiEKwQeRO15qkQ+gTaEmwrcRh4fGagtABm08W7ngTu8S4DO7VNHiM",
+	"gk58mam0XtQNhvqGLE17nuMBQkVwllqp5ENEyK3MRnxoAidloJ/AAQ+49DiWB9ud02WDkRpmegACz9B0",
+	"6mDp2ZcSpSIUjWUyMkEepceCHIBuePPx1W8X7Lh7gqhVbyL5caYZ9OLaFYQvAO3FLmZiGI1ISP3UzyuJ",
+	"rwHXEELTuVDMg+GXMtIs0joTIXINDVPA1ZDKCE38HZGp1kW0iB5YIXKh+CVjvEr24gJ9lwZ5UL3bthgT",
+	"1QqXxiStsfVHZ6hvOkEHNiuojWEGpVP7OwNxSZl1vl52uLns9C8rGzYvO8ElSki4ZElGwl+dRLwESC1Y",
+	"+fxrVqYKQrOP7MeVRsFNAG8J3NMCRyFUkJIBIdChXA68QA+cEA5I3gdktAZTsdgwoGoEJjVvjesOU3Bw",
+	"7HFXc4S7i2sTEbGSYxcI39LO2759Im+Jy7soGBTaQLk1+CqQCc9klw2sKBs4LqO8XQkFKZQwUx9DqSvC",
+	"S3aUG9aELkg7bcRMO4sNixKRzowgGuxNXTZAGTMI2ACydCS8XciAsAYLidBgQ8SgvqXBm4Q7JtR8lMNt",
+	"Q2v+aFfuj0hj/sfbRhr7/9oRNcuzNcoilUvQz54/26euvr0y9MAP6aTXa2lIhV4xN5Zz+hXTWTqc8BQ0",
+	"U3VVvGvNe9p7gr6ndwGcL4rjfeKmsCLfJX0+a/sNsGXpe2vWG/haKLLwPPIwrOya2sst7esoyeIlcbXE",
+	"/01XALnGIepnXMUH8tjUFcBsvVh2nBc45kOdVzfcP4CkI8udgIrdlstqu2nPjrtPqqpdyn4Wzbid/adY",
+	"AXO7tjSo1PdBf2YXTSfuwr32PX5ezUbHjw9WDD/QWq06L1DfQbEOPAPgKtgDTsU2xQKYPRyXubieKDU9",
+	"CkUc3Yg0WsN18Yu/BFTfVMyQ4uK0x0K+0NUcFb/j8/N7vwlPxerSRSGYP5IJGUI3Ra01jHQW7rIyo0XC",
+	"v7wTcmw37XGvV2mEt0eRUZ66hWPJCFY9FWAuUCMGGPsBWlJ50ym1Q/y3rzTqe1ep+9+D9dNgn9xsClok",
+	"wTZGJDNC93fr0el35pPp+piGu5aCGnQksAZBSCuZYKJQKPWOjk/cbzYygMwn4YaUoPhiXuK4C93jdNZ9",
+	"JztgXm7DyUanUoQFpvqTXrFVE5dxxqOwXaqOpc23ma0jFyCthqehRBfc/mvBNGxvKjOsIuOgUVf195Cg",
+	"2yj+Hn2dlz99Lcv20jTtX1RV3PPYfGSdYz0TQ8rcgAt83O1ddm47D8di+VikEXkTfB3915ehSGdgYE+t",
+	"qW4nQouhkgBEeNbLCbuPV0eZv+72quYc7njG3so3WVzLzU3fvGiLPds9D9WDD9yBTWMPHQQXaTvudMKa",
+	"sx4sHybPfrDNKe2DPRbugoGz+t56XCoBRhcEjI3nRVMpk8qFK0HbxjGENQ3IQ+iCdcj7LkAbhZ6AeFKF",
+	"dYCfsypfWqzdLQmqkz0E1YMU2qycdxQKm8RBwMJMtFWqeSFkCA6NFw7L2CrbHP9S9Y07um7Z19Pb0+Nf",
+	"+4tbMya3qACjS35GBzZdv5f84q/bllU0Q7RVp1uVllWcDhWH2ML9G1I84VMd0lCZITKvLVvMMMHg7f5O",
+	"TtFq1zJLrSM/MWam+48e0QR2hypxC6gfaQIcLxeRXDXd2G5tay3KOPY+mq7IfwFVW8KnAOvXhqFJiNqu",
+	"Jm7OpXH2plFx6P0qvasWrNQk71EdoCv9KlZZ+BpeYj/4/1x8/BAwHY2lAAaGC8NlyNOQuddCuJt4JP37",
+	"ktDrFuLWHyCmwMBNIgExWA06ihDxNnFNZ3qi5tJVVAwrQHDxdCwt4p1SztefkVa3+9Yb/IOYL0/PVhG4",
+	"49ZrWb8jSQYXwHu0GP55mfV6p8PTE5ZyGaqEXS+MgCNzzbV4cgZ/Fp1vKgB3FH+/R2aCX1+n4Z0QRIvS",
+	"WpM4GXtwRtwJSe/Py3KUXS8YTWqrloX3Cdwc3xI1pcAY/xLqM/x+b3k2qu0HOavsGow0Gyspuq30lSUK",
+	"ykfosyt2TFgMuzaf6WBT3KMwbwcv0H8wz76ddNokk+6yWeCjFCs7/tsGKPJZqmcztKN0hCdA5oKLDaYW",
+	"IHUVeb6L4I4v8E92bwrHHsOGXFp7FFNOq7YZtgO1K8va6Ata3dY7uwt32hv0IHruj+i5b01Lq+o3YIAu",
+	"DwWMCZ9CERKd/vbDKatGz/6B0LJ8q4Npz6OT94OmaZklu9zo03A3nuMcbiVvGkZOUYhDnWLDQelzvLXi",
+	"hPyq5izhEtlOMIZvt1prQUFkcCpqJmQUQ2isg+9oZVydTos7uiYgM+RpugDMDR2NJUIAsPkkigW7VmZC",
+	"XpiG5pSAaYVqPhVDYcW+Bl1Nfe7qRqQUfIlSoCIG3rgKNHyT62/yCu/DkbLjj/nsV5Wl0ADW+BTZ7yI/",
+	"8kFPP8Q9dox7SDGnUxcQYF9VwHJ/Sff6yzBvRCY8VqiZ3tPdaCzvjEAJdTj9bd9wkFjuQ07xe8gpYvoj",
+	"VmoqQgZQNYkCmGYCJS1Z3XcSVUSrhNl9jGHF3c+kk2n1VT7/pEv2VWFjZZ+njrsnT7rPSiTex91et0Ej",
+	"nRtQzUI6Lv/dZaIYZkhvAnRxhWyZlb70eBS+UTG0+F4Y3rm6XXqEnZcI+KT/uLoNvnYIGQV+JDa66h4s",
+	"KNyU2vAYK5qJ4dZer/HtDuPZbklUZY+wPxEHtFq/oRLk1EXMthybpZurbAedsVJo+UmoWezh2zBfiEUf",
+	"kbyJ0NTRhQe9F8m1/bDVJ/1DLBD6aJaqccqT4l0vP71lU7Gouq3EGWEtfQVRJmI4o/t/yXAPiqonQF3d",
+	"f3398PL961vs+nadOB6JnbitRyotPJRQw2uKa6eRRNJnx+VBWDiRLi8fmMaIWl6e8leexbPmDb79Lo7k",
+	"FLsA8VWrD/HdG5VErFi2LP6T8RhbhHABr4mQm1KnxQ8nxPCaJxbA97HsNounQFTnyFYDF8OLDPCMFp79",
+	"KebYcKnrX/L6ixhm2JQOpoiDms+fcp7JulkLueFULp5wyccigQJKMKyIoqv4IEJ6qPpSSJLP/ayzMNIA",
+	"kFyefqKHX30A0TkT2QnMjFQGUuxAORNJREySAPBc3MyChywWxlSfI/fcmKdj7P6XjMsF8F8nAo4nLuuc",
+	"R4awnJHau/COX1Uc1q6v++AJpLCsP1cmAQ+YFaY8xUz9tVLTqRD2FSxUS3Mrh1EckQZceZl34B07iT3e",
+	"uE3tMY1jNxLXFItI19ADgBdLVZy4T6lSo4r3vInG4NCSELO2fUlimTQaVk0G9vuSrPO9bGUnp24OZyg3",
+	"geDHCr4QKR6cvMvCyNTdShHywGFi4o+Fu7FqouL2C9Qq9kMX1n/NhWY5G1l4lrcbKiRvhrX0Zkkj9aH/",
+	"QgeE7Wj/gZ3M9mNT+4aMwgB2CVGKFV/pICfrTnBJfOZov/ly8c7t1e3/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

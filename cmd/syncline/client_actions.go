@@ -48,48 +48,21 @@ func (s *session) actions(ctx context.Context, service, action string, all bool)
 	list := []client.RuleAction{}
 	for _, state := range states {
 		params := &client.ListRuleActionsParams{FilterService: given(service), FilterAction: given(action), FilterState: state}
-		some, err := every(func(cursor *string) (data []client.RuleAction, next maybe, err error) {
-			params.Cursor = cursor
-			res, err := s.api.ListRuleActionsWithResponse(ctx, params)
-			if err != nil {
-				return nil, next, answered(nil, nil, err)
-			}
-			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-				return nil, next, err
-			}
-			return res.JSON200.Data, res.JSON200.NextCursor, nil
-		})
+		some, err := s.ruleActions(ctx, params)
 		if err != nil {
 			return err
 		}
 		list = append(list, some...)
 	}
-	waiting := 0
-	for i := range list {
-		if list[i].State == wanted {
-			waiting++
-		}
+	in := inbox[client.RuleAction]{
+		none: "Business rules want nothing done.", how: "syncline actions take ACTION",
+		head: []any{"ACTION", "SERVICE", "RECORD", "RULE", "DOES", "STATE", "SINCE", "BY", "REFERENCE"},
+		row: func(a *client.RuleAction) []any {
+			return []any{a.ID, a.ServiceName, orElse(a.RecordTitle, a.Record), a.Rule, a.Action, a.State, a.At.Local().Format(time.DateTime), orElse(a.DecidedBy, a.TakenBy), a.Reference}
+		},
+		waits: func(a *client.RuleAction) bool { return a.State == wanted },
 	}
-	switch {
-	case s.json:
-		if err := s.printJSON(list); err != nil {
-			return err
-		}
-	case len(list) == 0:
-		s.say("Business rules want nothing done.")
-	default:
-		err := s.table(func(row func(...any)) {
-			row("ACTION", "SERVICE", "RECORD", "RULE", "DOES", "STATE", "SINCE", "BY", "REFERENCE")
-			for i := range list {
-				a := &list[i]
-				row(a.ID, a.ServiceName, orElse(a.RecordTitle, a.Record), a.Rule, a.Action, a.State, a.At.Local().Format(time.DateTime), orElse(a.DecidedBy, a.TakenBy), a.Reference)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.waits(waiting, "syncline actions take ACTION")
+	return in.show(s, list)
 }
 
 // actionVerb is a verb about one action.

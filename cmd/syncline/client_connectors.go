@@ -119,26 +119,14 @@ func (s *session) connectors(ctx context.Context) error {
 	if s.json {
 		return s.printJSON(res.JSON200.Data)
 	}
-	rows := [][]string{{"TYPE", "TITLE", "OWN", "SEES CHANGES BY"}}
-	for _, c := range res.JSON200.Data {
-		own := ""
-		if c.OwnVersion != nil {
-			own = fmt.Sprintf("version %d", *c.OwnVersion)
-		}
-		rows = append(rows, []string{c.Type, c.Title, own, strings.Join(c.Detections, ", ")})
-	}
-	return s.rows(rows)
-}
-
-// rows writes a table of texts.
-func (s *session) rows(rows [][]string) error {
-	return s.table(func(row func(cells ...any)) {
-		for _, r := range rows {
-			cells := make([]any, len(r))
-			for i, c := range r {
-				cells[i] = c
+	return s.table(func(row func(...any)) {
+		row("TYPE", "TITLE", "OWN", "SEES CHANGES BY")
+		for _, c := range res.JSON200.Data {
+			own := ""
+			if c.OwnVersion != nil {
+				own = fmt.Sprintf("version %d", *c.OwnVersion)
 			}
-			row(cells...)
+			row(c.Type, c.Title, own, strings.Join(c.Detections, ", "))
 		}
 	})
 }
@@ -240,24 +228,26 @@ func (s *session) showTrial(t *client.ConnectorTrial) error {
 			fmt.Fprintf(b, "%s (%s)\n", p.Message, p.Code)
 		}
 		if len(o.Records) > 0 {
-			head := make([]string, len(o.Fields))
-			for i, f := range o.Fields {
-				head[i] = f.Name + " " + f.Type
-			}
-			rows := [][]string{head}
-			for _, r := range o.Records {
-				row := make([]string, len(o.Fields))
-				for i, f := range o.Fields {
-					if v := r.Fields[f.Name]; v != nil {
-						row[i] = fmt.Sprint(v)
-					}
-				}
-				rows = append(rows, row)
-			}
 			if err := b.Flush(); err != nil {
 				return err
 			}
-			if err := s.rows(rows); err != nil {
+			err := s.table(func(row func(...any)) {
+				head := make([]any, len(o.Fields))
+				for i, f := range o.Fields {
+					head[i] = f.Name + " " + f.Type
+				}
+				row(head...)
+				for _, r := range o.Records {
+					cells := make([]any, len(o.Fields))
+					for i, f := range o.Fields {
+						if cells[i] = r.Fields[f.Name]; cells[i] == nil {
+							cells[i] = ""
+						}
+					}
+					row(cells...)
+				}
+			})
+			if err != nil {
 				return err
 			}
 		}

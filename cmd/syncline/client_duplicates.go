@@ -3,14 +3,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
+	"github.com/syncline-dev/syncline/internal/record"
 )
 
 func duplicatesCommand() *cobra.Command {
@@ -20,12 +23,14 @@ func duplicatesCommand() *cobra.Command {
 		Long:  `Pairs of records of a service that are, or may be, one thing: list them, merge them, say that they are two, take a merge back.`,
 		Example: `  syncline duplicates list crm-contact-sync
   syncline duplicates merge crm-contact-sync dup_069w3jzff1r00010400000000g --survivor rec_069w3jzff1r00010400000000g
+  syncline duplicates group crm-contact-sync dup_069w3jzff1r00010400000000g
+  syncline duplicates merge crm-contact-sync dup_069w3jzff1r00010400000000g --group --strategy most-recent
   syncline duplicates dismiss crm-contact-sync dup_069w3jzff1r00010400000000g --reason "her sister"
   syncline duplicates undo crm-contact-sync dup_069w3jzff1r00010400000000g
   syncline duplicates find crm-contact-sync`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(duplicatesListCommand(), duplicatesFindCommand(), duplicatesMergeCommand(), duplicatesDismissCommand(), duplicatesUndoCommand())
+	cmd.AddCommand(duplicatesListCommand(), duplicatesFindCommand(), duplicatesGroupCommand(), duplicatesMergeCommand(), duplicatesDismissCommand(), duplicatesUndoCommand())
 	return cmd
 }
 
@@ -60,12 +65,7 @@ func duplicatesListCommand() *cobra.Command {
 						in = append(in, fmt.Sprintf("%s %.2f", f.Field, f.Likeness))
 					}
 					for _, r := range p.Records {
-						var systems []string
-						for system, key := range r.Systems {
-							systems = append(systems, system+" "+key)
-						}
-						sort.Strings(systems)
-						records = append(records, r.Record+" ("+strings.Join(systems, ", ")+")")
+						records = append(records, r.Record+" ("+keysOf(r)+")")
 					}
 					row(p.ID, fmt.Sprintf("%.2f", p.Score), strings.Join(records, " = "), strings.Join(in, ", "))
 				}
@@ -118,40 +118,157 @@ func (s *session) showPair(p *client.Duplicate, err error) error {
 	return s.print("%s is %s.\n", p.ID, p.State)
 }
 
-func duplicatesMergeCommand() *cobra.Command {
-	var survivor, strategy, losers, reason string
+// mergeFlags are how a merge is wished for.
+type mergeFlags struct {
+	survivor, strategy, losers, reason string
+	records                            []string
+}
+
+func (f *mergeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.survivor, "survivor", "", "the record that stays; the document's strategy chooses when absent")
+	cmd.Flags().StringVar(&f.strategy, "strategy", "", "another strategy than the document's, such as most-recent")
+	cmd.Flags().StringVar(&f.losers, "losers", "", "what becomes of a second record in one system: keep, archive or delete; as the document says when absent")
+	cmd.Flags().StringSliceVar(&f.records, "records", nil, "those of the group that are one; all when absent")
+}
+
+func (f *mergeFlags) group() client.DuplicateGroupMerge {
+	req := client.DuplicateGroupMerge{Survivor: given(f.survivor), Strategy: given(client.DuplicateGroupMergeStrategy(f.strategy)), Losers: given(client.DuplicateGroupMergeLosers(f.losers)), Reason: given(f.reason)}
+	if len(f.records) > 0 {
+		req.Records = &f.records
+	}
+	return req
+}
+
+func duplicatesGroupCommand() *cobra.Command {
+	var f mergeFlags
 	cmd := &cobra.Command{
-		Use: "merge SERVICE PAIR", Short: "Make one record of the two", Args: pairArgs,
+		Use: "group SERVICE PAIR", Short: "Show all records that may be one with the pair's, and what a merge would make of them", Args: pairArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := connect(cmd)
 			if err != nil {
 				return err
 			}
-			req := client.DuplicateMerge{Reason: &reason}
-			if survivor != "" {
-				req.Survivor = &survivor
+			g, err := s.previewGroup(cmd.Context(), args[0], args[1], f.group())
+			switch {
+			case err != nil:
+				return err
+			case s.json:
+				return s.printJSON(g)
 			}
-			if strategy != "" {
-				wanted := client.DuplicateMergeStrategy(strategy)
-				req.Strategy = &wanted
-			}
-			if losers != "" {
-				wanted := client.DuplicateMergeLosers(losers)
-				req.Losers = &wanted
+			return s.showGroup(g)
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (s *session) previewGroup(ctx context.Context, service, pair string, req client.DuplicateGroupMerge) (*client.DuplicateGroup, error) {
+	key := uuid.NewString()
+	res, err := s.api.PreviewDuplicateGroupWithResponse(ctx, service, pair, &client.PreviewDuplicateGroupParams{IdempotencyKey: &key}, req)
+	if err != nil {
+		return nil, answered(nil, nil, err)
+	}
+	return (*client.DuplicateGroup)(res.JSON200), answered(res.HTTPResponse, res.Body, nil)
+}
+
+// keysOf says in which systems the record is, and as what: "crm 1, shop 77".
+func keysOf(r client.DuplicateRecord) string {
+	var list []string
+	for _, system := range slices.Sorted(maps.Keys(r.Systems)) {
+		list = append(list, system+" "+r.Systems[system])
+	}
+	return strings.Join(list, ", ")
+}
+
+func (s *session) showGroup(g *client.DuplicateGroup) error {
+	p, err := g.Preview.Get()
+	if err != nil { // none: it waits for no decision
+		return s.print("%s: %d records are %s.\n", g.Duplicate, len(g.Records), g.State)
+	}
+	names := make(map[string]bool)
+	for _, r := range g.Records {
+		for f := range r.Fields {
+			names[f] = true
+		}
+	}
+	fields := slices.Sorted(maps.Keys(names))
+	cells := func(head, note string, values client.Fields) []any {
+		list := []any{head, note}
+		for _, f := range fields {
+			list = append(list, record.Text(values[f]))
+		}
+		return list
+	}
+	return s.table(func(row func(...any)) {
+		head := []any{"RECORD", "IN"}
+		for _, f := range fields {
+			head = append(head, strings.ToUpper(f))
+		}
+		row(head...)
+		for _, r := range g.Records {
+			row(cells(r.Record, keysOf(r), r.Fields)...)
+		}
+		row(cells("merged", p.Survivor+" stays", p.Fields)...)
+	})
+}
+
+func duplicatesMergeCommand() *cobra.Command {
+	var f mergeFlags
+	var group, yes bool
+	cmd := &cobra.Command{
+		Use: "merge SERVICE PAIR", Short: "Make one record of the two, or of the whole group", Args: pairArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
 			}
 			key := uuid.NewString()
+			if group || len(f.records) > 0 {
+				return s.mergeGroup(cmd.Context(), args[0], args[1], f.group(), yes)
+			}
+			req := client.DuplicateMerge{Survivor: given(f.survivor), Strategy: given(client.DuplicateMergeStrategy(f.strategy)), Losers: given(client.DuplicateMergeLosers(f.losers)), Reason: given(f.reason)}
 			res, err := s.api.MergeDuplicateWithResponse(cmd.Context(), args[0], args[1], &client.MergeDuplicateParams{IdempotencyKey: &key}, req)
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+			return s.showPair((*client.Duplicate)(res.JSON200), answered(res.HTTPResponse, res.Body, nil))
 		},
 	}
-	cmd.Flags().StringVar(&survivor, "survivor", "", "the record that stays; the document's strategy chooses when absent")
-	cmd.Flags().StringVar(&strategy, "strategy", "", "another strategy than the document's, such as most-recent")
-	cmd.Flags().StringVar(&losers, "losers", "", "what becomes of a second record in one system: keep, archive or delete; as the document says when absent")
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; it is kept")
+	cmd.Flags().BoolVar(&group, "group", false, "merge all records that may be one with the pair's, in one act")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// mergeGroup shows what the merge would make of the group, asks, and merges what was shown.
+func (s *session) mergeGroup(ctx context.Context, service, pair string, req client.DuplicateGroupMerge, yes bool) error {
+	g, err := s.previewGroup(ctx, service, pair, req)
+	if err != nil {
+		return err
+	}
+	if !s.json {
+		if err := s.showGroup(g); err != nil {
+			return err
+		}
+	}
+	if s.live && !yes && !s.ask(ctx, "Merge? [y/N] ") {
+		s.say("Nothing was merged.")
+		return exitWith(exitFailed)
+	}
+	key := uuid.NewString()
+	req.Stamp = &g.Stamp
+	res, err := s.api.MergeDuplicateGroupWithResponse(ctx, service, pair, &client.MergeDuplicateGroupParams{IdempotencyKey: &key}, req)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(res.JSON200)
+	}
+	return s.print("%d records are one: %s. `syncline duplicates undo %s %s` takes it back.\n", len(res.JSON200.Records), res.JSON200.Survivor.MustGet(), service, res.JSON200.Duplicate)
 }
 
 func duplicatesDismissCommand() *cobra.Command {

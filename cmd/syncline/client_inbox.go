@@ -51,7 +51,7 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 }
 
 // given is a pointer to what was said, nil for nothing.
-func given(text string) *string {
+func given[S ~string](text S) *S {
 	if text == "" {
 		return nil
 	}
@@ -84,6 +84,44 @@ func (s *session) waits(n int, how string) error {
 	}
 	s.say("%d wait for somebody: %s", n, how)
 	return exitWith(exitFailed)
+}
+
+// inbox is how a list of what waits for somebody is shown.
+type inbox[T any] struct {
+	none  string // what is said when there is nothing
+	head  []any
+	row   func(*T) []any
+	waits func(*T) bool
+	how   string // what somebody may do
+}
+
+// show shows the list; the exit code is 1 when any of it waits.
+func (in *inbox[T]) show(s *session, list []T) error {
+	switch {
+	case s.json:
+		if err := s.printJSON(list); err != nil {
+			return err
+		}
+	case len(list) == 0:
+		s.say("%s", in.none)
+	default:
+		err := s.table(func(row func(...any)) {
+			row(in.head...)
+			for i := range list {
+				row(in.row(&list[i])...)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	waiting := 0
+	for i := range list {
+		if in.waits(&list[i]) {
+			waiting++
+		}
+	}
+	return s.waits(waiting, in.how)
 }
 
 func conflictsCommand() *cobra.Command {
@@ -130,32 +168,15 @@ func (s *session) conflicts(ctx context.Context, service, field string, all bool
 	if err != nil {
 		return err
 	}
-	waiting := 0
-	for i := range list {
-		if list[i].State == client.ConflictStateOpen {
-			waiting++
-		}
+	in := inbox[client.Conflict]{
+		none: "No conflict.", how: "syncline conflicts resolve CONFLICT --side SYSTEM",
+		head: []any{"CONFLICT", "SERVICE", "RECORD", "FIELD", "STATE", "SINCE", "SAYS"},
+		row: func(c *client.Conflict) []any {
+			return []any{c.ID, c.ServiceName, orElse(c.RecordTitle, c.Record), conflictField(c), c.State, c.OpenedAt.Local().Format(time.DateTime), sidesText(c)}
+		},
+		waits: func(c *client.Conflict) bool { return c.State == client.ConflictStateOpen },
 	}
-	switch {
-	case s.json:
-		if err := s.printJSON(list); err != nil {
-			return err
-		}
-	case len(list) == 0:
-		s.say("No conflict.")
-	default:
-		err := s.table(func(row func(...any)) {
-			row("CONFLICT", "SERVICE", "RECORD", "FIELD", "STATE", "SINCE", "SAYS")
-			for i := range list {
-				c := &list[i]
-				row(c.ID, c.ServiceName, orElse(c.RecordTitle, c.Record), conflictField(c), c.State, c.OpenedAt.Local().Format(time.DateTime), sidesText(c))
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.waits(waiting, "syncline conflicts resolve CONFLICT --side SYSTEM")
+	return in.show(s, list)
 }
 
 func conflictField(c *client.Conflict) string {
@@ -428,32 +449,15 @@ func (s *session) deadLetters(ctx context.Context, service, system, code string,
 	if err != nil {
 		return err
 	}
-	waiting := 0
-	for i := range list {
-		if list[i].State == client.DeadLetterStateOpen {
-			waiting++
-		}
+	in := inbox[client.DeadLetter]{
+		none: "No dead letter.", how: "syncline dead-letters redrive DEAD_LETTER, or edit, or discard --reason WHY",
+		head: []any{"DEAD LETTER", "SERVICE", "SYSTEM", "", "KEY", "STATE", "TRIES", "LAST", "WHY"},
+		row: func(d *client.DeadLetter) []any {
+			return []any{d.ID, d.ServiceName, d.System, d.Direction, d.Key, d.State, d.Tries, d.LastAt.Local().Format(time.DateTime), d.Message}
+		},
+		waits: func(d *client.DeadLetter) bool { return d.State == client.DeadLetterStateOpen },
 	}
-	switch {
-	case s.json:
-		if err := s.printJSON(list); err != nil {
-			return err
-		}
-	case len(list) == 0:
-		s.say("No dead letter.")
-	default:
-		err := s.table(func(row func(...any)) {
-			row("DEAD LETTER", "SERVICE", "SYSTEM", "", "KEY", "STATE", "TRIES", "LAST", "WHY")
-			for i := range list {
-				d := &list[i]
-				row(d.ID, d.ServiceName, d.System, d.Direction, d.Key, d.State, d.Tries, d.LastAt.Local().Format(time.DateTime), d.Message)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.waits(waiting, "syncline dead-letters redrive DEAD_LETTER, or edit, or discard --reason WHY")
+	return in.show(s, list)
 }
 
 func (s *session) deadLetterCauses(ctx context.Context, service string) error {
@@ -749,13 +753,9 @@ are any.`,
 	return cmd
 }
 
-func (s *session) approvals(ctx context.Context, service string, all bool) error {
-	params := &client.ListRuleActionsParams{FilterService: given(service)}
-	if !all {
-		open := client.RuleActionStateOpen
-		params.FilterState = &open
-	}
-	list, err := every(func(cursor *string) (data []client.RuleAction, next maybe, err error) {
+// ruleActions lists what business rules did with records, all pages.
+func (s *session) ruleActions(ctx context.Context, params *client.ListRuleActionsParams) ([]client.RuleAction, error) {
+	return every(func(cursor *string) (data []client.RuleAction, next maybe, err error) {
 		params.Cursor = cursor
 		res, err := s.api.ListRuleActionsWithResponse(ctx, params)
 		if err != nil {
@@ -766,35 +766,27 @@ func (s *session) approvals(ctx context.Context, service string, all bool) error
 		}
 		return res.JSON200.Data, res.JSON200.NextCursor, nil
 	})
+}
+
+func (s *session) approvals(ctx context.Context, service string, all bool) error {
+	params := &client.ListRuleActionsParams{FilterService: given(service)}
+	if !all {
+		open := client.RuleActionStateOpen
+		params.FilterState = &open
+	}
+	list, err := s.ruleActions(ctx, params)
 	if err != nil {
 		return err
 	}
-	waiting := 0
-	for i := range list {
-		if list[i].State == client.RuleActionStateOpen {
-			waiting++
-		}
+	in := inbox[client.RuleAction]{
+		none: "Nothing waits for approval.", how: "syncline approvals approve ACTION, or reject ACTION",
+		head: []any{"ACTION", "SERVICE", "RECORD", "RULE", "DOES", "STATE", "SINCE", "BY"},
+		row: func(a *client.RuleAction) []any {
+			return []any{a.ID, a.ServiceName, orElse(a.RecordTitle, a.Record), a.Rule, a.Action, a.State, a.At.Local().Format(time.DateTime), a.DecidedBy}
+		},
+		waits: func(a *client.RuleAction) bool { return a.State == client.RuleActionStateOpen },
 	}
-	switch {
-	case s.json:
-		if err := s.printJSON(list); err != nil {
-			return err
-		}
-	case len(list) == 0:
-		s.say("Nothing waits for approval.")
-	default:
-		err := s.table(func(row func(...any)) {
-			row("ACTION", "SERVICE", "RECORD", "RULE", "DOES", "STATE", "SINCE", "BY")
-			for i := range list {
-				a := &list[i]
-				row(a.ID, a.ServiceName, orElse(a.RecordTitle, a.Record), a.Rule, a.Action, a.State, a.At.Local().Format(time.DateTime), a.DecidedBy)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.waits(waiting, "syncline approvals approve ACTION, or reject ACTION")
+	return in.show(s, list)
 }
 
 func approvalAnswerCommand(verb string) *cobra.Command {

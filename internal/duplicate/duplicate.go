@@ -38,6 +38,9 @@ const (
 	Gone      State = "gone"
 )
 
+// waits says whether a decision about the pair is still to come.
+func (s State) waits() bool { return s == Open || s == Later }
+
 // Pair is two records that are, or may be, one thing.
 type Pair struct {
 	ID          uuid.UUID
@@ -52,7 +55,8 @@ type Pair struct {
 	DecidedBy   string
 	Reason      string
 	Version     int64
-	Merge       *Merge // of a merged one
+	Act         uuid.UUID // the pair whose merge decided this one, too; itself for the one the act was done by
+	Merge       *Merge    // of a merged one: what the act did
 
 	Records [2]*record.Entity // A and B as they are; nil where one is gone for good. Only of Get and List.
 }
@@ -83,7 +87,16 @@ type Tx interface {
 	Duplicates(ctx context.Context, q Query) ([]Pair, error)
 	// LockDuplicate returns a pair, locked, with its records as they are, locked in id order.
 	LockDuplicate(ctx context.Context, id uuid.UUID) (Pair, error)
+	// SaveDuplicate writes what was decided about a pair; what a merge did stays where the pair has none.
 	SaveDuplicate(ctx context.Context, p Pair) error
+	// DuplicateGroup returns the group that the pair is in, locked if wished: its records in id order, then its pairs. It is larger than
+	// MostInGroup where there are more records than that.
+	DuplicateGroup(ctx context.Context, id uuid.UUID, lock bool) (Group, error)
+	// HandOver closes the pairs that wait of records that were merged into the survivor, and lets the survivor wait with the others
+	// instead. It returns these others.
+	HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) (others []record.EntityID, err error)
+	// TakeBack undoes the HandOver of the act, as far as nobody has decided since.
+	TakeBack(ctx context.Context, s service.ID, act uuid.UUID) error
 	// OpenDuplicates counts the other pairs of the entity that wait for a decision.
 	OpenDuplicates(ctx context.Context, s service.ID, id record.EntityID, but uuid.UUID) (int64, error)
 	CountDuplicates(ctx context.Context, s service.ID) (int64, error)
@@ -165,7 +178,7 @@ func (m *Manager) Get(ctx context.Context, who auth.Principal, id uuid.UUID) (p 
 // duplicate.not_open.
 func (m *Manager) Dismiss(ctx context.Context, who auth.Principal, id uuid.UUID, reason string) (Pair, error) {
 	return m.decide(ctx, who, id, "dismissed", func(tx Tx, p *Pair, doc *service.Document) error {
-		if p.State != Open && p.State != Later {
+		if !p.State.waits() {
 			return notOpen(*p)
 		}
 		p.State, p.Reason = Dismissed, reason
@@ -216,19 +229,28 @@ func (m *Manager) decided(ctx context.Context, tx Tx, who auth.Principal, id uui
 		return p, err
 	}
 	p.Version++
-	public := ident.Format(ident.Duplicate, p.ID)
-	data := map[string]any{"duplicate": public, "state": p.State, "records": []string{ident.Format(ident.Entity, p.A), ident.Format(ident.Entity, p.B)}}
+	return p, m.tell(ctx, tx, who, what, p, []record.EntityID{p.A, p.B})
+}
+
+// tell says to programs, the service's worker and the audit log what was decided about the records.
+func (m *Manager) tell(ctx context.Context, tx Tx, who auth.Principal, what string, p Pair, records []record.EntityID) error {
+	public := p.Public()
+	names := make([]string, len(records))
+	for i, id := range records {
+		names[i] = ident.Format(ident.Entity, id)
+	}
+	data := map[string]any{"duplicate": public, "state": p.State, "records": names}
 	if p.Merge != nil {
 		data["survivor"] = ident.Format(ident.Entity, p.Merge.Survivor)
 	}
 	if err := tx.Emit(ctx, "duplicate."+what, uuid.UUID(p.Service), data); err != nil {
-		return p, err
+		return err
 	}
 	if err := tx.Wake(ctx, p.Service); err != nil {
-		return p, err
+		return err
 	}
 	data["reason"] = p.Reason
-	return p, tx.Audit(ctx, who.Did("duplicate."+what, public, data))
+	return tx.Audit(ctx, who.Did("duplicate."+what, public, data))
 }
 
 // release lets entities go on that were held back because of the pair, when no other pair holds them.

@@ -20,12 +20,14 @@ import (
 
 // Wish is what a person says about a merge beyond the document.
 type Wish struct {
-	Survivor record.EntityID // zero: the strategy chooses
-	Strategy match.Strategy  // "": the document's
-	Fields   record.Fields   // values that count, whoever has them; each must be one of the two's
+	Records  []record.EntityID // of a group, those that are one; empty: all of it
+	Survivor record.EntityID   // zero: the strategy chooses
+	Strategy match.Strategy    // "": the document's
+	Fields   record.Fields     // values that count, whoever has them; each must be one of theirs
 	Losers   service.LoserFate
 	Reason   string
-	Version  int64 // of the pair that was looked at; 0 to take it as it is
+	Version  int64  // of the pair that was looked at; 0 to take it as it is
+	Stamp    string // of the group that was looked at; "" to take it as it is
 }
 
 // Merge is what a merge did, as its undoing needs it.
@@ -39,11 +41,30 @@ type Merge struct {
 	Fields   record.Fields           `json:"fields"` // the loser's
 	Stamps   map[string]record.Stamp `json:"stamps,omitempty"`
 	MatchKey string                  `json:"matchKey,omitempty"` // the loser's
+	Twin     bool                    `json:"twin,omitempty"`     // the loser was held back because of the pair
 	Moved    []record.System         `json:"moved,omitempty"`    // systems whose record went over to the survivor
 	Left     []record.System         `json:"left,omitempty"`     // systems in which both had one
 	Archived record.Fields           `json:"archived,omitempty"` // the archive field as it was
+	Steps    []Merge                 `json:"steps,omitempty"`    // of three records and more: one after the other, each into the survivor
 	Undone   *time.Time              `json:"undone,omitempty"`
 	By       string                  `json:"by,omitempty"`
+}
+
+// steps are the merges of two that it is made of.
+func (m *Merge) steps() []Merge {
+	if len(m.Steps) > 0 {
+		return m.Steps
+	}
+	return []Merge{*m}
+}
+
+// Entities are the records that became one, who stayed first.
+func (m *Merge) Entities() []record.EntityID {
+	ids := []record.EntityID{m.Survivor}
+	for _, step := range m.steps() {
+		ids = append(ids, step.Loser)
+	}
+	return ids
 }
 
 // Join makes one record of the pair: by rule as the document says, else as the person wishes. Faults: duplicate.not_found,
@@ -54,71 +75,126 @@ func (m *Manager) Join(ctx context.Context, who auth.Principal, id uuid.UUID, w 
 
 func (m *Manager) join(ctx context.Context, tx Tx, p *Pair, doc *service.Document, w Wish, by string) error {
 	switch {
-	case p.State != Open && p.State != Later:
+	case !p.State.waits():
 		return notOpen(*p)
 	case w.Version != 0 && w.Version != p.Version:
 		return fault.New(fault.Stale, "duplicate.version_stale", "Somebody decided about this pair, or it was compared again, since you looked at it. Look again; nothing was merged.")
 	}
-	a, b := p.Records[0], p.Records[1]
-	if a == nil || b == nil || a.DeletedAt != nil || b.DeletedAt != nil {
-		return fault.New(fault.Conflict, "duplicate.not_open", "One of the two records is not there any more.")
-	}
-	for _, e := range []*record.Entity{a, b} {
-		if slices.ContainsFunc(e.Held, func(f string) bool { return f != record.Twin }) {
-			return fault.New(fault.Conflict, "duplicate.in_conflict", "One of the two records waits for another decision: a conflict, or an approval. Decide that first.")
-		}
-	}
-	choice := doc.MergeChoice()
-	if w.Strategy != "" {
-		if !slices.Contains(match.Strategies, w.Strategy) {
-			return wishInvalid("/strategy", "There is no merge strategy %q.", w.Strategy)
-		}
-		choice.Strategy, choice.Fields = w.Strategy, nil
-	}
-	if !w.Survivor.IsZero() && w.Survivor != a.ID && w.Survivor != b.ID {
-		return wishInvalid("/survivor", "The record that stays is one of the two.")
-	}
-	choice.Survivor = w.Survivor
-	merged := match.Merge([]*record.Entity{a, b}, choice)
-	for f, v := range w.Fields {
-		if !record.Equal(v, a.Fields[f]) && !record.Equal(v, b.Fields[f]) {
-			return wishInvalid("/fields", "%s is what neither of the two holds. Merge them first, then edit the record.", f)
-		}
-		merged.Fields[f] = v
-	}
-	fate := doc.LoserFate()
-	if w.Losers != "" {
-		fate = w.Losers
-	}
-	archive := ""
-	var mark record.Value
-	if d := doc.SyncConfig.Deletes; d != nil && d.ArchiveField != "" {
-		archive, mark = d.ArchiveField, true
-		if d.ArchiveValue.Given {
-			mark = d.ArchiveValue.Value
-		}
-	}
-	if fate == service.LoserArchive && archive == "" {
-		return wishInvalid("/losers", "The service names no archive field: set `deletes: {archiveField: ...}` in its document, or keep the second record.")
-	}
-	busy, err := tx.Quiesce(ctx, p.Service, []record.EntityID{a.ID, b.ID})
+	done, err := m.unify(ctx, tx, p.Service, doc, p.Records[:], w, p.ID, by)
 	if err != nil {
 		return err
 	}
-	if busy {
-		return fault.New(fault.Conflict, "duplicate.busy", "A change of one of the two records is being sent right now. Try again in a moment; nothing was merged.")
-	}
-	survivor, loser := merged.Survivor, merged.Losers[0]
-	done, entries := unite(survivor, loser, merged.Fields, fate, archive, mark, doc.MatchFields(), tx.Now())
-	done.Strategy, done.By = choice.Strategy, by
-	for i := range entries {
-		entries[i].Actor, entries[i].Cause = by, p.ID
-	}
-	p.State, p.Merge, p.Reason = Merged, &done, w.Reason
-	if err := tx.SaveMerged(ctx, p.Service, []*record.Entity{survivor, loser}, entries, doc.SystemIDs()); err != nil {
+	p.State, p.Merge, p.Act, p.Reason = Merged, &done, p.ID, w.Reason
+	return m.handOver(ctx, tx, p, doc, by)
+}
+
+// handOver lets who stayed wait in the place of those that were merged into it. Who waited with one of these, and was told apart from
+// the survivor before, waits for nothing any more.
+func (m *Manager) handOver(ctx context.Context, tx Tx, p *Pair, doc *service.Document, by string) error {
+	others, err := tx.HandOver(ctx, p.Service, p.Act, p.Merge.Survivor, p.Merge.Entities()[1:])
+	if err != nil || len(others) == 0 {
 		return err
 	}
-	return tx.AddUsage(ctx, []billing.UsageEvent{billing.RecordsDeleted(entries[len(entries)-1].ID.String(), tx.Now(), uuid.UUID(p.Service), record.Object(loser.Collection), classOf(doc, loser.Collection), 1)})
+	list, err := tx.LockEntities(ctx, p.Service, others)
+	if err != nil {
+		return err
+	}
+	return m.release(ctx, tx, p.Service, doc, list, p.Act, by)
+}
+
+// intent is what a merge is going to do.
+type intent struct {
+	match.Merged
+	strategy match.Strategy
+	fate     service.LoserFate
+	archive  string // the field, where the service has one
+	mark     record.Value
+}
+
+// intend finds what a merge of the records does as the document and the person say. It is a function of its arguments.
+func intend(doc *service.Document, list []*record.Entity, w Wish) (intent, error) {
+	out := intent{fate: doc.LoserFate()}
+	choice := doc.MergeChoice()
+	if w.Strategy != "" {
+		if !slices.Contains(match.Strategies, w.Strategy) {
+			return out, wishInvalid("/strategy", "There is no merge strategy %q.", w.Strategy)
+		}
+		choice.Strategy, choice.Fields = w.Strategy, nil
+	}
+	if !w.Survivor.IsZero() && !slices.ContainsFunc(list, func(e *record.Entity) bool { return e.ID == w.Survivor }) {
+		return out, wishInvalid("/survivor", "The record that stays is one of those that are merged.")
+	}
+	choice.Survivor = w.Survivor
+	out.Merged, out.strategy = match.Merge(list, choice), choice.Strategy
+	for f, v := range w.Fields {
+		i := slices.IndexFunc(list, func(e *record.Entity) bool { return record.Equal(v, e.Fields[f]) })
+		if i < 0 {
+			return out, wishInvalid("/fields", "%s is what none of the records holds. Merge them first, then edit the record.", f)
+		}
+		out.Fields[f], out.From[f] = v, list[i].ID
+	}
+	if w.Losers != "" {
+		out.fate = w.Losers
+	}
+	if d := doc.SyncConfig.Deletes; d != nil && d.ArchiveField != "" {
+		out.archive, out.mark = d.ArchiveField, true
+		if d.ArchiveValue.Given {
+			out.mark = d.ArchiveValue.Value
+		}
+	}
+	if out.fate == service.LoserArchive && out.archive == "" {
+		return out, wishInvalid("/losers", "The service names no archive field: set `deletes: {archiveField: ...}` in its document, or keep the second record.")
+	}
+	return out, nil
+}
+
+// unify makes one record of several, which are locked, and says what it did.
+func (m *Manager) unify(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, w Wish, act uuid.UUID, by string) (Merge, error) {
+	ids := make([]record.EntityID, len(list))
+	for i, e := range list {
+		switch {
+		case e == nil || e.DeletedAt != nil:
+			return Merge{}, fault.New(fault.Conflict, "duplicate.not_open", "One of the records is not there any more.")
+		case slices.ContainsFunc(e.Held, func(f string) bool { return f != record.Twin }):
+			return Merge{}, fault.New(fault.Conflict, "duplicate.in_conflict", "One of the records waits for another decision: a conflict, or an approval. Decide that first.")
+		}
+		ids[i] = e.ID
+	}
+	plan, err := intend(doc, list, w)
+	if err != nil {
+		return Merge{}, err
+	}
+	if busy, err := tx.Quiesce(ctx, s, ids); err != nil {
+		return Merge{}, err
+	} else if busy {
+		return Merge{}, fault.New(fault.Conflict, "duplicate.busy", "A change of one of the records is being sent right now. Try again in a moment; nothing was merged.")
+	}
+	now := tx.Now()
+	var steps []Merge
+	var entries []record.Entry
+	var usage []billing.UsageEvent
+	for _, loser := range plan.Losers {
+		step, lines := unite(plan.Survivor, loser, plan.Fields, plan.fate, plan.archive, plan.mark, doc.MatchFields(), now)
+		step.Strategy, step.By = plan.strategy, by
+		steps, entries = append(steps, step), append(entries, lines...)
+		usage = append(usage, billing.RecordsDeleted(lines[len(lines)-1].ID.String(), now, uuid.UUID(s), record.Object(loser.Collection), classOf(doc, loser.Collection), 1))
+	}
+	done := steps[0]
+	if len(steps) > 1 {
+		done = Merge{Survivor: plan.Survivor.ID, Strategy: plan.strategy, Fate: plan.fate, By: by, Steps: steps}
+	}
+	if err := m.save(ctx, tx, s, doc, list, entries, act, by); err != nil {
+		return done, err
+	}
+	return done, tx.AddUsage(ctx, usage)
+}
+
+// save writes records whose copies moved between them, with the lines of their history.
+func (m *Manager) save(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, entries []record.Entry, act uuid.UUID, by string) error {
+	for i := range entries {
+		entries[i].Actor, entries[i].Cause = by, act
+	}
+	return tx.SaveMerged(ctx, s, list, entries, doc.SystemIDs())
 }
 
 func wishInvalid(pointer, format string, args ...any) error {
@@ -139,7 +215,7 @@ func classOf(doc *service.Document, collection string) string {
 // unite makes one record of two: the survivor gets the fields and the loser's records of systems in which it has none. Apart
 // from ids of history lines it is a function of its arguments.
 func unite(s, l *record.Entity, fields record.Fields, fate service.LoserFate, archive string, mark record.Value, matchFields []string, now time.Time) (m Merge, entries []record.Entry) {
-	m = Merge{Survivor: s.ID, Loser: l.ID, Fate: fate, Before: record.Fields{}, After: record.Fields{}, Fields: l.Fields.Clone(), Stamps: maps.Clone(l.Stamps), MatchKey: l.MatchKey}
+	m = Merge{Survivor: s.ID, Loser: l.ID, Fate: fate, Before: record.Fields{}, After: record.Fields{}, Fields: l.Fields.Clone(), Stamps: maps.Clone(l.Stamps), MatchKey: l.MatchKey, Twin: holds(l, record.Twin)}
 	for _, f := range slices.Sorted(maps.Keys(fields)) {
 		if v := fields[f]; !record.Equal(s.Fields[f], v) && !isKey(s, f) {
 			m.Before[f], m.After[f] = s.Fields[f], v
@@ -277,49 +353,68 @@ func letGo(e *record.Entity, mark string) {
 	}
 }
 
-// Undo takes a merge back: the second record lives again with what it held, and gets its records back. What was changed of the
-// survivor since stays. The two are remembered as two things. Faults: duplicate.not_found, duplicate.not_merged, duplicate.busy.
+// Undo takes back the merge that decided about the pair, of all records that it made one: each second record lives again with what
+// it held, and gets its copies back. What was changed of the survivor since stays. Two are remembered as two things; of three and
+// more that is not said of each, so their pairs are put off: no rule merges them, and what is one can be merged. Faults:
+// duplicate.not_found, duplicate.not_merged, duplicate.busy.
 func (m *Manager) Undo(ctx context.Context, who auth.Principal, id uuid.UUID, reason string) (Pair, error) {
-	return m.decide(ctx, who, id, "unmerged", func(tx Tx, p *Pair, doc *service.Document) error {
-		if p.State != Merged || p.Merge == nil {
+	g, err := m.act(ctx, who, id, "unmerged", func(tx Tx, g *Group, doc *service.Document) error {
+		if g.State != Merged || g.Merge == nil {
 			return fault.New(fault.Conflict, "duplicate.not_merged", "This pair is not merged, so there is nothing to undo.")
 		}
-		var s, l *record.Entity
-		for _, e := range p.Records {
-			switch {
-			case e == nil:
-			case e.ID == p.Merge.Survivor:
-				s = e
-			case e.ID == p.Merge.Loser:
-				l = e
-			}
+		byID := make(map[record.EntityID]*record.Entity, len(g.Records))
+		for _, e := range g.Records {
+			byID[e.ID] = e
 		}
-		if s == nil || l == nil || s.DeletedAt != nil || !l.IsMerged() {
+		s, ids := byID[g.Merge.Survivor], g.Merge.Entities()
+		if s == nil || s.DeletedAt != nil || slices.ContainsFunc(ids[1:], func(id record.EntityID) bool { return byID[id] == nil || !byID[id].IsMerged() }) {
 			return fault.New(fault.Conflict, "duplicate.not_merged", "The record that stayed was deleted or merged again since. Undo that first.")
 		}
-		busy, err := tx.Quiesce(ctx, p.Service, []record.EntityID{s.ID, l.ID})
-		if err != nil {
+		if busy, err := tx.Quiesce(ctx, g.Service, ids); err != nil {
 			return err
-		}
-		if busy {
-			return fault.New(fault.Conflict, "duplicate.busy", "A change of one of the two records is being sent right now. Try again in a moment; nothing was undone.")
+		} else if busy {
+			return fault.New(fault.Conflict, "duplicate.busy", "A change of one of the records is being sent right now. Try again in a moment; nothing was undone.")
 		}
 		now := tx.Now()
-		was := *l.DeletedAt
-		entries := part(s, l, p.Merge, doc.MatchFields(), now)
-		for i := range entries {
-			entries[i].Actor, entries[i].Cause = who.Name, p.ID
+		steps, again := g.Merge.steps(), Dismissed
+		if len(steps) > 1 {
+			again = Later
 		}
-		p.State, p.Reason, p.Merge.Undone = Dismissed, reason, &now
-		if err := tx.SaveMerged(ctx, p.Service, []*record.Entity{s, l}, entries, doc.SystemIDs()); err != nil {
+		var entries []record.Entry
+		var usage []billing.UsageEvent
+		for i := range slices.Backward(steps) {
+			l := byID[steps[i].Loser]
+			was := *l.DeletedAt
+			lines := part(s, l, &steps[i], doc.MatchFields(), again == Later, now)
+			entries = append(entries, lines...)
+			usage = append(usage, billing.RecordRevived(lines[len(lines)-1].ID.String(), now, uuid.UUID(g.Service), record.Object(l.Collection), classOf(doc, l.Collection), l.ID, was))
+		}
+		g.Merge.Undone = &now
+		if err := m.save(ctx, tx, g.Service, doc, g.Records, entries, g.Act, who.Name); err != nil {
 			return err
 		}
-		return tx.AddUsage(ctx, []billing.UsageEvent{billing.RecordRevived(entries[len(entries)-1].ID.String(), now, uuid.UUID(p.Service), record.Object(l.Collection), classOf(doc, l.Collection), l.ID, was)})
+		if err := tx.TakeBack(ctx, g.Service, g.Act); err != nil {
+			return err
+		}
+		for i := range g.Pairs {
+			p := &g.Pairs[i]
+			p.Merge = nil
+			if p.ID == g.Act {
+				p.Merge = g.Merge
+			}
+			p.State, p.Reason, p.Act = again, reason, uuid.Nil
+		}
+		return tx.AddUsage(ctx, usage)
 	})
+	if err != nil {
+		return Pair{}, err
+	}
+	return *g.lead(), nil
 }
 
-// part makes two records of what unite made one of. Apart from ids of history lines it is a function of its arguments.
-func part(s, l *record.Entity, m *Merge, matchFields []string, now time.Time) []record.Entry {
+// part makes two records of what unite made one of; where their pair is undecided again, what was held back because of it is held
+// back again. Apart from ids of history lines it is a function of its arguments.
+func part(s, l *record.Entity, m *Merge, matchFields []string, undecided bool, now time.Time) []record.Entry {
 	l.DeletedAt, l.Held = nil, nil
 	delete(l.Stamps, record.WholeRecord)
 	for _, system := range m.Left {
@@ -348,10 +443,17 @@ func part(s, l *record.Entity, m *Merge, matchFields []string, now time.Time) []
 	for f := range l.Fields {
 		stamp(l, f, now) // a person's wish: it goes to every system, whatever directions say
 	}
+	if undecided && m.Twin {
+		l.Held = []string{record.Twin}
+	}
 	for _, link := range l.Links {
-		link.State = record.Synced
-		if len(link.Behind) > 0 {
+		switch {
+		case len(l.Held) > 0:
+			link.State = record.InDoubt
+		case len(link.Behind) > 0:
 			link.State = record.Pending
+		default:
+			link.State = record.Synced
 		}
 	}
 	l.MatchKey, s.MatchKey = m.MatchKey, match.Key(s.Fields, matchFields)
@@ -363,26 +465,53 @@ func part(s, l *record.Entity, m *Merge, matchFields []string, now time.Time) []
 	}
 }
 
-// Foresee says what a merge of the pair would make of it: which record stays, who gives which value, and what becomes of a second
-// record in one system. Of a merged pair it says who stayed.
-func (m *Manager) Foresee(ctx context.Context, who auth.Principal, p Pair) (stays record.EntityID, from map[string]record.EntityID, fate service.LoserFate, err error) {
+// Preview is what a merge would make of records.
+type Preview struct {
+	Survivor record.EntityID
+	Fields   record.Fields                       // what it would hold
+	From     map[string]record.EntityID          // who gives each value
+	Fate     service.LoserFate                   // of a second record in one system
+	Second   map[record.EntityID][]record.System // the systems in which a record would be a second one
+}
+
+// foresee says what a merge of the records would make of them.
+func foresee(doc *service.Document, list []*record.Entity, w Wish) (Preview, error) {
+	plan, err := intend(doc, list, w)
+	if err != nil {
+		return Preview{}, err
+	}
+	out := Preview{Survivor: plan.Survivor.ID, Fields: plan.Fields, From: plan.From, Fate: plan.fate, Second: make(map[record.EntityID][]record.System)}
+	taken := maps.Clone(plan.Survivor.Links)
+	for _, l := range plan.Losers {
+		for _, system := range slices.Sorted(maps.Keys(l.Links)) {
+			if taken[system] != nil {
+				out.Second[l.ID] = append(out.Second[l.ID], system)
+			} else {
+				taken[system] = l.Links[system]
+			}
+		}
+	}
+	return out, nil
+}
+
+// Foresee says what a merge of the pair would make of it. Of a merged pair it says who stayed.
+func (m *Manager) Foresee(ctx context.Context, who auth.Principal, p Pair) (out Preview, err error) {
 	if err := who.May(auth.ViewRecords); err != nil {
-		return stays, nil, fate, err
+		return out, err
 	}
 	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
 		_, doc, err := tx.Loadable(ctx, p.Service)
 		if err != nil {
 			return err
 		}
-		fate = doc.LoserFate()
+		out.Fate = doc.LoserFate()
 		switch {
 		case p.State == Merged && p.Merge != nil:
-			stays, fate = p.Merge.Survivor, p.Merge.Fate
+			out.Survivor, out.Fate = p.Merge.Survivor, p.Merge.Fate
 		case p.Records[0] != nil && p.Records[1] != nil:
-			merged := match.Merge(p.Records[:], doc.MergeChoice())
-			stays, from = merged.Survivor.ID, merged.From
+			out, err = foresee(doc, p.Records[:], Wish{})
 		}
-		return nil
+		return err
 	})
-	return stays, from, fate, err
+	return out, err
 }

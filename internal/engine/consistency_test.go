@@ -90,6 +90,34 @@ func TestRefusalOfADeletedRecord(t *testing.T) {
 	}
 }
 
+// A refusal is no matter any more once its record is deleted, whatever the service's consistency: nothing more is sent that would settle it.
+func TestRefusalEndsWithItsRecord(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, twoWay, "warehouse", "shop")
+	refuse := new(atomic.Bool)
+	refuse.Store(true)
+	b.systems["shop"].Check("products", func(record.Key, record.Fields) error {
+		if refuse.Load() {
+			return errors.New("full")
+		}
+		return nil
+	})
+	b.start()
+	open := func() int64 { return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) }
+	b.user("warehouse").Put("A", product("A", 5))
+	b.user("warehouse").Put("B", product("B", 5))
+	b.eventually("both to be refused", func() bool { return open() == 2 && b.settledDown() })
+	b.user("warehouse").Delete("A")
+	b.eventually("the deleted one to be settled", func() bool { return open() == 1 && b.settledDown() })
+	if n := b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open' AND key = '' AND entity_id = (SELECT entity_id FROM links WHERE key = 'B')`); n != 1 {
+		t.Errorf("the other one's dead letter is not the one that is open")
+	}
+	// What is there in the system is deleted there, which settles it as ever.
+	refuse.Store(false)
+	b.user("warehouse").Put("B", product("B", 6))
+	b.eventually("the other one to arrive", func() bool { return b.user("shop").Get("B") != nil && open() == 0 })
+}
+
 // outing is a system that cannot be written during an outage.
 type outing struct {
 	capable

@@ -13,6 +13,7 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 )
@@ -272,13 +273,23 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	f := l.flow
 	defer l.settles(a)()
 	var st Settlement
-	linked := false
-	err = f.inTx(ctx, func(tx Tx) error {
+	linked, taken := false, false
+	commit := func(tx Tx) error {
 		entities, err := l.asTheyAre(ctx, tx, entities)
+		if taken && err == nil { // the first try has changed those in memory
+			if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, true); err == nil {
+				err = l.notOurs(ctx, tx, sent)
+			}
+		}
 		if err != nil {
 			return err
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
+		for i := range sent {
+			if taken && sent[i].Receipt.Outcome == connector.Refused && sent[i].Receipt.Key != "" {
+				st.Reread = append(st.Reread, sent[i].Receipt.Key)
+			}
+		}
 		l.park(&st, sent, rest, tx.Now())
 		l.lookLater(&st, a, entities, sent, rest, tx.Now())
 		l.giveUp(&st, sent)
@@ -315,23 +326,49 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 			return err
 		}
 		f.engine.seam("settling saved")
-		for i := range st.Dead {
-			if i == 20 {
-				break
-			}
-			d := &st.Dead[i]
-			if err := tx.Emit(ctx, "dead_letter", uuid.UUID(f.guard.Service), map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "message": d.Message}); err != nil {
-				return err
-			}
+		if err := tellSome(ctx, tx, "dead_letter", uuid.UUID(f.guard.Service), deadLetters(st.Dead), "/v1/dead-letters"); err != nil {
+			return err
 		}
 		linked = len(st.NewLinks)+len(st.Unlinked) > 0 || slices.ContainsFunc(st.Parked, func(p Parked) bool { return p.Waits == WaitsReference })
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
-	})
+	}
+	if err = f.inTx(ctx, commit); errors.Is(err, ErrKeyTaken) {
+		taken = true
+		err = f.inTx(ctx, commit)
+	}
 	if err == nil && linked {
 		f.linkedNow()
 		signal(l.duty)
 	}
 	return next, st.Reread, err
+}
+
+// notOurs refuses receipts that give an entity a record which is another's already: the system found it by the key that was written, and
+// two entities hold that key, such as those of a merge that was undone. The other one reads its record again, as it may hold what was
+// written. It is asked about only when settling failed because of it.
+func (l *lane) notOurs(ctx context.Context, tx Tx, sent []Sent) error {
+	var keys []record.Key
+	for i := range sent {
+		if k := sent[i].Receipt.Key; k != "" {
+			keys = append(keys, k)
+		}
+	}
+	owners, err := tx.Linked(ctx, l.flow.guard.Service, l.System, l.Object, keys)
+	if err != nil {
+		return err
+	}
+	for i := range sent {
+		w := &sent[i]
+		owner, has := owners[w.Receipt.Key]
+		if !has { // of two in one batch the first has it
+			owners[w.Receipt.Key] = w.ID
+		}
+		if has && owner != w.ID && w.Op != record.Delete {
+			w.Receipt = connector.Receipt{Outcome: connector.Refused, Key: w.Receipt.Key, Err: &connector.Error{Class: connector.Reject, Code: "match.key_taken",
+				Message: fmt.Sprintf("%s has the record %s already, which belongs to another entity (%s).", l.System, w.Receipt.Key, ident.Format(ident.Entity, owner))}}
+		}
+	}
+	return nil
 }
 
 // asTheyAre locks the entities and loads those anew that moved on since they were loaded.

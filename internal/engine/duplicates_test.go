@@ -321,9 +321,7 @@ func TestDuplicatesArchived(t *testing.T) {
 			merged := pairsOf(t, m, b, duplicate.Merged)
 			slices.SortFunc(merged, func(a, b duplicate.Pair) int { return b.DecidedAt.Compare(*a.DecidedAt) })
 			for _, p := range merged {
-				if _, err := m.Undo(t.Context(), auth.System(b.tenant, "Ada"), p.ID, ""); err != nil {
-					t.Fatal(err)
-				}
+				b.undone(m, p.ID, "")
 			}
 			b.engine.Nudge(b.service)
 			b.eventually("the mark to go", func() bool {

@@ -29,6 +29,7 @@ const (
 	proofTries    = 5                // looks at a record that keeps changing
 	proofSamples  = 5000             // differences kept of each system and reason
 	proofOpen     = 2000             // differences looked at together
+	proofEarly    = time.Minute      // so much before it is due a service that runs on a schedule compares, as it will not be there then
 )
 
 // ProofTx is the transaction as the proof needs it.
@@ -36,8 +37,9 @@ type ProofTx interface {
 	Now() time.Time
 	// Proof reads where the service's proof stands; a service that has none gets one, due after a while.
 	Proof(ctx context.Context, s service.ID) (Proof, error)
-	// BeginProof notes that a comparison is under way; what the one before it found and did not complete goes.
-	BeginProof(ctx context.Context, g Guard, p Proof) error
+	// BeginProof notes that a comparison is under way; what the one before it found and did not complete goes. It is false when
+	// the one that was asked for was cancelled meanwhile.
+	BeginProof(ctx context.Context, g Guard, p Proof) (begun bool, err error)
 	// SaveProof passes the guard and stores the comparison's place and what it found. goOn is false when somebody cancelled
 	// it; asked says that somebody asked for one after it began.
 	SaveProof(ctx context.Context, g Guard, p Proof, found []Difference) (goOn, asked bool, err error)
@@ -53,7 +55,15 @@ type ProofTx interface {
 	// CompareKeys reads the entities of the seat's records with these keys. What is held or dead of the keys is told for keys
 	// without an entity, too.
 	CompareKeys(ctx context.Context, s service.ID, seat *Seat, keys []record.Key) (Compared, error)
+	// Healed lists what the comparison took in of the entities, by system.
+	Healed(ctx context.Context, s service.ID, pass uuid.UUID, ids []record.EntityID) (map[record.System]map[record.EntityID]Healing, error)
 	Emit(ctx context.Context, typ string, service uuid.UUID, data any) error
+}
+
+// Healing is drift of an entity that a comparison took in.
+type Healing struct {
+	Fields []string // that differed, in the order of their names; none where it was the whole record
+	Made   bool     // no entity had known of it
 }
 
 // Proving lets the engine prove equality, with these transactions.
@@ -80,9 +90,18 @@ func (f *flow) wantsProof(ctx context.Context) error {
 	}
 	return f.inProof(ctx, func(tx ProofTx) error {
 		p, err := tx.Proof(ctx, f.guard.Service)
-		f.proving = p.Running() || !p.DueAt.After(tx.Now())
+		f.proving = p.Running() || !f.due(p).After(tx.Now())
 		return err
 	})
+}
+
+// due is when the flow compares unasked. One that ends with its run does so a little early: else a comparison as often as the
+// runs, each of which begins just before it is due, would be every second run's.
+func (f *flow) due(p Proof) time.Time {
+	if f.plan.Realtime || f.plan.Proof <= 0 || p.Result == nil {
+		return p.DueAt
+	}
+	return p.DueAt.Add(-min(proofEarly, f.plan.Proof/10))
 }
 
 // prove compares whenever it is asked for or due, for as long as the flow lives.
@@ -100,7 +119,7 @@ func (f *flow) prove(ctx context.Context) error {
 		wait := proofLook
 		err := f.inProof(ctx, func(tx ProofTx) (err error) {
 			p, err = tx.Proof(ctx, f.guard.Service)
-			wait = min(wait, p.DueAt.Sub(tx.Now()))
+			wait = min(wait, f.due(p).Sub(tx.Now()))
 			return err
 		})
 		if err == nil && (p.Running() || wait <= 0) && !(f.plan.Proof == 0 && !p.Running()) {
@@ -137,6 +156,7 @@ type comparison struct {
 	found   []Difference
 	savedAt time.Time
 	stopped bool // somebody cancelled it
+	resumed bool // another one, or this worker at another time, began it
 	anew    bool // somebody asked for one that begins later
 	seats   map[*lane]*SeatProof
 	digests map[*lane]bool
@@ -149,9 +169,11 @@ func (f *flow) compare(ctx context.Context, p Proof) error {
 	c := &comparison{flow: f, Proof: p, asked: p.AskedAt != nil || p.AskedBy != "", seats: make(map[*lane]*SeatProof), digests: make(map[*lane]bool),
 		scanned: make(map[*lane]map[record.EntityID]Standing), absent: make(map[*lane]int64)}
 	if c.Progress == nil || c.Progress.Revision != f.plan.Revision || c.Pass == uuid.Nil || p.AskedAt != nil && c.Pass != uuid.Nil && p.AskedAt.After(*c.StartedAt) {
-		if err := c.begin(ctx); err != nil {
+		if begun, err := c.begin(ctx); err != nil || !begun {
 			return err
 		}
+	} else {
+		c.resumed = true
 	}
 	for i := range c.Progress.Seats {
 		s := &c.Progress.Seats[i]
@@ -173,14 +195,10 @@ func (f *flow) compare(ctx context.Context, p Proof) error {
 			c.Progress.Collection++
 		}
 	}
-	if c.anew {
-		signal(f.proof)
-		return nil
-	}
 	return c.finish(ctx)
 }
 
-func (c *comparison) begin(ctx context.Context) error {
+func (c *comparison) begin(ctx context.Context) (begun bool, err error) {
 	c.Pass = newID()
 	c.Progress = &ProofProgress{Revision: c.plan.Revision, Stage: "scan"}
 	for _, l := range c.lanes {
@@ -199,13 +217,13 @@ func (c *comparison) begin(ctx context.Context) error {
 		}
 		c.Progress.Seats = append(c.Progress.Seats, s)
 	}
-	return c.inProof(ctx, func(tx ProofTx) (err error) {
+	return begun, c.inProof(ctx, func(tx ProofTx) (err error) {
 		now := tx.Now()
 		c.StartedAt = &now
 		if c.Progress.Estimate, err = tx.CountEntities(ctx, c.guard.Service); err != nil {
 			return err
 		}
-		if err := tx.BeginProof(ctx, c.guard, c.Proof); err != nil {
+		if begun, err = tx.BeginProof(ctx, c.guard, c.Proof); err != nil || !begun {
 			return err
 		}
 		return tx.Emit(ctx, "proof.started", uuid.UUID(c.guard.Service), map[string]any{"total": c.Progress.Estimate, "by": c.AskedBy})
@@ -237,6 +255,12 @@ func (c *comparison) collection(ctx context.Context, coll *Collection) error {
 				if err := c.scan(ctx, l, scanner); err != nil || ctx.Err() != nil || c.stopped {
 					return err
 				}
+				// The next step, not the end of this one: whoever goes on with the comparison would begin it again, and count twice.
+				c.step(stage, c.Progress.Seat+1)
+				if err := c.save(ctx, true); err != nil || c.stopped {
+					return err
+				}
+				continue
 			}
 			c.step(stage, c.Progress.Seat+1)
 		}
@@ -285,6 +309,10 @@ func (c *comparison) entities(ctx context.Context, coll *Collection) error {
 		if err != nil || len(page.Entities) == 0 {
 			return err
 		}
+		healed, err := c.healed(ctx, page.Entities)
+		if err != nil {
+			return err
+		}
 		differs := make(map[record.EntityID]bool)
 		for _, l := range lanes {
 			drifted := c.scanned[l]
@@ -301,6 +329,14 @@ func (c *comparison) entities(ctx context.Context, coll *Collection) error {
 						maps.Copy(drifted, found)
 					}
 				}
+			}
+			if before := healed[l.System]; len(before) > 0 {
+				all := make(map[record.EntityID]Standing, len(drifted)+len(before))
+				for id, h := range before {
+					all[id] = Standing{Reason: ByDrift, Fields: h.Fields}
+				}
+				maps.Copy(all, drifted)
+				drifted = all
 			}
 			if err := c.stand(ctx, l, &page, drifted, differs); err != nil {
 				return err
@@ -327,6 +363,21 @@ func (c *comparison) entities(ctx context.Context, coll *Collection) error {
 		c.rest(ctx, time.Since(began))
 	}
 	return nil
+}
+
+// healed is what the comparison took in of the entities before it was handed over: it was not counted then, and is equal now.
+func (c *comparison) healed(ctx context.Context, entities []*record.Entity) (out map[record.System]map[record.EntityID]Healing, err error) {
+	if !c.resumed || len(entities) == 0 {
+		return nil, nil
+	}
+	ids := make([]record.EntityID, len(entities))
+	for i, e := range entities {
+		ids[i] = e.ID
+	}
+	return out, c.inProof(ctx, func(tx ProofTx) error {
+		out, err = tx.Healed(ctx, c.guard.Service, c.Pass, ids)
+		return err
+	})
 }
 
 // rest leaves the systems to others for a while, unless somebody waits.
@@ -627,8 +678,8 @@ func (c *comparison) taken(ctx context.Context, l *lane, take []record.Change, b
 		if st.Reason == ByDrift {
 			drifted++
 		}
-		if before[key] != nil {
-			out[e.ID] = st
+		if e != nil && (before[key] != nil || c.Progress.Stage == "scan") {
+			out[e.ID] = st // the entities are still to come
 		} else {
 			c.note(l, st.Reason, e, key, st.Fields, false)
 		}
@@ -769,11 +820,6 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			return err
 		}
 	}
-	if whole && c.Progress.Place == nil {
-		// From the beginning, also when another worker had come to the end of it: counted twice, what is there would hide that
-		// something is not.
-		s.Seen, s.Records, s.Read = 0, 0, 0
-	}
 	for !c.stopped && ctx.Err() == nil {
 		began := time.Now()
 		var page connector.Scanned
@@ -803,6 +849,10 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 		for _, e := range known.Entities {
 			byKey[e.Links[l.System].Key] = e
 		}
+		healed, err := c.healed(ctx, known.Entities)
+		if err != nil {
+			return err
+		}
 		suspects, strangers := make(map[record.Key][]byte), []record.Key(nil)
 		mapped := MapAll(l.Seat, page.Records)
 		for i := range mapped {
@@ -811,7 +861,11 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			switch {
 			case e == nil:
 				strangers = append(strangers, m.Key)
-			case whole:
+			case !whole:
+				if healed[l.System][e.ID].Made { // on this page, whose place was not stored
+					c.note(l, ByDrift, e, m.Key, nil, false)
+				}
+			default:
 				if e.Links[l.System].State != record.Frozen {
 					s.Seen++
 					s.Records++
@@ -837,7 +891,7 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 		maps.Copy(c.scanned[l], found)
 		c.Progress.Place = page.Next
 		if page.Next == nil {
-			return c.save(ctx, false)
+			return nil
 		}
 		if err := c.save(ctx, false); err != nil {
 			return err
@@ -922,6 +976,10 @@ func (c *comparison) finish(ctx context.Context) error {
 		if err := c.save(ctx, true); err != nil {
 			return err
 		}
+	}
+	if c.anew { // somebody asked for one that begins later
+		signal(c.proof)
+		return nil
 	}
 	every := c.plan.Proof
 	if every <= 0 { // for 0 it is looked at again then; nothing is done unless it is asked for

@@ -13,6 +13,7 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -598,14 +599,14 @@ func (l *lane) usageOf(o Outcome, now time.Time) []billing.UsageEvent {
 // tell notes for browsers and programs what came in: conflicts and dead letters one by one, the rest as a sum now and then.
 func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	sid := uuid.UUID(l.flow.guard.Service)
-	told := 0
+	var disagree []map[string]any
 	for _, c := range o.Conflicts {
-		if c.Open && c.isNew && told < 20 {
-			told++
-			if err := tx.Emit(ctx, "conflict", sid, map[string]any{"conflict": c.ID, "record": c.Entity.String(), "field": c.Field, "system": l.System}); err != nil {
-				return err
-			}
+		if c.Open && c.isNew {
+			disagree = append(disagree, map[string]any{"conflict": c.ID, "record": c.Entity.String(), "field": c.Field, "system": l.System})
 		}
+	}
+	if err := tellSome(ctx, tx, "conflict", sid, disagree, "/v1/conflicts"); err != nil {
+		return err
 	}
 	if err := l.alert(ctx, tx, o.Conflicts); err != nil {
 		return err
@@ -613,16 +614,38 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	if err := l.flow.tellActs(ctx, tx, o); err != nil {
 		return err
 	}
-	for i := range o.Dead {
-		if i == 20 {
-			break
-		}
-		d := &o.Dead[i]
-		if err := tx.Emit(ctx, "dead_letter", sid, map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "message": d.Message}); err != nil {
-			return err
-		}
+	if err := tellSome(ctx, tx, "dead_letter", sid, deadLetters(o.Dead), "/v1/dead-letters"); err != nil {
+		return err
 	}
 	return l.activity(ctx, tx, "in", map[string]int64{"read": o.Counts.Read, "equal": o.Counts.Equal, "conflicts": o.Counts.Conflicts, "rejected": o.Counts.Rejected, "held": o.Counts.Held})
+}
+
+// mostTold is how many things of one kind a page tells of one by one: thousands at once would be no news, and drive out what is.
+const mostTold = 20
+
+// tellSome tells of the things of a page. The last that is told says how many more there are, and where they are listed.
+func tellSome(ctx context.Context, tx Tx, typ string, service uuid.UUID, list []map[string]any, at string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	told := list[:min(len(list), mostTold)]
+	if more := len(list) - len(told); more > 0 {
+		last := told[len(told)-1]
+		last["more"], last["list"] = more, at+"?filter[service]="+ident.Format(ident.Service, service)
+	}
+	data := make([]any, len(told))
+	for i, d := range told {
+		data[i] = d
+	}
+	return tx.EmitAll(ctx, typ, service, data)
+}
+
+func deadLetters(list []DeadLetter) []map[string]any {
+	out := make([]map[string]any, len(list))
+	for i, d := range list {
+		out[i] = map[string]any{"system": d.System, "key": d.Key, "code": d.Code, "message": d.Message}
+	}
+	return out
 }
 
 // activity sums figures up and tells them at most every nudgeEvery; what is not told at once is told by the next activity

@@ -143,6 +143,9 @@ type Settling struct {
 	Usage      []billing.UsageEvent
 }
 
+// ErrKeyTaken says that a record would be linked to two entities.
+var ErrKeyTaken = errors.New("the record is another entity's")
+
 // Tx is the transaction as the engine needs it.
 type Tx interface {
 	Now() time.Time
@@ -172,7 +175,7 @@ type Tx interface {
 	Frozen(ctx context.Context, g Guard, ids []record.EntityID) (bool, error)
 	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
-	// SaveSettling writes what receipts mean and removes the attempt.
+	// SaveSettling writes what receipts mean and removes the attempt. ErrKeyTaken, when a new link's key is another entity's.
 	SaveSettling(ctx context.Context, g Guard, s Settling) error
 
 	// Recover marks the attempts that a lost process left behind, and says which seats have such.

@@ -342,7 +342,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linked {
 			k := linkKey{l.System, l.Object, l.Key}
 			if _, taken := row.keys[k]; taken && !gone[k] {
-				return fmt.Errorf("simulation: the link to %s %s %s is there already", l.System, l.Object, l.Key)
+				return fmt.Errorf("simulation: the link to %s %s %s is there already: %w", l.System, l.Object, l.Key, engine.ErrKeyTaken)
 			}
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil && !had[deliveryKey{l.System, l.Entity}] {
 				return fmt.Errorf("simulation: %s has a link to %s already", l.Entity, l.System)
@@ -400,6 +400,15 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, d := range v.dead {
 			row.addDead(d)
 		}
+		row.settleDead([]string{"open"}, func(d *deadRow) bool { // those that nothing more is sent about
+			e := row.entities[d.Entity]
+			if d.Inward || e == nil || e.DeletedAt == nil || !slices.ContainsFunc(changed, func(c *record.Entity) bool { return c.ID == e.ID }) &&
+				!slices.ContainsFunc(v.dead, func(x engine.DeadLetter) bool { return !x.Inward && x.Entity == e.ID }) {
+				return false
+			}
+			l := e.Links[d.System]
+			return l == nil || l.State == record.Frozen
+		})
 	})
 	return nil
 }

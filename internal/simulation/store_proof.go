@@ -5,6 +5,7 @@ package simulation
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -79,10 +80,14 @@ func (t *Tx) inProof(ctx context.Context, g engine.Guard, change func(*proofRow)
 	return row.proof, nil
 }
 
-// BeginProof notes that a comparison is under way.
-func (t *Tx) BeginProof(ctx context.Context, g engine.Guard, p engine.Proof) error {
+// BeginProof notes that a comparison is under way, unless nobody wants one any more.
+func (t *Tx) BeginProof(ctx context.Context, g engine.Guard, p engine.Proof) (bool, error) {
 	progress, started := asStored(p.Progress), *p.StartedAt
-	_, err := t.inProof(ctx, g, func(row *proofRow) {
+	wanted := func(row *proofRow) bool { return p.AskedAt == nil || row.AskedAt != nil || row.Pass != uuid.Nil }
+	row, err := t.inProof(ctx, g, func(row *proofRow) {
+		if !wanted(row) {
+			return
+		}
 		for pass := range row.differences {
 			if row.Result == nil || pass != row.Result.Pass {
 				delete(row.differences, pass)
@@ -90,7 +95,31 @@ func (t *Tx) BeginProof(ctx context.Context, g engine.Guard, p engine.Proof) err
 		}
 		row.Pass, row.StartedAt, row.Progress, row.CancelAt = p.Pass, &started, progress, nil
 	})
-	return err
+	return err == nil && wanted(row), err
+}
+
+// Healed lists what the comparison took in of the entities, by system.
+func (t *Tx) Healed(ctx context.Context, s service.ID, pass uuid.UUID, ids []record.EntityID) (map[record.System]map[record.EntityID]engine.Healing, error) {
+	if err := t.step(ctx, "healed"); err != nil {
+		return nil, err
+	}
+	out := make(map[record.System]map[record.EntityID]engine.Healing)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, e := range row.journal {
+			if e.Cause != pass || e.Kind != record.Changed || e.Actor != record.ByProof || !slices.Contains(ids, e.Entity) {
+				continue
+			}
+			h := engine.Healing{Made: e.Op == record.Created}
+			if !h.Made {
+				h.Fields = slices.Sorted(maps.Keys(e.After))
+			}
+			if out[e.System] == nil {
+				out[e.System] = make(map[record.EntityID]engine.Healing)
+			}
+			out[e.System][e.Entity] = h
+		}
+		return nil
+	})
 }
 
 // SaveProof stores the comparison's place and what it found.

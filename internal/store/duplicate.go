@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -177,18 +178,23 @@ func (t *Tx) AddDuplicates(ctx context.Context, s service.ID, list []duplicate.P
 	return tag.RowsAffected(), unavailable(err)
 }
 
-const duplicateSQL = `SELECT d.id, d.service_id, s.name, d.collection, d.a_id, d.b_id, d.score, d.fields, d.outcome, d.state, d.found_at, d.decided_at, d.decided_by, d.reason, d.version, d.merge
-FROM duplicates d JOIN services s ON s.tenant_id = d.tenant_id AND s.id = d.service_id WHERE d.tenant_id = current_tenant()`
+const duplicateSQL = `SELECT d.id, d.service_id, s.name, d.collection, d.a_id, d.b_id, d.score, d.fields, d.outcome, d.state, d.found_at, d.decided_at, d.decided_by, d.reason, d.version, d.act, CASE WHEN d.act <> d.id THEN l.merge ELSE d.merge END
+FROM duplicates d JOIN services s ON s.tenant_id = d.tenant_id AND s.id = d.service_id
+LEFT JOIN duplicates l ON l.tenant_id = d.tenant_id AND l.id = d.act AND d.state = 'merged' WHERE d.tenant_id = current_tenant()`
 
 func scanDuplicate(row pgx.CollectableRow) (p duplicate.Pair, err error) {
 	var sid uuid.UUID
 	var a, b [16]byte
 	var outcome, state string
 	var fields, merge []byte
-	if err = row.Scan(&p.ID, &sid, &p.ServiceName, &p.Collection, &a, &b, &p.Verdict.Score, &fields, &outcome, &state, &p.FoundAt, &p.DecidedAt, &p.DecidedBy, &p.Reason, &p.Version, &merge); err != nil {
+	var act *uuid.UUID
+	if err = row.Scan(&p.ID, &sid, &p.ServiceName, &p.Collection, &a, &b, &p.Verdict.Score, &fields, &outcome, &state, &p.FoundAt, &p.DecidedAt, &p.DecidedBy, &p.Reason, &p.Version, &act, &merge); err != nil {
 		return p, err
 	}
 	p.Service, p.A, p.B, p.State, p.Verdict.Outcome = service.ID(sid), record.EntityID(a), record.EntityID(b), duplicate.State(state), match.Likely(outcome)
+	if act != nil {
+		p.Act = *act
+	}
 	var rows []likeRow
 	if err = json.Unmarshal(fields, &rows); err != nil {
 		return p, err
@@ -288,9 +294,138 @@ func (t *Tx) LockDuplicate(ctx context.Context, id uuid.UUID) (duplicate.Pair, e
 	return p, nil
 }
 
-// SaveDuplicate writes what was decided about a pair.
+// DuplicateGroup returns the group that the pair is in.
+func (t *Tx) DuplicateGroup(ctx context.Context, id uuid.UUID, lock bool) (g duplicate.Group, err error) {
+	rows, err := t.tx.Query(ctx, duplicateSQL+" AND d.id = $1", id)
+	if err != nil {
+		return g, unavailable(err)
+	}
+	if g.Pair, err = pgx.CollectExactlyOneRow(rows, scanDuplicate); err != nil {
+		return g, notFound(err, "duplicate.not_found", "There is no such pair of records.")
+	}
+	ids := []record.EntityID{g.A, g.B}
+	switch {
+	case g.State == duplicate.Merged && g.Merge != nil:
+		ids = g.Merge.Entities()
+	case g.State == duplicate.Open, g.State == duplicate.Later:
+		if ids, err = t.waitingWith(ctx, g.Service, g.A); err != nil {
+			return g, err
+		}
+	}
+	entities, pairs := "", ""
+	if lock {
+		// The records first, as commits do that find pairs.
+		entities, pairs = "FOR UPDATE OF e", " FOR UPDATE OF d"
+	}
+	byID, err := t.entitiesOf(ctx, g.Service, ids, entities)
+	if err != nil {
+		return g, err
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(byID), func(a, b record.EntityID) int { return bytes.Compare(a[:], b[:]) }) {
+		g.Records = append(g.Records, byID[id])
+	}
+	if rows, err = t.tx.Query(ctx, duplicateSQL+" AND d.service_id = $1 AND d.a_id = ANY($2) AND d.b_id = ANY($2) ORDER BY d.id"+pairs, uuid.UUID(g.Service), uuids(ids)); err != nil {
+		return g, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, scanDuplicate)
+	if err != nil {
+		return g, unavailable(err)
+	}
+	merged := g.State == duplicate.Merged
+	for _, p := range list {
+		if p.ID == id {
+			g.Pair = p // as it is now that it is locked
+		}
+	}
+	if g.Act == uuid.Nil {
+		g.Act = g.ID // merged before acts were kept
+	}
+	for _, p := range list {
+		switch {
+		case merged && p.ID != g.ID && (p.State != duplicate.Merged || p.Act != g.Act):
+		case p.State != duplicate.Gone:
+			g.Pairs = append(g.Pairs, p)
+		}
+	}
+	return g, nil
+}
+
+// waitingWith lists the records that are linked with the one by pairs that wait, itself included.
+func (t *Tx) waitingWith(ctx context.Context, s service.ID, id record.EntityID) ([]record.EntityID, error) {
+	rows, err := t.tx.Query(ctx, `WITH RECURSIVE near (id) AS (
+  VALUES ($2::uuid)
+  UNION
+  SELECT CASE d.a_id WHEN n.id THEN d.b_id ELSE d.a_id END FROM near n
+  JOIN duplicates d ON d.tenant_id = current_tenant() AND d.service_id = $1 AND (d.a_id = n.id OR d.b_id = n.id) AND d.state IN ('open', 'later')
+)
+SELECT id FROM near LIMIT $3`, uuid.UUID(s), uuid.UUID(id), duplicate.MostInGroup+1)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return entityIDs(rows)
+}
+
+func entityIDs(rows pgx.Rows) ([]record.EntityID, error) {
+	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	out := make([]record.EntityID, len(list))
+	for i, id := range list {
+		out[i] = record.EntityID(id)
+	}
+	return out, unavailable(err)
+}
+
+// HandOver closes the pairs that wait of records that were merged into the survivor, and lets it wait with the others instead.
+func (t *Tx) HandOver(ctx context.Context, s service.ID, act uuid.UUID, survivor record.EntityID, losers []record.EntityID) (others []record.EntityID, err error) {
+	rows, err := t.tx.Query(ctx, duplicateSQL+` AND d.service_id = $1 AND d.id <> $2 AND d.state IN ('open', 'later') AND (d.a_id = ANY($3) OR d.b_id = ANY($3))
+  AND NOT (d.a_id = ANY($4) AND d.b_id = ANY($4)) ORDER BY d.id FOR UPDATE OF d`, uuid.UUID(s), act, uuids(losers), uuids(append([]record.EntityID{survivor}, losers...)))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	closed, err := pgx.CollectRows(rows, scanDuplicate)
+	if err != nil || len(closed) == 0 {
+		return nil, unavailable(err)
+	}
+	var ids, added []uuid.UUID
+	pairs := make([]engine.Pair, len(closed))
+	for i, p := range closed {
+		other := p.A
+		if slices.Contains(losers, other) {
+			other = p.B
+		}
+		if p.State == duplicate.Later {
+			p.Verdict.Outcome = match.Ask // somebody wanted to decide
+		}
+		pairs[i] = engine.NewPair(p.Collection, survivor, other, p.Verdict)
+		others = append(others, other)
+		ids, added = append(ids, p.ID), append(added, pairs[i].ID)
+	}
+	args, err := duplicateArgs(uuid.UUID(s), t.now, pairs)
+	if err != nil {
+		return nil, err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE duplicates SET state = 'gone', act = $2, decided_at = $3, reason = 'One of the two was merged into another record.', version = version + 1
+WHERE tenant_id = current_tenant() AND id = ANY($1)`, ids, act, t.now)
+	b.Queue(addDuplicatesSQL, args...)
+	b.Queue(`UPDATE duplicates SET act = $2 WHERE tenant_id = current_tenant() AND id = ANY($1)`, added, act)
+	return others, t.send(ctx, b)
+}
+
+// TakeBack undoes the HandOver of the act, as far as nobody has decided since.
+func (t *Tx) TakeBack(ctx context.Context, s service.ID, act uuid.UUID) error {
+	_, err := t.tx.Exec(ctx, `UPDATE duplicates SET state = CASE state WHEN 'gone' THEN 'open' ELSE 'gone' END, act = NULL, decided_at = CASE state WHEN 'gone' THEN NULL ELSE $3::timestamptz END,
+  reason = CASE state WHEN 'gone' THEN '' ELSE 'The merge that this came of was undone.' END, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $1 AND act = $2 AND id <> $2 AND state IN ('gone', 'open', 'later')`, uuid.UUID(s), act, t.now)
+	return unavailable(err)
+}
+
+// SaveDuplicate writes what was decided about a pair; what a merge did stays where the pair has none.
 func (t *Tx) SaveDuplicate(ctx context.Context, p duplicate.Pair) error {
 	var merge *string
+	var act *uuid.UUID
+	if p.Act != uuid.Nil {
+		act = &p.Act
+	}
 	if p.Merge != nil {
 		b, err := json.Marshal(p.Merge)
 		if err != nil {
@@ -299,8 +434,8 @@ func (t *Tx) SaveDuplicate(ctx context.Context, p duplicate.Pair) error {
 		text := string(b)
 		merge = &text
 	}
-	_, err := t.tx.Exec(ctx, `UPDATE duplicates SET state = $2, decided_at = $3, decided_by = $4, reason = $5, merge = $6::jsonb, version = version + 1
-WHERE tenant_id = current_tenant() AND id = $1`, p.ID, string(p.State), p.DecidedAt, p.DecidedBy, p.Reason, merge)
+	_, err := t.tx.Exec(ctx, `UPDATE duplicates SET state = $2, decided_at = $3, decided_by = $4, reason = $5, merge = coalesce($6::jsonb, merge), act = $7, version = version + 1
+WHERE tenant_id = current_tenant() AND id = $1`, p.ID, string(p.State), p.DecidedAt, p.DecidedBy, p.Reason, merge, act)
 	return unavailable(err)
 }
 
@@ -348,6 +483,7 @@ func (t *Tx) SaveMerged(ctx context.Context, s service.ID, list []*record.Entity
 	b.Queue(`DELETE FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2)`, sid, uuids(ids))
 	queueNewLinks(b, sid, links)
 	queueJournal(b, sid, entries)
+	queueMoot(b, sid, t.now, deletedOf(list))
 	queueBlocks(b, sid, list[0].Collection, blocks)
 	for _, system := range systems {
 		queueDeliveries(b, sid, record.System(system), list[0].Collection, ids, t.now, t.now)
@@ -398,13 +534,5 @@ SELECT e.id FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_i
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	out := make([]record.EntityID, len(list))
-	for i, id := range list {
-		out[i] = record.EntityID(id)
-	}
-	return out, nil
+	return entityIDs(rows)
 }

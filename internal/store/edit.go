@@ -136,6 +136,7 @@ func (t *Tx) SaveEdited(ctx context.Context, s service.ID, list []safety.Edited,
 	queueReferences(b, sid, entities, true)
 	queueLinks(b, sid, links)
 	queueJournal(b, sid, entries)
+	queueMoot(b, sid, t.now, deletedOf(entities))
 	for collection, ids := range owed {
 		for _, system := range systems[collection] {
 			queueDeliveries(b, sid, record.System(system), collection, ids, t.now, t.now)

@@ -393,6 +393,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	queueDead(b, sid, t.now, o.Dead)
+	queueMoot(b, sid, t.now, deletedOf(o.Changed))
 	if err := queueActs(b, sid, t.now, o); err != nil {
 		return err
 	}
@@ -483,6 +484,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
 WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'redriven' AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(failed))
+		queueMoot(b, sid, t.now, failed)
 	}
 	if s.Next != nil {
 		queueAttempt(b, sid, t.now, *s.Next)
@@ -499,7 +501,9 @@ WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
-	if err := t.send(ctx, b); err != nil {
+	if err := t.send(ctx, b); violates(err, "links_key") {
+		return fmt.Errorf("%w: %w", engine.ErrKeyTaken, err)
+	} else if err != nil {
 		return err
 	}
 	return t.AddUsage(ctx, s.Usage)

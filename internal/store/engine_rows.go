@@ -46,6 +46,29 @@ WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = u.id`,
 		sid, e.ids, e.matchKeys, e.fields, e.stamps, e.held, e.versions, e.changed, e.deleted)
 }
 
+// queueMoot settles refusals of records that are deleted and of which nothing is in the system that refused: nothing more is sent
+// that would settle them. It comes after what changes entities, links and dead letters.
+func queueMoot(b *pgx.Batch, sid uuid.UUID, now time.Time, ids []record.EntityID) {
+	if len(ids) == 0 {
+		return
+	}
+	b.Queue(`UPDATE dead_letters d SET state = 'settled', last_at = $1, version = d.version + 1 FROM entities e
+WHERE d.tenant_id = current_tenant() AND d.service_id = $2 AND d.direction = 'out' AND d.state = 'open' AND d.entity_id = ANY($3)
+  AND e.tenant_id = d.tenant_id AND e.service_id = d.service_id AND e.id = d.entity_id AND e.deleted_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.entity_id AND l.system = d.system AND l.state <> 'frozen')`,
+		now, sid, uuids(ids))
+}
+
+// deletedOf are the ids of those that are deleted.
+func deletedOf(list []*record.Entity) (ids []record.EntityID) {
+	for _, e := range list {
+		if e.DeletedAt != nil {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
+
 type entityColumnsRow struct {
 	ids                  [][16]byte
 	collections, origins []string

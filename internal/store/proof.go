@@ -90,10 +90,11 @@ func (t *Tx) FindProofs(ctx context.Context) (map[service.ID]engine.Proof, error
 	return out, nil
 }
 
-// AskProof notes that somebody wants the service's records compared now.
+// AskProof notes that somebody wants the service's records compared now. One under way that was cancelled ends all the same: it
+// began before, and says nothing of what happened since.
 func (t *Tx) AskProof(ctx context.Context, s service.ID, by string) error {
 	_, err := t.tx.Exec(ctx, `INSERT INTO proofs (tenant_id, service_id, due_at, asked_at, asked_by) VALUES (current_tenant(), $1, $2, $2, $3)
-ON CONFLICT (tenant_id, service_id) DO UPDATE SET asked_at = excluded.asked_at, asked_by = excluded.asked_by, cancel_at = NULL`, uuid.UUID(s), t.now, by)
+ON CONFLICT (tenant_id, service_id) DO UPDATE SET asked_at = excluded.asked_at, asked_by = excluded.asked_by`, uuid.UUID(s), t.now, by)
 	return unavailable(err)
 }
 
@@ -104,24 +105,26 @@ WHERE tenant_id = current_tenant() AND service_id = $1`, uuid.UUID(s), t.now)
 	return unavailable(err)
 }
 
-// BeginProof notes that a comparison is under way.
-func (t *Tx) BeginProof(ctx context.Context, g engine.Guard, p engine.Proof) error {
+// BeginProof notes that a comparison is under way, unless nobody wants one any more.
+func (t *Tx) BeginProof(ctx context.Context, g engine.Guard, p engine.Proof) (begun bool, err error) {
 	if err := t.Guard(ctx, g); err != nil {
-		return err
+		return false, err
 	}
 	progress, err := json.Marshal(p.Progress)
 	if err != nil {
-		return err
+		return false, err
 	}
 	complete := uuid.Nil
 	if p.Result != nil {
 		complete = p.Result.Pass
 	}
-	b := &pgx.Batch{}
-	b.Queue(`DELETE FROM proof_differences WHERE tenant_id = current_tenant() AND service_id = $1 AND pass <> $2`, uuid.UUID(g.Service), complete)
-	b.Queue(`UPDATE proofs SET pass = $2, started_at = $3, progress = $4, cancel_at = NULL WHERE tenant_id = current_tenant() AND service_id = $1`,
-		uuid.UUID(g.Service), p.Pass, p.StartedAt, progress)
-	return t.send(ctx, b)
+	tag, err := t.tx.Exec(ctx, `UPDATE proofs SET pass = $2, started_at = $3, progress = $4, cancel_at = NULL
+WHERE tenant_id = current_tenant() AND service_id = $1 AND ($5 OR asked_at IS NOT NULL OR pass IS NOT NULL)`, uuid.UUID(g.Service), p.Pass, p.StartedAt, progress, p.AskedAt == nil)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, unavailable(err)
+	}
+	_, err = t.tx.Exec(ctx, `DELETE FROM proof_differences WHERE tenant_id = current_tenant() AND service_id = $1 AND pass <> $2`, uuid.UUID(g.Service), complete)
+	return err == nil, unavailable(err)
 }
 
 // SaveProof stores the comparison's place and what it found.
@@ -171,6 +174,33 @@ FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid
   AS u(id, system, object, collection, key, entity, title, reason, fields, healed)`,
 		uuid.UUID(s), pass, ids, columns[0], columns[1], columns[2], columns[3], entities, columns[4], columns[5], columns[6], healed, t.now)
 	return unavailable(err)
+}
+
+// Healed lists what the comparison took in of the entities, by system: its changes name it as their cause.
+func (t *Tx) Healed(ctx context.Context, s service.ID, pass uuid.UUID, ids []record.EntityID) (map[record.System]map[record.EntityID]engine.Healing, error) {
+	rows, err := t.tx.Query(ctx, `SELECT j.system, j.entity_id, j.op = 'create', ARRAY(SELECT jsonb_object_keys(j.after) ORDER BY 1) FROM journal j
+WHERE j.tenant_id = current_tenant() AND j.service_id = $1 AND j.entity_id = ANY($2) AND j.cause = $3 AND j.kind = 'change' AND j.actor = $4 ORDER BY j.id`,
+		uuid.UUID(s), uuids(ids), pass, record.ByProof)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[record.System]map[record.EntityID]engine.Healing)
+	for rows.Next() {
+		var system record.System
+		var id [16]byte
+		var h engine.Healing
+		if err := rows.Scan((*string)(&system), &id, &h.Made, &h.Fields); err != nil {
+			return nil, unavailable(err)
+		}
+		if h.Made {
+			h.Fields = nil
+		}
+		if out[system] == nil {
+			out[system] = make(map[record.EntityID]engine.Healing)
+		}
+		out[system][record.EntityID(id)] = h
+	}
+	return out, unavailable(rows.Err())
 }
 
 // EndProof ends the comparison.

@@ -248,8 +248,12 @@ func (t *Tx) Acts(ctx context.Context, q engine.ActQuery) ([]engine.ActCase, err
 	return pgx.CollectRows(rows, scanAct)
 }
 
-// LockAct returns one action of a rule, locked.
+// LockAct returns one action of a rule, locked; before it its record, where that is there: so do pages that change what rules do.
 func (t *Tx) LockAct(ctx context.Context, id uuid.UUID) (engine.ActCase, error) {
+	if _, err := t.tx.Exec(ctx, `SELECT FROM entities e JOIN rule_actions a ON a.tenant_id = e.tenant_id AND a.service_id = e.service_id AND a.entity_id = e.id
+WHERE e.tenant_id = current_tenant() AND a.id = $1 FOR UPDATE OF e`, id); err != nil {
+		return engine.ActCase{}, unavailable(err)
+	}
 	rows, err := t.tx.Query(ctx, actSQL+" AND a.id = $1 FOR UPDATE OF a", id)
 	if err != nil {
 		return engine.ActCase{}, unavailable(err)

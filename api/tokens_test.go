@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/record"
+)
+
+const tokenHeader = "Syncline-Consistency-Token"
+
+// quantityOf is how many the system has of the record; -1 where it has none.
+func quantityOf(user connectortest.User, key string) (n int64) {
+	n = -1
+	if v, ok := user.Get(record.Key(key))["quantity"]; ok {
+		_, _ = fmt.Sscan(record.Text(v), &n)
+	}
+	return n
+}
+
+// Whoever shows the token of a write sees the write, in the systems that the answer tells of; what is written with it follows it
+// everywhere.
+func TestConsistencyTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	p, other := w.newParty("a"), w.newParty("b")
+	p.consistent("causal")
+	id, err := parseService(p.ids["service"])
+	w.must(err)
+	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
+	const base = "/v1/services/causal-a"
+	patch := func(key string, n int, header ...string) call {
+		return p.as("PATCH", base+"/systems/left/records/"+key, fmt.Sprintf(`{"fields": {"quantity": %d}}`, n), header...)
+	}
+	const writers, rounds = 4, 12
+	for _, key := range []string{"A", "B"} {
+		left.Put(record.Key(key), record.Fields{"name": key, "quantity": record.Int(0)})
+	}
+	for i := range writers {
+		left.Put(record.Key(fmt.Sprint("W", i)), record.Fields{"name": "own", "quantity": record.Int(0)})
+	}
+	var last string
+	p.carry(id, func() {
+		p.eventually("both to hold them", func() bool { return right.Get("B") != nil && right.Get("W3") != nil && p.quiet(id) })
+
+		// Each reads what it wrote, in the system that it reads, while others write.
+		var wg sync.WaitGroup
+		for i := range writers {
+			wg.Go(func() {
+				key := fmt.Sprint("W", i)
+				for n := 1; n <= rounds; n++ {
+					wrote := w.do(patch(key, n))
+					token := wrote.header.Get(tokenHeader)
+					if wrote.status != 200 || token == "" {
+						t.Errorf("a write is answered %d with the token %q: %s", wrote.status, token, wrote.body)
+						return
+					}
+					read := w.do(p.as("GET", base+"/records/"+key+"/status?systems=right", "", tokenHeader, token))
+					if got := quantityOf(right, key); read.status != 200 || got != int64(n) {
+						t.Errorf("after writing %d the read is answered %d, and the system holds %d: %s", n, read.status, got, read.body)
+						return
+					}
+				}
+			})
+		}
+		// Two write in turns, one handing its token to the other: nobody sees the second's without the first's, in any system.
+		ended := make(chan struct{})
+		wg.Go(func() {
+			defer close(ended)
+			token := ""
+			for n := 1; n <= rounds; n++ {
+				for _, key := range []string{"A", "B"} {
+					wrote := w.do(patch(key, n, tokenHeader, token))
+					if token = wrote.header.Get(tokenHeader); wrote.status != 200 || token == "" {
+						t.Errorf("a write with a token is answered %d with the token %q: %s", wrote.status, token, wrote.body)
+						return
+					}
+				}
+			}
+			last = token
+		})
+		wg.Go(func() {
+			for {
+				for side, user := range map[string]connectortest.User{"left": left, "right": right} {
+					b := quantityOf(user, "B") // first what was written later
+					if a := quantityOf(user, "A"); a < b {
+						t.Errorf("%s shows %d of B, which was written after %d of A, and %d of A", side, b, b, a)
+						return
+					}
+				}
+				select {
+				case <-ended:
+					return
+				default:
+				}
+			}
+		})
+		wg.Wait()
+
+		// One token stands for all that its writer had seen; several are shown with commas between them.
+		read := p.want(200, p.as("GET", base+"/records/A", "", tokenHeader, last+", "+last)).json(t)
+		if got := fmt.Sprint(read["fields"].(map[string]any)["quantity"]); got != fmt.Sprint(rounds) || quantityOf(right, "A") != rounds {
+			t.Errorf("with the last token A is read as %s, and the right system holds %d", got, quantityOf(right, "A"))
+		}
+		for _, path := range []string{"/records", "/records/A/history"} {
+			p.want(200, p.as("GET", base+path, "", tokenHeader, last))
+		}
+
+		// A record that is read now from its source: the token is good when the reading is over.
+		left.Tamper("A", record.Fields{"quantity": record.Int(99)})
+		key := []string{"Idempotency-Key", "sync-1"}
+		synced := p.want(202, p.as("POST", base+"/records:sync", `{"sourceSystem": "left", "sourceId": "A", "timeoutSeconds": 0}`, key...))
+		again := p.want(202, p.as("POST", base+"/records:sync", `{"sourceSystem": "left", "sourceId": "A", "timeoutSeconds": 0}`, key...))
+		if a, b := synced.header.Get(tokenHeader), again.header.Get(tokenHeader); a == "" || a != b {
+			t.Errorf("the answer's token is %q, and %q when it is given again", a, b)
+		}
+		p.want(200, p.as("GET", base+"/records/A", "", tokenHeader, synced.header.Get(tokenHeader)))
+		if got := quantityOf(right, "A"); got != 99 {
+			t.Errorf("after the sync's token the right system holds %d", got)
+		}
+
+		// What a system refused is not waited for, except where it is not about that system.
+		refusedName := p.want(200, p.as("PATCH", base+"/systems/left/records/B", fmt.Sprintf(`{"fields": {"name": %q}}`, strings.Repeat("long ", 20))))
+		token := refusedName.header.Get(tokenHeader)
+		p.refused(409, "consistency.blocked", p.as("GET", base+"/records/A", "", tokenHeader, token))
+		p.refused(409, "consistency.blocked", patch("A", 5, tokenHeader, token))
+		p.want(200, p.as("GET", base+"/records/B/status?systems=left", "", tokenHeader, token))
+	})
+
+	// Nobody carries the service: the answer comes in time, says who lacks what, and when to ask again.
+	wrote := p.want(200, patch("W0", 1000))
+	token := wrote.header.Get(tokenHeader)
+	late := p.refused(503, "consistency.not_reached", p.as("GET", base+"/records/W0", "", tokenHeader, token, "Prefer", "wait=0"))
+	if late.header.Get("Retry-After") == "" || !strings.Contains(string(late.body), "left is still to get record") {
+		t.Errorf("the answer does not say who lacks it, or when to ask again: %v %s", late.header, late.body)
+	}
+	p.refused(503, "consistency.not_reached", patch("W1", 7, tokenHeader, token, "Prefer", "wait=0"))
+	if got := p.want(200, p.as("GET", base+"/records/W1", "")).json(t)["fields"].(map[string]any)["quantity"]; fmt.Sprint(got) != fmt.Sprint(rounds) {
+		t.Errorf("a write that was refused left %v", got)
+	}
+
+	// Tokens are nobody's to make up, and one tenant's are nothing to another.
+	for _, bad := range []string{"x", token + "x", strings.ToUpper(token), token + ",", strings.TrimSuffix(strings.Repeat(token+",", 21), ",")} {
+		p.refused(400, "consistency.token_invalid", p.as("GET", base+"/records/W0", "", tokenHeader, bad))
+	}
+	other.consistent("causal")
+	other.refused(400, "consistency.token_invalid", other.as("GET", "/v1/services/causal-b/records", "", tokenHeader, token))
+}

@@ -1,0 +1,2 @@
+DROP INDEX duplicates_act;
+ALTER TABLE duplicates DROP COLUMN act;
