@@ -811,9 +811,11 @@ func (b *batch) goesAnywhere(field string) bool {
 }
 
 // elsewhere says whether any other system has the field.
-func (b *batch) elsewhere(field string) bool {
-	for _, s := range b.seat.Collection.Seats {
-		if s.System != b.seat.System && s.Map.Has(field) {
+func (b *batch) elsewhere(field string) bool { return b.seat.elsewhere(field) }
+
+func (s *Seat) elsewhere(field string) bool {
+	for _, o := range s.Collection.Seats {
+		if o.System != s.System && o.Map.Has(field) {
 			return true
 		}
 	}
