@@ -1046,6 +1046,11 @@ func (b *batch) delete(c *record.Change) {
 		b.out.Counts.Equal++
 		return
 	}
+	if l.State == record.Frozen { // it is left alone, whatever becomes of it; the brake does not weigh it, either
+		b.byKey[c.Key] = e
+		b.out.Counts.Equal++
+		return
+	}
 	coll := b.seat.Collection
 	policy := coll.Deletes
 	if len(coll.targets(b.seat.System)) == 0 {

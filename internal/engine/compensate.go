@@ -130,7 +130,7 @@ func (f *flow) compensate(ctx context.Context) error {
 			if err := tx.Guard(ctx, f.guard); err != nil {
 				return err
 			}
-			e, _, err := tx.LockEntity(ctx, f.guard.Service, d.Entity)
+			e, open, err := tx.LockEntity(ctx, f.guard.Service, d.Entity)
 			if fault.KindOf(err) == fault.NotFound {
 				return nil
 			}
@@ -151,7 +151,12 @@ func (f *flow) compensate(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := tx.SaveCompensated(ctx, f.guard.Service, e, entry, d.ID, f.doc.Receiving()[e.Collection]); err != nil {
+			var moot []*Conflict
+			if e.DeletedAt != nil {
+				moot = open
+				mootNow(moot, tx.Now())
+			}
+			if err := tx.SaveCompensated(ctx, f.guard.Service, e, moot, entry, d.ID, f.doc.Receiving()[e.Collection]); err != nil {
 				return err
 			}
 			if err := tx.AddUsage(ctx, lifeUsage(f.guard.Service, classOf(f.doc, e.Collection), e, wasDeleted, entry.ID, tx.Now())); err != nil {

@@ -272,13 +272,27 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	f := l.flow
 	defer l.settles(a)()
 	var st Settlement
-	linked := false
-	err = f.inTx(ctx, func(tx Tx) error {
-		entities, err := l.asTheyAre(ctx, tx, entities)
+	linked, taken := false, false
+	commit := func(tx Tx) error {
+		load := l.asTheyAre
+		if taken {
+			load = l.anew // the first try has settled them
+		}
+		entities, err := load(ctx, tx, entities)
 		if err != nil {
 			return err
 		}
+		sent, rest := sent, rest
+		var replaced []*record.Entity
+		if taken {
+			if sent, rest, replaced, err = l.untake(ctx, tx, a, entities, sent, rest); err != nil {
+				return err
+			}
+		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
+		for _, e := range replaced {
+			st.replaced(l.Seat, a, e, tx.Now())
+		}
 		l.park(&st, sent, rest, tx.Now())
 		l.lookLater(&st, a, entities, sent, rest, tx.Now())
 		l.giveUp(&st, sent)
@@ -326,12 +340,81 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		}
 		linked = len(st.NewLinks)+len(st.Unlinked) > 0 || slices.ContainsFunc(st.Parked, func(p Parked) bool { return p.Waits == WaitsReference })
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
-	})
+	}
+	if err = f.inTx(ctx, commit); errors.Is(err, ErrLinkTaken) {
+		taken = true
+		err = f.inTx(ctx, commit)
+	}
 	if err == nil && linked {
 		f.linkedNow()
 		signal(l.duty)
 	}
 	return next, st.Reread, err
+}
+
+// anew locks and loads the entities.
+func (l *lane) anew(ctx context.Context, tx Tx, entities []*record.Entity) ([]*record.Entity, error) {
+	ids := make([]record.EntityID, len(entities))
+	for i, e := range entities {
+		ids[i] = e.ID
+	}
+	return tx.LoadEntities(ctx, l.flow.guard, ids, true)
+}
+
+// untake looks after writes that made, or found, a record which is linked to another entity: two entities are one thing to the system, or
+// the other's record was deleted there and nobody has read that yet. A record that was made is the entity's that it was made for, and
+// replaced are those whose record it took the place of. One that was only found as wanted is the other's; so is one of which only its
+// values would tell that it was made.
+func (l *lane) untake(ctx context.Context, tx Tx, a Attempt, entities []*record.Entity, sent []Sent, rest remaining) (kept []Sent, left remaining, replaced []*record.Entity, err error) {
+	fresh := make(map[record.EntityID]bool)
+	for _, e := range entities {
+		fresh[e.ID] = e.Links[l.System] == nil
+	}
+	news := func(w *Sent) bool {
+		return fresh[w.ID] && w.Create && w.Receipt.Key != "" && (w.Receipt.Outcome == connector.Applied || w.Receipt.Outcome == connector.Already)
+	}
+	var keys []record.Key
+	leaves := make(map[record.EntityID]bool)
+	for i := range sent {
+		leaves[sent[i].ID] = sent[i].Op == record.Delete
+		if news(&sent[i]) {
+			keys = append(keys, sent[i].Receipt.Key)
+		}
+	}
+	loaded, err := tx.Load(ctx, l.flow.guard, l.Seat, keys, nil)
+	if err != nil {
+		return nil, rest, nil, err
+	}
+	owner := make(map[record.Key]*record.Entity)
+	for _, e := range loaded.Entities {
+		if link := e.Links[l.System]; link != nil && !leaves[e.ID] {
+			owner[link.Key] = e
+		}
+	}
+	left = rest
+	given := make(map[record.Key]bool)
+	for _, w := range sent {
+		if !news(&w) {
+			kept = append(kept, w)
+			continue
+		}
+		key := w.Receipt.Key
+		other := owner[key]
+		switch {
+		case other == nil && !given[key]:
+		case w.guessed:
+			left.due = append(slices.Clone(left.due), w.ID)
+			continue
+		case w.Receipt.Outcome == connector.Applied && !given[key]:
+			replaced = append(replaced, other)
+		default:
+			w.Receipt = connector.Receipt{Outcome: connector.Refused, Key: key, Err: &connector.Error{Class: connector.Reject, Code: "match.duplicate",
+				Message: fmt.Sprintf("The record %s of %s is another record's copy already; merge the two, or delete or change one of them.", key, l.System)}}
+		}
+		given[key] = true
+		kept = append(kept, w)
+	}
+	return kept, left, replaced, nil
 }
 
 // asTheyAre locks the entities and loads those anew that moved on since they were loaded.

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -181,6 +182,14 @@ func flowsByStamp(e *record.Entity, s *Seat) bool {
 func sameForm(own, v record.Value) bool {
 	if record.Equal(own, v) {
 		return true
+	}
+	if x, ok := number(own); ok {
+		if y, also := number(v); also { // rounded or cut off behind the point
+			text := string(own.(record.Number))
+			_, digits, _ := strings.Cut(text, ".")
+			unit := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(digits))), nil))
+			return y.Sub(x, y).Abs(y).Cmp(unit) < 0
+		}
 	}
 	fold := func(v record.Value) string {
 		return strings.Map(func(r rune) rune {

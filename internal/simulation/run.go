@@ -246,6 +246,7 @@ func (r *Run) equip(o *outside) {
 	}
 	o.failing, o.unheard, o.breaking, o.refusing, o.slow = trouble(60), trouble(80), trouble(80), trouble(40), trouble(150)
 	o.losing, o.late, o.doubling = trouble(300), trouble(300), trouble(300)
+	o.halting = trouble(300)
 }
 
 // job hands a job to one of the live workers; the queue is quick, but not always.
@@ -364,7 +365,7 @@ func (r *Run) rest() error {
 			row.nextAt = time.Now().Add(-r.skew) // whatever clock looks
 		}
 		for _, o := range c.systems {
-			o.failing, o.unheard, o.breaking, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, false
+			o.failing, o.unheard, o.breaking, o.halting, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, 0, false
 		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps

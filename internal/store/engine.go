@@ -509,7 +509,11 @@ func (t *Tx) send(ctx context.Context, b *pgx.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	return unavailable(t.tx.SendBatch(ctx, b).Close())
+	err := t.tx.SendBatch(ctx, b).Close()
+	if violates(err, "links_key") {
+		return fmt.Errorf("%w: %w", engine.ErrLinkTaken, err)
+	}
+	return unavailable(err)
 }
 
 // Recover marks the attempts that a lost process left behind, and says which seats have such.
