@@ -163,6 +163,12 @@ func TestRejectedAndLeftAlone(t *testing.T) {
 	b.eventually("a change elsewhere to go there again", func() bool {
 		return record.Equal(b.user("warehouse").Get("A001")["quantity"], record.Int(90)) && b.settledDown()
 	})
+	// To find once more that it is gone there is no reason to ask again, nor to delete it elsewhere. (Simulation seed 2619.)
+	b.ended(b.ask(service.RecordsRun, service.Selection{Source: "warehouse", Records: []record.Key{"A000"}}), service.RunSucceeded)
+	b.eventually("quiet", b.settledDown)
+	if n := len(b.user("shop").All()); n != 4 {
+		t.Errorf("the shop holds %d of 4 records", n)
+	}
 }
 
 // The founding text's example: stock that falls by more than half is looked at before it reaches a shop.

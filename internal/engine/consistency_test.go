@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -140,5 +141,24 @@ func TestLag(t *testing.T) {
 	b.eventually("its end to be told of", func() bool { return told("within") && b.converged("crm", "erp") })
 	if !told("exceeded") {
 		t.Error("it was told of more than once")
+	}
+}
+
+// Conflicts about a record that goes because one system refused it are over. (Simulation seed 247.)
+func TestCompensationClosesConflicts(t *testing.T) {
+	b := newBench(t, document("multi-directional", "syncConfig: {frequency: realtime, consistency: transactional, conflictResolution: manual, matchFields: [sku]}\n", "crm", "erp", "shop"), "crm", "erp", "shop")
+	b.systems["shop"].Check("products", func(record.Key, record.Fields) error { return errors.New("the shop is closed") })
+	opened := make(chan struct{})
+	b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connectortest.Pass, Before: func() { <-opened }})
+	b.user("crm").Put("A", product("A", 5))
+	b.user("erp").Put("A", product("A", 6))
+	b.start()
+	b.eventually("the conflict", func() bool { return b.number(`SELECT count(*) FROM conflicts WHERE state = 'open'`) == 1 })
+	close(opened)
+	b.eventually("none to keep it", func() bool {
+		return b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation' AND op = 'delete'`) == 1 && b.settledDown()
+	})
+	if n := b.number(`SELECT count(*) FROM conflicts WHERE state = 'open'`); n != 0 {
+		t.Errorf("%d conflicts are open about a record that is gone", n)
 	}
 }
