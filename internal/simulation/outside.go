@@ -51,6 +51,7 @@ type outside struct {
 	writing map[string]bool // objects in a Write at this moment, by consumer
 	pages   map[string][]page
 	broken  error
+	spoil   func([]connector.Write)                      // for a test of the checks: changes what is sent; nil for nothing
 	written func([]connector.Write)                      // told of what arrives
 	took    func([]connector.Write, []connector.Receipt) // and of what became of it
 }
@@ -239,6 +240,9 @@ func (b base) Find(ctx context.Context, object record.Object, fields []string, q
 func (b base) Write(ctx context.Context, object record.Object, writes []connector.Write) ([]connector.Receipt, error) {
 	if err := b.call(ctx, b.line, "write"); err != nil {
 		return nil, err
+	}
+	if b.spoil != nil {
+		b.spoil(writes)
 	}
 	b.mu.Lock()
 	if b.writing[b.consumer] {
