@@ -140,8 +140,13 @@ func (f *flow) compensate(ctx context.Context) error {
 			wasDeleted := e.DeletedAt
 			entry, done := Compensate(e, seat, d, tx.Now())
 			if !done {
-				if l := e.Links[seat.System]; e.DeletedAt != nil && (l == nil || l.State == record.Frozen) {
-					return tx.SettleDead(ctx, f.guard.Service, d.ID) // it was deleted meanwhile, and nothing more is sent that would settle it
+				// What nothing more is sent for would never be settled: it was deleted meanwhile, or its record was found there and is as it
+				// should be.
+				l := e.Links[seat.System]
+				deleted := e.DeletedAt != nil && (l == nil || l.State == record.Frozen)
+				found := e.DeletedAt == nil && l != nil && l.State == record.Synced && len(l.Behind) == 0 && len(e.Held) == 0
+				if deleted || found {
+					return tx.SettleDead(ctx, f.guard.Service, d.ID)
 				}
 				return nil
 			}

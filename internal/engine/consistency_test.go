@@ -162,3 +162,20 @@ func TestCompensationClosesConflicts(t *testing.T) {
 		t.Errorf("%d conflicts are open about a record that is gone", n)
 	}
 }
+
+// A refusal of a record that was found in the system since, as it should be, is over: nothing is sent that would settle it. (Simulation
+// seed 6813.)
+func TestRefusalOfWhatWasFound(t *testing.T) {
+	b := newBench(t, document("multi-directional", together, "crm", "shop"), "crm", "shop")
+	b.user("crm").Put("A", product("A", 5))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	b.halt()
+	b.exec(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, state, tries, first_at, last_at)
+SELECT tenant_id, gen_random_uuid(), service_id, 'out', 'shop', 'products', '', id, 'upsert', 'delivery.keeps_moving', 'It moved.', 'open', 1, now(), now() FROM entities`)
+	b.start()
+	b.eventually("the refusal to be over", func() bool { return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) == 0 })
+	if f := b.user("shop").Get("A"); f == nil || b.user("crm").Get("A") == nil {
+		t.Error("the record is gone")
+	}
+}

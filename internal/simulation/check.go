@@ -388,6 +388,9 @@ func (c *customer) checkWishes(row *serviceRow, plan *engine.Plan, deadOut map[d
 			continue
 		}
 		id, linked := row.keys[linkKey{w.owner.id, w.owner.object, w.key}]
+		if w.deleted && len(c.vague) > 0 {
+			continue // a form that passes for an edit may have brought it back
+		}
 		if w.deleted {
 			if w.owner.user.Get(w.key) != nil {
 				fault("%s was deleted in %s and is there again", sku, w.owner.name)
