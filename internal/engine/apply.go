@@ -811,9 +811,11 @@ func (b *batch) goesAnywhere(field string) bool {
 }
 
 // elsewhere says whether any other system has the field.
-func (b *batch) elsewhere(field string) bool {
-	for _, s := range b.seat.Collection.Seats {
-		if s.System != b.seat.System && s.Map.Has(field) {
+func (b *batch) elsewhere(field string) bool { return b.seat.elsewhere(field) }
+
+func (s *Seat) elsewhere(field string) bool {
+	for _, o := range s.Collection.Seats {
+		if o.System != s.System && o.Map.Has(field) {
 			return true
 		}
 	}
@@ -1041,6 +1043,11 @@ func (b *batch) delete(c *record.Change) {
 	}
 	if e.DeletedAt != nil {
 		unlink()
+		b.out.Counts.Equal++
+		return
+	}
+	if l.State == record.Frozen { // it is left alone, whatever becomes of it; the brake does not weigh it, either
+		b.byKey[c.Key] = e
 		b.out.Counts.Equal++
 		return
 	}

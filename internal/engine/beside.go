@@ -209,6 +209,14 @@ func (l *lane) besidePage(ctx context.Context, r service.Run, at besideStep) err
 		return err
 	}
 	l.flow.engine.seam("scanned")
+	if l.Reads {
+		for i := range page.mapped {
+			if c := page.mapped[i].Change; c.Op == record.Delete { // it was asked for by key and is missing, as in reread
+				c.Absent = true
+				signal(l.wake)
+			}
+		}
+	}
 	return l.intake(ctx, taking{scanned: page.mapped, anew: true, beside: &Beside{Run: r.ID, Place: place, Done: page.seen, Total: max(page.total, page.seen)}})
 }
 

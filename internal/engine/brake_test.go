@@ -163,6 +163,12 @@ func TestRejectedAndLeftAlone(t *testing.T) {
 	b.eventually("a change elsewhere to go there again", func() bool {
 		return record.Equal(b.user("warehouse").Get("A001")["quantity"], record.Int(90)) && b.settledDown()
 	})
+	// To find once more that it is gone there is no reason to ask again, nor to delete it elsewhere. (Simulation seed 2619.)
+	b.ended(b.ask(service.RecordsRun, service.Selection{Source: "warehouse", Records: []record.Key{"A000"}}), service.RunSucceeded)
+	b.eventually("quiet", b.settledDown)
+	if n := len(b.user("shop").All()); n != 4 {
+		t.Errorf("the shop holds %d of 4 records", n)
+	}
 }
 
 // The founding text's example: stock that falls by more than half is looked at before it reaches a shop.
@@ -294,6 +300,36 @@ func TestDeliveriesFindEmptySource(t *testing.T) {
 	}
 	b.decided(b.holds().Reject(context.Background(), b.person(), h.ID, "Nobody deleted it.", true, 0))
 	b.eventually("the record to be back", func() bool { return b.converged("warehouse", "shop") && len(b.user("warehouse").All()) == 1 })
+}
+
+// That records are gone may also show when somebody wants them read again by their keys. (Simulation seed 2147.)
+func TestReadingAgainFindsEmptySource(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.fill(2)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 2 && b.settledDown() })
+	for i := range 2 {
+		b.user("warehouse").Tamper(record.Key(sku(i)), nil)
+	}
+	b.ask(service.RecordsRun, service.Selection{Source: "warehouse", Records: []record.Key{record.Key(sku(0)), record.Key(sku(1))}})
+	h := b.held(engine.HoldAbsent, 2)
+	if !strings.Contains(h.Reason, "turned empty") {
+		t.Errorf("the reason is %q", h.Reason)
+	}
+	if n := len(b.user("shop").All()); n != 2 {
+		t.Fatalf("the shop holds %d of 2 records, and nobody was asked", n)
+	}
+}
+
+// One record of several that is gone when it is read again is taken for deleted, as in a reading of all.
+func TestReadingAgainFindsOneGone(t *testing.T) {
+	b := newBench(t, twoWay, "warehouse", "shop")
+	b.fill(3)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 3 && b.settledDown() })
+	b.user("warehouse").Tamper(record.Key(sku(0)), nil)
+	b.ask(service.RecordsRun, service.Selection{Source: "warehouse", Records: []record.Key{record.Key(sku(0)), record.Key(sku(1))}})
+	b.eventually("the shop to lose it too", func() bool { return b.user("shop").Get(record.Key(sku(0))) == nil && b.settledDown() })
 }
 
 // A source that shrank by a few loses them at once, one that shrank by more than a tenth asks.

@@ -24,7 +24,7 @@ func TestTwoEntitiesClaimOneRecord(t *testing.T) {
 		return b.number(`SELECT count(*) FROM entities WHERE match_key IS NULL OR match_key = ''`) == 2
 	})
 	b.eventually("a dead letter of each", func() bool {
-		return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open' AND direction = 'out' AND code = 'match.key_taken'`) == 2
+		return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open' AND direction = 'out' AND code = 'match.duplicate'`) == 2
 	})
 	b.eventually("the other records", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
 	b.user("warehouse").Put("K1", record.Fields{"quantity": record.Int(2)})

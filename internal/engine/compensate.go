@@ -130,7 +130,7 @@ func (f *flow) compensate(ctx context.Context) error {
 			if err := tx.Guard(ctx, f.guard); err != nil {
 				return err
 			}
-			e, _, err := tx.LockEntity(ctx, f.guard.Service, d.Entity)
+			e, open, err := tx.LockEntity(ctx, f.guard.Service, d.Entity)
 			if fault.KindOf(err) == fault.NotFound {
 				return nil
 			}
@@ -140,8 +140,13 @@ func (f *flow) compensate(ctx context.Context) error {
 			wasDeleted := e.DeletedAt
 			entry, done := Compensate(e, seat, d, tx.Now())
 			if !done {
-				if l := e.Links[seat.System]; e.DeletedAt != nil && (l == nil || l.State == record.Frozen) {
-					return tx.SettleDead(ctx, f.guard.Service, d.ID) // it was deleted meanwhile, and nothing more is sent that would settle it
+				// What nothing more is sent for would never be settled: it was deleted meanwhile, or its record was found there and is as it
+				// should be.
+				l := e.Links[seat.System]
+				deleted := e.DeletedAt != nil && (l == nil || l.State == record.Frozen)
+				found := e.DeletedAt == nil && l != nil && l.State == record.Synced && len(l.Behind) == 0 && len(e.Held) == 0
+				if deleted || found {
+					return tx.SettleDead(ctx, f.guard.Service, d.ID)
 				}
 				return nil
 			}
@@ -151,7 +156,12 @@ func (f *flow) compensate(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := tx.SaveCompensated(ctx, f.guard.Service, e, entry, d.ID, f.doc.Receiving()[e.Collection]); err != nil {
+			var moot []*Conflict
+			if e.DeletedAt != nil {
+				moot = open
+				mootNow(moot, tx.Now())
+			}
+			if err := tx.SaveCompensated(ctx, f.guard.Service, e, moot, entry, d.ID, f.doc.Receiving()[e.Collection]); err != nil {
 				return err
 			}
 			if err := tx.AddUsage(ctx, lifeUsage(f.guard.Service, classOf(f.doc, e.Collection), e, wasDeleted, entry.ID, tx.Now())); err != nil {

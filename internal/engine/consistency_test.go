@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -168,5 +169,41 @@ func TestLag(t *testing.T) {
 	b.eventually("its end to be told of", func() bool { return told("within") && b.converged("crm", "erp") })
 	if !told("exceeded") {
 		t.Error("it was told of more than once")
+	}
+}
+
+// Conflicts about a record that goes because one system refused it are over. (Simulation seed 247.)
+func TestCompensationClosesConflicts(t *testing.T) {
+	b := newBench(t, document("multi-directional", "syncConfig: {frequency: realtime, consistency: transactional, conflictResolution: manual, matchFields: [sku]}\n", "crm", "erp", "shop"), "crm", "erp", "shop")
+	b.systems["shop"].Check("products", func(record.Key, record.Fields) error { return errors.New("the shop is closed") })
+	opened := make(chan struct{})
+	b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connectortest.Pass, Before: func() { <-opened }})
+	b.user("crm").Put("A", product("A", 5))
+	b.user("erp").Put("A", product("A", 6))
+	b.start()
+	b.eventually("the conflict", func() bool { return b.number(`SELECT count(*) FROM conflicts WHERE state = 'open'`) == 1 })
+	close(opened)
+	b.eventually("none to keep it", func() bool {
+		return b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation' AND op = 'delete'`) == 1 && b.settledDown()
+	})
+	if n := b.number(`SELECT count(*) FROM conflicts WHERE state = 'open'`); n != 0 {
+		t.Errorf("%d conflicts are open about a record that is gone", n)
+	}
+}
+
+// A refusal of a record that was found in the system since, as it should be, is over: nothing is sent that would settle it. (Simulation
+// seed 6813.)
+func TestRefusalOfWhatWasFound(t *testing.T) {
+	b := newBench(t, document("multi-directional", together, "crm", "shop"), "crm", "shop")
+	b.user("crm").Put("A", product("A", 5))
+	b.start()
+	b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	b.halt()
+	b.exec(`INSERT INTO dead_letters (tenant_id, id, service_id, direction, system, object, key, entity_id, op, code, message, state, tries, first_at, last_at)
+SELECT tenant_id, gen_random_uuid(), service_id, 'out', 'shop', 'products', '', id, 'upsert', 'delivery.keeps_moving', 'It moved.', 'open', 1, now(), now() FROM entities`)
+	b.start()
+	b.eventually("the refusal to be over", func() bool { return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) == 0 })
+	if f := b.user("shop").Get("A"); f == nil || b.user("crm").Get("A") == nil {
+		t.Error("the record is gone")
 	}
 }

@@ -117,13 +117,9 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 		changed := []*Conflict{c.Conflict}
 		if e.DeletedAt != nil {
 			// The record goes: what else was open about it is moot.
-			for _, other := range open {
-				if other != c.Conflict {
-					now := tx.Now()
-					other.Open, other.Reason, other.ResolvedAt = false, "The record was deleted.", &now
-					changed = append(changed, other)
-				}
-			}
+			others := slices.DeleteFunc(open, func(other *Conflict) bool { return other == c.Conflict })
+			mootNow(others, tx.Now())
+			changed = append(changed, others...)
 			e.Settle()
 		}
 		if err := tx.SaveDecided(ctx, c.Service, e, changed, entry, doc.Receiving()[e.Collection]); err != nil {
@@ -352,5 +348,12 @@ func settleRecord(e *record.Entity, chosen conflict.Side, now time.Time, entry *
 		}
 		e.DeletedAt = nil
 		delete(e.Stamps, record.WholeRecord)
+	}
+}
+
+// mootNow closes conflicts about a record that is no more.
+func mootNow(open []*Conflict, now time.Time) {
+	for _, c := range open {
+		c.Open, c.Reason, c.ResolvedAt = false, "The record was deleted.", &now
 	}
 }

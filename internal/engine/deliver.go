@@ -13,7 +13,6 @@ import (
 
 	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/internal/connector"
-	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 )
@@ -275,20 +274,20 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	var st Settlement
 	linked, taken := false, false
 	commit := func(tx Tx) error {
-		entities, err := l.asTheyAre(ctx, tx, entities)
-		if taken && err == nil { // the first try has changed those in memory
-			if entities, err = tx.LoadEntities(ctx, f.guard, a.Entities, true); err == nil {
-				err = l.notOurs(ctx, tx, sent)
-			}
+		sent, rest := sent, rest
+		var replaced []*record.Entity
+		entities, err := entities, error(nil)
+		if taken { // the first try has settled them
+			entities, sent, rest, replaced, err = l.untake(ctx, tx, a, entities, sent, rest)
+		} else {
+			entities, err = l.asTheyAre(ctx, tx, entities)
 		}
 		if err != nil {
 			return err
 		}
 		st = Settle(l.Seat, a, entities, sent, tx.Now())
-		for i := range sent {
-			if taken && sent[i].Receipt.Outcome == connector.Refused && sent[i].Receipt.Key != "" {
-				st.Reread = append(st.Reread, sent[i].Receipt.Key)
-			}
+		for _, e := range replaced {
+			st.replaced(l.Seat, a, e, tx.Now())
 		}
 		l.park(&st, sent, rest, tx.Now())
 		l.lookLater(&st, a, entities, sent, rest, tx.Now())
@@ -332,7 +331,7 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		linked = len(st.NewLinks)+len(st.Unlinked) > 0 || slices.ContainsFunc(st.Parked, func(p Parked) bool { return p.Waits == WaitsReference })
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
 	}
-	if err = f.inTx(ctx, commit); errors.Is(err, ErrKeyTaken) {
+	if err = f.inTx(ctx, commit); errors.Is(err, ErrLinkTaken) {
 		taken = true
 		err = f.inTx(ctx, commit)
 	}
@@ -343,32 +342,78 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	return next, st.Reread, err
 }
 
-// notOurs refuses receipts that give an entity a record which is another's already: the system found it by the key that was written, and
-// two entities hold that key, such as those of a merge that was undone. The other one reads its record again, as it may hold what was
-// written. It is asked about only when settling failed because of it.
-func (l *lane) notOurs(ctx context.Context, tx Tx, sent []Sent) error {
+// untake looks after writes that made, or found, a record which is linked to another entity: two entities are one thing to the system, or
+// the other's record was deleted there and nobody has read that yet. A record that was made is the entity's that it was made for, and
+// replaced are those whose record it took the place of. One that was only found as wanted is the other's; so is one of which only its
+// values would tell that it was made. The entities are locked together with the others, in one order, since the others' system may
+// settle at the same moment.
+func (l *lane) untake(ctx context.Context, tx Tx, a Attempt, entities []*record.Entity, sent []Sent, rest remaining) (own []*record.Entity, kept []Sent, left remaining, replaced []*record.Entity, err error) {
+	fresh := make(map[record.EntityID]bool)
+	var ids []record.EntityID
+	for _, e := range entities {
+		fresh[e.ID] = true
+		ids = append(ids, e.ID)
+	}
 	var keys []record.Key
+	leaves := make(map[record.EntityID]bool)
 	for i := range sent {
-		if k := sent[i].Receipt.Key; k != "" {
-			keys = append(keys, k)
+		leaves[sent[i].ID] = sent[i].Op == record.Delete
+		if sent[i].made() {
+			keys = append(keys, sent[i].Receipt.Key)
 		}
 	}
 	owners, err := tx.Linked(ctx, l.flow.guard.Service, l.System, l.Object, keys)
 	if err != nil {
-		return err
+		return nil, nil, rest, nil, err
 	}
-	for i := range sent {
-		w := &sent[i]
-		owner, has := owners[w.Receipt.Key]
-		if !has { // of two in one batch the first has it
-			owners[w.Receipt.Key] = w.ID
-		}
-		if has && owner != w.ID && w.Op != record.Delete {
-			w.Receipt = connector.Receipt{Outcome: connector.Refused, Key: w.Receipt.Key, Err: &connector.Error{Class: connector.Reject, Code: "match.key_taken",
-				Message: fmt.Sprintf("%s has the record %s already, which belongs to another entity (%s).", l.System, w.Receipt.Key, ident.Format(ident.Entity, owner))}}
+	for _, id := range owners {
+		if _, ours := fresh[id]; !ours {
+			ids = append(ids, id)
 		}
 	}
-	return nil
+	loaded, err := tx.LoadEntities(ctx, l.flow.guard, slices.Compact(slices.SortedFunc(slices.Values(ids), compareIDs)), true)
+	if err != nil {
+		return nil, nil, rest, nil, err
+	}
+	owner := make(map[record.Key]*record.Entity)
+	for _, e := range loaded {
+		link := e.Links[l.System]
+		if link != nil && !leaves[e.ID] {
+			owner[link.Key] = e
+		}
+		if fresh[e.ID] {
+			own, fresh[e.ID] = append(own, e), link == nil
+		}
+	}
+	left = rest
+	given := make(map[record.Key]bool)
+	for _, w := range sent {
+		if !w.made() || !fresh[w.ID] {
+			kept = append(kept, w)
+			continue
+		}
+		key := w.Receipt.Key
+		other := owner[key]
+		switch {
+		case other == nil && !given[key]:
+		case w.guessed:
+			left.due = append(slices.Clone(left.due), w.ID)
+			continue
+		case w.Receipt.Outcome == connector.Applied && !given[key]:
+			replaced = append(replaced, other)
+		default:
+			w.Receipt = connector.Receipt{Outcome: connector.Refused, Key: key, Err: &connector.Error{Class: connector.Reject, Code: "match.duplicate",
+				Message: fmt.Sprintf("The record %s of %s is another record's copy already; merge the two, or delete or change one of them.", key, l.System)}}
+		}
+		given[key] = true
+		kept = append(kept, w)
+	}
+	return own, kept, left, replaced, nil
+}
+
+// made says that the write made a record, or found the one that it would have made.
+func (w *Sent) made() bool {
+	return w.Create && w.Receipt.Key != "" && (w.Receipt.Outcome == connector.Applied || w.Receipt.Outcome == connector.Already)
 }
 
 // asTheyAre locks the entities and loads those anew that moved on since they were loaded.

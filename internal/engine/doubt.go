@@ -300,11 +300,13 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 		}
 	}
 	if wrote || link != nil {
+		w.guessed = !wrote
 		return w, wrote || ours
 	}
 	// A record that was not there before and holds what we sent is ours, also when it holds some of it otherwise: in a form
 	// of its own, or because somebody edited it since. Those fields were never agreed on. One that shares nothing with what
 	// was sent but what it was found by is somebody else's.
+	w.guessed = true
 	return w, ours || !strange && len(w.Values) > 0
 }
 

@@ -2,7 +2,11 @@
 
 package engine
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/record"
+)
 
 // A system's own form of a value is shorter, filled up, or written otherwise; more than the value is another value.
 func TestSameForm(t *testing.T) {
@@ -21,9 +25,12 @@ func TestSameForm(t *testing.T) {
 		{"elm", "oak", false},
 		{"", "oak", false},
 		{"oak", "", false},
+		{record.Number("3.14"), record.Number("3.14159"), true},
+		{record.Number("409"), record.Number("408.6"), true},
+		{record.Number("40"), record.Number("408"), false},
 	} {
 		if got := sameForm(c.own, c.v); got != c.same {
-			t.Errorf("%q for %q: %t", c.own, c.v, got)
+			t.Errorf("%v for %v: %t", c.own, c.v, got)
 		}
 	}
 }

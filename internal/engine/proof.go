@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func Explain(e *record.Entity, s *Seat, known *Compared) Standing {
 		}
 	}
 	for _, f := range sortedKeys(l.OwnForm) {
-		if !s.Reads && !sameForm(l.OwnForm[f], e.Fields[f]) {
+		if !s.Reads && s.compares(f) && !sameForm(l.OwnForm[f], e.Fields[f]) {
 			oneWay = append(oneWay, f)
 		}
 	}
@@ -182,6 +183,14 @@ func sameForm(own, v record.Value) bool {
 	if record.Equal(own, v) {
 		return true
 	}
+	if x, ok := number(own); ok {
+		if y, also := number(v); also { // rounded or cut off behind the point
+			text := string(own.(record.Number))
+			_, digits, _ := strings.Cut(text, ".")
+			unit := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(digits))), nil))
+			return y.Sub(x, y).Abs(y).Cmp(unit) < 0
+		}
+	}
 	fold := func(v record.Value) string {
 		return strings.Map(func(r rune) rune {
 			switch {
@@ -213,7 +222,7 @@ func differing(seat *Seat, e *record.Entity, m *Mapped) []string {
 	l := e.Links[seat.System]
 	var out []string
 	for f := range in {
-		if !record.Equal(own(f), l.Shadow(e, f)) {
+		if seat.compares(f) && !record.Equal(own(f), l.Shadow(e, f)) {
 			out = append(out, f)
 		}
 	}
@@ -221,10 +230,28 @@ func differing(seat *Seat, e *record.Entity, m *Mapped) []string {
 	return out
 }
 
+// compares says whether the field is one that can differ: not one that the system alone has and that nobody reads, and not the key that it
+// gives its records, by which they are found.
+func (s *Seat) compares(field string) bool {
+	return s.elsewhere(field) || s.Reads && !slices.Contains(s.Map.Key(), field)
+}
+
+// compared are the fields that can differ, and what of a record is read for them: a column of objects as a whole.
+func (s *Seat) compared() (fields, native []string) {
+	native = slices.Clone(s.Map.Natives())
+	for _, f := range s.Map.Fields() {
+		if i := slices.Index(native, s.Map.Native(f)); i < 0 || s.compares(f) {
+			fields = append(fields, f)
+		} else {
+			native = slices.Delete(native, i, i+1)
+		}
+	}
+	return fields, native
+}
+
 // rangeDigest is what the digest of the entities' records in the seat's system must be; rest are the entities of which it is
 // not known what the system holds in every field, so that their records have to be read.
-func rangeDigest(seat *Seat, entities []*record.Entity, native []string) (d connector.Digest, keys []record.Key, rest []*record.Entity) {
-	fields := seat.Map.Fields()
+func rangeDigest(seat *Seat, entities []*record.Entity, fields, native []string) (d connector.Digest, keys []record.Key, rest []*record.Entity) {
 	var text []byte
 next:
 	for _, e := range entities {

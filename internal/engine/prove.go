@@ -403,8 +403,8 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 	s.Records += int64(len(here))
 	rest := here
 	if c.digests[l] {
-		natives := l.Map.Natives()
-		want, keys, unknown := rangeDigest(l.Seat, here, natives)
+		fields, natives := l.compared()
+		want, keys, unknown := rangeDigest(l.Seat, here, fields, natives)
 		var have connector.Digest
 		exact := false
 		ok, err := c.asking(ctx, l, func() (err error) {

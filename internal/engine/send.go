@@ -20,6 +20,7 @@ type Sent struct {
 	Version int64         // the entity's version that was mapped
 	Values  record.Fields // the entity's values that were sent, by entity field; nil for a delete
 	Receipt connector.Receipt
+	guessed bool // only the record's values tell that it was written
 }
 
 // Attempt is a batch of duties being carried out for one system.
@@ -266,6 +267,17 @@ func (s *Settlement) dropped(seat *Seat, entities []*record.Entity, sent []Sent)
 			l.State = record.Synced
 			s.Links = append(s.Links, LinkRow{e.ID, l})
 		}
+	}
+}
+
+// replaced settles that the record by which the system held the entity is gone: another was made with its key.
+func (s *Settlement) replaced(seat *Seat, attempt Attempt, e *record.Entity, now time.Time) {
+	l := e.Links[seat.System]
+	delete(e.Links, seat.System)
+	s.Unlinked = append(s.Unlinked, LinkRow{e.ID, l})
+	s.Journal = append(s.Journal, record.Entry{ID: newID(), Entity: e.ID, At: now, Kind: record.Changed, Op: record.Unlinked, System: seat.System, Cause: attempt.ID})
+	if Owes(e, seat) {
+		s.Waiting = append(s.Waiting, e.ID)
 	}
 }
 

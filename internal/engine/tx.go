@@ -23,6 +23,10 @@ var (
 	ErrPaused  = errors.New("engine: the service is not active")
 )
 
+// ErrLinkTaken is SaveSettling's answer when a record that a new link names is another entity's already. Nothing can be done in that
+// transaction any more.
+var ErrLinkTaken = errors.New("engine: the record is linked to another entity")
+
 // Guard is what must still be true for a flow to write.
 type Guard struct {
 	Service  service.ID
@@ -143,9 +147,6 @@ type Settling struct {
 	Usage      []billing.UsageEvent
 }
 
-// ErrKeyTaken says that a record would be linked to two entities.
-var ErrKeyTaken = errors.New("the record is another entity's")
-
 // Tx is the transaction as the engine needs it.
 type Tx interface {
 	Now() time.Time
@@ -175,7 +176,7 @@ type Tx interface {
 	Frozen(ctx context.Context, g Guard, ids []record.EntityID) (bool, error)
 	// SaveIntake writes what a page means, cursor included. It notes the commit in the Row of what it wrote.
 	SaveIntake(ctx context.Context, g Guard, in Intake) error
-	// SaveSettling writes what receipts mean and removes the attempt. ErrKeyTaken, when a new link's key is another entity's.
+	// SaveSettling writes what receipts mean and removes the attempt. It may end in ErrLinkTaken, as the commit may.
 	SaveSettling(ctx context.Context, g Guard, s Settling) error
 
 	// Recover marks the attempts that a lost process left behind, and says which seats have such.
@@ -201,9 +202,9 @@ type Tx interface {
 	Refusals(ctx context.Context, s service.ID, limit int) ([]Refusal, error)
 	// LockEntity loads an entity with its links, and its open conflicts, for changing them.
 	LockEntity(ctx context.Context, s service.ID, id record.EntityID) (*record.Entity, []*Conflict, error)
-	// SaveCompensated writes the entity that a refusal set back, its links and its history, makes deliveries to the systems, and settles the
-	// dead letter.
-	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error
+	// SaveCompensated writes the entity that a refusal set back, its links, the conflicts that are thereby moot and its history, makes
+	// deliveries to the systems, and settles the dead letter.
+	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*Conflict, entry record.Entry, dead uuid.UUID, systems []string) error
 	// SettleDead settles an open dead letter.
 	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error

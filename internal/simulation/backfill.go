@@ -93,6 +93,7 @@ func (r *Run) mumble(c *customer, o *outside, sel *service.Selection) {
 	key := pick(r.rng, among...)
 	c.words++
 	name := fmt.Sprintf("%s-hush-%d", c.name, c.words)
+	c.wrote[string(o.id)+" "+strings.ToUpper(name)] = true
 	c.written[strings.ToUpper(name)], c.silent = true, true
 	c.touched[skuOf(all[key])] = time.Now()
 	delete(c.names, o.name+" "+string(key)) // the one before it may never be seen

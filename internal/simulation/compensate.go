@@ -98,7 +98,7 @@ func (t *Tx) LockEntity(ctx context.Context, s service.ID, id record.EntityID) (
 }
 
 // SaveCompensated writes the entity that a refusal set back, and notes that it is compensated.
-func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error {
+func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*engine.Conflict, entry record.Entry, dead uuid.UUID, systems []string) error {
 	if err := t.step(ctx, "save compensated"); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity
 	if err != nil {
 		return err
 	}
-	v := saved{changed: []*record.Entity{e}, journal: []record.Entry{entry}}
+	v := saved{changed: []*record.Entity{e}, journal: []record.Entry{entry}, conflicts: moot}
 	for _, system := range slices.Sorted(maps.Keys(e.Links)) {
 		v.linksC = append(v.linksC, engine.LinkRow{Entity: e.ID, Link: e.Links[system]})
 	}

@@ -149,7 +149,7 @@ func (r *Run) checkOrder(c *customer, o *outside, writes []connector.Write, rece
 		}
 		at := string(o.id) + " " + writes[i].ID.String()
 		if n < c.upTo[at] {
-			r.broken = fmt.Errorf("causal: %s takes %s after number %d of the same record", o.name, name, c.upTo[at])
+			r.broken = fmt.Errorf("invariant 3: %s takes %s after number %d of the same record", o.name, name, c.upTo[at])
 		}
 		c.upTo[at] = n
 	}

@@ -17,5 +17,8 @@
 // holds the gate is the only one that works. A new wait in the engine must be followed by woke, and may not choose at random between
 // two things that are both there; TestSeedReplays fails otherwise.
 //
+// That the checks look is tested, too: TestChecksFind breaks one thing after the other between the engine and what it works on, and each
+// must be found.
+//
 // Something new in the engine.Tx interface belongs into Store too: first as it is, and with the locks it takes.
 package simulation

@@ -58,8 +58,8 @@ func (o *outside) filled() {
 	}
 }
 
-// wrote follows what the engine does in the system.
-func (c *customer) wrote(o *outside, writes []connector.Write, receipts []connector.Receipt) {
+// follow follows what the engine does in the system.
+func (c *customer) follow(o *outside, writes []connector.Write, receipts []connector.Receipt) {
 	for i := range min(len(writes), len(receipts)) {
 		switch {
 		case receipts[i].Outcome != connector.Applied:

@@ -29,6 +29,7 @@ type outside struct {
 	failing   int // nothing happens, an error comes back
 	unheard   int // a write happens, and an error comes back
 	breaking  int // the first part of a batch is written, and an error comes back
+	halting   int // a part of a batch is written, and the receipts say which
 	refusing  int // a call is answered with "slow down"
 	losing    int // a notification is lost
 	late      int // a notification comes late
@@ -50,6 +51,7 @@ type outside struct {
 	writing map[string]bool // objects in a Write at this moment, by consumer
 	pages   map[string][]page
 	broken  error
+	spoil   func([]connector.Write)                      // for a test of the checks: changes what is sent; nil for nothing
 	written func([]connector.Write)                      // told of what arrives
 	took    func([]connector.Write, []connector.Receipt) // and of what became of it
 }
@@ -239,6 +241,9 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	if err := b.call(ctx, b.line, "write"); err != nil {
 		return nil, err
 	}
+	if b.spoil != nil {
+		b.spoil(writes)
+	}
 	b.mu.Lock()
 	if b.writing[b.consumer] {
 		b.broken = fmt.Errorf("invariant 3: two batches are written to %s at once", b.name)
@@ -253,6 +258,14 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	broken := len(writes) > 1 && b.gate.chance(b.breaking)
 	if broken {
 		writes = writes[:1+b.gate.intN(len(writes)-1)]
+	}
+	all, part := writes, []int(nil)
+	if len(writes) > 1 && !broken && b.gate.chance(b.halting) {
+		part = inTurn(writes)[:1+b.gate.intN(len(writes)-1)]
+		writes = make([]connector.Write, len(part))
+		for i, at := range part {
+			writes[i] = all[at]
+		}
 	}
 	if b.written != nil {
 		b.written(writes)
@@ -274,7 +287,46 @@ func (b base) Write(ctx context.Context, object record.Object, writes []connecto
 	if broken || b.gate.chance(b.unheard) {
 		return nil, b.trouble(connector.Retry, 0)
 	}
+	if part != nil {
+		return b.inParts(all, part, receipts), nil
+	}
 	return receipts, nil
+}
+
+// inTurn is the order in which a system carries a batch out that has a call for each kind of write.
+func inTurn(writes []connector.Write) []int {
+	turn := func(i int) int {
+		switch w := &writes[i]; {
+		case w.Op == record.Delete:
+			return 0
+		case !w.Create:
+			return 1
+		}
+		return 2
+	}
+	order := make([]int, len(writes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return turn(x) - turn(y) })
+	return order
+}
+
+// inParts are the receipts of a batch of which only a part was carried out.
+func (b base) inParts(all []connector.Write, part []int, receipts []connector.Receipt) []connector.Receipt {
+	why := b.trouble(connector.Retry, 0)
+	if b.gate.intN(2) == 0 {
+		why = b.trouble(connector.SlowDown, time.Duration(1+b.gate.intN(20))*time.Second)
+	}
+	out := make([]connector.Receipt, len(all))
+	for i := range all {
+		out[i] = connector.Receipt{Outcome: connector.Unsent, Key: all[i].Key, Err: why}
+	}
+	for i, at := range part {
+		out[at] = receipts[i]
+	}
+	b.gate.Note("%s hands back %d of %d unsent", b.name, len(all)-len(part), len(all))
+	return out
 }
 
 // recalling is a system that remembers what it did last.

@@ -51,7 +51,12 @@ func (r *Run) start() *process {
 		log = r.log.With("process", l.name)
 	}
 	p.engine = engine.New(func(ctx context.Context, t tenant.ID, fn func(engine.Tx) error) error {
-		return r.store.In(ctx, l, t, "engine", func(tx *Tx) error { return fn(tx) })
+		return r.store.In(ctx, l, t, "engine", func(tx *Tx) error {
+			if r.spoil != nil {
+				return fn(r.spoil(tx))
+			}
+			return fn(tx)
+		})
 	}, p, log)
 	p.engine.Proving(func(ctx context.Context, t tenant.ID, fn func(engine.ProofTx) error) error {
 		return r.store.In(ctx, l, t, "proof", func(tx *Tx) error { return fn(tx) })

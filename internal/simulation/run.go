@@ -38,8 +38,9 @@ type Run struct {
 	turn                 time.Duration
 	dbFailing, dbUnheard int
 	calm                 bool
-	told                 []string // what people and accidents did, for a failure's message
-	broken               error    // the first invariant that did not hold at a commit
+	spoil                func(*Tx) engine.Tx // for a test of the checks: what stands between the engine and the store; nil for nothing
+	told                 []string            // what people and accidents did, for a failure's message
+	broken               error               // the first invariant that did not hold at a commit
 }
 
 // customer is a tenant's service with its systems and its people.
@@ -66,8 +67,10 @@ type customer struct {
 	touched   map[string]time.Time // by sku: when people last changed a record in a system
 	upTo      map[string]int       // apart: by system and sku, the latest name that was written into it
 	made      int
-	last      map[string]*wish  // apart: by sku
-	names     map[string]string // by system and key: the name that was written last
+	last      map[string]*wish      // apart: by sku
+	names     map[string]string     // by system and key: the name that was written last
+	wrote     map[string]bool       // by system and name: what people wrote there, whatever case it is kept in
+	madeThere map[string]record.Key // by system and entity: the record that was made last
 	words     int
 	written   map[string]bool // every text that somebody wrote
 	committed map[string]bool // cursors, by system
@@ -118,7 +121,7 @@ var names = []string{"crm", "shop", "erp", "web"}
 
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int)}
+	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int), wrote: make(map[string]bool), madeThere: make(map[string]record.Key)}
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -148,7 +151,8 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 		o.written = func(writes []connector.Write) { r.checkWrites(c, o, writes) }
 		o.took = func(writes []connector.Write, receipts []connector.Receipt) {
 			r.checkOrder(c, o, writes, receipts)
-			c.wrote(o, writes, receipts)
+			r.checkTwice(c, o, writes, receipts)
+			c.follow(o, writes, receipts)
 		}
 		c.systems = append(c.systems, o)
 	}
@@ -246,6 +250,7 @@ func (r *Run) equip(o *outside) {
 	}
 	o.failing, o.unheard, o.breaking, o.refusing, o.slow = trouble(60), trouble(80), trouble(80), trouble(40), trouble(150)
 	o.losing, o.late, o.doubling = trouble(300), trouble(300), trouble(300)
+	o.halting = trouble(300)
 }
 
 // job hands a job to one of the live workers; the queue is quick, but not always.
@@ -364,7 +369,7 @@ func (r *Run) rest() error {
 			row.nextAt = time.Now().Add(-r.skew) // whatever clock looks
 		}
 		for _, o := range c.systems {
-			o.failing, o.unheard, o.breaking, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, false
+			o.failing, o.unheard, o.breaking, o.halting, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, 0, false
 		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
@@ -556,6 +561,7 @@ func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields)
 	now := o.user.Get(key)
 	if name, ok := now["name"].(string); ok && fields["name"] != nil {
 		c.names[o.name+" "+string(key)] = name
+		c.wrote[string(o.id)+" "+strings.ToUpper(name)] = true
 	}
 	if c.apart {
 		c.last[skuOf(now)] = &wish{owner: o, key: key, fields: now}

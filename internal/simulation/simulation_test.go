@@ -42,7 +42,10 @@ type outcome struct {
 }
 
 // play runs a seed in a bubble of its own.
-func play(t *testing.T, seed uint64, log *slog.Logger) (out outcome) {
+func play(t *testing.T, seed uint64, log *slog.Logger) outcome { return playSpoiled(t, seed, log, nil) }
+
+// playSpoiled runs it with something broken.
+func playSpoiled(t *testing.T, seed uint64, log *slog.Logger, spoil func(*Run)) (out outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			out.err = fmt.Errorf("panic: %v", p)
@@ -51,6 +54,9 @@ func play(t *testing.T, seed uint64, log *slog.Logger) (out outcome) {
 	synctest.Test(t, func(*testing.T) {
 		r := newSeed(seed, log)
 		r.gate.keep = *verbose
+		if spoil != nil {
+			spoil(r)
+		}
 		out.err = r.live()
 		out.trace, out.steps, out.virtual = r.gate.trace, r.gate.steps, time.Since(r.gate.began)
 		out.lines = r.gate.recent

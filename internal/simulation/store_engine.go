@@ -342,7 +342,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linked {
 			k := linkKey{l.System, l.Object, l.Key}
 			if _, taken := row.keys[k]; taken && !gone[k] {
-				return fmt.Errorf("simulation: the link to %s %s %s is there already: %w", l.System, l.Object, l.Key, engine.ErrKeyTaken)
+				return fmt.Errorf("%w: %s %s %s", engine.ErrLinkTaken, l.System, l.Object, l.Key)
 			}
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil && !had[deliveryKey{l.System, l.Entity}] {
 				return fmt.Errorf("simulation: %s has a link to %s already", l.Entity, l.System)

@@ -5,6 +5,7 @@ package simulation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -129,6 +130,8 @@ func (w *twins) both(what string, fn func(tx engine.Tx, first bool) (any, error)
 		})
 		switch {
 		case err == nil:
+		case errors.Is(err, engine.ErrLinkTaken):
+			return "link taken"
 		case strings.Contains(err.Error(), "is there already"), strings.Contains(err.Error(), "duplicate key"):
 			return "duplicate"
 		default:

@@ -64,11 +64,11 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND di
 }
 
 // SaveCompensated writes the entity that a refusal set back, makes deliveries, and settles the dead letter.
-func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, entry record.Entry, dead uuid.UUID, systems []string) error {
+func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*engine.Conflict, entry record.Entry, dead uuid.UUID, systems []string) error {
 	if err := t.SettleDead(ctx, s, dead); err != nil {
 		return err
 	}
-	return t.SaveDecided(ctx, s, e, nil, entry, systems)
+	return t.SaveDecided(ctx, s, e, moot, entry, systems)
 }
 
 // SettleDead settles an open dead letter.

@@ -501,9 +501,7 @@ WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND
 	queueCounters(b, sid, t.now, system, counterRow{created: st.Created, updated: st.Updated, deleted: st.Deleted, rejected: st.Rejected,
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
-	if err := t.send(ctx, b); violates(err, "links_key") {
-		return fmt.Errorf("%w: %w", engine.ErrKeyTaken, err)
-	} else if err != nil {
+	if err := t.send(ctx, b); err != nil {
 		return err
 	}
 	return t.AddUsage(ctx, s.Usage)
@@ -513,7 +511,11 @@ func (t *Tx) send(ctx context.Context, b *pgx.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	return unavailable(t.tx.SendBatch(ctx, b).Close())
+	err := t.tx.SendBatch(ctx, b).Close()
+	if violates(err, "links_key") {
+		return fmt.Errorf("%w: %w", engine.ErrLinkTaken, err)
+	}
+	return unavailable(err)
 }
 
 // Recover marks the attempts that a lost process left behind, and says which seats have such.
