@@ -693,7 +693,7 @@ func (f *foreseeing) apart(c *Collection, e *record.Entity) {
 // writes counts what the seat's system would be sent of these entities.
 func (f *foreseeing) writes(ctx context.Context, seat *Seat, list []*record.Entity) error {
 	n := f.of(seat)
-	sent, dead := Writes(seat, f.Plan, list)
+	sent, dead := Writes(seat, f.Plan, list, nil)
 	byID := make(map[record.EntityID]*record.Entity, len(list))
 	for _, e := range list {
 		byID[e.ID] = e

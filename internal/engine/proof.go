@@ -213,7 +213,7 @@ func differing(seat *Seat, e *record.Entity, m *Mapped) []string {
 	l := e.Links[seat.System]
 	var out []string
 	for f := range in {
-		if !record.Equal(own(f), l.Shadow(e, f)) {
+		if !seat.Map.Same(f, own(f), l.Shadow(e, f)) {
 			out = append(out, f)
 		}
 	}

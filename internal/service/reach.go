@@ -5,6 +5,7 @@ package service
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // EffectiveDirection is the document's direction, BiDirectional where it says none.
@@ -23,6 +24,19 @@ func (d *Document) System(id string) (System, bool) {
 		}
 	}
 	return System{}, false
+}
+
+// ZoneOf is the time zone of the times that the system holds without one; nil for none, which is UTC.
+func (d *Document) ZoneOf(id string) *time.Location {
+	s, _ := d.System(id)
+	if s.TimeZone == "" {
+		return nil
+	}
+	zone, err := ParseZone(s.TimeZone)
+	if err != nil {
+		return nil // it was checked
+	}
+	return zone
 }
 
 // connectable returns the system of that id, or the lookup service of that name as one.
