@@ -481,7 +481,9 @@ func (p *Plan) outward(present, entity record.Fields, only []string, all bool, b
 		}
 		v, err := q.fromEntity(entity[q.entity])
 		if err == nil {
-			column, err = by.put(column, q.inside, v)
+			if column, err = by.put(column, q.inside, v); err != nil {
+				err = fmt.Errorf("as %s %w", q.spelled, err)
+			}
 		}
 		if err != nil {
 			return nil, &Error{Field: q.entity, Reason: err.Error()}

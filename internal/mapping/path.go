@@ -83,8 +83,8 @@ type placing struct {
 	loose  bool // items that are missing in a list are no error, but nothing
 }
 
-// put returns in with v at the path inside it. Objects and lists on the way are made where there is nothing. Nothing is not put where
-// nothing is: an object gets the name without a value, a list no item.
+// put returns in with v at the path inside it. Objects and lists on the way are made where there is nothing. Where nothing is to be put
+// where nothing is, a list gets no item; an object gets the name without a value only when it is a new one.
 func (p placing) put(in record.Value, path []step, v record.Value) (record.Value, error) {
 	if len(path) == 0 {
 		return v, nil
@@ -94,6 +94,9 @@ func (p placing) put(in record.Value, path []step, v record.Value) (record.Value
 	case map[string]any:
 		if s.list {
 			return p.misfit(in, v, "an object, and no list")
+		}
+		if _, has := c[s.name]; !has && v == nil && p.shared {
+			return in, nil
 		}
 		inner, err := p.put(c[s.name], rest, v)
 		if err != nil {
@@ -124,7 +127,7 @@ func (p placing) misfit(in, v record.Value, what string) (record.Value, error) {
 	if v == nil {
 		return in, nil
 	}
-	return nil, fmt.Errorf("where it would be written the record has %s; nothing is written over it. Correct it in the system, or map another field", what)
+	return nil, fmt.Errorf("it cannot be written: there is %s, and nothing is written over that. Correct the record, or map another field", what)
 }
 
 func (p placing) item(c []any, s step, rest []step, v record.Value) (record.Value, error) {

@@ -29,7 +29,7 @@ type wall struct {
 
 // timeLayouts are the forms that parseWall does not know.
 var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02"}
+	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"}
 
 // parseTime reads a date, or a date with a time of day, with or without a zone.
 func parseTime(s string) (w wall, ok bool) {

@@ -74,7 +74,7 @@ func changes(l *time.Location) (out []time.Time) {
 			continue
 		}
 		seconds := sort.Search(day, func(i int) bool { return offset(from+int64(i)) != offset(from) })
-		out = append(out, time.Unix(from+int64(seconds), 0))
+		out = append(out, time.Unix(from+int64(seconds), 0).In(l))
 	}
 	return out
 }
