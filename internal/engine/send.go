@@ -67,13 +67,17 @@ func Writes(seat *Seat, attempt uuid.UUID, entities []*record.Entity, present ma
 // stands beside them, and those that a write found otherwise than expected, as moved counts, although reading them told of no change.
 // They hold what they hold in a form that our value alone does not give.
 func ToLookAt(seat *Seat, entities []*record.Entity, moved map[record.EntityID]int) map[record.Key]record.EntityID {
+	nests := seat.Map.Nests(nil)
+	if !nests && len(moved) == 0 {
+		return nil
+	}
 	byKey := make(map[record.Key]record.EntityID)
 	for _, e := range entities {
 		l := e.Links[seat.System]
-		if l == nil || moved[e.ID] == 0 && !seat.Map.Nests(seat.Map.Fields()) || !Owes(e, seat) {
+		if l == nil || moved[e.ID] == 0 && !nests || !Owes(e, seat) {
 			continue
 		}
-		touched := seat.Map.Fields()
+		var touched []string // all of a record that is deleted
 		if e.DeletedAt == nil {
 			touched = OwedFields(e, l, seat)
 		}

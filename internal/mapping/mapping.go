@@ -288,9 +288,9 @@ func (p *Plan) Wire(field string, v record.Value) record.Value {
 	return v
 }
 
-// Nests says whether one of the fields lives inside a column, beside what nobody may have mapped.
+// Nests says whether one of the fields, any when they are nil, lives inside a column, beside what nobody may have mapped.
 func (p *Plan) Nests(fields []string) bool {
-	return slices.ContainsFunc(p.nested, func(q *pair) bool { return slices.Contains(fields, q.entity) })
+	return slices.ContainsFunc(p.nested, func(q *pair) bool { return fields == nil || slices.Contains(fields, q.entity) })
 }
 
 // Same says whether two values of the entity's field are one. Beside equal ones these are, where the field holds points in time, one

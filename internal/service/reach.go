@@ -27,16 +27,12 @@ func (d *Document) System(id string) (System, bool) {
 }
 
 // ZoneOf is the time zone of the times that the system holds without one; nil for none, which is UTC.
-func (d *Document) ZoneOf(id string) *time.Location {
+func (d *Document) ZoneOf(id string) (*time.Location, error) {
 	s, _ := d.System(id)
 	if s.TimeZone == "" {
-		return nil
+		return nil, nil
 	}
-	zone, err := ParseZone(s.TimeZone)
-	if err != nil {
-		return nil // it was checked
-	}
-	return zone
+	return ParseZone(s.TimeZone)
 }
 
 // connectable returns the system of that id, or the lookup service of that name as one.
