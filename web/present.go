@@ -305,7 +305,7 @@ func (p *present) systems() (out []SystemLine) {
 	for _, s := range p.s.doc.Systems {
 		id := record.System(s.ID)
 		status := p.statuses[id]
-		line := SystemLine{System: SystemRef{s.ID, s.Type}, Object: objectNames(p.s.doc, s.ID), Work: p.work[id], Pending: status.Owed}
+		line := SystemLine{System: SystemRef{s.ID, s.Type}, Object: objectNames(p.s.doc, s.ID), Zone: s.TimeZone, Work: p.work[id], Pending: status.Owed}
 		if c, ok := p.ill[s.ID]; ok {
 			line.Href = connectionPath(c.name)
 		}

@@ -74,6 +74,7 @@ type SystemLine struct {
 	System    SystemRef
 	Href      string // to its connection
 	Object    string
+	Zone      string // of its times without one, as the document says; "" where it says none
 	Phase     string // "snapshot", "stream" or "" before the first read
 	Detection string // "trigger"
 	Why       string // why this one

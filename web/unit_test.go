@@ -3,9 +3,11 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,6 +186,20 @@ func TestSpansCoverThePresent(t *testing.T) {
 		end := over.Since.Add(time.Duration(buckets) * over.Step)
 		if over.Step != step || !end.After(now) || end.Sub(now) > step {
 			t.Errorf("%s is %v to %v", name, over.Since, end)
+		}
+	}
+}
+
+// A system that the document gives a zone says so; one without says nothing of zones.
+func TestSystemShowsItsZone(t *testing.T) {
+	for zone, want := range map[string]bool{"Europe/Berlin": true, "": false} {
+		var page strings.Builder
+		line := SystemLine{System: SystemRef{ID: "erp", Type: "mysql"}, Object: "orders", Zone: zone}
+		if err := serviceSystem(line).Render(context.Background(), &page); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(page.String(), "<dt>Times without a zone</dt><dd>Europe/Berlin</dd>") != want || strings.Contains(page.String(), "without a zone") != want {
+			t.Errorf("zone %q: %s", zone, page.String())
 		}
 	}
 }

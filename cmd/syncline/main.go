@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // documents name zones, and every worker must know them, whatever its machine has
 
 	"github.com/spf13/cobra"
 

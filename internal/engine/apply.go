@@ -482,7 +482,7 @@ func (b *batch) before(e *record.Entity) {
 func (b *batch) echoes(e *record.Entity, m *Mapped) bool {
 	l := e.Links[b.seat.System]
 	for f := range m.In {
-		if !record.Equal(m.own(f), l.Shadow(e, f)) {
+		if !b.seat.Map.Same(f, m.own(f), l.Shadow(e, f)) {
 			return false
 		}
 	}
@@ -602,7 +602,7 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 		switch {
 		case b.seat.Collection.computes(f):
 			l.Holds(f, m.own(f), present, !b.corrects(f))
-		case record.Equal(v, present) && has:
+		case b.seat.Map.Same(f, v, present) && has:
 			l.Holds(f, m.own(f), present, !b.corrects(f))
 		case e.IsHeld(f):
 			// A person decides already: one more claim.
@@ -648,7 +648,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		if e.DeletedAt != nil && !knows(e, l, f) {
 			continue // to learn what the system made by itself revives nothing
 		}
-		if !record.Equal(m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
+		if !b.seat.Map.Same(f, m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
 			changed = append(changed, f)
 		}
 	}
@@ -686,7 +686,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		case b.seat.Collection.computes(f):
 			// The rule says what it is; the system is told so.
 			l.Holds(f, m.own(f), present, !b.corrects(f))
-		case record.Equal(v, present), record.Equal(v, b.seat.Map.Form(f, present)):
+		case b.seat.Map.Same(f, v, present), record.Equal(v, b.seat.Map.Form(f, present)):
 			// Both came to the same value on their own: agreed. A form of its own is left as it is, or a system that keeps to
 			// its form would be written to without end.
 			l.Holds(f, m.own(f), present, true)

@@ -594,7 +594,7 @@ func TestRestoringLeavesKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine.Refuse(seat, engine.MapAll(seat, changes), engine.Loaded{Entities: []*record.Entity{e}}, w.now, uuid.Nil, true)
-	sent, _ := engine.Writes(seat, uuid.New(), []*record.Entity{e})
+	sent, _ := engine.Writes(seat, uuid.New(), []*record.Entity{e}, nil)
 	if len(sent) != 1 || !sent[0].Fields.Equal(record.Fields{"quantity": nil}) {
 		t.Errorf("sent is %+v, want no more than the quantity", sent)
 	}

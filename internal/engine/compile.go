@@ -169,7 +169,7 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 		}
 		return 0
 	})
-	types := make(map[string]connector.Type)
+	types := make(map[string]mapping.Kind)
 	for _, m := range members {
 		system := record.System(m.System)
 		if coll.Seats[system] != nil {
@@ -187,7 +187,11 @@ func compileCollection(doc *service.Document, c service.Collection, opened map[r
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}
-		plan, err := mapping.Compile(info, fields, types)
+		zone, err := doc.ZoneOf(m.System)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := mapping.Compile(info, fields, types, zone)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "mapping.invalid", "The mapping of %s in %s does not fit: %v.", name, m.System, err)
 		}

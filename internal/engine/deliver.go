@@ -209,7 +209,11 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	if err != nil {
 		return nil, err
 	}
-	sent, dead := Writes(l.Seat, a.ID, entities)
+	present, err := l.asTheyStand(ctx, entities)
+	if err != nil {
+		return nil, l.writeFailed(ctx, a, err, false, tries)
+	}
+	sent, dead := Writes(l.Seat, a.ID, entities, present)
 	sent, waiting, unfit, err := l.outward(ctx, a, sent)
 	if err != nil {
 		return nil, err
@@ -264,6 +268,32 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 		}
 	}
 	return next, nil
+}
+
+// asTheyStand reads the records of which more must be known than what we keep of them.
+func (l *lane) asTheyStand(ctx context.Context, entities []*record.Entity) (map[record.EntityID]record.Fields, error) {
+	reader, ok := l.Open.(connector.KeyReader)
+	if !ok {
+		return nil, nil
+	}
+	byKey := ToLookAt(l.Seat, entities, l.moved)
+	if len(byKey) == 0 {
+		return nil, nil
+	}
+	changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), sortedKeys(byKey))
+	if err == nil {
+		err = l.Inward(ctx, changes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	present := make(map[record.EntityID]record.Fields, len(changes))
+	for i := range changes {
+		if changes[i].Op == record.Upsert {
+			present[byKey[changes[i].Key]] = changes[i].Fields
+		}
+	}
+	return present, nil
 }
 
 // settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest

@@ -179,3 +179,26 @@ func TestDocsEnrichment(t *testing.T) {
 		t.Errorf("%d lookups are charged, the page says 2", n)
 	}
 }
+
+func TestDocsMapping(t *testing.T) {
+	f := func(name string, typ connector.Type) connector.FieldInfo {
+		return connector.FieldInfo{Name: name, Type: typ, Nullable: true}
+	}
+	w := newWorld(t, blocks(t, "mapping", "yaml")[0], map[record.System]connector.ObjectInfo{
+		"erp": {Name: "orders", Key: []string{"order_no"}, Fields: []connector.FieldInfo{f("order_no", connector.TypeText), f("ordered", connector.TypeDateTime), f("due", connector.TypeDate),
+			f("city", connector.TypeText), f("first_sku", connector.TypeText), f("first_qty", connector.TypeInteger), f("paid", connector.TypeInteger), f("large", connector.TypeBoolean)}},
+		"shop": {Name: "orders", Key: []string{"number"}, Fields: []connector.FieldInfo{f("number", connector.TypeText), f("createdAt", connector.TypeTimestamp), f("due", connector.TypeTimestamp),
+			f("shipTo", connector.TypeJSON), f("lines", connector.TypeJSON), f("paid", connector.TypeBoolean)}},
+	})
+	records := blocks(t, "mapping", "json")
+	w.putAll("erp", "order_no", recordsOf(t, records[0]))
+	w.settle()
+	w.holdsAll("shop", "number", recordsOf(t, records[1]))
+	w.putAll("shop", "number", recordsOf(t, records[2]))
+	w.settle()
+	w.holdsAll("erp", "order_no", recordsOf(t, records[3]))
+	w.putAll("erp", "order_no", recordsOf(t, records[4]))
+	w.settle()
+	w.holdsAll("shop", "number", recordsOf(t, records[5]))
+	w.quiet()
+}

@@ -267,7 +267,7 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 			w.Values[f] = own
 		case told:
 			w.Values[f] = firstOf(e, past, f)
-		case link != nil && record.Equal(v, link.Shadow(e, f)):
+		case link != nil && l.Map.Same(f, v, link.Shadow(e, f)):
 			continue // as it was before
 		case record.Equal(v, present) || wasOnce(past, f, v):
 			w.Values[f] = v

@@ -693,11 +693,18 @@ func (f *foreseeing) apart(c *Collection, e *record.Entity) {
 // writes counts what the seat's system would be sent of these entities.
 func (f *foreseeing) writes(ctx context.Context, seat *Seat, list []*record.Entity) error {
 	n := f.of(seat)
-	sent, dead := Writes(seat, f.Plan, list)
 	byID := make(map[record.EntityID]*record.Entity, len(list))
 	for _, e := range list {
 		byID[e.ID] = e
 	}
+	present := make(map[record.EntityID]record.Fields) // as far as it is known without reading
+	for _, id := range ToLookAt(seat, list, nil) {
+		e := byID[id]
+		if held, err := seat.Map.Holding(shadow(seat, e, e.Links[seat.System], nil)); err == nil {
+			present[id] = held
+		}
+	}
+	sent, dead := Writes(seat, f.Plan, list, present)
 	n.Unsendable += int64(len(dead))
 	for i := range dead {
 		f.sample(Sample{Kind: SampleInvalid, System: seat.System, Object: seat.Object, Key: dead[i].Key, After: dead[i].Payload, Why: dead[i].Message})

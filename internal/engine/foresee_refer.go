@@ -137,7 +137,7 @@ func (f *foreseeing) await(ctx context.Context, seat *Seat, sent []Sent, byID ma
 		if p != nil && p.DeletedAt == nil {
 			there = p.Links[seat.System] != nil
 			if !there && r.Parent.Writes {
-				made, _ := Writes(r.Parent, f.Plan, []*record.Entity{p})
+				made, _ := Writes(r.Parent, f.Plan, []*record.Entity{p}, nil)
 				comes = len(made) == 1
 			}
 		}

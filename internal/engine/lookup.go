@@ -134,7 +134,7 @@ func (s *Source) compileFor(doc *service.Document, c *Collection, o Opened) (*Lo
 	if err != nil {
 		return nil, err
 	}
-	plan, err := mapping.Compile(info, s.fields(doc, c, info), maps.Clone(c.types))
+	plan, err := mapping.Compile(info, s.fields(doc, c, info), maps.Clone(c.types), nil)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, lookupInvalid, "What is asked of %s does not fit its %s: %v.", s.Name, info.Name, err)
 	}
@@ -190,7 +190,7 @@ func (s *Source) fields(doc *service.Document, c *Collection, info connector.Obj
 		for _, native := range sortedKeys(said) {
 			if field := said[native]; !named[field] {
 				out = append(out, mapping.Field{Entity: field, Names: []string{native}, Must: true})
-				named[field], taken[column(native)] = true, true
+				named[field], taken[mapping.Column(native)] = true, true
 			}
 		}
 	}
@@ -205,9 +205,9 @@ func (s *Source) fields(doc *service.Document, c *Collection, info connector.Obj
 			continue
 		}
 		i := slices.IndexFunc(f.Names, func(n string) bool {
-			return slices.ContainsFunc(info.Fields, func(x connector.FieldInfo) bool { return plainName(x.Name) == plainName(column(n)) })
+			return slices.ContainsFunc(info.Fields, func(x connector.FieldInfo) bool { return plainName(x.Name) == plainName(mapping.Column(n)) })
 		})
-		if i < 0 || taken[f.Names[i]] || !strings.Contains(f.Names[i], ".") && taken[column(f.Names[i])] {
+		if i < 0 || taken[f.Names[i]] || !strings.ContainsAny(f.Names[i], ".[") && taken[mapping.Column(f.Names[i])] {
 			continue
 		}
 		f.Names = f.Names[i : i+1]
@@ -225,11 +225,6 @@ func (c *Collection) models(model string) bool {
 		}
 	}
 	return c.Class == model
-}
-
-func column(native string) string {
-	name, _, _ := strings.Cut(native, ".")
-	return name
 }
 
 // question lists the source's fields that make the question.

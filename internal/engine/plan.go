@@ -69,8 +69,8 @@ type Collection struct {
 	Children []Child
 	// sources are the lookup services that the document names: whose values are theirs yields to what systems say.
 	sources map[record.System]bool
-	types   map[string]connector.Type // of the entity's fields
-	Brake   *Brake                    // holds changes that are larger than anybody meant; nil is the one that is always on
+	types   map[string]mapping.Kind // of the entity's fields
+	Brake   *Brake                  // holds changes that are larger than anybody meant; nil is the one that is always on
 }
 
 // Computed is a field that a rule computes from the record's others. What a system says of it does not count.

@@ -222,7 +222,7 @@ func differing(seat *Seat, e *record.Entity, m *Mapped) []string {
 	l := e.Links[seat.System]
 	var out []string
 	for f := range in {
-		if seat.compares(f) && !record.Equal(own(f), l.Shadow(e, f)) {
+		if seat.compares(f) && !seat.Map.Same(f, own(f), l.Shadow(e, f)) {
 			out = append(out, f)
 		}
 	}

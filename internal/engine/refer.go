@@ -68,7 +68,7 @@ func (f referring) of(info connector.ObjectInfo, fields []mapping.Field) (connec
 	if len(f) == 0 {
 		return info, nil, nil
 	}
-	found, err := mapping.Compile(info, fields, make(map[string]connector.Type))
+	found, err := mapping.Compile(info, fields, make(map[string]mapping.Kind), nil)
 	if err != nil {
 		return info, nil, err
 	}
@@ -419,7 +419,7 @@ func (l *lane) recalledInward(ctx context.Context, recalled map[record.EntityID]
 
 // native gives the entities' fields with the system's keys in place of the records that they refer to.
 func (l *lane) native(ctx context.Context, entities []*record.Entity) (func(e *record.Entity, field string) record.Value, error) {
-	plain := func(e *record.Entity, field string) record.Value { return e.Fields[field] }
+	plain := func(e *record.Entity, field string) record.Value { return l.Map.Wire(field, e.Fields[field]) }
 	if len(l.Refs) == 0 {
 		return plain, nil
 	}
@@ -442,7 +442,7 @@ func (l *lane) native(ctx context.Context, entities []*record.Entity) (func(e *r
 				return v
 			}
 		}
-		return e.Fields[field]
+		return plain(e, field)
 	}, nil
 }
 

@@ -46,13 +46,13 @@ type ready struct {
 
 // Writes maps the entities, as they are now, to what the seat's system must be sent. Bursts coalesce and retries never send
 // stale state, because nothing was prepared earlier. Entities that are owed nothing (any more) have no write. What cannot
-// be mapped is a dead letter.
-func Writes(seat *Seat, attempt uuid.UUID, entities []*record.Entity) (writes []Sent, dead []DeadLetter) {
+// be mapped is a dead letter. present is what records hold that were looked at before; it may be nil.
+func Writes(seat *Seat, attempt uuid.UUID, entities []*record.Entity, present map[record.EntityID]record.Fields) (writes []Sent, dead []DeadLetter) {
 	for _, e := range entities {
 		if !Owes(e, seat) {
 			continue
 		}
-		w, err := writeFor(seat, e)
+		w, err := writeFor(seat, e, present[e.ID])
 		if err != nil {
 			dead = append(dead, DeadLetter{ID: newID(), System: seat.System, Object: seat.Object, Key: w.Key, Entity: e.ID, Op: w.Op,
 				Code: "mapping.not_convertible", Message: fmt.Sprintf("The record cannot be sent to %s: %v.", seat.System, err), Payload: e.Fields})
@@ -64,7 +64,32 @@ func Writes(seat *Seat, attempt uuid.UUID, entities []*record.Entity) (writes []
 	return writes, dead
 }
 
-func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
+// ToLookAt are the records that are read before they are written: those with owed fields inside columns, where what nobody mapped
+// stands beside them, and those that a write found otherwise than expected, as moved counts, although reading them told of no change.
+// They hold what they hold in a form that our value alone does not give.
+func ToLookAt(seat *Seat, entities []*record.Entity, moved map[record.EntityID]int) map[record.Key]record.EntityID {
+	nests := seat.Map.Nests(nil)
+	if !nests && len(moved) == 0 {
+		return nil
+	}
+	byKey := make(map[record.Key]record.EntityID)
+	for _, e := range entities {
+		l := e.Links[seat.System]
+		if l == nil || moved[e.ID] == 0 && !nests || !Owes(e, seat) {
+			continue
+		}
+		var touched []string // all of a record that is deleted
+		if e.DeletedAt == nil {
+			touched = OwedFields(e, l, seat)
+		}
+		if moved[e.ID] > 0 || seat.Map.Nests(touched) {
+			byKey[l.Key] = e.ID
+		}
+	}
+	return byKey
+}
+
+func writeFor(seat *Seat, e *record.Entity, present record.Fields) (w Sent, err error) {
 	l := e.Links[seat.System]
 	w = Sent{Write: connector.Write{ID: e.ID, Op: record.Upsert}, Version: e.Version}
 	if l != nil {
@@ -74,7 +99,7 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 	case e.DeletedAt != nil && !(e.IsMerged() && len(OwedFields(e, l, seat)) > 0):
 		w.Op = record.Delete
 		only := known(seat, e, l)
-		w.Expect, err = seat.Map.Out(shadow(seat, e, l, only), only)
+		w.Expect, err = seat.Map.Expect(present, shadow(seat, e, l, only), only)
 	case l == nil:
 		w.Create = true
 		w.Values = pick(e.Fields, seat.Map.Fields())
@@ -93,8 +118,8 @@ func writeFor(seat *Seat, e *record.Entity) (w Sent, err error) {
 		for _, f := range owed {
 			after[f] = e.Fields[f]
 		}
-		if w.Fields, err = seat.Map.Out(after, all); err == nil {
-			w.Expect, err = seat.Map.Out(before, all)
+		if w.Fields, err = seat.Map.Onto(present, after, all); err == nil {
+			w.Expect, err = seat.Map.Expect(present, before, all)
 		}
 		if _, appends := seat.Open.(connector.Appender); appends && err == nil {
 			whole := shadow(seat, e, l, known(seat, e, l))

@@ -204,7 +204,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 func TestErasedMeanwhile(t *testing.T) {
 	w := changed(t)
 	seat, e := w.seats["shop"], w.one()
-	sent, _ := engine.Writes(seat, uuid.New(), []*record.Entity{e})
+	sent, _ := engine.Writes(seat, uuid.New(), []*record.Entity{e}, nil)
 	sent[0].Receipt = connector.Receipt{Outcome: connector.Applied, Key: "A"}
 	st := engine.Settle(seat, engine.Attempt{Entities: []record.EntityID{e.ID}}, nil, sent, w.now)
 	if st.Operations() != 0 || len(st.Done)+len(st.Links)+len(st.Journal) != 0 {

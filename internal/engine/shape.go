@@ -5,7 +5,6 @@ package engine
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -200,8 +199,7 @@ func named(fields []mapping.Field, native string) string {
 	}
 	for _, f := range fields {
 		if reaches := func(name string) bool {
-			column, _, _ := strings.Cut(name, ".")
-			return plainName(name) == plainName(native) || plainName(column) == plainName(native)
+			return plainName(name) == plainName(native) || plainName(mapping.Column(name)) == plainName(native)
 		}; slices.ContainsFunc(f.Names, reaches) {
 			return f.Entity
 		}

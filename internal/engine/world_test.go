@@ -43,6 +43,7 @@ type world struct {
 	deadOut   map[record.System]map[record.EntityID]engine.DeadLetter // open ones
 	journal   []record.Entry
 	now       time.Time
+	moved     map[record.System]map[record.EntityID]int // found otherwise than expected by the last delivery
 	last      engine.Outcome
 	settled   engine.Settlement
 
@@ -59,7 +60,7 @@ func newWorld(t check, document string, objects map[record.System]connector.Obje
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, memory: make(map[record.System]*connectortest.Memory), seats: make(map[record.System]*engine.Seat), cursors: make(map[record.System]record.Cursor),
+	w := &world{t: t, moved: make(map[record.System]map[record.EntityID]int), memory: make(map[record.System]*connectortest.Memory), seats: make(map[record.System]*engine.Seat), cursors: make(map[record.System]record.Cursor),
 		entities: make(map[record.EntityID]*record.Entity), conflicts: make(map[uuid.UUID]*engine.Conflict), owed: make(map[record.System]map[record.EntityID]bool),
 		deadIn: make(map[record.System]map[record.Key]engine.DeadLetter), deadOut: make(map[record.System]map[record.EntityID]engine.DeadLetter),
 		now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
@@ -235,7 +236,17 @@ func (w *world) deliver(s record.System, meanwhile ...func()) {
 		}
 	}
 	w.owed[s] = make(map[record.EntityID]bool)
-	sent, dead := engine.Writes(seat, attempt.ID, entities)
+	present := make(map[record.EntityID]record.Fields)
+	if look := engine.ToLookAt(seat, entities, w.moved[s]); len(look) > 0 {
+		changes, err := seat.Open.(connector.KeyReader).ReadKeys(context.Background(), seat.Object, seat.Map.Natives(), slices.Sorted(maps.Keys(look)))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, c := range changes {
+			present[look[c.Key]] = c.Fields
+		}
+	}
+	sent, dead := engine.Writes(seat, attempt.ID, entities, present)
 	if len(sent) > 0 {
 		writes := make([]connector.Write, len(sent))
 		for i := range sent {
@@ -260,6 +271,10 @@ func (w *world) deliver(s record.System, meanwhile ...func()) {
 	}
 	for _, d := range st.Dead {
 		w.deadOut[s][d.Entity] = d
+	}
+	w.moved[s] = make(map[record.EntityID]int)
+	for _, id := range st.Waiting {
+		w.moved[s][id]++
 	}
 	for _, id := range slices.Concat(st.Again, st.Waiting) {
 		w.owed[s][id] = true

@@ -12,8 +12,11 @@ import (
 )
 
 // Convert brings a canonical value to the canonical form of another type. It fails rather than lose anything but the form:
-// "abc" is no number, 2.5 is no integer. Rounding to a column's scale or length is the system's matter.
-func Convert(v record.Value, to connector.Type) (record.Value, error) {
+// "abc" is no number, 2.5 is no integer. Rounding to a column's scale or length is the system's matter. Times without a zone are
+// taken as UTC.
+func Convert(v record.Value, to connector.Type) (record.Value, error) { return convert(v, to, zones{}) }
+
+func convert(v record.Value, to connector.Type, z zones) (record.Value, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -33,12 +36,8 @@ func Convert(v record.Value, to connector.Type) (record.Value, error) {
 		return number(v)
 	case connector.TypeBoolean:
 		return boolean(v)
-	case connector.TypeTimestamp:
-		return moment(v, func(t time.Time) string { return record.Time(t) })
-	case connector.TypeDateTime:
-		return moment(v, func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999") })
-	case connector.TypeDate:
-		return moment(v, func(t time.Time) string { return t.UTC().Format("2006-01-02") })
+	case connector.TypeTimestamp, connector.TypeDateTime, connector.TypeDate:
+		return moment(v, to, z)
 	case connector.TypeTime:
 		s, ok := v.(string)
 		if !ok {
@@ -49,7 +48,7 @@ func Convert(v record.Value, to connector.Type) (record.Value, error) {
 				return t.Format("15:04:05.999999"), nil
 			}
 		}
-		return moment(v, func(t time.Time) string { return t.UTC().Format("15:04:05.999999") })
+		return moment(v, to, z)
 	case connector.TypeUUID:
 		s, ok := v.(string)
 		if !ok {
@@ -135,19 +134,4 @@ func boolean(v record.Value) (record.Value, error) {
 		}
 	}
 	return nil, wrong(v, "true or false")
-}
-
-// Times without a zone are taken as UTC.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00",
-	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02"}
-
-func moment(v record.Value, format func(time.Time) string) (record.Value, error) {
-	if s, ok := v.(string); ok {
-		for _, layout := range timeLayouts {
-			if t, err := time.Parse(layout, s); err == nil {
-				return format(t), nil
-			}
-		}
-	}
-	return nil, wrong(v, "a date or time")
 }

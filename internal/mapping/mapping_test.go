@@ -26,12 +26,12 @@ var customers = connector.ObjectInfo{
 		field("address", connector.TypeJSON), {Name: "total", Type: connector.TypeNumber, ReadOnly: true}},
 }
 
-func compile(t testing.TB, o connector.ObjectInfo, types map[string]connector.Type, fields ...mapping.Field) *mapping.Plan {
+func compile(t testing.TB, o connector.ObjectInfo, types map[string]mapping.Kind, fields ...mapping.Field) *mapping.Plan {
 	t.Helper()
 	if types == nil {
-		types = make(map[string]connector.Type)
+		types = make(map[string]mapping.Kind)
 	}
-	p, err := mapping.Compile(o, fields, types)
+	p, err := mapping.Compile(o, fields, types, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +43,8 @@ func to(entity string, names ...string) mapping.Field {
 }
 
 func TestWithoutMappingColumnsKeepTheirNames(t *testing.T) {
-	types := make(map[string]connector.Type)
-	p, err := mapping.Compile(customers, nil, types)
+	types := make(map[string]mapping.Kind)
+	p, err := mapping.Compile(customers, nil, types, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestWithoutMappingColumnsKeepTheirNames(t *testing.T) {
 	if !slices.Equal(p.Fields(), want) || !slices.Equal(p.Natives(), want) || !slices.Equal(p.Key(), []string{"country", "Customer_No"}) {
 		t.Errorf("fields %v, natives %v, key %v", p.Fields(), p.Natives(), p.Key())
 	}
-	if types["Customer_No"] != connector.TypeInteger {
+	if types["Customer_No"].Type != connector.TypeInteger {
 		t.Errorf("the entity's types are %v", types)
 	}
 	if p.Writable("total") || !p.Writable("first_name") || p.Writable("nonsense") || !p.Has("total") || p.Has("nonsense") {
@@ -103,14 +103,14 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := mapping.Compile(customers, test.fields, make(map[string]connector.Type))
+			_, err := mapping.Compile(customers, test.fields, make(map[string]mapping.Kind), nil)
 			var e *mapping.Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
-	if _, err := mapping.Compile(customers, []mapping.Field{to("city", "address.city"), to("zip", "address.zip"), to("cityName", "address.cityName")}, make(map[string]connector.Type)); err != nil {
+	if _, err := mapping.Compile(customers, []mapping.Field{to("city", "address.city"), to("zip", "address.zip"), to("cityName", "address.cityName")}, make(map[string]mapping.Kind), nil); err != nil {
 		t.Errorf("three parts of one column: %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestKey(t *testing.T) {
 
 // The types are those of the system that was compiled first; the others' values are converted, both ways.
 func TestBothWays(t *testing.T) {
-	types := make(map[string]connector.Type)
+	types := make(map[string]mapping.Kind)
 	first := compile(t, connector.ObjectInfo{Name: "a", Key: []string{"id"}, Fields: []connector.FieldInfo{field("id", connector.TypeInteger), field("active", connector.TypeBoolean)}}, types,
 		to("id", "id"), to("active", "active"))
 	second := compile(t, connector.ObjectInfo{Name: "b", Key: []string{"ref"}, Fields: []connector.FieldInfo{field("ref", connector.TypeText), field("flag", connector.TypeInteger)}}, types,
@@ -153,13 +153,13 @@ func TestBothWays(t *testing.T) {
 }
 
 func TestWhatDoesNotFit(t *testing.T) {
-	types := map[string]connector.Type{"number": connector.TypeText}
+	types := map[string]mapping.Kind{"number": {Type: connector.TypeText}}
 	p := compile(t, customers, types, to("number", "Customer_No"), to("total", "total"))
 	var e *mapping.Error
 	if _, err := p.Out(record.Fields{"number": "seven"}, nil); !errors.As(err, &e) || e.Field != "number" || !strings.Contains(e.Reason, "seven") {
 		t.Errorf("out: %v", err)
 	}
-	types["number"] = connector.TypeDate
+	types["number"] = mapping.Kind{Type: connector.TypeDate}
 	p = compile(t, customers, types, to("number", "Customer_No"))
 	if _, err := p.In(record.Fields{"Customer_No": record.Number("7")}); !errors.As(err, &e) || e.Field != "Customer_No" {
 		t.Errorf("in: %v", err)
@@ -229,8 +229,8 @@ func TestWithoutSchema(t *testing.T) {
 // Mapping changes nothing in place: values are shared with entities and shadows.
 func TestOutLeavesTheEntityAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		types := make(map[string]connector.Type)
-		p, err := mapping.Compile(customers, []mapping.Field{to("city", "address.city"), to("geo", "address.geo"), to("name", "first_name")}, types)
+		types := make(map[string]mapping.Kind)
+		p, err := mapping.Compile(customers, []mapping.Field{to("city", "address.city"), to("geo", "address.geo"), to("name", "first_name")}, types, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,12 +254,12 @@ func TestOutLeavesTheEntityAlone(t *testing.T) {
 func TestOpenObject(t *testing.T) {
 	object := connector.ObjectInfo{Name: "orders", Key: []string{"id"}, Open: true, Fields: []connector.FieldInfo{{Name: "id", Type: connector.TypeInteger}}}
 	fields := []mapping.Field{{Entity: "id", Names: []string{"id"}}, {Entity: "total", Names: []string{"totals.net"}}}
-	p, err := mapping.Compile(object, fields, map[string]connector.Type{})
+	p, err := mapping.Compile(object, fields, map[string]mapping.Kind{}, nil)
 	if err != nil || p.Native("total") != "totals.net" || !p.Writable("total") {
 		t.Errorf("a field that no example has: %v, %v", p, err)
 	}
 	object.Open = false
-	if p, err := mapping.Compile(object, fields, map[string]connector.Type{}); err == nil && p.Has("total") {
+	if p, err := mapping.Compile(object, fields, map[string]mapping.Kind{}, nil); err == nil && p.Has("total") {
 		t.Error("a field that is not there was taken")
 	}
 }

@@ -57,6 +57,7 @@ func TestComplete(t *testing.T) {
 		{"words of a field", begun + "direction: ¦", []string{"unidirectional", "bi-directional"}, []string{"service"}, "direction: unidirectional"},
 		{"a word begun behind the colon", begun + "direction: multi¦", []string{"multi-directional"}, []string{"hierarchical"}, "direction: multi-directional"},
 		{"fields of a system", "systems:\n  - id: a\n    ¦", []string{"type", "connection", "objects"}, []string{"id", "service", "syncConfig"}, "    type: "},
+		{"the zone of a system", "systems:\n  - id: a\n    timeZone: Europe/¦", []string{"Europe/London", "Europe/Berlin"}, []string{"UTC"}, "    timeZone: Europe/London"},
 		{"the first field of an item", "systems:\n  - ¦", []string{"id", "type"}, []string{"service"}, "  - id: "},
 		{"an item at the list's own indentation", "systems:\n- id: a\n  ¦", []string{"type"}, []string{"id"}, "  type: "},
 		{"connector types", "systems:\n  - id: a\n    type: ¦\n", []string{"postgresql", "mysql"}, nil, "    type: postgresql"},

@@ -67,6 +67,7 @@ type System struct {
 	Primary         bool       `json:"primary,omitempty"`
 	Weight          int        `json:"weight,omitempty"`          // for the strategy weighted; the highest wins
 	ChangeDetection string     `json:"changeDetection,omitempty"` // overrides syncConfig.changeDetection for this system
+	TimeZone        string     `json:"timeZone,omitempty"`        // IANA name: of times that the system holds without one; "": UTC
 }
 
 // Connection is either the name of one of the tenant's connections, or settings written into the document, or nothing: then

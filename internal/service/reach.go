@@ -5,6 +5,7 @@ package service
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // EffectiveDirection is the document's direction, BiDirectional where it says none.
@@ -23,6 +24,15 @@ func (d *Document) System(id string) (System, bool) {
 		}
 	}
 	return System{}, false
+}
+
+// ZoneOf is the time zone of the times that the system holds without one; nil for none, which is UTC.
+func (d *Document) ZoneOf(id string) (*time.Location, error) {
+	s, _ := d.System(id)
+	if s.TimeZone == "" {
+		return nil, nil
+	}
+	return ParseZone(s.TimeZone)
 }
 
 // connectable returns the system of that id, or the lookup service of that name as one.

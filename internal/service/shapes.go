@@ -64,6 +64,7 @@ func makeDocumentShape() *shape {
 		part("primary", aBoolean(), "This system is the source where one is needed. At most one; else the first system."),
 		part("weight", anInteger(0, 1_000_000), "For the strategy weighted: the highest weight wins."),
 		part("changeDetection", detectionShape(), "How changes are seen in this system."),
+		part("timeZone", aName().naming(toZone), "IANA name, such as Europe/Berlin: the zone of times that the system holds without one; UTC when absent.").alias("timezone"),
 	)
 
 	resolution := func() []*field {

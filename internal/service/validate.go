@@ -168,6 +168,15 @@ func (v *validation) systems() {
 			}
 			primary = s.ID
 		}
+		if s.TimeZone != "" {
+			if _, err := ParseZone(s.TimeZone); err != nil {
+				remedy := didYouMean(s.TimeZone, zoneExamples)
+				if remedy == "" {
+					remedy = "Write an IANA name such as Europe/Berlin, America/New_York or UTC."
+				}
+				v.fail(codeTimeZoneUnknown, pointer("systems", i, "timeZone"), remedy, "There is no time zone %q.", shorten(s.TimeZone))
+			}
+		}
 		spec, ok := v.connector(s.Type, pointer("systems", i, "type"))
 		if !ok {
 			v.unavailable[s.ID] = true

@@ -95,6 +95,8 @@ func TestValidate(t *testing.T) {
 			errors: []problem{{"12:14", codeScheduleInvalid, "/syncConfig/frequency", "The hour, 99"}, {"14:22", codeScheduleInvalid, "/syncConfig/reconciliation/schedule/when", "cannot be realtime"},
 				{"15:26", codeSystemUnknown, "/syncConfig/reconciliation/systems/1", "Did you mean shop?"}}},
 		{name: "time zone", source: validTwo + "syncConfig:\n  frequency:\n    cron: 0 6 * * *\n    timeZone: Europe/Brelin\n", errors: []problem{{"14:15", codeTimeZoneUnknown, "/syncConfig/frequency/timeZone", "IANA"}}},
+		{name: "time zones of systems", source: system("  - {id: a, type: mysql, connection: shop-db, objects: [x], timeZone: Berlin}\n  - {id: b, type: postgresql, connection: wh, objects: [x], timezone: Europe/Berln}\n"),
+			errors: []problem{{"3:71", codeTimeZoneUnknown, "/systems/0/timeZone", "IANA name such as Europe/Berlin"}, {"4:71", codeTimeZoneUnknown, "/systems/1/timezone", "Did you mean Europe/Berlin?"}}},
 		{name: "a system that does not exist wins", source: validTwo + "syncConfig:\n  conflictResolution: shp-wins\n", errors: []problem{{"12:23", codeSystemUnknown, "/syncConfig/conflictResolution", "Did you mean shop-wins?"}}},
 		{name: "source-wins is sourceWins", source: validTwo + "conflictResolution: source-wins\n", errors: []problem{{"11:21", codeSystemUnknown, "/conflictResolution", "Did you mean sourceWins?"}}},
 		{name: "strategies", source: validTwo + `conflictResolution:

@@ -274,7 +274,7 @@ func (w *twins) attempt() {
 	w.both("load for an attempt", func(tx engine.Tx, first bool) (any, error) {
 		list, err := tx.LoadEntities(ctx, w.guard, a.Entities, false)
 		if first {
-			sent, dead = engine.Writes(seat, a.ID, list)
+			sent, dead = engine.Writes(seat, a.ID, list, nil)
 		}
 		return list, err
 	})

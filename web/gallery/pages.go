@@ -463,7 +463,7 @@ func systemLines() []web.SystemLine {
 			Work: web.Work{Read: 1204, Equal: 611, Created: 2, Updated: 590, Deleted: 1, Lag: 380 * time.Millisecond, LagMax: 900 * time.Millisecond},
 		},
 		{
-			System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Href: "/connections/storefront", Object: "products", Phase: "snapshot", Done: 8200, Total: 12408, Detection: "cdc",
+			System: web.SystemRef{ID: "storefront", Type: "mariadb"}, Href: "/connections/storefront", Object: "products", Zone: "Europe/Berlin", Phase: "snapshot", Done: 8200, Total: 12408, Detection: "cdc",
 			Why: "The server writes a binary log with full rows.", ChangedAt: ago(5 * time.Second), Records: 12405, Pending: 3,
 			Work: web.Work{Read: 1190, Equal: 592, Created: 4, Updated: 607, Conflicts: 1, Lag: 410 * time.Millisecond},
 		},
