@@ -600,11 +600,6 @@ func (c *checker) own(m *Manifest) {
 	if m.Class == "premium" {
 		c.say("/class", "manifest.not_yours", "Leave class out.", "The price class of your own connectors is standard.")
 	}
-	for name, o := range m.Objects {
-		if o.Find != nil && o.Find.Hook != "" {
-			c.say("/objects/"+name+"/find/hook", "manifest.not_yours", "Use one: true, with {field} and {value}.", "There is no code beside your own manifest.")
-		}
-	}
 	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
 		if r.BodyHook != "" || r.AnswerHook != "" {
 			c.say(at, "manifest.not_yours", "Leave bodyHook and answerHook out.", "There is no code beside your own manifest.")
@@ -644,6 +639,9 @@ func (c *checker) object(at, name string, o Object) {
 	}
 	if f := o.Find; f != nil && f.Record != "" && !f.One {
 		c.say(at+"/find/record", "manifest.bad_value", "Write one: true beside it.", "An answer with one record is the answer to one question.")
+	}
+	if f := o.Find; f != nil && f.One && f.Many != 0 || f != nil && f.Many < 0 {
+		c.say(at+"/find/many", "manifest.bad_value", "Leave one of the two out.", "A query takes one value, or at most so many as many says.")
 	}
 	c.parent(at, o, field)
 	c.reading(at, name, o)

@@ -338,12 +338,12 @@ type Many struct {
 
 // Find reads records by values.
 type Find struct {
-	Request Request  `yaml:"request" must:"true" doc:"The request, with {conditions}, or {value} of the one field."`
+	Request Request  `yaml:"request" must:"true" doc:"The request: with one, {field} and {value}; with many, {field} and {values}."`
 	Records string   `yaml:"records" doc:"Where the answer has the list."`
 	Record  string   `yaml:"record" doc:"For an answer with one record: where it has that; a dot: the answer is the record. That there is none is told by an error of class gone."`
 	Fields  []string `yaml:"fields" doc:"The fields that can be searched by; others are compared afterwards."`
 	One     bool     `yaml:"one" doc:"A query takes one field only, {field} and {value}; the others are compared afterwards."`
-	Hook    string   `yaml:"hook" doc:"The named code that makes {conditions}."`
+	Many    int      `yaml:"many" doc:"A query takes so many values of one field at most, {field} and {values}, which a body may repeat with $each: values and {item}; the other fields are compared afterwards."`
 }
 
 // Write is how records are made, changed or deleted.
