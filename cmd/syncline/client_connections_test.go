@@ -28,8 +28,8 @@ FROM connections WHERE name <> 'quiet'`)
 	}
 	// By hand; the vendor of a connection that nobody listens through is not asked.
 	for _, verb := range []string{"renew", "pause", "resume"} {
-		if _, talk, code := b.syncline("connections", "subscriptions", verb, "quiet"); code != exitFailed || !strings.Contains(talk, "quiet") {
-			t.Errorf("%s: %d %q", verb, code, talk)
+		if _, _, code := b.syncline("connections", "subscriptions", verb, "quiet"); code != exitFailed {
+			t.Errorf("%s: %d", verb, code)
 		}
 		if _, _, code := b.syncline("connections", "subscriptions", verb); code != exitUsage {
 			t.Errorf("%s of none: %d", verb, code)

@@ -73,6 +73,23 @@ func (m *Manager) byHand(ctx context.Context, who auth.Principal, ref string, do
 	}
 	ctx, cancel := context.WithTimeout(ctx, listenClaim-listenTimeout)
 	defer cancel()
+	unsubscribed := func(c Connection) error {
+		return fault.New(fault.Conflict, "connection.not_subscribed", "The vendor of %s is not asked to tell of changes: no service listens through it, or its vendor is told the address by a person.", c.Name)
+	}
+	err = m.inTx(ctx, who.Tenant, func(tx Tx) error {
+		c, err := tx.Connection(ctx, ref)
+		if err != nil {
+			return err
+		}
+		_, there, err := tx.Subscription(ctx, c.ID)
+		if err == nil && !there {
+			err = unsubscribed(c)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	system, _, err := m.Open(ctx, who.Tenant, ref, connector.Env{Consumer: "con_subscription"})
 	if err != nil {
 		return nil, asked(err)
@@ -96,7 +113,7 @@ func (m *Manager) byHand(ctx context.Context, who auth.Principal, ref string, do
 			return err
 		}
 		if !ok || !there {
-			return fault.New(fault.Conflict, "connection.not_subscribed", "The vendor of %s is not asked to tell of changes: no service listens through it, or its vendor is told the address by a person.", c.Name)
+			return unsubscribed(c)
 		}
 		if had, err = m.unsealSubscription(ctx, tx, c.ID, l.Sealed); err != nil {
 			return err

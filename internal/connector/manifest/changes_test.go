@@ -516,3 +516,59 @@ func TestEventLog(t *testing.T) {
 	slices.Sort(first)
 	expect(t, "events", first, "+u2", "-u1")
 }
+
+// What is kept to compare with is bounded: up to 20,000 records are compared, and beyond that it is said before anything is taken for deleted.
+func TestTooManyToCompare(t *testing.T) {
+	for name, how := range map[string]string{
+		"everything": "changes: {style: full}\n    deletes: {mode: diff}",
+		"keys":       "version: at\n    changes: {style: since, request: {path: /changed, query: {since: \"{since}\"}}, paging: {style: none}}\n    deletes: {mode: diff, every: 10m}",
+	} {
+		count := 20_000
+		sys, clock := timed(t, headed+`objects:
+  things:
+    key: [id]
+    fields: [{name: id, type: integer}, {name: at, type: timestamp}]
+    list: {request: {path: /things, query: {offset: "{offset}", limit: "{limit}"}}, paging: {style: offset, size: 5000}}
+    get: {request: {path: "/things/{key}"}}
+    `+how+"\n", func(r *http.Request) (int, string, http.Header) {
+			if r.URL.Path == "/changed" {
+				return 200, "[]", nil
+			}
+			from, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+			out := []map[string]any{}
+			for i := from; i < count && i < from+5000; i++ {
+				out = append(out, map[string]any{"id": i, "at": "2026-11-23T08:00:00Z"})
+			}
+			return 200, rows(out...), nil
+		})
+		first, cursor := until(t, sys, "things", nil, 10_000)
+		if len(first) != count {
+			t.Fatalf("%s: read were %d", name, len(first))
+		}
+		_, cursor = until(t, sys, "things", cursor, 10_000)
+		_ = clock.Wait(t.Context(), 11*time.Minute)
+		none, cursor := until(t, sys, "things", cursor, 10_000)
+		expect(t, name+", nothing new", none)
+		count++
+		_ = clock.Wait(t.Context(), 11*time.Minute)
+		for range 10 {
+			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "things", Cursor: cursor, Limit: 10_000})
+			if err != nil {
+				if e := connector.Classify(err); e.Code != "http.too_many_to_compare" || e.Class != connector.Reject {
+					t.Errorf("%s: %v", name, err)
+				}
+				cursor = nil
+				break
+			}
+			for _, c := range page.Changes {
+				if c.Op == record.Delete {
+					t.Errorf("%s: %s is deleted", name, c.Key)
+				}
+			}
+			cursor = page.Cursor
+		}
+		if cursor != nil {
+			t.Errorf("%s: more than 20,000 are compared", name)
+		}
+	}
+}

@@ -527,6 +527,9 @@ func (c *checker) webhook(w *Webhook) {
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
+		if len(v.Claims) > 0 && v.Kind != "jwt" {
+			c.say(at+"/claims", "manifest.bad_value", "Leave claims out, or write kind: jwt.", "Only a signed token has claims.")
+		}
 		places := 0
 		for _, p := range []string{v.Header, v.Query, v.Body} {
 			if p != "" {

@@ -496,6 +496,7 @@ type Webhook struct {
 	Sweep     string            `yaml:"sweep" doc:"How often to look although nothing was told, where messages do not tell of everything: 10s. Without it, now and then."`
 	Account   string            `yaml:"account" doc:"Where an event, or else the message, names the account. Events of another account than accountIs are left out."`
 	AccountIs string            `yaml:"accountIs" doc:"The account of this connection: {settings.realmId}."`
+	Unwrap    string            `yaml:"unwrap" doc:"Where a carrier's message has the vendor's own, as a text in base64 or as it is: message.data of Google Cloud Pub/Sub. It is read in place of the message; a carrier's word that has none there is answered and left at that."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
 	Key       string            `yaml:"key" doc:"Where an event has the record's key."`
@@ -556,6 +557,8 @@ type Verify struct {
 	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
 	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m. jwt: by its iat."`
 	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
+
+	Claims map[string]string `yaml:"claims" doc:"jwt: claims that must have these values, with placeholders; an empty value fits nothing. Needed where one key signs for everybody: the account of Google Cloud that pushes."`
 }
 
 // Keys is how a key is fetched by which messages can be verified. Keys are kept in mind; ids that the vendor does not know, too.
