@@ -85,6 +85,24 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 	if page := ada.get(address); !strings.Contains(page, "Told of changes") || !strings.Contains(page, "it tells") {
 		t.Errorf("the connection's page says %.2000s", page)
 	}
+	// By hand: a pause ends it at the vendor, changes are found by looking, and it tells again when somebody resumes it.
+	const hooks = `SELECT coalesce(jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks'), 0) = $1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`
+	act := func(verb, says string, left int) {
+		t.Helper()
+		if page := ada.post(address+"/subscription:"+verb, url.Values{}); !strings.HasPrefix(page, "200") {
+			t.Fatalf("%s gets %.300s", verb, page)
+		}
+		if page := ada.get(address); !strings.Contains(page, says) {
+			t.Errorf("after %s the connection's page says %.2000s", verb, page)
+		}
+		until("the vendor after "+verb, hooks, left)
+	}
+	act("renew", "it tells", 1)
+	act("pause", "it rests until you resume it", 0)
+	ada.post(playground("zendesk"), url.Values{"table": {"users"}, "key": {key("zendesk", "users", "email", "kenji.ito@example.com")}, "field.phone": {"+81 3 3333 4444"}})
+	until("a change that is found by looking", `SELECT EXISTS (SELECT FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'salesforce' AND convert_from(s.state, 'UTF8') LIKE '%+81 3 3333 4444%')`)
+	act("resume", "it tells", 1)
+
 	if page := ada.post("/services/crm-contact-sync:pause", url.Values{}); !strings.HasPrefix(page, "200") {
 		t.Fatalf("pausing gets %.300s", page)
 	}

@@ -780,8 +780,10 @@ func (c *checker) parent(at string, o Object, field func(string) bool) {
 			c.say(at+"/parent/fields/"+name, "manifest.missing", "Declare it under fields.", "The field %s is not declared.", name)
 		}
 	}
-	if ch := o.Changes; ch != nil && ch.Style != "since" && ch.Style != "full" {
-		c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", ch.Style)
+	if ch := o.Changes; ch != nil && ch.Style == "queue" {
+		c.say(at+"/changes/style", "manifest.bad_value", "Use since, keyset, feed or full.", "Changes of style %s cannot be read parent by parent.", ch.Style)
+	} else if ch != nil && (ch.Whole || ch.Style == "feed" && ch.Paging.Lasts != "") {
+		c.say(at+"/changes", "manifest.bad_value", "Leave whole and lasts out.", "A feed whose pages count only together cannot be read parent by parent.")
 	} else if ch != nil && ch.Paging.Cap > 0 {
 		c.say(at+"/changes/paging/cap", "manifest.bad_value", "Leave cap out; each parent has a list of its own.", "A list with a cap cannot be read parent by parent.")
 	}

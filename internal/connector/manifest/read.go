@@ -45,6 +45,8 @@ type place struct {
 	Acks     []string          `json:"acks,omitempty"`   // queue: handles of messages to take away, since the cursor has what they say
 	Known    map[string]uint64 `json:"known,omitempty"`  // full: key -> hash of what was read; diff: the keys that there are
 	Fresh    map[string]uint64 `json:"fresh,omitempty"`  // full: the same, of the pass under way
+	Parts    map[string]place  `json:"parts,omitempty"`  // keyset, feed: of each parent
+	Todo     []string          `json:"todo,omitempty"`   // keyset, feed: parents that the pass under way has still to ask
 }
 
 // gonePlace is where the list of the deleted stands.
@@ -123,10 +125,8 @@ func (s *system) Scan(ctx context.Context, req connector.ScanRequest) (out conne
 	switch {
 	case o.Changes == nil || !o.Changes.Snapshot:
 		page, err = r.listing(ctx)
-	case o.Changes.Style == "keyset":
-		page, err = r.keyset(ctx)
-	case o.Changes.Style == "feed":
-		page, err = r.feed(ctx)
+	case o.Changes.Style == "keyset", o.Changes.Style == "feed":
+		page, err = r.each(ctx)
 	default:
 		page, err = r.since(ctx)
 	}
@@ -294,10 +294,8 @@ func (r *reader) turn(ctx context.Context) (connector.Page, error) {
 		return r.queue(ctx)
 	case "since":
 		return r.since(ctx)
-	case "keyset":
-		return r.keyset(ctx)
-	case "feed":
-		return r.feed(ctx)
+	case "keyset", "feed":
+		return r.each(ctx)
 	}
 	return r.full(ctx)
 }
@@ -548,14 +546,14 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, r.above(r.sc))
 	if err != nil {
 		return connector.Page{}, err
 	}
 	more := len(items) >= limit
 	if n := len(items); n > 0 {
 		last := items[n-1]
-		r.p.Since, r.p.After = last.when(), string(last.key)
+		r.p.Since, r.p.After = last.when(), r.o.behind(last.key)
 	}
 	if r.p.Snapshot {
 		if overlap > 0 || ch.Lag != "" {
@@ -731,7 +729,7 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, r.above(r.sc))
 	if err != nil {
 		return connector.Page{}, err
 	}
