@@ -317,6 +317,11 @@ func (r *reader) each(ctx context.Context) (connector.Page, error) {
 		if r.p.Parts == nil {
 			r.p.Parts = map[string]place{}
 		}
+		if child.p.Known = nil; r.o.missing() { // which keys there are is asked for all parents together
+			for _, c := range page.Changes {
+				r.knows(c)
+			}
+		}
 		if r.p.Parts[parent] = child.p; gone {
 			delete(r.p.Parts, parent)
 			page = connector.Page{}
