@@ -47,7 +47,7 @@ func showListening(l *connection.Listening) nullable.Nullable[spec.ConnectionSub
 		return nullable.NewNullNullable[spec.ConnectionSubscription]()
 	}
 	return nullable.NewNullableWithValue(spec.ConnectionSubscription{
-		State: spec.ConnectionSubscriptionState(l.State()), Callback: l.Callback, Since: maybeTime(l.Since), Until: maybeTime(l.EndsAt), RenewAt: maybeTime(l.RenewAt), Reason: l.Reason,
+		State: spec.ConnectionSubscriptionState(l.State()), Callback: l.Callback, Since: maybeTime(l.Since), Until: maybeTime(l.EndsAt), RenewAt: maybeTime(l.RenewAt), Reason: l.Reason, PausedAt: maybeTime(l.PausedAt),
 	})
 }
 
@@ -173,6 +173,30 @@ func (s *server) ResetConnection(ctx context.Context, req spec.ResetConnectionRe
 		return nil, err
 	}
 	return spec.ResetConnection200JSONResponse{Body: showConnection(c), Headers: spec.ResetConnection200ResponseHeaders{ETag: connectionTag(c)}}, nil
+}
+
+func (s *server) RenewConnectionSubscription(ctx context.Context, req spec.RenewConnectionSubscriptionRequestObject) (spec.RenewConnectionSubscriptionResponseObject, error) {
+	l, err := s.Connections.RenewSubscription(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return spec.RenewConnectionSubscription200JSONResponse{Subscription: showListening(l)}, nil
+}
+
+func (s *server) PauseConnectionSubscription(ctx context.Context, req spec.PauseConnectionSubscriptionRequestObject) (spec.PauseConnectionSubscriptionResponseObject, error) {
+	l, err := s.Connections.PauseSubscription(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return spec.PauseConnectionSubscription200JSONResponse{Subscription: showListening(l)}, nil
+}
+
+func (s *server) ResumeConnectionSubscription(ctx context.Context, req spec.ResumeConnectionSubscriptionRequestObject) (spec.ResumeConnectionSubscriptionResponseObject, error) {
+	l, err := s.Connections.ResumeSubscription(ctx, who(ctx), req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return spec.ResumeConnectionSubscription200JSONResponse{Subscription: showListening(l)}, nil
 }
 
 func (s *server) GetConnectionHealth(ctx context.Context, req spec.GetConnectionHealthRequestObject) (spec.GetConnectionHealthResponseObject, error) {

@@ -219,7 +219,7 @@ func TestConnectorsAndConnections(t *testing.T) {
 	}
 	w.exec(`INSERT INTO connection_subscriptions (tenant_id, connection_id, callback, since, ends_at, renew_at, reason) SELECT tenant_id, id, 'https://a.example/hooks', '2026-11-23T09:00:00Z', '2026-11-26T09:00:00Z', '2026-11-25T09:00:00Z', 'It refuses.' FROM connections WHERE name = 'store'`)
 	subscribed := w.want(200, p.as("GET", "/v1/connections/store", ""))
-	if v := subscribed.json(t)["subscription"]; !reflect.DeepEqual(v, map[string]any{"state": "failing", "callback": "https://a.example/hooks", "since": "2026-11-23T09:00:00Z", "until": "2026-11-26T09:00:00Z", "renewAt": "2026-11-25T09:00:00Z", "reason": "It refuses."}) {
+	if v := subscribed.json(t)["subscription"]; !reflect.DeepEqual(v, map[string]any{"state": "failing", "callback": "https://a.example/hooks", "since": "2026-11-23T09:00:00Z", "until": "2026-11-26T09:00:00Z", "renewAt": "2026-11-25T09:00:00Z", "reason": "It refuses.", "pausedAt": nil}) {
 		t.Errorf("the subscription is %v", v)
 	}
 	if subscribed.header.Get("ETag") == plain.header.Get("ETag") {

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"slices"
@@ -37,6 +38,9 @@ func (h *Handler) routesConnections(r chi.Router) {
 	r.Post("/connections/{connection}:test", h.page(h.testConnection))
 	r.Post("/connections/{connection}:delete", h.page(h.deleteConnection))
 	r.Post("/connections/{connection}:reset", h.page(h.resetConnection))
+	r.Post("/connections/{connection}/subscription:renew", h.page(h.onSubscription((*connection.Manager).RenewSubscription)))
+	r.Post("/connections/{connection}/subscription:pause", h.page(h.onSubscription((*connection.Manager).PauseSubscription)))
+	r.Post("/connections/{connection}/subscription:resume", h.page(h.onSubscription((*connection.Manager).ResumeSubscription)))
 }
 
 // addressOfConnection is the address of a connection's page: by its name, unless that name means something else there.
@@ -129,7 +133,7 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	if view.History, err = v.historyView(c, v.can(auth.EditConnections)); err != nil {
 		return view, err
 	}
-	if view.Listening, view.Deaf, err = v.listeningView(c); err != nil {
+	if view.Listening, view.Deaf, view.Acts, err = v.listeningView(c); err != nil {
 		return view, err
 	}
 	view.MayEdit = v.can(auth.EditConnections) && c.Owner == nil
@@ -161,18 +165,28 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	return view, nil
 }
 
-// listeningView says whether the vendor tells of changes, since when and until when.
-func (v *visit) listeningView(c connection.Connection) (facts []ui.KeyValue, deaf *ui.Alert, err error) {
+// listeningView says whether the vendor tells of changes, since when and until when, and what can be done about it.
+func (v *visit) listeningView(c connection.Connection) (facts []ui.KeyValue, deaf *ui.Alert, acts ui.Fragments, err error) {
 	l, err := v.h.Connections.Listening(v.ctx(), v.who, c.ID.Public())
 	if err != nil || l == nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	words := map[connection.Telling]string{connection.Asking: "it is being asked", connection.Active: "it tells", connection.Failing: "asking it failed"}
+	if v.can(auth.EditConnections) {
+		verbs := []struct{ verb, label, icon string }{{"renew", "Renew", "refresh-cw"}, {"pause", "Pause", "pause"}}
+		if l.State() == connection.Paused {
+			verbs = verbs[:1]
+			verbs[0].verb, verbs[0].label, verbs[0].icon = "resume", "Resume", "play"
+		}
+		for _, a := range verbs {
+			acts = append(acts, ui.Act{Action: addressOfConnection(c) + "/subscription:" + a.verb, Button: ui.Button{Label: a.label, Icon: a.icon, Size: "sm"}})
+		}
+	}
+	words := map[connection.Telling]string{connection.Asking: "it is being asked", connection.Active: "it tells", connection.Failing: "asking it failed", connection.Paused: "it rests until you resume it"}
 	facts = []ui.KeyValue{{Key: "The vendor", Text: words[l.State()]}}
 	for _, f := range []struct {
 		key string
 		at  *time.Time
-	}{{"Since", l.Since}, {"Until", l.EndsAt}, {"Asked again", l.RenewAt}} {
+	}{{"Since", l.Since}, {"Until", l.EndsAt}, {"Asked again", l.RenewAt}, {"Paused", l.PausedAt}} {
 		if f.at != nil {
 			facts = append(facts, ui.KeyValue{Key: f.key, Body: ui.Fragments{ui.Time{At: *f.at}}})
 		}
@@ -180,7 +194,29 @@ func (v *visit) listeningView(c connection.Connection) (facts []ui.KeyValue, dea
 	if l.Reason != "" {
 		deaf = &ui.Alert{Tone: ui.Warn, Title: "Changes are found by looking meanwhile", Text: l.Reason}
 	}
-	return facts, deaf, nil
+	return facts, deaf, acts, nil
+}
+
+// onSubscription does something to the vendor's telling of changes.
+func (h *Handler) onSubscription(do func(*connection.Manager, context.Context, auth.Principal, string) (*connection.Listening, error)) func(*visit) error {
+	return func(v *visit) error {
+		l, err := do(h.Connections, v.ctx(), v.who, v.param("connection"))
+		switch {
+		case refused(err):
+			v.flash(ui.Bad, fault.As(err).Message)
+		case err != nil:
+			return err
+		case l == nil:
+			v.flash(ui.OK, "The vendor is asked when a service listens.")
+		case l.State() == connection.Paused:
+			v.flash(ui.OK, "The vendor tells no more. Changes are found by looking until you resume it.")
+		case l.State() == connection.Failing:
+			v.flash(ui.Bad, l.Reason)
+		default:
+			v.flash(ui.OK, "The vendor tells of changes.")
+		}
+		return v.redirect(connectionPath(v.param("connection")))
+	}
 }
 
 // settingsShown lists the settings in the connector's order. Of secret ones only that there is a value.

@@ -507,7 +507,7 @@ func ConnectionPage(v ConnectionView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.Card{ID: "subscription", Title: "Told of changes"}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var18), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Card{ID: "subscription", Title: "Told of changes", Actions: v.Acts}.With().Render(templ.WithChildren(ctx, templ_7745c5c3_Var18), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -45,6 +45,7 @@ type ConnectionView struct {
 	History   HistoryView
 	Listening []ui.KeyValue // how it stands with the vendor's telling of changes; none when nobody listens
 	Deaf      *ui.Alert     // why the vendor does not tell
+	Acts      ui.Fragments  // what can be done about that
 	MayEdit   bool
 	MayDelete bool
 	WhyNot    string // why it cannot be deleted now

@@ -93,6 +93,7 @@ const (
 	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
 	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
 	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
+	ConnectionSubscriptionStatePaused  ConnectionSubscriptionState = "paused"
 )
 
 // Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
@@ -103,6 +104,8 @@ func (e ConnectionSubscriptionState) Valid() bool {
 	case ConnectionSubscriptionStateAsking:
 		return true
 	case ConnectionSubscriptionStateFailing:
+		return true
+	case ConnectionSubscriptionStatePaused:
 		return true
 	default:
 		return false
@@ -2691,6 +2694,9 @@ type ConnectionSubscription struct {
 	// Callback Where the vendor sends its messages.
 	Callback string `json:"callback"`
 
+	// PausedAt Since when a person lets it rest; null while it does not.
+	PausedAt nullable.Nullable[time.Time] `json:"pausedAt"`
+
 	// Reason Why asking last failed, for people; empty when it did not.
 	Reason string `json:"reason"`
 
@@ -2700,15 +2706,21 @@ type ConnectionSubscription struct {
 	// Since Since when the vendor tells; null until it first agreed.
 	Since nullable.Nullable[time.Time] `json:"since"`
 
-	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile; paused: a person ended it for now.
 	State ConnectionSubscriptionState `json:"state"`
 
 	// Until When it ends unless it is renewed; null is never.
 	Until nullable.Nullable[time.Time] `json:"until"`
 }
 
-// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile; paused: a person ended it for now.
 type ConnectionSubscriptionState string
+
+// ConnectionSubscriptionNow defines model for ConnectionSubscriptionNow.
+type ConnectionSubscriptionNow struct {
+	// Subscription Null where nobody listens.
+	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription"`
+}
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {
@@ -8128,6 +8140,30 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
 	SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PauseConnectionSubscription Let a vendor's telling of changes rest
+	//
+	// The subscription is ended at the vendor until it is resumed, also over the end of services. Changes are found by looking meanwhile. An error says
+	// that the vendor does not take the end, and nothing was changed.
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:pause (the `PauseConnectionSubscription` operationId).
+	PauseConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenewConnectionSubscription Ask a vendor at once to go on telling of changes
+	//
+	// A subscription that ends is lengthened; any other is ended and made anew, as after somebody deleted it over there. A vendor that refuses is
+	// no error of this call: `state` and `reason` say so, and it is asked again.
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:renew (the `RenewConnectionSubscription` operationId).
+	RenewConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeConnectionSubscription Ask a vendor to tell of changes again
+	//
+	// Ends the pause. Where a service listens the vendor is asked at once; a vendor that refuses is no error of this call. Where none does, the
+	// subscription comes with the next that listens, and the answer is null.
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:resume (the `ResumeConnectionSubscription` operationId).
+	ResumeConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResetConnection Let a connection begin anew
 	//
 	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
@@ -10680,6 +10716,60 @@ func (c *Client) SetSandboxFaultsWithBody(ctx context.Context, connection InConn
 // Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
 func (c *Client) SetSandboxFaults(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetSandboxFaultsRequest(c.Server, connection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseConnectionSubscription Let a vendor's telling of changes rest
+//
+// The subscription is ended at the vendor until it is resumed, also over the end of services. Changes are found by looking meanwhile. An error says
+// that the vendor does not take the end, and nothing was changed.
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:pause (the `PauseConnectionSubscription` operationId).
+func (c *Client) PauseConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseConnectionSubscriptionRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenewConnectionSubscription Ask a vendor at once to go on telling of changes
+//
+// A subscription that ends is lengthened; any other is ended and made anew, as after somebody deleted it over there. A vendor that refuses is
+// no error of this call: `state` and `reason` say so, and it is asked again.
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:renew (the `RenewConnectionSubscription` operationId).
+func (c *Client) RenewConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewConnectionSubscriptionRequest(c.Server, connection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeConnectionSubscription Ask a vendor to tell of changes again
+//
+// Ends the pause. Where a service listens the vendor is asked at once; a vendor that refuses is no error of this call. Where none does, the
+// subscription comes with the next that listens, and the answer is null.
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:resume (the `ResumeConnectionSubscription` operationId).
+func (c *Client) ResumeConnectionSubscription(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeConnectionSubscriptionRequest(c.Server, connection)
 	if err != nil {
 		return nil, err
 	}
@@ -16627,6 +16717,108 @@ func NewSetSandboxFaultsRequestWithBody(server string, connection InConnection, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPauseConnectionSubscriptionRequest constructs an http.Request for the PauseConnectionSubscription method
+func NewPauseConnectionSubscriptionRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/subscription:pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRenewConnectionSubscriptionRequest constructs an http.Request for the RenewConnectionSubscription method
+func NewRenewConnectionSubscriptionRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/subscription:renew", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeConnectionSubscriptionRequest constructs an http.Request for the ResumeConnectionSubscription method
+func NewResumeConnectionSubscriptionRequest(server string, connection InConnection) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "connection", connection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/connections/%s/subscription:resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -26916,6 +27108,36 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/connections/{connection}/sandbox:trouble (the `SetSandboxFaults` operationId).
 	SetSandboxFaultsWithResponse(ctx context.Context, connection InConnection, body SetSandboxFaultsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetSandboxFaultsResponse, error)
 
+	// PauseConnectionSubscriptionWithResponse Let a vendor's telling of changes rest
+	//
+	// The subscription is ended at the vendor until it is resumed, also over the end of services. Changes are found by looking meanwhile. An error says
+	// that the vendor does not take the end, and nothing was changed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:pause (the `PauseConnectionSubscription` operationId).
+	PauseConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*PauseConnectionSubscriptionResponse, error)
+
+	// RenewConnectionSubscriptionWithResponse Ask a vendor at once to go on telling of changes
+	//
+	// A subscription that ends is lengthened; any other is ended and made anew, as after somebody deleted it over there. A vendor that refuses is
+	// no error of this call: `state` and `reason` say so, and it is asked again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:renew (the `RenewConnectionSubscription` operationId).
+	RenewConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*RenewConnectionSubscriptionResponse, error)
+
+	// ResumeConnectionSubscriptionWithResponse Ask a vendor to tell of changes again
+	//
+	// Ends the pause. Where a service listens the vendor is asked at once; a vendor that refuses is no error of this call. Where none does, the
+	// subscription comes with the next that listens, and the answer is null.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/connections/{connection}/subscription:resume (the `ResumeConnectionSubscription` operationId).
+	ResumeConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResumeConnectionSubscriptionResponse, error)
+
 	// ResetConnectionWithResponse Let a connection begin anew
 	//
 	// Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
@@ -30711,6 +30933,171 @@ func (r SetSandboxFaultsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetSandboxFaultsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PauseConnectionSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for PauseConnectionSubscription
+type PauseConnectionSubscriptionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type PauseConnectionSubscriptionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionSubscriptionNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PauseConnectionSubscriptionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseConnectionSubscriptionResponse) GetJSON200() *ConnectionSubscriptionNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseConnectionSubscriptionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseConnectionSubscriptionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseConnectionSubscriptionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseConnectionSubscriptionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseConnectionSubscriptionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RenewConnectionSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for RenewConnectionSubscription
+type RenewConnectionSubscriptionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type RenewConnectionSubscriptionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionSubscriptionNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RenewConnectionSubscriptionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RenewConnectionSubscriptionResponse) GetJSON200() *ConnectionSubscriptionNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RenewConnectionSubscriptionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RenewConnectionSubscriptionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenewConnectionSubscriptionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenewConnectionSubscriptionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenewConnectionSubscriptionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResumeConnectionSubscriptionResponseDefaultHeaders the declared response headers of an HTTP default response for ResumeConnectionSubscription
+type ResumeConnectionSubscriptionResponseDefaultHeaders struct {
+	RetryAfter *string
+}
+
+type ResumeConnectionSubscriptionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConnectionSubscriptionNow
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ResumeConnectionSubscriptionResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeConnectionSubscriptionResponse) GetJSON200() *ConnectionSubscriptionNow {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeConnectionSubscriptionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeConnectionSubscriptionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeConnectionSubscriptionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeConnectionSubscriptionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeConnectionSubscriptionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -41055,6 +41442,54 @@ func (c *ClientWithResponses) SetSandboxFaultsWithResponse(ctx context.Context, 
 	return ParseSetSandboxFaultsResponse(rsp)
 }
 
+// PauseConnectionSubscriptionWithResponse Let a vendor's telling of changes rest
+//
+// The subscription is ended at the vendor until it is resumed, also over the end of services. Changes are found by looking meanwhile. An error says
+// that the vendor does not take the end, and nothing was changed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:pause (the `PauseConnectionSubscription` operationId).
+func (c *ClientWithResponses) PauseConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*PauseConnectionSubscriptionResponse, error) {
+	rsp, err := c.PauseConnectionSubscription(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseConnectionSubscriptionResponse(rsp)
+}
+
+// RenewConnectionSubscriptionWithResponse Ask a vendor at once to go on telling of changes
+//
+// A subscription that ends is lengthened; any other is ended and made anew, as after somebody deleted it over there. A vendor that refuses is
+// no error of this call: `state` and `reason` say so, and it is asked again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:renew (the `RenewConnectionSubscription` operationId).
+func (c *ClientWithResponses) RenewConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*RenewConnectionSubscriptionResponse, error) {
+	rsp, err := c.RenewConnectionSubscription(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewConnectionSubscriptionResponse(rsp)
+}
+
+// ResumeConnectionSubscriptionWithResponse Ask a vendor to tell of changes again
+//
+// Ends the pause. Where a service listens the vendor is asked at once; a vendor that refuses is no error of this call. Where none does, the
+// subscription comes with the next that listens, and the answer is null.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/connections/{connection}/subscription:resume (the `ResumeConnectionSubscription` operationId).
+func (c *ClientWithResponses) ResumeConnectionSubscriptionWithResponse(ctx context.Context, connection InConnection, reqEditors ...RequestEditorFn) (*ResumeConnectionSubscriptionResponse, error) {
+	rsp, err := c.ResumeConnectionSubscription(ctx, connection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeConnectionSubscriptionResponse(rsp)
+}
+
 // ResetConnectionWithResponse Let a connection begin anew
 //
 // Every process forgets the breaker, pauses, budgets and quota of its account; its token is bought anew; services open it anew and ask again
@@ -46102,6 +46537,144 @@ func ParseSetSandboxFaultsResponse(rsp *http.Response) (*SetSandboxFaultsRespons
 	switch {
 	case true:
 		var headers SetSandboxFaultsResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePauseConnectionSubscriptionResponse parses an HTTP response from a PauseConnectionSubscriptionWithResponse call
+func ParsePauseConnectionSubscriptionResponse(rsp *http.Response) (*PauseConnectionSubscriptionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseConnectionSubscriptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionSubscriptionNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PauseConnectionSubscriptionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRenewConnectionSubscriptionResponse parses an HTTP response from a RenewConnectionSubscriptionWithResponse call
+func ParseRenewConnectionSubscriptionResponse(rsp *http.Response) (*RenewConnectionSubscriptionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenewConnectionSubscriptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionSubscriptionNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RenewConnectionSubscriptionResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeConnectionSubscriptionResponse parses an HTTP response from a ResumeConnectionSubscriptionWithResponse call
+func ParseResumeConnectionSubscriptionResponse(rsp *http.Response) (*ResumeConnectionSubscriptionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeConnectionSubscriptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConnectionSubscriptionNow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ResumeConnectionSubscriptionResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

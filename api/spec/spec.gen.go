@@ -99,6 +99,7 @@ const (
 	ConnectionSubscriptionStateActive  ConnectionSubscriptionState = "active"
 	ConnectionSubscriptionStateAsking  ConnectionSubscriptionState = "asking"
 	ConnectionSubscriptionStateFailing ConnectionSubscriptionState = "failing"
+	ConnectionSubscriptionStatePaused  ConnectionSubscriptionState = "paused"
 )
 
 // Valid indicates whether the value is a known member of the ConnectionSubscriptionState enum.
@@ -109,6 +110,8 @@ func (e ConnectionSubscriptionState) Valid() bool {
 	case ConnectionSubscriptionStateAsking:
 		return true
 	case ConnectionSubscriptionStateFailing:
+		return true
+	case ConnectionSubscriptionStatePaused:
 		return true
 	default:
 		return false
@@ -451,57 +454,6 @@ func (e DuplicateDecisionsDecision) Valid() bool {
 	}
 }
 
-// Defines values for DuplicateGroupMergeLosers.
-const (
-	DuplicateGroupMergeLosersArchive DuplicateGroupMergeLosers = "archive"
-	DuplicateGroupMergeLosersDelete  DuplicateGroupMergeLosers = "delete"
-	DuplicateGroupMergeLosersKeep    DuplicateGroupMergeLosers = "keep"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateGroupMergeLosers enum.
-func (e DuplicateGroupMergeLosers) Valid() bool {
-	switch e {
-	case DuplicateGroupMergeLosersArchive:
-		return true
-	case DuplicateGroupMergeLosersDelete:
-		return true
-	case DuplicateGroupMergeLosersKeep:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicateGroupMergeStrategy.
-const (
-	DuplicateGroupMergeStrategyManual                   DuplicateGroupMergeStrategy = "manual"
-	DuplicateGroupMergeStrategyMostComplete             DuplicateGroupMergeStrategy = "most-complete"
-	DuplicateGroupMergeStrategyMostRecent               DuplicateGroupMergeStrategy = "most-recent"
-	DuplicateGroupMergeStrategyMostRecentWithMostFields DuplicateGroupMergeStrategy = "most-recent-with-most-fields"
-	DuplicateGroupMergeStrategyOldest                   DuplicateGroupMergeStrategy = "oldest"
-	DuplicateGroupMergeStrategyPrimary                  DuplicateGroupMergeStrategy = "primary"
-)
-
-// Valid indicates whether the value is a known member of the DuplicateGroupMergeStrategy enum.
-func (e DuplicateGroupMergeStrategy) Valid() bool {
-	switch e {
-	case DuplicateGroupMergeStrategyManual:
-		return true
-	case DuplicateGroupMergeStrategyMostComplete:
-		return true
-	case DuplicateGroupMergeStrategyMostRecent:
-		return true
-	case DuplicateGroupMergeStrategyMostRecentWithMostFields:
-		return true
-	case DuplicateGroupMergeStrategyOldest:
-		return true
-	case DuplicateGroupMergeStrategyPrimary:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DuplicateMergeLosers.
 const (
 	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
@@ -547,27 +499,6 @@ func (e DuplicateMergeStrategy) Valid() bool {
 	case DuplicateMergeStrategyOldest:
 		return true
 	case DuplicateMergeStrategyPrimary:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DuplicatePreviewLosers.
-const (
-	DuplicatePreviewLosersArchive DuplicatePreviewLosers = "archive"
-	DuplicatePreviewLosersDelete  DuplicatePreviewLosers = "delete"
-	DuplicatePreviewLosersKeep    DuplicatePreviewLosers = "keep"
-)
-
-// Valid indicates whether the value is a known member of the DuplicatePreviewLosers enum.
-func (e DuplicatePreviewLosers) Valid() bool {
-	switch e {
-	case DuplicatePreviewLosersArchive:
-		return true
-	case DuplicatePreviewLosersDelete:
-		return true
-	case DuplicatePreviewLosersKeep:
 		return true
 	default:
 		return false
@@ -2727,6 +2658,9 @@ type ConnectionSubscription struct {
 	// Callback Where the vendor sends its messages.
 	Callback string `json:"callback"`
 
+	// PausedAt Since when a person lets it rest; null while it does not.
+	PausedAt nullable.Nullable[time.Time] `json:"pausedAt"`
+
 	// Reason Why asking last failed, for people; empty when it did not.
 	Reason string `json:"reason"`
 
@@ -2736,15 +2670,21 @@ type ConnectionSubscription struct {
 	// Since Since when the vendor tells; null until it first agreed.
 	Since nullable.Nullable[time.Time] `json:"since"`
 
-	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+	// State asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile; paused: a person ended it for now.
 	State ConnectionSubscriptionState `json:"state"`
 
 	// Until When it ends unless it is renewed; null is never.
 	Until nullable.Nullable[time.Time] `json:"until"`
 }
 
-// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile.
+// ConnectionSubscriptionState asking: the vendor has not answered yet; active: it tells of changes; failing: asking it failed, and changes are found by looking meanwhile; paused: a person ended it for now.
 type ConnectionSubscriptionState string
+
+// ConnectionSubscriptionNow defines model for ConnectionSubscriptionNow.
+type ConnectionSubscriptionNow struct {
+	// Subscription Null where nobody listens.
+	Subscription nullable.Nullable[ConnectionSubscription] `json:"subscription"`
+}
 
 // ConnectionUptime The healthy part of the time that something is known of; null where nothing is.
 type ConnectionUptime struct {
@@ -3419,8 +3359,6 @@ type EstimateLack struct {
 
 // Duplicate defines model for Duplicate.
 type Duplicate struct {
-	// Act Of a merged pair, the pair by which the merge was done: all pairs with the same act are taken back together.
-	Act        nullable.Nullable[string]    `json:"act"`
 	Collection string                       `json:"collection"`
 	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
 	DecidedBy  string                       `json:"decidedBy"`
@@ -3477,64 +3415,6 @@ type DuplicateField struct {
 	Threshold float64 `json:"threshold"`
 }
 
-// DuplicateGroup defines model for DuplicateGroup.
-type DuplicateGroup struct {
-	// Act Of a merged group, the pair by which the merge was done.
-	Act        nullable.Nullable[string] `json:"act"`
-	Collection string                    `json:"collection"`
-
-	// Duplicate The pair by which the group was asked for.
-	Duplicate string `json:"duplicate"`
-
-	// Pairs All pairs among the records, those that somebody told apart included.
-	Pairs       []DuplicateGroupPair                `json:"pairs"`
-	Preview     nullable.Nullable[DuplicatePreview] `json:"preview"`
-	Records     []DuplicateRecord                   `json:"records"`
-	Service     string                              `json:"service"`
-	ServiceName string                              `json:"serviceName"`
-
-	// Stamp Changes with each of the records and each decision about them.
-	Stamp string         `json:"stamp"`
-	State DuplicateState `json:"state"`
-
-	// Survivor Of a merged group, the record that stayed.
-	Survivor nullable.Nullable[string] `json:"survivor"`
-}
-
-// DuplicateGroupMerge defines model for DuplicateGroupMerge.
-type DuplicateGroupMerge struct {
-	// Fields Values by field name. Numbers are exact decimals.
-	Fields *Fields `json:"fields,omitempty"`
-
-	// Losers What becomes of a second record in one system; as the document says when absent.
-	Losers *DuplicateGroupMergeLosers `json:"losers,omitempty"`
-	Reason *string                    `json:"reason,omitempty"`
-
-	// Records Those of the group that are one; all when absent.
-	Records *[]string `json:"records,omitempty"`
-
-	// Stamp The stamp of the group that was looked at; when it is not the same any more, nothing is merged.
-	Stamp    *string                      `json:"stamp,omitempty"`
-	Strategy *DuplicateGroupMergeStrategy `json:"strategy,omitempty"`
-
-	// Survivor The record that stays; the strategy chooses when absent.
-	Survivor *string `json:"survivor,omitempty"`
-}
-
-// DuplicateGroupMergeLosers What becomes of a second record in one system; as the document says when absent.
-type DuplicateGroupMergeLosers string
-
-// DuplicateGroupMergeStrategy defines model for DuplicateGroupMerge.Strategy.
-type DuplicateGroupMergeStrategy string
-
-// DuplicateGroupPair defines model for DuplicateGroupPair.
-type DuplicateGroupPair struct {
-	Duplicate string         `json:"duplicate"`
-	Records   []string       `json:"records"`
-	Score     float64        `json:"score"`
-	State     DuplicateState `json:"state"`
-}
-
 // DuplicateList defines model for DuplicateList.
 type DuplicateList struct {
 	Data    []Duplicate `json:"data"`
@@ -3566,27 +3446,6 @@ type DuplicateMergeLosers string
 
 // DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
 type DuplicateMergeStrategy string
-
-// DuplicatePreview defines model for DuplicatePreview.
-type DuplicatePreview struct {
-	// Fields Values by field name. Numbers are exact decimals.
-	Fields Fields `json:"fields"`
-
-	// From Which record gives each value.
-	From map[string]string `json:"from"`
-
-	// Losers What would become of a second record in one system.
-	Losers DuplicatePreviewLosers `json:"losers"`
-
-	// Second The systems in which a record would be a second one.
-	Second map[string][]string `json:"second"`
-
-	// Survivor The record that would stay.
-	Survivor string `json:"survivor"`
-}
-
-// DuplicatePreviewLosers What would become of a second record in one system.
-type DuplicatePreviewLosers string
 
 // DuplicateReason defines model for DuplicateReason.
 type DuplicateReason struct {
@@ -6273,9 +6132,6 @@ type WebhooksResent struct {
 	Resent int64 `json:"resent"`
 }
 
-// ConsistencyToken defines model for ConsistencyToken.
-type ConsistencyToken = string
-
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -6398,9 +6254,6 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
-
-// Prefer defines model for Prefer.
-type Prefer = string
 
 // RevenueMonths defines model for RevenueMonths.
 type RevenueMonths = int
@@ -7223,18 +7076,6 @@ type ListDuplicatesParams struct {
 	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
-// MergeDuplicateGroupParams defines parameters for MergeDuplicateGroup.
-type MergeDuplicateGroupParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
-// PreviewDuplicateGroupParams defines parameters for PreviewDuplicateGroup.
-type PreviewDuplicateGroupParams struct {
-	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
-	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-}
-
 // DismissDuplicateParams defines parameters for DismissDuplicate.
 type DismissDuplicateParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -7346,21 +7187,6 @@ type ListRecordsParams struct {
 
 	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
 	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
-
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
-}
-
-// GetRecordParams defines parameters for GetRecord.
-type GetRecordParams struct {
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7370,24 +7196,12 @@ type ListRecordHistoryParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordStatusParams defines parameters for GetRecordStatus.
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
-
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FreezeRecordParams defines parameters for FreezeRecord.
@@ -7406,12 +7220,6 @@ type ThawRecordParams struct {
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
-
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRevisionsParams defines parameters for ListRevisions.
@@ -7458,12 +7266,6 @@ type ChangeRecordParams struct {
 
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
-
-	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
-	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
-
-	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
-	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UndoChangesParams defines parameters for UndoChanges.
@@ -7749,12 +7551,6 @@ type ApplyServiceJSONRequestBody = Document
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
 
-// MergeDuplicateGroupJSONRequestBody defines body for MergeDuplicateGroup for application/json ContentType.
-type MergeDuplicateGroupJSONRequestBody = DuplicateGroupMerge
-
-// PreviewDuplicateGroupJSONRequestBody defines body for PreviewDuplicateGroup for application/json ContentType.
-type PreviewDuplicateGroupJSONRequestBody = DuplicateGroupMerge
-
 // DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
 type DismissDuplicateJSONRequestBody = DuplicateReason
 
@@ -7925,6 +7721,15 @@ type ServerInterface interface {
 	// SetSandboxFaults Let the simulated vendor make trouble
 	// (POST /v1/connections/{connection}/sandbox:trouble)
 	SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// PauseConnectionSubscription Let a vendor's telling of changes rest
+	// (POST /v1/connections/{connection}/subscription:pause)
+	PauseConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// RenewConnectionSubscription Ask a vendor at once to go on telling of changes
+	// (POST /v1/connections/{connection}/subscription:renew)
+	RenewConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection)
+	// ResumeConnectionSubscription Ask a vendor to tell of changes again
+	// (POST /v1/connections/{connection}/subscription:resume)
+	ResumeConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection)
 	// ResetConnection Let a connection begin anew
 	// (POST /v1/connections/{connection}:reset)
 	ResetConnection(w http.ResponseWriter, r *http.Request, connection InConnection)
@@ -8246,15 +8051,6 @@ type ServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
-	// GetDuplicateGroup All records that may be one with the pair's
-	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
-	GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
-	// MergeDuplicateGroup Make one record of the whole group
-	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
-	MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams)
-	// PreviewDuplicateGroup What a merge of the group would make of it
-	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
-	PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
@@ -8308,7 +8104,7 @@ type ServerInterface interface {
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
 	// GetRecord One record, by its id or by any system's key
 	// (GET /v1/services/{service}/records/{record})
-	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams)
+	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord)
 	// ListRecordHistory What happened to a record, newest first
 	// (GET /v1/services/{service}/records/{record}/history)
 	ListRecordHistory(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ListRecordHistoryParams)
@@ -8624,6 +8420,24 @@ func (_ Unimplemented) ResetSandbox(w http.ResponseWriter, r *http.Request, conn
 // SetSandboxFaults Let the simulated vendor make trouble
 // (POST /v1/connections/{connection}/sandbox:trouble)
 func (_ Unimplemented) SetSandboxFaults(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PauseConnectionSubscription Let a vendor's telling of changes rest
+// (POST /v1/connections/{connection}/subscription:pause)
+func (_ Unimplemented) PauseConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RenewConnectionSubscription Ask a vendor at once to go on telling of changes
+// (POST /v1/connections/{connection}/subscription:renew)
+func (_ Unimplemented) RenewConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResumeConnectionSubscription Ask a vendor to tell of changes again
+// (POST /v1/connections/{connection}/subscription:resume)
+func (_ Unimplemented) ResumeConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9269,24 +9083,6 @@ func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, serv
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetDuplicateGroup All records that may be one with the pair's
-// (GET /v1/services/{service}/duplicates/{duplicate}/group)
-func (_ Unimplemented) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// MergeDuplicateGroup Make one record of the whole group
-// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
-func (_ Unimplemented) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
-// PreviewDuplicateGroup What a merge of the group would make of it
-// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
-func (_ Unimplemented) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
-	w.WriteHeader(http.StatusNotImplemented)
-}
-
 // DismissDuplicate They are two things
 // (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
@@ -9391,7 +9187,7 @@ func (_ Unimplemented) ListRecords(w http.ResponseWriter, r *http.Request, servi
 
 // GetRecord One record, by its id or by any system's key
 // (GET /v1/services/{service}/records/{record})
-func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
+func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -11011,6 +10807,84 @@ func (siw *ServerInterfaceWrapper) SetSandboxFaults(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SetSandboxFaults(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseConnectionSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PauseConnectionSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseConnectionSubscription(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RenewConnectionSubscription operation middleware
+func (siw *ServerInterfaceWrapper) RenewConnectionSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RenewConnectionSubscription(w, r, connection)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeConnectionSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ResumeConnectionSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connection" -------------
+	var connection InConnection
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connection", chi.URLParam(r, "connection"), &connection, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connection", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeConnectionSubscription(w, r, connection)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16049,159 +15923,6 @@ func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
-// GetDuplicateGroup operation middleware
-func (siw *ServerInterfaceWrapper) GetDuplicateGroup(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetDuplicateGroup(w, r, service, duplicate)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// MergeDuplicateGroup operation middleware
-func (siw *ServerInterfaceWrapper) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params MergeDuplicateGroupParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.MergeDuplicateGroup(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
-// PreviewDuplicateGroup operation middleware
-func (siw *ServerInterfaceWrapper) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "service" -------------
-	var service InService
-
-	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
-		return
-	}
-
-	// ------------- Path parameter "duplicate" -------------
-	var duplicate InDuplicate
-
-	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params PreviewDuplicateGroupParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKeyOptional
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PreviewDuplicateGroup(w, r, service, duplicate, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // DismissDuplicate operation middleware
 func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
 
@@ -17138,46 +16859,6 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 		return
 	}
 
-	headers := r.Header
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
-
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecords(w, r, service, params)
 	}))
@@ -17213,51 +16894,8 @@ func (siw *ServerInterfaceWrapper) GetRecord(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
-	// Parameter object where we will unmarshal all parameters from the context
-	var params GetRecordParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
-
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRecord(w, r, service, record, params)
+		siw.Handler.GetRecord(w, r, service, record)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17320,46 +16958,6 @@ func (siw *ServerInterfaceWrapper) ListRecordHistory(w http.ResponseWriter, r *h
 		return
 	}
 
-	headers := r.Header
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
-
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecordHistory(w, r, service, record, params)
 	}))
@@ -17409,46 +17007,6 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "systems", Err: err})
 		}
 		return
-	}
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
-
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17621,44 +17179,6 @@ func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Req
 		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
 		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
 		return
-	}
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
-
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -18051,44 +17571,6 @@ func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.R
 		}
 
 		params.IdempotencyKey = &IdempotencyKey
-
-	}
-
-	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
-		var SynclineConsistencyToken ConsistencyToken
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
-			return
-		}
-
-		params.SynclineConsistencyToken = &SynclineConsistencyToken
-
-	}
-
-	// ------------- Optional header parameter "Prefer" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer Prefer
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
-			return
-		}
-
-		params.Prefer = &Prefer
 
 	}
 
@@ -19497,6 +18979,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/connections/{connection}:reset", wrapper.ResetConnection)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/subscription:renew", wrapper.RenewConnectionSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/subscription:pause", wrapper.PauseConnectionSubscription)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/connections/{connection}/subscription:resume", wrapper.ResumeConnectionSubscription)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/connections/{connection}/health", wrapper.GetConnectionHealth)
 	})
 	r.Group(func(r chi.Router) {
@@ -19705,15 +19196,6 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group", wrapper.GetDuplicateGroup)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:preview", wrapper.PreviewDuplicateGroup)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:merge", wrapper.MergeDuplicateGroup)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
@@ -20032,8 +19514,6 @@ type DeadLetterJSONResponse DeadLetter
 type DiscrepancyJSONResponse Discrepancy
 
 type DuplicateJSONResponse Duplicate
-
-type DuplicateGroupJSONResponse DuplicateGroup
 
 type DuplicateScansJSONResponse DuplicateScanList
 
@@ -21446,6 +20926,135 @@ type SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SetSandboxFaultsdefaultApplicationProblemPlusJSONResponse) VisitSetSandboxFaultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseConnectionSubscriptionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type PauseConnectionSubscriptionResponseObject interface {
+	VisitPauseConnectionSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PauseConnectionSubscription200JSONResponse ConnectionSubscriptionNow
+
+func (response PauseConnectionSubscription200JSONResponse) VisitPauseConnectionSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PauseConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPauseConnectionSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewConnectionSubscriptionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type RenewConnectionSubscriptionResponseObject interface {
+	VisitRenewConnectionSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type RenewConnectionSubscription200JSONResponse ConnectionSubscriptionNow
+
+func (response RenewConnectionSubscription200JSONResponse) VisitRenewConnectionSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RenewConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitRenewConnectionSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeConnectionSubscriptionRequestObject struct {
+	Connection InConnection `json:"connection"`
+}
+
+type ResumeConnectionSubscriptionResponseObject interface {
+	VisitResumeConnectionSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ResumeConnectionSubscription200JSONResponse ConnectionSubscriptionNow
+
+func (response ResumeConnectionSubscription200JSONResponse) VisitResumeConnectionSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ResumeConnectionSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitResumeConnectionSubscriptionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -26461,142 +26070,6 @@ func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDu
 	return err
 }
 
-type GetDuplicateGroupRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-}
-
-type GetDuplicateGroupResponseObject interface {
-	VisitGetDuplicateGroupResponse(w http.ResponseWriter) error
-}
-
-type GetDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
-
-func (response GetDuplicateGroup200JSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type MergeDuplicateGroupRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    MergeDuplicateGroupParams
-	Body      *MergeDuplicateGroupJSONRequestBody
-}
-
-type MergeDuplicateGroupResponseObject interface {
-	VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error
-}
-
-type MergeDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
-
-func (response MergeDuplicateGroup200JSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewDuplicateGroupRequestObject struct {
-	Service   InService   `json:"service"`
-	Duplicate InDuplicate `json:"duplicate"`
-	Params    PreviewDuplicateGroupParams
-	Body      *PreviewDuplicateGroupJSONRequestBody
-}
-
-type PreviewDuplicateGroupResponseObject interface {
-	VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error
-}
-
-type PreviewDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
-
-func (response PreviewDuplicateGroup200JSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	Headers    ProblemResponseHeaders
-	StatusCode int
-}
-
-func (response PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	if response.Headers.RetryAfter != nil {
-		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
-	}
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DismissDuplicateRequestObject struct {
 	Service   InService   `json:"service"`
 	Duplicate InDuplicate `json:"duplicate"`
@@ -27367,7 +26840,6 @@ func (response ListRecordsdefaultApplicationProblemPlusJSONResponse) VisitListRe
 type GetRecordRequestObject struct {
 	Service InService `json:"service"`
 	Record  InRecord  `json:"record"`
-	Params  GetRecordParams
 }
 
 type GetRecordResponseObject interface {
@@ -27601,8 +27073,7 @@ type SyncRecordResponseObject interface {
 }
 
 type SyncRecord202ResponseHeaders struct {
-	Location                 string
-	SynclineConsistencyToken string
+	Location string
 }
 
 type SyncRecord202JSONResponse struct {
@@ -27618,7 +27089,6 @@ func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
-	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -27952,8 +27422,7 @@ type ChangeRecordResponseObject interface {
 }
 
 type ChangeRecord200ResponseHeaders struct {
-	ETag                     string
-	SynclineConsistencyToken string
+	ETag string
 }
 
 type ChangeRecord200JSONResponse struct {
@@ -27969,15 +27438,13 @@ func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
-	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type ChangeRecord202ResponseHeaders struct {
-	ETag                     string
-	SynclineConsistencyToken string
+	ETag string
 }
 
 type ChangeRecord202JSONResponse struct {
@@ -27993,7 +27460,6 @@ func (response ChangeRecord202JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
-	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -29621,6 +29087,15 @@ type StrictServerInterface interface {
 	// SetSandboxFaults Let the simulated vendor make trouble
 	// (POST /v1/connections/{connection}/sandbox:trouble)
 	SetSandboxFaults(ctx context.Context, request SetSandboxFaultsRequestObject) (SetSandboxFaultsResponseObject, error)
+	// PauseConnectionSubscription Let a vendor's telling of changes rest
+	// (POST /v1/connections/{connection}/subscription:pause)
+	PauseConnectionSubscription(ctx context.Context, request PauseConnectionSubscriptionRequestObject) (PauseConnectionSubscriptionResponseObject, error)
+	// RenewConnectionSubscription Ask a vendor at once to go on telling of changes
+	// (POST /v1/connections/{connection}/subscription:renew)
+	RenewConnectionSubscription(ctx context.Context, request RenewConnectionSubscriptionRequestObject) (RenewConnectionSubscriptionResponseObject, error)
+	// ResumeConnectionSubscription Ask a vendor to tell of changes again
+	// (POST /v1/connections/{connection}/subscription:resume)
+	ResumeConnectionSubscription(ctx context.Context, request ResumeConnectionSubscriptionRequestObject) (ResumeConnectionSubscriptionResponseObject, error)
 	// ResetConnection Let a connection begin anew
 	// (POST /v1/connections/{connection}:reset)
 	ResetConnection(ctx context.Context, request ResetConnectionRequestObject) (ResetConnectionResponseObject, error)
@@ -29942,15 +29417,6 @@ type StrictServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
-	// GetDuplicateGroup All records that may be one with the pair's
-	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
-	GetDuplicateGroup(ctx context.Context, request GetDuplicateGroupRequestObject) (GetDuplicateGroupResponseObject, error)
-	// MergeDuplicateGroup Make one record of the whole group
-	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
-	MergeDuplicateGroup(ctx context.Context, request MergeDuplicateGroupRequestObject) (MergeDuplicateGroupResponseObject, error)
-	// PreviewDuplicateGroup What a merge of the group would make of it
-	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
-	PreviewDuplicateGroup(ctx context.Context, request PreviewDuplicateGroupRequestObject) (PreviewDuplicateGroupResponseObject, error)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
@@ -31010,6 +30476,84 @@ func (sh *strictHandler) SetSandboxFaults(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SetSandboxFaultsResponseObject); ok {
 		if err := validResponse.VisitSetSandboxFaultsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseConnectionSubscription operation middleware
+func (sh *strictHandler) PauseConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request PauseConnectionSubscriptionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseConnectionSubscription(ctx, request.(PauseConnectionSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseConnectionSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PauseConnectionSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPauseConnectionSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RenewConnectionSubscription operation middleware
+func (sh *strictHandler) RenewConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request RenewConnectionSubscriptionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewConnectionSubscription(ctx, request.(RenewConnectionSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewConnectionSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RenewConnectionSubscriptionResponseObject); ok {
+		if err := validResponse.VisitRenewConnectionSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeConnectionSubscription operation middleware
+func (sh *strictHandler) ResumeConnectionSubscription(w http.ResponseWriter, r *http.Request, connection InConnection) {
+	var request ResumeConnectionSubscriptionRequestObject
+
+	request.Connection = connection
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeConnectionSubscription(ctx, request.(ResumeConnectionSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeConnectionSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeConnectionSubscriptionResponseObject); ok {
+		if err := validResponse.VisitResumeConnectionSubscriptionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -34137,103 +33681,6 @@ func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
-// GetDuplicateGroup operation middleware
-func (sh *strictHandler) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
-	var request GetDuplicateGroupRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.GetDuplicateGroup(ctx, request.(GetDuplicateGroupRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetDuplicateGroup")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(GetDuplicateGroupResponseObject); ok {
-		if err := validResponse.VisitGetDuplicateGroupResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// MergeDuplicateGroup operation middleware
-func (sh *strictHandler) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
-	var request MergeDuplicateGroupRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body MergeDuplicateGroupJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.MergeDuplicateGroup(ctx, request.(MergeDuplicateGroupRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "MergeDuplicateGroup")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(MergeDuplicateGroupResponseObject); ok {
-		if err := validResponse.VisitMergeDuplicateGroupResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// PreviewDuplicateGroup operation middleware
-func (sh *strictHandler) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
-	var request PreviewDuplicateGroupRequestObject
-
-	request.Service = service
-	request.Duplicate = duplicate
-	request.Params = params
-
-	var body PreviewDuplicateGroupJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.PreviewDuplicateGroup(ctx, request.(PreviewDuplicateGroupRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "PreviewDuplicateGroup")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(PreviewDuplicateGroupResponseObject); ok {
-		if err := validResponse.VisitPreviewDuplicateGroupResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
 // DismissDuplicate operation middleware
 func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
 	var request DismissDuplicateRequestObject
@@ -34752,12 +34199,11 @@ func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, ser
 }
 
 // GetRecord operation middleware
-func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
+func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
 	var request GetRecordRequestObject
 
 	request.Service = service
 	request.Record = record
-	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRecord(ctx, request.(GetRecordRequestObject))
@@ -36097,1034 +35543,1020 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1/k9s21ieKvxWUvlOVmV12R922k3F3fWvXcZIn3klsP7YzqbuJN4ZISEKaAhQAbFlJ+b3fwjkACIoA",
-	"Rao7ecZ7Z/6YuCWKAA4ODs7Pz/l9VsrNVgomjJ5d/T5bM1oxBf98KoXm2jBR7t/IGybsZxXTpeJbw6WY",
-	"Xc1eGyoqTZZSkd2aGrKjmuwUN4aJc/KEKPZrw7Qhxn6n13KnCTdEM6bho4JIRZayrvGL81kxs7/gilWz",
-	"K6MaVsx0uWYbagc2+y2bXc20UVysZh8+FLOv3tBVf0pv1ozcMqW5FAVM7Nny7DtqyjWhorJ/PJeC4SdT",
-	"B/xWlhRHORz0hzVTjJg1I4LtiFlzsSJcT3v/h2K2pYpumBlN/h8sXSlQnBEq9I4pVpEdN2sgrWa3TNEa",
-	"PiCl3GyoJgtmdowJO9fNOXlmCNfhl/Ajt30FkaLek90anyV6rw3b4L7ZTbQ/W8jGkDW9Zb3NvyaP5g/I",
-	"u7JdwbmQ5mfFaLlm1Tv/WmqIoTdMk1qKFVP2ExzNM86OcgNk5Ha5yJqzYiboxpLu9V6UNRfsLKLUGZIq",
-	"JvSGvv+WiZVZz67+Pp/Pi8TOPm2UlirNTO8Ee2/wgXdELmF+W7piZMGWUrECyQs0ohtGlry2Gxgm/WvD",
-	"1L6dc4kjZeZ3mZnf1/DSV414bahhqXlKzQgXhIq9m6NmRNuHYSbs/baWFZtdLWmtWXpmOPEf4UdvOxPk",
-	"duftP/6i2HJ2Nfv/fdqKjE/xMf1pmNyHsACqFN1H83/N1C0vWZrMvLLcZ+diF0CJxodzdPSzxafeDhA0",
-	"Rc9nFdtsJTDMP9i+P6En5IYBIfeyUaRcS14yECZmzbXnzoLoxooVTShRVFRyQ77//tmX5+Q1E4bQFeUC",
-	"eYObosPVa6qJkESzUoqKsOWSlQak04oZ3XISHsss90drOLOLGJI1MUUePSpmGy783xfH6fMCyELrE+n0",
-	"X0eQOxBgCTdEmlXtxYPSy4o8xShKznf/7V24Ca3ktTLS2IvhnPzAzdoKS25gNbgQ+/3Dy78XsNKHF5co",
-	"FVG2CmlI2SgFhBN7spGK5RfubriJ15lbY353T1nr9X2tZHjm9hLP7NATEU16Lxu4oa7Jg/nDeFra8Lr2",
-	"ExuaT6sujJ/Ua0MTl8m7//buqnurKoYUEozsmUHSSfv5jmt2wqSYaDazqx9n/232NsnU4kn1S6PNhgmT",
-	"3m0avv9EE16FKWypWbcTaJ+aynHiyZYnBa4d/IbtB0fFn04d8YumWrHMchfw3dCg+MTkQZ9Ksax5mRm2",
-	"dN8ODeyfOWVowcq0muoGd9/D8P7SzU/Dv+3EieTUqtJ//Ykm9ud2IlQQWnOq7Y3CzfCUQImaOqNmmyeL",
-	"/W54R+DXpw36FLSv9MAVGxwRfjp5VMUqnmM/+G5wqfjr0wZ9Lg0bGtjeCOz46PCaqTP4ktHqW2YMyzBd",
-	"xWhFanhgaAZV+5rJM+C6VGxLRZmRclX7wOAUovdMnkOzrXlJc9uwpXx49eHnUwf+RtZVesy1rKuhMe33",
-	"k4d7Jm65oXlRx8P3Q0O3T50yAZk3aPDLI0PD76eO+y0XmUGtOTw0ov1+8nDfsc0id6I28N3QkPjE5EFf",
-	"WWOg5DUf2GDVeWZoEt0nT5qMqvKTUMjcoBpzo8EqctY4Ok4GpqWqE6Zzy/UAVfDbTzQRjaV9dnD3liOW",
-	"I99YrfLy4uHnD//+4LOHn4P1hB+2thMXhq2Y8hNsavZkQAmh5dENa98wmTpNjjDNkSGnj/Uavn26pmKV",
-	"OZH4e1LCI0PD6/hVk+fBSpXTcjV8Z7mBbljrtHj66ruf37z4x1fPc/PBV06fyYCTx7lrxmie7tFTx39Z",
-	"0wwXbGs6yAY6esHkweGwZ9YO3+HSuXOqBnJUsmw2sSV6MCd879TpvGGC5kw9A98NEQKfmDzoD2yxlvLm",
-	"S1bzW6ZyWpD7dmj83cGLTpzIV6LaSp4jA3PfjphIeNHEqAHfpDTxJ4ZspDZES7KhYp/zc9bw63iEii1p",
-	"U5vZ1eWjYraUakMNyt8Hl7OildcX8/lRQf1SsWXqYv9G7mBSziOniZHgim8DPZZ7jbxhgugQAiqsVHln",
-	"n/v/P3p3TS7m6OcQ0sdDiKb2jqSiIpdzQpEAWTeHm9w0x+4rdstEw76Twqz1wMI28AB6IbeKaSYMkcIq",
-	"bWXdVKy6Jt6LRRc6PpcH24PvmSVvzIvL4zuAAiMx02cVWMEu7FIQzbZUUcMqsti7WM41oXUdTxIcc7Su",
-	"3411+bu3p539h8QedJkC4z3Dn15EW+NDAB/wzDBtvpAVZzDAl07m2X+XUhj3T7pF84NL8ekvGjUI9p5u",
-	"tjVcKv5eAEeAoaWB6Xsy/vh77LKwtuTmrFrYzavwr1kxk4tfmP3Z1Y/tK1p/2VZqs1JM/1rPPhQHb9Nr",
-	"uY1eZ/88eF+jjdwwFb9ws4d3vf0QU3kokhLoYqkWU2NPN3WHGp4YV8Qv5CfhSHH1kyDkjPzOqytSqk0B",
-	"PpYr0q6uiDxB8MhZtSiIW8sV+dG/8e2H6E12xf5VsK7uWxx9Oq/xFLHvmR2Jfx4GF9zywu1o783/9frF",
-	"c8vo/8+T774tvBAhl48+I//gX5zbR/Wn7ndn4VbdVATfvWAaog/vPr29CAT3oSbLbe+snLIqPH7ZD+F+",
-	"KGbfUcGXTE9k3AXV7HtVW0lnzFZfffqpJde5e+K8lJtP6ZaDCPevv4iY6/cZVYaXNZ6dG7a3/Mar2VtL",
-	"ON1sNtTetbMn7iErPGSjYEvsIgw3wDEv3Gez9gjbvzrMSauKY0zgpZJbpgwcWLzp3I9wWiM41C/milz8",
-	"JJBx7IA/CZjQFfHzmc4csQPRjzKWQcJv9afIoEc4JDw/kkdA3OmtFJr5UH7wB0/jmNnVxYNiVsq6bqWQ",
-	"keXNzzW7ZbWVfRUrecWqL2D3K0q+lbespqA5LzmrKxD71NJ7H+Tgsv55/tnj3YNfflsuL9R8Pr+YP5y7",
-	"/62sSNsywaonVrG4nF9+dnZxcXb54M3F/Go+v5pf/G9YMIUJz57KRrhraU0F2rJoLNt/DA+DT75xrPn6",
-	"H9+fXcCnWta3ieEvYPg5Dq9BB7q4LKIbQd8eGdA9+jy4X5gwUu3P9F6U9mteMbxEaHrpMHbFambsVrub",
-	"VTMmhkjllPer2Y4qtpaNZniH3NK6sft7+eFtMdMY2A+Lt78z9sJf7fEUNbS2v8HMltnVZTHbcSGs9tZ9",
-	"7+hrJvBk4nTFUQrL3lFSkM+6Sb3aPfYpPAOv7Xq/x7M+3Vi2ml2Jpq4t+9vfz7598v3zp9+cXc4vP58V",
-	"s1Ixqw89Gdgp9wgcjUarYd7AWGC594MyUeHb8c8Nff+SKW9RXcAHr1jFNkAzr/Y4ffDqQTHbMlXCYmeX",
-	"81kxs2Yn6Ajbmhqrtp9pQ5VhyqoK4TSBD482olyTkm62lK/QCK0Y21iWe9hK8m/xMblELfmW1rz6WslN",
-	"nhzwyPfC8Bqf+fxs/tnZg/mby0v/zATmCfuaZZ+KndsXdqMC01mg/dfs8vzRvLNTs0ZXsw9BBvq9csqe",
-	"GN5w7329mi34EXmIfjT/+rBbLxpDV4xItObNmis8t3iUK0WXJj6zF8XM5Ud9AWZxR8jMH72ZP273ajGK",
-	"Z50e3xH7H8ZvYrszuU1sIzbWuPMR/d2dZEI3SDOeIZwUwEvjnAtg5+ELsOIqXJvcniQfFdsq2PmLyw/4",
-	"2fD9iU/bv5U2QwIHGK+qfx3eNVDewnVX08Q7o6tuw7SmK+a9V3YqPq+CRg5ep5HZycqqQbNIbi0TbTVT",
-	"lg+3dF9LWkXLn20azCC4acKEPkT8HV3mjvMbED2gnd3rxRtuv0rxW8zf87emNlKxpZLgeDEKdNGL+CYc",
-	"b1i1jJfh9yg+CLLrIJo3QXhpzVeCVW8kkrGjwDnBA8obrvtyfvnw7GJ+dnH5Zt7RNICz20soZnVgbyv8",
-	"mbB7cDY/n1+0LOtkpmdJfWR/briA59oXWoNfay5Wz8Ts6se3xQwSU3oi0LFIHKmZqVKM0fvGaYha1o17",
-	"70SWC8ocnreLB/OYrX5teHmzkPJGt6rY48fnjx9bqx9/wcXPF11OVBwY32tu83msulmlObK0nj3/5xns",
-	"63x+0bkFxvNrxH05hm0fQYaNQ78T2BUkR9Vsj6hIMRdH7peIT3NS7JiVgjvluRfutWJW8xsmmNazq/n5",
-	"44tiZtaKaQgVX83P//7IEn8pG1EdF8nHViYbU0pMM9I3s5QIdHZBzW+Zt4UxpjM4ul/b7+mrespR0K2r",
-	"sFSWHS/sVX9PU/rH+QmzWndnBY6Eq9nnf599gGNRSsX8zp18VZRqc+Y47fCy2DC1QkOpUbf8VqoxVDzl",
-	"2ghnKnMIt5SrA/UoPor/oWSzPeE8etsnc+bak36cve0MkYEn/azl/FG2/BCn9BgiFpqWjUdPbD1hYutj",
-	"E/ulM7G///1wYm+L2VaxW852dluOnuYl2F+/R+H9IaJ9KGa11KBDz24Y2wLzl1KAinZk2lc/4nkDt/Jo",
-	"/v/wb2l2ijS7l3mdMqdf0nN67CTs/QrVjX33o+rhxcP5JV2UDxeX9PPPFo8/v3hcPb6Y9fScluusoJou",
-	"TVEsZkTqyn7pSmt2WOUE4p7sZFNXZENvmE8SjUXt6xKcLFNEbUUNdXGjtKC1a6Dg2r2AONiSC67XsVYO",
-	"Ogj4fNClM8AYU8JA8aK+5TrpqPtG7siSKogEupNNdkwx4mddYLzQLw3I5dP0JhDpTgreGpQ6pB6oY+u6",
-	"GmeOgKfVboIA99GsY+c2i5qX5wfe8EHP9bzjubYTIjAEOPDA2DBwEwTH7v3btzWjGpWWjFfYSENrT60T",
-	"jAbY3MypsqozcECUuDhBKQlp/xotQrrdKnmLlSNdX9aD031Z/6Foycg3cru1ZnoxK+0V2d3QeddKtkRo",
-	"zJFnes7i+dn84vARcAR1PI7z83nG49h0nJSzz3IPLrmgNf/tcHpdCi1ruvLRa3By/dJsIETH3ttf/cW+",
-	"3eqWf/nMTogsWC134HN0rgRXi2g10L/+5TP79N/OQXmB43bUvVlz4eMefadrdmXlmoIC7i5F9n5bU+F8",
-	"AD/GL4hSijj4qkM8yrG5wtNh1/aoXfVFYQ+o3DIFL9WEGvIXfCYsreZilCRpwIVWzKC6FjIfRPlz++oZ",
-	"uOu5rFr2sB9JzY333HqXmf3lWeeXh6vxDoDXe1FG04dJe0cyeAdgkhfR2L/PmKhiLulyKAQXOjOE+ybP",
-	"0oZv2P+Wwk7m+zdPQe2ghj2lmMrq9mTLlBdTXXHDjKnjaw4/wIwN98mB5wNF1xjeCSM9Gi3YvMzKyDZ/",
-	"Eu7NTf1cmu9kxZecVZnKa19cZkeLKslOHvEF8IpUL2sq/ukJNClg3PDaPBPhAqvaDJtgnLjAT4+5ti5h",
-	"klbVC+EE/MG+FZiNhskIdf01o6ZRVnC44Zbhgx+tmrORFastg7mAVysGQgjMMGo/hrPlxnSH/2upCCX2",
-	"+zh74aX7IXmDP+wwrMvjctMZzVcpqmd4zA0HV6j/2etmET027T6NKA3xNPdHyPBDwVrT8oaLFX6XFhWX",
-	"w6LioicqLo6LirswBE48xw+twOmLoAQrvKR7SDxktFy7PGos7qQuPQ5BBGI2YYqkRJpR3AqoafzR2eAM",
-	"Y4RkWh093HcJvVRyUWN+cIZNtvjEf8+Hv3yyklvYz9rQGkJdzFAI7L6WG7aQ1d6RqoozjUOeGNkwKnZr",
-	"XrNz8orRyk4UC7SpqIhiW4byTbm3YP6jNhRiDTPIjcFXQnKMt5Vcjt8zNGyPhMHs7dHo2dXDi8t26566",
-	"SYf5tYlKn0LqDlNKqjZnq0uG0ZvqdyKxnyDad0wYslNSrM7Jw/m8U61eUiGkIQsG5dDX5OH8gggJJOea",
-	"YNyHcGG/eIBhurqWOwZPPozLfjEVH7JjfxKQEs61YyX77KOCPLx4YP/vEdkws5ZVQTT/DSolN6ziFBLx",
-	"7JOPcY/tbewRKjDndinVgleWDbG4mJvAFZqL0iqMPwlf2H1NHl5eOq1y2wDjAgUK8g6J/o5outdk5+q8",
-	"L//eYqtwTVy4yH7xmBiJac2eaPqaPJrPCSUg2Yhc/iRkozTihGhpl2fni4XmjFRsy0RFpCCVZC7WicX/",
-	"kCcW3bCvmFH7syfLZMnfD9ysYTqWqR/NHxSE2gfJOpHfbNQeT8D5cCIaHmO5nBoPfLGMTdLP31xedC0Y",
-	"yCnq2q3hoYdgYCu+xMyTqmG9By/bB9mvjZVyD4BONTguirbYB/5ohIAbxSt24+1cn9sAgcJ+6m3kQoni",
-	"0Pg0jHgRz29JOcxvNuvMdS13MMTKMk4mtK0sF2u3NIqZMWjZYzK1I1bs8HyYMrpnxWy3hnCqVc+dBvtw",
-	"ihyRy2xcwH7pbgFMk4dboF/ZNikwAH7eAw8L1Tct8zz01/vfI+9MiBNyb+n9O0L97wh1LkL9NuaY/VO0",
-	"5i4gJ+7LLj886KqRsXM0wYsXISJ7dAc29l6BlDfI8bT/bupO1uUUoaXMwbwP1F9PId2UJWNV5KGDIFNn",
-	"KxyRQVzUTKFKhLzdiDDtyAMCm1b8SSfOH6+pB6udevdcRcv9/8D5glDGiScmUNCfl9G3yMGNkLlOulTG",
-	"q6RTZzvpGnEbhXnrPwdXbjGY+pxl2XtJAGlPzMXlfD7/4DiYluaI+5JudXwipE/J/f1Djmmfrll547Dy",
-	"QOX1dSp3yF+3zIH56+HKg8OBOXPLmq7OaqpW7MwoKjRugb5LGt2SC3uh0/owzIC72Q0zhKvBGsuiJRb8",
-	"6YWHsfPz7v0TUiUifswwMS67bxq7ou07a0KlFcf1K7Q6YqYoLWcBk3UCLjgmJLrr2dU8RArg3yHT3/4b",
-	"nCPo4XUa7NyHtubFzBp48A/URp1fm1nF1X3hdMvLh/abZlu5USyZRqSygwUWAo69ECTeqc04ZziksYKv",
-	"Ra4UpFf93lleNNMPB5bD1Ft3uIgkhMWcPTKBz/JSsvGiEYOmpwWDT+auO+5m4geXrc40cn9DtUh/g9vd",
-	"/ZO2tlWo7BW5pvq7OMLaQmtOzCLwu5usDAN0Trm0rIAW1yFKw58V+Pa6WClrgKsal6yoy/WRwgUN1fnv",
-	"TbvltEKdNSBH4YDBcqal41AIVykqDBdR+fqpNxAE32chVtQq5/4iKku2Nd2LCItwO4VMVIMBPtojG29n",
-	"Rgx0YDf6102EUjGhACF9sONALm7gMSKKTJqAPQ6vmuhy3kpZQx4EBgTAPS4VxBrtRVMbvkGEDPdPt59d",
-	"3dyf8ct2X7a0wSwEdw8N8eQJoTpP3dzeOGf0vYXqDjA/7q5ESLw48FS5AI39aPb5OQRTEsHw40K/dV04",
-	"Dww6LftscHCmAYyiBUSxcrRzf7D3W66Y7g798CAbbfCKeWyfWVNth3m0vCw9I2/raQqFYLtX3tv2e7su",
-	"UCUefIAsnja607+c7FORzIJbhG0t/0tArQoiZJa5xebFTMPedgj8eydC/6GYYbJE9ws7vW5djreL4YTE",
-	"svQg4yhTqHJQ1Bo5GVtpm8oTGq0zMVrth/yvvTJhE76yas6CamuJ8NUKjJ4lX2GozhphC75qZIP6MN1R",
-	"brhYPQnJPtGHr1pTx6rOXJVNTRX+kdCqsTDSZ3WBVu2T3PDPVrFGfGenOgct2xd92X8HT8scs76edgaM",
-	"8i6uLuzfaruG3MB55BGOdXE9u/r8w9H0MtTunZSVu/COXDYXbvsT4giN2PdxINMhAZVys+EOKH8DkOiQ",
-	"2vgW7TP9FUAio2VX7z37/zG79Xm0W5cPPhu1YQ8eTNqxh0e37PLB5/lNe/jgYNN2VFn7oZNB1eYOtgV0",
-	"l22OJKSRLhhxJp7dh/b8nk887hOyOuOrKhc2qKk1YcIrYZuflK5usQVkwKS731sMIEuRM6cS9PBZFvs8",
-	"7voS0ms3C6aIVOSGARpR7w2otaQgjlr0gx/tOIWv36EmwkHxkBHF7Im92J66O/ZQea+5CEFMyGJwh0Iq",
-	"RiCLy50cwLXvkqNMvvIH17GAVi7Q52ASr10a3W9MSYxpAo67YWRJ6xqbWtC6Jo1wPQh6BOlkvI2Eyf+q",
-	"/c1re7n10PJDjtrwe76DhyCrAq+yGAnqs4ezPtpQSGH7vb8Sd1slvrGrP77pvkAW3+OX4H7t5uh0qC7Z",
-	"0uwRg1QfcHzITxwkjhQMSMmx2pUaw5Tlhf9Dq19+niXRiyqGRdlD732CE/Tq9QRCHtAL6pY9sdzrijYi",
-	"5maTJE4A0D7g/Vb/HCsRInSEuwmGSAE9fJHVUOEkCXaLdcoDc/vRv7OA30FtS28Hb9g+uYM11eZr2WRg",
-	"Su23ZOnyWRQtDVPaS5ncsuxvvteepgfvRDmy4aIx7IRlZWQpKLPyZsQ+pl6qS7lFbhglil7bx1MC6LbN",
-	"PTwqVVKM7as3/Y6EmcU8F5tMMQt16B7To51X/lx4j1/3bKBXbyRV3AFLkCU4r8K2LaSsmb3Iu56s4QGe",
-	"t08eUg8m2nlXO2p60duasypyZiSFwiAWJ9jfbBedgGhVHZN1JAG/bCP0CSIGE3Dk21yi1tfgSUu8D4y/",
-	"zBIxz4pCTyZvJKbXqQYBdWt+26LqXmM9EjetDgmaAqnUHp3PqatX5TBpwXS2vwudlQRjFegbUrAXS1Bp",
-	"j7rCi8CSIAxQH80BsQaZHOaMgt6SKeq6M2744OpJTQFUf2rYC1HvU8fmgP1jyNcATdx5RxueaXe+y6Ut",
-	"hyHRk8dG62bDqu/RKsjhnfkc6t6WoRaKd6NVUFOK6GZbs/ev96LUI5B0BMyKCcXL9cb3YRv1G+CwYDQd",
-	"WUl3jlvFNrzZjB4KEphc5cCIH3w4pHsxe3+2kmf2wzNfEon78CxexIfWmzmNfKp1PE2gQshdHTtMSEEb",
-	"+4NOsPfeaefdbXaDJpDrQ+pUNBU3T3zDji6ZUAvrKSvoImv7zgSo9xvWuqZm3rKXKtGWZqxZCUMVkX7x",
-	"NreEr4RRCQWZhjSJ3gyoX/SgXtCS50MxyfL2mdlTgBWjHZ9dzX7RUpy/orvvnCfjg/fWJhbDt8mPoYpd",
-	"Nvob97uDMlL2nlas5BtaXxO22Zq96+LlLyhmiZrUkqOU78Swmv3aH+2iIJcFeUDOz88hAUM2hqzoVnf0",
-	"6LwZqxvnmjnGM3Zw2Cq/xYXngvYlYXvilQAVD2jmSJ5lu/tQPVv2/TjUTzvfV2wrVWLlCyVdnkle7YGo",
-	"1p5sa1qygc3/Mex+ZOxYjvRETmM8Qx20YrSC9G+IvZLdWtZsJJ+tmQfLiteVPXiO1adaTMikad5KyX1L",
-	"82/szD4UM1hNnwLPHeL2jmqf7l+QSsnt1v4DwkpQQyBvWZXShw9miKO0FC/avXVESjHHF6ykjWYT7+PW",
-	"tRLBT1/MD/CnHxRHTr57TXJeoR9YzrOUc5RM8a303BaLpvp5glO1wBBt+rC7Nqq57j7KtA37jKxDtwGP",
-	"cw5K6xWZF+TRvCCfP7K8cDGfEwdYmTZg7sknEFxcuLx2LV13wJCljxv4JGxXROQf52eP3/5+UVw8+vDX",
-	"n346939efvjb//hLivj4qnuQ3I6pUq1PewI2v6bniDIz4biMc4d2KBbxXPeIHUV4z3LkwSq7W51f7kvf",
-	"v3FwwRsu4k8v/mVJkFhlffMkhkgYv68htTZmwCm/T2tjQ4f4SKOC3oHOHtHUpeWo8MyaA51eAY8c0X3r",
-	"gL7aE8EvdYUd5v+E9hL2jtd071pRg2umlBvWthI8wrWB5G8zW/nCQ8QdSgqHHdfdrAMm9Qm5/YCX+wZ1",
-	"FI8VcQ3do4hb+xXU7TlvU9qBVSb7C/6w3lv6nA972FsskH5YxIdOfx94QSj7H+cx8sGZnr8ovSGzIk5n",
-	"xrHcetv5TWFCv48fBnmtT+KwzBGL64XH8L3t/APPpLjt6ZrXVZRIc+iyaJM8UsqKF4cjNFyXn5h4i8sY",
-	"6LPUiyUxa6lZ0RZRhjLsUKsJoAh7ZsgClUDLv90vodRVinGq+AE1IwL4JfhltxNP0lVWrPoKU6f6VK1G",
-	"HoGcznmMJWECbRuAA2uJapYJXZs122P8iq4Us6o7Jjgf4YMoLbUfZN8ypaH/Gkb1XG8wb/pjSxmimpoR",
-	"95qk6R/YJ+Ff9i2OyQbUM9cfGu0vl4VxFZIvFntovqN5xYpQoLzYwy+gfuN8WoywXNZJZbsFhxqrxw+E",
-	"elXoCRiNrFj5c/o9UaVIr9eP0QRyY7KhyLglwuSwoO+VkLIWoOwJzYUSWu83JsJVi0II0Rr1bXqNndTg",
-	"lIGM5VgjVWp/Vl7zKimrXR7cyJfAwx/ingoT1aO+8PTtF/JXY0ptamMcMbmKuBNkyylFWtaBsPD09JSI",
-	"1hbmFvY+SjJo5UJ0HjocNmx+eZI+qZm6Y0pSlHSWdeIgXAK4cnbcanqIbsA3Y7044T7MDEAVw77TTGVM",
-	"34yYw+5xhhsrPuGZa9KG1sR+jMzKnaGh77LnC+nzGiENTjbUcwzaXrR+06JLtzNyNu+rwzr3YHV3WfGj",
-	"cJn6KX9JEyGKxf4l3MsjBdBi/6qpx+Z+VTShCDwT5Ps3T3vpK6mzGimEU9nKDt2+IMy7aNc7RCmI/D8N",
-	"zp4/XBXu6zL3pqdAMfG46dznzZuNsncP+KBaDVMf2qZ7PM4f10l+SXnSnBjPejrXA/LNTvoGkIC/5J/q",
-	"Zx0eUGuXymSxN55cGiYw/xyT3zZkhzkx4eUjJjzo42x7Sobb4cgJb4XeAfP4pj6jJpV1pMtbpkyjxOg3",
-	"WUnFqjvco84B6uffmcLh64cI84pt69Q9gXZgxjZn1janaG2hmRfbcGMUprWD1hl5bHGWvhqvz4wdLW/M",
-	"TdVu+4E1DB4wcB8sGAvLCrnbbrVrWhEjoRW7NryuyRriICNX73OJxh7emi3N8anap4iRYZJjI92Op6d7",
-	"SFodTTtmDOtyc4750zFUu/dDXAkGWUbvP3RfMAGJclQT1/iqwOuSmrYddlnL8sapzjv3CwexZlhdn5Bc",
-	"G8r28+36YU7+WgcbI+1X9b39pufihk7gfTMToUZydQprWQNQVFKuBqQSl9fg5teueXDnvMns83Ucukno",
-	"OZhKz4l/zLXhpf7TFdfpToMvaTKFogUamfS2SAVNvNRrdWlZ7GSQ035Hnnu0y0cSqHu/dWfxJSshj1I7",
-	"4LvdmpdrB2YIxwCcPkYC07WdvaErBQhSTfnYe8P1GJlIW1CfUq54Jl2N7rTXIR+m/EVclGy8b8I5U/gp",
-	"Hivnh8lyTIMtGMdOpaeP9IXahlEBTpH4kvlEwxXps54nJ6ZwBFnD2QamLLzU6Jtxh1M9UHzgJIdD6Bkm",
-	"bHWH5sNiLKbvHdXGydph7EHsbgTCbrQ98nFdAx70Q4K3/ruk6pihiWgt4AMbBDGOTrq+QsPjNL/FvZft",
-	"S84H6ovulDZTSjEtbaZ12PdDoR5swJA1o7VZ7wvYLNyn87RhXSpmXjNjsLy0l2lFN9hqW7tHHDCxYuSG",
-	"bQ3RAGo5zXjL5u3HRRu7tdRRX3TQGRzQL04k9kVGPdrJhlbM6mDcaFYvh/0VOlp3OvkgGXfqztnOMxDF",
-	"0h5pek7+8vvzJ9999cEhY7qZui9nCVYf6/B3K21d/gcA3VTsR0Spoxd18J97YevDFb9oVEAKdtWmt0xU",
-	"UsFfrK4tuzg9+5pIUe/90rlY1Szaq3Py3OnEQDkAGK65Nsyh2kTYHWPPV6PTEcHAxxFWtONlDN8emekk",
-	"Br+nVLJWREWc2juyHYe2C5SEWEgrIbvpZy1lj8ZCHAWeNGYtFf+NpkUx1TeZmxsr49oTAkiuls7TaErd",
-	"+OlqRTDEaFkyrcHwWfFbJmKTS0gBtVJc2KHLUyoa2xmkGOyHtSQraJVgkoLWIU72f/i6I1g3jQbg7SWv",
-	"ayzaRyyPacTaunh+j0jgRkCQzjMuvENhwVZcpCvAt1JrvqjZkVuS3Ai5034HsNDL7YJPzlwoudOxA7mb",
-	"8ImNjL9XPJ8kQOh2S9w/ncQBclmRkQkqLxuNKS39u9L4olmj9nZyzWptiJBuDUULnKjYhlX7TuoAN6Ti",
-	"VX7MO5e3ZgjgVo0g5S2bh5mpbiKKpvvjSlnY4YMzdsDwUYkrnPWWo7u755ivJX5MkmER8w3oLPer5jFR",
-	"bSUXJqdsWD2e0KpSuOdrXrOoKKQDhF+uWZWsHUmXjCdNGdhJJlCVEdkfDhcV2LMmCMDHL63uo1jFhOG0",
-	"vrJ/WbotAcCkIJQYecNEgacnOpzBl2hF1gmycEl57dF0utP8Vsobjcl9Clo4UTgrwI9LLqAPg1NO08Fo",
-	"iE/YHT9pv39tJAZkpipB/wk/PK79HJ5FECGa8soKvJotzYGjD2ABUFoMZ9voLavrSba4V9/sD++SQHKo",
-	"Txopb77jdc11ziL/Ru5ILaGdgROitZQ3xP5wpC+l2SKc29jJfY/P9y3KAYUn5qSIZRMLDPMJx88dYM9Q",
-	"kSAJOzUszO4nXOhN348lYOjmez+J7yemsI8x6qJXfvbo0YPPhkTKhr7vTBMAZLtr/zBIjf/0MmlaQKHn",
-	"mRw0fHyYpn1aNou4uYxrzPahmGFrjxEPKqaZ0U8G5sm1S3iExiKt6FMslpGHCskkmX7AlC60I5ezaH5D",
-	"CTkdKZnWLWKlOoY0GBDWLF35F++fR2QRFdFy/EZOduOeIuQzntAQbEnL1WMyrxd+aYSTx679iVmj72+l",
-	"KDr/EBWlamFQchGalKuiv5m0rhe0vMmZPrEKDUoYhz5RkM6sz4ezY/sGBNU3XKzcNkOfl9jblrAXupUK",
-	"nVEE22XZKZo11858huN2BaYV34TmmAYS9iqMDMuNR+/xsRE3YZzrCUpf4MwDAxb6LO0OpmrsHekEAjjY",
-	"LRFQf8Vg7CkT8PzVnQCu6yoefU3jnkqsIntmrgGa/ZZBsQlMr+OosmSB1zgy8XZXqaj8c+DCwEO92IPW",
-	"Y59te42BpoDMj+9xJdm3zKkg3dT9GIbMhUzSAgXYtRG11eBR7gLTMJ+SCRg3pwBQZRSqcJSKXpjEc2sx",
-	"VITa09yS9oyTCVjS6ft6QZAHAuihaxbXzuiRy84d40ujeAIrz+UD5q65H/09F9/02FNw2o92jN1M+006",
-	"e9C+xk9hgKKp0g5ac6oP4nhHfURlTXXGZQdgdwQeABNTkAiGJWbxAJlSBLSVt0l8CAevmbIj3JdwsOz9",
-	"c55BmGAtwkh/xju6d1EKZvnBHdaCLJg2rZE+njgrhBBnuSwGaqfNb5nak5IKslVyw3U6wiJ3cavTbMtN",
-	"K8sb7VB3Wr+a8W1Y8YcLBj0LNauX14QuoNoZfRFSB1BJwB12bUUTeZetdjwORA1/kDQwm82Gqv1EwEX8",
-	"4FgSJ3xbBNZuwQT9oJ6DO77xiE+KCCC13c7Bk3V/NptUH5XJJtXrGzbGZDuQO41Zpw+1vT6Y0gTKGq2J",
-	"gEVeVAEoKVVM+csMXJixTBEIhY1PBcx0sMQZbPuCal7C9nMmzNPg/dJJ2WPn6NOGu/PEFxcE3nsFuqC1",
-	"OM8BnjKYh5eRuRdhzVLNvld1TtHcUrPW6Fa/Imtjtvrq00/1Wm7PHTT7eSk3n9It7w+WGg33S09nQtzV",
-	"F2G727Lky2NVySZdyQVeU5/YZslFqPZ5APaKduGPowQEv2SSgr1tvfIGpf0J3hMbWrFxpPPCJnFlSAVh",
-	"qBBj1tcYOw56iKlZj0ujER9eHHOte5HluaXdyRFn8UXAAJpyIkHfTTmeFYdLFr6PYxulVNU1ns5K+uV6",
-	"10OiDBuCiDlgjoBlDADf1L1+3E6htD72Zq8tSMFciOZ3Xn0YN0Kn60m3XBQnCoYTFR0qUQgv+WRySDz+",
-	"X69fPCeGvTdXWBWlwUAwa8YV5Iogj9aMKns7K7npH4oLaDCQqzjVqSniYRMVwa64MDHB3NZBJnrHDMS1",
-	"fqITpEmN6xBjMqSXSygL8VSaSPcbts+FM1hduWghnPYlj9jmmvBq6PylBQv0684Cx1DAbW75H7sNW5Vr",
-	"S1ds5AD6CKkQf1ubcdQRdJNNhQG+c7h/oyYnoKF4T6SCKlAQ++33qr6KPHSO1ddUj5XcW7pKxrG/gWgP",
-	"rpysJJzRa4y7H7nq5XKpmWkjh6XXXNx8oQu7uEle74CsNXq7cSQMh2EPJQzjwdUyavWK0cqDfWYyTJxM",
-	"cCXHPoDYpoczs2NMQEMEqsfxSFuJnXNrRfvYyvWRKwowDCNfbnfYu7dc1bt7os25GjEsbF1K1AmC6SnO",
-	"SXdYVU/++vL7N3/LZLOnXVQZdgBXg3buK16uQ/OEXp7K0eW4JipHbi/vRDrl9rodMiJRknYX5iUR1Sbq",
-	"cX90JTtFt+lB4AZqRBXSrL2khq7wDljryPtThUSDytAbxWnCb2/VentjlGn452eGQFsRbD3S6pJprpmq",
-	"X8OcWq26ly+fcEB/dcvUPm4Bb8+S4qyyeugNy2hbW9fEfzT0TAQAksQrHgRWcyAn3mc6AlJI3nQAzrqb",
-	"0k5/pN4LZHWtByfqvRsq+JLlLmb/LVSNsfc9Pv3s8uLhwxMjiUfSQ5+4XIg2lfB6MC+UvHF2Mrivb9g2",
-	"lSp6sAth8YPUjZxQ/aMk1X3hAgpp0m4f5wVNRNoOZUJwl0rTZiV1EhjTC005b9pOWJk0DuzA4jRnXywC",
-	"33FNIOKf9OotAG5N3xk/r1ONeMA6K8qFxllqO7HYSx5Pu3ByXq3S3s4cRUbVJhn61DuKE3u9G1uEkAO0",
-	"vXcIllxV2sga8RbROaDnBhKEvmq48jGQXIDAPlA5GrrsJZZihyqpNse9Pdp87Z8FA0VMaj/AS1Z9y0W6",
-	"mYGzJzK8lK4N/V5wo13Qz3KmfcloKKyp3YGgoyTNyJx8P6C2L94o/lVJ5e6F9xQxFXJe3W2YFBoje+fk",
-	"eg2FObv5jGHAN5ypL7m9adLdKrZMcXkU8v4lPuXtrfHcBfz/Emy0xOABcO4IPXD06Li0MHPhRIbT4g+A",
-	"Y94w5VbSttI7d498pQ3fuC0/uCwrV3k1Du869AFLZbT75o39yyWI6ATih85A+A6JkvsTCYd12O2OuN5X",
-	"SKAcYb+OZFovXJu4A79u6prYr0LzEK7RS7tUMhPhWvPVOkOFG1ZnCCR3aWiFqGPf4dy+2PuEi86lfEol",
-	"oh0+zM+tIJQTRnPIkfU/rcrsq3/Ga82Nx/0b5OG4l8jhxJsBJMAcPsiGvnc4rPPu/yKI1nlqY5/KZivF",
-	"U5mszj8At06X/GUQEO/aWmzwMCavDJzu+bHU9ROT3jf0/Uum3jBBU4nv8ytCxZ6gmp0+Qhv6/hWr2Gab",
-	"Z31a18TACJoYuWJmzdQ1GfNue0h0clrWEvJJLInya0TvHt7jbU3TOQIoPZbc6DiHnyL8wvjEgEG4xIqx",
-	"DavSyYT5eDj0//layc147oOffD+iyPpovo/D9PSqhqdxhGMeiXi3dZ7KPT454Lx4aZ05R7TqlqXFzdNC",
-	"6qE/Bxkp40TCvcTug3w5Gecc39ESZXK3nhTK8TMBp6qk+tCF99nDI+nQqe1Oztvtwh/UfHG4o+If1TEx",
-	"G3i6YaE+mLxey53wcL0lOz/WevFIF8V/t0n889ok4g4PsPMzcctNrmK1LNnWnIoeMP08sI3rkXTyWRiC",
-	"EeDiNnkEuKXAfbRAVa4RyyBQln3GJ3ckEoVHnLQmnVTjnHWuaE1umej2UmoUP1Oh+Xcxpjkt7odbWEyo",
-	"PENGLOMXiTPOsGDFB9uw9DzFK0hSS/sOBu27gf60zwzZWvvJo//b/cZ7HE0qa74EV42r4LjCrM/9CSna",
-	"bgl3g8RQ6U4yGSQyjyrlUr63lEO6d0EqRZfGrrysmwoypV26sOW+ANvFzbpSdCfOJ6Jjhx+eIEBS/BgU",
-	"LlfhEuldQRVqqdtlzHgueV68DxUJmfp09Qh+/1wadufO1xEKzrjYGPa2TgTFEgwocsJU9l3VC57GYm8D",
-	"Hl2G/Q+oit+1FVRc64a5tJq4U9wQ4Hm+MumwBgdOgRVwMAoA5emSqipVa5NwILY7FupDJ6KIY+LDyN7j",
-	"qZPR9skIoSFfphAOTTgi7XAxyNAgxkVY4b0dEGDwjyIB+EtGq2+ZcZ7IUcaI0Zg7gyU02P6CisrhJGTS",
-	"96NWDf1vATzAcZRnWy6wiUgy68ffrENE+hoz6dzTedCOUio7PKIk+uQdLoj91ZSmEIcJbZrslBSrwiVb",
-	"OfwRKGMZPtwQwLvTBVrVvw7ZQ0kLZsqA+Y4hg5E+ue3UBm41Uy2wYzq7i+5rSavxWz2qm0WmWbTdoQ5c",
-	"wYoZwmGzcv0vkrK5yeVNQ7sRuSR6L8qnUiz56tz1fuay7Y69UIze6ILoplwTCukBG2qO4Vjdawx1TElp",
-	"KzhaHKo8ImjoZHn/ffdykdxWqqSiuti/N/SkkNt+y6WW/fz823vHn9FwdrptJ8Jt1FqqHm9cIaQgSLBI",
-	"NA3L5i/xytYnepOO5nxNl8CV2r/yHd+hyWmmnTiEARCHW4p6n0P/GdMT86IYTB44uKWgAejoeo6Wdafl",
-	"rw1UQLa793VNd/3bNXONPMGqZJeLVVJ7x3IDeee+yyVy5flUyewF0/CKDvh0qNlTd4X3oDwdkCyTj/AH",
-	"6EjDq/sPJZvthIZaU6Dxp5+8yerBHW73ZOyqpoZlQI/+tXJ5kjeAE/Ieuj8hyMexPDDFvfI8stlHZjXc",
-	"KwU+tsWPg7lJiH19rFd+9+D9k9YN074PSyi/kzvhLI7onovf5XuPHqDsTGrEn7oe9BG6vGZR05r/C/WV",
-	"/wqtY4jcWdT7SvFb+Gfr88Gs5jqDtNK+VH/Z+tcODrcU7FhTeqcMX5O5S2+u1J6oRqQj+4ptKBfZqqLQ",
-	"xaxmS3NFFNsyFw9wMLRjm00AW6ay3+NmbER77gV8+IBr4iFvS7o5qalnGL1ACsbLTh8nRDa/v/7yyX6F",
-	"Ke47pnRnAcLtHQqVpj9woQtMRY7+1rJRpfu3oWrFDP57x/hqbQA/x4qXl4pLxc2+IBumVqwg9JYpav9R",
-	"Ntpg2tdETLBMR4onrj0k1jeiSD0/kIjWyKaLmp0/d//48UBGvu24TfUN357JLe7WGSSQM4ViPX2MXduS",
-	"MuUR9xmCB7NG3AfgTMU28pYhuGAu1z1+HtLz4OkbLqpYaGDiHnCla0Xs+n9lPDOp0v/Qnt+ZKiUVUvAS",
-	"MeM3rU/DtVD6Ua/l9u15BLO8lknN8jAh1A7uVpA8Oijt7u/kTEmxGDIJuS4V21IXxjvMLP2l0WbTyXBq",
-	"Hd69O/p5QGnLBRRfAHJLI6DxKqva6l2PE7umoUPxlOE04ge/kRnjZ7hpbzKRGlCOQnMOV1QWIJrWdAud",
-	"GcZjqLnr56TQ/jFfdXxccwitVrB+ol0aHKkRdtXDzX6iA3RLqMP1JT/uJ3rinmR8CV+1eW59Rjgf50rW",
-	"advtUHqEt886NBoTYYpOxT/sW1uw7GdiqFDNBbChB5WQKFvapY1P6YO+hoOtlFyo2NMPyiwXexISDia7",
-	"iAdQ5bTcMADC12tosQXAquAZPs+1XRYlr3mb5RJNpBQDvZpHN3bWsm6yB3qiyT+pQ3LEGXdqkhy/J4Dc",
-	"5vMx7+iQPtiS2EMNpyZ2OwPrHXSm9LmY3hPnuyC3h6LwTUxbmMawR5HzOZLUXfd0Kx6HI6MR3b6u6Woq",
-	"FgkMj9fEmLr6/uV7+cfcvffhs4hu8o/DadFO+FXnQE/Z0I6GksjCsUJyIaWrm++KrDHXWFfU3I0RwpuO",
-	"UCPd7C8XKT2x6V3rtnGNbJx+3G+qnbims33yMIaF4x5b5bHGeMVsWdNVTtv/0kEkTXNbPQnNfEIbHy4O",
-	"bIJrohkj7z69vQhc7350bpnjXb/6edhfNdYUa9c0UOuldROVQGRqILMZvAFw4hgeBagxK34L+ExwJaBZ",
-	"eiTmC8Z0/92a8urKqid72ZyTDaO6UayClL6gYYd94dU5oVjgcxWhabZpCgHpkcLd5l8HTgzHE8XMvSHJ",
-	"OsZVkObPy4nNZ32XSEcHN1JM9jH1kX73n4S9TrdVVOPqcAMzQdylvEn6tL5m1DTK98Sx+xHOR6NZQJMi",
-	"2xqQN7FhTQuibRXea8zhrPcelIUra9qfSaEHSr+XOHA6nXG9HxEcdC/Ax6fQ91ta3qQo65YxlbaWNJlj",
-	"FRMt3dKmpuJNVvuL9NmxUSeYTPxezzDt8oqOMGl5Iym2m20NEBqpnPWMnY+esopsKVce3ogrKwXahpjw",
-	"CLaFlYJdQQUXdCiM4LAAY6zERk2G3jBBFrS8CQVeB4ZO1Wx/PtJkb9gZ8IeZ6RP7oAaSQyZRUgLIRtwt",
-	"q7lDrDgrqjGlTEGA0cZIu0v8hhEmZLNaEyPJgvm99umiiDN9gDyNuBkyKZKPJkmdQLhXaNKkLLQy6ZT8",
-	"Ru5wbQVC5M3t4i66Lp5sY4L/inwnv9Ko7Z665bepBpLpE+ndWgBtbegeHVpT/AZ/VKpUx/z0NqXnS7+D",
-	"UV9TzyURDQDlfNaek66ROZgbNSgD81GoSU1QEcn9BHmATWOOJ7yHTGM30tFFaa9WTjDAqigk5M86sBlG",
-	"+DZc493SVX4ieesncAQqPIaJPYYTOz7edEiydjJFu7JBuvndGJ+KU8V36YRsqdxc+1mCwxP2ftlM6lcS",
-	"okAwhNsZIQfNWjFtLcpRz2cyvcKY8fsGl5VJiDqqnazs78apJ/etacR8kLLFDmcDU4XZdHAAR9znoUv4",
-	"gTEctC268Z2znBwtHHx7aHoA/l8j64pQF03DCqaOaj9KfsFOZTuQK3bL2W58BU147Uv3ywzG3P3rEPd9",
-	"328SEIdPHTgjaMOMlgHLNaBCigo/99KK0IVVwMyabc5P7s1zqmIRHaa7ahYD0m6SytDqBaHzuWOUhKaA",
-	"u3BcznwHF9ypSVbjygZqqdOo2ZaiC2b1IOyE4TtG+sCQgKoB9MhdE4ePGqx57NMJYfeFx8f09/YNY1tL",
-	"C1WusTnMQBnElJyOLJzrm7hFBIq30JNXCnYN9uDBZMeoCBddFeEyGaPZZCBF4avEpKB/FnqSqbmOi+WE",
-	"jBDxqNiTDSDgRb4rPB+pJJHBTJagUEltziy3wHYU+LdiDhYj+uvMCooz+CBoxrKuGBj+W8Vdlwpsmp/c",
-	"1/xBf5M41foaF+7mTMq1lJr1GGxM6lj/eujr1x0vxPFrLyX1R0QXs9biGCvwFPE6JOucGPP2jl/SoIy6",
-	"j2BSmMPHEUry0/23ZJ6Wbfd/v7A5glLtWx31RXwyoTKggV0k3Rt5xnzZKrZ3476lQ2U6Efz3hwhU3AV4",
-	"QH88iO5ESxhk9x0khCDTH+X5UzkaXzm06PGZNfnMHS4OIcT94tpVdVPTWhqNZ2R8p2XnIX046+BvNdZw",
-	"5JaIZeW2KVBrUEy+CjLipGTEXorQtdOEPDj0CL/L0ORCKtBhS7nbzKXj0kKnOMOnnrtJCUqOp+5wTvs5",
-	"Zdb25sZh9HOjATHKrJlix+G4Q3ZP4Bo/w5h2hSPxIOu8Lmmqzemwr8NSlqpUmvtL8D/g0WCKEf/kyPz5",
-	"JRdcr0+M14BjeKS3VhuqJoHI9FDOIuM0kMPPIX5/Z1FHt+I+dT3Y2pNxVA602n5iBzqBC3QPV61/GP69",
-	"kiIt/L+6TSb3PCFPa9lU8K0mF+dzwsQtq+WWxXWpdrL2WoJkDgbPvku15XT9+QfSSHrLtT8qpTBMGN/Q",
-	"K8S6tkgJLsWnv3STvw6DcX3JEVIoxgJJQfP3MlJy/DQuzucZrSuPh+D7oo6ToX7hsS3Gbn/66VzvRVlz",
-	"wX766XjmfDz7wgWFQv4Edlx04x+SvMgz41fvtzUVFDtAs+14yKuv3tMyrUb6pJq2tgs9oDA/YGyFttqW",
-	"ljeY97NkXQDLTVMbvoXYu1cki1lJt8iR7ucGuotgfZTHu1SuNj+4rpQTGwte1ww95huOlTyYEpdJfTkR",
-	"YzybQpNyn7CtPYEU2q+wNKhaOn3GZctEmOJul1I7DDfz63BaUn3sR3YrD/lzfSCWFb1lbVYc3LqgKF+T",
-	"d/8Tgd/e+WIy538dwe8+V44OLOzkasyo+JJgFiO2DmKWr2GWm27PmXhgUfnWIl1yMqWkyrS5DfZr21eq",
-	"0SwCcNMM+yMCZurocMFL7NOSTX4Q0vBkq6ZnMJOCLBrTS1y/EXJ3bzMAnJSUOnqw3/hc4YnYTj25+Yqx",
-	"31iaGZdK/sY6LRKlqPe+VwsXq7pranCNPxH9G2/K+VjsM2kZmYyNg+VTe6QX++HW3Ljs0/rsDJglRdSI",
-	"eGcpyAVUTrRkiQyVRyPtlK/hxzkjpTUTBlEpQ1gJelf9QBOFi69j7R904wU0knZoYsTIuBAUDVYab/lY",
-	"ozhnK4SppXbsG1ZXrolIX/qCLybRjk62UUTnXwern0txdbgMV1ngnDt1jRRQjGbaUoW6xHHWHDX5vva+",
-	"tqtX3F7Wsrw5AYCyLYIc6eKZaJquWT3J9M1iECP9P0HTkosI9SXdRnwyeNZRwCt6KMEE201NScq0CQZ/",
-	"lWsLXAJUfKcpYS77NOU+c0V0UJRKjJRkSdXxix9z4wHWyZ2QqOymU2HT6euDnI3zKVCcug0fPpf3YBlG",
-	"h/yjCAN8w7WRav+VMGqfzAXJeehQl/tEO7Rh30f6qGpXZOuhNZZQLlhJNywupwgiz75uXI5DOOmJzIZJ",
-	"N3mmGNtSwHmBQvdgN38rdTuzBxzie5s9IDUOwUDDGW1EQez532xNQUopljUvjd0qQK+jZYtVt1CyWa0B",
-	"sw7yIM6ngbb/kgFZPawsRWKhqOO32AI+kS6Wk5SuYXXo0BlEpmsqa69e948l6oPFzKzpLirkg1+L9q+3",
-	"dy2pHAtsxDvFgiCNXAUhCLbWuIHD5ne4J84GTu99yK1YDnwckkvW+YTSPyAZfZ0szvbpRmuwIdFWGuEl",
-	"6J2jdV0NnqPuqK5/+hWkTQTxCIovqH5yxypfnn4VMp9AH/RaIqRrU7K0csrqiFysrn1nW/de3+e2+1aw",
-	"5vUVod07fdkoqHmKH46jV27K8U3edvLCdyaPZLYT5SBEqVVGp+h3eYvId3mVEnszZuq37elhmVQvxX5B",
-	"aFoo2IiqCLkO4tcVaLTFXVBBpiGGcRS+6M/KnrdHLoETmms47fkH+nEedPqKLCvfPi59sFpbDo6YzyGC",
-	"DFM8ryOP3B+Vdp9AJeU+PuHy6Vyq/BozdX3Tu8Cl+Sx71zvVs9dwtr3dnfu4CWTaefOveQOEyEmXeyxt",
-	"r8iOWnMMtTDUV6+JYjWjmlVFOJZXnpEK1wluxRHlGfAarolD2upUVgIv+ry1a0JrpuBN2Fh94xh0S7Vm",
-	"VagEDH4/cELtXNMtsmBg38fCMtT14lzhn7943CmP/FXM3LBJufnvpin/BU1T7r9DSYrv2629h+Me8clH",
-	"ceifRd0bMrgGCRf3i57b17UjGO3bftLCJqS6gG63St7iPXbHPhZlLUMbqqS3Tbu20VbC4MPO3Nytec0I",
-	"NHME8WXF31G8peNlGKnr3T9hpaFxLdA7s/BpvgtZ7T8BMed+Mt4Kdjv9tJ1Mml5ys23MAMVQJgumSU21",
-	"IUuJyilqwPAlq1ZYFTupJ9rENmqAET6+L0rDRj+75ILW/LdTUzpqusrlqlnd9ZazHVMHQEajj43bRACe",
-	"SZybnjDPtWEJvW/v+1y7CWZbZ49t/xI2YUoHmKl9mxU17CkdESzxz30I6sKAQHG6Cq8KciutImQvwxUs",
-	"sNmeID5wxDTCzDdy1x1RKrJb7/1n6fEHhhpjtrgtbkGjvMUx6nTd1W4Ifa+DPeA3pzUFOt0zW3kWdx4I",
-	"yDt4XqN7Irp9urIg3vvOrkTyCCXNwEX7dPAu8B3d6B4UWzsNXjGFoISAXOjOYwFa8Bp3fyWZTuQUcW0X",
-	"nikyJ+5rd9kUAUffDfmJJrtOXCLZjPe9lTO0fpbp/OIm+4m22qFfmxvgSLsXKBg+rXkke29eIgEH77BA",
-	"XGhjEV2phK4odjg5YeQ3an/SrN2WR8W8fRQ8cAIA2CvsD1y/nlWQYLltPCY38SU6zStyaVIkqw60kERv",
-	"YsxfSC9GNgpXYNQ+zN5JL29ekk2jDdyRxzp/LRtRTVAH9DHm8GQmJVzTW7q3/AsAJqdI8LRVbRVKLlZX",
-	"7srD4Lr3YBnZPS5EMaP28Dj4cDzJNIOHLKFBJgQmtL9YNtqa0Ql6EvRldtdKhV3puWeqn3GMq0PG6/Ic",
-	"jmPJfwXpLgFTyV9Kdm3w3wUtb8694EE4poM3L6i4OXda+BXcXod3lzfpHe3AlEe6zJAPtDPqBcIexQvB",
-	"EsxqFjFM4cVkFa6ANGCT4il96Q2IDrm03KzjfYGaAwg0tN7H9CHBCMxpoi7TFzQ4DP3Gbum+1xl0fOWr",
-	"v2gjaY9Dh3PUHvW2KVCQ4LFcjERNT+QdSu7ULs1ieg3csh6YcUzrtl+azbaA/h2FU88L0gjdLOxDC2sN",
-	"Qoo72dA94MxIlXZaZzC9Mq3F7cMDCwD9+a7NIMs1hTzn3pIhi+nK2iA7gaCEAlmDSzGA8M/alNbR/pDD",
-	"NNis0ZJD53a8XDsnIvj6qCDM4V4dpGbUfDh+OjRVS/OAtctGJPN8x0xowu/sjr4O5JwLkAGGvoSwHNwf",
-	"ncbjkpofFDN0btY0Gtfk9Noc4OshtrifjR+6TRdx3vl+ymzLf13OGeT6+/C/gT/rY3K+vc51J3V+a3dp",
-	"2esQgu7eW7TIhN2/pSl8PQxQYhAJffGaSMVXHBL57F+KlYxvDbGHriDy1l1eoKVdPCIbLhqTsjRcJ4Lv",
-	"9Eimm9IKakPfj3zvYdZnmJR/iR84tRPh7Ce6Nxh25U4ummCMqppDoFYAQhzW3NINQ4BId+1zE9pLI2IK",
-	"GJXdIG6j4yx9WlVwwg4T81Np+LXr9Np6UZOMwMXNkTy7Um4h0Y5GaXbd3V2w9Qjh2eYC5lBihwLMO/G1",
-	"VJvxY4zyU9jVR+FVUZ6oZQ3B2w4V9nZaEgGmw4TU/IOejF4Hax0YYUGF36GWjhkOv+kJGnwJeFUg8x7O",
-	"CGY3dYNkmNObZLLvmHfpHaTsZ6NUPS9lo1Xy1v5F8omJB1nc2Smd+u/qovIhKldU4iJVYTHDYWck5z3c",
-	"hG5fPoqLEOd6Suewk4OJ8MP0XJL5lO9A3Ot3EAoiS8YK8g41Hf0upGZQopvNNRGMQ/IOt/K1EcZHR0De",
-	"dwCE96L82S6HegzUFi0IWKz9ggnFy7W3nXAyQdnSmZNpFC8T1TTubvyWGua6rhxUsAiy4XXNsZBbFz67",
-	"aYTyMBKr0kuZsSqDZah/yrpJQYI+E2TFV3SxN0yTv17M/89jAv/+28i5tDCIic6OUrOCVIxWpMYOYGPb",
-	"ajVlybReNvXQi6FOc3TKDbi3X+9FmfBEYD1HYESwnowMBdxSeW/QKV26ooE7Kwu0ize0OGSvzu4lTxwY",
-	"rKMLJJ+Ibi0Z4ibImpFGAF8unfdDKTv+gYV49j9+nJ89fvvf//rTT+f4r7/9j78kY4zu9wd31Y/07Le3",
-	"vz/48Jejd3lrB/k3pRb/nG5Y9SpTlYCuepfeZq8TnahPkMYpnntm+urbCerY6BajSWUluUi2e9LpkzCl",
-	"wUKGDZ6hp7aNMXgyX5MFq+WO/MaUBLxmyxLLNBv8flFcXH4IvPD7RXH5IcMP4zphPUh5hryRHf/wcmLz",
-	"hsBN3vAeKGaz5N7yf+DOTyB1J30oUR8jVUiCFez2aIw/GSNxCtrEVnW6lNsJPXJe28exZ1IOpdUa0vzX",
-	"hrmvfSu6RFGwGztD6KehT9vkvp7wQ9SzJpLjVCoyY3x9bQ4VJHrlZ48ePfisSMLcdZqnRmWLGfQP4fER",
-	"/ZKzxGy2Ujx1ftqThMQQW7wATUuqJ/j0hyLVXPVhl44Pj1wNyW7QOJ0DkTNwcyBNmXrDBE3JuosYYuqa",
-	"zK8gWRJVGFdE6kChvDzCP+cZl8orVrGoiUd3sC/2UO5oYC46wNxfk3ksAAYmMGYOqL/2vVRSQVR7g8mg",
-	"9qFPvIgHSFhqWgBSvwaMy/m2ql4wtVO6PDodD5Awkn9eusdd34TEOp5TB8HmW1ZoqPrlRg9DSsan72Ex",
-	"hDD5aD4EOz1mFQjB9Ia9N7MjNYuYI0Bk58bVp3Uc5dXXDj/ssDR3d0iVcSY/vPN7YXidCyNchRQiJkb3",
-	"S8zEbdzlG+yv4Vv4Kfjrnruai5PkWSxA/iSNJad5DK+1myE9RevwjqK4t9Wjh0fVqpNN/04KcWY1P7DF",
-	"Wsqbr0QFLZImLunE+9l+0FVyJr7gAID2UD4k48VPoP+twnac4MteceEAn9fGbHW/a/dE1dXd/nb0NLVj",
-	"j1P/PrAy510JD7zzIlWw94Zs6cqXhrrkIne+8+rni2D15DAQR+mX+JosMIezucZjAg64LXcp2HRA2A73",
-	"pPMZhYRhJkgjQrOqjLH/Y7j/cnF/t22hHhw90TCj1DbGNOk7g8HhNYUkKybsNcWqtJsyYshUgDRLUEGN",
-	"w/A74rCH8mvHbfYtaUQm1/06PUfFaPVC1Pv0t7qkqQv3S77iRke5IyB/rsnZhWuGF6tdCR+RA8QaB3eE",
-	"GFaOJtFyornHO5Hf9nvwV78Ir/zX91fjXF8bapqEe7WDBZlOEYaY6poGh90JlnTFTC6R9Bu5a13SihHN",
-	"WBo7ILzjVb77EfTlz/gbNdS6+qRDLehWr6UZ6c4EOKLxFR7WKqy+gt8kCxeWlNdcrF5zUbITony1ve1v",
-	"mdp/l0mDrKVY+dJeVwpHDdkqBr5WrC6HrZXyRmMOKVnsCTea1csrspW1nR6hFd1iodq6k1vpnHyeH8hz",
-	"J8vxpb7PnYcWpKFbIdzTlFgqVU3Npkl8ZPlvpbwZZNZoRe6iralhGjDo7Qe+J7nnuTXV/nf2B9JBsE3c",
-	"kQEP5XZNdTeQ6VgPQqWK0U0OmPpo4j6cTOBql4F53GZIQsCky3APbm7MLKMB4eLe7u7gkUVKuVPcZsi3",
-	"wqMvBLpnocMigYRd0NbO0fMHOyk3fajrboB5iA3+Pn0hWFn+tKZaj+2Bd1QVGY3SMVhDPwp/I8O1tUfF",
-	"TCkZUzA2phW5T0HkoKZb1N2LDbT7Evf63nZbqLmVtls8yEX3oXUEjvw4FI+uBxN89tRSStu3XT6an88B",
-	"cvUOXgM/BPpi/yQ/bO+I/UjPfrMzdf89e/v7vPgs5zs91ZnIwvUtBftE/1f6Ef/FXXepEz/FFxaYChPY",
-	"/iTn/uQIbjEUAnsG1TYhqw80Hlw7Ok6YiDBHhbvRI485ZA/uT9AlTueNoxHpUZv2suXqjrTJSZoHHUHz",
-	"8JigeenaFk9pmJJ0IUOKK6hQEtS5kgqyYKRcSw37caqH2fdVHnWkaypCY/j73DvXT3nMdsVTmNibHhpF",
-	"Q7fBUn8q3Qv1+aYi+OSCWc0+Cd4bD/8fik6P81fVC5HpEeh7gltbdu16Yjjjg2tSs6Uhzr2vTwynPEi0",
-	"6PL7fvCWIz7Yu0hyy56J1DMhd+9yjXmE3DkF4syVIbw9Jr2nsdK9KVn4un+63MeTUf7jl+V72jgBMTJr",
-	"VE7o9/hS8ZI9EXrHMo6IMeICZB70KmXHn40HTG+l68ACb8PlHKPcfzZMnxCraQ/pPZ2xaRt1F0nc+K62",
-	"gzAiWjcbVn0PzyaJfYyw/2yThw/y6Btem2ci1UgC+pn6YLGSK0U36QqsKhLrp9Dg/qntGdkp0kmtiWsU",
-	"1Z372KP7HcEu7zK4H6UI1IxoMrQzd2w3dMe7e4SkjX6dKpc+J2/WjNCmArfaitwwtvU38dR0ND9km2xy",
-	"cMZXirFMlN5KuRa5C+pa4OlTUHFOhX3pz+pbtjQFWew7OZ/jkuR9rWS/S9dGpu3+nqlqWNoblI9BZVtX",
-	"gEkVp434rnAeeK2NfcJdf34Uj+Dr4yc+6XvdphSRZ1o3DoBNSOMQR+6V7F7kJGXRm0yxIn4bCd5EOnbd",
-	"rIaBGlMl37QOeSWT6Jeyln0yoZ1IW88DbNYFLHESr11wd3lFfD47s3SMFe17VDAGGzokgFAafMmMS8Y4",
-	"CGnBe8YHyJ2dn9nhZCMPj0u5oRULvI5JaAXkTLmqGT2ay0apndCNKJrJkcTS+Fko+vYydMxEnMTtpdfj",
-	"xwczKQLRPdGOb9896up+rh+TV/QNNC76sy75YtaMkA45I6xxZ3ZIN9iJp3GS8KHaGNJpg33szkvHWNes",
-	"XvbLAk64fdvGYIkqdyr4kmlDuCCNZgQDgFY/cM1C0pAJWYGeSWMYD5cR/0SnUSs7OZplSON23jy7Cm6m",
-	"dDHpFA5mAXNTyaJsZ0kX0GXGSVi/+WMN6tDJDO+UqJLU9zpzhIqm2r2ZhqE3XlLFhMl1pVn6vKCkmnS0",
-	"vDiukjnWxaOLmOiKY6a28NCHpbLwlhCow0J8/Kznbylm78/sz85uqYKiHft7JM8/3Fvwry/Du/Dv7/0b",
-	"8079Z0aTDTXlOgOverDpSPZElw9cX3of9ydU6bTtAe+abtq+KTm7ALVxmGBWpVrplXWj+S0b7+sFh35O",
-	"U1QTpI79/H+71JnhBeOQfoAClhL9PkmFOtUCNeGcOTiEjJpGZVRoDynSayMy2Ecvi3szGlvET6rlTdeF",
-	"D2fUW749XSt5Zj88QxMLyPHELj4llOMoUAIHc+PU2mNOjm/xSWCRitVZUZYn7njtGV2bGRiTAXpj3fKE",
-	"a3bgwkpnDLa3BlKht2lRZMktuvB8Gaid4+hvw2Yctl2uv0YmSVyekKeC7giH0ATN/3zGP4Xs5rNO75xI",
-	"XV1G752QEBKXZmdQf7Txxbe+c0Qif3NEltxWyjrTMKemGvSXnVQ3TBH7ZKadAtaUp7KRoLskQNM6iDiX",
-	"7GXiePEpNcOBskVn/3J7/1IlUagzPWpD59PRIDIYtE+8ahrSUwj/pw45U89axkhwKi3XJGIdSJMD4kOC",
-	"glxiVf0uw6pRbkF/h3NODFhAR49ZKVo1FLWOW6zJhnf/3Ahuur1ja8jpaZvHBqone/ryVNfI7wXi4Fj+",
-	"whePrXXP+shArBzt74ricOgyzNKs2b6R6aEhN9DSKSSGc6bC8XZZsPahUw6MSipkqdvOEuANT2N7jLx0",
-	"uwkcDPu7OWYZQKezJ/U13zQ1/VeIHeXyft50E3sI3UixsnuzuSYPDuOoQTZcPoyO90VSFJ8QDx4bQoqD",
-	"fGMUu6N31BG1R0xRR+zcqhyk94A6JA3TA02AKAbbptnYJ3qIM/m4UPbRbPx5Brokpcl4TckrRgk/bqs9",
-	"BZUoQFa3ehNujidfllnSvr7gXh2taB51HOSdjzCPO0eSD5IdFKM1WFVnei/KdwV5R6tbKkpWnXmQkTPF",
-	"tKwb+wv7fUUNPWvxcexHCH16ZhQVOkBbaniYVby099+ZbrZbqeBxXdOzx4/PHj+2f6z5ltIzLcvLM8hC",
-	"5XZw+8VuzQ07q+mC1e/uMc0kHCB/RW+ZgrXj5XsWbHf7R6Q/IHOZZRfxqx++7VWov/M/e3dF3oHVyZRd",
-	"31bJJdMa9u8dkYq8s/er2iqu2btzAr/sTsG9QFRUVe/IXyPR+jf4/YKfVVyhX43W7zCKCWC4BFatyZre",
-	"MiukDwKZSTLePYKPpM6ycnUMdrWHQDKAO+P/piDUk0LlIwFo/YPBU/8cpNM2UyjZmMNZP7u4K4cv6tFN",
-	"uY6w9wFvn3R6e44ytkHBzoP++/UgZJg+7ts7DsrqFTun2t8No/VlDs391ddPyeOHjz4PMOQVBBETQKFp",
-	"AObXhi5qdg2q2hZgyBvNEtgZ87PHP7/97z/9dN7+8ZdMURvldYbSobU2FZWrXpKkksmtdP3yx6tJw+36",
-	"ubCiMhdB8TXYVN+wyp75Q8Dus9YxmrTxoXN9qhPDc7oBdzhI571s7BAgVNas3vb84r+mS0FCqeMAhnB/",
-	"UZYPrRx0nJE+MC7Uk9DhES2ZGgK8ySE0w4jloinEGY6DuJUFton2qfCoDy1xBw5GqHw+bKnDyJI2tdmT",
-	"bU3RVk2fikSZU91sRPLeoaH7nQPnu0iXA9dcsDu9YMO0v3UTp4lrslPOuMrAom+pops0pOIbkHpM7Ul4",
-	"qCBbatbt3wTYlFb2G7svjLo2c1AVnblW3XdpSfXZ4/kF+V+vXzz3ryBcuEo/t81kIatM5zq2YdU+J8Ml",
-	"xDqZn+dxAe5pm2EquZyqUusXy3xx44KtqDipe9lmC2Gq05oAK740qSr3pTuvzgUmPFYhVEUbWdt9Hukr",
-	"qho22MwDEqYcrEWoyD2BEuzXJmVD+lJo9KMqRuA5wgWUEO0jYOURa1kzmgejZJph2ZIUnVauht7YPRYj",
-	"x7CqUB622H8LFRRys6WKVWSxvyZzrw/ZGYRgdeL1jRCWchMyqqVcvmoyDekm1iymW604XC5w4HmGdqvj",
-	"WoorSDDyjZ07e2i/CI586G9SAe+6P3zZNuiNQlo+g+rhgmgJO/STiPqcaoptMrk5J+8AQu9dj6iIGotT",
-	"PP9JxKn+9gczz4fFDCeCWLH+F2nfLM5/iiYjl6+xgjPlY0z7UjrnIFQ2n+IKjcpIfe8Rt+RQvwxiJRyX",
-	"AmVfV1hFjO5lRMucLVGy0reVUZOR/eIeXwMlyIcIWIK1Ff8clR00MJEzpznKlrIRk/JkWtHTtywdos1B",
-	"QGOzNfuoR0cQ4NqK83bOU+qkx6VjocTARwfSQTpI99z39bSqryV1DKDqESyQ8SYni+QR4kf64/vl0hET",
-	"BeidwySO0Ao7VFCH8+B3fwR3e0fiBA6flFF4eJg+ipTCmMM6nTlQ7kQo+RWj1RmCQ6ONrayVLWAXXIvy",
-	"Fl3f4ejbHasNU/CQFOxs5xBJIbUnE2EL1+SxvUqEisNNF7g+2JlWxW5ExRTZ0X2iuYd97ovs6e8cJlAx",
-	"uyrWRDiZoHBoSZZ0bIxcm6SJ8sqDtbjiE3c9V3zFtGFV4ckCuC4wfgGuH/sBJiBLzYJ66mCXb4Tcaaeb",
-	"9puR6ZLijW24wT5Yiul0cw50vCbxSJ530tjitusY6v/j8UhOubU9p8RL6wGP4FZlT9zrIEnv775FNclp",
-	"pHmt2u41tmnyeiDo1sqZcmMAjUbYB+AtJztW18TIHcXPrWY4xUjIIdb/gJ1fe8roNWH+qhbhgfNhHWCM",
-	"rSJ3SfwypiFJsWLhWoXFFYGwAK9jpcZib/8DfR/tdK39VNfxycKz2m2MILpZcePUCgAmSuwNAhZFdo4T",
-	"D6NNKVodAcdq1zn+ndolFuVAmscYxT0AKzjheBhAmuzWvFwTHC1Z0Z3NGzqU1mPFdF5N2q33d1aS1lAJ",
-	"bd8Uc4u3HDxVAy/EgsFtZKw/4RFLCapXUdfoNOznn5GBl5wZK6UovWw4SHdpapbJlYCvfCaSupmc9q5H",
-	"QK5l99RhRuH0hhbFT8o58bUTvUXAbTXFPKq4LhXbUlHyCbkTX4ZfpcsM26+fTuiKxkT1ZdLPAfkMWyoA",
-	"CqEFpRuf/7zkguv1ic6+XmmkKtOlkV7NHbdaj22XsfC8I/sTHVDwQhddbghddEN1MQTnVNeSMp7sI0tm",
-	"DqsIfm1Ygw1qm7JkrErLmqiO4CD3q3sYou5mfQfP0WNrZM1UOiD1HDJUnUxwV8YCWiBDYitoLMFLdt5r",
-	"qhNNfHY1+8XeL89Du53WyLmnMxReOP4EpbLh+k6nlu/izW9PX0v3mJiFEzqtiOmcqpb5ezNPiIOYXIci",
-	"6LiwvIdywAPp+1HY7t05v8KozlRQ8pyEfUIqui+c8sQ18UmxoMRSYiXB+VHpkXilyzLQ5HJ++fDsYn42",
-	"vzj6yvbUH7zQkJpBb/WdvHamjctG8cIy24FgUsuBfqfo3iHJbVBKf+oA546Fghy0/U4oc3QFXiddgK1r",
-	"d1wfy6Vi7LejKU1f41Mfgvso4TrGEAOEFjAqC1WXxEioOGity4MjGl8x+oZvz+QWD8hZCKJCZxznyupD",
-	"bsFSWpQC56aoWAmO92volwq2J+BpOzQ6X90dO7cL8j+xRSqt3UusSujfLIwmlOyZLsj/RCL4h6JmWFpu",
-	"2EJWewJPTNNh+VgITZDG/8g11doy8TRubXeYC1Dv3bw1F6u0Yz+aQ7msf86nTLSTx058Q6DmbVxhRx3O",
-	"YR4VWu7wcj5qfR45R50kH9eILgRJteHgAyErZtW0goAlAGLpGrt8ZwiVNFNbqycBK7BoNBdMa2foOBvH",
-	"ytr2pzEAr7AmeyUts0llnxQS0J+ZIhvGDAZm7LvOydCOjgt+RjZbMvwZEltGXdWqetU+7zo+JQnzVRSa",
-	"dhE76JTGDVlLe6QtgRDnYx0Ar0dtTKxfQ2XxoCfjqJx8jdXJPYb6WiqC4tbBTleOg0wI+gCvb2jFrjFo",
-	"btZWp6UuWoWH5hOd5KmpEVPotDxcEX6SUtpxcATREwV8PIlDrMHJgm7ldgzW3N5v3XbC+WgoMtY9KZOq",
-	"+niUSFWd0pKWvd86N2TyrrSnyvLfLa0b1kbL92TTQE+AW+ahsQ76rD3q91lLGFqv6O47l1c0/nLPhaTd",
-	"lEPHLThVbgFcEcF2bhmFd/WGcKvvoaFzK9lw0ekiN21tyUL3IfZ91ZGjmRxct0KQuRqVJ5cl2n7EzbAY",
-	"PFRpeV2plM72Lb+NIk/IBzAKDoLASuH4w0xgkdfkHQYPf9wCaMDbd231iobKNP9K+zdcVpvxqBJ2us69",
-	"m6wqwnbGaZROnMYGJKx78JrAEcF7dYN5LlSQi3kxn8+jeEBYdqb2EVY6IYElxqI4Wt/iXl60m9UuNM9Q",
-	"bfePU+421Ic6b/qQH2ovyr7olY0pZaohMnZ1vyKMlmt/xbfhXn+9XxMXlr5ypYwbZi0HecsUMBs3LtFd",
-	"FFZVdEqPuAa0Qk7rq04ClG9QAa8H9uVGE0yuJZruNdmt95YbrKZz5V/m/r4OGMkQLYIrzaeRgFnsTQRU",
-	"x1zORpz1NtDQ3k03blaMo2XA9o/B6ScRmpujKSuY3xYrFsdvSs8Yh80d3MbjuFFeyPFL3HLSaQ6RpQzg",
-	"P5DOnMk2eFJr6YwNIX3DcK7B2HCMRtWKGf0JKeWWuwY1ECiDBiNFK3Jdehv+GtRYKxKjNJ1PnEY/pHw+",
-	"O5YWdMP2bfbytDZnfow2aN39/fF+b0CK11k3jkc+ht7qtwwTtaMjMqKL5GWkNIzuE2dlgWzMa2z/3tn0",
-	"i3mR641jZOsCAAUb2bRTZPvgCIT+oUMppm+0pXkG/8GlYiRj49EV72QIpLlqsqN73+7Fx6ojg9mnX7T3",
-	"l/3ENEr073sr/tIcB4IRs2+il56PRH7vvs++66ptyN/Vz7hL8vGWf5Q+glVO1+TXhjNzRbZMbmsGuBlo",
-	"ji+g1xkXq2sS7M6rw5bjHWXIiWIg1p6Za+KdOPZnHcMbYbo5JMrjwNfoqBFXbf0VfADpsVYxh5nR7ZZh",
-	"JpAX8kDjYgaLmEUWspXsbvQ21WpYyOcEQ0iTstRr63EG8mtyqCxNujOpz8rnGlKOWAXJD/0WS5NTfdLQ",
-	"swGfpYWdc3cGEDN9nirFb1kCZ0hF3xwDNfCPpkf45aTO2blT8YPVMJCmN2x7FBs3Dd6ujbNDh++5LyBt",
-	"LMp6XdDyBkSgtyWcu8HSdwTO8QAM4CtWM9fuakoLUtd0tkeBfjw+MeK2pvunIFwSXnqf+zjOWVmxklc+",
-	"hTCdDJ31pU7z3Kt8E7tJXZLw4TyWgGIaGCNdEoUuVrdqyxELdt6JBR9B9QPahsjujgsRwzqlZA8UrX7B",
-	"snB4kNPXrXAFN4ORbpowP/jiBy6Gxuo1RQ5ZsEGexMQrAv5c2Mw2uuqoGJYYc0q7pmhexfAhsSx7mmoL",
-	"eo9z6R9VneDhTLOhDVMIcONvKig2RapA8R/W4vqU7kyeL3u/VViGnx4FsQ0OpNvDeXK2y1xRYr0nfvec",
-	"f4dr9C/09eAiCWgmlSu+zvhlX7pH7lUznZRqBL0AqWGrfSrm6r9zHRXj4Og1oW0zWI5gYuRsx0Ub7r1r",
-	"B6UwszQz3zLRJETvYv+dxycc6XCFF72Su5QzZ7H3OIJ3ftnB6vw8wxgDq3wldxkM+o33+SRiOqBNu5sW",
-	"cIA+0YSJyqWS7s4JYAE7byuA4vrYE6BnW9nnQxsUbFXjXVYjkxmday7lC3sJuOi1VXx3HusGsZxZOuvW",
-	"f9l/1Rd790sCaDDpXw8h/VSKLk2y2MjqSQDnvmdpJANrbT7NIO7bJYKDEieHTmxH5jWt0IrX0tXWAGxC",
-	"eukrqx1+v00hh3nn56JOpz/492YQ4rBJ11EQ+1vJx255HhtUNgZC287yHAnFghUU2M212TjPW10D8L/O",
-	"Ifk1Kp3KDgeuhmbg+AhReL6ugkqqoRAE7n0YFMPvsKoIL3FPAGel8NmDJfQBzM1n2YgqdwZQJ3Y+my3C",
-	"yhJrn/EqWbmdwUV1QEoRQlIkHWKaRLsecUd8VLs71XJfdASjRXWOQDhKOVGmNE0A50Mf7/EJIUjz8c/L",
-	"xMlBmOYrH2DCBtAGNuOaYPTvynt3rwmGCeGDmt8y1+c3VmImNiudoGiPLI7r1b1B11BHqsKROLMtkIaS",
-	"62pAG7POpAefkjjU1rRnetOZuLwa5z86MjNcQDe2MVCnGZBbVZud+gu6CvZ0Uyc319uUiT74kN2Zbr0x",
-	"Lck2AzL/ZASgfLaKOKSlug13Kwkk6AbLAy0jaPR4b4c47V6C5Piq181mQ9X+Y4mWdyc9cNT6LjdIDXM+",
-	"zA2zW2W1uDS++Ukn81+Q0++FV5M7IetOxrncoXFNqw3Y0PYyg9cuuXD5yrec7ToStF3uK1nX9uK4u/Pp",
-	"UdLci6EoWiTOi4efP/z7g88efj6MyNm7Jty7kmRpavakzLQeL00WDSMqLthBCNKn6Qpp+DLNofT+8led",
-	"S+Q06JXjjrcJqao8GfTXGDS5YXur52FS9G4t22SyZouhYW6IFL3Kelqa5C1Q061Ol8a+DlmCccgjl6AX",
-	"svpcKa2dygnFs5g3M4FY4Ps9Hl8Ap4sU9sMto4j5Nins/Kc5PCMgjITPs3QCHML+uDE7SOyQS+CGilfd",
-	"1I7o1U0OO6wTPPpEwy1xfg9N7fHp57lSvVFu2laaHJTgpAgkrd3lAuGgwoCTwsS5ufaRBYM8yzZxGypo",
-	"Iya3rN2mnib1aXrDxJFTE5KkOaC8c3NKMbkdJyNXXHh/KBm5TXrDwCCkiWHLIO3SA07uu3PX0p+IO7JO",
-	"7U5SJjBw4e+Qoi1S9YRoPd4hadPLEy8o4Mpot68lcHwBdP3jIa4XRz+D2DxSJhq490sHxnBS8O1YZGma",
-	"3PD3aouzac88KEPXEM5DLywgqsLcDzywj8bGtsLi70NXb7WKj0NNP5BbkZ64owLdH8B7LXADNA70gXXn",
-	"H/nFe1OQ4dKaox0q4Jn/IQyW3t60gpeyPX5YyygvjpsrQkEWgXx+56v/3qWtEKs71y7edKKChkCvp2YQ",
-	"vmrEU3xBLzf+i0TFT0uiEwwoQEIdD+j2VFas+gp+k6xpuOci4yZdZOxhi7u0WTT1DTh/O2AUAfoNc9AW",
-	"THN3+WqjGAWAeLzDdewag0Kag0rRDRWIOGBHiqAIkhDdSq4U04nuFB4mZ0yrjDS0yxzve9el7BRAlw50",
-	"y9tk5U1rvd3Z8RPD4UxkiZE6m1fWhlUAh53sL21fzBthycXOohjqplPl2xcQ0XaHs++PVlpY+wOeTcEY",
-	"CwbiZjyA5IEPWO2dj8U+8Z3wRuKRDOI+wSH0aDGCbvVamruh7gC0j9SsIKxcWws0PvMtdCbiPNLaTmA/",
-	"GqMzFVPHdJlIt10oesPI2oXUR7zX192lSRQK5haMVKzmt0xhHJPfDazGzxu2ADJMJ7zwl0wI9Ev7MgRF",
-	"w9oQS32Hw3C6SMuhVV2TE4Rd6Gd5itng4GI8uIw/X+0740aR7WntKE+uYOsAIAuYICMO7kVj/WhU1dGV",
-	"+5msaY+3inVVsq7OSSiMl4Jhlgrqeiw0kXtXkI33XVECyoJqEnm+ldo7VXM4T/A7KwMo9nJ31dk9eOi4",
-	"g0OYSBrOrotT6yN1ib52UCE0GUdN4LPJ0mXCsD0BWrEFgTpiO8rT8LNDkIGOFZ+eiFENS+z+EOjAcIZU",
-	"cqJcHBQBJ5P9c82GX/OkCfvFPsrFdxVvO6kqyJ3GJoQ+h9yBDxqG6GYjcZJ6VGkBzpLoxjgTa8VARwXL",
-	"2dhrBX93TuIirX4brCiVbHQ3GUhsp3rtQNkdl4Nf0x2bSUlSDpxr4on/B9u3BYjtdqjKLn1JbtheX5OF",
-	"NGtERaJ2T6I0roM6FyUTpRwpihg55rkPU4DV3kCShp2wP0qu0gOzVVxO8UBG3dGUumRS3UEVSxZEwItV",
-	"hylIy3VcOr6lyri+fMnylKO5f0fKYXoORLuRHuip2UI6KzWM0LgECVO8XP3zPaYiZnwPr7OATxHwdAT9",
-	"lChOQ8OhzrhVXlNRLeT7RG9fewmNr5B07/karq4UOJSVIJNf98b+6ngncnx34eecuv7dC79y2WdTCtVC",
-	"YCvnVTnwK82Pgle8aYFgkZPOCYB1o4qnIyd9otj5sl+2nQPU/sEhMpZwiwAMBSojFEqt+22ycudoUbPJ",
-	"5WipTRraGmSdaXszppOUZyUlG8dMOq5DS5aeUaJruXOttlAcgWK3w+ZOyooFaD6MpaiuUs2aDYg8iu2D",
-	"GRWaXHabQh6pVytmek1VQjl4yRQpoQGl6wpG69pjLDJAPEmO7uBPw/j+yhyYgFUfMrQBKwlHdoMSqP9x",
-	"RTLylinEmFJYnZWcks8MZKI6nNp8WjUf7P4xjtJTj/vd5F4r5C+PoVsdl1Y5XKvjIikX4uoJjOFDexOD",
-	"gwxM9I2XEGn80l7qFau4wQhsNo7bqjRT9iGPCGKmtvIMDN86eYJ7wAMXXs7nyOxcd3Oxj4Cuhibnzkjv",
-	"+3T7JHbyK9IFrBg6AzEEdSD0lvIaNqKYWfE1K2a11OYMpRiMdsOEPsMKkrWUN/rMPhD+qGCEDHCkHfTs",
-	"lioIrtrRX1HDvnWDf98Z/DUO/q3U5okf+w2M/RUM/Y0d7VscGf79pR/YLhc2NFcr9gfnrwwpiS5lwLVb",
-	"SaeFTeyQketGnlFW7YMAqES1R+A+7D2xcnd6NngRKomqygXfNiEMZ3+U1hLTB/lNp3S+JU4HHlxIsqHb",
-	"rZX/GJfPEG8AbDvugZCcBOwd1A4zDgYq+B6FvbBd+sOCQRfA3ualwVunJ3nkYLE8kB6Ueu9cSXQFTaTB",
-	"98itFS0ILUu2NQzBvV0NtMcowBs2gikgRsobzIXKrGRM+CI+Z4mkkyFg6RGu0B09ysNVF8294/Bombuj",
-	"qY7oQZ5LvehjfftSQieSXZjGThxOYBux6bbg8FvdHvd8UsVQ0kRM/3vww3bE5kfhkO0zYI9h5JaJqy5m",
-	"gk83ugZt8ypOe+LaF7z73O44tOrzDtxJQ/TbDdcayzhuMwmrr0uZaif5zm4UNVK9s8O2zT12awk4NHZa",
-	"0Pexxtb2WMAEME+AzVVSQVb81qs/4UbHMAD0/UNHv8DEIN1JsPW5t34S6ZmzUrEEW50QrhcDci/VysUe",
-	"dGxMZumhXZqZb6EPdSTJO8D5R6dM7Q6pWu7g4xq6Udh2IkcOMdD4Po4vbtbHcXBhrv+0uzjRtrr1v4k7",
-	"cz969OCzaa4EfE16am2KwF2Z/pQSmF4uSS47IXui7C68asRJCu5WyjpdLhhVV7dVWNzw0reyqN3LffN1",
-	"n26SLslyjydZMg+mEffFXlONjZILvOVByP3sNzljEQ51max52/c92dBphEaEzBOUoT9XGvFIF2khDUJS",
-	"ZkgWiTYL9jva3Zh7TpVnQIKnUmhr0boi4EMTrKb77zLqHW3Rg2RdMe0dnM7BHl3VHbze/5e993Fy20by",
-	"R/8VlGqvkuxRGkkz4x9yvbo3seONL47tr2eyfrcZPwsiIQk7FKAQ5Mha3/zv30I3AIISKVESZY+z3rq6",
-	"eCSKBIHuRnej+/NBCEjqb/RCGlmBjNLUy8zlrIAjxhDyDRCGuq6MPzFOdG2KnLiS/ALeVt9tDvjnU0ZM",
-	"wqrc9Y7ZLYt9NWO3TKSZoapKJCisDkWQfTKhQqHs0/K+oRn9+Kxqvr1spZnkGV3q+EIusJDDzZWjBMUg",
-	"cTsb7u9uckpZCbce6IzYlBtYUuijUKsxIYQ52116nM7CNAROAM2yuYFtEOhnfDwukeRig2UDbZMNM7wL",
-	"mfJdBrftfl6IW6/w0u6npVWXtzTmpfSelb1o+Iti96ObtPx1NyxkI66WfaevwteCwVpcjbpkRKFUm/CE",
-	"ALKHRpHFqLOeOXTIr/Y4mXSEK2irW7Kr0p9Uyme4mZaIz+Ed0U0pbHOFyOzjnCdM7dRLekjt8pSqaUnS",
-	"CfJsCBUCS21zTgZOzKywf3TjVneHOul5vEudNJQ2Dwp5rFWwP8RjVYQSgEZ44nrbB/ojSzTCBQHsoxyl",
-	"GD2/J1BdNVipslqtrPY8qUoHV7DF2/z4oTHOvFds4c4SkCB1RgWdAPAEoDNr40DCmKpyDPmmd4NGisU3",
-	"pG1VyualpQtyzkTOkof/ctSptoKxmnd8l0Ocw4vW4S3K8oc7VbNXBCwOvMEV+ULJk9aBkczSMp/W55Qu",
-	"CXTobL5TnUW+v1zCT7e4DdsOADpHK8XfUAADxqt+ycuuXAz+HFVz2NMbpn4aj0vr6eh8Hi8HhpJ/kiUG",
-	"RQWrCfR3FvvRGbkIsFTATQDXfkA81n9ENxZsETjwf/dD7AOACArqqUyvp6nDVnBLB/MqgvIxGbVcLw41",
-	"+0kkn2j7miMBOZPrOqI9xLrYRqYmO40w0++DCiXeZT2e48jxxCHR4rDXsr7D324tNALndaWfI/duva3F",
-	"l4ZVd9ea8bwVpFb/R+5aFPo+zJT51HHWBnhzUtjTjHtovIdNHSMlM73uhM5GfJLJTG0hKg6tJwIeAJ0x",
-	"QhVR7JYlNK4ZpVPDi31hQXnrbVH2Z2+ru0cLI0UZd9DT7ngVEveWWiDIcxZ+57VjSp7S27rJh5AnYRbT",
-	"ZBOddDmrA2g4luQCAJe+U1z7sdW8Uj4Ll2Fr1G+r7YPFIR0tXdt47X4hVWviR+yA7qHanlk2j3lYY0yW",
-	"3cdKLBWmBHqcf7wT1/YWUm/wU2z/EMx6Jrxq0zpk3lBEv6nzx+jjjNltAZ4zkUTIhUWub7ptycDEytrN",
-	"S1y4/MKGt4gQEnBOlXJlBjIh8FNz8CYNgAQFaDyt0LXbhjxi0Q1jSLNE6JuaXipDQyDHueWwQpOnLut2",
-	"cG3mf6vQ0xUDZpPu9Z+Z0IqujXcJT+3aukTChKVP0BPgiswYCF/dZyXzKRXbdNDZOz2hNrsMm9Ra3Uut",
-	"JrMtLOR7NK5hfl3t1/nldmVjJPPb5VatsCx5n5hH5ZobtMDbk4vNYkVxynXMMxqujWxtsy3bSL3NK1/M",
-	"LZ5Ecyk8yIp9bWk8E2Z9bmDHmwqGydW6sEpwxsBH53bStiJsuUAZKfLkKhNQMFPq+G/KImyI+StLOmvR",
-	"/1tHfi2yx6pXW6O5gguJN9+2yG7Qqx1xW9C5UlaBHfazXED8ZkADXC1ZJenmOHfYdw+mNqxHedPvi1Tl",
-	"kaIh4Ck/IUvkQm3txLW3ssWOJg2yofNtA9t7tQDVEpN1+Sji9WDJTr50eFvzovk6bJEYG4KWiExUyH+A",
-	"O6W3gNkcjny1Tf/gG/nCTpArZL6TCJl+0KM21boeISgCT8zoB5Sy8hNJQ5hXClu8hxqvUQBE5eV69rkb",
-	"5nGtWQrSyAZM6RZOzGmG9V4rBQf6kySc8tuqLqn8AVk5fIJ/Xl5D3/wT9k3lIGsOYE2n8Rmj0Utsl6/5",
-	"q43Yb5tgOZKsIsOJdXDon2G+W/vgMoEc1A6EttBhXnLYsg8QrCo3XbGUN9nc5jLz5k/s+eTCIBFCBkCb",
-	"N0D5qQ21i5Sza6x8eX51n+qUnbOYcH3VIKrhQ7dXpPjSX8hDOSrZVb9zVUJXM4K+Zqfl9FuvIbbCvClU",
-	"luS1kkQwFqky6ky5dn6yFQrOdeN/Kq0Qq+VTGaqkvKQiZ0vHMW2suS9RR7tQn0rL2G3Z5wpkH6MxskIl",
-	"TBkuZnarg9IpZByqe/9romqvtLboyXHJUs/OmvGVLjafZTFNWQTY8yV2duY+z9nNV0/ETXZlI6tBebe7",
-	"fTqcwXQ2nz+XPiLmYqfjOR6y6CUXpWcu1dwAbpzbl8Qi3vtQ96GtRnK3KbyXfYv3G+hz2yiaK+tVesRo",
-	"6hZKu/+v6smVgevPfxFYOSiVoRsGIfFTNAcY5a1IERV8zMoKJK6gvAu/1Vb/fy5+fdmpJswv+/kCTltk",
-	"4k5kalQ5wbdBPq7S9/L3kNLogK7sYgYnF8kFbYXHnCVclqAUwIZWwikMd0TS8/pp5Xzijw78hrV/lzVY",
-	"fMoOF8c8jjel96CAXW/8VNheYPwJoZY7GWkwgKF4SpP6WVrI81Y/mafkRrBF3fJFNk6rF89lYj3sadO8",
-	"DDWYNI7lQtmyH9OduzmfVl4fyCuQOQ22MsoeGbEJFXVRS3wA/52oEPUD4axTCqYfyYWq/8xFFelnIS3J",
-	"TTGlDsMR9hEO7fcqMrC8ALn2BEYnrag4ac2HZxbeznxOxlhQi40HfNnIe7213TSKXosd/SXD7lJVfKYM",
-	"y7Icj3eD5PX8sPIOuwVVhovpCeLFcFMChfzU6ZRVQRsZgJZ6ohHT8KaCD5amLoDQZhcIjkmmmDukh9oO",
-	"R2wNavfEMd9/TPNqEJvcMbg/hZla6QRnNM2SjU2LB2Q+XBRgH1OR/CrxDV7iPD03PyzzDcAcbPWS8CrP",
-	"l9h4tckI5/iZjQj1biJS6fSkOzk81pE2AzajqOWX2bcvqLceQMIL3rHv5OuvfrMGtSagVMmo3Witwtqn",
-	"5qbBLX2uTdtsU94OvgsNo1vpCkA3rKpSU3PsnB9iAbOwwaioREd6cLYR4+e0X1rPXY/GworQyuO2YF0t",
-	"pqzEpRgKuRiuYifZ0FRAp762Pm2zKO9rLfS2BXujbRkrIeLbSC63m56Nszh29IWrbIw+Fxkmn9AjWJCU",
-	"JTOVg38DORlRkoxpUurru6iuNGoslE7ndzWwPnUzRDViwVdIa1iy6awPI5Qzhqg0xpsrDmldavWvrkql",
-	"58oWOZS82mY5gcUsxJ7uPfwn+utYGXxq6YK8EjpgVXnYmKr0cinCPesMyyIrVJlCnzE6FEKSUM6xRIMr",
-	"7LmxHUdWu9RSIGPcnAlX5+pR3DroTsMtHpjHleaDPKd0M92TT1u/1lBjZ8i9cfVcb8h25xHeei5V363Y",
-	"wb/SHIQcjsWyRSqWgJFQroF061u/pN4BRP0czGu4vjoze2wEXX3/iwnb2N3l9dI5rEXK07olJPOp4fou",
-	"3t6CIps+Dz3/pqTC9eZhHYShFoH6eaLV6AkxkmjbyqhY5i64PfjLaQBsrGKfiJ1wjM7yQGUD89+GOo3R",
-	"kkBauiTT6zGK16mYQu2rd7FV5bqnKjmica2zShHuByC8q6kpU/u6Z3TucM6PVlHOchUMvMoWUCNf2lGn",
-	"y8ZwBaSvzTRws5ks4TWlEdOiM9QzprcbErHbYXlouNbykjKxWzt3wiZVh/0qzialPNJTmaSIpgPmM4oS",
-	"plQFV+9aebw76lSZ0qJQcaCp5+wfpQjqLy5eXWApP/mRx1o7TeJGGRJeE1yYJAiMU+97AYS6FeA+TfVF",
-	"6ynzD6Mmptzavo1Z9GJJ9aaGZxS3NzQNp1ujixkX/qe9oALtbEeEWn8pdmUAX38fHWu9dsfwVbBxO2yO",
-	"le1DpqKofhQ90+LkYS/WYkhOyvPsCMTm4deWFHpV6eQc+6Kay0JX7lQXBibuPACvKCJUkYiFMU12OD2G",
-	"Ja3GtQOsmKp8G35p6jQV8JkXQoKERUyknMZqt+FAHejWU2SLrOSDCPrbwgzrqgpykS+Pe7X3VXJeBY/o",
-	"EUmUIZlvxk6sABBvBi7Rm7x1Ln4ZlUfFU0YjU8exP9zjjKVTWQ43lyVxFeLXqFZp4NaUAdzJjQGfmL9X",
-	"gK9eNl+/iUiWpPDm85hXra9tiV0/lWdsrqrw47Rz2+t2a2uBHtgvbJ6WG8Z5WlmrvcYaos2Y/kVnv2Jl",
-	"dw9LyV11HyQUb2wCHEN5ab9gXEHjUWgOAL6UWEo4OUlrgGfadfee4JsTmHfX1ZS/sV36KgH7xaxXyWZZ",
-	"xbFvoyLTXcdTxeLxBhzTA/nLa+br13jNLcRdVcWqfvu6pBg1GdAsC6nB+UHeZRLxqBbSdF0WjNciXoLo",
-	"lG/95W3xecbulrNFgVXBJ39VBBAxiSylG6hJOPoub4z0aCIclwF4zYtEpvUAuEtL7HLGQ6xPi5njSYBI",
-	"XM7xxKsGs5mqcX5eWstZsiqhr+IwvDFS1XPlNUptfeVsx6OIddm2VaqrfQbLTQVE2tLF7GPdLjJawerN",
-	"RFR/OosNN/VKNR0AV52kQkqTdM9THbPR4y3wvVZaUTw8Kjt5dc6ontElrlDJ/rFbHdULZPesTJ4zWwTb",
-	"yJLD7bYN6Ve4CJFrgTvmGAu7WuvFsDvBPXLvpYHRVy7Orse2CU3ZU5ps/cVbe10F+Pd6u9DTmCq1gay6",
-	"rjo1yfdceYJeRKPNh78B+7tkadDrq1ybsprgQ4R9Z8s0T9iMZ7NKZMCdzFazNNx1c5tb8YO3GL98Emod",
-	"1cNtKxfUoZpstDZSsPXg252xOwV0ttAv0s7dZ9gZ31ftpG9iWoqruet+uUFrdzOtm/HCj2Z1D5TLsmDC",
-	"+Z8eLlIljntdObbbQX08bN8m7biJ3AWtv+cZ3qKETOQ2OPGtuQPTZzCR5U+W3B7INMMK7SVdT0sjurnV",
-	"hVJqPsEWiF9lW5XhrLssUFnngFQVaep3bDSV8uYiTdmsLFilu3AvfwxZMq+ofoZKSQFd9Dh4LHv9TpGR",
-	"3AYQtkd+F/nYy/uKvDRtnWP7ysLU1aQkPtJQ5K/kHs3t/CSkna4Ny/IMz36XZesCC6bK35CJaC65Oe3K",
-	"TclielNqSuzllXscYI2Wryt89Z0iPMoxg0xH3XdqQBb4Im1eDr0Lv96d2KLwTlH5wRn7mBqp3g/yOBeS",
-	"1egY2RRjqlJiloEgQNRmKTb4/sfjjV4Rmryhq6ICxaQt8EVAG7FUe2Dq13SsLwrbRWl1tm1ZqMGh4ORy",
-	"ReashAW2Y8HKhcdubQV+dWn9iS3Rsxra9UI81++yo47ZrHp5MbIth6vUtW+q+U01j6+aiTnNqJXvWPEF",
-	"yqKGe63qRifta9fQ/AYQQ1Z36q8CNaRUHNeBVUFzBkAnIkg2f5Kj7M/oEoDICE/B1OVdnvZML68WcgVs",
-	"OZBiWeGIGdNPvn08tFDH/KSCmMsN7CKt6PVRcsawAg00cQKYssDjuqXlp7QnbKWlrPg8p91F67WQyc1K",
-	"61e9p5VY45vdKoxkHCEhx2/l3VC/WfooYXcVROhQfCJYlJf1Yl9uDhXPFYGqnlTKPd5rFU3gUJNs5c2Z",
-	"ZH3bssNM/bGOXcBeqYBQ8ldijmKYwHJGauv/IdghSiL76gC+GJnSiLFWXK0yQ6io4ulyCLvzMMlEx+Iv",
-	"DnfrYdpw0N5EdRSequPElHTsrwjKWpeYr2fFAqpcPzcXU62sVXNm21mbbRUncPMaQ/uiBV/VNXsGnuR9",
-	"RcdxMbG741M3sk872Vxj/965Aq1UYdf0NOKKjmDbGi3JpanEDIhiAB1kwOqq5idwP6+zRb3j6bRBLqxv",
-	"m9W/52ZVAavxd5bwMTec3XqY0O+oOuQSYDXM0EK2uXr32w749e2AG6FMzKK9ZcqUAuyQmq7oozfBJi5r",
-	"3V721dMtuPWmAcuU2mbwHYYsb1kS0/nPMktUoXqnf7ZauvPcZ3Na1+WJ1NIrQJW4mBQZwh882soPXvVi",
-	"CpaiZAtI3Oe7I3eu9GrZh6K5yBKeLoHk0lYt8l/KSPovBLl484LcsGVAhir+oGXwA6ra6QNAlaBhaqqc",
-	"wSZAaMpogpzO+Ohpms7xuElVUw5EVE1HkibRd4qYCzsEinYSLAJTtlbH9PzJhGv7ABjI9AbLibi+Wyjl",
-	"DXfwUIOW7aX4YJ+fqz6+9d0dQPqOSxoyftKxrQfllPojBXQirJqMJFPIFgfGh85Uh0QyVCd0zjuziLCP",
-	"85hygZY4lELrCZdCITT2nE7YE/1PaK8YXItr0SZ//etFpjeblIcg9X/964AM9Ucy4f+CTwbkR5hpYhem",
-	"0+kMcR+i3rqZcsCSCSY4VW5irwXx57ZDfgIMb3uobDiSDVzGjOM9eArzr8j3w4/t/PPhD09wBqy06WlQ",
-	"dKkMakkiYwZzBw8Npd4YTDqgg6//IlJ//St+Rsk8YWP+ERfB3MWinkO92vdDdRt+GAawA+B/Wfhh+EOH",
-	"XLijS5n4QFwhFWTE4NeAGM5TpYfCI30d/o2tJjgaHTDo8eh3JUOAKBmS73sklUT7rITFipH++Q+4DYWQ",
-	"Qhli0tSgsww/6QggIHmKJSAmw3I3NE+BQn79GC3WQ6gpxdU/MRmq//ynkmI4IMNQRmyI/XDa24QHTaky",
-	"0hSQITJXDc2iARo72L0lMtSYBz6VwjbBagFDUAq4jdlKzOiVk6vhT1d0MnyCtXRA+mAFYPhi3P5VBy9D",
-	"8v1Z/5Gt5g/IWa/vMDI5zLKQKcHn5u2VP3TgDnqzt7eZ8FumyGn3zIz2LZszmnIx0WPNix1MPR/sg54P",
-	"C0ulR/wiYrO5BBC49i9sOXySW5EbtjRPyYHUcbmQExd0ggFZAqh3/4xM9UbipGLGtVgMyNBRzhtPxP3d",
-	"fiNjHi6HWm4LXfxPyIgtpYgAOhS6os/6j3Geh29ZmizbF+OUJSgbWKIdkDlNKJZKwGOAbtSrtNYTi4T/",
-	"xDWi2FpSLpwt7ZAX+coaEmsFKTk6nzOaBITGSoI+CKJDHTvVA8InQloujqXMLMr5jZCLzrWANumQCWzr",
-	"5NDBMeYs0XvJnIZT1u53urlt9j7TG0Q2m9Fk2Rq0fmFs7i2JLX4FaGk9JABiNYUiAIg4kumURDwxjMSo",
-	"eFrF54l0TMamhLllYzrPYRq0ep0ujkLOmaBz3hq0Tjs9GOycGmS3E21m/wWVA+hvOxl8EbUGLfxWb8Rq",
-	"LoXCrbXf7Zq2z9Ts5Sn7mJ7AfgCB9kcDutySNw7ktCxDvsbZ9CI1jCZFCJoyf92NyBIvFRyB1uD39/7s",
-	"P5PWzCcyZEoBH9B/AXXIRGnv4leWUjy9PgEugOopMV/rObRyCy1NADADJSaGqxdbW8q4wsB0hVMW3qDe",
-	"gsjnUDUzCPnc7v9HxpJlLmC3LBlJ6P2sntj3n3PFQipgwc67pzUf8nv7PbBvjahi5ijqWjjWu30GIGSK",
-	"U6kf6W/KMMvuuKtpsXpKnbfgDFGFVN32tOfUvmFYEF2hbSq9AA9OrctX2WjzS07AMEPD3JYL7WnJdhnx",
-	"N+t/mpDdLaJNLf5eSOu0+t3+g3av1+6fXnUfD7rdQbf7j0JEN2hlKvnQffB4cfrPf43HvaTb7fa6Z13z",
-	"v0mBe2cgsjjGTEjrhi03/yymKn0uM22Y+x//51/mk9/U+sh63XxktkCazWO5nOEhXMJu5Q3+DAeA3twa",
-	"Zfx7z9r29IS6Qy0TtvnnWPpOd75ob8pCoBRASrdE5i/AIyJyrDf7VfhcrCTiCZnRGx3SER2L6OsAzECx",
-	"+NZkeUrwSPfWD6cRxkdXATGTiPswF2GcRZBMtLphr9Sz6LvZuNSqA4A2QLNdhh05vGHLoX1x499wNPHa",
-	"ATItQuQF1h0Uk0Owk96weeozsBQ1EeUVV2FnVfScMwjG3mMgy1T6oymPqK9kZeJZJY21pesVW1x4gWIe",
-	"Zest627NLvR2G/I9MQfQQtqygeR11u2ehqddklARyZkX6IM0PDAON+wWWk/gerbVquCAmrMhdVfwqZlj",
-	"bxXXExA3DEoIvYZWHehU3dpcdgLX3AWtlzJ0ualN17vrzCgOMh+/mgDHGIcdzAWLOOaC/J325BMmRO7y",
-	"PuXyXA3YDEUWMkmnjvvPZWcMXCCoMJECzIpKtZNhDJDeuAMyo8kNdp2bxV+3K/jFvnZlDEFk2dZ9tvG1",
-	"3HAOX6C3cKtDligo930mLN17WnSAXTk13a/Set1Ps3M8e6PveIpivFksX8n0VxnpCDxqQJxfC5anFX2s",
-	"htyJ2Mdl2U1+hZ3W99Z8ZRFP22lC8dCuOlbQ113BZUcPF4Iy+8Ij7W5SMmOzkXY9EysDZYErkhP9Dr3M",
-	"7wtB3pb21PVnXwiClCJEZeFUW9yh5ekFVFcWDSFL7D4dVhzEbR0ql+LAsebzhBThVOmxu47nDY9XGZxw",
-	"7Pz8TbfkImTFG9Y711o7RvgYxpniyLq54YHQWLzHA5uLTmloMdiMLPisNFhgCCZ5qyVHnokWyrqX8Iso",
-	"eSlvGXSp3EGjQ2WwGbHU6LTjHzOH0rbYosA1Zr8zFRl3rte+9Xj86EHUfdR79OgsfBg9OH9M+2NGaTc8",
-	"P6dRt3dOT0fjs3Fv1B91R4/6/TDqnUcPwt75qDvudmn3kV60eWvQ6j3ud7qdfqeHjXS3XGbqZ3xEy0Ut",
-	"xnP5Y/P0KPZHa9Dra+tqesVa6jbc9JtmI2ZtC7cHzEykCT8ow+j2DqhqnzM5j21EuVQk4lFABFtoT9GS",
-	"4LvtQw+xZO8Ac282j/UdYHDLEj7GbpfSUPiVTBkZ6u10SCId6LJYMYhrMWe8lJmXN45pCuisNHV+rjkL",
-	"5qmBFNQeQorHj8U9B0dS2HUOU9JRIm+YyJ0VszooR1NDfdacyBsRBYAPGTMX7+4gYW/ZXCalMuYwKEzK",
-	"UWaiEY/7qY1JdczKhe0UQ8RdkBMSy8l+YjbKoglLNyckfzTXNGeQZzLTv2idd7udbrdQ+5Fbzm7vqutZ",
-	"TjDRoyzabIOMSc7PuG0Vm7MvCaPIMXveLSbvaosBzkelpYGSHpixgIyWhqW/IWNDDeCwwdAOJZSZAeiZ",
-	"t/4GR7BEAjhiN2zLrbk2GTLEV+mYWRsCEaDSzzzvBuThOdiXXrdL5iwJ9Q/kmPA0MEzZkGoz/ZjkHRwC",
-	"wmIMMWkHm1qO4U8Tdi1wF9QP8O6Kh3BlCTpciy+aoFuX5nUh3FG2XoGGNp+Yu5eKt9vUVIWeRk6/smzX",
-	"JdM6PbJCvF2BlYf5Xsx4GZtz8gn/sZLwKuoOfr6v7uyUhHrh0UU3kXyaSaidOWzKqjNQbk4O2+q+Kdqm",
-	"NE8DKZsd1n99z9sxOWPn4z1UTWAfQ1FwEKCxEX2qswnNWDJhbRjLf24SvkcofDsuPPZq1Np+vmlFUSsI",
-	"VYalSsjFl1QRxH1samuxwOZtGrOkECysc4SC45fyGTN1jRLrmhxhMqGJVMhuAXWi+aUeIst3Kmcq+B6A",
-	"w59KMeaTjr3NBQxk+ANZUJEqG4OnMo7wtBudV67I0P6iA2Mfroe0OsJ5WrjtZ0mlbrnyOSTPDAdtk6Ua",
-	"m5JTOav1oH8K/EH63v2uBbYc+Dg1oJchjbflhAx4z7ZU0Apyj7baTKQyWbYV0megxFxauJPTB91uo+mj",
-	"ggxsTyOlUzZrJLg3jyWoW5Wpo5zOd11zTSlhMbJ3SqtSmnKV8nCD4o5tEbdRUjlnAqsrQSvnVDwhp10S",
-	"0SXQ3Ai5wOJXm0DiiigKgApkyWhiY9J1bZswp2yX+bh2VbgV7fiW8TbJtOUb6EMHHKXR8i0gpT4ySGN6",
-	"Wjdc4FuFvsd5iGVNFsT7908+Gb8euwxvPsTslgHur7EYj0sNhpYpaGpsyibogbmbosRi3lDesiTNEvxb",
-	"yxZP7NhhfJCjttB9v+uXSNg4kXB8uqAJm8pMsXY00qq20O/5+2nw6D34f7DRwL0iFvJIP+G0/CBgbRh6",
-	"RlnkDNj5GRow031kZr/b7p8VbLJKE5qyCeRE/ac+Kt6/667UKxlTlQLq+TsulDm5y0e7Mi7vdzMqMhrD",
-	"xBo82KqtouxldrW0ngGo8Kpy09WEqf1ZLogcp0zYKmsScQUUlgEyicL5HKbMF1OWTllC9LwpqMefyjhq",
-	"wh5vzrX6rO33zQnZeACM77zFMuJF7zfW924x5ilNV4x5XVFjW28ORmu3w9bmHLMR0Eb1wO+qtrBGj6Hy",
-	"pLXBLxtv8cvQXFaUxfb+kXdxmmNABFXX/9h8X7zyyjYl/PJbu4fJFBnf+kUpCVOgyaZEpTEvUfHIWMrN",
-	"p7CGsMI4jYrhGVTVXFgQyOLuELRusc6/19eCdZQHFvYm87jHsG2Yk2HYAMuMuB/kau9ZCGZd4mO4zds9",
-	"ZmcAm3Sbj+Awq5NP9p93lbba82OPUq62eU7co79czZRHdrb7jO+eg8vf+P2G5RoYQ4OwCXs/oepY7G/8",
-	"lhH2kYZpvASeczkmQ21xhuR7j69yMZXKtvQsuFA/BGQIfw3J9+ZXS5klRC5EgCTwtjjedFpaZR5ei+9j",
-	"OCEAMgO0/T/Yk7S8MxFaYY2jgtWeHtECJXqEhmMBnE2oB0AekLKDNTOHB4g3DOv1HHvZ6zgaxeO4/JeH",
-	"HMu5/eupdvqxH3ZKAU9fT8iqMa9t8J6Zid4hQ1pfmQ9UzGcgIYTuqp25abYK5BlF01y81W91132JSkSt",
-	"cVwgrSYkMxRGD0jjxz7OYxnlu91uDmYt5KR8AgqAIT5yUvmoLUWJ43b8Dildt7jS7vL3B/YB1u7xmrLw",
-	"prwsupfnDy1RLVjQScLUH3FFmn+lpBrdVilqpflX3DDfVUV0i0uWplyg4M+pUgvtvr73HE3rd9rL8EXR",
-	"B8+9ylbQmsJO0IpGHTMpnVDOPCyZ1pTROJ0uHU3Xxrc8UrNYLny13DDhOoobrE8pWgDP6rhPS+2O/XZL",
-	"RcoLx2QMKJZPgPxyOEiZSoeGHYqmHYJwM8SuqyHqojGLYGctaXgrLyvJh/1FS0sqFapcD/YW5yBXkkHr",
-	"L5/eXbz96efXv13+9OHNxeXlu9dvn91p8VbQ8o6pt106zbzJPEq3WW6YUKvvpRlq0Pjsvlq5tcqEma6d",
-	"7dXutqgqq5dr/dfZnOa9wF6WbvVs1X4BgYz5o0b5ziE2auc+Mg9kpsFynmfwIoUZtYXJDuEmU0wdMM3B",
-	"pvh9//lrtOHsm2e1xbPySxPsE2pYLx0E/7hEEPBCnvD90S1b4GMnmvpWkGwk7QZvhKeKFIouvsLWuQNN",
-	"4QHpILcUflnWqtMLlVIEvh7kXmEBWWiGsGUsgoZeBAmyGHlSMIUI8ySBykNFqL1Nh1wY7sXIm4VrAWeM",
-	"ilBF3F5blmVB8W3MhjdQNuarrNPN/qrnIRPjZ93toTfHKy37OpzApixmv8pk1nDv/GMJZwT7RzGC968c",
-	"7nN4bifUBzSsrLl5B1hmaT5hkPm5ZSKSCSCPKfL6IkunpB/kBAMI60ZDQLCSWJ2DP/lOQYSvrZKBazSo",
-	"SCSSaPAMh/JscC2G+lJA2lvYUSyxJTaw0L9ckFQWQRaxtM6McEqhEkgPlAwThjBlvyV8WGbsCt5WAe/x",
-	"8EprdVPa224XYbOm51fBiepFRIGjSikoffkdtpaJxftUg5MT7T74yleQgimL5xFTN04CAENbKsVHsYMD",
-	"8+aq7n3zUcJ0jTNFY3swC5n+9WZ/mA+Cs7GHbhfXqELRjRimBv6PCy1ioek5nMqFlg8tsIBU10QDFJZk",
-	"KDljIxktycQwbZhxmGK1USIXCqFav4w7ss08oFtbaRe80YKP4gjbCbtlyZKM2YLMuMhSpjrknW0oh2ZD",
-	"vQqAaqRV/TGW6wXaCKs5dG3JMZxawWYB1+i/cvj3DTr7M475M0Q6ORFUC/9S+b9yMR9THmeJHkXXpE31",
-	"ncvu+8Dc949MIg8C3fDwmI3T1uD0UTdoyXFrcNbtwhuzVJXdug+/ulvZ82Gq84y5ag36jx6t+gXrp//+",
-	"MIolYb12v18wWqvxkV8OkMdMqZQ3vxYYAh+daafAMm9CzV8vaEF3np3XBWM3rUG38/jxo338OyMmFfZi",
-	"ypV2ZIon9iZQshiiej8R2KYdITATLFxT5V+FTEPEXYUr4PWbAtf7azkQ77q6jPdC3RiAUeR9J+hjcIS/",
-	"BesBxfjmPgGRIkZqMFgK0u92AbQVlwRrPm1je2XhvBndazO2xs6bvJLTCRP6wV79jIXBvsnAEQdwhAGg",
-	"TRoOAQo7bt76Eb0W8dJ9YE7J4HqtPYAU9jvc7r27+TwbxTzsrBRg6d2lNeifNVx9jtO3qafYLJrt/rbU",
-	"/g01FhvkaO2GsAjZ1O6vHigqopH8uMG1Nu0k1leVADOMQF5gerSkWwBebWygaUXLTE4JCHNqvJsF5bip",
-	"AoA2+6jnK44VpABWMpdqzugNuMZUb62x9k5kJlKHTDz00t9Cph/My7BoWLoHX5p3PVSv8HVgMQyMidao",
-	"NoB+Y6iKm0Q/aKkp1SLdDVp6r1CtwakWdZgevIFREP1wanXeEMB7ivupxWaAddKiEf1/VwJWxOY77/ZA",
-	"/yyI8dP8joaJe5e+fDtV1e6qXogmVAZqk/ksi7VRcisMdbD3ISFWU38GEM7uVypVyL6VntheqNxTL6rj",
-	"QmZxhFVMMksJAnnaCmLtBMxoxJ44MK4hChSWOWmP1WVWDbidKa5cVx/9fr7+7HkKu1mgZTIpCrRRFV9B",
-	"dhXhnzDPUCNNVtlxbVKTGLPbsxTFGGRktK9lLZmOL5pBKTE5FrOOdp9aVZMjJl6sXIPLfjTBfpEqt3dM",
-	"ZL5fgAsFWLfgQ41oeIOiKtiCcL0BKQnpY1wLexqgkCwS/quIjCN3c5qLNnmOu9FEOs6ltaK9DXtFpZRQ",
-	"QMpvYvnhaLR0wc1DPsO6p4nMRjE72sq/RSZ6teYfpPn28p3vIJAZY+kTQgVhs3m6BJRQokM0ZdD7i4uY",
-	"LyEu90FGa22/j6VK2+iFtNwm3+/uvsGawe1rn66mbJl7VA5dFT2qBiTxJUtXBNHsOzMQUSMjR5PGI1sf",
-	"6HB3JAZjmUxYqkzii9EblgQE+t5VYFGI8igawXmUFdUn8Ecqbxgc6o9kNplqP5UtnuSHlnKOHCf6Y2R+",
-	"UTdYO3UtMGiH6LJDXnJxowKCLDHa2LkaLGMg/XRhntCmt5CQWlZUIq8c0387aL9PJYz3qiTorhnLUcgQ",
-	"IUooPeruBTWMRzMXr+dMKEDkwmykB7WAzQo2LAXVjmO5MDRUailCIhiLDO+MdUoWhYwzUFHhjeDGeB6h",
-	"8MiPAF1TXuBM4/gJGYLQWWZDkHpkEVIlXo2emn8z/dfaYNUdDugSKSYdcsnA0rqi1c9uIxDF+n6UDXop",
-	"41wSv6DduEqWxzlblkmtrgt9WXMAITGnCvHCrQLokYcxVQo6C6iIaBK5pkb9YSpnI5VKgaSeqWsY+b0V",
-	"RqH+zAhdO034ZIKHc3zGVEpn85aBtH0ftCYZTahIGcgb8JPxWwatViEbQGQ5ByXEc00T4ioLQlEogP79",
-	"UyuSoeFbIjIhNIoSODQfu6IsZFgy3rHNHaN2ThFQsejd5qS0No1s0lY/66vvCrxAV5Atw5TQG5zGy//z",
-	"0nEe+cxd+dc5JoRneo7RKCCTTZnmXPigQQCbUZpJmunJhlmxHfipl3w2z2XRuv5oCT+kfUA/e0YFHzOV",
-	"ku//5+LXl1om/vvy9avAYpWQ/vkD8gv/8QckjzLn15DOxWyu2efkLUvIz1dXb56QoVZVO7Vu1jpAZwgn",
-	"4qki+DWSQgJ3ZD67J2GmUjkDEklg3TTPROmWgln2GrNvEeAwBNjXQSkXouFTRPOIBN+hjLOZMDv4jEVL",
-	"SAhdCzcKmHwggB5BrW2EJSH6JU2voiFNsyUlHdd2AUi9hOYTm8MIm4PoatxOt64H91cE69n/ZeBCS3Pm",
-	"WNVMJWTKqvr9zyv7/Qshebkq2Es4Uye/mvlpfQ5iHSWzBA6P7aoMSO9a6NcYaCmbw4pY0/M6g26YuQdG",
-	"g3/VqB3Li2v1b9oxvy1ySvTdv00/PpSUrKOkVLxTgaFLGoD0iSUJBwD2Abbd73Zff67Mfb077nLc8Hoh",
-	"cine7LPIBMyMpR/tfW19DxdRlDs46NLnHcz41iPssM2twT5GHHwgfUVCF+0RKBiklda8IhdByaR+p8Q+",
-	"xma1l/lLYp6Wzr/rl/Dc4/KWiZrTv71jAubxwKq9b07m/XIyd3Ygt1q8BjHPc8GHhITjwY3kQZ7ifvkW",
-	"w5w5z7bV7mmXKxOCi4nXAkJvmDmA0/LWIT/RJOYssVsDUF8vbVWSdV7IRe5jrbCFY91lptYEtTyfestV",
-	"k9bwq/a9ut98r38P3+tLpobeZNqACbZwzp9fJbKylXORSq3Ln811OnHO2macI7z819yz+6ZK31Tpc6vS",
-	"RYXWQLaDp8rtkUG+m4KnsAmY4vO4C2tKOFA3zLQsViesxjKZWVfSNeHg9mryMUo7rGM4mDWnOABjScnb",
-	"ny6vgNZwxKAYJQ/LOuRVjtl7w+bpE6IYAF7SFApXFFaupPJa2EQPnOBKMnzz+vKKFF9kGORNXjLBtTCe",
-	"SGc1R2UdFtNfo8NFvWxQU4EuD2BXwfZd5r7gnBWDkH05WzLtZbRGjCYQKGh3+bck9htypnJeaMihc65H",
-	"ZEuwHet5a9A6oUnKwxiCrpzj/tN1i0fXrQHpBeQabZX+67p1xeh1665l4qz81yefeHTneIu5jn6wPHPQ",
-	"mrPkA3QiBZD3X3mmcai8T4yNGbTMj2CO8z9duSam/a2hXB+MX5zprOzuwcIlSvsxGj/zHaxsq5BZ0s63",
-	"C9wb7Gc7VOXB8Fm01U46JWs1hjXhHH/wG5xeG7OQqYzGRE3pfH+nYd1FyI+kS23TJUYf2I3lHSWD9gLJ",
-	"QuC+5inEPFihEiYsYiLlNFaBSXnnlXOr5dioadq6QHciTaBVKQowla5/Z7Tf1mjrcF1hcSmYNNMdVXLW",
-	"XXU6XWZ00mTZiMXZLKdORv2jWqjMAYiXy59fv/lw9fqXn17dte52V7+rhNP4LY78OMQeWTrVCxtikwbm",
-	"MXxTWd7MgdcZ6wX2zrVycJEyzOFs6ObA3xu1tr/w+jk4HIbPCk1QZ/2gNYOztMLTfdtp1NEh1ZaVtnPE",
-	"zra28YrRvAgYa9pRHhHaF6RFbwh2F/A2Ac+deooT3r4ywHGrk34XtGYsnUotl29+u9J2e+uelRv0Hh7M",
-	"jxz4gHZM3gcteWPnYu3NDWPKTiSJRamr5En0Du6bOoB3phK8EKtJOavzDWNz7XdoPyUBdHtChWOLOdB4",
-	"JvrPtnbFtxzZw4Wv4LrPD5T4Ghu+fNxBQ4+0BW7QXPWlwLEtc5DHIdTvnAODUJYkTITIxG5QTQzUvce2",
-	"HiZbqnLM+2mfkG+BzrZBllMSLNx5naWAsIepu3TKIX1ty2eihI7TVUxmZFn9cbnWlto9LwR4o1o886Vs",
-	"xM1WDzjZrQEzCNcSUIhG2gu8+1ViPtcmASvR2pNPoXu9zbjP7rLWXnCv+c8bguDJZ+bz8KH5b/B+20wO",
-	"Iq5CmkR7VTj6D9qADKlS7ZHaVl6uUhP3AxCPDpdtTnzNuzODKyzpnjA8B6Icf1ExAmDrbE6oL0y29RFh",
-	"N7lSWaEyp4aAVe6QRQmBWx9NPt5NJVSzLBL9Tjy1sCjwVMJTKLJxRfTQioAWHvo2sPwdX8ghXeDgESRl",
-	"DPjdiswpL+lAg4f8u0uXRU30RGu1E2w/YaruhH+RkjnaBPy1LU2iYgkNidD6dMMiTKbR5YyJNMAEFRa6",
-	"KhOVwv/vkNewqjJRZJJQkZZ27+Te3TGosvvnljKx6PAEpjLXIVQ8bHcftE+7V/1+7kDAoFdpFs9LipeT",
-	"LTSLCJDR6j0ygymULUvjAY3JKXklbxm4SUjcFiV04Vjed0hO43xubItHvmkEcUidU9Cgy+Eq5lMm9Npr",
-	"i2gm9ADXI2I0ascsTVnSniQym28OG54xGr2Eq/+GFx9ImdYgLjgAq7dmS/VH3AGagw8GlSgnBDt9GLQQ",
-	"9QinRGYpkNckKt10YBLT8u/PzfczphTCM2nx0/6vVuxUShJLMXHn0FgD2WmUjbCMoKVRX3tlwTepAIqP",
-	"1YFk0qgSvNYboBZWgsKqyGhJQlo8pXzmfV+XbsVTgLqif09JsZqjq8pftR5hFUrhbkH55jtqbf5SQf5G",
-	"S7JCfLVuTQyYwR3+a40iy+BGbTM5sA1G8R+bjQPm+Sy7VZWZ6u5rpjBz2hq05omMMsTDkHPI2ymWICPL",
-	"MpYUgip1k7mx3O1N2wVMkI2Tca1wVJWSWkEVOeRDjkSOkCvV9qyFb+iaAbjO71eZtTjUep58itwrbsxc",
-	"5DOxV+bC+3kzmQtvtvedjt2zF/5bVEMHP5eJF/4taBJhQwacyyMw1pTeMu906TsF1Qhw1I2H4oIMjZ4O",
-	"nxCKP3Mx5ITfMoPfCURR0EYdEa6uhUDDwBISyiSBjhiA8hLmnD1hUWJ/vcRQinChUj1vcoxRjHfqZdCP",
-	"qEJzQ32IMKJSHsd4CR6qKTrzQJDykz3FBNx1ZiBD3cGeO+1fZaX6HiFfQKd/MBYuSXIQeZ+lyh7oAXKI",
-	"RVWuQ1albX1BrJuo724ATLkGCNIeBmxX/OTPqM9PcW09HB9B/sBSay528BW1TbAG2Aj6dqM3gA6pfVJI",
-	"q9agIoXEQ4eHZw6YQW8AcsHSs9lKHUNc/53Sms0jinDwTpWJkms1OKhwQnr6BumJASjztQCcvrwDDf0F",
-	"aARzOkMFSRmmohALdLFuMErbsfTMrWwMB+MkOTrSQfvsc8j5vvCCRebU3E9rn+lpiw1chSBd5yK1Zhzb",
-	"7RtwR57HdFHlkrwz2wTKGTSBP3Fs67C0LtfNFaLLNHWQmltptXZ0qjeAY3kuh5wU1FLjK7ehmTL7iI/H",
-	"LIHUnxRkniVzqcwej26062OsOjg4ZOs5JufhBYFUmAkA6sumWYF7ucPAIQU13gHJ5sfeU+yVxxLHC0Fk",
-	"llrX0vlYAPFgvbQcE0/Ihd4lPGfU1FtFBhTC9Aorlqax5f4EZ3MiofwqkdlkihsNeLX4HLtLRBJbR8qQ",
-	"xWAajiXpBZHqf2aRwroRLwzBWflMknUR8xt2RGvnqjzQq7ddSEFeDheRUEYMhY0rLVR5O/x5t0ug+yrl",
-	"M1YpFvgOR5aIXQwgejqtwenD2lbvrf1RyT78s1wgZjJNGFIPWgyWhqQvjlEdCylWf9Ug13osuSzsuZWb",
-	"JgwQkA0Vi8GJxWSzjCMPx7tUcIIVnPmALMCZthuriRqjZPk2E8O81BM83hCZezvkIiUxowiviKTLKMrD",
-	"gAxRmPW/tCwbYCGXHgQcBh2TRzX2cHUvNvHNaVCYqJxLwh6/5bu9KpxzrOTk9vBSjU+gjuOOS4FIw4kO",
-	"kwXUrJ8+1C+AcraTHnsL+czUgG3S6AUDclAr0NQ2QYxYCO28oIONIGyD5wLPtE2ax/BeCg7LMXT5iyrr",
-	"mhvy1Slrk0p5CWu3Gwv5N61c337hkYWtt8mNlqswYXMqQr6lKPhZ4cp7eci5bkl4hD0petsRIY85tfiN",
-	"G84Xixdv5i5v9mjVTfHSnq02WJ6skDXrSuLBWyjj2B1P2voPhKgwvC5n7V633etfdb1zQnPEmbPcrJ15",
-	"YrpC25B2t9PtucNNWyZkzy/VlnM7A0fh3dCxXr0QyHsl02lJkbM5VMxXUFvmcEtt9Q7HkEzJODP33bFe",
-	"g0em28I0YZx2/SPHPzIe3oykvNHLAHa6NXj8uPP4sZYy03AnPvSKp5QJh7Yqc3kPKT9WDjVtB8iLV39v",
-	"w7p2u73jEb17Urz9MHPMRYQdEJmYUehgy7HFZ9Kk8xrD6Yh4BJWiNIqK/s3bosTUzRP6NvHkU/7n8m4w",
-	"jrHveOfAOb9JIXIuWmR99+cyectgPPfBy0D7AtbFYDdzMWmnjM78Gjw0Au0ZVzNTNLq7VD2Pbbd2E+k/",
-	"f7obQOelkAD0JAEQ+gzJxC4CF0oxjnmY6j1bybhqz16ROnttg4JXVN1X/gGQ6Q6x6WhrGHM47eifmUpn",
-	"kDJMGPK+QeMTNMbrvbKUJUC/gT+aeyHe7lXcxlbYCRKZgSVrexvWPsL9Nr/p/RTxS7q0+Oi+lOdpXcet",
-	"2Iy0Mx2HVFdRXwJ+VRvS0nhphwy10wOBGiVPY5lFP8EXpNfpEiZuWSznzMeE44IA7KX5/QwgoxPoeTTg",
-	"nznmgBbfazF8SVXahtu2XzwbYm2+hZrXb8WiJ2Y4ueSPsV5jKrOkQxAjv3dOTNcnAK7MQFVs17EtkUgT",
-	"RmfXIua3TBmuFPjIXOhqKW7YksiEzKComczokihm6iSAqU4PnQuSPxIDFZ6QWALYAaLfl8IawANxGtfV",
-	"ccXvXs5Zfio3T9iYf4RBGH8jICoLp4QqMkwy0RlzwdWURcNADx4++ivQTLGP8xgiV+OQbPCztVdedLN5",
-	"ymYKraAOfPRP///faftfH97/5/fX1x3zzx/+qv+4vv7rD//1l9Za2WDQmtGPL/BG53lVIU0SukTXv7EI",
-	"xfH7gczkXS0JCxm/xVwDvD924uYTUJDDwgz4L95tP37/qRf0u3dt798lr1wj3kjZxxQ1pY1SUTCULR4N",
-	"yMMzCByuBVw2IP4yXwutnAPy6bql5iw0MgHtxr1O97oVGESK65a9i/4IoXbgY8CzNVhlJ5tdbvipfkP4",
-	"YcRuO2opwpgL1vGH1Lnt4ZV8hleW1UjCFXroZircbVf3DXfhdWvw6bqVZPhySSa2jRS8drhYZWHIWMSi",
-	"69bd3bXArvvKGLQU5gHXpjHHeUrncyaURVIxf3oW3tiGdctu16roOUM113ZyvFFCbxj5fqjomKXLq2nC",
-	"lP7l8AcsB8OdhsVRBw04XtaGX3VmEdEmhHKB55SA61zeEvMzjOZPXritX7L5tMK2hMAUgv8elGVD4D+N",
-	"o3qBvwHV9LGj8qLjUt5LHe5uhrdycYgeEDJXGcylhEHFr9ttjl9hvMKuYMkEYaaOFJprEdgek4NqNcNm",
-	"C1WdFSXFqHQ7GYyTT/o/G+uH9V33qhyGHzZTMzzFMez4oruXCeOQ35fM0Ik5xNmY0f2ZxdFTc93RbV+D",
-	"icyRgl8YZaDjlCXFgr7+XVBGoX2u/w+wCqDRsvibXrd7F5SWB/aD1f4FbdM2WZli60WxK6J+otFm7ex9",
-	"FtOlVwtIxiyOyTiRM9LrdkkqSR+YEB4/+o8n5Lz7HxD9xLFcsKjZpq9camoALJi664aYGezJJIafCYOt",
-	"H95az/h2hTu0LL9a3wYJw53p0743razrheNMszsNVwreRwnyoRk0vDwUhMy4AkMUVBTDO/LSQH91w9g8",
-	"j2CBLK1OiSG+trG596i28BlyUmrRmHGl39vf4nfCCnoLr1g7H9P/bDsN0NWzOHJqoaY0jiG9PWI7aEOh",
-	"aX1FqGMGNEyNS/WVqxtUDjXNVhWKCARVEFdiaCqbpkwAP6ktMVYpjRmWDkqTg2RiwrHqEAXZVBjqvxFX",
-	"7QmiPss4WitExDp0U4RYJuowGfdG1o1XDLFeNpuxhCRQdMoEHF/XF29c4zsj3V9ImC0hZkGgJ5IUiKp2",
-	"kmQubnlKDf7+Bi/ohXfd1+QFhSGbp37gVQOF1/b5TBIaskKnzxpEA/z8tLuOv8DF7VaYKtfbuhUQKpHg",
-	"4+iVM/PTmKOSL+x2R8UTlsCC9MgkYkmeI53RG4DnOVzWX/gPw1ongP/xJP1XyOGWyTpmd+twSaHFM4kS",
-	"7MQQN3la2ZCb6ucrV5g9RbYOqLMNmYHd1Z6DNOew5UxJ+RsdTJV0iEncJN4rglZXiF6xhfdytTyAHfmS",
-	"/pSKHDhg0It//NH7x82/+tHD7CfZnT9IevTH0/AZez75mf/3zcvZK/nmj7fqKvv74v9b/qPb65+enT94",
-	"+OgxHYURG0+mfB1AcinCAoCkp7snBz9tF9QXvUirwlGS4HdX5CjgWhNXYMq/CGcSjJ45puOdDFDVZnvy",
-	"Kf9jhfdofXLAJHFFFjJJp86xg6gW+N60X+eZSyIAJgv9A+MLEtvNC4WZkDUvc95u5U3RTNUiAfdXr0G6",
-	"pCtAmxL+3XUIt8f8VxMhbXrZ7jcT1drDj9iu4jmQa67mzeQUub+ce7gJO8Zv/ku/z5UciwSrjm30XACI",
-	"aE7JyOBgfiZFOvUTFtlcuxQRTZlFAQrKXXNblfhFQGgdMpsF/odU/pbq0R1PZcw7elg6JQOBSVVkAe1S",
-	"bjLDWCosjdcfmzNjjnUGcya1um0rdNXiUVrgOpIyZlQ0W4E6nyfylsbOiMD4PaMiZ/NsCz9JmeHp9gol",
-	"qhb5sIDEWw5Mp1UTYR23Xzjmgsb8X/6AxzHq4XtjrnaE5Z2zhEsYJoMTL3yf/ur7wHrnr4snSsmGCUj5",
-	"jP0DyuNbv109BcAdmrKnpoXKiMCcJfaAqsiEjSmR/CXxAyx8Mp+s4AWbkytvEh91zson0T3qtOlQTytR",
-	"rTgPNDq30zEXzSSoX7hbm/MuXN6D8X/tp+BX6X/dVdrfC2N9tW0wuuR8KRKzaMISAtEfV2Qm9ZKu2130",
-	"HABnenegkldSMAMGerDZyAvujIp9Mx8gq1VY4w+qnhxOaTLJqQygJkKYWMNH73yQ7w8phxoj73QMTqUT",
-	"1Hv9judaotlHANoM+t0ucVIEqde/4DV39tViLmod+mcKyV9AolqDlrZQH/Jbt3Kj6ZnDuVQ8tYDl88Sc",
-	"2i9F2C78cvVt3PnaUoTe8BE549/EUFcKjWeodzTCG5xki+G/NzvXKYZpm83zK5n+KiM+5ixqzvcGbGU/",
-	"fi+w1x4RyNzN6vvK/eCkYCo/HfCITelEUBeI1W0GEanhWQKnNwbbMz8w1F4oOpg6DiEW4hrHqkz0C9Nq",
-	"wK7RvrNS3GL81f4b0zon6GdMSzpta/fPVyCJywkZrGX6m5TRgsexgaXeKWt5kderHyVrWb07r/JEnO7P",
-	"E/G3hIaM/Cznc4TSyLf8/PbF/rRSJ2D1mjUnoNusE/CglhNQNUPWLXCNu//MgBzabLd/0XfXCvaXB3pA",
-	"ZMRiuQDxsfpkcMR5Sr7/ywN99Q+dfCf+5mTs7mR0j+tkQF8eDLLXqnI2epudje6as9H9Us6G7Tncw9c4",
-	"b9jXwA17tRFJEQob+N6eSPBlkvUXUaR3TZxPkkpCMdyDvglL2i3H4wMoCzb7Fief8j82ZvYhZwWBpxki",
-	"JqeEBF4Ds89HHR+IMyfgM0/+ThE922Wp/Jm8Zd72tjdfxV6sE07yGjsE8GRz5RCg9vId4FbWcIWE70ts",
-	"cENX+cWa90NfpJYxR4qQubZKwmLFkCxFlbqPuOMfwnFyDHfQsINtdAZ3cfl8QpRjuHzf+M325Dfbnbus",
-	"kuQ656cJrHH92vaxdwmeOftcO6Y1Egmc7BbQ7EZmMW/rZE9nNLlhkXYVpGCbcqTP7E239ERejPAcjFGh",
-	"yDwaVx7MyGRG08KBDBPZTE/BPNI7e6hu9SQcRnCgb1Vo2vuPN8+et3udU9LpdAoPN+PRGikoDHQNAAUb",
-	"AvW4in2AOEEBurOBdZ8D7YMH4BUHMFuB9ZgDtCqBNSbXybXIHePAeLVBLwD3PVhxqIMVJz4A91u7nEGm",
-	"In2v3VvorMR0yhlQn3GVBwWl3Og81m6MbXMvmuONo2mmONh6wVSRN8+eay/x6eXf70/WCgLNk0/6P3cn",
-	"XmhUpZ+vgKAdMEMY9hVJxKVXUAkCLiYee5LFVBLF4KiULckoAyvjCo5ndAlo7eWHzi+5YK8LweBXUxK6",
-	"6eBD6ss/uqM2/aOnMVXK71hr5Q0wv+eRrA2v/7lt/95ACQKgQrBRxzoOzbEB6zbD7NKOd2zaIycd288b",
-	"c7FuqgdGcTGJmZ8JMWAMWo+Md3w49+iRAwqtY5tsw8DEiMeJIp7ryBR6YqTI0/kIt+01HKzmrFnkMTPm",
-	"yeon5KzXxw4C2JkIYMBxsU4NsZ7VxpscmNb+7MSLzYXADktkYQBFwAFDWAuuSMIn07RRL3BgM7BHi08d",
-	"Sycy8en9P6frhOYWrqDoGtI2c8ojQlMMZy1kfsIQTBuLIVNJ5nS5Ljz2Tf59pecFsKNS4TJKxB10Nicw",
-	"E37LfpsfR1wugA7ScnvmVArQ/lQSdsBQvvR6H9qad+WfHAK3O+D9iB2Ot35kSO7XFEDSEQzaKi0vHONh",
-	"ax4ofbNCOqfL40joj0syouKGpAkVaswShMq2xbzkDUqu65rDok8jzloneaSNXsIgyod2zHTKZorFt6wE",
-	"imNOl1+tdDvUy9aP/oRpJ/DcMc0GxF1Izh72evVF3sz0PRd5J+0UyaahhVNAMzJZ0GWzQn8reXSsbVzZ",
-	"DRtp29EgE9uLPY9pyIaEaje7WPDsanNnNGIBFEYAAOCI2VqIEjdQv8jXbtXfJVJM8PUhzoMp2rHT+u+S",
-	"Ry4dc69k/J2hh/Zl3GF0maRlodW8QTG31NTHq+xZLxrNO7FDKrTw2ghoXXjt8C5s/ce/nx/qDvLMFOx9",
-	"jLciBIUouHT1fqLY9mSOWwgdySy1Ua1cmHYU4pEc5mKLQSmhKbbEm25Rpc2dHBOm77wCas4NFca1GM7R",
-	"mg1dlMItrkQpA2Ix0L0fqPh5N8vvn2qWxriDozNQKJyDHY3cj1l843TlGMD4MksBrtJruchzzlhRZA7l",
-	"6h+3OdY5/GXt2o61adrlt7vM6Gt86UqWulyItWCvtHgDjWET+bkLkxTShtOG50SxW5bQ2Gs9kAkkp0G7",
-	"kKlRjx017ACzYVq+NoId2IaxryirXcVNarLSW49k/ym52NypWHZo67oF5UJAmdqRENlwQbYnks3iroMT",
-	"6NfTBvjSIls2IMdv8lOUEQNCXuz/NzmtPRoQiyJ68gn/sa09mGtFgRsqwkSUb2aQUjOWv0PMIPBcBwC4",
-	"R0sCZUKWDtIEnOQXtjT5Xe2fg3P/BP8ue8+q2iN8XpN1RxXNxwaiAZKBFtaXiiWZyaTBNmR7Z3Adxvuu",
-	"87Z25L0nrcmeovtnS3azE1Un1bgIX2NrxcyKxfFbmu0UVhOqQ90iLJI2Jje4kWcC/okfBwRJVIgJj4Q0",
-	"gPaU3LAlYlABjjNcbrIHpTUkeCbaiClpgAp8z9Z4HP7xmJC/sL46MBOnsP1GFdaAKSNz6kHa2wxtrdti",
-	"MGMHs7A3JMiMpQkP1Sas1l/NJdsA5aeMqDkVBjUAWGYdhLzWtnb/bDoMzL975zP374eR++dptx3RpRo+",
-	"IY+7RP/L8sd1vHvgEZxgHN4f+mSFTMiQi5QltzQGToEJ0JRXFHClfMbe6ji4CosdnvV7r/34PSKxd4Oz",
-	"u+9n/zv93+h/2zMuspSp/21PZZao/4UB/1CG0l6KJA9MnLatGcjXZRJ5M9WbDqtGbd+vEkC+bLxVI9ti",
-	"uy6R3XoPNOzDW4p1JDZhL2mKgWb/9CzImSdag14fC2P+LuNMz0uv0w9aY8pjbdDOzgPEZVdqnMWtQe+8",
-	"9+ixiWe1861/f94/PdvBQqD0VwG4Z7NGikae80mWsJyvFermoKoBlUp/zmdFRceB1YVmlnMm6Jx37IxX",
-	"qftrvO5gOBouxhLK5rzeGh36+Ia61et0O109fWZ0rUHrtNPDj/L1oVHEMZn0JtHjTYEFz2QqULRNVVPJ",
-	"Kun3uXjzguj77r9QLMwSaBj6/X2x1ocrV4FYXBzaeu9NfUJTmZyEMptL0Q5ltAX0+bX5xVP4wVO4vqFY",
-	"/X39Qmf38MrIN46B91kFCGiJdKBchHEWNZOswTHgQwzLizmVViRhEWOzwNBypGWlVHYeVWl+RqU0jpFr",
-	"EJeAVWP1PV15rHYJMqHD+0uWpkiO9iamWDACzubwzevLKwJEGNnI3WqAPx92yAVSZnNFMgVTF6Ir66Nn",
-	"RQFSosLsVnVMrAvLfSI0fXnx26unP7f73f7DFnC1vGHJFUaugx588Jbpp5uy0l63a9rmVGtwCo12IcM2",
-	"Bmjwi6mAlZ3HNB3LZNaGhjqWtN4HxeqFmGYinJKQzuaUT3yCvZf4jRyPMc6jMY9+Eyn4sHqY7e6D9mn3",
-	"qt+3DuhO7R35IjR1Qubf8mCF+hWzCWGuVwepyyYLd/IpdCO/G0Cf5O6HY/7LV56P4UXGQADvK2oZiyC4",
-	"W1ccJqJ7qjXFChwjvFCNdst2iPns273F291LUXzJXLehsamAV6CNos2fNSqbsZxsaCuZUjXVVpcLzPHD",
-	"0VyHWJKbJbBSWgp6TL1hYZQBa7WFhDSLeEpiOalCS8uH+lJOvi4wYzNZ2gh3gNxFTYGemoY6Ah98qhnw",
-	"mw5vl1Uq7ccKNlbKRyyFpMMnGAyOCfcDw2VZyN7ptW0NWo/Hjx5E3Ue9R4/OwofRg/PHtD9mlHbD83Ma",
-	"dXvn9HQ0Phv3Rv1Rd/So3w+j3nn0IOydj7rjbpd2H+m4bK691sf9TrfT70AjeMJuuczUz/iIllN9k4r+",
-	"Y1vF/B+wDarMleUXXqTRY4wLLZrbTzGYSBPeDNwWaI9VQAUqZJL3vspWVsIfrvPGX6jQ+h+XZA4+m+dC",
-	"2iN4RDwkQ+vdDxF3HrrgZlrtF1OuY3b3A49ps1Tz7cu8gSF9dm/ef3yVDFzlJQiNtUIACgPREwDp2DgG",
-	"22qfchRfHWGyta1e2N6AScKYwm53/XgdSwNs7YX+wlZHWucBjp1uGJuv1GSwpfc9OP8W3TbJBJzvYR/d",
-	"tbCUKuQCH5UiO5siIzbJBBkx5KqEJBlmqN1jRmzChbLwIHqzManrWC5YYireyso3jEH21/leeDR60p1n",
-	"vYaQgeYbYvzXwqLUxLFcgFqMGU2zhFn8NZGyiWtAO78LWqEBxlgpS3BbyuquAMKIMzECzgxMImBhif4g",
-	"xxsxMYiDOnkM9Q+gTQypnVMvpnhjHkSuwGoHZitchx6xwTFEOvp/mxBOPJSVvv/wOUs+ZIL7AyiDLqka",
-	"XGsmIxZ705MjuDyXCaEkBVLCAMFfBq3U/Kzgm3p6LccEwru9bFFjvql/07+b3b+BU3bUKs/OyzGhsG1g",
-	"lfUtS5bah4XAH4tN56h6De9iA1ej86mS9XmtzMtQBiRsDEkGPeLUZqFxORWhihjbwcWkQ4ZCLoYFCDG4",
-	"GotmQ6lSZRIfawVrpgwxnErFhD0tWTFS+A4rRmpv21LfetxjY3EETUXwpMEnsCnK2Zq7vTT0/+i12Y3q",
-	"uqndQciFg3csWeq1lYx1dAQDoXH83C2/cZxX5KFkbrdJwvvK6S9bv5UoJJ2yOm8g7JPKxoeoLfrbirhH",
-	"f3xVMRpT1aelE6v5vOHtJRlvjEXa7EqaA1Qsohsx48JYCnKqnbTY2hdz/gHy21gAkttuNwaompYNBxsJ",
-	"u2UCUeZKww1oaaW5xwl9hrZKUFtqQdErNNmEwMsH0yhSJJsbYCk4KLIc9ikxUqSDNjI0d4yQWj1e0KUi",
-	"w1DGMQtT/el/kqHMUpVSYMIfkv+8FkM4Lf1tDl9aVL1hmZOJB0QmtYRvu6uPaX73K5rMw/MTo+WviLKm",
-	"tWK0hC1ll8DIvkeFECdyoQoBIgqqAcQ/XELN463kF+Pi0dI8TgtC426FkdcT9nEuk7TyQAq//uzLXo5Y",
-	"AtMRQNRubWeQq1SQMP0pF5PAVfJafQicDgSe/Acg+h+yeWDlPtDOkohYFOi96QN+HCC4/64AJRdafNBP",
-	"pOEU1zJA5xEskHmDxmAHtKMG0HljHjebPEWLVJ1KeVFKxxXKGfiU1jN1X1iUD0tntTllcmUe/vkZJi7I",
-	"nCau4lJAeXqih5ykDjKmrFZDMZqE04KwzOjHl0xMtKVC0MmD0IE2Jmq1PkTPnWdVVlJVgxvG4NkWkEH7",
-	"5xX4qu+1AM+k87XAS06ZqIXE9RO+BHmZgjsOHhZ6ffrf+CL4N+BWlvo/9hywwgW6LHz9dw9cTMXZBKwc",
-	"jKEdpz4aGQ1TfgualHAam1NCSLo2j1Vi5Xx7htYoYyPdEHFsb2f6kBbuxAPlCEAsRUTk4igW5eQT/uNu",
-	"S1GKN0EHJ09Rsj1HWtnCjpE34SueOp4x4h9u0jEkjGl4o5UY7/fZcOgPCYlw4FURUQ4wuw45WxIMvaHL",
-	"fJPD1IMFvDE0yIAc6gdKLCFlELagZkahALUMCwWKNq02u5WzYF/MOnnT5lul/O0bskZ7mppneIxW4fra",
-	"BotmishtTOPw+X1tCyzQILpFKpUzMjcHJQcdEOxYbmAMjEM9qrRWJ84efNr/IZXYRyZNV2Dm+k7lWHEi",
-	"MnxSfke7IsCyTziCDdvsZIdcCMKjQqFRCWxJQsVK2dn9aAAFXxAqdlp5YdCDtcIgl5u+dKX/aV4FtGDs",
-	"pqoCaGfVMbPTdN760t98GmobUnLGrOc9LgIe8bzN93h7utUSWwq0dxmQVZmgdsnQlnb6NdI7g43vUQM+",
-	"sWqVQ/WvoY9tryy6X1VFF+jSuR49W035xSuLjqQFP0GG0VS7yaIKHFnyrY95hP3hRUrmdJnrsJVQKuAo",
-	"ChJ/6sac9xikn20mH12l+yCsW4PNNWrS9ZLNlcNKaSCnx+TUwfzsYfgNwcsRjkGaeWdY0VXekvN1xtYw",
-	"ibbQi7BxYTDbJzNwGCPC8k/siKi9GU27CS8UGqhyC2AJez6HGTj5hP84DClmp13QTKpnRMoxYe6hBXDi",
-	"9jcUaJIuDAjM8faos2oza+FTGu3oHtHwxiJqmthnSuFZCMq1ZEeWTFca1/j2dOHO2/xeBhWYuMUvn5U5",
-	"9JgUDJsdoBOCI/6NS0F1ttU7YYPGn6LqaXuiprKUYcYFn2X6ycD5YDIYxWyCV9dQUaS0tSLpYaEaiYY3",
-	"yNWkALO1h2VNdSqT/NTKnUsnXdh17xSqjp5KkSY0TP+8xUamOcMVF0kvbeKqi7w6JCmOm5Itdi6hGh/F",
-	"Yvy49MqSsphBURIfo03AanzTvozVRYhyZUGyjJEYY0lGSb0lV8WuqnLU1ntXOVl9xFGhE0FrATUmkJhs",
-	"m0T0XooCG+99D+7emBZqs53ovaT5Q/LNOuHX5DWtFPuX80Fkj2l4nioWj7cW4hVW5igie4hk+qN7ilbo",
-	"GEHY2m469o9Q105wxlkcm9KT1rktqSrUb4l0+kou4Gv8Fj66wpnAz/aagy11V8XcFpaPi6iAOoDSUVaB",
-	"ldd26s0mZclM5ekixM5Xkoxp0lx5lnEAYduzUGsqLcc4OoJCmzOnRjR4Q4blCh5zv3oMkyUYmFTH9K2g",
-	"lRW6YFe81t2PmOCF7/keAi4XFHGjsR0njDm7ajYWmBbjWjQhipubkorF9XnQBL9a7VIpjrS8iqaZhiN3",
-	"TF4fDVu/xKZWI3wjPKnhiTNbxsFtrAEpnzfAirHJHyq0LykV24d6xa5kwkM4+K9Yy5+0YKFhK6mQHy1t",
-	"xtY7FcXoLCB/ZDKlWCNKo6gNHVkl1ZhvzAiaWl4vJnUF9K1BazHlKWvHdMTiVs6s+5fzoAsbH6EOVdrE",
-	"cL/BNrKUWeLqpGzQ9867193nLVkwEa9jODq0+caQPcM1UP3gveZb8xCisgQPlzD0bbZk4mtQx0rwFN/Q",
-	"lWnhipoNQhqHWUxTtqkHhtAQCJYw6mORdpvBz0C6FkSG0n90O2QI/RFDy1dK49hnqzNn7Fxo3zrGyNJa",
-	"Y0PVhYgndCbF5FqkUzbrkCGU2bt2UZXN7MET+IZo0GHZgQwKSLi5nvhUWdpglbK5tg76v2VV2G4eYE0P",
-	"8dedsoNOtPUrotKU9x8Y9z736l2jSbE371ML6mshS3V2ZynElB0bBSAnOHHQ8oE9Kg92bFGBdz9qb0qt",
-	"Rg3v7MYFAXV51s+7XpJuzFiRmtyZILzMGpvzosXVNsU01OMd1nqSSknRTQNT4XFpddEkGDxzT3jkbs0p",
-	"tYszbYvKeUmLyk6CcQFI6VWmzugZNGBYarHmDZxpPjFhWB7YYIhl8nzGNtQzhFqPRMhjjop28qn4wcYa",
-	"yreFS1v7+OArt2imLqz4CrkjBB0WZMyhTN8/rF8ZxbqvZqzN3hikq69pi8GSLGZtRMGodt/1K4F1zxOR",
-	"1JS7I+lcKsmMMfg0i1mHXNlNBnaLlKYMSYkWlKcmp7lkisiECOltSfnVCzwjM/3uOUn7jGTz8ojgbRaz",
-	"i/AzUWfujCAYfCpn3YWrfod3ft+q3d3jXvUyNTHYxtvj8hbvX006+51awW+cMAGx3gcTL3QQ88oW/p8d",
-	"t+7fArSYffADzek+NtOOQmNMMdBpOX7wC1fvaj74cYlIJ5aGNN/Ren3c0sHLpmG6pcqAzpV/e2lBwD7d",
-	"BS3ICa1xh7d2oSPFK+1u8+LV39s9+DRngdJ/ZrFp0Z20Y71tt4EVijr12IXUFC99ZSVKUBFyGtswxJbx",
-	"QplwgQI14XMMQ2+YyOcD/rSTneqx2Zr1I+Hc58pSowdBO7tNpQBHmdJbsDKHPxGPqtlRC5dutf4lpvvk",
-	"U+Le8yAS03y6Nh6GG+NvOF24tdWOiGYitXkXgcG1NVl/FitmqGI4/k51yEWsJJlLpfgoZqbclxIhK1lL",
-	"vSHeq8zj0ykLbw4rRIRX87y8BnKM/oI2Qrm2LNTXbhVdh3LbSRjwLdaQXwxE0+MJ8DuEn8k58VKJdSsF",
-	"xiH9gZIzBvWHILuplDckm5s4mCdK/9COtgTL0nxz7yQ23y30DgJbaLd71m/tYVWfScHur7CCgUKk86hY",
-	"WXAUwU0YIp59MbvLFYEEl5ALoPNdTHkMhUfaPcfkDXjoJQQjeuT31bRekHQ5hx0kSeSfzJ4KeXypjBmA",
-	"vRxJLF+Yvdyd3ABLjhQsP+hht1oqDapkHCu0sQQhw4D0z2OMg6N/HpUJKbzIfZVSyMJgolbLqsl5g+lZ",
-	"iD+P0ELJcV7quaCGppRk82NLMpBcHkuMkYRFMGRS5+kTB7WHYqpYKJFFHSkLWUTOuo+hFc0Tq/YvQPJk",
-	"8hWWK4ooOgYvI2FzRksONfWbHUuuv6i0QGFwNrdlwXo1IbvT7IYsNmPPv83uU1bobWYTN00xUWxbTxP7",
-	"NnL2rCcbAOPimFhahsrIFia+Lp2DvrPW9y0532zPRG/WWHY3E/7ZtpwkTKmdX3qPHG5WSNzayRqEVIQs",
-	"3s8ubnY3/8hYxiJ4Ya4IPicG7laoaA/AXGLqf0GXBHxthdt/KGcztKFmj8APUoNfrjrkKd5Ob5XGA4DE",
-	"sH5Yas425S1LAltrb9MIJXEW3OnLCsZlKuc4+h0kQV+9Lv2DhCmggWl+QUdZfJPPMCyLW1SZEKScAa4h",
-	"bF2w8BnM9opKGQUIxyPYQt+pQ96ayk1I9YD/hq8HxcqO0ondcijxVry0VxtfGZfwkK2vzET2dzwiReTv",
-	"VWouI2S4n/spXjxoxwxvBYCDn5nGEMb8dswFAI7nd8NijkzUghvXywm1IMYG6RUHOI2uO3bsgsOIk98a",
-	"9HfL/cIZpjc4m+1Fu7CLSysqscisMJqUYYc8l3EsF1rcaEpeytDghkFskchsMiVDrS8QUqjhCnuZvX4b",
-	"g5m7rhEWM+lUhYJnPOZxvKcZwClrG5t38gn/xgrhuwENQzbfK8Fw6d1nSx85nIFAKmEpQm3tPbK4PKRD",
-	"eqLvlMO9osBRQS2Juw4GeVqV34240hNB45I0L7xjYbxf1B0uzlwTwjJa6gkF5G4hF0T6WwY+ze55m6Sm",
-	"QHq3WWzMbH8WuUHqSSszAckEipFFBS92c4OsrMuAGfCfVgheAltw6iaNxsVg6CApUCehFILpbWwrNdpT",
-	"eyU+cbeaS3xcGa3nX+y+0Jqm6VwNTmCjbeOnHZlMTgB88KTf7Xfbvb65U2uN+6wxyrQL8t+Xr18RfMuA",
-	"wNOJefpxygC95yG+tluU7xSZUcHHTKUBFkwC3aeqJFuzy2oWfeuimnDx25Ied0l9X9dWT9RcUBYmLN2c",
-	"s7g013xFbDo14MtMZcrlz6/fvHj+Px+uXv/y0yuoMkh/XNbh2UH24o2POFIhAa7H9iICs7YAdItl4odv",
-	"F68ARNm/OfZ+3tI4KxzHWqEp2zDgm2LGxXx48gn/sZEW/92UpvBQlfI4NrjO2o2hPDY0JKmOAGXZdg73",
-	"xMF9Bvp6fBsbxjaxAM/gBQg1t95pxrcR1O89LU0S1N871d1NLSu5bOHbr5GfHkf+nUKAXgi6+Iw5zQfC",
-	"Ia39eyj/7plHO8na/c9KvP/hi3FbS2MbxHFA/jo0RyCYJoKjQH0NfD0kCZvHNDQnJPAWdju1QAA6jvR+",
-	"AneELIEcQ0YR5wBuUIZYpg7QKnhgHi0EuyjiZUqTww4TcU0Hreus2z0N3fzAnzugxeDb/x1udpS24i9m",
-	"LvxU2h7s+JvNBcrigiorotFBpqPf7X2zwoX9WLDF3jMafJnk3iXUtTtzvLvRLUboJm7f4vqbiz4/OLyr",
-	"3KdiaYyyMkX50KzJPs5jIEG2qMM7VbVzIODfKksYvZojUhsI0iShS6x134Znfy8R7GvoNkIXbcvKm5fh",
-	"4paJVCZL1yPKPqZvM6/Wei5lDM43yj80SkmMbf12UfdPE3gXC9P9k4NVyOZdTPRZw8EYyEidaMyeUDcY",
-	"jnn6mZsB81Hdw277qY694F93NTI69z9IsHkQ6Jd0J01rsoq1UV778oImbCozxdrRKM8ZzaVKJwlTf8Qe",
-	"/2AqEzZOJEJo4HUzmnAajfB0/M+tRTtqSPWWjKnErzIywpSbK8GI+W2egNtLJ/eJiPKKnNKQ6FdXAmae",
-	"5cGducNwU2l+4UaPQY6iS5VXQhrwI3hLKdhaOcS12BJ+2QmTIl4+KcZht1zZMGxD5LUecV2L18K1zCB8",
-	"E8YXAWEfQzZPcXWGtzTmWrpfi3hZSr6lLc5yf+t2eLBW4k5EyZIkmRiYOj/DGmmaXT2QoZK6lDKvw5+D",
-	"MqqlkZQxAxy/oLQkUdFbBuWIto0myYSyMEfuUMFDA/GBWkhMwxuFh7dYPV01TMif7zi+d9Nl4Kp+p1yb",
-	"5mXV/YVMWZXrdV7megVlqT2gtM/pSkECocIW9ceiiYU0STiLiMxSBODEQniLOQOH25DGxG4k/flCJnF+",
-	"1v2EQN3KgitGznp9MgSC+Jm8ZdGwQy5TKiLAldAvb3Wl6s0Nflvpm/eALZcL93eFC1pIJ5RbTnsJZ+rk",
-	"mbWGTUX6zmWzDH0WfAQO9GELFhl0ZSJuNzAcqPRdwlP2jkP1palZMbhvoOyAM6Y33qdSjPmkY0s83zIl",
-	"48zV6wqZ5vwsaLSifJ+1e+tp0Eoy4UpVrPPx1Xvepzv4DL0Sn+H8LijaIEdFU5NiXwsIi+o5FCZ5AksE",
-	"Ox536H1uj4PtjcZ6p1mauh6uEPXS2t4vknaxy1Al4mvrbiSaRlFBnj3XoJ7k9ozkHqX2zBfzJmvPbKlv",
-	"/eKzXuPFZ38aHe/V1/HKTN3n0/GvM5H3JsNEXvHAnnCRSr2Nh2zH0MFAy39sJ3TRHsHWDLn1ygD/xHUw",
-	"DCC9vNyrHssPPMpLsRJuI480oSmbLIkUFv2SqZT0u90ucWNZqWQIDAizKUySian1zwkvfezWC0HYx7lW",
-	"f6jtZebBYUz5TF0LWys4oooFgFSFPTGhTKLvFLpY+CDlKGgWGF+UVAjrKXtqh30IQhQ8ESyJQQrS2odT",
-	"pRdYZkmITssOhLt6cMZAHwe4CQChIYNgq8Igq2jmQztW43izafOhLlY2mJIZkXMmVq1Pv5CVcKbMT96Q",
-	"BRdqYApGQa5gOjsHoFxc/vKbQblQoP6Pc2NpOoEi4OoQAmHv/AQRRG0/stag1zd/vOOrQ0bEPidYcKmZ",
-	"K/C+HCk1zD7yiGiDDTvF4/qUIM65Bd2vsLEyS6HdDAO8bE5SSc67pl4fQtCpjgdHjImcLbtx3FpnObxH",
-	"AjinHJM5VWluPjyjmetmTQSLEhPp5w9LsYgulOVRWCQ8TZkw3QlQSymTGXWCp42YowwKsIE/lOKWJdA2",
-	"bQpWSEiFFDykMfy8FJDS2NxneYppxWqXnoLAYFZAd8wKtUDBgxYT2UzPnPlzSWexnrtakbB1Hr5Thn3+",
-	"STFNBO0YdKQMT1LZEJ3/sRKcIt1Cv3f28OzR6YOzhx4HQx6fAjoe9KgGnzkN/YXyyvW0PI+874LCi8Di",
-	"Fni/zXsMSPE1roV5i8G1IKRNeDQg/mvoTwnRIxyQ/EWusYWgGtcJ2fh98hKDxIXgkS4nqc0Oyu7Xlhz2",
-	"3xZzRJ6Af96k8AYDl6FIsLYK6Ya21QlLn9lLL8NqtOPNE7Vyi8Pn+Ge5IGOaQPenbfwA6GZ9D5rATmyn",
-	"2j1cHQHQbqe53oRMvRWpbs4SZRqQHDmBCSIA9y4BmFs2K8el8ybhc5zmN4cyl4uOAZlrFNQtT2B4OG0O",
-	"R7U+TtvvuTcPbxu0Yn7DBOQjup3HeruaJkxNpb6k23l0rl9jLDOx8bwNNoQom2/2Uo2rpmN2ddMqQ3Qz",
-	"+SO9J9v434ROm56eY9CZBSw463e7ONJuP/zUCpNZa9Dq4X7dyJB+6ewxqmlxVGoq561B6+EjFDAVQu4Y",
-	"V25vlLowmbWNLFXh1GXJLb/Nc2FHqhl3OrS9UGFOedII+/0bfSN9R2ueEa8zwQPIGV2SkWnchnC+snX/",
-	"Hlnvk0/u33e1NszD9sqGzqn1iuaH1NYgfO4JrsOr6L35zutxMklkNq9mC6Dh1KADceAycpPiOPIM7iIx",
-	"NC/6jXUIZwBDcH8dLQtHCN+pPELFk26bpHo9tr+J4FmBl3FSFg5MERqmJp4VrDTkc1PyN3i9g+QJb3G4",
-	"UF14Phe8CSozRnsWPEm/9Hd/VjEbwMoelDbddaCVoFcCEwxhGmySTu1BriIBLdUTMjQzPyQxo7dMAdAg",
-	"kVnaIcNBJiI5BJHGIkzAGQGzjkDIAL4EZ9ZAckTDEkAhmKk1Kb5naFlQ34L+Ne7RM+0MnEdnvbNun47C",
-	"s1GfPnwwevyw9zh63Cvs29t8n933aJijX0HAmsLdatwEALWPFNai2dw9ysHELHItza9GU9pVJw/gi2tc",
-	"Ky/KdE3kBxe4M+BeA+KGh9EOpCaWErrS0ycmLZJKuCH8LigC2ea3q2Kiu4fq551zzKRK2wkLMaP5765Z",
-	"73x3w6gVyLdJgc9A87Qt3m9v3VW5DsJsaHyzMxSNSFi6Gcsh5zCdsjjCvcrAklbiPPiO+z3aon5mCVFc",
-	"pbtAOLtX2YWo+zNHJ1dTtgS4lnQhMQpUn3HbGMQU6mnujVzHeomjYhIQxlhi2KVK9dPuqcBeSR0PgDb+",
-	"uSTW0uJGLLSV0+PPKbL3J+74sTLWCCqCDfR2LAybKb0I5ZwzRSYSMPasm4NZIZoaiL4tQcW9jyeO6NIc",
-	"yZs5XoiQLuTnVBgdwt4LfTH9p1JEdkJifmtBpy28IYLEa3/lCR4cgucXIHmezU85v8bky+3MIqkT4BpW",
-	"6Y2ejfuqNgtJ5kzOc2y2OP6TeTtaIVwikYY3R9aDAR5VHae4D/KpkETlipgzMcSTUyweG7jVECIWIVPt",
-	"DdiLuCKpjCM/I62XrAysRf/ggHPLY8ir3fjzmKEVtPzz3d+3nde9D4pCP0qoCKdM7SHsz8xg1FEq/Vzp",
-	"WS9oISDrThTFhVHq+5QcO71b4TppBCFHP8300yh2yxIaY9Ly2Oo2hnr0YyjbC0ccYoMDbT703iAim/Rd",
-	"yOSGJZYKOclrb02DJXHCYuYGE7k6+rph85KQWL/OsZTvi5ePPMUqkUL5CBVsUVdGyiFT18VjMx05HBJF",
-	"dAme8RLg/cEsguji2XSgfcl5zJCtekEToaPkJwhwCuXRWAqiWHnZhxEuy1P+1UC4VTWgGP3AVhdkj4WP",
-	"Wg87vV5rjUu2HhRyg402hc4W9nHOE6aKjz5bKWjIm19KhvdYXzOlSj/mfNwPbU3IPN6tOUawxducJ9i9",
-	"V2vQP+ue3q30B6130uirAguBCHUlKmVzvQciXKij22tVtNx0oUxZy7E/wZ98jtz+Xd6z53+hh3fDll79",
-	"tXk37EtpeeNSqQxvPsTslsWqSALol1SuVHMvplDKA1UfGwo68y6gkmXq/aPl14LTaLlSA1ooL1oZZsRS",
-	"95WW/xFVrJ0mfDIB2t4xnyAn+6cWnY34JJOZggmlC8pTLiYXlonS//Btzq3VDVohT8Ispgn+kVeYd616",
-	"KCwwB3Q5/Nz3abpBi/2RmSdgFZfWvm7QmkLJUzfQE0Zjjv+e0TScmgvknImnhQd6RPCDnv47mU/BSHa9",
-	"aqX+WbdrO49Ua/DwzlvleTaKedhZmUU96663SS7cPZwQrFTg4rJfEDPR2DPiM8abnRbpAuw59w1gDXaQ",
-	"bV7/9dN4jKOCBnIr/sdZrYfeavVPH9RasNPTnVbsbOuS9U8fVi/a2enKotkNyyhBxBwIowI6bYUc561+",
-	"XsQJMQPEC/oySIfm+tvZUd3v3h8D7kXvpjUqqfSe20gllb4R5gNcc1RFsZS7VH0uzIkKggeHXQA+KFrC",
-	"HJnd+KzISOpc1mWx/wuPdtyRqW2zSCWUIxhWK2lziZhdRKQEy+eF7CDQj3AtbL89lNusudGBIyw39pZM",
-	"ErnIeevg2IlGHXKBjfuWGQSMPTJMkKHeqIcDAqag2GqsvbprMXzz2xUp9xT/S9/1//n54vLnoR0K3t5w",
-	"WuhgebX/P2e6QMwA+JQ4bgvyHMqGHdWGYkwP4fVl1RiA+mNoEDOiZPk2E6VYGXoIe0NllLFkNAcq0BDF",
-	"xjcv85uX+c3L/OZlfvMyv3mZ9bzMPTzIqs7bgn8xYtr90T5LBSHRfeAdes4FQhxhrbSWUWBT8/wfmO9I",
-	"7uuq7o5xAN63+1s/7K4yD3dpU2wJI2oqF6bcTiqoaITyZsVc9fam1tw3CLG0B6+LLxfNlP3H1JLZLoww",
-	"3Qj9bkqSMU2+WNAQ1L8YZ+P9Tot8AAvhAUOs5nJlBRLBFVaiKgrB+yVNQCk4ozeo0wZFbC/h2ZYtT6Qc",
-	"V2rpOwSWYyTGxn/ktDcNn1xJQcZ5JJc34xepIRUgpnW0ZVL4vLYct2Eb4+myM4sI+ziPKRe2foUqKcpV",
-	"/g2Mdp/lwV820wQ708GwT30G7wJNLnGcnyJQhZD1rLB2MI4vlCHw1m3EJnrCqSJKSoG0juY8q+Qo6wni",
-	"dFlQRBPlQ1t5JBEGkSTAaQRFSNqKRxK1EB5ksg8zxeJbpsqKpuXtMVm++p9PQMqOuYRc7CICdVT2pBDa",
-	"VgFmpGQmVUrOg263q4UR3GCTxqFQFqN1zZ1IIowE3B/yKwAcBAATqqLD2RvElwAsZ4RHJksHL1WFdmHb",
-	"oOGi92VIlz7gxoY74ITV76SGtXYFMg0iivth5zyRUYa90643Oo+zy5ueH171ETDw9B/ozcY5Oh0G5Rc9",
-	"3yX3nuFKKaKEA2zorj3Jfszmxe0XvVajmWOY+1xCt2ePPZVqDFVn++apHV98st1GlzWMxefowgVD0IRz",
-	"V7klvTPld6mUNxgPuqJVRHyyhXbFKdT+BVwa6F9WeXTWWfiCRRRNbSp/44Yy0hOe3MEqdH4durtowRIh",
-	"j7nNC1S5hqZoIp0ynpAxFxEXk4pt4u3KPb/+ogios7cW9Uxb1G7vqvvIzzyrMGFzKkJus6/5R8unMhOI",
-	"JMZE9Ayzi3ijbvu0d9XdkEdeeVjPYVYk4ZbMcZ4L6vXRhkZZ7MH77grQuTLubnHcNmmqsjBkDNPqeeK0",
-	"9UfGw5uRlDcKEfj4nAH8lYxZQjFf1un2glYm3LD1HLo/7Qw2umMU5XT7hrGiK52GgIxWblvvGLI49qPu",
-	"GButOa4PwI4DQi2LnpChW7aha+8HG46eKJLFRw4WQP8tZBqQYUGLhuCnIu8hxha4bergYiYh9IQsHrsW",
-	"XouEkyjcVrBiu+e5w/qmJiWM8Q3WfoMPnyLfeHEYHaJtn/fIfhf867w/35YGXouq2kCLmQQfzgZe9xFX",
-	"ZIgwt0MgVcxZt4H1HLvH84UekpTFsUPyZCIqB9DE3/xf9r61uW1ba/evYDTvTNv30Ip8yU35ctI0mebs",
-	"3I6d7s7s2qeCRUjiFgloE6AVNeP/fgZrLYCkREqiRMVuXvdLY5sXEJd1X89zPwrQq2RerVDZQmzseL6b",
-	"Q3auP9BLJ7A9V3LuDEmX1J+oOMTYFmd6Rlj4iDm8tThoYg9QdrGWtOrcA5wc3gXcdKWS0LYph4vPairk",
-	"Nvd8SsVIVPNBOHqpvPzhB82mYhG4AwdyjX6T+oYb8cU4Ii3wyFpkpVrvn+Z+4VXTp5Y//bwINgIRPKYV",
-	"fJNhsbDWeC7AN3ndzcDH3kVy6nDHVoZlDyeL5DDOQqF9JqmQJVgzDrr6qiHRRWkmYKdgqiLSSG45n0TD",
-	"CeBi88Q3ZEBcAjTT8s7ZMEh74KW5WsMZcVimss14YOsy3tuwROEq5OhuOb5YsWYg6Ohp5pP5ty69aW3A",
-	"aKtQAxzMf5TKC1QajVcRgANCfV4awtcOXzMJlSnJ23JpwLWYYHvCSp3Dhoy3mss3Kk3wTm9HL+SQjGj7",
-	"j7X1CjWZcY90hkUR/sfT1o3oNNzOeIZDu7+idEe0bCjncQNq2qsyma3aupvoCr3j0Vf8x+1aTxvpfpxm",
-	"Y8aqNqpXQ6NVhIT6G8cgf7ypwG8KBgTehwkZNlJpZZIFp6WxMt9H8+5PT/ddy61y3YZ9Vp0oU3MRItaL",
-	"F0s1E3JblHt/X8nVTCrV1X/gEQzKPcFWwc9F6KtUARw271RrqWbAvXqT3fBt5dY26Xg3pQ1k3CMiCtvC",
-	"m/iVrvyb+xTtRyI7QW2V5TqLpaoC89ienyHPtCjRAP073a4GFYUuCKhi1eYO6aBSYVeLtghtos3GiFWO",
-	"/1ZZKnncWupnwmfAowHl8/6crwnf/U3PtJXz2Vo0c3zqBV7X9AsuSDHd94M6ya71TMGV1uq8WMhhIZB1",
-	"8vTz8Un/9Kz/+KmLjts5c8rR7h4eC41kRJse8aTmEX8JGQo9Ld+fM2jB1UgLgfu1geakxas8REgXNFJp",
-	"ub7A8W+8IIRWb5OWWYfQbpXQaU1OdDtHUKTCnztn80ayOMbv4vz1R6kQfx0eocgPbW34362xq7VG3FIJ",
-	"kSPNxI1Iu+wlNBZRld6ca6Yk2D5zvsDCT6TnTNPoRkDyIBTp73wxgM2hi5HQihZ6mIwdXZiDoq38DGXF",
-	"lBPpbg898Ya+yAer90aZcAr6PrtN+aZea9RU8FmtmfBRqv4S0pW5kGfW+d/062/rotX7X1dLpN9u/zeC",
-	"AnkD37Sd14Pf34rQhXPtOgiJhwXkb6mFMGCZNFHsmcL4vEQeslkWQ236bQMZad9x9xLycyGHY3IvUypD",
-	"JaTgf44FVfUDSkskWSK4hK7IVXFnv+sQwu77Fy8oCcjBuJMgzT2SAFgcP1bC6uI2BME7YRgnweJEwFix",
-	"Eh1Ta8e8D618hyHU9JPkOo+RPQ5CrLB4EB66TlU2nhiHpWh4OhZGQxgnjovG7g8aO7ArWqfBDEaBoIUx",
-	"MZEo+4ZjEyXC9TSsCgI7Ba0Igm/iZ+1K3oneEapvnH74eHcG8VcXLqoAdI12v9nVuMiLCNJoPDFQbRQl",
-	"QmXmAjACNba2NnKKYNIbVBE07JXOWYZ8DLUBkebBaKWL8ruWVrouxNuIaDpnTlltXT72HcnHpY7kk12p",
-	"pmtzfSuVbLclHiNkBV122euetOSy417cdPdx5d23O2zXLSDhqFtt7y7HoGNfGEdSHBUExhFKjA1PWZUw",
-	"LfRM2uEU4VGlmlPJtWN8MzkLa8uK6oZQA9cHvt1Vf6cC2cxMKgXMZtlBNKl9JD8FrAKBAW5sOml2lltO",
-	"YuNSbJPGpkULPI6cqz5ssSCU3rFdKehd81z64Vr/C/95uz487Kk69yTK3n0v1iCFbEMQW4segirij/zm",
-	"K9ikRZ7jO+KzbffkOcNrHa9tp/HR+0UYHsX1ngteFYApXmD0XyJ1xsLiZeJoFPsT7OzHpdc5LbRVEZgu",
-	"ay/JSwy7HoE3zAmlv+mx3S6OQedx7SHPNmgzeuV5Ju9FYegbqK87zyTVFu7Uz3OekUZoR6xnWxf320m8",
-	"k6Zh1+bDGRC+ACo61IAUoMXcwYlSNoT1gI7XF+i66mw4YRzQsCLNsLKd8RiwdAKMglHqJ6/A717KS0ll",
-	"T8gzg5VOHlirX0XtR+kBPyyAeQ/YtdBRKKjCPhU8sVPuaLDBeYdqFxYhm9uKw34pyWN/a41kya6BN34o",
-	"4tiR4VDchBrgrQFtlAodpjobplxPuuyiGPizg5TKMJ4oOWaDkos6YBPBU9wYlEZxXziKZKgZ15fSMcSZ",
-	"iUipIcHhhxFgABnzOfyaNoKHLwp0gTGXP2g24Xpi5SbAnA3oFmxZQIQRJeMFobK52yBIgVmaa2oCu5SI",
-	"iOZxFiraEFAPn2fyABhmDUxXmCZvI2LhLT0ijKjrrUAu7AOJ7nPAxBjDt6SfJwDNAF0pnX4PYWkahSG2",
-	"V4yZXJsFOn4AYnsAYnsAYnsAYnsAYnsAYvsbArG9Uam3Yfq5qfFtYdlawzM9dHy9UK+5bTQ94dLu2Cr1",
-	"06vRKjsH0/OqM4G9TlkTXrrzrBaqL81kzfpDusxMIBWHfbvQMasH9wGv7zyTuZ+3BAi0ybvb0KGJk3ZE",
-	"Lk1tG8lngGUqMR1CRbsPfmuVCPC2jCLmoBeI2VV+QTcJC8y5WOSq19UoQDAAHvGKhvgtwgHtNSQWx+4a",
-	"E9uLnxPlT35m6Bc/L9DYc17IUMUKjJVVLJ+yxMAI4HCy/qhGutPvGPHFrNrcNFnuhV4Z8CHJrsDajqm1",
-	"HmUOGtRETOClH6gH1uoY+C0kvXM4CpIddpMWdc8wTYodIcdWBWpnX7YHO19Y9K3Kx5M2YoVvoHrFwbMn",
-	"ImBzIY2Va66HDcMsZjHLj7KvLPDIc3V5AfgmF/u4q+zA5nJxeoqvF9+zNSxPJaJQjPnivbWMT3pBJ4Y9",
-	"RpsF7JxOvwNqAzVlwr/84m447fXqzd1bf25WHJsla+8Yf/OL4OE7YXBue4Wyxc6S/oU8PqnTphF58gWB",
-	"FBZhX4ZKSkEmSyF1sGxo8CiO5PgiAoPZGR8xHM/Tp0+DDsCadvqnz+0cQv777PGzZ0FH4x1eNi2Dwrg8",
-	"QSrGSK4cdKAU0N9ysnwL2e8QW8mFAh+a6EasuIA13xbzMWyUG5HysbBr+eyMLLFO//QYltn+9uyk590g",
-	"va4fuve8//h5//Gzfy05l8NwWPzNuVvTd2oMGYlU+K0KAU1rxSCJvI8C9LZYilip6esbkRa3pZV075Sa",
-	"VquGU5jLDQ7ebMI19ZULnpDHt07VkMloR20XB+vajvEfL3Gi4ZRVPNhHSpz3hZx3VJZn7xGAKAW/ToUd",
-	"N7lXVP3QPzl9/uy29jg29krqGxxc4BYCp/ApOsCyYowfx3zskNugnh0YLYAHAuloIXKsJ2qumVSMBJdu",
-	"uQX6VzUv2JehEvoeJYTpkD76iv+o7n0+LHQw7pLGZbzWa99UFVjCfZiKhVfMVOuM/ZzY3NllA6xQRTCj",
-	"PIvxg2ZqLl0KgxB/pJgT3tELZk8+E8nMRPYCghW5lHlJMWY64xhzAmREAFIMZ0M1Q9Z3V6iYzcDK50a4",
-	"5MHb0dF7+7UD9qN9NdlX+JSFyiCl8pP9loH4MhNDM2A/FqCYLiV+FksybbDpXKr5Ty6b4FhzZbxg0YhJ",
-	"BX7GnGs24lYN9JmItWBWQ/mPp9BFoeljlgptzSEaW2WGAd60ayHkCGYgL4UOdi6ivic1lEB8ewS7+H9V",
-	"ATHBSlb0hFZXUTetN/sEp+cQPKn/w2FK6tr1l5dx/959p4UP0bx/1mrzvk88Yu7Zilsiuk/4gl0L7OWH",
-	"eDNGnxfCBCyTsdBlZLYJB159JccQT0q51HyI57qIwbEUVHr9GW3MdQEluOYAZZGNY5YPaBm7oGUsxye2",
-	"693Yd4e/LcYNwQTdYnMi+I0II+MaX8E4cJaCx2wHRR0ZexZesIGdjgFcOdCuFEHzBSJc3aP9vi+sHp5/",
-	"MlgKTWqtlvxmMlSH6UkBCuM0kwGOHZ0Mux0Ahc5ukUguAQN2GUWWxgKBgIoommYiFmzCQ6p5e7EMq4Yk",
-	"ydd8OH1RLrmZi1RcSqguGSvo7V1gCcw18NIQG8QCrqPEjWsWR1g5F3AG488ZiRBCAOoUMTNoDsZ2D4TL",
-	"ZS6rRIUvLmVeRPSDJnZANo5usAMZbeovhpH1ROlGnaVUYiO+8KEBIkHu+b/BgD87PqkyN+0i7xrUPghV",
-	"PpW2UJI2k5uzQ1uLqN9kqJpDZjZIpNk/F+RruSZjKsSsXJYD4bYmDTHVZQlvsTDU7T4oGiM2R1gLuwsp",
-	"CEExC/i3lfGQha6ptej1aootTm53x0spfwHWU8QUGTlptJC1bSCRxq4zyhEH1L5vT38r1ex8KnzxnX0o",
-	"vC1Wasq4cThlvJK8am+R3OfpcBLdiANJ5ZmQWNFp/eylCkFs53XhSc1iMTLlMIHG/kLgE8XmQIJKckD3",
-	"hMAJqhvkGE8qcm30iTtThS57wFd7UCG1QcMLlafO+uFzvmgY1dq0JcJoNDrMfnhZZqJlENTVhG1dpJpA",
-	"4wsUJUFRD/Dawery2tvytW2TxbVp+rK6nu9xr0EzRHcuoALSF/WR+VyqlPMpj6/buB2Y+9yUG6lL1FjT",
-	"4DyTudMyUyqGchrcxEFnlkYqBTHeSQWPCXPZ/9Pp3bpUzkr2AnXAWkes5ExQPRHp20bx7V/sTq/xoAur",
-	"CTXQds3aC0r7c1BqtHAEeTHORONQdRNmwv4MMc4OSWGi5kJj8P8FlbvnBB2uQNxMhOyyTzzT1m41cwCC",
-	"J2VI1mwFN5Yd+/ci0IHXLpfoRRiQVOgsKeGAXOxNb9fHh7a18sug+vbZ38vKIGKDDzSodIq2cMvroeLY",
-	"mn2HOYtvi61g14Io6SGN4uTwi9xtRPPLmVlWFCltVs+fG3JrCx3ciWtILX6fKa2UZrGAD2YqhZhOUVUd",
-	"bx+3cut5kCg/KnzvEdY1EcRcG0Ae+j2CXjPnduUFjyXAypJVIoevlBxF467LQ58LreIM6/6WjRGYobzk",
-	"KZ+ws+oyjb+9zXLWwGY5qbBZnjibhRvxUcYLWsqtt9dLjAn4k78Ru2DnKOVtS86KZIKncSTSvOczkkYx",
-	"gC7ZSaJWujB9oU2UwMp8rRGGP8MpIOUqJL92iDJ4PCDqiSPsO8hjjWydElhnw1A7PBuXeE2UNJOCRxsZ",
-	"fxnU9cPffTugZEoGLI6ksDYl/B++X5tCH5nEmemyD8pFpwlo5wUbcK2zBL4HI9HalVg4VMGRSolh2fXz",
-	"GgXhPkyCU5izy176jjj7Zq8ifhx8+njxma1jOh78BIMpoQ7Cy+xrteuqW9Uabn1qtUY1yYTDp8zTL3V8",
-	"ETk0Sn6UfFt3JM2TMyxfi5IsQd4I/1/QSSKJv8/JJCJpxFikGxkw8t4N7vbD9oMe+lhp24O+ulN3uLBR",
-	"YXFX1sgvfnnlXDkc3I+2r/hi5+K4TCkVSWiSLU8w9RzCLNnvx3LPQuveV9e597jX7fU60C0Xc0nF71ah",
-	"uSFZZfJnoQcl6CSgQY9x5mcpVR0u5PCodJmPSAK0SvEvmYwMVu+6393mrYRuQKu9hDEfTqHsC4Zn91e8",
-	"qP6mPT7pEF9U90HA3d3vzETqVLb9zWd6yyeRMtf/Vtcat7W2dPv5tdMNNe4+T6B4rSDIIfqUCmD1acPx",
-	"v4CsoWOtIp8CslV5UAwivDB7W+nDTPOx2Nb17zujo149fsizR1MxMyVAtkizk16P8VirHH8tx5jA3Cm8",
-	"YlXwuzffizCdD6v51jCaoa4Ww1SYPzOJlbyQ8M8Sa/s/DTpWV3f6z4rtY5+xtx2Cl3gv+/3l+etfP/52",
-	"8frPTy8vLn7/eP6LnY2ZskLZnkBf9td7RKFvO8oZ13qOydZUJCKE7SLAlsCAyYUwJpJjHbALeI/urhri",
-	"FAdrZky+IY7SumPhOEyJBgINFmn3qJ2ZVo8FpCyVHOOb+F5oIGtOQ3Zd+MY19fbF6/ZWhWH4UWrXOJ7N",
-	"lPvBzx06HCVBPxNppELiBqyvBQd9kLsdruOsvt7cejj/gsrqzm+fX+XieGmYZaFt938SGewwjeM3ghts",
-	"D8aBj/zPAMaZqBCaBgoCnrR/UeSn+d4lDf+JL3LI9CLMg6/SgO7XgkYq6Iq8++U26Jg04nHTw1Ba8zq/",
-	"aqJiZK8vqIoJt16CkIyPU4EA7yzmRqRtgV1R06dgRkiO4rYEG/pzFMd246yei0jeqEItc8Up6BNlRa1W",
-	"eGN9F6nmjNoJPSYQlA3gNrU6kr10a+brLeiPegK0npFhKjN9NhJCB+w/mTJEcurO//UCq1zBZYJq8kvp",
-	"IOgc62B+QSSJZw6LNUQcdtnvzhcqrARHmFCTr9QYgVekuBG+i6i+cnZFFOwYbfLHCwINR3ZQ7izw8IbL",
-	"oQiPXMTlKM1DLvYwaqOSIyhtQteAzK+QG34kZBoNJyAqr3LbKubGXnqE/acp5PaF/YtU885ORwKLOg5T",
-	"5/AgIL8HAQmF94VrSvWnbcjCVxOltHBgPo6EiofhETkqG+VhcXhLYaSiTJylAgTmNqayEyDsLeVsRpkm",
-	"0QOmPk8AfEkrqe2EFMptI6NFPKpIb+HbHwTPwQXPyim2yq0gGo6flInnszh+T/LkcY8cdmsU64Jz/kHN",
-	"C+48/OozzsAp3rLTJHyiHVlz7ErhSDKhrWYlqLJ80wVU9jqfqNhpUnQyXHeNEanr7LK/AifT49+2xAPl",
-	"aM3hHFe6vXuZNKkIhUjqT+9bg4ISyi0dMcNoNa77g2b0NmrBsdKnaIRoQjSLDADGx9Z/QaEHdmKXfRwx",
-	"M7ces2I4qJyCU0lgU1dyKAL4AfDRo6p0G9z5ChTjvaipJMf53cvfPrz69eikd/J0+02Nn3EuQpEUFEkL",
-	"XOMfCYisrKVaIFKFZeMMDRMG396iqrEHLUx5SdeUl99d8eCTPphc39zkgurUaz6cLiEv5j29S67gnmcD",
-	"Pdx1oZnPeEXzmoMPSor32H931VIefn2/T6J8nh4y2kbIrTLar/E97J3BkOCYYNp8/lrH2bjTd+M5iuG6",
-	"lax04VS9zlI1E49+FmkMydYd2GJp2mv2IC7bXqnm097Z5k36QZn3KoxGEUIntRBboZCKa/uAbmWVMi1g",
-	"r7JrYZW6ZqZYd01zsbqvaRryxnHqlV5qkYBygZ33cXEPt9DxurpN/hkJKXmn4dY4YGvr3/Kw0Szu1Pu2",
-	"zWFbEvV3V+TxyqkFN7IfEAAA2vGiRLC/EK9z29NT0gcZJltqALwG4HxRgx5Ab3gQgVSQdrI2u7W/gUZR",
-	"CGfRa/bjoORKDH6qpH7/DQawoVbhZR6TLE2D//wXJefCWvtITQ/Mo3WlAV6h5puGdiHMozOvEJTBiNQ+",
-	"4v/90Tt6fvX17PYI/3Fy+1854L02qdXHrWB1LVwOzf7qC4JB4pnIj2gnKBmKgENbtPtKqJwnvV6xBgt/",
-	"XjYc7bHPO1Bdbnt1KPUp72Kv7eobb7+plZtyI15xJIZbtUY3GZS+++oPxE57FXOti7nyzgq26c6IZMv5",
-	"96tlmKF86lcXdZaKJMoSL59XFrmlUdWzZxMqz9cO5vk7/c6z7llVccL2HWMgFmoENAitgFkRKXIseBaL",
-	"cCzaC6LMuWYQaiwWHhUL0bDYt2S51JvkhWKCkux95NCvKwUwIdKPVCqGXBsraLVgKSgETJVBQwsETYR0",
-	"QZM4mloZDWksERCVG4SguEFPCzwxSNek9mcR+mq2ES+4HJEOLiW21ebbDgDiglJmKVEpqCNCNuC+9RWi",
-	"s6u5JaK6qMgJjYV5hZGq/QSoL8h9gnHC6ywcC9ec73ErK91eN9m5HD45DjqTaGyl0fFp9zFGJacitvcc",
-	"H1OYEsKSz/GH0hl9Ao2ZhTCmBNf3D0fj9fzZs95akQoFtyj7e91e77SzrphoRf7mNz5eU2t0+63DD66i",
-	"eknBVUrZ+qnJAUZSFWZDs1kDfUNxiEKwQeRO15qkQ+gTaEmwrcRh4fGagtABm08W7ngTu8S4DO7VNHiM",
-	"gk58mam0XtQNhvqGLE17nuMBQkVwllqp5ENEyK3MRnxoAidloJ/AAQ+49DiWB9ud02WDkRpmegACz9B0",
-	"6mDp2ZcSpSIUjWUyMkEepceCHIBuePPx1W8X7Lh7gqhVbyL5caYZ9OLaFYQvAO3FLmZiGI1ISP3UzyuJ",
-	"rwHXEELTuVDMg+GXMtIs0joTIXINDVPA1ZDKCE38HZGp1kW0iB5YIXKh+CVjvEr24gJ9lwZ5UL3bthgT",
-	"1QqXxiStsfVHZ6hvOkEHNiuojWEGpVP7OwNxSZl1vl52uLns9C8rGzYvO8ElSki4ZElGwl+dRLwESC1Y",
-	"+fxrVqYKQrOP7MeVRsFNAG8J3NMCRyFUkJIBIdChXA68QA+cEA5I3gdktAZTsdgwoGoEJjVvjesOU3Bw",
-	"7HFXc4S7i2sTEbGSYxcI39LO2759Im+Jy7soGBTaQLk1+CqQCc9klw2sKBs4LqO8XQkFKZQwUx9DqSvC",
-	"S3aUG9aELkg7bcRMO4sNixKRzowgGuxNXTZAGTMI2ACydCS8XciAsAYLidBgQ8SgvqXBm4Q7JtR8lMNt",
-	"Q2v+aFfuj0hj/sfbRhr7/9oRNcuzNcoilUvQz54/26euvr0y9MAP6aTXa2lIhV4xN5Zz+hXTWTqc8BQ0",
-	"U3VVvGvNe9p7gr6ndwGcL4rjfeKmsCLfJX0+a/sNsGXpe2vWG/haKLLwPPIwrOya2sst7esoyeIlcbXE",
-	"/01XALnGIepnXMUH8tjUFcBsvVh2nBc45kOdVzfcP4CkI8udgIrdlstqu2nPjrtPqqpdyn4Wzbid/adY",
-	"AXO7tjSo1PdBf2YXTSfuwr32PX5ezUbHjw9WDD/QWq06L1DfQbEOPAPgKtgDTsU2xQKYPRyXubieKDU9",
-	"CkUc3Yg0WsN18Yu/BFTfVMyQ4uK0x0K+0NUcFb/j8/N7vwlPxerSRSGYP5IJGUI3Ra01jHQW7rIyo0XC",
-	"v7wTcmw37XGvV2mEt0eRUZ66hWPJCFY9FWAuUCMGGPsBWlJ50ym1Q/y3rzTqe1ep+9+D9dNgn9xsClok",
-	"wTZGJDNC93fr0el35pPp+piGu5aCGnQksAZBSCuZYKJQKPWOjk/cbzYygMwn4YaUoPhiXuK4C93jdNZ9",
-	"JztgXm7DyUanUoQFpvqTXrFVE5dxxqOwXaqOpc23ma0jFyCthqehRBfc/mvBNGxvKjOsIuOgUVf195Cg",
-	"2yj+Hn2dlz99Lcv20jTtX1RV3PPYfGSdYz0TQ8rcgAt83O1ddm47D8di+VikEXkTfB3915ehSGdgYE+t",
-	"qW4nQouhkgBEeNbLCbuPV0eZv+72quYc7njG3so3WVzLzU3fvGiLPds9D9WDD9yBTWMPHQQXaTvudMKa",
-	"sx4sHybPfrDNKe2DPRbugoGz+t56XCoBRhcEjI3nRVMpk8qFK0HbxjGENQ3IQ+iCdcj7LkAbhZ6AeFKF",
-	"dYCfsypfWqzdLQmqkz0E1YMU2qycdxQKm8RBwMJMtFWqeSFkCA6NFw7L2CrbHP9S9Y07um7Z19Pb0+Nf",
-	"+4tbMya3qACjS35GBzZdv5f84q/bllU0Q7RVp1uVllWcDhWH2ML9G1I84VMd0lCZITKvLVvMMMHg7f5O",
-	"TtFq1zJLrSM/MWam+48e0QR2hypxC6gfaQIcLxeRXDXd2G5tay3KOPY+mq7IfwFVW8KnAOvXhqFJiNqu",
-	"Jm7OpXH2plFx6P0qvasWrNQk71EdoCv9KlZZ+BpeYj/4/1x8/BAwHY2lAAaGC8NlyNOQuddCuJt4JP37",
-	"ktDrFuLWHyCmwMBNIgExWA06ihDxNnFNZ3qi5tJVVAwrQHDxdCwt4p1SztefkVa3+9Yb/IOYL0/PVhG4",
-	"49ZrWb8jSQYXwHu0GP55mfV6p8PTE5ZyGaqEXS+MgCNzzbV4cgZ/Fp1vKgB3FH+/R2aCX1+n4Z0QRIvS",
-	"WpM4GXtwRtwJSe/Py3KUXS8YTWqrloX3Cdwc3xI1pcAY/xLqM/x+b3k2qu0HOavsGow0Gyspuq30lSUK",
-	"ykfosyt2TFgMuzaf6WBT3KMwbwcv0H8wz76ddNokk+6yWeCjFCs7/tsGKPJZqmcztKN0hCdA5oKLDaYW",
-	"IHUVeb6L4I4v8E92bwrHHsOGXFp7FFNOq7YZtgO1K8va6Ata3dY7uwt32hv0IHruj+i5b01Lq+o3YIAu",
-	"DwWMCZ9CERKd/vbDKatGz/6B0LJ8q4Npz6OT94OmaZklu9zo03A3nuMcbiVvGkZOUYhDnWLDQelzvLXi",
-	"hPyq5izhEtlOMIZvt1prQUFkcCpqJmQUQ2isg+9oZVydTos7uiYgM+RpugDMDR2NJUIAsPkkigW7VmZC",
-	"XpiG5pSAaYVqPhVDYcW+Bl1Nfe7qRqQUfIlSoCIG3rgKNHyT62/yCu/DkbLjj/nsV5Wl0ADW+BTZ7yI/",
-	"8kFPP8Q9dox7SDGnUxcQYF9VwHJ/Sff6yzBvRCY8VqiZ3tPdaCzvjEAJdTj9bd9wkFjuQ07xe8gpYvoj",
-	"VmoqQgZQNYkCmGYCJS1Z3XcSVUSrhNl9jGHF3c+kk2n1VT7/pEv2VWFjZZ+njrsnT7rPSiTex91et0Ej",
-	"nRtQzUI6Lv/dZaIYZkhvAnRxhWyZlb70eBS+UTG0+F4Y3rm6XXqEnZcI+KT/uLoNvnYIGQV+JDa66h4s",
-	"KNyU2vAYK5qJ4dZer/HtDuPZbklUZY+wPxEHtFq/oRLk1EXMthybpZurbAedsVJo+UmoWezh2zBfiEUf",
-	"kbyJ0NTRhQe9F8m1/bDVJ/1DLBD6aJaqccqT4l0vP71lU7Gouq3EGWEtfQVRJmI4o/t/yXAPiqonQF3d",
-	"f3398PL961vs+nadOB6JnbitRyotPJRQw2uKa6eRRNJnx+VBWDiRLi8fmMaIWl6e8leexbPmDb79Lo7k",
-	"FLsA8VWrD/HdG5VErFi2LP6T8RhbhHABr4mQm1KnxQ8nxPCaJxbA97HsNounQFTnyFYDF8OLDPCMFp79",
-	"KebYcKnrX/L6ixhm2JQOpoiDms+fcp7JulkLueFULp5wyccigQJKMKyIoqv4IEJ6qPpSSJLP/ayzMNIA",
-	"kFyefqKHX30A0TkT2QnMjFQGUuxAORNJREySAPBc3MyChywWxlSfI/fcmKdj7P6XjMsF8F8nAo4nLuuc",
-	"R4awnJHau/COX1Uc1q6v++AJpLCsP1cmAQ+YFaY8xUz9tVLTqRD2FSxUS3Mrh1EckQZceZl34B07iT3e",
-	"uE3tMY1jNxLXFItI19ADgBdLVZy4T6lSo4r3vInG4NCSELO2fUlimTQaVk0G9vuSrPO9bGUnp24OZyg3",
-	"geDHCr4QKR6cvMvCyNTdShHywGFi4o+Fu7FqouL2C9Qq9kMX1n/NhWY5G1l4lrcbKiRvhrX0Zkkj9aH/",
-	"QgeE7Wj/gZ3M9mNT+4aMwgB2CVGKFV/pICfrTnBJfOZov/ly8c7t1e3/DwAA//8=",
+	"7P1tl9s2si+KfxUs/Wet7DmH3VG37WTS/eIcx4l3fCaxvf0wWf+d+MQQCUlIUwADgC1rsvzd70IVAIIS",
+	"QJHqTvb43j0vJm6JIoBCoVCPv/p9VspNIwUTRs+ufp+tGa2Ygn9++4au7H8rpkvFG8OlmF3N3qwZuWVK",
+	"cykKspSKPFue/UBNuSZUVPaP51Iw/OR8VswU+63lilWzK6NaVsx0uWYbal9rdg2bXc20UVysZh8/FrPv",
+	"ZUlxlP1Bf1wzxYhZMyLYlpg1FyvC9bT3fyxmDVV0w4xb35NWaanSK3wv2AeDD7wncglDN3TFyIItpWIF",
+	"2XKzhk813TCy5LV9q50Qt6/4rWVqNytmgm7sHEocKZ7dhn74nomVWc+uLufzeZEgx1N46atWvDbUsNQ8",
+	"pWaEC0LFzs1RM6LtwzAT9qGpZcVmV0taa5aeGU78J/jRu94EuWEbINNfFFvOrmb/v887RvkcH9Ofh8l9",
+	"DAugStFdNP/XTN3ykqXJzCsiFbFzsQugROPDOTr62eJT7wYImqLns4ptGmmYKHd/Z7vDCT0mNwwIuZOt",
+	"IuVa8pIBh5s118QyGtOmILq1vK4JJYqKSm7I27fPvjknr5kwhK4oF8gb3BTAH+53ZE01EZJoVkpREbZc",
+	"stLAkVkxoztOokJvmQoEwOPYUSBaw5ldxNABiCny6FEx23Dh/744Tp8XQBZan0in/zqC3IEASxBbaVa1",
+	"0pCYNTVkS+0qaVVY3n3/P97D2rdratgtU4TD3BU7Jz9ys5atIdzAanAh9vuHl38rYKUPLy7Jds2EfYRb",
+	"ahhStkoB4cSObKRi+YU7sTtRxro15nf3lLVe39dKhmdub5bMDj0W0aR3siVresuuyYP5w3ha2vC69hMb",
+	"mk93h42f1GtDE5fJ+//x/opIUe9wHkAupJBgZMcMkk7az7dcsxMmxUS7mV39NPsfs3dJphaPq19bbTZM",
+	"mPRu0/D9Z5rwKkyhoWbdTaB7airHiccNTwpcO/gN2w2Oij+dOuLXbbVimeUu4LuhQfGJyYM+kWJZ8zIz",
+	"bOm+HRrYP3PK0IKVad3JDe6+h+H9pZufhn/biRPJqVWl//ozTezP7USoILTmVNsbhZvhKYESNXVGbZMn",
+	"i/1ueEfg16cN+gS0r/TAFRscEX46eVTFKp5jP/hucKn469MGfS4NGxrY3gjs+Ojwmqkz+IbR6ntmDMsw",
+	"XcVoRWp4YGgGVfeayTPgulSsoaLMSLmqe2BwCtF7Js+hbWpe0tw2NJQPrz78fOrA38m6So+5lnU1NKb9",
+	"fvJwz8QtNzQv6nj4fmjo7qlTJiDzBg1+eWRo+P3Ucb/nIjNozcXgiPb7ycP9wDaL3InawHdDQ+ITkwd9",
+	"ZY2Bktd8YINV75mhSfSfPGkyqspPQiFzg2rMjQaryFnjeqcN2wxMS1UnTOeW6wGq4LefaSJaS/vs4O4t",
+	"RyxHvrFa5eXFwy8f/u3BFw+/BOsJP+xsJy4MWzHlJ9jW7PGAEkLLoxvWvWEyddocYdojQ04f6zV8+2RN",
+	"xSpzIvH3pIRHhobX8asmz4OVKqflavjOcgPdsM5p8eTVD7+8efH3b5/n5oOvnD6TASePc9eM0Tzdo6eO",
+	"/7KmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OGyZoztQz8N0QIfCJyYP+yBZr",
+	"KW++YTW/ZSqnBblvh8bf7r3oxIl8K6pG8hwZmPt2xETCiya6svkmpYk/NmQjtSFakg0Vu5yfs4ZfxyNU",
+	"bEnb2syuLh8Vs6VUG2pQ/j64nBWdvL6Yz48K6lfslomW/SCFWevDKX4ntzA3soEH0GfXKKaZMEQKq+KU",
+	"dVux6pp4nw9d6JiL9xaD75kl75eLy+PzxeOVmOmzCmxGPCa6IJo1VFHDKrLYkVJuNlRfE1rX8STBjUXr",
+	"+v1YB7l7e9o1vu9zHnQwwjY9w59eRB5q7zD/iBzGtPlaVpzBAN84CWH/XUph3D9pg8o6l+LzXzXet+wD",
+	"3TQ1iGAvRcFsNrQ0MH1Pxp9+jw18a3ltzqqF3bwK/5oVM7n4ldmfXf3UvaLzLjVSm5Vi+rd69rHYe5te",
+	"yyZ6nf1z732tNnLDVPzCzQ7e9e5jTOWhuEOgi6VaTI0d3dQ9anhiXBG/kJ+FI8XVz4KQM/I7r65IqTYF",
+	"eCSuSLe6IvKbwCNn1aIgbi1X5Cf/xncfozfZFftXwbr6b3H06b3GU8S+Z3YkhLXvinfLC3eJvWX+z+sX",
+	"zy2j//8f//B9QaiTOZePviB/51+f20f15+53Z+EO2lQE371gGnz17z+/vQgE94EZy23vCdeg8OKXh1G4",
+	"j8XsByr4kumJjLugmr1VtTUNjWn01eefW3KduyfOS7n5nDYcBJ5//UXEXL/PqDK8rPHs3LCd5Tdezd5Z",
+	"wul2s6H2Zpo9dg9Z4SFbBVtiF2G4AY554T6bdUfY/tVjTlpVHD3oL5VsmDJwYPFecD/CaY3gUL+YK3Lx",
+	"s0DGsQP+LGBCV8TPZzpzxO42P8pYBgm/1Z8jgx7hkPD8SB4BcacbKTRuV+w9ncYxs6uLB8WslHXdSSEj",
+	"y5tfanbLaiv7KlbyilVfw+5XlHwvb1lNQc9cclZXIPappfcuyMFl/cv8i6+2D37953J5oebz+cX84dz9",
+	"b2VFWsMEqx7ba/hyfvnF2cXF2eWDNxfzq/n8an7xn7BgChOePZGtcNfSmgq0/NC0tP8YHgaffONY8/Xf",
+	"355dwKda1reJ4S9g+DkOr0FjuLgsohtB3x4Z0D36PDgrmDBS7c70TpT2a14xvERoeukwdsVqZuxWu5tV",
+	"MyaGSOVU3avZliq2lq1meIfc0rq1+3v58V0x0xgGD4u3vzP2wl/t8BS1tLa/weSE2dVlMdtyIZjaf+/o",
+	"aybwZOJ0xT59y96JxInUq91jn8Mz8Nq+r3g869ONZavZlWjr2rK//f3s+8dvnz/57uxyfvnlrJiVill9",
+	"6PHATrlH4Gi0Wg3zBkbOyp0flIkK345/buiHl0x5++MCPnjFKrYBmnm1x+mDVw+KWcNUCYudXc5nxcwa",
+	"aaAjNDU1Vsk904Yqw5RVFcJpAo8XbUW5JiXdNJSv0GSrGNtYlnvYSfLv8TG5XIIv6pbWvHqq5CZPDnjk",
+	"rTC8xme+PJt/cfZg/uby0j8zgXnCvmbZp2Ln9oV9H/p0Fuj+Nbs8fzTv7dSs1dXsY5CBfq+csieGN9z7",
+	"Kq9mC35EHqLXyb8+7NaL1tAVIxJtX7PmCs8tHuVK0aWJz+xFMdsqbgwTX4MR2RMy80dv5l91e7UYxbNO",
+	"j++J/Y/jN7HbmdwmdvENQnWIf2/vJBP6IY3xDOGkAF4a51wAOw9fgBVX4drk9iT5GFKjYOcvLj/iZ8P3",
+	"Jz5t/1baDAkcYLyq/m1410B5C9ddTRPvjK66DdOarpj39dip+CwEGrlDnUZmJyurFs0i2VgmajRTlg8b",
+	"uqslraLlzzYtxttv2jChjxF/R5e54/wWRA9oZ/d68Ybbr1L8lon41tRGKrZUEtwURoEuehHfhOMNq47x",
+	"MvweRdNAdu3FviYIL635SrDqjUQy9hQ4J3hAecN1X84vH55dzM8uLt/Me5oGcHZ3CcWsDuxthT8Tdg/O",
+	"5ufzi45lncz0LKmP7M8NF/Bc90Jr8GvNxeqZmF399K6YQRrHgQh0LBLHNWaqFGP0vnEaopZ16947keWC",
+	"Mofn7eLBPGar31pe3iykvNGdKvbVV+dffWWtfvwFF79c9DlRcWB8r7nN57HqZpXmyNJ69vwfZ7Cv8/lF",
+	"7xYYz68R9+UYtnsEGTYOlE4RrRF7Rn6ViAFz4umY+YFb4NkSLqxiVvMbJpjWs6v5+VcXxcysFdMQMb2a",
+	"n//tkaXqUraiOi5r2+aIJdOaUmK2jb6ZpWSbU/hrfsu8kYuhjcHR/dp+T9/BU3hcdz7AUlk+u7B3+D1N",
+	"6e/nJ8xq3Z8VeAiuZl/+bfYR+L2UivmdO/kOKNXmzHHa/i2wYWqFFlCrbvmtVGOoeMp9EA5L5nQ1lKs9",
+	"vSc+Y69LUOmnHLSKGuq8lOkTZ6dJwZFwAV7XJRdcr+M7AA4GWBhoQAzwxBSnY7yo77lOmoXfyS1ZUgV+",
+	"Z3d4yJYpq+zjrAv0TvulAbl8CsUEIt1J6qxB0iD1QEas62rc5Qd2vd0EAcbKrKdVtYual+d7vpdBP8m8",
+	"5yexEyIwBJiLcLUZOEjBjXD/2lTNqMaTlPFBGGlo7al1whUFm5s5PVaeAwdESSUTNKiQkqlR/6BNo+Qt",
+	"ZvX2LacHp1tO/65oych3smmsUljMylrqvQ2d93UyS4TWHHnmwDUxP5tf7D8CZkfPvp2fzzP2bdsziWdf",
+	"5B5cckFr/s/96fUptKzpysdKwKT6td2AQ5h9sL/6i327FXh/+cJOiCxYLbdg4TrF1dWJWLH4b3/5wj79",
+	"1/OZvRnguB01pmsuvJft0MTPrqxcU7gV3H3IPjQ1FU7j/Cl+QRTu5eAZCd5Px+YKT4dd26Nu1ReFPaCy",
+	"YQpeqgk15C/4TFhazcUoSdKCwWZNNzByZ/Zc/tK9egbOIS6rjj3sR1Jz4/0E3kCzvzzr/XJ/NV7dfL0T",
+	"ZTR9mLR3W4AuCpO8iMb+fcZEFXNJn0PBldWbIdw3eZY2fMP+Uwo7mbdvnoC2QQ17QjHNyO1Jw5QXU31x",
+	"w4yp42sOP8D4oPtkT89G0TWGd8JIj0YLNi+zMrLNn4R7c4o8l+YHWfElZ1WqQixK/LejRVn+J4/4AnhF",
+	"qpc1Ff/wBJoUnmh5bax16C6wqovnWkkUXJFfns0PmKtxySy0ql4IJ+D39q3ATAEMfdX1U0ZNq6zgcMMt",
+	"wwc/WTVnIytWWwZz7tVODASHq2HUfgxny43pDv9TqQgl9vs4VvbS/ZC8wR/2GNZlDbjpjOarFNUzPOaG",
+	"gyvU/+x1u4gem3afRpQG7637I2RfoGCtaXnDxQq/S4uKy2FRcXEgKi6Oi4q7MAROPMcPncA5FEEJVnhJ",
+	"d1AHxGi5djluWHhDXTIGMfQGtMTAJkyRlEgzilsBNY0/ehucYYyQ6KSjhw/tlJdKLmrM3cqwSYNP/M+8",
+	"s9WHxt3CftGG1uBYZYZCGOG13LCFrHaOVFWcBRayEsiGUbFd85qdk1eMVnaiWDxHRUUUaxjKN+Xegtk2",
+	"2lDwbM0gEouvhFCst5VcRskztGePOF3t7dHq2dXDi8tu6564SYf5dWHxzyFQzJSSqssQ6JNh9Kb6nUjs",
+	"J4j2LROGbJUUq3PycD7vVRKWVAhpyIJBqdo1eTi/IEICybkm6GUkXNgvHqBTuK7llsGTD+OSLEyThPLi",
+	"nwWk63HtWMk++6ggDy8e2P97RDbMrGVVEM3/CVUsG1ZxCmkf9smvcI/tbeyrh7FoeSnVgleWDbHwi5vA",
+	"FZqL0iqMPwtfdHdNHl5eOq2yaYFxgQIFeY9Ef0803WmydTV4l3/rirG5Js45ab/4ihiJKWeeaPqaPJrP",
+	"CSUg2Yhc/ixkq+DTB0RLuzw7XywCZKRiDRMVkYJUkjnPOhZmQlZCdMO+Ykbtzh4vk+UYP3KzhulYpn40",
+	"f1AQah8ka590htWgmhhJjNrhCTgfTnvAYyyXU73PL5axSfrlm8uLvgUDEey+3RoeeggGtuJLjHNWLTt4",
+	"8LJ7kP3WWin3AOhUg+Oi6BKx4Y9WCLhRvGI33s71kTRwSx8mekUulCjqgU/DiBfx/JaUw/xms95c13IL",
+	"Q6ws42QCKcpysXZLoxiHRcseU/ccsT5GPsWHKaN7Vsy2a3DeW/XcabAPp8gRucw6q+yX7haworPScAsc",
+	"Vh1M4CMsdtv3sFB90zHPQ3+9/y3yzgSvNPeW3n/HQ/47HpKLh7yLOWb3BK25C8jA+KbPDw/6amTsHE3w",
+	"4kUIExzdgY29VyDBAjKK7L/bupfjM0VoKbM37z3111NIt2XJWBV56CBDpLcVjsggLmqmUCVC3m5FmHbk",
+	"AYFNK/6kE+eP19SD1U29f66i5f5/4HzZtZ16YgIF/XkZfYvs3QiZ66RPZbxKejVQk64Rt1GYJflLcOUW",
+	"g4l2WZa9l6hkd2IuLufz+UfHwbQ0R9yXtNHxiZA+Aez3jzmmfbJm5Q2rOlwdnxV9h2xJyxyYLRmuPDgc",
+	"mKGxrOnqrKZqxc6MokLjFui7JG0subAXOq33wwy4m/0wQ7garLEsOmLBn154GDs/794/IX4X8WOGiXHZ",
+	"h6axK6i7syZUWnFcv0KrI2aK0nIWMFkv4IJjQlqlnl3NQ6QA/h3ySu2/wTmCHl6nwc59aGtezKyBB/9A",
+	"bdT5tZlVXN0XTre8fGi/aZvKjWLJNCJxEiywEHA8CEHindqOc4ZD0hT4WuRKQcz/997yopl+3LMcpt66",
+	"wynLISzm7JEJfJaXkq0XjRg0PS0YfDJ33XE3Ez+47HSmkfsbcpMPN7jb3T9pazuFyl6Ra6p/iCOsHeyZ",
+	"u3onMEAuJP4YkdPk0rICWlz7FbR/VuDb62KlrAFKZFwGjS7XR9JkNVROfjDdltMKddaA6oEDBsuZlo5D",
+	"IVylqDBcRKWFp95AEHyfhVhRp5z7i6gsWWP6FxGWfPXS5qkGA3y0RzbezowY6JVEH143UQXxhJys9MGO",
+	"A7m4gceIKDJpAvY4vGqjy7mRsoY8CAwIgHtcKog12oumNnyD1cvun24/+7q5P+OX3b40tMUsBHcPDfHk",
+	"CaE6T93c3jhn9L2F6vbqse+uREi8OPBUuQCN/Wj25TkEUxLB8ONCv3NdOA8MOi0P2WDvTEOhcFesbuVo",
+	"7/5gHxqumO4P/XAvEW3wivnKPrOm2g7zaHlZekZu6mkKhWDbV97b9nu3LlAlHnyELJ4uunN4OdmnIpkF",
+	"twhrLP9LQBQJImSWucXmxUzD3vYI/HsvQv+xmGGyRP8LO71+Fri3i+GExLJ0L+Mokxa9V0IVORk7aZvK",
+	"ExqtMzFa7Yb8rwdFaSZ8ZdWcBdXWEuGrFRg9S77CUJ01whZ81coW9WG6pdxwsXockn2iD191po5Vnbkq",
+	"25oq/COhVWMZjs/qAq3aJ7nhn51ijdibTnUOWrYvMbD/Dp6WOWZ9PekNGOVdXF3Yv1WzhtzAeeQRjnVx",
+	"Pbv68uPR9DLU7p2Uldvwjlw2F277Y+IITTRjuhfIdCgNpdxsALiRGrKhN1DxiBk8ENv8FuAq0bKrd579",
+	"/5jd+jLarcsHX4zasAcPJu3Yw6Nbdvngy/ymPXywt2lbqqz90Mug6nIHu3KNyy5HUrZ1RRaMOBPP7kN3",
+	"fs8nHvcJWZ3xVZULG9TUmjDhlbDNj0tXJdOV/2LS3e8dPoOlyJlTCQ7QABa7PCbuklAHskSkIjcMkCIO",
+	"3oBaSwp+oqu1/cmOU/ikcmqiqntfoFzMHtuL7Ym7Y/eV95qLEMSELAZ3KKRiBLK43MkBzOE+OcrkKyGe",
+	"yw2hlQv0OQira5dG90+mJMY0AWPXMLKkda0h5YDWNWkFNzpJkF7G20gI42+737y2l9sBknHIURt+zw/w",
+	"EGRV4FUWo3R88XB2iG0RUth+P1yJu60S39jVH990X46F7/FLcL92c3Q6VJ9safaIAUT3OD7kJw4SRwoG",
+	"pORYW0WNYcrywv+l1a+/zJJYGRXDEsCh9z7GCXr1egIh9+gFVXKeWO51RRcRc7NJEieAm+7xfqd/jpUI",
+	"US3u3QRDpIDuv8hqqHCSBLvFqriBuf3k31nA72bvUjt4w3bJHaypNk9lm4GQs9+SpctnUbQ0TGkvZXLL",
+	"sr95qz1N996JcmTDRWvYCcvKyFJQZuXNiH1MvVSXskFuGCWKXtvHUwLotss9PCpVUoztS4r8joSZxTwX",
+	"m0wxC/XoHtOjm1f+XHiPX/9soFdvJFXcAUuQJTivwrYtpKyZvcj7nqzhAZ53T+5TDybae1c3anrRTc1Z",
+	"FTkzkkJhECcN7G+2jU5AtKqeyTqSgN90EfoEEYMJOPJtLlHrKXjSEu8D4y+zRMyzotDEwRuJ6XWqQbDD",
+	"mt92iIfXgEduFYqgQ4KmQCq1Q+dz6upVObxAMJ3t71DN4YYIxirQN6RgL5ag0h51hReBJUEYoD6aA8kL",
+	"MjnMGQW9JVPUEWHc8MHVk5oCqP7UsBei3qWOzR77x3B8ATay944uPNPtfJ9LOw5DoiePjdbthlVv0SrI",
+	"oev4HOqDLUMtFO9Gq6CmFNFNU7MPr3ei1CNwGwTMignFy/XGd0YZ9RvgsGA0HVlJf46NYhvebkYPBQlM",
+	"rnJgxA8+7tO9mH04W8kz++GZr4bEfXgWL+Jj582cRj7VOZ4mUCHkro4dJqSgjf1BL9h777Tz7ja7QRPI",
+	"9TF1KtqKm8ceTL1PJtTCDpQVdJF1PQECDO8N61xTM2/ZS5VoGTDWrIShiki/eJdbwrfCqISCTEOaxMEM",
+	"qF/0oF7QkedjMcny9pnZU2C8oh2fXc1+1VKcv6LbH5wn46P31iYWw5vkx40Vl7LV37nf7ZWRsg+0YiXf",
+	"0PqasE1jdq7Dir+gmCVqUkuOUr4Tw2r22+FoFwW5LMgDcn5+DgkYsjVkRRvd06PzZqxunWvmGM/YwWGr",
+	"/BYXngu6l4TtiVcCVNyjmSN5lu3uQ/Xs2PfTUD/tfF+xRqrEyhdKujyTvNoDUa0daWpasoHN/ynsfmTs",
+	"WI70RE4jikIdtGK0gvRviL2S7VrWbCSfrZmHZonXlT14jtWnWkzIpGneSsl9S/Pv7Mw+FjNYzSEFnkvM",
+	"pt9S7dP9C1Ip2TT2HxBWghoCecuqlD68N0McpaN40e2tI1KKOb5mJW01m3gfd66VCOz0Yr6HdvqgOHLy",
+	"3WuS8wq9WnKepZyjZIpv5cBtsWirXyY4VQsM0aYPu2IU/ejpzgvKdM2UjKwDErRH1QWl9YrMC/JoXpAv",
+	"H1leuJjPiYNHSxsw9+QTCC4uXF63lr47YMjSxw18HLYrIvJP87Ov3v1+UVw8+vhvP/987v+8/PjX//WX",
+	"FPHxVfcguR1TpdrSHQjY/Jqes+3E4zLOHdqjWMRz/SN2FE84y5F7q+xvdX65L31vrcEFb7iIP734lyVB",
+	"YpX1zeMYImH8vobU2pgBp/w+rY0NHeIjsNgHBzp7RFOXlqPCM2sO9JCpHzmie6DqQ7UHlDA8GH1hh/k/",
+	"RLjLzt7xmu7QO4OumVJio0duRtxygeTvMlv5wuMW7UsKB2jU36w9JvUJuYcBL/cN6igeK+IaOnsQt/Yr",
+	"qNtz3qa0A6tM9n76cb2z9Dkf9rB3WCCHYREfOv194AWh7H+cx8gHZw78RekNmRVxOjOO5dbbzW8KE/p9",
+	"/DjIa4ckDsscsbiD8Bi+t5t/4JkUtz1Z87qKEmn2XRZdkkdKWfHicISG6/ITE29xGQOHLPViScxaalZ0",
+	"RZShDDvUagIowo4ZskAl0PJv/0sodZVinCq+R82IAH4JftndxJN0lRWrvsXUqUOqViOPQE7nPMaSMIEO",
+	"dHrPWqKaZULXZs12GL+iK8Ws6o4Jzkf4IEpLPQyyN0xp6I2DUT3Xt8Wb/tjAgKi2ZsS9Jmn6B/ZJ+Jd9",
+	"+0myAfXM9e5E+8tlYVyF5IvFDlo9aF6xIhQoL3bwC6jfOJ8WIyyXdVLZ7sChxurxA6FeFfo1RSMrVv6S",
+	"fk9UKXLQWcJoArkx2VBkDMA9OSzokbmTrbVp3To0hRLaIrfG35j9EEK0Rn2bXmMvNThlIGM51kiV2p+V",
+	"17xKymrtu1SPeonvGt0heE9Ujw6Fpwf7zl+NKbWpi3HE5CriLl0dpxRpWQfCwtPTUyJaW5hb2PsoyaCT",
+	"C9F56HHYsPnlSfq4ZuqOKUlR0lnWiYNwCeDK2XKr6SG6Ad+M9eKE+zAzAFUMe4IylTF9M2IOO/sYbqz4",
+	"hGeuSRdaE7sxMit3hoa+y54vpM9rhDQ42VDPMWh30fpNiy7d3sjZvK8e69yD1d1nxU/CZeqn/A1NhCgW",
+	"u5dwL48UQIvdq7Yem/tV0YQi8EyQt2+eHKSvpM5qpBBOZSs7dPeCMO+iW+8QpSDy/yQ4e/5wVfhQl7k3",
+	"PQWKicdN5z5v3myUvX/AB9VqmPrQNt3jcf60TvJLypPmxHjW07mOY2+20rcbA/wl/9Rh1uEetbapTBZ7",
+	"48mlYQLzzzH5bUO2mBMTXj5iwoM+zq6DWbgdjpzwTujtMY9vITFqUllHurxlyrRKjH6TlVSsusM96hyg",
+	"fv69Key/fogwr1hTp+4JtAMztjmztjlFawvNvNiGG6MwrR20zshji7P01XiHzNjT8sbcVN2271nD4AED",
+	"98GCsbCskLvtVrumFTES2uRqw+uarCEOMnL1Ppdo7OGt2dIcn6p9ihgZJjk20u14erqHpNPRtGPGsC43",
+	"55g/HUN1ez/ElWCQZfT+ffcFE5AoRzVxbVYKvC6p6VqVlrUsb5zqvHW/cBBrhtX1Ccm1oWw/30oZ5uSv",
+	"dbAx0n5V30lqei5u6NJ6aGYi1EiuTmEtawCKSsrVgFTi8hrc/Lo1D+6cN5l9vo5DNwkdrlLpOfGPuTa8",
+	"1H+64jrdafANTaZQdEAjk94WqaCJl3qtLi2LnQxy2u/Ic492+UgC9e+3/iy+YSXkUWoHfLdd83LtwAzh",
+	"GIDTx0hgOgydQHmM1EyBINWUj703GsrVdNqC+pRyxTPpanSnvQ75MOUv4qJk430TzpnCT/FYOT9MlmNa",
+	"bPg1dioH+kiqQz4V4BSJL5nPNFyRPut5cmIKR5A1nG1gysJLjUMzbn+qe4oPnORwCD3DhK3u0XxYjMX0",
+	"vaPaOFk7jD2I/Y1A2A1w/8BJwnUNeND3Cd7575KqY4YmorOA92wQxDg66foK7TXT/BZ3+rQvOR+oL7pT",
+	"2kwpxbS0mc5hfxgK9WADhqwZrc16V8Bm4T6dpw3rUjHzmhmD5aUHmVZ0g41dtXvEARMrRm5YY4gGUMtp",
+	"xpse0dyebNdSR114QWdwQL84kdgXGXUEJhtaMauDcaNZvRz2V+ho3enkg2TcqT9nO89AFEt7pOk5+cvv",
+	"zx//8O1Hh4zpZuq+nCVYfazD3620c/nvAXRTsRsRpY5e1MN/Pghb76/4RasCUrCrNr1lopIK/mJ1bdnF",
+	"6dnXRIp655fOxapm0V6dk+dOJwbKAcBwzbVhDtUmwu4Ye75anY4IBj6OsKIdL2P49shMJzH4PaWSdSIq",
+	"4tSDI9tzaLtASYiFdBKyn37WUfZoLMRR4HFr1lLxf9K0KKb6JnNzY2Vcd0IAydXSeRpNqRs/Xa0Ihhgt",
+	"S6Y1GD4rfstEbHIJ6LSvCRd26PKUisZuBikG+3EtyQpaJZikoHWIk4c/fN0TrJtWA/D2ktc1Fu0jlsc0",
+	"YjUunn9AJHAjIEjnGRfeobBgKy7SFeCN1JovanbkliQ3Qm613wEs9HK74JMzF0pudexA7id8YtvMt4rn",
+	"kwQIbRri/ukkDpDLioxMUHnZakxpObwrjS+aNWpnJ9eu1oYI6dZQdMCJim1YteulDnBDKl7lx7xzeWuG",
+	"AG7VCFLesXmYmeonomi6O66UhR3eO2N7DB+VuMJZ7zi6v3uO+TrixyQZFjHfgc5yv2oeE1UjuTA5ZcPq",
+	"8YRWlcI9X/OaRUUhPSD8cs2qZO1IumQ8acrATjKBqozI/nC4qMCeNUEAPn5pdR/FKiYMp/WV/cvSbQkA",
+	"JgWhxMgbJgo8PdHhDL5EK7JOkIVLymuPptOf5vdS3mhM7lPQwonCWQF+XHIBfRiccpoORkN8wu74Sfv9",
+	"WysxIDNVCfoP+OFx7Wf/LIII0ZRXVuDVbGn2HH0AC4DSYjjbRjesrifZ4l59sz+8SwLJvj5ppLz5gdc1",
+	"1zmL/Du5JbWEdgZOiNZS3hD7w5G+lLZBOLexk3uLzx9alAMKT8xJEcsmFhjmE46fO8CeoSJBEnZqWJjd",
+	"T7jQm76fSsDQzfd+Et9PTGEfY9RFr/zi0aMHXwyJlA390JsmAMj21/5xkBr/4WXStIDCgWdy0PDxYZru",
+	"adku4uYyrjHbx2KGrT1GPKiYZkY/Hpgn1y7hERqLdKJPsVhG7iskk2T6HlO60I5czqL5DSXk9KRkWreI",
+	"leoY0mBAWLN05V+8fx6RRVREy/EbOdmNe4qQz3hCQ7AlLVePybyD8EsrnDx27U/MGn1/K0XR+YeoKFUH",
+	"g5KL0KRcFYebSet6QcubnOkTq9CghHHoEwXpzBnzh7YZfJzX0F3IJRI7ZapmBgA/FdOdGmA1ykgpP0HZ",
+	"GvL4UX3DxcrxGjSbiV1+CaOlXy7RM1wE22Z5OiId186GhzN/BfYd34QOnQayBisMT8uNhxDyARo3YZzr",
+	"CcQIxyO7HbFDyl7UbifAy2+JgEo0RoRPmYBn8v4EcF1X8ehrGjd2YhXZMXMN+PC3DCpeYHo9b5klC7zG",
+	"kYl3u0pF5Z8DPwpKlsUOVC/7bGgodk2Qba86zmSiYqB6A1IVgtH6Q4pDudLxW+ZUJfzIweimDmWI8aQl",
+	"IJyvVtTW5MCLAhiM+RxSAOU5BTErowGGs18cxHU8Z0fiLJzrIwItEjfP5fZQ4vzJrtchd+k+XeI3D6/y",
+	"bdDFEw2VUWpj0a3vvAZhOEhxCH3NuHZmqVz2tABfvMYTaIYuYzOniPzkNZFYF8Ouj9N+tGXsZtpv0vmd",
+	"9jV+CgMUTRXf0JpTvRdpPerFK2uqM05VgCMk8AA4AQSJgHLiwx1AbYqAh/MuieDhAFBTlp77EqSO1RDO",
+	"MxggrMOAOZzxlu5cHIlZfnCSrCALpk3nRhlPnBWCvLNcngm10+a3TO1ISQVplNxwnY6ByW3cjDbbFNVe",
+	"dK12uEid59P4Rrn4wwWDrpKa1ctrQhdQj47eIqkD7CcgQ7vGr4nM2M5+GQdzhz9IugDazYaq3URITPzg",
+	"WJotfFsE1u7gHv2gnoN70YuIT4oIwrbbzsGTdX9WtVSflFEt1esbNsao3pM7rVmnD7W9L5nSBApPrRGH",
+	"ZXhUAWwsVUz52xuczLFMEQhWjk8FVHvwlTDY9gXVvITt50yYJ8E/qZOyx87RJ3b354kvLgi89wq0dUGx",
+	"LiYy4C8jgzxCA6aavVV1zhRoqFlrDHxckbUxjb76/HO9ls25A88/L+Xmc9rww8FSo+F+6elMiLv6Imx3",
+	"Vzh+eaxu3KRr7cCv7VMPLbkI1T5Tw17RLkB1lIDgOU5S8GBbr7zJb3+C98SGVmwc6bywSVwZUkGgMGQB",
+	"6GuM7gc9xNTsgEujER9eHAt+eJHluaXbyRFn8UVAaZpyIsEYSIUGFIdLFr6Po0+lVNU1ns5K+uV651Ci",
+	"UB7CvDnolIA2DRDs1L1+3E6htD72Zq8tSMFcEO13Xn0cN0KvL02/oBcnClYlFT0qUVCCfbo/pIb/n9cv",
+	"nhPDPpgrrFvTYD2ZNeMKsnmQR2tGlb2dldwcHooLaAGRqwnWqSniYRMVwb7FMDHB3NZBrUDPRsa1fqYT",
+	"pEmN6zB9MqSXSyjc8VSaSPcbtssFnFhduXgunPYlj9jmmvBq6PylBQt0VM9C+1BA1u74H/tBW5WroSs2",
+	"cgB9hFSIkK7NOOoIuskmKwHfOWTGUZMT0PL9QKSCKlAQ++1bVV9FPlTH6muqx0ruhq6SmQbfQTwOV05W",
+	"Es7oNWZGHLnq5XKpmeliu6XXXNx8oU++uEle74B9Nnq7cSQMWGKXKwy0wtUyavWK0crDsWZygJxMcEXh",
+	"PsTbJfAzs2VMQMsKqsfxSFcrn3M8RvvYyfWRKwpAGSNfbnfY+/4cLoF7osuKGzEsbF1K1AmCCUTOjbqP",
+	"e0D+7eXbN3/N1Buk/XcZdgBXg3a+PV6uQ3uLg0yio8txbW6O3F7ew3bK7XU7ZESiJO0vzEsiqv3Ao1ay",
+	"VbRJDwI3UCuqkAjvJTX07XfQZ0fenyr1GlSG3ihOE5EVq9bbG6NMA3Q/MwQav2BzmE6XTHPNVP0a5tRp",
+	"1QcVDYkQwbe3TO3iJv32LCnOKquH3rCMttUgevd4cKAIoiWJKD0IfedgaLxDeQTok7zpQdD1N6Wb/ki9",
+	"F8jqmkNO1Hs3VPAly13M/luo62MfDvj0i8uLhw9PjPUeSeB97LJVumTP68HMXfLG2cng279hTSqZd28X",
+	"wuIHqRs5oQ6PklT3hdwopEm7fZwXNBEL3ZcJwV0qTZc31ksxTS805bzpepVlEm2wR47TnH05D3zHNYGc",
+	"jKRXbwGAePrOCIe9etE91llRLjTOUtuJxV7yeNqFk/NqlfZ25igyqnrM0CfeUZzY6+3YMpEc5PC9g+Tk",
+	"6gZHVvF3mNsB3ziQIHS+w5WPAU0DjPyB2t7QBzGxFDtUSbU57u3R5ql/FgwUMalBBC9Z9T0X6XYTzp7I",
+	"8FK6evet4Ea7iKjlTPuS0WBlU/s3Qc9PmpE5+Y5NXefCUfyrksrdC+8pYipkJbvbMCk0RnY3ynWDCnN2",
+	"8xnDgG84U99we9Ok+4k0THF5tCnBS3zK21vjuQv4/yXYaInBAyTgEXrg6NFx6YAAw4kMp8UfAMe8Ycqd",
+	"pO2kd+4e+VYbvnFbvndZVq42bhwieejUlqo58O01Dy+XIKITmCw6A7I8JEruTyTsV8p3O+K6kyGBcoR9",
+	"Gsm0g3Bt4g582tY1sV+F9i5co5d2qWQmwrXmq3WGCjeszhBIbtPgF1FPxf25fb3z2Si9S/mUWlE7fJif",
+	"W0Eo+IzmkCPrf1iV2ScJjNeaW4/MOMjDcbeX/Ym3A1iNOQSXDf3gkHLn/f9FILrz1MY+kW0jxROZxE/Y",
+	"gx9PF2VmMCrv2vxt8DAmrwyc7vmx4oITyxI29MNLpt4wQVOlCfMrQsWOoJqdPkIb+uEVq9imybM+rWti",
+	"YARNjFwxs2bqmox5tz0kOjktawn5rJ1EgTziqw/vcVPTdI4ASo8lNzqusqAIkDE+MWAQ0LJibMOqdLpn",
+	"Ph4OHZqeKrkZz33wk7cjyuCPJjg51FWvangaR0jzkYh3W+epfMAne5wXL60354hW/cLBuL1dyKby5yAj",
+	"ZZxIuJfYfZAvJyPR4zs6okzup5TCoX4m4FSVVO+78L54eCRhPbXdyXm7XfiD2mMO97z8o3paZgNPNyxU",
+	"cJPXa7kVHlC5ZOfHmmMe6XP5340s/7xGlrjDA+z8TNxyk6spLkvWmFPxHaafB7ZxXaxOPgtDQA9c3CaP",
+	"ALcUuI8mtcq1yhmEMrPP+OSORBb1iJPWppNqnLPO5RvLhol+t6tW8TMV2rMXY9oH4364hcWEyjNkxDJ+",
+	"kTjjDAtWfLBRzoGneAVJamnfwaB9N9BB+JkhjbWffH8Gu994j6NJZc2X4KpxNTZXmPW5OyF/3S3hbqAl",
+	"Kt3rJ4MV53G/XD58QznkwhekUnRp7MrLuq0gNdylC1vuC8Bq3KwrRbfifCJ+efjhCQIkxY9B4XI1SJHe",
+	"FVShjrp9xoznkufF+1CRkKlPV4/g98+lYXfuTR7hFI2LjWH38URQLMGAIidM5aGresHTaPldwKPPsP8O",
+	"uAXbrsaNa90yl1YT9/IbU7OTr9jySRZwCqyAg1EAylCXVFWpwouEA7HbsVDBOxHnHRMfRnaHT52MrpNJ",
+	"CA35uoxwaMIR6YaLYaAGUUjCCu/tgACDfxIJwN8wWn3PjPNEjjJGjMbcGawvwgYlVFQOySKTvh810zj8",
+	"FuAdHEd5tuUC27wks378zTpEpKeYSeeezsOqlFLZ4RHH0ifvcEHsr6a07dhPaNNkq6RYFS7ZyiHEQBnL",
+	"8OGGAN6dLtCq/m3IHkpaMFMGzPd0GYz0yaZXvdlopjrozXR2F93Vklbjt3pUv5FMO2+7Qz1AiRUzhMNm",
+	"5TqUJGVzm8ubhoYwckn0TpRPpFjy1bnrzs1l1798oRi90QXRbbkmFNIDNtQcQxq71xjqmKLfTnB0SGF5",
+	"zNbQa/T+OyPmIrmdVElFdbHDcugaIpvDplgd+/n5d/eOP6Ph7PQbg4TbqLNUPSK8QtBHkGCRaBqWzd/g",
+	"la1P9CYdzfmaLoErtXvle/JDG9pMw3cIAyBSuhT1LofPNKZr6UUxmDywd0tBi9bR9Rwd607LXxtolNrt",
+	"3tOaJoo7M9fIY6wbd7lYJbV3LDeQd+77kCJXnk+VzF4wDa9oj0+H2nH1V3gPytMeyTL5CH+AjjS8un9X",
+	"sm0mtDyb0rxg+smbrB7c4XZPxq5qalgGlupfK5cneQM4Ie+bKyQE+TiWB6a4V55HNvvErIZ7pcCntvhx",
+	"QEQJsT9wkRvVHlyi/6B1y7TvlBPK7+RWOIsjuufid/nusHs4SNmkodnV7Fctxfkruv3BHYLk9aCP0OU1",
+	"i9oK/b9QX/mv0DqGyJ3tS1Apfgv/7Hw+mNVcZ2A3upfqbzr/2t7hloINNISDXnNOGb4mc5feXKkdUa1I",
+	"R/YV21AuslVFoc9czZbmiijWMBcPcEDBY9uBAFumst/jdnlEe+4FBP8A+uJBiUu6Oantahi9QArGy04f",
+	"J8Sen3iGBnTpZEfJFPcdU7qzEO72DoVK0x+50AWmIkd/a9mq0v3bULViBv+9ZXy1NgAuZMXLS8Wl4mZX",
+	"kA1TK1YQessUtf8oW20w7WsialumZ8hj18AT6xtRpJ7vSURrZNNFzc6fu3/8tCcj3/XcpvqGN2eywd06",
+	"gwRyplCsp4+xayxTpjziPkNwb9aI+wCcqdhG3jKEf8zlusfPQ3oePH3DRRULDUzcA650zaJdh7aMZyZV",
+	"+u/qrIw3VUoqpOAlovpvOp+Ga3L1k17L5t15BIS9lknNcj8h1A7uVpA8Oijt7u/kTEmxGDIJuS4Va6gL",
+	"4+1nlv7aarPpZTh1Du+DO/p5wNHLBRRfAHJLK6A1Lqu66l2P5LumoYf0lOE0Ijy/kRnjZ7itcjKRGmCd",
+	"QvsUV1QW8KvWtIHeGeNR7tz1c1Jo/5ivOj6uOQxdK1g/0y4NjtQIjOsBgT/TAbol1OH6kh/3Ez1xTzK+",
+	"hG+7PLdDRjgf50rWadttX3qEt896NBoTYYpOxd/tWzs482diqFDNBbChS5iQKFu6pY1P6YPOk4PNrlyo",
+	"2NMPyiwXOxISDia7iAcg97TcMMDe0mtoggbQt+AZPs81xhYlr3mX5RJNpBQD3bRHt97Wsm6zB3qiyT+p",
+	"h3XEGXdqYx2/J8AQ5/Mx7+iQ3tuS2EMNpyZ2OwPr7fUO9bmY3hPn+1R3h6LwbWY7IM2wR5HzOZLUffd0",
+	"Jx6HI6MR3Z7WdDUViwSGx2tiTF394eV7+cfcvffhs4hu8k/DadFN+FXvQE/Z0J6GksjCsUJyIaWrm++L",
+	"rDHXWF/U3I0RwpuOUCPdjjEXKT2xLWHntnGthpx+fNj2PHFNZzsZYgwLxz22ymOtC4vZsqarnLb/jYNI",
+	"mua2ehzaLYVGS1zs2QTXRDNG3n9+exG43v3o3DLH+8Pq52F/1VhTrFvTQK2X1m1UApGpgcxm8AbAiWN4",
+	"FKDGrPgt4DPBlYBm6ZGYLxjTh+/WlFdXVj3ZyfacbBjVrWIVpPQFDTvsC6/OCcUCn6sITbNLUwhIjxTu",
+	"Nv86cGI4nihm7g1J1jGugjR/Xk5sD+z7eDo6uJFiso+pj/S7/zjsdbrxpRpXhxuYCeIu5U3Sp/WUUdMq",
+	"37XI7kc4H61mAU2KNDUgb2JLoQ7m3Cq815jDWe88KAtX1rQ/k0IPlH4vceB0OuN6NyI46F6Aj0+h7/e0",
+	"vElR1i1jKm0taTLHKiZaGnW7puJNVvuL9NmxUSeYTPxezzDd8oqeMOl4Iym226YGCI3JDfv/OLN3YufX",
+	"sATIzEmeKNmKu2UJV22TNDFka0qZgtSirZFXhNb8hhEmZLtaEyPJgqGXsQrpl4hYvYdhjTgUMinijiYd",
+	"nUC4V2gipCyeMunk+05ucW0FQs7N7eIu+i6TbCuG/4r8Ib/SqNGguuW3qZaZL7BEAXapoVwVPTcRQEUb",
+	"ukMH0RQ7/I9KPeqZc95G83zpdzDq5Oq5JKJBd0L65tpgltGgNMnHcyY1fEXA+BMkATbIOZ46HnJ23UhH",
+	"F6W9gjbBlKmi4Io/5cBgGCuzpjZI6b4aEUlaP4EjoNsx4OoxxNXxkZt9knWTKbqVDdLN78b4pJYqvpUm",
+	"5B3l5nqYbzc8Ye/hzCRRJYv9BUPgmhES0KwV09Y2G/V8JmcqjBm/b3BZ9+GKCBT9NBwRfro/wHE7NXli",
+	"XDowNGLPNcpbMCuPEeHe9+rzDl8B2cBoaV8Th3sYtHTskAjhtIXHvfNS5IaxxioLqlxju4uB9OZJsdoo",
+	"6BokltTmzBIARijwb8VcBXf015nVbc7gg3DpyLpioKM2ijtAdezAnZxq/nJ+k7iK9TWamW7OpFxLaS2b",
+	"PZpNwzj0QPkBP69GVxNNx/8DlsRF8jLPM+arsCsnBQ8PXPrXrszHg7mNkO5Dkwuu+/0WELeZY+7CuFOU",
+	"7annbFJAwUVv7tQVez8GJOsKsmQhNMONhgpvs2aKHYfPC974cDT8DGPaFY7EgzLtdUnFZKvNUpaqVFrK",
+	"S8qVWyFk1fgnR+a7LLngen2iPQjq5+ie/lRNKvo8QCWI9OVADj+H+P29RR3divu8XWFrT6573LN2Dh2x",
+	"qGoWqIRWnRYK/15Jkb5Avr1NOuMfkye1bCv4VpOL8zlh4pbVsmFxHrmdrL38wPnK4Nn3qTY6ruPpgNv3",
+	"YLn2R6UUhgnjAfiDLd0gJbgUn//aD9bsG/uHkiO4PMcWfkM7zTK6Vvw0Ls7nmXsuX7/k+xiNk6F+4bHL",
+	"gt3+/PO53omy5oL9/PPxTJd49oUzOoO/EzukuPH3SV7kmfHbD01NBcWeeqwZX6L+7Qdapi9u7wTvcjGx",
+	"5hrmB4ytUOdvaHmDfvol6wPObNra8AZ8Zf7qLmYlbZAj3c8NoAFjPqPHp1GulkaxW862UNGPYmMBXc5n",
+	"DhMeEWohhJVxVZ+ICZh1eScuLcMaewIpwCWzNAhC2t3tvNsRBqDbpdQOw838OpyWVGfQkf0fQ7wr048+",
+	"RLHg1gWf/DV5/78RqOG9T/50NukIfvexLTqwsJOzp6NkaYJRR4T6ZpavYZabPkZ0PLCoPBRwn5xMKaky",
+	"bamCxdDhwLeaRYALmmE/E8A46nnuhwH6AFc561wV0vAktPozmElBFq05SDS5cY377mUGUNeYUkf39huf",
+	"KzwRu6knN18x9k+WZsalkv9kvZYmUtQ7j63MxaruWylc40/E4Y035Xwsdhm3b8YjvLd8ao/0IvLl5Zd9",
+	"Gi72gFlSRI3DtpaCrn16R5bIUHk00k55Cj/OGSmdmTCIIhNc34A1/yNNJBq/jrV/0I0X0PjNVf8TI+PE",
+	"bdh2azF2axubHpazFcLUUjv2HasrB/p7KH3B+k20j8COi8ZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGR",
+	"D3nE46y5odbRPhfzoBilrGV5cwJgTJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWY",
+	"YNupIY9MWy9wiLk2XiVAO/aaiOSixfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dT",
+	"oDh1Gz58Lu/BMowO+SfheP2OayPV7lthVCr73HcWTUTUQZf7TDt0MN/37ahqV2TrFzSmPC9YSTcsTn8K",
+	"Is++bhyqTzjpCWCfSTd5pnjCUsB5gUK3Lzd/K3V7swfcsHubPSCrDMG2wRltRUHs+d80piClFMual8Zu",
+	"FaBN0LLDllgo2a7WgDFBF7I9AilxEG//NQOKtJ8JjsRCUQcdUtNBqZykdA3mQkedIDJdEyh79bp/LFEf",
+	"LGZmTbdR4i12Z+7+enfXFOixhci8l9wL0shl/IJg64wbOGx+hw/E2cDpvQ+5FcuBT0NyyToftv4Dkl3W",
+	"yWKKJ6530xpsSLSVRngJDs7Ruq4Gz1F/VNfv8IpspOo0QlB8QfWT0PMcr8yr0L8K9EGvJUI6CCVLK6es",
+	"jsjF6tp3onLv9X2p+m8Fa15fEdq/05etghzF+OE4Ata13Q03eYe8j+9MHsls55hBSCGrjE7R7/IWke/K",
+	"JCX2UsnUW9jTwzI5Kor9ilBSUrCrOOuX6yB+F7S8QfvEJf9BxqeGGMbRcuM/KzvHHrkErk+uQZznH+if",
+	"s4fMH/d8de0e0gers+XgiHmAPLsn7ryOPHJ/VFpPAkWI+/iEK8NwCTlrzAfwTSoCl+ZzeVyvI89ewzk9",
+	"dnfu4yaQaefNv+YNECInfe6xtL0iW2rNMdTCUF+9JorVjGpWFeFYXnlGKlznhhVHVDaor7omrjK+lwkN",
+	"vEjFDgTlNaE1U/AmbIS4cQzaUK1ZFTJ3g98PnFBbB5JPFgzs+1hYhjx8nCv881dfJ+4r9YuZGzYpN/8b",
+	"5Pi/AOT4/hGFU3zfbe09HPeITz6JQ/8sQlvN1CElXNwvDty+Dj50tG/7cVfmlOra0zRK3uI9dkfc2bKW",
+	"ATY+6W3Trs2blTD4sDM3t2teMwLNV0B8WfF3tD463RIlTk1IXe/+CSsNjWtZ2JsFJrcIcF9+BmLO/WS8",
+	"Fex2+kk3mTS95KZpzQDFUCYLprHp6VKicooaMHzJqhW2F5nUw2Bi2wPA9BuPY9yy0c8uuaA1/+epKR01",
+	"XeWS4azuesvZlqm9wuPRx8ZtIhSKJs7NgTDPwSaHXlX3fa7dBLOt7sbCNYdNmILYPLXPmqKGPaEjgiX+",
+	"uY9BXRgQKE5X4VVBbqVVhOxlCG25SducID5wxHRF6Hdy2x9RKrJd7/xn6fEHhhpjtrgt7oq8vcUx6nTd",
+	"1W4IfeqCPeA3pzMFet1uOnkWI4WGSlk8r9E9Ed0+fVkQ731vVyJ5hJJm4KJ9MngX+A4MdAeKrZ0Gr1xT",
+	"cOgW4M9jAVrwGnd/JZlO5BRxbReeKWIh7mt32RQB99IN+Zkm215cItk864OVM7R+lkFqdpP9TFvt0K/N",
+	"DXAEnhnKEk5r9sI+mJdIwME7LBAXYGejK5XQFUVE4hNGfqN2J83abXlUMnCIWgFOAABngv2B69ezChIs",
+	"t43H5Ca+RKd5RS5NimTVnhaS6CXWNdY+XIxsFa7AqF2YvZNe3rwkm1YbuCOPIfUvW1FNUAf0MebwZCYl",
+	"XNMN3Vn+DV1/p0rwtFVtFUouVlfuysPguvdgGdk/LkQxo3bwOPhwPMk0g4csoUEmBCa0v1i22prRCXoS",
+	"9GX210qFXem5Z6pfcIyrfcbr8xyOY8l/BekuoQbaX0p2bfDfBS1vzr3gwfLpvTcvqLg5d1r4Fdxe+3eX",
+	"N+kd7cCUR7rMkA+0M+oFlinHC4EPXPjAMUzhxWQVroB0gbXiKX3pDYgOubTcrON9gcoGCDR03sf0IcEI",
+	"zGmiLtPHJzgM/cY2dHfQyWd84xR/0UbSHocO5yhuQu9BvIMEj+ViJGoORN6+5E7t0iym18At64FUxrRa",
+	"+LXdNAXg7RZOPS9IK3S7sA8trDUIKe5kQ3dQxypV2mmdqcHPtAK0Dw8sAPTnuzZvKdcU8pwPlgxZTFfW",
+	"BtkKBBERyBpcigFETtaltI72h+ynwWaNlhyanuPl2jkRwddHBWGuTn0vNaPmw/HToalamgdsrEntsTu7",
+	"41AHcs4FyABDX0JYDu6PTtfPS833ihl6N+s9tdwe2yzbz6Y46JvtvPOHKbMd//U5Z5Dr78P/Bv6sT8n5",
+	"9jrXTcj5rd2lZa9DCLp7b9EiE3b/nqbwMDBAiUEk9MVrIhVfcUjks38pVjLeGGIPXUHkrbu8QEu7eEQ2",
+	"XLQmZWk45NAf9EimmwLdvqEfRr53P+szTMq/xA+c2olw9hNoq4ZduZOLJhijquYQqLUn27gqR7phCOji",
+	"rn1uQjs40ITQqOwHcVsdZ+nTqoITtp+Yn0rDr11nps6LmmQELm6O5NmVsoFEOxql2fV3d8HWI4RnlwuY",
+	"Q3UaCjBvxVOpNuPHGOWnsKuPwquiPLXR5wAc1VApZQ9CXBu6aSak5u/1UPE6WOfACAsq/A51dMxw+M2B",
+	"oMGXgFcFMu/hjGB2Uz9Ihjm9SSb7gXmX3l7KfjZKdeClbLVK3tq/Sj4x8SDf6XVCZ827uqh8iMoVlbhI",
+	"VVjMcNgZyXkPN6Hbl0/iIsS5noL0f3IwEX6Ynksyn/I99vN8D6EgsmSsIO9R09HvQ2oGJbrdXBPBOCTv",
+	"cCtfW2F8dATkfQ/wayfKX+xyqMcs6lBKgMW6L5hQvFx72yk0CXdTyJxMo3iZqKZxd+P31KT75z8TZMPr",
+	"mmO9vi58dtMI5WEkFo6XMmNVBstQ/5B1u0k37l7xFV3sDNPk3y7m//crAv/+68i5dGAriU4sUrOCVIxW",
+	"pEbE/rEw+G1ZMq2XbT30YqjTHJ1yA+7t1ztRJjwRWM8RGBGsJyNDAbdU3ht0Cqp+NHBvZYF28YYW++zV",
+	"273kiQODdXwPX9GvJbPqy3Yta0ZaAXy5dN4PbO26ZyGe/a+f5mdfvfuf//bzz+f4r7/+r78c6wUc/f4n",
+	"evbPd78/+PiXo3f5YXP/1OKf0w2rXmWqEtBV79Lb7HWiE/UJ0jjFc8fMofp2gjo2uiVQUllJLpJtH/dw",
+	"TacAombY4Bl6arsYgyfzNVmwWm7JP5mSxNAb8NAt02zw+0Vxcfkx8MLvF8Xlxww/jEOuf5DyDHkjO/7h",
+	"5USw1cBN3vAeKGaz5G7433HnJ5B6oMM15CJIFZJgBbs9GuMfasU/sbXEqc3281hQ1pDmv7XMfe1bRySK",
+	"gt3YGUI/CX0VJvfhgR+injWRHKdSkRnj62tzqCDRK7949OjBF0USb6vX7CgqW8ygfwgP2eaXnCVm20jx",
+	"xPlpTxISQ2zxAjQtqR7j0x+LVDOkh306PjxyNSS7t+F09kTOwM2BNGXqDRM0JesuYlCfazK/gmRJVGFc",
+	"EamD4fHyCP+cZ1wqr1jFItDd/mBf76Dc0cBcNDFyxaw2e03msQAYmMCYOaD+euilkgqi2htMBrUPfRa6",
+	"6hd45/minLAGjMv5NkheMHVTujw6HQ+QMJJ/XrrHHc5pYh3PqQO98hCzGqp+udHXWEvax2gKQi0+fQ+L",
+	"Iai7R/MhcLsxq0AIpjfsg5kdqVnEHAEiezeuPq1DEK+eKrlJleZu96kyzuSHd74Vhte5MMJVSCFiYnR/",
+	"k0zcxl2+wf4avoX7nfhPkmexAPmTNJac5jG81n6G9BStwzuKYiz6Rw+PqlUnm/69FOLMan5ki7WUN9+K",
+	"CiDNJy7pxPvZftBXcia+oBMP8aUc5EMyXvwY+lUpbJ8DvuwVFxpBvtbGNPqwy95E1dXd/nb0NLVjj9Ph",
+	"fWBlzvsSHnjvRapgHww0yHdZsi65yJ3vvPr5Ilg9OczDUfolviYLzOFsrvHdcQbclludEmtWmIV70vmM",
+	"QsIwE6QVAVw+Y+z/FO6/XNzfbVuoB3fdvO2MUtsY0+TQGQwOrykkWTFhrylWpd2UEUOmAqRZggpqHIbf",
+	"EYc9lF87brNvSSMyuW516TkqRqsXot6lv9UlTV243/AVNzrKHQH5c03OLlzziljtSviIHCDWOLgjxLBy",
+	"NImWE8093on8tt+Dv/pFeOW/vr8a5/raUNMm3Ks9LMh0ijDEVNc0OOxOsKQrZnKJpN/JbeeSVoxoxtLY",
+	"AeEdr/Lo6ulOpK9cEazlE590qAVt9FqO7RQKcETjKzysVVh9C79JFi4sKa+5WL3momQnRPlqe9vfMrX7",
+	"IZMGWUux8qW9rhSOGtIoBr5WrC6HrZXyRmMOKVnsCDea1csr0sjaTo/QijZYqLbu5Vb6XvSOH8hzJ8vx",
+	"pb4vhYcWpKG7CNzTlFgqVW3Npkl8ZPnvpbwZZNZoRe6ixfbk166+1vcQ9Dy3ptr/zv5AOgi2iTsy4KFs",
+	"1lT3A5mO9SBUqhjd5KCAjybuw8kErnYZmMdthiQETLoMd+/mxswyGhAu7u3uDh5ZpFTohusz5DvhcSgE",
+	"+mehxyKBhH3Q1t7R8wc7KTd9qOtugHmIxvwhfSFYWf6kplqP7bFxVBUZjdIxWEM/Cn8jw7W1R8VMKRlT",
+	"MDamFblPQeSgpl/UfRAb6PYl7s3X9Fs0uJV2WzzIRfehdQSO/DQUj74HE3z21FJK27ddPpqfzwFy9Q5e",
+	"Az8E+mL/JD/swRH7iZ79087U/ffs3e/z4ouc7/RUZyIL1zc2pv4v9CP+i7vuUid+ii8sMBUmsP1Jzv3J",
+	"EdxiKAT2DKptQlYfaDy4dnScMBFhjgp3o0cec8ge3J2gS5zOG0cj0qM27WXH1T1pk5M0D3qC5uExQfPS",
+	"tRmb0qIi6UKGFFdQoSSocyUVZMFIuZYa9uNUD7PvgzbqSNdUhEaO97l3rv/ZmO2KpzCxlyQ0dqOaVLLU",
+	"n0v3Qn2+qQg+uWC633E0Pfy/Kzo9zl9VL1KhlMcAlIh2h7VlsXB6wZzxwTWp2dIQ597XJ4ZTHlweXv9+",
+	"3/fecsQHexdJbtkzkXom5PZ9rhWKkFunQJy5MoR3Rzv7T2Kle1Oy8HX/cLmPJ6P8xy976eDID/25TkCM",
+	"zBqV2/F+iJeKl+yx0FuWcUSMERcg86AjEjv+bDxgeithue5tuJxjlPuPlumTuhP7Q3pPZ2zaRt1FEre+",
+	"d9YgjAg2WX0LzyaJfYyw/+iSh/fy6Ftem1Sz/cekoSqEtRslV4pu0hVYVSTWT6HB/VPbM7JTpJNaE9co",
+	"qnv3sUf3O4Jd3mdwP0oRqBnRZGhn7thu6I539whJG/06VS59Tt6sGaFtBW61FblhrPE38dR0ND9kl2yy",
+	"d8ZXirFMlN5KuQ65C+pa4OlTUHFOhX05nNX3bGkKstj1cj7HJcn7Wsl9uVSxjUzb/QemqmFpb1A+BpVt",
+	"XQEmVZw24vtweeC1LvYJd/35UTyCp8dPfNL32qQUkWdatw6ATUjjEEfulexe5EzsJ9z0BW8iHbtuV8NA",
+	"jamSb1qHvJJJ9EtZyz6Z0E6kq+cBNusDliQaHcfLK+Lz2ZulY6xo36OCMdjQIQGE0uAbZlwyxl5IC94z",
+	"PkDu7PzMDicbeXhcyg2tWOB1TEIrIGfKVc3o0Vw2Su2EbkTRTI4klsbPQtG3l6FjJuIk7kF6PX68N5Mi",
+	"EN0T7fj23aOu7uf6KXlF30Djoj/rki9m7QjpkDPCWndmh3SDrXgSJwnvq40hnbbrcY+s1DPWNauXh2UB",
+	"J9y+XWOwRJU7FXzJtCFckFYzggFAqx+4ZiFpyISsQM+kMYyHy4h/otOolb0czTKkcTtvnl0FN1O6mPQK",
+	"B7OAualkUba1pAvoMuMkrN/8sQZ16GSGd0pUSep7nTlCRVPt30zD0BsvqWLC5LrS5HsI24vxaHlxXCVz",
+	"rItHHzHRFcdMbeGh90tl4S0hUIeF+PjZgb+lmH04sz87u6UKinbs75E8f3dvwb++Ce/Cv9/6N+ad+s+M",
+	"JhtqynUGXjXTNPmgyweuL72PuxOqdLr2gHdNN+3elJxdgNrYTzCrUq30yrrV/JaN9/WCQz+nKaoJUsd+",
+	"/p8udWZ4wTikH6CApUS/T1KhTrVATThn9g4ho6ZVGRXaQ4octBEZ7KOXxb0ZjS3iJ9XxpuvChzM6WL49",
+	"XSt5Zj88QxMLyPHYLj4llOMoUAIHc+PU2mNOju/xSWCRitVZUZYn7njtGV2bGRiTAXpj3fKEa3bgwkpn",
+	"DHa3BlLhYNOiyJJbdOH5MlA7x9Hfh83Yb7tcP0UmSVyekKeC7giH0ATN/3zGP4Xs5rNe75xIXV1G752Q",
+	"EBKXZmdQf7Txxbe+c0Qif3NEllwjZZ1pmFNTDfrLVqobpoh9MtNOAWvKU9lI0F0SoGkdRJxL9jJxvPiU",
+	"muFA2aK3f7m9f6mSKNSZHrWh8+loEBkM2ideNQ3pKYT/U4ecqWcdYyQ4lZZrErEOpMkB8SFBQS6xqn6b",
+	"YdUot+Bwh3NODFhAT49ZKVq1FLWOW6zJhnf/0gpu+r1ja8jp6ZrHBqone/ryVNfItwJxcCx/4YvH1rpn",
+	"fWQgVo72d0VxOHQZZmnWNm9kemjIDbR0ConhnKlwvF0WrH3olAOjkgpZ6razBHjD09geIy/dfgIHw/5u",
+	"jlkG0OnsSX3NN21N/xViR7m8nzf9xB5CN1Ks7N5srsmD/ThqkA2XD6PjfZEUxSfEg8eGkOIg3xjF7ugd",
+	"dUTtEVPUETu3KgfpPaAOScP0QBMgisG2aTb2iR7iTD4ulH20G3+egS5JaTJeU/KKUcKP22lPQSUKkNWd",
+	"3oSb48mXZZa0ry+4V0crmkcdB3nnI8zjzpHkvWQHxWgNVtWZ3onyfUHe0+qWipJVZx5k5EwxLevW/sJ+",
+	"X1FDzzp8HPsRQp+eGUWFDtCWGh5mFS/t/Xem26aRCh7XNT376quzr76yf6x5Q+mZluXlGWShcju4/WK7",
+	"5oad1XTB6vf3mGYSDpC/ohumYO14+Z4F293+EekPyFxm2Uf8OgzfHlSov/c/e39F3oPVyZRdX6PkkmkN",
+	"+/eeSEXe2/tVNYpr9v6cwC/7U3AvEBVV1Xvyb5Fo/Sv8fsHPKq7Qr0br9xjFBDBcAqvWZE1vmRXSe4HM",
+	"JBnvHsFHUmdZuToGu3qAQDKAO+P/piDUk0LlEwFo/YPBU/8cpNMuUyjZmMNZP9u4K4cv6tFtuY6w9wFv",
+	"n/R6e44ytkHBzoP++/UgZJg+7ts7DsrqFTun2t8No/VlDs391dMn5KuHj74MMOQVBBETQKFpAObXhi5q",
+	"dg2qWgMw5K1mCeyM+dlXv7z7nz//fN798ZdMURvldYbSobU2FZWrXpKkksmtdP3yx6tJw+36ubCiMhdB",
+	"8TXYVN+wyp75fcDus84xmrTxoXN9qhPDc7oBdzhI551s7RAgVNasbg784r+lS0FCqeMAhvDhoiwfWjno",
+	"OCN9YFyoJ6HDI1oyNQR4k0NohhHLRVOIMxwHcSsLbBPtU+FRHzriDhyMUPm831KHkSVta7MjTU3RVk2f",
+	"ikSZU91uRPLeoaH7nQPnu0iXA9dcsDu9YMO0v3UTp4lrslXOuMrAojdU0U0aUvENSD2mdiQ8VJCGmnX3",
+	"NwE2pZX9xu4Lo67NHFRFZ65V911aUn3x1fyC/J/XL577VxAuXKWf22aykFWmcx3bsGqXk+ESYp3Mz/O4",
+	"APe0zTCVXE5VqfWLZb64ccFWVJzUvWzTQJjqtCbAii9Nqsp96c6rc4EJj1UIVdFG1nafR/qKqpYNNvOA",
+	"hCkHaxEqck+gBPutTdmQvhQa/aiKEXiOcAElRLsIWHnEWtaM5sEomWZYtiRFr5WroTd2j8XIMawqlIct",
+	"9t9CBYXcNFSxiix212Tu9SE7gxCsTry+FcJSbkJGtZTLV22mId3EmsV0qxWHywUOPM/QbnVcS3EFCUa+",
+	"sXNvD+0XwZEP/U0q4F33hy/bBr1RSMtnUD1cEC1hh34WUZ9TTbFNJjfn5D1A6L0/ICqixuIUz38Wcaq/",
+	"/cHM82Exw4kgVqz/Rdo3i/OfosnI5Wus4Ez5GNO+lN45CJXNp7hCozJS33vELTnUL4NYCcelQNnXF1YR",
+	"o3sZ0TFnR5Ss9O1k1GRkv7jH10AJ8j4ClmBdxT9HZQcNTOTMaY6ypWzFpDyZTvQcWpYO0WYvoLFpzC7q",
+	"0REEuLbivJvzlDrpcelYKDHw0YF0kB7SPfd9Pa3qa0kdA6h6BAtkvMnJInmE+JH++MNy6YiJAvTOfhJH",
+	"aIUdKqjDefC7P4K7vSNxAodPyijcP0yfREphzGG9zhwodyKU/IrR6gzBodHGVtbKFrALrkV5h67vcPTt",
+	"jtWGKXhICna2dYikkNqTibCFa/LYXiVCxeGmC1wf7EyrYreiYops6S7R3MM+93X29PcOE6iYfRVrIpxM",
+	"UDi0JEs6NkauTdJEeeXBWlzxibueK75i2rCq8GQBXBcYvwDXj/0AE5ClZkE9dbDLN0JutdNND5uR6ZLi",
+	"jW24wT5Yiul0cw50vCbxSJ730tjitusY6v/j8UhOubU9p8RLOwAewa3KnrjXQZLe332LapLTSPNatd1r",
+	"bNPk9UDQrZUz5cYAGo2wD8BbTrasromRW4qfW81wipGQQ6z/ETu/Hiij14T5q1qEB86HdYAxtorcJvHL",
+	"mIYkxYqFaxUWVwTCAryOlRqLnf0P9H2007X2U13HJwvPar8xguhnxY1TKwCYKLE3CFgU2TlOPIw2pWh1",
+	"BByrW+f4d2qXWJQDaR5jFB8AWMEJx8MA0mS75uWa4GjJiu5s3tC+tB4rpvNq0na9u7OStIZKaPummFu8",
+	"5eCpGnghFgxuI2P9CY9YSlC9irpGp2E//4wMvOTMWClF6WXDXrpLW7NMrgR85TOR1M3ktHc9AnItu6cO",
+	"MwqnN7QoflLOia+dOFgE3FZTzKOK61KxhoqST8id+Cb8Kl1m2H39ZEJXNCaqb5J+DshnaKgAKIQOlG58",
+	"/vOSC67XJzr7DkojVZkujfRq7rjVemy7jIXnHdmf6YCCF7rockPooh+qiyE4p7qWlPFkH1kys19F8FvL",
+	"WmxQ25YlY1Va1kR1BHu5X/3DEHU3O3TwHD22RtZMpQNSzyFD1ckEd2UsoAUyJLaCxhK8ZOcHTXWiic+u",
+	"Zr/a++V5aLfTGTn3dIbCC8efoFQ23KHTqeO7ePO709fRPSZm4YROJ2J6p6pj/oOZJ8RBTK59EXRcWN5D",
+	"OeCe9P0kbPf+nF9hVGcqKHlOwj4mFd0VTnnimvikWFBiKbGS4Pyo9Ei80mUZaHI5v3x4djE/m18cfWV3",
+	"6vdeaEjNoLf6Vl4708Zlo3hhme1AMKnlwGGn6INDktuglP7UA84dCwU5aPudUOboCrxOugA71+64PpZL",
+	"xdg/j6Y0PcWnPgb3UcJ1jCEGCC1gVBaqLomRUHHQWZd7RzS+YvQNb85kgwfkLARRoTOOc2UdQm7BUjqU",
+	"AuemqFgJjvdr6JcKtifgaTs0Ol/dHTu3C/K/sUUqrd1LrEro3yyMJpTsmC7I/0Yi+IeiZlhabthCVjsC",
+	"T0zTYflYCE2Qxn/PNdVqmHgSt7bbzwWod27emotV2rEfzaFc1r/kUya6yWMnviFQ8y6usKUO5zCPCi23",
+	"eDkftT6PnKNeko9rRBeCpNpw8IGQFbNqWkHAEgCxdI1dvjOESpqpndWTgBVYtJoLprUzdJyNY2Vt99MY",
+	"gFdYk72Sltmksk8KCejPTJENYwYDM/Zd52RoR8cFPyObLRn+DIkto65qVb3qnncdn5KE+TYKTbuIHXRK",
+	"44aspT3SlkCI87EOgNejNibWr6GyeNCTcVROvsbq5AOGeioVQXHrYKcrx0EmBH2A1ze0YtcYNDdrq9NS",
+	"F63CQ/OZTvLU1IgpdFoergg/SSntOTiC6IkCPp7EIdbgZEG/cjsGa+7ut3474Xw0FBnrnpRJVX06SqSq",
+	"TmlJyz40zg2ZvCvtqbL8d0vrlnXR8h3ZtNAT4JZ5aKy9PmuPDvusJQytV3T7g8srGn+550LSbsqh4xac",
+	"KrcArohgW7eMwrt6Q7jV99DQuZVsuOh1kZu2tmSh+xD7vurJ0UwOrlshyFyNypPLEu0+4mZYDO6rtLyu",
+	"VEpn+57fRpEn5AMYBQdBYKVw/GEmsMhr8h6Dhz81ABrw7n1XvaKhMs2/0v4Nl9VmPKqEna5z7yarirCd",
+	"cRqlE6exAQnrHrwmcETwXt1gngsV5GJezOfzKB4Qlp2pfYSVTkhgibEojta3uJcX3WZ1C80zVNf945S7",
+	"DfWh3ps+5ofaifJQ9MrWlDLVEBm7ul8RRsu1v+K7cK+/3q+JC0tfuVLGDbOWg7xlCpiNG5foLgqrKjql",
+	"R1wDWiGn9VUvAco3qIDXA/tyowkm1xJNd5ps1zvLDVbTufIvc39fB4xkiBbBlebTSMAs9iYCqmMuZyPO",
+	"ehtoaO+mGzcrxtEyYPvH4PSTCM3t0ZQVzG+LFYvjN6VnjP3mDm7jcdwoL+T4JW456TSHyFIG8B9IZ85k",
+	"GzyutXTGhpC+YTjXYGw4RqNqxYz+jJSy4a5BDQTKoMFI0Ylcl96GvwY11orEKE3nM6fRDymfz46lBd2w",
+	"XZe9PK3NmR+jC1r3f3+83xuQ4nXWjeORj6G3+i3DRO3oiIzoInkZKQ2j+8RZWSBb8xrbv/c2/WJe5Hrj",
+	"GNm5AEDBRjbtFdk+OAKhv+9QiukbbWmewX90qRjJ2Hh0xTsZAmmummzpzrd78bHqyGD26Rfd/WU/Ma0S",
+	"h/e9FX9pjgPBiNk30UvPRyK/999n33XVNeTv62fcJfl4yz9KH8Eqp2vyW8uZuSINk03NADcDzfEF9Drj",
+	"YnVNgt15td9yvKcMOVEMxNoxc028E8f+rGd4I0w3h0R5HPgaHTXiqqu/gg8gPdYq5jAz2jQMM4G8kAca",
+	"FzNYxCyykK1kd6N3qVbDQj4nGEKalKVeV48zkF+TQ2Vp051JfVY+15ByxCpIfjhssTQ51ScNPRvwWTrY",
+	"OXdnADHT56lS/JYlcIZU9M0xUAP/aHqEX0/qnJ07FT9aDQNpesOao9i4afB2bZwdOnzPfQ1pY1HW64KW",
+	"NyACvS3h3A2WviNwjgdgAF+xmrl2V1NakLqmswcUOIzHJ0Zsarp7AsIl4aX3uY/jnJUVK3nlUwjTydBZ",
+	"X+o0z73KN7Gb1CUJH85jCSimgTHSJVHoYnWrthyxYOe9WPARVD+gbYjsbrkQMaxTSvZA0erXLAuHBzl9",
+	"/QpXcDMY6aYJ84MvfuRiaKyDpsghCzbIk5h4RcCfC5vZRVcdFcMSY07p1hTNqxg+JJZlT1NtQe9xLv2j",
+	"qhM8nGk2tGEKAW78TQXFpkgVKP7DWlyf0p3J82UfGoVl+OlRENtgT7o9nCdnu8wVJdY74nfP+Xe4Rv/C",
+	"oR5cJAHNpHLF1xm/7Ev3yL1qppNSjaAXIDVstUvFXP13rqNiHBy9JrRrBssRTIycbbnowr137aAUZpZm",
+	"5lsm2oToXex+8PiEIx2u8KJXcpty5ix2Hkfwzi/bW52fZxhjYJWv5DaDQb/xPp9ETAe0aXfTAg7QZ5ow",
+	"UblU0u05ASxg520FUFwfewL0bCv7fGiDgq1qvMtqZDKjc82lfGEvARe9torv1mPdIJYzS2fd+i8PX/X1",
+	"zv2SABpM+tdDSD+VokuTLDayehLAue9YGsnAWptPMoj7dongoMTJoRPbkXlNK7TitXS1NQCbkF76ymqH",
+	"b5sUcph3fi7qdPqDf28GIQ6bdB0Fsb+VfOyW57FBZWsgtO0sz5FQLFhBgd1c243zvNU1AP/rHJJfq9Kp",
+	"7HDgamgGjo8QhefrKqikGgpB4N6HQTH8DquK8BJ3BHBWCp89WEIfwNx8lq2ocmcAdWLns2kQVpZY+4xX",
+	"ycrtDC6qA1KKEJIi6RDTJNr1iDvio9rfqY77oiMYLap3BMJRyokypWkCOB/6eI9PCEGaj39eJk4OwjRf",
+	"+QATNoA2sBnXBKN/V967e00wTAgf1PyWuT6/sRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXr",
+	"THrwKYlDXU17pjedicurcf6jIzPDBXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmeiDD9md6dYb05JsMyDz",
+	"j0cAymeriENaqttwt5JAgn6wPNAygkaP93aI0+4lSI6vet1uNlTtPpVoeX/SA0ft0OUGqWHOh7lhdqus",
+	"FpfGNz/pZP4Lcvq98GpyJ2TdyziXWzSuabUBG9peZvDaJRcuX/mWs21PgnbLfSXr2l4cd3c+PUqaezEU",
+	"RYfEefHwy4d/e/DFwy+HETkPrgn3riRZ2po9LjOtx0uTRcOIigu2EIL0abpCGr5Mcyi9v/xV5xI5DXrl",
+	"uONtQqoqTwb9NQZNbtjO6nmYFL1dyy6ZrG0wNMwNkeKgsp6WJnkL1LTR6dLY1yFLMA555BL0QlafK6W1",
+	"UzmheBbzZiYQC3y/x+ML4HSRwn7YMIqYb5PCzn+awzMCwkj4PEsnwCHsjxuzhcQOuQRuqHjVT+2IXt3m",
+	"sMN6waPPNNwS5/fQ1B6ffp4r1Rvlpu2kyV4JTopA0tpdLhAOKgw4KUycm2sfWTDIs+wSt6GCNmJyy9pd",
+	"6mlSn6Y3TBw5NSFJmgPKOzenFJPbcTJyxYX3h5KRu6Q3DAxCmhi2DNIuPeDkvjt3Lf2JuCPr1O4lZQID",
+	"F/4OKboiVU+IzuMdkja9PPGCAq6Mbvs6AscXQN8/HuJ6cfQziM0jZaKBe79xYAwnBd+ORZamyQ1/r3Y4",
+	"m/bMgzJ0DeE89MICoirMfc8D+2hsbCss/j509U6r+DTU9D25FemJWyrQ/QG81wE3QONAH1h3/pFfvTcF",
+	"GS6tOdqhAp75H8Jg6e1NK3gp2+PHtYzy4ri5IhRkEcjn9776733aCrG6c+3iTScqaAj0emoG4atWPMEX",
+	"HOTGf52o+OlIdIIBBUio4wHdnsiKVd/Cb5I1DfdcZNymi4w9bHGfNou2vgHnbw+MIkC/YQ7agmnuLl9t",
+	"FKMAEI93uI5dY1BIs1cpuqECEQfsSBEUQRKiW8mVYjrRncLD5IxplZGGdpnjfe+6lJ0C6NKDbnmXrLzp",
+	"rLc7O35iOJyJLDFSZ/PK2rAK4LCT/aXti3kjLLnYWRRD3fSqfA8FRLTd4ez7o5UW1v6AZ1MwxoKBuBkP",
+	"IHngA1Z752OxT3wnvJF4JIO4T3AIPVqMoI1eS3M31B2A9pGaFYSVa2uBxme+g85EnEda2wnsRmN0pmLq",
+	"mC4T6bYLRW8YWbuQ+oj3+rq7NIlCwdyCkYrV/JYpjGPyu4HV+HnDFkCG6YQX/poJgX5jX4agaFgbYqnv",
+	"cBhOF2k5tKprcoKwC/0sTzEbHFyMB5fx56t7Z9wosjutPeXJFWztAWQBE2TEwb1orJ+Mqjq6cj+TNe3x",
+	"VrGuStbVOQmF8VIwzFJBXY+FJnLvC7LxvitKQFlQbSLPt1I7p2oO5wn+YGUAxV7urjr7AB467uAQJpKG",
+	"s+vj1PpIXaKvHVQITcZRE/hssnSZMGxPgFZsQaCO2I7yJPxsH2SgZ8WnJ2JUyxK7PwQ6MJwhlZwoF3tF",
+	"wMlk/1yz4dc8acJ+vYty8V3F21aqCnKnsQmhzyF34IOGIbrZSJykA6p0AGdJdGOcibVioKOC5WzstYK/",
+	"OydxkdZhG6wolWx0NxlIbKd67UDZHZeDX9Mdm0lJUg6ca+KJ/zvbdQWI3Xaoyi59SW7YTl+ThTRrREWi",
+	"dk+iNK69OhclE6UcKYoYOea5j1OA1d5AkoadsD9KrtIDs1VcTvFARt3RlLpkUt1eFUsWRMCLVYcpSMt1",
+	"XDreUGVcX75kecrR3L8j5TAHDkS7kR7oqW0gnZUaRmhcgoQpXq7++R5TETO+h9dZwKcIeDqCfkoUp6Hh",
+	"UGfcKq+pqBbyQ6K3r72ExldIuvc8hasrBQ5lJcjk172xvzreiRzfXfg5p65/98JvXfbZlEK1ENjKeVX2",
+	"/Erzo+AVbzogWOSkcwJg3aji6chJnyh2vjws284Bav/oEBlLuEUAhgKVEQql1odtsnLnaFGzyeVoqU0a",
+	"2hpknWl7M6aTlGclJVvHTDquQ0uWnlGia7l1rbZQHIFit8XmTsqKBWg+jKWorlLNmg2IPIrtgxkVmlz2",
+	"m0IeqVcrZnpNVUI5eMkUKaEBpesKRuvaYywyQDxJju7gT8P4/socmIBVHzK0ASsJR3aDEqj/cUUy8pYp",
+	"xJhSWJ2VnJLPDGSi2p/afFo1H+z+MY7SU4/73eReJ+Qvj6FbHZdWOVyr4yIpF+I6EBjDh/YmBgcZmOgb",
+	"LyHS+KUHqVes4gYjsNk4bqfSTNmHPCKImdrKMzB85+QJ7gEPXHg5nyOzc93PxT4CuhqanDsj/dCne0hi",
+	"J78iXcCKoTMQQ1AHQm8pr2EjipkVX7NiVkttzlCKwWg3TOgzrCBZS3mjz+wD4Y8KRsgAR9pBz26pguCq",
+	"Hf0VNex7N/jb3uCvcfDvpTaP/dhvYOxvYejv7Gjf48jw72/8wHa5sKG5WrE/OH9lSEl0KQOu3Uo6LWxi",
+	"h4xcN/KMsmofBEAlqj0C937viZW707PBi1BJVFUu+LYJYTj7o7SWmD7Ib3ql8x1xevDgQpINbRor/zEu",
+	"nyHeANh23AMhOQnYO6gdZhwMVPA9Cnthu/SHBYMugAeblwZvnZ7kkYPF8kB6UOq9dSXRFTSRBt8jt1a0",
+	"ILQsWWMYgnu7GmiPUYA3bARTQIyUN5gLlVnJmPBFfM4SSSdDwNIjXKFbepSHqz6ae8/h0TF3T1Md0YM8",
+	"l3pxiPXtSwmdSHZhGjtxOIFdxKbfgsNvdXfc80kVQ0kTMf3vwQ/bE5ufhEP2kAEPGEY2TFz1MRN8utE1",
+	"aJtXcdoT177g3ed2x6FVn3fgThqi32641ljGcZtJWH1dylQ7yfd2o6iR6r0dtmvusV1LwKGx04K+jzW2",
+	"tscCJoB5Amyukgqy4rde/Qk3OoYBoO8fOvoFJgbpXoKtz731k0jPnJWKJdjqhHC9GJB7qVYu9qBjYzJL",
+	"D+3SzHwLfagjSd4Bzj86ZWp3SNVyBx/X0I/CdhM5coiBxvdxfHGzPo2DC3P9h93FibbVrf9N3Jn70aMH",
+	"X0xzJeBr0lPrUgTuyvSnlMAc5JLkshOyJ8ruwqtWnKTgNlLW6XLBqLq6q8Lihpe+lUXtXu6br/t0k3RJ",
+	"lns8yZJ5MI24L/aaamyUXOAtD0LuF7/JGYtwqMtkzbu+78mGTiM0ImSeoAz9udKIR7pIB2kQkjJDski0",
+	"WbDf0e7G3HOqPAMSPJFCW4vWFQHvm2A13f2QUe9ohx4k64pp7+B0Dvboqu7h9SIEJI0veiEdr4BHaR15",
+	"5rqugAvGEPINEIbmIY1fOSV6dIucOtv8AlZr39YA/vmaEeewSqveNbtldXzM2C0TpnWtqpSEA2tNEew+",
+	"qajQyPs0XTe0oR++ydE78lY6Im/oztoXcouJHIFWoSUoGonHu+H+FIiT7Ep4NKCzYGvuYEmhjkLv24Rg",
+	"5hxX6ZGcPTIUgQHdtoWJDTD0N3y5THByv8DyHsom77nDu5CGT5ncsfdFJu64xEt/nyazLm9pzZPtPbO1",
+	"aPiLfvVjIFq33IGNvBdVy6/pk9C1YLIeV2NsM6JS6iE8IYDsoVXlMeq8Zg4V8vs1Ts4dERLaxqbsavOt",
+	"NnyDl2mCfe5eEX1fB/b+EpHZh4YrpifVkt4ld3lN9TrhdAI/G0KFwFZ7n5ODE3M7HIduwu5OyJNu6il5",
+	"0pDafNXzY+2D/SEeqyaUADTCdahtv7If+UYjXBDAPupQilHzu4bsqqu9LKv9zOpIk8oquIJtX3Xhh3vr",
+	"mfecbUMsARukbqigKwCeAHRmKxxIWVOdxpC/79vgXpLFB9y22rAmmbogGya6Lnn4r9A61Wcw5vuOTwni",
+	"3D1pHVaR8h9OymbPGCwBvCEk+ULKkz0DC9malE4b95ROGDp000zKs+jul9fw0yNqw7EAwPkfloo/kAAD",
+	"wmt8ysvUXgwxjfI97OkN098ul8l8Oto09e7KteRftcqhqGA2gf3OYz8GIVcBlgqoCaDaX5Go6z+iGwu2",
+	"LQL4f/gh1gGABQX5VK7W0+Vha3hlgHkVRXpO7lgeJoe6+6SS11a+dkhAQeSGiugIsa72lqnzTiPM9Lsi",
+	"c4in7MdTnDlGHJRlh5O29Uf87dFEI1Be9+o5Ou02ulpibthXd70Y70pBRtV/dKpFr+7DkSxuHedlQEST",
+	"3p3m1EOnPQxVjCQofaiEbhZ81cpWH2lUXHpNBDQAumGEaqLZLVO0HmmlU9cX+7EH5R13RfmfvcpXj/Zm",
+	"ijweoKdDeBUc9761QNH5LOLK69ApeU1vxzofSq7KtqZqqJ10uqsDnHBMyQUALvumevSw+b5ScRcu163R",
+	"rvb/Ye9tmNvGsbTRv4JSzVZ/LCVLsp0PpW7t6046m2ynk7yxu3N32r4RREISxxSgJkgrGo//+y2cA4Cg",
+	"RFKURDlOT6a2tmOJIkHgnIOD8/E8yj4YHNLR0raN1+4XkrUmfsT26B6q7Zml8yj0a4zJsPsYiaVcl0CP",
+	"s4+34treQOoNforpH4JZT7lTbVqHzBuK6Ks6f7Q+zpjZFuA5E0G4WBjk+qbbljRMrKjdvBRyG1+oeIsA",
+	"IQHnVEpbZiBiAj/ViTehASQoQOMpha7dNuQQi1aMIUljrm6qe6k0DYEYZ5bDCE0WuqzbwVXN/1aipysG",
+	"zATd6z8zpiVdGx/jMDFrawMJE5Y8Q08glGTGQPjqPiueTynfpIPW3qkJNdFl2KTW6l5qNZltYCHfoXEN",
+	"4+tyt84vuytrI5ndLrNquWXJ+sQcKtfMoHnOnpxvFsuLU6ZjjtGwbWRrm23RRupsXtlibvAkmgvhQVTs",
+	"awvj6WPWfQM7XpcwTK7WhZWCM3ouOreVthVhywRKS5EjVymHgplCx78qilBx5i8t6axF/28c+bWTPVa9",
+	"mhrNFVxIvPmmRbaDXu2I24DOlbAS7LBXYgHnNw0aYGvJSkk3x5nDvv1hqmI9ipt+XycyOylqAp7iDFks",
+	"FnJjJ665lSl21GGQis63Crb3cgGqJSbr8pHH68GSnWzp8Lb6RbN12CAx5ghaIDJBLv4B7pTaAmZzSPkq",
+	"m/7JNfK5nSBTyGwn4SL5pEatq3UdQlAEnpjRTyhlxRlJTZhXCFu8gxqvUQAExeV65rkV87jWLAVhZA2m",
+	"dAMZc5pivddKwYH6JPan4U1Zl1T2gLQYPsHNl9fQNzfDXlUOsuYA1nQaXzAavMF2+Zq/qsR+q4LliNOS",
+	"CCfWwaF/hvFu5YOLGGJQWxDaQod5QbJlFyBYWWy6IiGu07mJZWbNn9jzGXKNRAgRAGXeAOWnNtQuUs6u",
+	"sfJl8dVdqlO2jmLC9WWDKIcP3VyR4kp/Lg5lqWRX/c5VCV2NCLqanRTTb72DsxXGTaGyJKuVJJyxQBZR",
+	"Z4q1/MlGKDjbjX9bWCFWy6fSVElZSUXGlo5jqqy5L1BHs1C3hWXspuxzBbKP0QhZoWImNRczu1GH0ilE",
+	"HMp7/2uiaq+0tqjJscFSx87q8RUudjhLI5qwALDnC+zszH6esZuvZsR1dKWS1aC42908HXIwner8c+Ej",
+	"opBvlZ4LfRa8CXlhzqWcG8COc/OSGMR7F+reN9VI9ja59zJvcVVBn9tG0VxZr8IUo65bKOz+v6gnVxqu",
+	"P/uFZ+SgUIauGRyJn6M5wFPeihRRHo5ZUYHEBZR34bfK6v/v2a9vOuWE+UU/X0C2RcQ2I1Ojygm+9bJx",
+	"Fb6Xu4cUng7oyi6mcXKRXNBUeMxZHIoClALY0Ao4heGOSHpeP6ycTfzBgd+w9u+8BotPUXJxHEZRVXgP",
+	"CtjVxk+56QXGnxBquJORBgMYiqc0rh+lhThv+ZPDhFxztqhbvsjGSfni2Uisgz2tm5ehBpNGkVhIU/aj",
+	"u3Or42nF9YFhCTKnxlZG2SMjNqG8LmqJC+C/FRWieiDkOgVn6pEhl/WfuSgj/cyFJUNdTKmO4Qj7CEn7",
+	"nYoMDC9Apj2e1kkjKlZas+HphTczn5Ex5tSiMsGXjpzXW9tNg+Ad39Jf0uwuZcVnUrMsi/F4O0hexw8r",
+	"7rBbUKm5mJ4hXkyoS6CQnzqZsjJoIw3QUk80Iupfl/DB0sQeIJTZBYJjkkpmk/RQ22GJrUHtnlnm+89J",
+	"Vg1igjsa9yc3Uyud4IwmaVzZtLhH5MOeAsxjSoJfBb7BG5ynl/qHRb4BmIONXhJe5fgSlVfriHCGn9mI",
+	"UG8nIqVOT7KVw2McaT1gPYpafpl5+5x6qwHEYc47dp189dVvxqDWBJQqGLUdrVFY89TMNNilz7Rpk23K",
+	"2sG3oWG0K10C6IZVVXKq085ZEguYhTVGRSk60qOTSoyf435hPXc9GgsjQiuP24B1tZiyApdiyMViuIqd",
+	"ZI6mHDr1lfVp60W5qrXQmxbsvbJlrICIr5Jcbjs9G6dRZOkLV9kYXS4yDD6hR7AgCYtnMgP/BnIyIgUZ",
+	"07jQ17enusJTY650OrurhvWpGyGqcRZ8i7SGBZvO+jB8MWOISqO9ufyQ1qVW/eqiUHouTJFDwatVywks",
+	"Zu7sad/DfaK7jqWHTyVdEFdCB6wsDhtRmZwvub9jnWHRyQpVJtdnjA4FF8QXcyzRCCX23JiOI6NdcsmR",
+	"MW7OuK1zdShuLXSn5hb39OMK40GOU1pN9+TS1q811JgZsm9cPtcV0e7shLceS1V3y3fwrzQHIYdjvmyR",
+	"8iVgJBRrIN341m+ok4CoH4N5B9eXR2YPjaCr7n82YZXdXU4vncVapGFSt4RkPtVc3/nbG1Bk3eeh5l+X",
+	"VNjePKyD0NQiUD9PlBo9I1oSTVsZ5cvMBTeJv4wGwJxVzBOxE47RWXZQqWD+q6jTGC0JhKULIr0Oo3id",
+	"iinUvnoXG1Wum1XJEI1r5Sq5vxuA8Lampkjt6+bobHLOPa2inGUq6DmVLaBGrrSjTheN4QJIX5tp4GYz",
+	"UcBrSgOmRGeoZkxtNyRgN8Pio+Fay0vC+Hbt3DGblCX7ZZROCnmkpyJOEE0HzGcQxEzKEq7etfJ4m+qU",
+	"qVSiUJLQVHP290IE9ddnb8+wlJ/8FEZKO3XgRmoSXn240EEQGKfa9zw46paA+zTVF62mzE1GTXS5tXkb",
+	"vej5kuqqhmcUt/c08acbTxezkLuf9rwStLMtEWrdpdiWAXz9fdRZ651Nw5fBxm2xOZa2D+mKovqn6JkS",
+	"Jwd7sRZDclwcZ0cgNge/tqDQq0wn59gX1VwUunSnOtMwcaceeEUBoZIEzI9ovEX2GJa0HNcOsGLK4m34",
+	"pa7TlMBnnjsSxCxgPAlpJLcbDtSBbswiG2QlF0TQ3RZmWFeVk4tseeyrXZXJeRk8okMkUYRkXo2dWAIg",
+	"3gxcojN561z8Iig+FU8ZDXQdx+5wjzOWTEUx3FwaR2WIX6NapYEbQwZwJzsGfGL2Xh6+etF8/cYDURDC",
+	"m8+jsGx9TUvselaesbksw49Tzm2v262tBWpgv7B5UmwY50lprfYaa4gyY+oXnd2Kle09DCV32X2QULyx",
+	"CbAM5YX9glEJjUeuOQD4UiIhIHOS1ADPNOvuPME1JzDvtqspe2Oz9GUC9oter4LNsoxj35yKdHddmEgW",
+	"jStwTPfkL68Zr1/jNTcQd2UVq+rt65Ji1GRAMyykGucHeZdJEAa1kKbrsmC849ESRKd46y9ui88idjch",
+	"W+RYFVzyV0kAEZOIQrqBmoSjH7PGSIcmwnIZgNe8iEVSD4C7sMQuYzzE+rSIWZ4EOImLOWa8ajCbyRr5",
+	"88JazoJV8V0Vh+GNkao+lE6j1MZXTrdMRazLtqlSXe0zWFYVEClLF7HPdbvIaAmrN+NB/enMN9zUK9W0",
+	"AFx1ggoJjZMdszp6o8db4HuttKI4eFRm8urkqF7QJa5Qwf6xXR3Va2T3LA2eM1ME28iSw+02DelXuAiR",
+	"a4E75hALu1rrxbA7wT5y56WB0ZcuzrZp25gm7DmNN/7ig7muBPx7vV3oeUSlrCCrrqtOTfI9l2bQ82i0",
+	"2fArsL8Llga9vtK1KaoJ3kfYt7ZM85jNwnRWigy4ldlqloa7bmxzI37wBuOXTUKtVD3ctnRBLapJpbUR",
+	"nK0fvm2O3SqgtYVukXbmPsPOeFW2k76PaCGu5rb7ZYXWbmdaq/HCD2Z195TLosOE9T8dXKRSHPe6cmy2",
+	"g/p42K5N2nITufNav2cR3ryETMQmOPGNsQPdZzARxU8WoUnINMMK7QRdjwtPdHOjC4XUfJwtEL/KtCpD",
+	"rrvooLLOASlLwtQf2WgqxPVZkrBZ0WGVbsO9/Nln8byk+hkqJTl00ePgsez1O0lGYhNA2A7xXeRjL+4r",
+	"csK0ddL2pYWpq0FJfKSmyF+JPerbuUFIM10Vy/ICc7/LonWBBZPFb8h4MBehznZlpmQxvS40Jeby0j0O",
+	"sEaL1xW++k6SMMgwg3RH3XdyQBb4Iu2wGHoXfr09sUXunYLixBn7nGip3g3yOBOS1dMxsilGVCZELwNB",
+	"gKhqKdb4/ofjjV4Rmqyhq6QCRYct8EVAG7FUe6Dr19RZn+e2i8LqbNOyUINDwcrliswZCfNMx4KRC4fd",
+	"2gj86tK6E1ugZzW06zV/qd5lSx0zUfXiYmRTDleqa99U85tqHl41Y53NqBXvWPEFik4ND1rVtU6a166h",
+	"+Q0ghqzu1F8FakihOK4Dq4LmDIBOhJN0/ixD2Z/RJQCRkTABU5d1eZqcXlYtZAvYMiDFosIRPaafXfu4",
+	"b6GO/kkJMZcd2FlS0usjxYxhBRpo4gQwZYHHdUPLT2FP2EpLWf55Vrvz1msh4uuV1q96TyuwxtfbVRiJ",
+	"KEBCjt+Ku6F+M/RR3OwqiNAhwwlnQVbWi325GVR8KAlU9SRC7PBeq2gC+5pkI2/WJKvbFiUz1cfq7AL2",
+	"SnqEkh+JTsUwjuWM1NT/w2GHSIHsqwP4YqRLI8ZKcZXKDKGiKkyWQ9idh3HKOwZ/cbhdD1NFor2J6ijM",
+	"quPEFHTsrwjKWpeYq2f5AqpMP6uLqVbWqjmzba3NpooTuHmNoX3Rgq/ymj0NT3JV0nGcD+xu+dRK9mkr",
+	"m2vs31tXoBUq7JqeBqGkI9i2RktyrisxPSIZQAdpsLqy+fHsz+tsUR/DZNogF9a3zerfc7MqgdX4ncXh",
+	"ONSc3WqY0O8oO+QcYDX00HxWXb37bQf8+nbASigTvWgfmNSlAFuEpkv66PVhE5e1bi/7anYLbl01YJFQ",
+	"0wy+xZDFDYsjOn8l0ljmqnf6J6ulOy9dNqd1XZ4IJb0cVCnkkzxD+KMnG/nBy15MwlIUbAGx/Xx75M6V",
+	"Xi3zUDQXaRwmSyC5NFWL4S9FJP1nnJy9f02u2dIjQxl9UjL4CVXt+BGgSlA/0VXOYBPgaMpojJzO+Ohp",
+	"kswx3STLKQcCKqcjQePgO0n0hR0CRTsxFoFJU6uje/5EHCr7ABjI9BrLiUJ1N1+I69DCQw1appfik3l+",
+	"pvr41nd3AOk7LmjI+FmdbR0op8QdKaATYdVkIJhEtjgwPnQmOyQQvjyi87AzCwj7PI9oyNES+4IrPQkF",
+	"lwiNPacT9kz9E9orBpf8krfJjz+epWqzSUIfpP7HHwdkqD4ScfhP+GRAfoKZJmZhOp3OEPch6qybLgcs",
+	"mGCCU2Un9pITd2475GfA8DZJZc2RrOEyZiHeI0xg/iX5fvi5nX0+/OEZzoCRNjUNki6lRi2JRcRg7uCh",
+	"vlAbgw4HdPD1Xwfyxx/xM0rmMRuHn3ER9F0M6jnUq30/lDf+p6EHOwD+l/mfhj90yJlNXYrYBeLyKScj",
+	"Br8GxPAwkWooYaCuw7+x1QRHow4MajzqXckQIEqG5PseSQRRPithkWSkf/oDbkM+hFCGGDTV6CzDW3UC",
+	"8EgWYvGIjrDcDfVToJBfPUaJ9RBqSnH1j3SE6j//IQUfDsjQFwEbYj+c8jbhQVMqtTR5ZIjMVUO9aIDG",
+	"DnZviQw1+oHPBTdNsErAEJQCbqO3Ej16aeVq+PMFnQyfYS0dkD4YARi+Hrd/VYeXIfn+pP/EVPN75KTX",
+	"txiZIcwyFwnB52btlT904A5qsze3mYQ3TJLj7oke7Qc2ZzQJ+USNNSt20PV8sA86PiwslRrx64DN5gJA",
+	"4Nq/sOXwWWZFrtlSPyUDUsflQk5c0AkGZAmg3v0TMlUbiZWKWajEYkCGlnJeeyL27/Z7EYX+cqjkNtfF",
+	"/4yM2FLwAKBDoSv6pP8U53n4gSXxsn02TliMsoEl2h6Z05hiqQQ8BuhGnUprNbFI+E9sI4qpJQ25taUd",
+	"8jpbWU1iLSEkR+dzRmOP0EgK0AdO1FHHTPWAhBMuDBfHUqQG5fyai0XnkkObtM84tnWG0MExDlms9pI5",
+	"9aes3e90M9vsfKY2iHQ2o/GyNWj9wtjcWRJT/ArQ0mpIAMSqC0UAEHEkkikJwlgzEqPiKRWfx8IyGesS",
+	"5pY50zkO06DV63RxFGLOOJ2HrUHruNODwc6pRnY7Umb2n1A5gP62lcHXQWvQwm/VRizngkvcWvvdrm77",
+	"TPRenrDPyRHsB3DQ/qxBl1vi2oKcFkXI1zibXiea0SQPQVPkr9sRGeKlnCPQGvxx5c7+C2HMfCx8JiXw",
+	"Af0XUIdMpPIufmUJxez1EXABlE+J/lrNoZFbaGkCgBkoMdFcvdjaUsQVBqbLnzL/GvUWRD6DqpnBkc/u",
+	"/n+mLF5mAnbD4pGA3s/yib26zxXzKYcFO+0e13zIH+0rYN8aUcl0KuqSW9a7XQbARYJTqR7pbsowyzbd",
+	"1bRYPafWW7CGqESqbnrKc2pfMyyILtE2mZyBByfX5atotNklR2CYoWFuw4UmW7JZRtzN+h/6yG4X0YQW",
+	"/8iFdVr9bv9Ru9dr948vuk8H3e6g2/177kQ3aKUy/tR99HRx/I9/jse9uNvt9ronXf2/SY57Z8DTKMJI",
+	"SOuaLat/FlGZvBSpMsz9z//7T/3Jb3J9ZL1uNjJTIM3mkVjOMAkXsxtxjT/DAaA3t0YZf+VY256aUJvU",
+	"0sc2N4+l7nTninZVFAKlAEK6BTJ/Bh4REWO12a/C52IlURiTGb1WRzqiziLqOgAzkCy60VGeAjzSnfXD",
+	"aoT20aVH9CTiPhxyP0oDCCYa3TBXqll03WxcatkBQBug2S7Cjhxes+XQvLj2b0I08coB0i1C5DXWHeSD",
+	"Q7CTXrN54jKw5DUR5RVXYWtVdJwzOIxd4UGWyeQnXR5RX8mKxLNMGmtL11u2OHMOitkpW21Zd2t2obfd",
+	"kB+IOYAW0pY5SF6m3e6xf9wlMeWBmDkHfZCGR9rhht1C6QlczzZaFRxQczak7go+13PsrOJ6AOKaQQmh",
+	"09CqDjplt9aXHcE1d17rjfBtbKrqenudHsVe5uNXfcDRxmELc8GCEGNB7k57dIsBkbusT7k4VgM2Q5KF",
+	"iJOp5f6z0RkNFwgqTAQHsyIT5WRoA6Q2bo/MaHyNXed68dftCn6xq10ZwyGyaOs+qXwtO5z9F+gD3Gqf",
+	"JfKKfZ8JS3aeFnXALp2a7ldpvR6m2TmcvVF3PEYxrhbLtyL5VQTqBB40IM7vOMvCii5WQ+ZE7OKybCe/",
+	"3EzrlTFfaRAm7SSmmLQrPyuo6y7gsoMfF7wi+xIGyt2kZMZmI+V6xkYGig6uSE70B/QyX+UOeRvaU9ef",
+	"fcYJUooQmfpTZXGHhqcXUF1ZMIQosf10WJKI2zjUUPA9x5rNE1KEU6nGbjueKx4vU8hwbP38qluG3Gf5",
+	"G9bLa62lET77USpDZN2seCA0Fu/wwOZOp9Q3GGxaFlxWGiwwBJO80ZIjz0QLZd0J+AWUvBE3DLpU7qDR",
+	"ofSwGbBE67TlH9NJaVNskeMaM9/piow722vfejp+8ijoPuk9eXLiPw4enT6l/TGjtOufntKg2zulx6Px",
+	"ybg36o+6oyf9vh/0ToNHfu901B13u7T7RC3avDVo9Z72O91Ov9PDRrqbUKTyFT6iZU8t2nP5s3p6JPuz",
+	"Nej1lXXVvWIteeNX/abZE7OyhZsPzIwncbhXhNHuHVDVPmdiHpkT5VKSIAw8wtlCeYqGBN9uH2qIBXsH",
+	"mHu9eazvAIMbFodj7HYpPAq/FQkjQ7WdDkmgDroskgzOtRgzXorUiRtHNAF0VppYP1fngsNEQwoqDyHB",
+	"9GN+z8GR5Had/ZR0FItrxjNnRa8OytFUU581J/JaRAHgQ0TMnne3kLAPbC7iQhmzGBQ65ChS3ojH/dyc",
+	"SdWZNeSmUwwRd0FOSCQmu4nZKA0mLKkOSP6kr2nOIM9Eqn7ROu12O91urvYjs5zd3kXXsZxgokdpUG2D",
+	"tEnOctymis3al5hR5Jg97eaDd7XFAOej1NJASQ/MmEdGS83S35CxoRpwWGNo+wLKzAD0zFl/jSNYIAEh",
+	"Yjdsiq3ZNhkyxFfp6FkbAhGgVM887Xrk8SnYl163S+Ys9tUPxJiEiaeZsiHUpvsxyUdIAsJiDDFoB5ta",
+	"huFPY3bJcRdUD3Duikm4ogAdrsUXDdCtS/O6EG4pW29BQ5sPzD1IxdtuasqOnlpOv7Jo1zlTOj0yQrxZ",
+	"gaWD+Z6PeGmbc3SL/1gJeOV1Bz/fVXe2CkK9duiimwg+zQTUzuw3ZeURKDsn+2113xStKszTQMhmi/Vf",
+	"3/O2DM6Y+biCqgnsY8gLDgI0NqJPdTahGYsnrA1j+c8q4XuCwrflwmOvRq3t55tW5LWCUKlZqrhYfEkV",
+	"QdzHprYWA2zephGLc4eFdY5QcPyScMZ0XaPAuiZLmExoLCSyW0CdaHapg8jyncyYCr4H4PDngo/DScfc",
+	"5gwGMvyBLChPpDmDJyIKMNuNzmsoydD8ogNjH64fadUJ53nutvcSSt1w5UsInmkO2iZLNaqCUxmr9aB/",
+	"DPxB6t79rgG2HLg4NaCXPo02xYQ0eM+mUNAKco+y2ownIl62JdJnoMScG7iT40fdbqPho5wMbA4jJVM2",
+	"a+Rwrx9LULdKQ0cZne+65upSwvzJ3iqtTGgSyiT0KxR3bIq4tZKKOeNYXQlaOaf8GTnukoAugeaGiwUW",
+	"v5oAUiiJpACoQJaMxuZMuq5tE2aV7Twb17YKt6Id3yLeOpi2fA996ICjNFp+AKTUJxppTE1rxQWuVeg7",
+	"nIdY1mRAvP+4dcn41diFf/0pYjcMcH+1xXhaaDCUTEFTY1M2QQ3M3hQlFuOG4obFSRrj30q2wtiMHcYH",
+	"MWoD3feHeomYjWMB6dMFjdlUpJK1g5FStYV6zz+OvSdX4P/BRgP3CpgfBuoJx8WJgLVhqBllgTVgpydo",
+	"wHT3kZ79brt/krPJMolpwiYQE3Wf+iR//669Uq1kRGUCqOcfQy515i4b7cq4nN/NKE9pBBOr8WDLtoqi",
+	"l9nW0joGoMSrykxXE6b2lVgQMU4YN1XWJAglUFh6yCQK+TkMmS+mLJmymKh5k1CPPxVR0IQ9ro61uqzt",
+	"D80JqUwA4ztvsIx40VVlfe8GY57QZMWY1xU1tvHmYLS2S7Y255iNgDaqB35XuYXVegyVJ60Kv2y8wS9D",
+	"c1lSFtv7e9bFqdOACKqu/lF9X7zywjQl/PJbu4fBFBHduEUpMZOgybpEpTEvUYaBtpTVWVhNWKGdRskw",
+	"B1U2FwYEMr87eK0brPPv9ZVgHeSBub1JP+4pbBs6MwwbYJERdw+5ynvmnBmX+BBu82aP2RrAJt3mAzjM",
+	"8ujW/POu1FY7fuxBytWq58Q++svVTDlkZ9vP+PYxuOyNryqWa6ANDcIm7PyEsrTYf4c3jLDP1E+iJfCc",
+	"izEZKoszJN87fJWLqZCmpWcRcvmDR4bw15B8r3+1FGlMxIJ7SAJviuN1p6VR5uEl/z6CDAGQGaDt/8Fk",
+	"0rLORGiF1Y4KVns6RAuUqBFqjgVwNqEeAHlAihJreg73EG8Y1rs59rLXcTTy6bjsl/uk5ez+9Vw5/dgP",
+	"O6WAp68mZNWY1zZ4L/REbxEhra/MeyrmC5AQQrfVzsw0GwVyjKJuLt7ot9rrvkQlotK4kCOtJgQzJJ4e",
+	"kMaPfZ5HIsh2u+0czFrISdkE5ABDXOSk4lEbihLL7fgdUrpucKXt5Vd79gHW7vGaMv+6uCy6l8UPDVEt",
+	"WNBJzOSfUUmYf6WkGt1WwWuF+VfcMNdVRXSLc5YkIUfBn1MpF8p9vXIcTeN3msvwRdEHz7zKlteawk7Q",
+	"CkYdPSkdX8wcLJnWlNEomS4tTVflWx6oWSwTvlpuGLcdxQ3Wp+QtgGN17KeFdsd8u6Ei5bVlMgYUy2dA",
+	"fjkcJEwmQ80ORZMOQbgZYtZVE3XRiAWwsxY0vBWXlWTD/qKlJaUKVawHO4uzlynJoPW3249nH35+9e63",
+	"858/vT87P//47sOLOyXeElreMfS2TaeZM5kH6TbLDBNq9YM0Qw0an+1XK7NWKdfTtbW92t4WlUX1Mq3/",
+	"OpvTnBfYydKt5lbNF3CQ0X/UKN/Zx0Zt3UfmgMw0WM7zAl4kN6OmMNki3KSSyT2m2as6v+8+f402nH3z",
+	"rDZ4Vm5pgnlCDeulDsE/LREEPBcnvDq4ZfNc7ERd3wqSjaTd4I2EiSS5oouvsHVuT1O4RzjILoVblrXq",
+	"9EKlFIGvB5lXmEMWmiFsGQugoRdBggxGnuBMIsI8iaHyUBJqbtMhZ5p7MXBm4ZJDjlESKonda4uiLCi+",
+	"jdnwBsrGXJW1utlf9TxErP2sux305nClZV+HE9iUxeyXmcwa7p2blrBGsH8QI/jwyuHuw3M7oi6gYWnN",
+	"zUfAMkuyCYPIzw3jgYgBeUySd2dpMiV9LyMYQFg36gOClcDqHPzJdxJO+MoqabhGjYpEAoEGT3MozwaX",
+	"fKguBaS9hRnFEltiPQP9G3KSiDzIIpbW6RFOKVQCqYGSYcwQpuy3OBwWGbuct5XDe9y/0lpeF/a2m0Wo",
+	"1vTsKsiongUUOKqkhNKXP2BrmRi8Tzk4OlLug6t8OSmYsmgeMHltJQAwtIWU4SiycGDOXNW9bzZKmK5x",
+	"KmlkErMQ6V9v9of5IDgbO+h2fo1KFF2LYaLh/0KuRMzXPYdTsVDyoQQWkOqaaIDCkgwpZmwkgiWZaKYN",
+	"PQ5drDaKxUIiVOuXcUc2mQd0a0vtgjNa8FEsYTthNyxekjFbkFnI04TJDvloGsqh2VCtAqAaKVV/iuV6",
+	"njLCcg5dW2IMWSvYLOAa9VcG/16hs69wzPdw0smIoFr4l8z+lYn5mIZRGqtRdHXYVN256L6P9H3/TAXy",
+	"INCKh0dsnLQGx0+6XkuMW4OTbhfemCWy6NZ9+NXdyp4PU51FzGVr0H/yZNUvWM/+u8PIl4T12v1+zmit",
+	"no/ccoDszJQIcf1rjiHwyYlyCgzzJtT89bwWdOeZeV0wdt0adDtPnz7Zxb/TYlJiL6ahVI5MPmOvD0oG",
+	"Q1TtJxzbtAMEZoKFa6r8KxdpCEJb4Qp4/brA9eFaDsS7Li/jPZPXGmAUed8J+hghwt+C9YBifH0fjwge",
+	"ITUYLAXpd7sA2opLgjWfprG9tHBej+6dHltj+San5HTCuHqwUz9jYLCvU3DEARxhAGiTmkOAwo6btX4E",
+	"73i0tB/oLBlcr7QHkML+gNtd2ZvP01EU+p2VAiy1u7QG/ZOGq89x+qp6ivWime5vQ+3fUGOxRo5WbggL",
+	"kE3t4eqBpDwYic8VrrVuJzG+qgCYYQTyAtOjJN0A8CpjA00rSmYySkCYU+3dLGiImyoAaLPPar6iSEII",
+	"YCVyKeeMXoNrTNXWGinvRKQ8scjEQyf8zUXySb8MC4aFe/C5ftd99QpfBxZDw5gojWoD6DceVXGT6Hst",
+	"OaVKpLteS+0VsjU4VqIO04M30AqiHk6NzmsCeEdxb1tsBlgnLRrQ/7NyYEVsvtNuD/TPgBg/z+6ombi3",
+	"6cs3U1XurqqFaEJloDY5nKWRMkp2haEO9iEExGrqzwCOs7uVSuWib4UZ2zOZeep5dVyINAqwikmkCUEg",
+	"T1NBrJyAGQ3YMwvGNUSBwjIn5bHayKoGt9PFlevqo97P1Z8ds7DVAi3iSV6gtaq4CrKtCP+McYYaYbLS",
+	"jmsdmsQzu8mlSMYgIqN8LWPJ1PmiGZQSHWPR62j2qVU1OWDgxcg1uOwHE+zXibR7x0Rk+wW4UIB1Cz7U",
+	"iPrXKKqcLUioNiApIHyMa2GyARLJIuG/kogosDenmWiTl7gbTYTlXFor2qvYK0qlhAJSfhPLD6nRwgXX",
+	"D7mHdU9ikY4idrCV/4BM9HLNP0iy7eU710EgM8aSZ4RywmbzZAkooUQd0aRG788vYraEuNx7Ga21/T4S",
+	"MmmjF9Kym3y/u/0Gqwe3q326mLJl5lFZdFX0qBqQxDcsWRFEve/MQES1jBxQGp2U3kD3oB9IIMG2O49T",
+	"Ks14gOEiZ8eFZi4dio+ZTGcs0IkuccNiS1UmxjZZ2SFozzEGhdGl0RI2i5BPyIxRvpiGEeuQM06AlgUw",
+	"9y95suJ7W06DxBgIxjXxtmkeXdBsuyoIHsMUOuWVbi54X684n1i+bSkhVIa7KjIL7FZHCatKDx1tzB4h",
+	"zlFVbDrfgMPZwonyYoBI/5HHD7Ste7sm6dwJfisWpb15rtzlEz3N6DDNMhsJA9ACKF/UYhkzmdyXEsPs",
+	"H85Rzk8lKBBEv4BSh0+SKeMseIa1zRABz7ScB+AsE8rZAiK9gCqZOd7af1CLYzQ9hhyR1k54GCYRJNAY",
+	"caG12ZYl0ygakCEImeEjBMFE7h8pPF3LgO4EhKqhsrKws4C71YB/OU02rW2b9LZM41fQPv8Smnwmr60m",
+	"q10JMOESoTxnJexrin1/Oq22wYMp9c9KgYFuSEmHicRm3j/wWWnuPD05mf7gLD3L5m1FTUmhlpqHcHVG",
+	"RvI+4L/LLS9yctkTNHhecHc9oCz+lVFqKPEraRRKZ+ybPn81+qxLmRZaTFaFsXF1TwQouLttw95wOB0/",
+	"8NEf4KUsg9hYxBOWSJ11ZvSaxR7qu/QMBGiWwkJkTGnOic/gj0RcM/DaRyKdTBPYx59lFYNijgSD6mOk",
+	"XVTTq6bwkmPGDFI7HfIm5NfSI0jRKD2nAcJos5Orz6pJ6A1kg5cl2r1SI/utyvUh9Q89qHr8u6Zcfied",
+	"ghD99KChI2ggOpi5eDdXW3yYeIgI7QSLdKewyQmBakeRWGgOWLWzEc5YoPdjExFc5Mo9gAcWb1TLQXhW",
+	"5cavR6PU1Pyb6f8FOGyo7lAdFws+6ZBzBpbWdozdu41ACpmH0bPj1GtkkvgF7cZFvDxMYaeIa7U8q8ua",
+	"Q+eLQiqRrMcogBq5H1Epoa2X8oDGgUUUUR8mYjaSieDIqJ/Ybu0/Wn7gq8+00LWTOJxMsDIunDGZ0Nm8",
+	"pfkkrrzWJKUx5QkDeQNy4PCGAc6BzwaQ1pmDEmJRoXXodBAv1334x20rEL4mOyXq3BcEMVSsjm1HBNKb",
+	"6tC0KdxA7Zwimnk+tGzZ/20Nh84Zv1JX3+VIOS8gVY352Pc4jef/940lHHVpc7OvM0A2x/QcoktXxFVl",
+	"HpnwQXcudoI3k7FWkw2zYuCvEqfyQz+XBev6oyR8n95d9ewZ5eGYyYR8/79nv75RMvE/5+/eegYokPRP",
+	"H5Ffwp9+QOZWXTwKtRRYSqH3OQhivbq4eP+MDJWqmqm1s9YBLnEoR00kwa+RkR2I27PZPfJTmYgZMLgD",
+	"5b1+Jkq34MxQR+p9C4JryLkwKCQi12TmaB6jkDOP+CJKZ1zv4DMWLCEbe8ntKGDykymDFTCQHTE0KWug",
+	"EM1YbOq5O7bnGWgyCM0mNuPw0FWg5aD5dl33bm721ktvlp7N6+iCvzIkAy4SVga2dVoKtpXLhxWrgrkk",
+	"ZPLoVz0/rftgtZQijSEgYFZlQHqXXL3GQEnZHFbEmJ53KbSizx0kSPyrRuNG1tmmftOOwps8oVvf/luD",
+	"YUE99zpEYck75ehxhc4uTNDM8xTYjwaIebXdfd250vd17rhNrc+7Bc+kuNpnETGYGcP93/vamo7PgiBz",
+	"cNClz+CD8K1HCG+TWYNdjDj4QOqKmC7aI1AwyOmueUX2BCXi+m3KuxibVSChL0k4UDj/tlnZcY+L+5Vr",
+	"Tv/mdmWYxz1bZr45mQ/Lydzagdxo8RokHMoEHwIS4M0otyUQe3mKu8VbNG39PN3UOKNcrpTzkE+c/mt6",
+	"zXT1m5K3DvmZxlHIYrM1SIiFmpYA47yQs8zHwgpf5aEusqanVK4JanE89SaUTVrDr9r36n7zvf49fK8v",
+	"GRp6nyoDxtnCOn9uifbKVh7yRChdvjfX6cg6a9Ugo3j5r5ln902VvqnSfavSWYnWQLQjTKTdI71sNwVP",
+	"oQoV7n7chTUlHMhrpvFCygNWYxHPjCtpO+Bxe9XxGKkc1jEkZnUWBzDkKfnw8/kFcIqPGFSCZ8eyDnmb",
+	"EWZcs3nyjEgGaPM00aUZUDaeiEtuAj2QwRVk+P7d+QXJv8jQy9L7Isa10J5IZzVGZRwW3dyujotq2aCg",
+	"GV0eqA2F7bvIfcE5yx9CdiVMTJWX0RoxGsNBQbnLv8WRW9kxFfNcZQedh2pEpv/xD2PGWoPWEY2T0I/g",
+	"0GUf0rq9bIXBZWtAeh65RFul/rpsXTB62bpr6XNW9uuj2zBQH2MfR6hOP9gbNWjNWfwJYAA8iPuvPFM7",
+	"VM4n2sYMWvpHMMfZn7ZXCsP+xlCuD8btjLJWdvvDwjlK+yFQV7IdrGirEGnczrYL3BvMZ1u0xMDwWbDR",
+	"TlolazUG9GYdf/AbrF5rs5DKlEZETul8d6dh3UXIUtKFtukcTx8IheCkkkF7geHMs1+HWHWNFSp+zALG",
+	"k5BG0tMh76xtZbUXEjVNWReABqEx4ARg3fYlV7/T2m8aJNVxXWJnF5g0DU1QkOsuLV8rMDpJvGzE4lTL",
+	"qZVRN1ULlTmAr3j+6t37Txfvfvn57V3rbnv1u4hDGn3AkR+GVS9NpmphfeyQxjiGayqLO6nxOm29wN7Z",
+	"PuqQJwxjOBWt1Ph7rdbmF04zdQjJ8FkOgeCk77VmkEvLPd21nVodbe1dUV9piMQ1xjZeMJp14GFDKcoj",
+	"8mqAtKgNwewCzibguFPPccLbFxq1eXXS77zWjCVToeTy/W8Xym5v3LMyg97DxPzIIn8px+TKa4lrMxdr",
+	"b67pCrdiKM9LXSlJuZO4byoBb00leCFGkzzbxXnN2BwqfWMwFuqflFuqxj2NZ6z+bCtXfEPKHi58C9fd",
+	"P0r5O0RbcEG/NTfpBqxvfdWXYqYxtJ0OgWe/cwr0nWkcM+4rKUilhhTUPFMoxViVE2+oytHvp3zCcANv",
+	"jTlkrZTmvksTgLfG0F0yDSF8bcpngpiOk1VClDhMEsZ/Wq5hwnRPcwe8Eb5dXKuwKHd+vGu2esDKbg2M",
+	"b7iWgEI00tvr3K+UcKU2A2+B1h7d+vb1qklX7GWtnbgWsp83hH+Zzcz9kBG7b3C1aSYHQSh9Ggc7VTi6",
+	"D6qAZZeJ8kgNjk4oE33uBxRMdVw2MfE1704PLrekO2Jg7kkx8kXFCFhl0jmhrjAZ3BHsnQylTHOVOTUE",
+	"rHSHzEsI3Ppg8vFxKqCaZRGrdwoTg0kITyVhAkU2togeulHQwkPTNJa/4wtZmDkcPCIUjoE8R5I5DQvg",
+	"H+Ah/+7SZSDLHdFahWHYTZjKYaheJ2SONgF/bUqTKF9CU6JtdIJgGl3OGE88DFBhoavUp1L4/x3yDlZV",
+	"xJJMYsqTwtb5zLtrshrTujunhq887/B4ujLXwsM9bncftY+7F/1+5kDAoFc5zk8LipfjDRzniE7X6j3R",
+	"g8mVLQvtAY3JMXkrbhi4SciaHMR0wU3T0hbBaZzPSkyqMVS3I4JaYp2CBl0OWzGfMK7WXllEPaF7uB4B",
+	"o0E7YknC4vYkFum8+tjwgtHgDVz933jxnnzFDZLyAKtRa7aUf0Yd4Bj7pCFBMzbe48deCyFHcUpEmgBz",
+	"ZCyTqoRJRIu/P9Xfz5iUiI2qxE/5v0qxEyFIJPjE5qGxBrLTKBV4ETtio772yoJXqQCKj9GBeNKoErxT",
+	"G6ASVoLCKsloSXyaz1K+cL6vy3XoKEBd0X+gjLTNccVmr1qPLRalcLtDefUdlTZ/qUN+pSVZYZ1dtyYa",
+	"SewO/7XGT6tBWzeZHNgGg+jPauOAcT5DLVtmprq7mimMnLYGrXksghTB6MQc4naSxUiHuIwEhUOVvE7t",
+	"WO525swFGvbGmXBXCGILGWWhihziIQdiJsuUanPUwjV0zbDLZPcrjVrsaz2PbgP7ipWRi2wmdopcOD9v",
+	"JnLhzPau07F99MJ9i3Lejpcido5/CxoH2JABeXlEpZ3SG+Zkl76TUI0AqW5MinMy1Ho6fEYo/syeISfh",
+	"DdPg+cDSCm3UgQFAUYaBxcQXcQwdMQCswC18UhCbXy/xKEVCLhM1b2KMpxgn66WhR6lEc0NdfF4ikzCK",
+	"8BJMqkk6cxBIs8yeZBzuOtO9+zaxZ7P9q5Sw3yOwBOj0D9rCxXHG4ORSxJqEHsD2GUqTOkyxytbnxLqJ",
+	"+u4GmExqIJDuYMC2JS+5R31+jmvrgGhy8ieWWod8C19R2QRjgLWgbzZ6A+iQ2iWEtGoNSkJIoW/BqHWC",
+	"GfQGIBcMN7Kp1BF+OmOAwndDozCgyMVkVZlIsVaDY8DIHH2D8MQAlPmSA0h21oGG/gI0glmdoYhko36K",
+	"UGmLdYNR2I6lZm5lY9gbpPTPVC17smwN2if3Iee7YnuDG6yH6vpp7RNEvkK4Ck661kVqzUJst2/AHXkZ",
+	"0UWZS/JRbxMoZ9AE/ixDq5syJ9YdSoR2bCqRmllpuZY6VRvAoTyXfTIFtdT4wm5ousw+CMdjFkPoT3Ay",
+	"T+O5kHqPRzfa9jGWJQ722XoOSTh+RiAUpg8A9WVTr8CD3GEgSUG1d0DS+aH3FHPlocTxjBORJsa1tD4W",
+	"QDwYLy0DpOZioXYJxxnV9VYG7E73CkuWJJEh3gdncyKg/CoW6WSKGw14tfgcs0sYjMwiWF+YhkNJek6k",
+	"+vcsUlg34hxD1sChDilZZ1F4zQ5o7WyVB3r1pgvJy8rhAuKLgKGwhVIJVdYOf9rtEui+SsIZKxULfIcD",
+	"S8Q2BhA9ndbg+HFtq/fB/KhgH34lFkhYQmOGvN8Gg6Uh6YsiVMdciNVdNYi1Hkouc3tu6aYJAwRYccki",
+	"cGIx2CyiwCHRKRQcb4XkySMLcKbNxqpPjUG8/JDyYVbqCR4vHG3V4fcsIRGjiG2uJmeoRXnokSEKs/qX",
+	"kmUNLGTDg4DDoM7kQY09XD6ITbw6DAoTlRG5mfRbttvLXJ5jJSa3g5eqfQJ5GHdccKT5iNUxmUPN+vFj",
+	"9QIoZ1vpsbOQL3QNWJVGLxgw8xuBpqYJYsR8aOcFHWyE3gY8F3imadI8hPeSc1gOoctfVFnX3JCvTlmb",
+	"VMpzWDsL7/BNK3fcfuGRua23yY02lH7M5pT74Yai4Be5Kx9kknPdkoQB9qSobYf7YRRSg99YkV/MX5zP",
+	"NG6Xqdw2tWqneGlyqw2WJ0ukrL0QmHjzRRTZ9KSp/0CICo3Ve9Luddu9/kXXyRPqFGeG7buW88RwhbIh",
+	"7W6n27PJTVMmZPKXckPeTsNRODe0lLOvOZLOAsx7Mf6wu4LKMvsbaqu3SEMyKaJU33fLeo0w0N0Wugnj",
+	"uOumHP9MQ/96JMS1Wgaw063B06edp0+VlOmGO/6pl89SxiG0VenLe8i3t5LUNB0gr9/+3oZ17XZ7rcPl",
+	"MjMp3pzMHIc8wA6IlM8odLBlxD4zocN5jeF0BCHwaRAaBHn/5kNeYurGCV2beHSb/bm8G4wj7Dve+uCc",
+	"3SR3cs5bZHX3lyL+wGA8D8HLQPsC1kVjN4d80k4Ynbk1eGgE2rNQznTR6PZS9TIy3dpNhP/c6W4AnZdC",
+	"ANCRBEDo00QT2wicL/g4Cv1E7dlSRGV79orUmWsbFLy86r51E0C6O8SEo41hzOC0g3+kMplByDBmSLoM",
+	"jU/QGK/2ykKKLvUG7mgehHjbV7EbW24niEUKlqztbFi7CPeH7KYPU8TP6dLgo7tSnoV1LbF5M9LO1Dmk",
+	"vIr6HPCr2hCWxks7ZKicHjioUfI8EmnwM3xBep0uYfyGRWLOXEy4kBOAvdS/nwFkdAw9jxr8M8McUOJ7",
+	"yYdvqEzacNv26xdDrM03UPPqrVjwTA8nk/wx1mtMRRp3CGLk906J7voEwJUZqIrpOjYlEknM6OySR+EN",
+	"k5qoED7SF9paimu2JCImMyhqJjO6JJLpOgkgylFDDznJHokHlTAmkQCwA0S/L4Q1gAfiNK6r44rfvZyz",
+	"LCs3j9k4/AyD0P6GR2TqTwmVZBinvDMOeSinLBh6avDw0Y/A8co+zyM4uWqHpMLPVl553s0OEzaTaAXV",
+	"wUf99P/7g7b/+enqP7+/vOzof/7wo/rj8vLHH/7rb621skGvNaOfX+ONTrOqQhrHdImuf2MnFEuuDTKT",
+	"dbXEzGfhDcYa4P2xEzebgJwc5mbAffFu++nVbc/rd+/azr8LXrnGeSNhnxPUlDZKRc5QtsJgQB6fwMHh",
+	"ksNlA+Iu8yVXyjkgt5ctOWe+lgloN+51upctTyNSXLbMXdRHCLUDHwOercYqO6p2ueGn6g3hhwG76cgl",
+	"96OQs447pM5ND68MZ3hlUY0kXKGGrqfC3nZ137AXXrYGt5etOMWXi1O+aaTgtcPFMvV9xgIWXLbu7i45",
+	"dt2XnkGL2U1gbRpznKd0PkfeG4llYPCnY+G1bVi37JYqL+c5QzXXZmbqUUyvGfl+KOmYJcuLacyk+uXw",
+	"BywHw52GRUEHDThe1oZfdWYBUSaEhpo/CHCdi1tiXsFo/uKF2+olmw8rbAoITOHw34OybDj4T6Og3sFf",
+	"g2q62FFZ0XEh6bw67lbDW9lziBoQ0r5pzKWYQcWv3W0OX2G8wq5gmLxhpg50NFcisPlMDqrVhOV4hVWd",
+	"JSXFqHRbGYyjW/WfyvphddedKofhh83UDE9xDFu+6PZlwjjkq4IZOjI0cVUR3VcsCp5bOrkD274GA5kj",
+	"Cb/QygBUjvmCvv6dl8cqQDC6U/V/gFUAjZb53/S63TuvsDyw7632LyibVmVl8q0X+a6I+oFGE7Uz91lM",
+	"l04tIBmzKCLjWMxIr9sliSB9YEJ4+uQ/npHT7n/A6SeKxIIFzTZ9ZVJTA2BB1103xMxgMpN4/IwZbP3w",
+	"1mrGNyvcvmX55fo2iBnuTLe73rS0rhfSmXp3Gq4UvI9i5EPTaHjZURAi4xIMkVdSDP/MHNE89dU1Y/Ps",
+	"BAtkaXVKDPG1tc19QLWFLzSh62ipTuPqvd0tfiusoA/wirXjMf1722nU+igFsGohpzSKILw9YltoQ65p",
+	"fUWoI0Z34+XeINUXtm5QWtQ0U1XIAxBUTmyJoa5smjLuESlsibFMaMSwdFDoGCTjkxCrDlGQdYWh+htx",
+	"1Z4h6rOIgrVCRKxD10WIRaIOk/FgZF17xchkOZuxmMRQdAqUx60txBvX+E5L9xcSZsNGnxNoIL/dVZJD",
+	"fhMmVOPvV3hBr53rviYvyPfZPHEPXjVQeE2fzySmPst1+qxBNMDPj7vr+Ashv9kIU2V7WzcCQsUCfBy1",
+	"cnp+GnNUsoXd7Kg4wuIZkB4RByzOYqQzeg3wPPvL+mv3YVjrBPA/jqT/CjHcIlnH6G4dLinNTIyBEuzE",
+	"4NdZWFmTm6rnS1uYPUW2Dqiz9ZmG3VWeg9B52GKmpOyN9qZK2sckVon3iqDVFaK3bOG8XC0PYEu+pL+k",
+	"InsWGPTs73/2/n79z37wOP1ZdOeP4h796dh/wV5OXoX/c/1m9la8//ODvEh/X/y/y793e/3jk9NHj588",
+	"pSM/YOPJNFwHkFyls3Z092jvp22D+qIWaVU4CgL89ooMBVxp4gpM+RfhTILRM8t0vJUBKttsj26zP1Z4",
+	"j9YnB0xSKMlCxMnUOnZwqgW+N+XXOeaScIDJQv9A+4LEdPNCYSZEzYuctxtxnTdTmymSVlavQbqkC0Cb",
+	"4u7dgbR9+/kvJ0KqetnuNxPV2sGP2KziGZBrpubNxBRDdzl3cBO2PL+5L32VKTkWCZalbdRcAIhoRsnI",
+	"IDE/EzyZugGLdK5cioAmzKAAecWuualK/CIgtBaZzQD/Qyh/Q/XollkZ/Y4Olk7BQGBSJVlAu5SdTD8S",
+	"Ekvj1cc6ZxxincGcCaVumwpdlXgUFriOhIgY5c1WoM7nsbihkTUiMH7HqIjZPN3AT1JkeLq9XImqQT7M",
+	"IfEWA9Mp1URYx80XjkNOo/Cf7oDHEerhlTZXW8LyzlkcChgmg4wXvk9/9X1gvbPXxYxSXDEBSThjf4fy",
+	"+NZvF88BcIcm7LluodIiMGexSVDlmbAxJJK9JH6AhU/6kxW8YJ25cibxSeekeBLto46bPuopJap1zgON",
+	"zux0FPJmAtSv7a11vguXd2/8X/Mp+FXqX3el9vdMW19lG7QuWV+KRCyYsJjA6S+UZCbUkq7bXfQcAGd6",
+	"e6CSt4IzDQa6t9nICu60in0zHyCrZVjjj8qe7E9pPMmoDKAmguuzhove+SjbH5IQaoyc7BhkpWPUe/WO",
+	"p0qi2WcA2vT63S6xUgSh17/hNXfm1aKQ10r6pxLJX0CiWoOWslCfslu3MqPpmMO5kGFiAMvnsc7aL7nf",
+	"zv1y9W1sfm3JfWf4iJzxb2KoS4XGMdRbGuEKJ9lg+O/MznWMx7Rq8/xWJL+KIByHLGjO9wZsZff8nmOv",
+	"PSCQuZ3Vq9L94ChnKm/3eERVOBHUBc7qJoKI1PAshuyNxvbMEobKC0UHU51DiIG4xrFKffqFadVg12jf",
+	"WSFuMf5q941pnRP0HsOSVtva/dMVSOJiQgZjmf5biGARRpGGpd4qanmW1asfJGpZvjuv8kQc784T8d8x",
+	"9Rl5JeZzhNLItvzs9vn+tEInYPWaNSeg26wT8KiWE1A2Q8YtsI27/0iBHFpvt39Td1cK9rdHakBkxCKx",
+	"APEx+qRxxMOEfP+3R+rqHzrZTvzNydjeyege1smAvjwYZK9V5mz0qp2N7pqz0f1SzobpOdzB1zht2NfA",
+	"DXu1EUkSChv4zp6I92WC9WdBoHZNnE+SCELxuAd9E4a0W4zHe1AWVPsWR7fZH5WRfYhZwcFTDxGDU1wA",
+	"r4He54OOC8SZEfDpJ38niZrtolD+TNwwZ3vbma9iJ9YJK3mNJQEc2VxJAtRevj3cyhquEHd9iQo3dJVf",
+	"rHk/9HViGHME95ltqyQskgzJUmSh+4g7/j4cJ4dwBzU7WKUzuI3L5xKiHMLl+8ZvtiO/2fbcZaUk1xk/",
+	"jWeM69e2j32MMefscu3o1kgkcDJbQLMbmcG8rRM9ndH4mgXKVRCcVcVIX5ibbuiJPBthHoxRLsk8GJcm",
+	"ZkQ8o0kuIcN4OlNTMA/Uzu7LGzUJ+xEcqFvlmvb+4/2Ll+1e55h0Op3cw/V4lEZyCgNdA0DBhkA1rnwf",
+	"IE6Qh+6sZ9xnT/ngHnjFHsyWZzxmD62KZ4zJZXzJM8fY016t1/PAffdWHGpvxYn3wP1WLqeXykDda/sW",
+	"OiMxnWIG1BehzA4FhdzoYaTcGNPmnjfHlaNppjjYeMFUkvcvXiov8fn57w8nagUHzaNb9Z+7I+doVKaf",
+	"b4GgHTBDGPYVCcSll1AJAi4mpj3JYiqIZJAqZUsySsHK2ILjGV0CWntx0vlNyNm73GHwqykJrUp8CHX5",
+	"Z5tqUz96HlEp3Y61VtYA80d2kjXH639s2r8rKEEAVAg26kidQzNswLrNMNu04x2a9shKx+Z8YybWTfXA",
+	"yJBPIuZGQjQYg9Ij7R3vzz164AOF0rEq2zDQZ8TDnCJeqpMp9MQInoXzEW7baThYjVmzwGFmzILVz8hJ",
+	"r48dBLAzEcCAC/k6NcR6VBtvsmdY+96JF5s7AlsskYUGFAEHDGEtQknicDJNGvUCByYCe7DzqWXpRCY+",
+	"tf9ndJ3Q3BJKKLqGsM2chgGhCR5nDWR+zBBMG4shE0HmdLkuPOZN/n2l5zWwo1JuI0rEJjqbE5hJeMN+",
+	"mx9GXM6ADtJwe2ZUCtD+VHDsgKF86fXetzXvws0cArc74P3wLdJbPzEk92sKIOkABm2VlhfSeNiaB0rf",
+	"rJDO6fIwEvrTkowovyZJTLkcsxihsk0xL3mPkmu75rDoU4uz0skwUEYvZnDKh3bMZMpmkkU3rACKY06X",
+	"X610W9TL1k/uhCkn8NQyzXrEXkhOHvd69UVez/QDF3kr7RTJpqGFk0MzMlnQZbNCfyPC4FDbuDQbNtK2",
+	"o0Emphd7HlGfDQlVbna+4NnW5s5owDwojAAAwBEztRAFbqB6ka/dqn+MBZ/g68M5D6Zoy07r30UY2HDM",
+	"g5Lxj5oe2pVxi9Glg5a5VvMGxdxQUx+usme9aDTrxPYpV8JrTkDrwmuGd2bqP/79/FCbyNNTsHMab0UI",
+	"cqfgwtX7mWLbk063EDoSaWJOtWKh21GIQ3KYiS0eSglNsCVed4tKZe7EmDB15xVQ81BTYVzy4Ryt2dCe",
+	"UkKDK1HIgJg/6D4MVPysm+WP25qlMTZxdAIKhXOwpZH7KY2ura4cAhhfpAnAVTotF1nMGSuKdFKufrrN",
+	"ss7hL2vXdqxN0za/3WZG3+FLl7LUZUKsBHulxRtoDJuIz53poJAynOZ4TiS7YTGNnNYDEUNwGrQLmRrV",
+	"2FHD9jAbuuWrEuzANIx9RVHtMm5SHZXemJL9hwh5dadiUdLWdguKBYcytQMhsuGCbA4k68VdBydQr6cM",
+	"8LlBtmxAjt9nWZQRA0Je7P/XMa0dGhDzInp0i//Y1B4cKkWBG0rCeJBtZhBS05a/Q/QgMK8DANyjJYEy",
+	"IUMHqQ+c5Be21PFd5Z+Dc/8M/y56z7LaI3xek3VHJc3HGqIBgoEG1pfyJZmJuME2ZHNncB3Gu67zpnbk",
+	"nSetyZ6ih2dLtrMTZZlqXISvsbViZsTi8C3NZgrLCdWhbhEWSRmTa9zIUw7/xI89giQqRB+PuNCA9pRc",
+	"syViUAGOM1yuoweFNSSYE23ElDRABb5jazwO/3BMyF9YXy2YiVXYfqMKq8GUkTl1L+1thrbWbjEYsYNZ",
+	"2BkSZMaSOPRlFVbrr/qSTYDyU0bknHKNGgAssxZCXmlbu38yHXr6373Tmf3348D+87jbDuhSDp+Rp12i",
+	"/mX44zrOPTAFx1kI7w99slzEZBjyhMU3NAJOgQnQlJcUcCXhjH1Q5+AyLHZ41h+99tMrRGLveid338/+",
+	"Nf1X8K/2LORpwuS/2lORxvJfMOAfilDaC5HkgYnTtDUD+bqIA2emetNh2ajN+5UCyBeNt2xkG2zXObJb",
+	"74CGvX9LsTqJTdgbmuBBs3984mXME61Br4+FMb+LKFXz0uv0vdaYhpEyaCenHuKySzlOo9agd9p78lSf",
+	"Z5XzrX5/2j8+2cJCoPSXAbins0aKRl6GkzRmGV8r1M1BVQMqlfo8nOUVHQdWF5pZzBmn87BjZrxM3d/h",
+	"dXvD0YR8LKBszumtUUcf11C3ep1up6umT4+uNWgdd3r4UbY+NAhCDCa9j9V4E2DB05EKFG1d1VSwSup9",
+	"zt6/Juq+uy8U89MYGob+uMrX+oTSViDmF4e2rpypj2ki4iNfpHPB274INoA+v9O/eA4/eA7XN3RWv6pf",
+	"6GwfXnryjSLgfZYeAloiHWjI/SgNmgnW4BjwIZrlRWelJYlZwNjM07QcSVEplZlHWRifkQmNIuQaxCVg",
+	"5Vh9z1ceq1yClKvj/TlLEiRHex9RLBgBZ3P4/t35BQEijHRkbzXAnw875Awps0NJUglT56Mr66JnBR5S",
+	"osLslnVMrAvLQyI0fXP229vnr9r9bv9xC7ha3rP4Ak+ugx588IGpp+uy0l63q9vmZGtwDI12PsM2Bmjw",
+	"iyiHlZ1HNBmLeNaGhjoWt668fPVCRFPuT4lPZ3MaTlyCvTf4jRiP8ZxHozD4jSfgw6phtruP2sfdi37f",
+	"OKBbtXdki9BUhsy95d4K9StGE/xMr/ZSlyoLd3Tr25HfDaBPcvvkmPvypfkxvEgbCOB9RS1jARzu1hWH",
+	"8eCBak2+AkcLL1Sj3bAtznzm7T7g7R6kKL5htttQ21TAK1BG0cTPGpXNSEwq2kqmVE6V1Q05xvghNdch",
+	"huRmCayUhoIeQ29YGKXBWk0hIU2DMCGRmJShpWVDfSMmXxeYsZ4sZYQ7QO4ip0BPTX11Ah/c1jzw6w5v",
+	"G1Uq7MfyKivlA5ZA0OEWBoNjwv1Ac1nmondqbVuD1tPxk0dB90nvyZMT/3Hw6PQp7Y8ZpV3/9JQG3d4p",
+	"PR6NT8a9UX/UHT3p9/2gdxo88nuno+6426XdJ+pcNlde69N+p9vpd6ARPGY3oUjlK3xEy6q+DkX/uali",
+	"/k/YBmVqy/JzL9JoGuNMiebmLAbjSRw2A7cF2mMUUIIK6eC9q7KllfD767z2F0q0/qclmYPP5riQJgWP",
+	"iIdkaLz7IeLOQxfcTKn9YhqqM7v9gcO0Waj55mXew5Du3Zt3H18mAxdZCUJjrRCAwkDUBEA4NorAtpqn",
+	"HMRXR5hsZasXpjdgEjMmsdtdPV6dpQG29kx9YaojjfMAaadrxuYrNRls6XwPzr9Bt41TDvk97KO75IZS",
+	"hZzhoxJkZ5NkxCYpJyOGXJUQJMMItX3MiE1CLg08iNpsdOg6EgsW64q3ovINbZDddX4QHo2adOtZryFk",
+	"oPmGM/47blBqokgsQC3GjCZpzAz+Gk/YxDagnd55LV8DY6yUJdgtZXVXAGHEmRgBZwYGEbCwRH2Q4Y3o",
+	"M4iFOnkK9Q+gTQypnRPnTPFeP4hcgNX29Fa4Dj1iDsdw0lH/q0I4cVBW+u7D5yz+lPLQHUARdEnZ4Foz",
+	"EbDImZ4MweWliAklCZASegj+Mmgl+mc539TRazEmcLzbyRY15pu6N/1d7/4NZNlRqxw7L8aEwraBVdY3",
+	"LF4qHxYO/lhsOkfVa3gXG9gandtS1ue1Mi9NGRCzMQQZ1IgTE4XG5ZSESqJtR8gnHTLkYjHMQYjB1Vg0",
+	"6wuZSB34WCtY02WI/lRIxk22ZMVI4TusGKmdbUt96/GAjcUBNBXBkwa3YFOktTV3O2no/1Vrsx3VdVO7",
+	"AxcLC+9YsNRrKxmp0xEMhEbRS7v82nFekYeCud0kCVel01+0fiunkGTK6rwBN08qGh+itqhvS8496uOL",
+	"ktHoqj4lnVjN5wxvJ8l4ry1StSupE6hYRDdi2oUxFORUOWmRsS86/wHy29gBJLPddgxQNS0aPmzE7IZx",
+	"RJkrPG5ASyvNPE7oMzRVgspSc4peoY4meE48mAaBJOlcA0tBoshw2CdES5E6tJGhvmOA1OrRgi4lGfoi",
+	"ipifqE//kwxFmsiEAhP+kPznJR9CtvS3OXxpUPWGRU4mJoh0aAnfdlsfU//uVzSZ+8cnRstfEWVNacVo",
+	"CVvKNgcj8x4lQhyLhcwdEFFQNSD+/hKqH28kP38uHi3145QgNO5WaHk9Yp/nIk5KE1L49b0vezFiCUyH",
+	"B6d2Yzu9TKW8mKlPQz7xbCWv0QfP6oDnyL8Hov8pnXtG7j3lLPGABZ7amz7hxx6C+28LUHKmxAf9ROpP",
+	"cS09dB7BAuk3aAx2QDlqAJ03DqNmg6dokcpDKa8L6bh8MQOf0nim9guD8mHorKpDJhf64ffPMHFG5jS2",
+	"FZccytNjNeQ4sZAxRbUaktHYn+aEZUY/v2F8oiwVgk7uhQ5UGahV+hC8tJ5VUUlVDW4YjWebQwbtn5bg",
+	"q14pAZ4J62uBl5wwXguJ62d8CfImAXccPCz0+tS/8UXwb8CtLPR/TB6wxAU6z339uwMuJqN0AlYOxtCO",
+	"EheNjPpJeAOaFIc00llCCLo2j1Vi5HxzhFYrYyPdEFFkbqf7kBY244FyBCCWPCBicRCLcnSL/7jbUJTi",
+	"TNDewVOUbMeRlqawY+RM+IqnjjlG/MNOOh4JI+pfKyXG+90bDv0+RyIceNmJKAOYXYecLTgMvafLbJPD",
+	"0IMBvNE0yIAc6h6UWEyKIGxBzbRCAWoZFgrkbVptditrwb6YdXKmzbVK2ds3ZI12NDUvMI1W4vqaBotm",
+	"isjNmcbi87va5hmgQXSLZCJmZK4TJXslCLYsN9AGxqIelVqrI2sPbnd/SCn2kQ7T5Zi5vpMZVhwPNJ+U",
+	"29EuCbDskxDBhk10skPOOAmDXKFRAWxJTPlK2dnDaAAFXxAqdlpZYdCjtcIgG5s+t6X/SVYFtGDsuqwC",
+	"aGvV0bPTdNz63N18GmobkmLGjOc9zgMehVmb7+H2dKMlphRo5zIgozJe7ZKhDe30a6R3GhvfoQZ8ZtQq",
+	"g+pfQx/bXFn0sKqKztClsz16ppryi1cWHUgLfoYIo652E3kVOLDkGx/zAPvD64TM6TLTYSOhlEMqCgJ/",
+	"8lrnezTSzyaTj67SQxDWjYfNNWrS9ZLNlWSl0JDTY3JsYX52MPya4OUAaZBm3hlWdJW35HSdsdWPgw30",
+	"ImycG8zmyfQsxgg3/BNbImpXo2k34YVCA1VmAQxhz32YgaNb/Md+SDFb7YJ6Uh0jUowJ8wAtgBW3/0aB",
+	"JslCg8Acbo86KTezBj6l0Y7uEfWvDaKmPvtMKTwLQbmW7MCSaUvjGt+ezmy+ze1lkJ4+t7jlsyKDHhOc",
+	"YbMDdEKEiH9jQ1CdTfVO2KDxl6h62hyoKS1lmIU8nKXqycD5oCMY+WiCU9dQUqS0sSLpca4aifrXyNUk",
+	"AbO1h2VNdSqT3NDKnQ0nnZl17+Sqjp4LnsTUT/66xUa6OcMWFwknbGKri5w6JMEPG5LNdy6hGh/EYvy0",
+	"dMqS0ohBUVI4RpuA1fi6fRmrixDlyoBkaSMxxpKMgnrLUOa7qopRWx9c5WR5iqNEJ7zWAmpMIDDZ1oHo",
+	"nRQFNt6Hfrh7r1uo9Xai9pLmk+TVOuHW5DWtFLuX88HJHsPwYSJZNN5YiJdbmYOI7D6S6Y7uOVqhQxzC",
+	"1nbTsZtCXcvgjNMo0qUnrVNTUpWr3+LJ9K1YwNf4LXx0gTOBn+00BxvqrvKxLSwf50EOdQClo6gCK6vt",
+	"VJtNwuKZzMJFiJ0vBRnTuLnyLO0AwrZnoNZkUoxxdACF1jmnRjS4IsJyAY95WD2G8RIMTKLO9C2vlea6",
+	"YFe81u1TTPDCD3wPAZcLirjR2I5jxqxd1RsLTIt2LZoQxeqmpHxxfXZogl+tdqnkR1pcRdNMw5FNk9dH",
+	"w1YvUdVqhG+EmZowtmZLO7iNNSBl8wZYMSb4Q7nyJYVku1CvmJWMQx8S/yVr+bMSLDRsBRXyo6WJ2DpZ",
+	"UTydeeTPVCQUa0RpELShI6ugGvO9HkFTy+ucSW0BfWvQWkzDhLUjOmJRK2PW/dup14WNj1CLKq3PcL/B",
+	"NrIUaWzrpMyh76Nzr7v7LVnQJ17LcLRv840me4ZroPrBec0P+iFEpjEml/Do22zJxNegjqXgKa6hK9LC",
+	"FTUb+DTy04gmrKoHhlAfCJbw1McC5TaDn4F0LYgMpf7odsgQ+iOGhq+URpHLVqdz7CFXvnWEJ0tjjTVV",
+	"FyKe0Jngk0ueTNmsQ4ZQZm/bRWU6M4kn8A3RoMOyAxkUkHCHauITaWiDZcLmyjqo/xZVYdt5gDXdx1+3",
+	"yg460VaviEpT3H+g3fvMq7eNJvnevNsW1NdClOrkzlCISTM2CkBOkHFQ8oE9Ko+2bFGBdz9ob0qtRg0n",
+	"d2MPAXV51k+7TpBuzFiemtyaILzMGJvTvMVVNkU31OMd1nqSCknRdQNT7nFJedEkGDx9T3jkds0ptYsz",
+	"TYvKaUGLylaCcQZI6WWmTusZNGAYarHmDZxuPtHHsOxgg0csHefTtqGeIVR6xP0wClHRjm7zH1TWUH7I",
+	"XdraxQdfuUUzdWH5V8gcIeiwIOMQyvTdZP3KKNZ9NW1tdsYgXX1NUwwWpxFrIwpGufuuXgmsexaIpLrc",
+	"HUnnEkFmjMGnacQ65MJsMrBbJDRhSEq0oGGiY5pLJomICRfOlpRdvcAcme53z0jaZySdF58IPqQRO/Pv",
+	"iTpzawRB77aYdReu+gPe+apVu7vHvup5os9glbfH5c3fv5x09ju5gt84YRzOep/0eaGDmFem8P/ksHX/",
+	"BqBF74OfaEb3UU07Co0x+YNOy/KDn9l6V/3BT0tEOjE0pNmO1uvjlg5eNvWTDVUGdC7d2wsDAnZ757Ug",
+	"JrTGHd7aho4UrzS7zeu3v7d78GnGAqX+TCPdojtpR2rbbgMrFLXqsQ2pKV761kgUp9wPaWSOIaaMF8qE",
+	"cxSocTjHY+g149l8wJ9mshM1NlOzfiCc+0xZavQgKGe3qRDgKJVqC5Y6+ROEQTk7au7Sjda/wHQf3cb2",
+	"PfciMc2mqzIZro2/5nQJja22RDQTocw79zSurY76s0gyTRUT4u9kh5xFUpC5kDIcRUyX+1LCRSlrqTPE",
+	"BxV5fD5l/vV+hYjwao6X10CM0V3QRijXlrn62o2ia1FuOzEDvsUa8osH0eRwAvwR4WcyTrxEYN1KjnFI",
+	"fSDFjEH9IchuIsQ1Sef6HBzGUv3QjLYAy1J/8+AkNtst1A4CW2i3e9Jv7WBVXwjOHq6wgoFCpPMgX1lw",
+	"EMGNGSKefTG7G0oCAS4uFkDnu5iGERQeKfccgzfgoRcQjKiRP1TTekaS5Rx2kDgWfzF7ysXhpTJiAPZy",
+	"ILF8rfdym7kBlhzBWZboYTdKKjWqZBRJtLEEIcOA9M9hjIPUfxgUCSm8yEOVUojCYKBWyaqOeYPpWfC/",
+	"jtBCyXFW6rmgmqaUpPNDSzKQXB5KjJGEhTNkUg+TZxZqD8VUMl8gizpSFrKAnHSfQiuaI1btX4DkSccr",
+	"DFcUkXQMXkbM5owWJDXVmx1Krr+otEBhcDo3ZcFqNSG60+yGzKux5z+kDykq9CE1gZummCg2rac++zaS",
+	"e1aTDYBxUUQMLUPpyRYmvi6dg7qz0vcNMd90x0Bv2lh0N+VubltMYibl1i+9Qww3zQVuzWQNfMp9Fu1m",
+	"F6vdzT9TlrIAXjiUBJ8TAXcrVLR7YC4x9L+gSwK+tsTt3xezGdpQvUfgB4nGL5cd8hxvp7ZK7QFAYFg9",
+	"LNG5TXHDYs/U2pswQsE5C+70ZQXjPBFzHP0WkqCuXpf+Qcwk0MA0v6CjNLrOZhiWxS6qiAlSzgDXELYu",
+	"GPgMZnpFhQg8hOPhbKHu1CEfdOUmhHrAf8PXg2JlS+nEbkIo8ZZhYa82vjIu4T5bX5GJ7G+ZIkXk71Vq",
+	"Li1kuJ+7IV5MtGOEtwTAwY1M4xFG/3YccgAcz+6GxRwprwU3rpYTakG0DVIrDnAaXZt27ILDiJPfGvS3",
+	"i/1CDtMZnIn2ol3YxqXlpVhkRhh1yLBDXoooEgslbjQhb4SvccPgbBGLdDIlQ6UvcKSQwxX2MnP9JgYz",
+	"e10jLGbCqgoFz3gcRtGOZgCnrK1t3tEt/o0VwncD6vtsvlOA4dy5z4Y+csiBQChhyX1l7R2yuOxIh/RE",
+	"30mLe0WBo4IaEnd1GAyTsvhuEEo1ETQqCPPCO+bG+0Xd4fzMNSEso6WaUEDu5mJBhLtl4NPMnlclNTnS",
+	"u2qx0bN9L3KD1JNGZjySchQjgwqe7+YGWVmXAT3gv6wQvAG24MROGo3yh6G9pEAe+YJzpraxjdRoz82V",
+	"+MTtai7xcUW0nn8z+0JrmiRzOTiCjbaNn3ZEPDkC8MGjfrffbff6+k6tNe6zxijTzsj/nL97S/AtPQJP",
+	"J/rphykDdJ6H+Np2Ub6TZEZ5OGYy8bBgEug+ZSnZmllWvegbF1UfF78t6WGX1PV1TfVEzQVlfsyS6pjF",
+	"ub7mK2LTqQFfpitTzl+9e//65f9+unj3y89vocog+WlZh2cH2YsrH3GgQgJcj81FBHptAegWy8T33y7e",
+	"Aoiye3Ps/byhUZpLxxqhKdow4Jt8xEV/eHSL/6ikxf84pQk8VCZhFGlcZ+XG0DDSNCSJOgGKou0c7omD",
+	"uwf6enwbc4xtYgFewAsQqm+91YxvIqjfeVqaJKh/cKq7nVqWctnCt18jPz2O/DuJAL1w6ApnzGo+EA4p",
+	"7d9B+bePPJpJVu5/WuD9D1+P20oa2yCOA/LjUKdAMEwEqUB1DXw9JDGbR9TXGRJ4C7OdGiAAdY50fgJ3",
+	"hCiBGENEEecAblCEWCb30Cp4YHZa8LZRxPOExvslE3FNB63LtNs99u38wJ9boMXg2/8ONztIW/EXMxdu",
+	"KG0Hdvxqc4GyuKDSiGiwl+nod3vfrHBuP+ZssfOMel8muHcOde3WHG9vdPMndH1u3+D664vuHxzeVu5T",
+	"vtRGWeqifGjWZJ/nEZAgG9ThraraQyDg3yhLeHrVKVJzEKRxTJdY674Jz/5BItjX0G2ELtoUldcvE/Ib",
+	"xhMRL22PKPucfEidWuu5EBE43yj/0Cgl8Gzrtovaf+qDd74w3c0crEI2b2OiTxo+jIGM1DmNmQx1g8cx",
+	"Rz8zM6A/qpvsNp+qsxf8665GROfhHxJMHAT6JW2maU1WsTbKaV9e0JhNRSpZOxhlMaO5kMkkZvLPyOEf",
+	"TETMxrFACA28bkbjkAYjzI7/tbVoSw0p35IxlPhVnoww5GZLMKLwJgvA7aSTu5yIsoqcwiPRr7YETD/L",
+	"gTuzyXBdaX5mR4+HHEmXMquE1OBH8JaCs7VyiEu+4fhlJkzwaPksfw67CaU5hlWcvNZPXJf8HbctMwjf",
+	"hOcLj7DPPpsnuDrDGxqFSrrf8WhZSL6lLM5yd+u2/2GtwJ0I4iWJUz7QdX6aNVI3uzogQwV1KUVehzsH",
+	"RVRLIyEiBjh+XmFJoqQ3DMoRTRtNnHJpYI5sUsFBA3GBWkhE/WuJyVusni4bJsTPtxzfx+nSs1W/01CZ",
+	"5mXZ/blIWJnrdVrkenlFoT2gtM/oSkECocIW9cegifk0jkMWEJEmCMCJhfAGcwaS2xDGxG4k9flCxFGW",
+	"635GoG5lEUpGTnp9MgSC+Jm4YcGwQ84TygPAlVAvb3Sl7M01flvhm/eALTfk9u8SFzQXTii2nOaSkMmj",
+	"F8YaNnXSty6bYegz4COQ0IctmKfQlYm43cBwIJOPcZiwjyFUX+qaFY37BsoOOGNq430u+DicdEyJ5wcm",
+	"RZTael0ukoyfBY1WkO2zZm899lpxym2pinE+vnrP+3gLn6FX4DOc3nl5G2SpaGpS7CsBYUE9h0IHT2CJ",
+	"YMcLLXqf3eNge6OR2mmWuq4nlIh6aWzvFwm7mGUoE/G1ddcSTYMgJ8+Oa1BPcntacg9Se+aKeZO1Z6bU",
+	"t37xWa/x4rO/jI736ut4aaTu/nT86wzkvU8xkJdP2JOQJ0Jt4z7b8uigoeU/t2O6aI9ga4bYeukB/8h2",
+	"MAwgvLzcqR7LPXgUl2LFoTl5JDFN2GRJBDfol0wmpN/tdokdy0olg6dBmHVhkoh1rX9GeOlit55xwj7P",
+	"lfpDbS/TD/YjGs7kJTe1giMqmQdIVdgT44s4+E6ii4UPkpaCZoHni4IKYTVlz82w90GIgieCJdFIQUr7",
+	"cKrUAos09tFp2YJwVw1OG+jDADcBIDREEExVGEQV9Xwox2ocVZs2F+piZYMpmBExZ3zV+vRzUQlrytzg",
+	"DVmEXA50wSjIFUxnZw+Ui/NfftMoFxLU/2lmLHUnUABcHZwj7J0bIIJT20+sNej19R8fw9UhI2KfFSy4",
+	"VM8VeF+WlBpmH3lElMGGneJpfUoQ69yC7pfYWJEm0G6GB7x0ThJBTru6Xh+OoFN1HhwxxjO27MZxa63l",
+	"cB4J4JxiTOZUJpn5cIxmpps1ESwKTKQbPyzEIjqThkdhEYdJwrjuToBaShHPqBU8ZcQsZZCHDfy+4Dcs",
+	"hrZpXbBCfMoFD30awc8LASm1zX2RhZhWrHZhFgQGswK6o1eoBQrutRhPZ2rm9J9LOovU3NU6CRvn4Tup",
+	"2eef5cNE0I5BR1LzJBUN0fofK4dTpFvo904enzw5fnTy2OFgyM6ngI4HParePYehv1BcuZ6WZyfvOy/3",
+	"IrC4Od5v/R4Dkn+NS67fYnDJCWmTMBgQ9zXUp4SoEQ5I9iKX2EJQjuuEbPwueYlG4kLwSBuTVGYHZfdr",
+	"Cw67b4sxIkfA7zcoXGHgUhQJ1pY+rWhbnbDkhbn03C9HO66eqJVb7D/Hr8SCjGkM3Z+m8QOgm9U9aAw7",
+	"sZlq+3B5AEC7rea6Cpl6I1LdnMVSNyBZcgJ9iADcuxhgbtmsGJfOmYT7yOY3hzKXiY4GmWswFe6Cs1nw",
+	"1PrgbH9kLjy8oteKwmvGIQjR7TxVe9Q0ZnIq1CXdzpNTNfaxSHllkg12gSCdV7um2j9TB3V53SqCcdNB",
+	"I7URm0O/Pi9VPT0DntOrlvPQ77bxnu0meNvy41lr0OrhJt3IkH7p7DCqaX5UcirmrUHr8ROUKulDwBhX",
+	"bmdoOj+etbUslYHTpfFNeJMFwA5UKG4VZ3N1wpyGcSOU9+/VjdQdjU1GkM4Ys44zuiQj3a0NZ/jSfv0H",
+	"ZLKPbu2/72rtkvttkA0lp9WKZplpYxDue4LrkCk6b771euzVULjrICvghyABjWxa1Y2GGcHWlEUBotho",
+	"zKzSJkRXwB4Q2tArdUwPZbINvqB9lYaZjpvUogvNQ02ShUBrVVt/yhFi6kt2RCHZ82DkWvmQGfc7eqgw",
+	"xgL+KyET9bQHKrAXgox0ROavJbGGs015q7qsZ3yfIgtHkAchsprz0IGSNoFErH5axcRayg6BoKfGCNF5",
+	"AV/MQybJRAAAjDplmXgelkcBfsya+MM0PFTZN8VceJjMOaObHPrtdeVXEIiHqCpATSW4yQFZ+vqFuE+F",
+	"SXkgHoS+6OYIwQMzIeqIphERDfYOIpgqf8VxX/TxzUwgEgsAtk6ZeqiXfqjasRBkzsQ8wweJor+YU4Ms",
+	"uBgsUl7ngcV9gJGTwySYf6b+FA86oSQ6RIOYJpJFYw355UPiiItEbfrmolCSRESBe0BSS1bUMKx+sEfs",
+	"7BDyavb37GjQ8lpujPGPTeGjKy8v9KOYcn/K5A7C/kIPRh4k22zTnz2vhaBgW9Hk5Uap7lMQBfm4grfd",
+	"SJe2epqu6ZTshsU0whjLodVtDDVRh1C21xa82pwBlPmYxCLloHS6dPWaxYaOL87qP3SRP7HCoucG5gQO",
+	"WddsXnDyVa9zKOX74imM55ipyKUwKGeLujJSDNu1Lh7VlJjvxoSSgC7BAV4CxKxls9WhUk+5jHNgDucB",
+	"WdCYq8PwMwTZghIdTEdIVpx60MJluDK/GhiRsiJIrR9YbokMZvBR63Gn12ut8ZnVg+NrsNgzV13JPs/D",
+	"mMn8o09W4utZAWbB8J6qa6ZUAhfzuO+bFMU82q5Ak7PFh4yrzr5Xa9A/6R7frdSorldzqqs8A8MDaQ6Z",
+	"sLnaAxGyylK+tErKPrtQKqPk2J3gW5enrX+X1Y27X6jhXbOlUwOk3w1rI1vOuGQi/OtPEbthkcwT0bhp",
+	"/ZWKosUUMkuQhKgoKsgqUQuWqff3lluPRIPlSh1CLtu1MsyAJfYrJf8jKlk7icPJBKjjxuEEeUFvW3Q2",
+	"CiepSCVMKF3QMAn55MywIbkffsj4Hbpeyw9jP41ojH9kVU5dox4Si5wA4QQ/d32artdif6b6CZhJVNrX",
+	"9VpTyMB1PTVhNArx3zOa+FN9gZgz/jz3QIeMdNBTf8fzKRjJrpM86590u6b6VbYGj++cVZ6noyj0Oyuz",
+	"qGbd1teKhb2HFYKVKhBc9jOiJxrrFl3WUr3TImQt7qvYUAV+yhXSGMmfx2McFTQxGfE/zGo9dlarf/yo",
+	"1oIdH2+1Yicbl6x//Lh80U6OVxbNbFhaCQJmgYAkUDpK5Nls9bNCAjgzwHlBXQZRz0x/O1uq+93VIVqO",
+	"1W5aI7Gn9txGEntAYAvFLLZAtyR3Zy+V99X3WAIybPvnwAdFS5ihg2qfFVmxrMu6zNcgYwbH1hubUr9E",
+	"AC6BZlYQJmSIQUTs1jOcEohQDTVxl9z0fEEJ45ob7VnSTG1vySQWi4w7BbJLNOiQM4f2Wn+4RJRjMlQb",
+	"9XBAwBTk212UV3fJh+9/uyDFnuJ/qbv+P6/Ozl8NzVDw9hpXWR2WV3vQMrRl7FuDT4nFVyYvoXTFwj1L",
+	"xtQQ3p2XjQHgp4e6azOIlx9SXtivqYawc7tmEVJzc41tDcE8f/Myv3mZ37zMb17mNy/zm5dZz8vcwYMs",
+	"6/7I+Rcjptwf5bOUgOI/BOz7lyHHNnsk+FEyCowejv8D8x2IXV3V7fvswPu2f6uH3ZXG4c5NiC1mRE7F",
+	"gmO6WUgGzNMzulSKa4Snqj3kPbb574At7spFM1VoETWEagstTNdcvZsUZEzjL3Zo8OpfjLNxtdUi78GE",
+	"s8cQy/nEWI7IZgUZv4zG5mFJE9DazOg16rRGsthJeDZFy2MhxqVa+hHBTRiJsPkMeVV100EoBSfj7CSX",
+	"NYTl6YkkoHZ0lGWS+Ly2GLdhGwuTZWcWEPZ5HtGQmzIVKgUvVvn3MNpdlgd/2Uwjxkwdhl36DXgXQO+L",
+	"oiyLQCXCprLc2sE4vlCEwFm3EZuoCaeSSCE4UgvpfFZBKusZYkUYYB59yofWpkAgFA+JAVcfao2UFQ8E",
+	"aiE8SEcfZpJFN6xgaZE3+3D5rv79CUhRmouLxTYiUEdlj3JH27KmzYTMhEzIqdftdpUwghuswzgUql+U",
+	"rtmMJLYywv0hvgLN69DkKEu6bJxBfAnQTEbCQEfp4KXKOi5NKw5cdFWEtuQ2fVbcASesfjcPrLUtkDlQ",
+	"K888FkGKrTy2VSc7Zxf34Dy+6CNozfHf0ZuNMoQUPJSf9VyX3HmGLaUI4hCgq7ZtkXHPbM65/azXajRy",
+	"DHOfSejm6LGjUo11dm/ePJXji0822+iyhrG4j6YQMARNOHflhPC6yg4I3uE8aGtTEXXAFNrlp1D5F3Cp",
+	"p35Z5tEZZ+ELFlE0takA968OWhjhyRysHAHwvruLEizuh1Fo4gJlrqEumgBCfjIOeRDySck28WHlnl9/",
+	"UQSU0xuLeqIsard30X3iRp6lH7M55X5ooq/ZR8vnIuWIZsF48AKji3ijbvu4d9GtiCOvPKxnWyhjf0Pk",
+	"OIsF9fpoQ4M0ciDmtgWJWhl3Nz9uEzSVqe8zhmH1LHDa+jMN/euRENcSUWDCOQMIBhGxmGK8rNPtea2U",
+	"22GrObR/mhlsdMfIy+nmDWNFVzpNUf3mb1svDZkf+0F3jEprjusD0JeAksaCZ2Rol20IaUVglOAmSakJ",
+	"SwOLgqL+5iLxyDCnRUPwU5F7B88WuG2qw8VMwNETonjskjudEFaicFvBiu2e4w6rm+qQMJ5vPPDdwYdP",
+	"kPMyP4wOUbbPeWS/C/511gNqSgMveVltoOnbhw9nA6fJKJRkiFBrQyD2WSXzH+alY5gR+8M1PCgGccLf",
+	"PIwC9CKbV2pUapiNHfV7e9ioDYTGeQ1s7ii5MI6kSepPRRRgbIsSOdd4rIh7V9scbOMP6OxiOc+77be9",
+	"7yNgRkKQFSh8J8k1W3pGJcDy6E9i2/nCPieGbgHOTA1yF1SfILOT29W2d82/+ge35RxibEQKeKeEREz5",
+	"y5mJ3XQu3g6i4k3Irw06xdqwlPqQkPtRGjBpcz1OHL9iHPrqqy3hkHMzEbOx6V0LJVIgLaahPwX0RDqz",
+	"LRMQOYC9Y1VyNgxSqSRPriqQhQ/LZ7EZQKIqJ12HSwBXIYMDyQAp3Ky+15LXqU2335kEpPLSwlrBAFDM",
+	"X3IFACIOJ+s4cZ7GBlwZwm2LVkxCYdLwLp+8H7EpNhCsVSJsyEmLBX8p4hn+0nq6wLcLj1b/qKwoKMld",
+	"W2gMLFuwfx437ubGQT33FpR2/63MqGjelc1O9rqtrsipVRvLl4l/6Gcc3eI/KuEwcKStvWG//9Lana8/",
+	"UPcqU3ixYNDY4yhvyYTcudbh69Xv7XS3lNUfvvXyLaxqG1ywwFZbAtBW1nHVUO7bPHrT7nq/2l0nrWym",
+	"dAtLcKRJF2p4xa/0lV9hzKvlldbzVe28RbV+PSXhPk0ly4Ge/yOuV+3oGyp6ALCy9YE7JB5yJUQN7ql6",
+	"mTdvqmrP+4dIY06jxpIMUzoH1GAo1LaaWBEo+kq1TlniVG7ehs/xum3f4FxvHfur0jQdybmAK5V/c77k",
+	"vhPU6D++6PUHxyeD08cmUqreymwwan1pxCSCo2+6xaOSW/yT8YDJ6/zvM0R/uBphalGitth99PQWijnC",
+	"lwMZu5trNnjAzzSsuQ1lrPC5Q3k9h65bfVxrRklYzKxm6IIUdVR2xviX0JDBOGbsn4cHpbFDqwwFmzU2",
+	"dbeSJPSacYhRSMJuWNwhZ9Bkoiu2FlSd2MF/WNAlFgEiXVAchzcMAskBiz/S5VAToTtRsYJ2apgM65k/",
+	"IOSNn6DEVMfHO/VhCF7qN7KBy70RB8wW+pCPHplQV7odBfj6FRM+jsU/GTclD/p00/o/+uP7Peb8/+x9",
+	"e3PbtrbvV8Fo9kzbfWlFdpw0Uf5K02Sae/O6drI7s2OfCiYhiSMS0CZAKzoZf/czWGsBfIjUk47THPef",
+	"xjYfIB7rvX6/dh/mskZC6Pb/TrAQr+CbtvMc8Ps7Ebpwrl03GeFCg/yttJMFLJcmTjxzAV9UwIw3y+JG",
+	"nt91MtK+4+4l5MdSPN8UnppUhsoJwYebCKrwBsSOWLJUcAkdcqvizn7XbQi7H1+8oCQgF+BOAh3fkQTA",
+	"QumJElYXdyEI3gCTN86yEwETxSrw8J0d8yG0dd0OwY+fJNeFimwW1lzBxYMQy1Wm8snUOPg8w7OJMBpC",
+	"IUlSNnZ/0tiN29BGC2YwCgQtjEmI1M03n5o4Fa6+fVUQ2CnoRBAcZu2Q/4IKFicIhudOCf7q3HnmQPBi",
+	"d4Sdr/Mi5ZvFk6mB2pA4FSo35wDcprERcSe3BaZlh5zvjp2tBUS5jxTuQL1za0R0ZQnbSkTXFsjciZqu",
+	"gF1ebTQ99v2jxzd1Zua9yOla8z4rdUc3FRB05BGqO9VtT6o51bgXN9193Hj3zR7bdQsAL+ot+h560uyI",
+	"yyiTUi2opNWxOpiCaalj4X9NqGzrA7Luqr9TMDY300aRsPm0ExXSEAmOAqQChrAuFvXvdvo6TkHiUmyT",
+	"hKRFCzxOl6vu6rDgjt6xXandXXPZ+OFanwb/uSE36el4DiTD238vtiAxbEMC1YrOgEL9c3HzJWzSMpfZ",
+	"HXFWdXvynKm0jruqt/PR+10YHift3gBeFYB5W2LtrBG3YeFmnRwOxf4UO6dx6XVB/WZVBCaJuks+EouW",
+	"RziNCtK4b3pst4sN0Hlce8jzDdqMXnmWy29TeLfhyldQHXWWS6oM26tf4iwnjdCNWM+3Lp62k3gnTZmu",
+	"jYIz4M2wLiLWJpSgm9zBiTMWwnpAR+EzdAd1Hk4ZB7ShWDOsHC5Yvo0rtSZyRvQy+xfyQkIRM70WXc0C",
+	"uGhYIowtwlMYcvfDArTsgF0JHUfCEd8Kntopd1R34BBDFQaLTdDoBF9I8oJfW7NWsivghgxFkjhOEYpF",
+	"UIOxNXmNUpHDrGZhxvW0z87LwTQ7SKkM46mSEzaqOJUjNhUc+XVdasJ94TiWQIl7IamiFArSqeDb4TNR",
+	"QzaZ3wW8lTaCR89QBBkClfhJsynXUys3AUZqRLdgSTgiOCiZLAn1yt0Gjj9mPq6oyeZCIuKU72NvKPNG",
+	"PXyWyzv1+3GavI2IZZP0iCimrqLPX1vIbzOOHvAEviX7OIXWd6j6ty7/5c2ugYPtFWMu12ZWju+Bru6B",
+	"ru6Bru6Bru6Bru6Brv6GQFevVOZtmGFhanxb2KvO8CJvOyJeqlLcNv6dcml3bJP6GbRolb3D30Ull8BO",
+	"lXwXeq+zvBUKLctly/pDCspMIb2FfZHQkahH30Ps+SyXhZ9XA1zZ5N1t6IDDSTsil2Z/SmOtUgHellHE",
+	"zPIMMZGqL+inEVB0Yd4fSzv1urw/BAPgES9oiH8vxuPy2LsnPd6K3BgoSBIFxspWfMU6nK4/qrHuDXtG",
+	"fDGrNjdNlnuhVwY8JNkVWNsxs9ajLEBZ9iboBR0Dv4VEctHuX2PpdbonzNJyp8KxVYHa2ZfdwXqXFn2r",
+	"oum0i1jhK6gIcfDXqQjYAkjrM9+BhGEWs5wXR9ln6z2yV1teAL7JxT7uKjuwuUianuKrpA9sWVIS+FDB",
+	"ZbXnLeHLt9YyPhkEvQT2GG0WsHN6wx6oDdSUKf/yu7vh4WDQbu7e+HOz4tjUrL1j/M3vgkdvhMG5HdQJ",
+	"w0v6FzLvpE53jciTLwjcmgirESopBZkspdRB3dDgcRLLyXkMBrMzPhI4ng9//TXoAWxkb/jwqZ1DyFif",
+	"PnryJOhpvMPLpjrohssTZGKCHLVBD8rr/C0n9VvIfofYSiEUeGjia7HiArZ8W8InsFGuRcYnwq7lk1Oy",
+	"xHrDh8ewzPa3pycD7wbpdd2sg6fDR0+Hj578u+ZchlFY/s2ZW9M3agIZiUz4rQoBTWvFCOjt9lGAwRZL",
+	"kSg1e3ktsvK2tJLujVKzZtXwEOZyg4M3n3JNXcGCp+TxrVM1ZDLaUdvFwVqxY/zHc5xoOGUND/aREud9",
+	"IacYlbrZewQg9sCvM2HHTe4V1SsMTx4+fXLTehx39kramwZc4BYCp/ApOsBSXYwfJ3zikLGgRhwYAwBn",
+	"H1k9IXKsp2qhmVSMBJfuuIH1D7Uo2ZeREvo7SgjTIX3wFf/R3Ll6u9CsuEt2Lo21XvumSrtK1/5MLL1i",
+	"pvph7DPEpsM+G2HVJ4LFFFmMnzRTC+lSGISoIsWC8GSeMXvymUjnJrYXECjEhSzKdDHTmSSYEyAjApA4",
+	"OAvVHMmzXfFfPgcrnxvhkgevx0dv7deO2M/21WRf4VOWKoeUyi/2W0biy1yEZsR+LkHdXEj8LJbm2joF",
+	"1+Dj/OKyCY6VVCZLFo8dCfuCazbmVg0MmUi0YFZD+Y+n0EWpkWKeCW3NIRpbY4YB3rRvceEYZqAoLw5u",
+	"vwsDqD+PYJ/9nyYoGpjrhl7F5trhXWu4PsD+vg2myP/lMBBtjd71ZTy869vpydto+z7ttO3bpwYxO2wF",
+	"IjF6p3zJrgR2gUNEGOPDS2EClstE6Co21ZQDgbiSE4j4ZFxqHuLJYyVrvxb2efkRrcB1IR+4Zr844D0y",
+	"wj7ICHWff7seg0P35OtyLA7Mui22E8KBiCg2rkETFK7Tvh5nGpRfbOzufcZGdjpGcOVIu/S+5kvE/Dlo",
+	"hx4K3oVnjNR2qf2p08LXgynV22H0x1hVEuDY0dS2CwhIWnZRY1mDH+sziq9MBOKVlbH6zFQs2ZRHVPn1",
+	"rA4NhVSsVzycPasWnixEJi4k1FhMFHSNLrEQ5ArYLwhzfgnXUfrCtSEjNJYLu4IJ5Ewl5GyPNeBeo1GU",
+	"2I0Y1Ys9VunQnl3IopTmJ00cZGwSX2NvK1qWXwwjC4WSbjrPqNBEfOGhAboy7lmGwYw9PT5pMrrsIu8b",
+	"2r0VQm4q8KBUZS4350i2FiqfZKR2B+bbIZ1k/1ySiNXKhJkQ82pxCgSddmnkaE7Ov8bySLf7oHSKOONg",
+	"LewuJFecPHf4t5XKkIttqTgYDFpKDk5u9sfKqH4BVhUkFB842WkhW9sXYo39TJQpDagx3J7+fle0/64E",
+	"zT4U3pYoNWPcODhF3kiRc7BIHvIsnMbX4pak8lxIrGu03matTg4bRV2QTrNEjE3VWdbYuQashdh2RkA2",
+	"Dk6bUARB2YIc42lDxok+cW9CwrofeHkA4UoXZJ9Qf+nsFb7gyx1jO5u2RBSPx7ezH55X+S4ZhDY1IeiW",
+	"Ae3RXAJFSYC3I7x2tLq89rZibbvkitw1iddc1fZosENLQH8hoA7Ql7aRwVupF/OB/6/bOAqYAdyUIWhL",
+	"V1jT4CyXhZsxVyqBohLcxEFvnsUqAzHeywRPCNnV/9Pp3baExkoMH3XAWtepYv5TVQ3p252ivL/bnd7i",
+	"pZZWEyqB7Zp1F5r156DSbuBouBKciZ0Dtrvwnw3niG91m0QJaiE0hsCfUdF3QQPgyqTNVMg++8Bzbe1W",
+	"swC4aVKGZM02MPDYsf8oAh3YswqJXgaYyITO0wrCxPnBJFpDfGhXK1+H7rbP/lFWBrEAfGhAZTO0hTte",
+	"D5Uk1uy7nbP4utwQdSWI+BqSCU4OPyvcRjS/nJllRZHSZvX8uSF3ttDBnbiG1Oj2kZIrWZ4I+GCmMojC",
+	"lFXV8faRJreetxJJR4XvPcK2UvqEawOYNn/G0HHl3K6i7K8CVlixSmT4QslxPOm7bOyZ0CrJsfqtbozA",
+	"DBWFP8WEnTYXK/ztbZbTHWyWkwab5bGzWbgR72WypKXcens9x5iAP/kbe+7vMq4IzopkgmdJLLKi8zGW",
+	"RjGA3NhLoja6MEOhTZzCynxtEYa/wSkg5Sokv3JYJXg8IOqJIxw6QFqNnIASuC2jSDukFJd+TJU005JH",
+	"Gxt/GVS3w999U5xkSgYsiaWwNiX8H75fm1I3lcSZ6bN3ysWTCcLlGRtxrfMUvgdjx9oVGji8urHKiMfV",
+	"dbUaBeE+TAVTmLPPnvu+MPtmryJ+Hn14f/6RreNTHf0Cg6ng2cHL7Gu16y1b1RpufVq1RjNQvkM+LBIm",
+	"bZj3BaRHcZR8c3MszeNTLOKK0zxF7Hv/X9BLY4m/LwDxY2nERGQbUfyLDgbu9sP2gw59rLTrQV/eqTtc",
+	"2qiwuCtr5Be/unKuKAzuR9tXfLFzcVwlrokltIpWJ5g672CW7Pdj0WOpge2r6197NOgPBj3oGUu4pBJw",
+	"q9DckKwy+avUiRH0UtCgxzjz84xq75YyPKpc5iOSADBS/ksuY4M1rO53N0VDnRvQakddwsMZFD/B8Oz+",
+	"SpbN33TAJ93GF7V9EDAED3tzkTmVbX/zkd7yQWTMdYG1NYhtrS3dfn7pdEOLu89TKOEqCXKIPmUCmEm6",
+	"cPzPIc/nuHHIp4BsVY0EHWZvK32Yaz4R27r+Q2d0tKvHd0X2aCbmpgL1FWt2MhgwnmhVIHsVSAuY7YRX",
+	"rAp+9+bvIkznw2q+QYpmqK9FmAnzVy6xnhVS9Hlqbf9fg57V1b3hk3IT1Ufs8IbgJd7L/nx+9vKP95/O",
+	"X/714fn5+Z/vz363szFXVijbE+iL3wYPKPRtRznnWi8cIUMqItguAmwJDJicC2NiOdEBO4f36P6qIU5x",
+	"sN2MyVfEhNh2LBxTIoH0o8Ei7R61M9PpsYCUpZITfBM/CBNjzWnIr0rfuKbqvHzdwaowit5L7dqn87ly",
+	"P/i5Q4ejIujnIotVRAxk7RXRoA8Kt8P1XbVXXVsP599QX9z79PFFIY5rw6wKbbv/09hgn2WSvBLcYJMs",
+	"DnzsfwaYx1RFUDpfEvCk/csiPyv2Lmn4D3xZgHGXwQ58XQX0gJY0UklXFD0gN0HPZDFPdj0MlTVv86um",
+	"KkGO7JKqmHLrJQjJ+CQTCB3OEm5E1hXkE7U+CmaE5ChuK4CUv8VJYjfO6rmI5bUqVfQ2nIIh0RW0aoVX",
+	"1neRasGoqc4j40DZAG5TqyPZc7dmvt6C/qinQB4YG6ZyM2RjIXTA/pMrQ1SK7vwj7zq5TFBTfSEdEJtj",
+	"TisuiCVxZWGxhkiiPvvT+UKlleAIQGmKlZog/IgU18L30rTXj66Igj2jTf54QaDhyA7KnQUeXXMZiujI",
+	"RVyOsiLkYg+jNio9gmIkdA3I/Iq44UdCZnE4BVF5WdhWCTf20iPswswgty/sX6Ra9PY6EljUcTt1DvcC",
+	"8kcQkFB+XrqmUuPZhSx8MVVKCwdp4yiCeBQdkaOyUR6Wh1cLI5Vl4jwTIDC3MZWdAGGvKWczzjWJHjD1",
+	"eQoQRFpJbSekVNIaGy2ScUN6C99+L3huXfCsnGKr3Eqi4fhxld46T5K3JE8eDchht0axLjnn79Si5M7D",
+	"rz7iDDzEW/aahA+0I1uOXSUcSSa01awF7zltuoAKVRdTlThNik6G6zExInP9TfZX4GR63NaOOIAceTKc",
+	"40a39yCTJhOREGn76X1tUFBCuaWD/B+vxnV/0ozeRo0oVvqUjRBNuF6xASjyxPovKPTATuyz92NmFtZj",
+	"VgwHVdAIKgmczUqGIoAfAHk7bkq3wZ0vQDF+FzWV5Di/ef7p3Ys/jk4GJ79uv6nxM85EJNKSIumA0fg9",
+	"wXFVtVQHZJCwbJyhYcLg2ztUNfagRRmv6Jrq8rsr7n3Se5Prm5tcUJ16xcNZDX+w6GytuYIHng30cNeF",
+	"Zj7iFbvXHLxTUrzFHrfLjvLw6zt0UuXz9JDRNkJuldF+ie9hbwyGBCcEVubz1zrJJ72hG89RAtetZKVL",
+	"p+plnqm5ePCbyBJItu7B5UnT3rIHcdkOSjU/HJxu3qTvlHmrongcI4BQB7EVCqm4tg/o2VUZ0wL2KrsS",
+	"VqlrZsp11zQXq/uapqFon6aO4VqLBJQL7L2Py3u4g67S1W3yr1hIyXs7bo1bbB/9Wx42msW9utW2OWw1",
+	"UX/nzWNFfPInbIOHBro4Fey/EbVy29NT0Qc5JltaYKxG4HxRSx0AUPhW+kyQdrI2u7W/gaBPCGfRa/bz",
+	"qOJKjH5ZtbwnwnyCAWyoVXhexCQr0+A//1nFubDWPiTRkNOyrTTAK9Ri09AuhHl05hVCExiR2Uf81+fB",
+	"0dPLr6c3R/iPk5t/9G6F4X/pcmj2V18QEhHPRHFEe0HFUAQ01rLdV8GmPBkMyjVY+HPdcLTHvugZdbnt",
+	"1aG0p7zL3bGrb7z5plZuxo14wZFybNUa3WRQ+u6rz4gg9iLhWpdz5b0VhM+9cbnq+ffLOthOMfWrizrP",
+	"RBrnqZfPK4vc0ajamZMJm+ZrD/P8vWHvSf+0qThh+44xEAstAhqEVsCsiBQFIjpLRDQR3QVRFlwzCDWW",
+	"C4/KhWhY7FuxXNpN8lIxQUX2PnAY0I0CmHDZxyoTIdfGClotWAYKAVNl0NACQRMhXdAkiWdWRkMaSwRE",
+	"EgYhKG7Q0wJPDNI1mf2ZCOGnasHGvORyxDq4kNhWW2w7gEkLKpmlVGWgjgg9gPvWV4jOruaWiPChISc0",
+	"EeYFRqoOE6C+IPcxxgmv8mgiXDu9R29sdHvdZBdy+OQ46E3jiZVGxw/7jzAqOROJvef4mMKUEJZ8ij9U",
+	"zuhjaMwshTEluL6fHf3U0ydPBmtFKhTcouwf9AeDh711xUQr8re48dGaWqObbx1+cBXVNQXXKGXbp6YA",
+	"8chUlIdmswb6huIQheAOkTvdapKG0CfQkWBbicPC4zUFoQO2mC7d8SaOhUkV4mrX4DEKOvFlrrJ2UTcK",
+	"9TVZmvY8JyMEd+Ass1LJh4iQtZeNeWgCJ2Wgn8ABD7j0OJYH253TZ6OxCnM9AoFnaDp1UHv2hUSpCEVj",
+	"uYxNUETpsSAHoBtevX/x6Zwd908Qu+lVLN/PNYNeXLuC8AWgvdj5XITxmITUL8OikvgK0P0gNF0IxSIY",
+	"fiFjzWKtcxEh406YARKGVEZoYrGITbMuokX0wAqxC8XXjPEm2YsL9EMa5EHzbttiTFQrXBmTtMbW516o",
+	"r3tBDzYrqI0wh9Kpw52BpKLMel8vetxc9IYXjQ2bF73gAiUkXFKTkfBXJxEvALYKVr74mpWpgtDsA/tx",
+	"lVFwE8BbAve0wBHplKRkQDhsKJcDL9ADJ4QDkvcBGa3BTCw3DKgZ5UgtOmN8wxQcHHvc1RxB35LWRESi",
+	"5MQFwre087Zvnyha4oouCgaFNlBuDb4KZMJz2WcjK8pGjtGnaFdCQQolzNTHUOmK8JId5YY1oUvSThsx",
+	"185iw6JEJPUiiAZ7U5+NUMaMAjaCLB0JbxcyIMS9UiI02BAxaG9p8Cbhngk1H+Vw29CaP9qV+yOal//x",
+	"ZieN/f/tiHbLs+2URaqWoJ8+fXJIXX13ZeiBH9LJYNDRkEq9Ym4sZ/QrpvMsnPIMNFNzVbxrzft18Bh9",
+	"T+8COF8Ux/vYTWFDvkv6fNb2G2DL0vfOrDfwtVBk4XnkUdTYNXWQWzrUcZonNXFVY5amK4Bi4jbqZ1zF",
+	"B7K5tBXAbL1YdpznOObbOq9uuJ+BqiIvnICG3VbIartpT4/7j5uqXap+Fs24nf1fsQLmZm1pUKXvg/7M",
+	"zneduHP32rf4eS0bHT8+WDH8QGt16rxAfQfFOvAMgKtgDzgV25QLYA5wXBbiaqrU7CgSSXwtsngN48Pv",
+	"/hJQfTMxR6KHhwMW8aVuZmr4E59f3PtN2BpWly6OwPyRTMgIuilarWEkdXCXVXkdUv7ljZATu2mPB4NG",
+	"I7w7oojq1C0dV0Sw6qkAfr8aM0CaD9CSKppOqR3in77SaOhdpf4/R+unwT55tynokAraGJHOCePerUdv",
+	"2FtMZ+tjGu5aCmrQkcAaBCGtZIKJQqE0ODo+cb/ZyIOxmEYbUoLii3mO4y51j9NZ953sgFK5DTMZnUoR",
+	"lRjWTwblVk1cxjmPo24JK2qbbzNnRSFAOg1PQ4kuuP1XgmnY3lRm2ERJQaNu6u8hQbdR/D34uqh++lqu",
+	"6do0HV5UVd7z2HxknWM9FyFlbsAFPu4PLno3vftjUT8WWUzeBF9HgvUlFNkcDOyZNdXtRGgRKglAhKeD",
+	"grb6eHWUxetuLlvO4Z5n7LV8lSetDNX0zcuuOKTd81A9+MAd2DT20EFwkbbjXidsd+z/+mHyHADbnNIh",
+	"2GPRPhg4q+9tx6USYHRBwNh4djCVMalcuBK0bZJAWNOAPIQuWIc/7wK0ceRpeKdNWAf4OavypcPa3Yqg",
+	"OjlAUN1Loc3KeU+hsEkcBCzKRVelmudCRuDQeOFQx1bZ5vhXqm/c0XXLvp7knR7/0l/cmTG5RQUYXfIb",
+	"OrDZ+r3kF3/dtmwi26GtOtuqtKzhdKgkwhbuT0h0hE91SENVnsSitmw5xwSDt/t7BVGpXcs8s4781Ji5",
+	"Hj54QBPYD1XqFlA/0EsZQg97pYjkcteN7da21aJMEu+j6Yb8FxCWpXwGsH5dGJqEqO1q4hZcGmdvGpVE",
+	"3q/S+2rBRk3yFtUButIvEpVHL+El9oP/7/n7dwHT8UQKYDk4N1xGPIuYey2Eu4lN0b8vjbxuIYb5EWIK",
+	"jNwkEhCD1aDjGBFvU9d0pqdqIV1FRdgAgouno7aId0q83n5GOt3uW2/wd2JRn56tInDHndey/kCSDC6A",
+	"92gR/nWRDwYPw4cnLOMyUim7WhoBR+aKa/H4FP4set9UAO4p/v6MzRS/vk3DOyGIFqW1JnEy9i7UDe6G",
+	"qva3uhxlV0tGk9qpZeF9AjfHN0TQKDDGX0N9ht8fLM/Grf0gp41dg7FmEyVFv5O+slRB+Qh9dsOOicph",
+	"191nOtgU9yjN260X6N+bZ99OOm2SSXfZLPBeipUd/20DFMUstXP62VE6whMgc8HFBlMLkLrKbNdlcMdn",
+	"+Ce7N4Vjj2Ehl9YexZTTqm2G7UDdyrIu+oJWt/Xe7sKd9gbdi57vR/R8b01Lq+o3YIAuDwWMKZ9BERKd",
+	"/u7DKatGz+GB0Kp8a4NpL6KT3wdNU50rutros+NuPMM53Ere7Bg5RSEOdYo7Dkqf4a0NJ+QPtWApl8h2",
+	"gjF8u9U6Cwoig1NZMyGjGEJj3fqOVsbV6XS4o1sCMiHPsiVgbuh4IhECgC2mcSLYlTJT8sI0NKcETCtU",
+	"85kIhRX7GnQ19bmra5FR8CXOgJAXeOMa0PBNob/JK/wejpQdf8Lnf6g8gwawnU+R/S7yI+/19H3cY8+4",
+	"hxQLOnUBAfY1BSwPl3Qvv4RFIzLhsULN9IHuxs7yzgiUULenv+0bbiWWe59T/BFyipj+SJSaiYgBVE2q",
+	"AKaZQEkrVvedRBXRKmF2H2NYcf8z6WRae5XPv+iSQ1XYRNnnqeP+yeP+kwpR9nF/0N+hkc4NqGUhHaP9",
+	"/jJRhDnSmwBdXClbZqVvQeYPXVylmX8rDO9d3tQeYeclBgboz5c3wdceIaPAj8RG19yDBYWbUhueYEUz",
+	"Mdza6zW+3WE82y2JquwB9ifigFbrN1SKnLqI2VZgs/QLle2gM1YKLT8INU88fBvmC7HoI5bXMZo6uvSg",
+	"tyK9sh+2+qT/J5YIfTTP1CTjafmu5x9es5lYNt1W4Yywlr6CKBMxnNH9v+e4B0XTE6Cu7h9f3z1/+/IG",
+	"u75dJ45HYic26rHKSg8l1PCW4tpZLJH02XF5EBZOrKvLB6YxopZXp/yFZ/FseYNvv0tiOcMuQHzV6kN8",
+	"90YjESuWLYv/5DzBFiFcwCui0KbUafnDCTG85Ykl8H0su82TGRDVObLVwMXwYgM8o6Vnf0g4Nlzq9pe8",
+	"/CLCHJvSwRRxUPPFU85y2TZrETecysVTLvlEpFBACYYVUXSVH0RID01fCknyhZ91FsUaAJKr00+E7qsP",
+	"IDpnIjuBmZHKQIodKGdiiYhJEgCey5tZ8Iglwpjmc+Sem/Bsgt3/knG5BP7rVMDxxGVd8NgQljNSe5fe",
+	"8YdKotb1dR88hRSW9eeqJOABs8KUZ5ipv1JqNhPCvoJFqja3MoyTmDTgysu8A+/YSezxxm1qj2mSuJG4",
+	"plhEuoYeALxYqvLEfciUGje851U8AYeWhJi17SsSy2Rx2DQZ2O9Lss73slWdnLY5nKPcBIIfK/gipHhw",
+	"8i6PYtN2K0XIA4eJiT+W7saqiYbbz1Gr2A9dWv+1EJrVbGTpWd5uaJC8OdbSm5pGGkL/hQ4I29H+AzuZ",
+	"7cdm9g05hQHsEqIUK7/SQU62neCK+CzQfovl4r2by5v/CQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

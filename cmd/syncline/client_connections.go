@@ -21,7 +21,8 @@ func connectionsCommand() *cobra.Command {
   syncline connections health helpdesk
   syncline connections reset helpdesk
   syncline connections authorization helpdesk
-  syncline connections subscriptions`,
+  syncline connections subscriptions
+  syncline connections subscriptions pause helpdesk`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := connect(cmd)
@@ -36,7 +37,7 @@ func connectionsCommand() *cobra.Command {
 		connectionAct("health NAME", "How it did in the last 30 days", "Show state, uptime, ends of credentials, quota left and the spells of the last 30 days. Exits with 1 when it is not healthy.", (*session).health),
 		connectionAct("test NAME", "Try it now", "Open it and check that the system answers and allows what sync needs. Exits with 1 when it does not.", (*session).testConnection),
 		connectionAct("reset NAME", "Let it begin anew", "Forget breaker, pauses, budgets and token, and open it anew. Links, cursors, settings and the access that a person gave stay.", (*session).resetConnection))
-	cmd.AddCommand(&cobra.Command{
+	subscriptions := &cobra.Command{
 		Use:   "subscriptions [NAME]",
 		Short: "Whose vendors are asked to tell of changes, and how that stands",
 		Long: `List the connections whose vendor is asked to tell of changes: since when it does, until when, when that is renewed, or why asking failed. They
@@ -49,7 +50,12 @@ are made, renewed and ended by themselves, with the services that listen: pausin
 			}
 			return s.subscriptions(cmd.Context(), args)
 		},
-	})
+	}
+	subscriptions.AddCommand(
+		connectionAct("renew NAME", "Ask its vendor at once to go on", "Lengthen a subscription that ends, or end any other and make it anew, as after somebody deleted it at the vendor. Exits with 1 when the vendor refuses.", (*session).renewSubscription),
+		connectionAct("pause NAME", "Let its vendor's telling rest", "End the subscription at the vendor until it is resumed. Changes are found by looking meanwhile.", (*session).pauseSubscription),
+		connectionAct("resume NAME", "Ask its vendor to tell again", "End the pause and ask the vendor, where a service listens. Exits with 1 when the vendor refuses.", (*session).resumeSubscription))
+	cmd.AddCommand(subscriptions)
 	return cmd
 }
 
@@ -296,5 +302,60 @@ func (s *session) resetConnection(ctx context.Context, name string) error {
 		return s.printJSON(res.JSON200)
 	}
 	s.say("%s begins anew.", res.JSON200.Name)
+	return nil
+}
+
+func (s *session) renewSubscription(ctx context.Context, name string) error {
+	res, err := s.api.RenewConnectionSubscriptionWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	return s.subscribedNow(name, *res.JSON200)
+}
+
+func (s *session) pauseSubscription(ctx context.Context, name string) error {
+	res, err := s.api.PauseConnectionSubscriptionWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	return s.subscribedNow(name, *res.JSON200)
+}
+
+func (s *session) resumeSubscription(ctx context.Context, name string) error {
+	res, err := s.api.ResumeConnectionSubscriptionWithResponse(ctx, name)
+	if err != nil {
+		return answered(nil, nil, err)
+	}
+	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+		return err
+	}
+	return s.subscribedNow(name, *res.JSON200)
+}
+
+// subscribedNow says how it stands with a subscription after somebody did something to it.
+func (s *session) subscribedNow(name string, now client.ConnectionSubscriptionNow) error {
+	sub, err := now.Subscription.Get()
+	none := err != nil // null: nobody listens
+	switch {
+	case s.json:
+		if err := s.printJSON(now); err != nil {
+			return err
+		}
+	case none:
+		s.say("The vendor of %s is asked when a service listens.", name)
+	default:
+		if err := s.print("%s %s\n", sub.State, sub.Reason); err != nil {
+			return err
+		}
+	}
+	if !none && sub.State == client.ConnectionSubscriptionStateFailing {
+		return exitWith(1)
+	}
 	return nil
 }

@@ -26,6 +26,15 @@ FROM connections WHERE name <> 'quiet'`)
 	if _, _, code = b.syncline("connections", "subscriptions", "nobody"); code != exitFailed {
 		t.Errorf("one that is not there: %d", code)
 	}
+	// By hand; the vendor of a connection that nobody listens through is not asked.
+	for _, verb := range []string{"renew", "pause", "resume"} {
+		if _, _, code := b.syncline("connections", "subscriptions", verb, "quiet"); code != exitFailed {
+			t.Errorf("%s: %d", verb, code)
+		}
+		if _, _, code := b.syncline("connections", "subscriptions", verb); code != exitUsage {
+			t.Errorf("%s of none: %d", verb, code)
+		}
+	}
 }
 
 func TestSketchVerb(t *testing.T) {

@@ -69,12 +69,6 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 	until("what HubSpot told", told, "hubspot") // of our own write: an echo
 	until("what Salesforce told", told, "salesforce")
 
-	// A sandbox as new still tells.
-	ada.post(playground("zendesk")+":reset", url.Values{})
-	until("the address after a reset", `SELECT jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks') = 1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`)
-	until("the subscription after a reset", subscribed)
-
-	// A service that is paused listens to nobody; when it goes on it does again.
 	address := func() (at string) {
 		t.Helper()
 		if err := db.QueryRow(t.Context(), `SELECT '/connections/' || translate(c.name, '/', '~') FROM connections c WHERE c.connector = 'zendesk'`).Scan(&at); err != nil {
@@ -82,6 +76,28 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 		}
 		return strings.Replace(at, "~", "%2F", 1)
 	}()
+	// By hand: a pause ends it at the vendor, and it tells again when somebody resumes it.
+	const hooks = `SELECT coalesce(jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks'), 0) = $1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`
+	act := func(verb, says string, left int) {
+		t.Helper()
+		if page := ada.post(address+"/subscription:"+verb, url.Values{}); !strings.HasPrefix(page, "200") {
+			t.Fatalf("%s gets %.300s", verb, page)
+		}
+		if page := ada.get(address); !strings.Contains(page, says) {
+			t.Errorf("after %s the connection's page says %.2000s", verb, page)
+		}
+		until("the vendor after "+verb, hooks, left)
+	}
+	act("renew", "it tells", 1)
+	act("pause", "it rests until you resume it", 0)
+	act("resume", "it tells", 1)
+
+	// A sandbox as new still tells.
+	ada.post(playground("zendesk")+":reset", url.Values{})
+	until("the address after a reset", `SELECT jsonb_array_length(convert_from(s.state, 'UTF8')::jsonb -> 'hooks') = 1 FROM connections c JOIN sandboxes s ON s.connection_id = c.id WHERE c.connector = 'zendesk'`)
+	until("the subscription after a reset", subscribed)
+
+	// A service that is paused listens to nobody; when it goes on it does again.
 	if page := ada.get(address); !strings.Contains(page, "Told of changes") || !strings.Contains(page, "it tells") {
 		t.Errorf("the connection's page says %.2000s", page)
 	}

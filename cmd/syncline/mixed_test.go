@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +41,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
 	"github.com/syncline-dev/syncline/internal/vault"
+	"github.com/syncline-dev/syncline/web/webtest"
 )
 
 // mixed keeps contacts equal in two databases, a file, a bucket, a topic and a spreadsheet.
@@ -179,7 +184,8 @@ func (p *places) agree(what string, want map[string]string) {
 	p.Fatalf("%s: the systems hold %v, want %s in each", what, got, text)
 }
 
-// Two databases, a folder, a bucket, a topic and a spreadsheet in one service: what people do in any of them arrives in all.
+// Two databases, a folder, a bucket, a topic and a spreadsheet in one service: what people do in any of them arrives in all, in quiet and in
+// trouble; what they do in the spreadsheet they do in the playground.
 func TestMixedService(t *testing.T) {
 	base := testdb.Postgres(t)
 	at, err := url.Parse(base)
@@ -194,7 +200,24 @@ func TestMixedService(t *testing.T) {
 	if _, err := p.db.Exec(t.Context(), `CREATE TABLE contacts (id text PRIMARY KEY, name text, email text); INSERT INTO contacts VALUES ('c1', 'Ada', 'ada@example.com')`); err != nil {
 		t.Fatal(err)
 	}
-	store := httptest.NewServer(gofakes3.New(p.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	// While there is trouble the bucket's store has no time for one call in ten, by a seed.
+	var trouble atomic.Bool
+	var chance sync.Mutex
+	dice := rand.New(rand.NewPCG(4, 2026))
+	unlucky := func() bool {
+		chance.Lock()
+		defer chance.Unlock()
+		return trouble.Load() && dice.IntN(10) == 0
+	}
+	emulator := gofakes3.New(p.s3, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if unlucky() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+			return
+		}
+		emulator.ServeHTTP(w, r)
+	}))
 	defer store.Close()
 	p.backend = store.URL
 	if err := p.s3.CreateBucket("exchange"); err != nil {
@@ -339,13 +362,23 @@ func TestMixedService(t *testing.T) {
 	}
 	want["c6"] = "Florence"
 	p.agree("a document", want)
-	row := p.sheet()["c-1"]
-	if err := a.connections.EditSandbox(t.Context(), who, p.book, connection.SandboxEdit{Table: "rows", Key: row.Key, Fields: map[string]string{"name": "Maria G."}}); err != nil {
-		t.Fatal(err)
+	// A person changes and deletes rows of the spreadsheet in the playground, in a browser.
+	p.sheet()
+	page := webtest.Open(t, "http://"+listener.Addr().String()+"/sign-in", webtest.Options{})
+	page.Fill(`input[name="email"]`, "ada@example.com")
+	page.Fill(`input[name="password"]`, "correct horse battery")
+	page.Click(`main button[type="submit"]`)
+	page.Wait(`location.pathname !== "/sign-in" && document.readyState === "complete"`)
+	sandbox := "http://" + listener.Addr().String() + "/connections/" + p.book + "/sandbox"
+	row := func(id string) string { return `form:has(input[name="key"][value="` + p.sheet()[id].Key + `"]) ` }
+	rename := func(id, name string) {
+		page.Goto(sandbox)
+		page.Fill(row(id)+`input[name="field.name"]`, name)
+		page.Click(row(id) + `button:not([name])`)
+		page.Wait(`document.readyState === "complete" && [...document.querySelectorAll("input")].some(i => i.defaultValue === ` + strconv.Quote(name) + `)`)
 	}
-	if err := a.connections.EditSandbox(t.Context(), who, p.book, connection.SandboxEdit{Table: "rows", Key: p.sheet()["c-3"].Key}); err != nil {
-		t.Fatal(err)
-	}
+	rename("c-1", "Maria G.")
+	page.Click(row("c-3") + `button[name="delete"]`)
 	want["c-1"] = "Maria G."
 	delete(want, "c-3")
 	p.agree("the spreadsheet", want)
@@ -356,6 +389,31 @@ func TestMixedService(t *testing.T) {
 	p.put(strings.Join(lines, "\n") + "\n")
 	want["c2"] = "Robert"
 	p.agree("an upload", want)
+
+	// Trouble: the vendor of the spreadsheet fails, asks for fewer calls and loses answers, the bucket's store has no time, and people work on in
+	// four of the systems at once, each in a record of their own. Once they rest all agree on what each of them did last.
+	trouble.Store(true)
+	for _, kind := range []string{"unavailable", "rate-limit", "lost-answer"} {
+		page.Goto(sandbox)
+		page.Eval(`document.querySelector('[name="kind"]').value = "` + kind + `"`)
+		page.Fill(`[name="share"]`, "10")
+		page.Fill(`[name="times"]`, "")
+		page.Click(`button[aria-label="Add trouble"]`)
+		page.Wait(`document.readyState === "complete" && document.querySelectorAll(".sandbox-faults li").length > 0`)
+	}
+	for round := range 8 {
+		name := func(who string) string { return fmt.Sprintf("%s %d", who, round) }
+		if _, err := p.db.Exec(t.Context(), `UPDATE contacts SET name = $1 WHERE id = 'c1'`, name("Ada")); err != nil {
+			t.Fatal(err)
+		}
+		p.produce("c5", fmt.Sprintf(`{"id": "c5", "name": %q, "email": "eve@example.com"}`, name("Eve")))
+		if _, err := p.docs.UpdateOne(t.Context(), bson.M{"id": "c6"}, bson.M{"$set": bson.M{"name": name("Flo")}}); err != nil {
+			t.Fatal(err)
+		}
+		rename("c-1", name("Maria"))
+		want["c1"], want["c5"], want["c6"], want["c-1"] = name("Ada"), name("Eve"), name("Flo"), name("Maria")
+	}
+	p.agree("after trouble", want)
 }
 
 // get reads the bucket's file.

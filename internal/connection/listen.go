@@ -37,6 +37,7 @@ type Listening struct {
 	Offered   []byte   // a secret that came to the address while we asked
 	RenewAt   *time.Time
 	Claimed   bool       // somebody asks the vendor just now
+	PausedAt  *time.Time // since when a person wants it to rest; nil while it does not
 	Since     *time.Time // since when the vendor tells; nil until it first agreed
 	EndsAt    *time.Time // when that ends unless it is renewed; nil is never
 	Reason    string     // why asking last failed, for people
@@ -50,11 +51,14 @@ const (
 	Asking  Telling = "asking"  // the vendor has not answered yet
 	Active  Telling = "active"  // the vendor tells of changes
 	Failing Telling = "failing" // asking, or asking to go on, failed; it is asked again
+	Paused  Telling = "paused"  // a person ended it for now; changes are found by looking
 )
 
 // State says how it stands.
 func (l Listening) State() Telling {
 	switch {
+	case l.PausedAt != nil:
+		return Paused
 	case l.Reason != "":
 		return Failing
 	case l.Since == nil:
@@ -85,14 +89,17 @@ func (m *Manager) Listening(ctx context.Context, who auth.Principal, ref string)
 	return &l, nil
 }
 
-// noteListening writes what became of a subscription into the audit log. It is nobody's doing but ours.
-func noteListening(ctx context.Context, tx Tx, c Connection, action string, detail map[string]any) error {
+// noteListening writes what became of a subscription into the audit log.
+func noteListening(ctx context.Context, tx Tx, by auth.Principal, c Connection, action string, detail map[string]any) error {
 	if detail == nil {
 		detail = map[string]any{}
 	}
 	detail["name"] = c.Name
-	return tx.Audit(ctx, auth.System(tx.Tenant(), "subscriptions").Did("connection."+action, c.ID.Public(), detail))
+	return tx.Audit(ctx, by.Did("connection."+action, c.ID.Public(), detail))
 }
+
+// ourselves acts where nobody asked for it.
+func ourselves(id tenant.ID) auth.Principal { return auth.System(id, "subscriptions") }
 
 // ListenTx is what keeping subscriptions needs of a transaction.
 type ListenTx interface {
@@ -170,7 +177,7 @@ func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string
 			return nil // nobody listens
 		}
 		known := consumer == "" || slices.Contains(l.Consumers, consumer)
-		if known && l.Callback == callback && (l.RenewAt == nil || tx.Now().Before(*l.RenewAt)) {
+		if known && (l.PausedAt != nil || l.Callback == callback && (l.RenewAt == nil || tx.Now().Before(*l.RenewAt))) {
 			return nil
 		}
 		if had, err = m.unsealSubscription(ctx, tx, c.ID, l.Sealed); err != nil {
@@ -182,26 +189,47 @@ func (m *Manager) listen(ctx context.Context, id tenant.ID, ref, consumer string
 	if err != nil || !claimed {
 		return false, err
 	}
-	moved := l.Callback != "" && l.Callback != callback
-	if moved { // this installation has another address now
-		err = m.unsubscribe(ctx, id, c, sub, sandboxed, had)
-		had = connector.Subscription{}
-	}
-	next := had
-	if err == nil {
-		next, err = m.subscribe(ctx, id, c, sub, sandboxed, callback, had)
-	}
 	if consumer != "" && !slices.Contains(l.Consumers, consumer) {
 		l.Consumers = append(l.Consumers, consumer)
+	}
+	if l.PausedAt != nil { // somebody joins those that would listen
+		return false, m.inTx(ctx, id, func(tx Tx) error { return tx.SaveSubscription(ctx, c.ID, l) })
+	}
+	err = m.ask(ctx, id, asking{c, sub, sandboxed, ourselves(id), false}, l, had, false)
+	return err == nil, err
+}
+
+// asking is a connection whose vendor is asked, in whose name.
+type asking struct {
+	Connection
+	sub       connector.Subscriber
+	sandboxed bool
+	by        auth.Principal
+	noted     bool // whoever asks writes the audit log
+}
+
+// ask asks the vendor to tell, or to go on; the claim is the caller's and ends here. anew ends what there was first, which is done anyway
+// where this installation has another address now.
+func (m *Manager) ask(ctx context.Context, id tenant.ID, a asking, l Listening, had connector.Subscription, anew bool) (err error) {
+	callback := m.callback(id, a.ID)
+	moved := l.Callback != "" && l.Callback != callback
+	next := had
+	if anew || moved {
+		if err = m.unsubscribe(ctx, id, a.Connection, a.sub, a.sandboxed, had); err == nil {
+			next = connector.Subscription{}
+		}
+	}
+	if err == nil {
+		next, err = m.subscribe(ctx, id, a.Connection, a.sub, a.sandboxed, callback, next)
 	}
 	// What was answered is kept even when nobody waits for it any more.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return err == nil, errors.Join(err, m.keepSubscription(ctx, id, c, l, callback, moved, had, next, err))
+	return errors.Join(err, m.keepSubscription(ctx, id, a, l, callback, moved, had, next, err))
 }
 
 // keepSubscription keeps what came of asking: had is what there was before, failed why it did not come about.
-func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c Connection, l Listening, callback string, moved bool, had, next connector.Subscription, failed error) error {
+func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c asking, l Listening, callback string, moved bool, had, next connector.Subscription, failed error) error {
 	return m.inTx(ctx, id, func(tx Tx) error {
 		key, err := tx.TenantKeyToSeal(ctx)
 		if err != nil {
@@ -226,7 +254,7 @@ func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c Connecti
 			return err
 		}
 		if moved && l.Since != nil {
-			if err := noteListening(ctx, tx, c, "unsubscribed", map[string]any{"callback": l.Callback}); err != nil {
+			if err := noteListening(ctx, tx, c.by, c.Connection, "unsubscribed", map[string]any{"callback": l.Callback}); err != nil {
 				return err
 			}
 			l.Since, l.EndsAt = nil, nil
@@ -247,7 +275,7 @@ func (m *Manager) keepSubscription(ctx context.Context, id tenant.ID, c Connecti
 }
 
 // agreed notes that the vendor tells, and until when. That another service listens to what there was is nothing new.
-func (m *Manager) agreed(ctx context.Context, tx Tx, c Connection, l *Listening, had, next connector.Subscription) error {
+func (m *Manager) agreed(ctx context.Context, tx Tx, c asking, l *Listening, had, next connector.Subscription) error {
 	l.Reason, l.EndsAt = "", nil
 	detail := map[string]any{"callback": l.Callback}
 	if !next.RenewAt.IsZero() {
@@ -260,12 +288,15 @@ func (m *Manager) agreed(ctx context.Context, tx Tx, c Connection, l *Listening,
 	if l.Since == nil {
 		at := tx.Now()
 		l.Since = &at
-		return noteListening(ctx, tx, c, "subscribed", detail)
+		if c.noted {
+			return nil
+		}
+		return noteListening(ctx, tx, c.by, c.Connection, "subscribed", detail)
 	}
-	if had.EndsAt.Equal(next.EndsAt) && maps.Equal(had.IDs, next.IDs) {
+	if c.noted || had.EndsAt.Equal(next.EndsAt) && maps.Equal(had.IDs, next.IDs) {
 		return nil
 	}
-	return noteListening(ctx, tx, c, "subscription_renewed", detail)
+	return noteListening(ctx, tx, c.by, c.Connection, "subscription_renewed", detail)
 }
 
 func (m *Manager) unsealSubscription(ctx context.Context, tx Tx, c ID, sealed []byte) (s connector.Subscription, err error) {
@@ -334,7 +365,8 @@ func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string,
 		}
 		callback = l.Callback
 		l.Consumers = slices.DeleteFunc(l.Consumers, func(s string) bool { return s == consumer })
-		if last = len(l.Consumers) == 0; !last {
+		// A pause is remembered until a person ends it.
+		if last = len(l.Consumers) == 0 && l.PausedAt == nil; !last {
 			return tx.SaveSubscription(ctx, c.ID, l)
 		}
 		had, err = m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
@@ -350,7 +382,7 @@ func (m *Manager) leave(ctx context.Context, id tenant.ID, ref, consumer string,
 		if err := tx.DropSubscription(ctx, c.ID); err != nil {
 			return err
 		}
-		return noteListening(ctx, tx, c, "unsubscribed", map[string]any{"callback": callback})
+		return noteListening(ctx, tx, ourselves(id), c, "unsubscribed", map[string]any{"callback": callback})
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
@@ -316,5 +317,88 @@ func TestASubscriptionThatIsRefused(t *testing.T) {
 	b.carry("svc_1")
 	if l = b.listening(); l.State() != connection.Active || b.audited() != "subscribed" || b.heard("from-the-vendor") != nil {
 		t.Errorf("then it is %+v, audited %q", l, b.audited())
+	}
+}
+
+// A person renews, pauses and resumes a subscription: the vendor is asked at once, a pause outlasts the services and is kept from nobody but
+// a person, and each act stands in the audit log under their name.
+func TestASubscriptionIsSeenToByHand(t *testing.T) {
+	b, v, _ := newVendor(t)
+	if _, err := b.RenewSubscription(t.Context(), b.who, "talk"); !fault.IsCode(err, "connection.not_subscribed") {
+		t.Errorf("without a subscription it is %v", err)
+	}
+	b.carry("svc_1")
+	v.did()
+	l, err := b.RenewSubscription(t.Context(), b.who, "talk")
+	if err != nil || l.State() != connection.Active || v.did() != "PUT /1, PUT /2" {
+		t.Fatalf("renewed it is %+v, %v", l, err)
+	}
+	if l, err = b.PauseSubscription(t.Context(), b.who, "talk"); err != nil || l.State() != connection.Paused || l.PausedAt == nil || l.Since != nil || v.did() != "DELETE /1, DELETE /2" || len(v.hooks) != 0 {
+		t.Fatalf("paused it is %+v, %v; the vendor has %v", l, err, v.hooks)
+	}
+	if err := b.heard("from-the-vendor"); !fault.IsCode(err, "webhook.unverified") {
+		t.Errorf("while it rests a message gets %v", err)
+	}
+	if _, err := b.RenewSubscription(t.Context(), b.who, "talk"); !fault.IsCode(err, "connection.subscription_paused") {
+		t.Errorf("to renew what rests is %v", err)
+	}
+	if l, err = b.PauseSubscription(t.Context(), b.who, "talk"); err != nil || l.State() != connection.Paused || v.did() != "" {
+		t.Errorf("paused twice it is %+v, %v", l, err)
+	}
+	b.carry("svc_2") // others that would listen
+	if err := b.Leave(t.Context(), b.id, "talk", "svc_1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Leave(t.Context(), b.id, "talk", "svc_2"); err != nil {
+		t.Fatal(err)
+	}
+	b.carry("svc_3")
+	if _, err := b.Test(t.Context(), b.who, "talk"); err != nil {
+		t.Fatal(err)
+	}
+	if l = b.listening(); l == nil || l.State() != connection.Paused || !slices.Equal(l.Consumers, []string{"svc_3"}) || v.did() != "" {
+		t.Fatalf("after services came and went it is %+v", l)
+	}
+	if l, err = b.ResumeSubscription(t.Context(), b.who, "talk"); err != nil || l.State() != connection.Active || v.did() != "POST part, POST thing" || b.heard("from-the-vendor") != nil {
+		t.Fatalf("resumed it is %+v, %v", l, err)
+	}
+	// A vendor that refuses: a renewal says so, and a pause does not come about.
+	v.mu.Lock()
+	v.refuses = true
+	v.mu.Unlock()
+	if l, err = b.RenewSubscription(t.Context(), b.who, "talk"); err != nil || l.State() != connection.Failing || l.Reason == "" {
+		t.Errorf("refused it is %+v, %v", l, err)
+	}
+	if _, err = b.PauseSubscription(t.Context(), b.who, "talk"); fault.KindOf(err) != fault.Conflict || b.listening().State() != connection.Failing {
+		t.Errorf("a pause that is refused is %v, then %s", err, b.listening().State())
+	}
+	v.mu.Lock()
+	v.refuses = false
+	v.mu.Unlock()
+	// Paused and resumed while nobody listens: the next that does asks.
+	if _, err = b.PauseSubscription(t.Context(), b.who, "talk"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Leave(t.Context(), b.id, "talk", "svc_3"); err != nil {
+		t.Fatal(err)
+	}
+	v.did()
+	if l, err = b.ResumeSubscription(t.Context(), b.who, "talk"); err != nil || l != nil || v.did() != "" {
+		t.Errorf("resumed with nobody there it is %+v, %v", l, err)
+	}
+	b.carry("svc_4")
+	if l = b.listening(); l == nil || l.State() != connection.Active || v.did() != "POST part, POST thing" {
+		t.Errorf("then it is %+v", l)
+	}
+	viewer := auth.Principal{Kind: auth.KindMember, Tenant: b.id, Role: auth.Viewer}
+	if _, err := b.PauseSubscription(t.Context(), viewer, "talk"); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("a viewer gets %v", err)
+	}
+	var did string
+	if err := b.ownerRow(`SELECT string_agg(replace(action, 'connection.subscription_', '') || coalesce(' ' || (detail->>'state'), ''), ', ' ORDER BY seq) FROM audit_log WHERE action LIKE 'connection.subscription_%' AND actor_id <> $1`, &did, "subscriptions"); err != nil {
+		t.Fatal(err)
+	}
+	if did != "renewed active, paused paused, resumed active, renewed failing, paused paused, resumed" {
+		t.Errorf("audited is %q", did)
 	}
 }

@@ -42,6 +42,8 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 		}
 		if l, there, err := tx.Subscription(ctx, c.ID); err != nil {
 			return err
+		} else if l.PausedAt != nil {
+			told = false
 		} else if listening = there && l.Sealed != nil && listens(extras.Detection); listening {
 			had, err := m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
 			if err != nil {

@@ -5,6 +5,8 @@ package connection_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,7 +14,12 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
+	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
+	"github.com/syncline-dev/syncline/internal/store/storetest"
 )
 
 // env is what an open system of the connection is lent.
@@ -160,4 +167,116 @@ func TestHints(t *testing.T) {
 	if err != nil || err2 != nil || last != 5 || len(list) != 3 || list[0].Seq != 3 || list[0].Key != "3" || list[2].Key != "4" {
 		t.Errorf("the last is %d, then %v, %v %v", last, list, err, err2)
 	}
+}
+
+// Two processes, each with a pool of its own on one database, and a vendor whose refresh tokens are good once: used a second time, everything
+// that came of them ends. Fifty workers find their token ended at the same time, twice; one refreshes each time, and all go on.
+func TestOneRenewalOverProcesses(t *testing.T) {
+	b := setUp(t, connection.GuardOptions{AllowLoopback: true})
+	vendor := &once{grants: map[string]bool{"refresh-0": true}}
+	server := httptest.NewServer(vendor)
+	defer server.Close()
+	process := func(db *store.DB) *connection.Manager {
+		m, err := manifest.Parse([]byte(strings.ReplaceAll(onceManifest, "BASE", server.URL)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := manifest.New(m, manifest.Hooks{}, transport.NewPool())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := connection.NewGuard(connection.GuardOptions{AllowLoopback: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return connection.NewManager(store.InTx(db, func(tx *store.Tx) connection.Tx { return tx }), connector.NewRegistry(c), b.vault, b.secrets, service.Expand, g)
+	}
+	processes := []*connection.Manager{process(b.db), process(storetest.Open(t, b.url, nil))}
+	if _, err := processes[0].Create(t.Context(), b.who, connection.New{Name: "strict", Connector: "once", Settings: connector.Settings{"clientId": "app", "clientSecret": "s", "refreshToken": "refresh-0"}}); err != nil {
+		t.Fatal(err)
+	}
+	var systems []connector.System
+	for i := range 50 {
+		system, _, err := processes[i%2].Open(t.Context(), b.id, "strict", connector.Env{Consumer: fmt.Sprintf("svc_%d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = system.Close() }()
+		systems = append(systems, system)
+	}
+	for round := 1; round <= 3; round++ {
+		var all sync.WaitGroup
+		for _, s := range systems {
+			all.Go(func() {
+				if err := s.Check(t.Context()); err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		all.Wait()
+		vendor.mu.Lock()
+		if vendor.asked != round || vendor.stolen {
+			t.Errorf("after round %d a token was asked for %d times; used twice: %v", round, vendor.asked, vendor.stolen)
+		}
+		vendor.good = "" // it ends
+		vendor.mu.Unlock()
+	}
+}
+
+const onceManifest = `manifest: 1
+type: once
+title: Once
+summary: A vendor whose refresh tokens are good once.
+settings:
+  - {name: clientId, title: Client id, doc: "Of the app."}
+  - {name: clientSecret, title: Secret, doc: "Of the app.", secret: true}
+  - {name: refreshToken, title: Refresh token, doc: "The first.", secret: true}
+baseUrl: BASE
+auth:
+  - {kind: oauth2, authorizeUrl: BASE/authorize, tokenUrl: BASE/token, clientId: "{settings.clientId}", clientSecret: "{settings.clientSecret}", refreshToken: "{settings.refreshToken}"}
+check: {path: /things}
+errors: {rules: [{status: [401], class: renew}]}
+objects:
+  things:
+    key: [id]
+    fields: [{name: id}]
+    list: {request: {path: /things}, paging: {style: none}}
+    deletes: {mode: never}
+    get: {request: {path: "/things/{key}"}}
+`
+
+// once is that vendor.
+type once struct {
+	mu     sync.Mutex
+	grants map[string]bool // refresh tokens; false was used
+	good   string          // the access token
+	asked  int
+	stolen bool
+}
+
+func (v *once) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.URL.Path != "/token" {
+		if v.good == "" || r.Header.Get("Authorization") != "Bearer "+v.good {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte(`[]`))
+		return
+	}
+	given := r.FormValue("refresh_token")
+	fresh, known := v.grants[given]
+	if !fresh {
+		v.stolen = v.stolen || known
+		clear(v.grants)
+		v.good = ""
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
+		return
+	}
+	v.asked++
+	v.grants[given], v.grants[fmt.Sprintf("refresh-%d", v.asked)] = false, true
+	v.good = fmt.Sprintf("token-%d", v.asked)
+	fmt.Fprintf(w, `{"access_token":%q,"refresh_token":"refresh-%d","expires_in":3600}`, v.good, v.asked)
 }

@@ -15,8 +15,8 @@ import (
 
 // Subscription returns the connection's request to its vendor; false when there is none.
 func (t *Tx) Subscription(ctx context.Context, id connection.ID) (s connection.Listening, there bool, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT callback, consumers, sealed, offered, renew_at, coalesce(claimed_until > $2, false), since, ends_at, reason FROM connection_subscriptions WHERE tenant_id = current_tenant() AND connection_id = $1`,
-		uuid.UUID(id), t.now).Scan(&s.Callback, &s.Consumers, &s.Sealed, &s.Offered, &s.RenewAt, &s.Claimed, &s.Since, &s.EndsAt, &s.Reason)
+	err = t.tx.QueryRow(ctx, `SELECT callback, consumers, sealed, offered, renew_at, coalesce(claimed_until > $2, false), since, ends_at, reason, paused_at FROM connection_subscriptions WHERE tenant_id = current_tenant() AND connection_id = $1`,
+		uuid.UUID(id), t.now).Scan(&s.Callback, &s.Consumers, &s.Sealed, &s.Offered, &s.RenewAt, &s.Claimed, &s.Since, &s.EndsAt, &s.Reason, &s.PausedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, false, nil
 	}
@@ -32,8 +32,8 @@ ON CONFLICT (tenant_id, connection_id) DO UPDATE SET claimed_until = excluded.cl
 
 // SaveSubscription keeps what came of it and ends the claim.
 func (t *Tx) SaveSubscription(ctx context.Context, id connection.ID, s connection.Listening) error {
-	_, err := t.tx.Exec(ctx, `UPDATE connection_subscriptions SET callback = $2, consumers = $3, sealed = $4, offered = NULL, renew_at = $5, since = $6, ends_at = $7, reason = $8, claimed_until = NULL WHERE tenant_id = current_tenant() AND connection_id = $1`,
-		uuid.UUID(id), s.Callback, s.Consumers, s.Sealed, s.RenewAt, s.Since, s.EndsAt, s.Reason)
+	_, err := t.tx.Exec(ctx, `UPDATE connection_subscriptions SET callback = $2, consumers = $3, sealed = $4, offered = NULL, renew_at = $5, since = $6, ends_at = $7, reason = $8, paused_at = $9, claimed_until = NULL WHERE tenant_id = current_tenant() AND connection_id = $1`,
+		uuid.UUID(id), s.Callback, s.Consumers, s.Sealed, s.RenewAt, s.Since, s.EndsAt, s.Reason, s.PausedAt)
 	return unavailable(err)
 }
 

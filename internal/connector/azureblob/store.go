@@ -145,7 +145,7 @@ func (s *store) classify(err error, doing string) error {
 	case status == http.StatusForbidden || status == http.StatusUnauthorized || code == "InvalidAuthenticationInfo":
 		return reconnect("azure_blob.credentials", err, "The credentials are not accepted for the container %s. Check account and key, or the signature and the time it is valid for.", s.name)
 	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
-		return &connector.Error{Class: connector.SlowDown, Code: "azure_blob.slow_down", Message: "The store asks for fewer requests.", Err: err}
+		return &connector.Error{Class: connector.SlowDown, Code: "azure_blob.slow_down", After: time.Second, Message: "The store asks for fewer requests.", Err: err}
 	}
 	return &connector.Error{Class: connector.Retry, Code: "azure_blob.unavailable", Message: "The store did not answer as expected; it will be tried again.", Err: err}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 )
 
@@ -26,6 +27,7 @@ import (
 type simulator struct {
 	key      []byte
 	readOnly bool
+	busy     bool
 
 	mu    sync.Mutex
 	n     int
@@ -85,6 +87,9 @@ func (s *simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "ContainerNotFound")
 	case r.URL.Query().Get("comp") == "list":
 		s.list(w, r)
+	case s.busy:
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "ServerBusy")
 	case (r.Method == http.MethodPut || r.Method == http.MethodDelete) && s.readOnly:
 		fail(w, http.StatusForbidden, "AuthorizationPermissionMismatch")
 	case r.Method == http.MethodPut:
@@ -170,6 +175,22 @@ func with(s connector.Settings, name, value string) connector.Settings {
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
+	p, _ := place(t)
+	filestoretest.Run(t, p, "csv")
+}
+
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	p, s := place(t)
+	filestoretest.RunTrouble(t, p, filestoretest.Trouble{Elapse: func(time.Duration) {}, Throttle: func(on bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy = on
+	}})
+}
+
+func place(t *testing.T) (filestoretest.Place, *simulator) {
+	t.Helper()
 	s, good := start(t)
 	checked, err := New().Spec().Check(good)
 	if err != nil {
@@ -179,8 +200,8 @@ func TestSuite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := filestoretest.Place{
-		Connector: New(), Settings: good, Judge: "a store in the test that checks the signatures",
+	return filestoretest.Place{
+		Connector: New(), Settings: good, Judge: "a store in the test that checks the signatures", Not: connectortest.Signed(),
 		Bad: []connector.Settings{with(good, "accountKey", base64.StdEncoding.EncodeToString([]byte("another key"))), with(good, "accountKey", "not base64!"), with(good, "accountKey", ""), with(good, "container", "elsewhere")},
 		Put: func(_ testing.TB, name string, data []byte) {
 			s.mu.Lock()
@@ -203,8 +224,7 @@ func TestSuite(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-	}
-	filestoretest.Run(t, p, "csv")
+	}, s
 }
 
 func TestReadOnlyContainer(t *testing.T) {

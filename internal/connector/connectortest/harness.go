@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -23,6 +24,8 @@ type Harness struct {
 	Create func(t *testing.T, shape Shape) record.Object
 	Users  Users
 	Can    Can
+	// Not are the lines of the suite that do not apply to the system, with the reason.
+	Not map[card.Line]string
 	// Judge says what it runs against, for the table of connectors: "MariaDB 11 (server)". Objects says what it syncs: "tables".
 	Judge, Objects string
 	// Types are those that the system has columns for; nil is all.

@@ -27,13 +27,21 @@ type Lookups struct {
 	Open func(t *testing.T) (connector.Connector, connector.Env, *sandbox.Server)
 }
 
+const (
+	asked     = "it is asked about single records, and nothing is listed or told"
+	unwritten = "nothing is written there"
+)
+
 // RunLookups checks what the engine relies on in a source of enrichment: answers belong to their questions, what is not known is
 // no error, trouble is classified, and nothing can be listed.
 func RunLookups(t *testing.T, l Lookups) {
 	t.Helper()
 	c, env, server := l.Open(t)
-	points := newScore(t, c.Spec(), card.Card{Objects: "lookups: " + string(l.Object), Read: true, Detection: "only asked", Judge: "simulator"})
-	points.count(t)
+	points := newScore(t, c.Spec(), card.Card{Objects: "lookups: " + string(l.Object), Read: true, Detection: "only asked", Judge: "simulator"}, map[card.Line]string{
+		card.Pages: asked, card.Ties: asked, card.Webhook: asked, card.Twice: unwritten, card.Delete: unwritten, card.Partial: unwritten,
+		card.Expired: "its key does not end; one that is refused is told as bad credentials", card.Unknown: unwritten,
+	})
+	points.count(t, card.Limit, card.Schema)
 	open := func(settings connector.Settings) connector.System {
 		t.Helper()
 		checked, err := c.Spec().Check(settings)

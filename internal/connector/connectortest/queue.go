@@ -33,6 +33,8 @@ type Queue struct {
 	Depth func(t testing.TB, object record.Object) int
 	// TooLarge is a size of content that the broker does not take.
 	TooLarge int
+	// Not are the lines of the suite that do not apply, with the reason, beside those that no queue has.
+	Not map[card.Line]string
 }
 
 // Taken is a message as another program gets it.
@@ -43,7 +45,13 @@ type Taken struct {
 
 // RunQueue holds a connector of queues to its contract.
 func RunQueue(t *testing.T, q Queue) {
-	points := newScore(t, q.Connector.Spec(), card.Card{Objects: "queues", Read: true, Write: true, Delete: true, Detection: "stream", Judge: q.Judge})
+	points := newScore(t, q.Connector.Spec(), card.Card{Objects: "queues", Read: true, Write: true, Delete: true, Detection: "stream", Judge: q.Judge}, with(map[card.Line]string{
+		card.Ties:    "messages come in the order of the queue, and no time is compared",
+		card.Webhook: "messages are taken out of the queue, and nothing is sent to us",
+	}, q.Not))
+	lines := map[string][]card.Line{
+		"discover": {card.Schema}, "read": {card.Delete}, "read in pages": {card.Pages}, "write": {card.Delete}, "write twice": {card.Twice}, "write refused": {card.Partial}, "write unknown": {card.Unknown},
+	}
 	for _, c := range []struct {
 		name string
 		run  func(*queued, *testing.T)
@@ -60,14 +68,16 @@ func RunQueue(t *testing.T, q Queue) {
 		{"no key", (*queued).keyless},
 		{"write", (*queued).write},
 		{"write many", (*queued).many},
+		{"write twice", (*queued).twice},
 		{"write refused", (*queued).refused},
+		{"write unknown", (*queued).unknown},
 		{"own writes", (*queued).own},
 		{"values", (*queued).values},
 		{"watch", (*queued).watch},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			points.count(t)
+			points.count(t, lines[c.name]...)
 			s := &suite{Harness: Harness{Connector: q.Connector, Settings: q.Settings, Bad: q.Bad, Env: q.Env, Can: Can{Watches: true}}}
 			c.run(&queued{q, s}, t)
 		})
@@ -390,6 +400,68 @@ func (q *queued) many(t *testing.T) {
 	}
 	if len(keys) != n {
 		t.Errorf("%d records arrived, want %d", len(keys), n)
+	}
+}
+
+// twice: who reads the queue holds the same when a batch is sent again, in another attempt.
+func (q *queued) twice(t *testing.T) {
+	o := q.Create(t)
+	sys := q.s.open(t, consumer())
+	b := newReplica(q.s.open(t, consumer()), o, 10)
+	b.drain(t)
+	want := rows{"1": {"id": num(1), "name": "Ada"}, "2": {"id": num(2), "name": "Bob"}}
+	for range 2 {
+		q.send(t, sys, o, create(want["1"].Clone()), create(want["2"].Clone()), create(record.Fields{"id": num(3), "name": "Cy"}), remove("3", nil))
+		b.catchUp(t, want)
+	}
+	b.seen = nil
+	q.send(t, sys, o, create(record.Fields{"id": num(4), "name": "Dan"})) // behind all that was sent
+	b.untilTrue(t, "the last", func() bool { return b.rows["4"] != nil })
+	delete(b.rows, "4")
+	if diff := difference(b.rows, want); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// unknown loses answers that a batch gets, one at a time: sent again, each message arrives at least once.
+func (q *queued) unknown(t *testing.T) {
+	const most = 100
+	for n := 0; ; n += 1 + n/6 { // the first one by one, then some
+		if n >= most {
+			t.Fatalf("a batch of two has more than %d answers", most)
+		}
+		o, l := q.Create(t), &lossy{after: -1}
+		shaky := *q.s
+		shaky.Env = l.through(q.s.Env)
+		sys, err := shaky.tryOpen(t, q.Settings, consumer(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := []connector.Write{create(record.Fields{"id": num(1), "name": "Ada"}), create(record.Fields{"id": num(2), "name": "Bob"})}
+		attempt := uuid.New()
+		for i := range batch {
+			batch[i].ID, batch[i].Attempt = record.NewEntityID(), attempt
+		}
+		l.arm(n)
+		_, err = sys.(connector.Writer).Write(t.Context(), o, batch)
+		lost := l.disarm()
+		if err != nil && (!lost || connector.Classify(err).Class != connector.Retry) {
+			t.Fatalf("answer %d lost (%v): %v", n, lost, err)
+		}
+		_ = sys.Close() // its connections broke
+		if err != nil { // as the engine does where nothing can be asked
+			outcomes(t, q.s.write(t, q.s.open(t, consumer()), o, batch...), connector.Applied, connector.Applied)
+		}
+		seen := map[string]bool{}
+		for _, m := range q.Take(t, o, max(2, q.Depth(t, o))) {
+			seen[m.Headers["syncline-key"]] = true
+		}
+		if len(seen) != 2 {
+			t.Errorf("answer %d lost: of two records arrived %v", n, seen)
+		}
+		if !lost {
+			return
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ type Records struct {
 	Deletes bool // deletions are seen
 	Takes   bool // the system lets somebody make a second record with the same identity
 	Expires bool // access tokens end and are renewed
+	// Not are the lines of the suite that do not apply, with the reason.
+	Not map[card.Line]string
 	// Judge says what it runs against, for the table of connectors: "its simulator".
 	Judge string
 }
@@ -60,7 +62,14 @@ type Account interface {
 // RunRecords holds the connector to its contract.
 func RunRecords(t *testing.T, h Records) {
 	c, _, _ := h.Open(t)
-	points := newScore(t, c.Spec(), card.Card{Objects: string(h.Object), Read: true, Write: true, Delete: h.Deletes, Detection: h.Detection, Judge: h.Judge})
+	points := newScore(t, c.Spec(), card.Card{Objects: string(h.Object), Read: true, Write: true, Delete: h.Deletes, Detection: h.Detection, Judge: h.Judge}, h.Not)
+	lines := map[string][]card.Line{
+		"discover": {card.Schema}, "snapshot pages": {card.Pages}, "snapshot resumes": {card.Pages}, "stream": {card.Delete}, "one moment": {card.Ties, card.Pages}, "write": {card.Delete},
+		"write twice": {card.Twice}, "write refused": {card.Partial}, "rate limit": {card.Limit}, "expired token": {card.Expired}, "unknown outcome": {card.Unknown},
+	}
+	if !h.Expires {
+		delete(lines, "expired token")
+	}
 	for _, c := range []struct {
 		name string
 		run  func(*records, *testing.T)
@@ -89,7 +98,7 @@ func RunRecords(t *testing.T, h Records) {
 		{"unknown outcome", (*records).lost},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			points.count(t)
+			points.count(t, lines[c.name]...)
 			t.Parallel()
 			r := &records{Records: h, w: &suite{}}
 			r.anew(t)

@@ -21,7 +21,14 @@ func Run(t *testing.T, h Harness) {
 		h.Types = allTypes
 	}
 	s := &suite{Harness: h}
-	points := newScore(t, h.Connector.Spec(), card.Card{Objects: h.Objects, Read: true, Write: true, Delete: h.Can.Deletes, Detection: h.Detection, Judge: h.Judge})
+	points := newScore(t, h.Connector.Spec(), card.Card{Objects: h.Objects, Read: true, Write: true, Delete: h.Can.Deletes, Detection: h.Detection, Judge: h.Judge}, h.Not)
+	lines := map[string][]card.Line{
+		"discover": {card.Schema}, "snapshot": {card.Pages}, "snapshot resumes": {card.Pages}, "stream": {card.Delete}, "stream in pages": {card.Pages, card.Ties},
+		"write": {card.Delete}, "write again": {card.Twice}, "write refused": {card.Partial}, "write unknown": {card.Unknown},
+	}
+	if h.Not[card.Unknown] != "" {
+		delete(lines, "write unknown")
+	}
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, *suite)
@@ -51,6 +58,7 @@ func Run(t *testing.T, h Harness) {
 		{"write again", testWriteAgain},
 		{"write expecting", testWriteExpecting},
 		{"write refused", testWriteRefused},
+		{"write unknown", testWriteUnknown},
 		{"write many", testWriteMany},
 		{"keys made", testKeysMade},
 		{"values", testValues},
@@ -59,7 +67,7 @@ func Run(t *testing.T, h Harness) {
 		{"clean", testClean},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			points.count(t)
+			points.count(t, lines[c.name]...)
 			t.Parallel()
 			c.run(t, s)
 		})

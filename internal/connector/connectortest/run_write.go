@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -240,6 +241,72 @@ func testWriteRefused(t *testing.T, s *suite) {
 			}
 		}
 		s.present(t, sys, o, rows{id(n + 10): item(n+10, 1), "2": {"quantity": num(n + 2)}, "3": item(3, 1), id(n + 50): nil, "4": {"quantity": num(n + 4)}, id(n + 11): item(n+11, 1)})
+	}
+}
+
+// testWriteUnknown loses answers that a batch gets, one at a time: whatever was done by then, sending the batch again leaves what it
+// says, once.
+func testWriteUnknown(t *testing.T, s *suite) {
+	if s.Not[card.Unknown] != "" {
+		return
+	}
+	const most = 200
+	for n := 0; ; n += 1 + n/6 { // the first one by one, then some
+		if n >= most {
+			t.Fatalf("a batch of three has more than %d answers", most)
+		}
+		o, l := s.Create(t, items), &lossy{after: -1}
+		s.stocked(t, o, 1, 3)
+		shaky := *s
+		shaky.Env = l.through(s.Env)
+		c := consumer()
+		sys, err := shaky.tryOpen(t, s.Settings, c, s.Detection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := []connector.Write{create(item(10, 1)), update("1", record.Fields{"quantity": num(2)}, record.Fields{"quantity": num(1)}), remove("2", nil)}
+		for i := range batch {
+			batch[i].ID = record.NewEntityID()
+		}
+		l.arm(n)
+		got, err := sys.(connector.Writer).Write(t.Context(), o, batch)
+		lost := l.disarm()
+		if err != nil && (!lost || connector.Classify(err).Class != connector.Retry) {
+			t.Fatalf("answer %d lost (%v): class %s: %v", n, lost, connector.Classify(err).Class, err)
+		}
+		for i, r := range got {
+			if r.Outcome != connector.Applied && r.Outcome != connector.Already && (r.Outcome != connector.Unsent || connector.Classify(r.Err).Class != connector.Retry) {
+				t.Errorf("answer %d lost: write %d is %s (%v)", n, i, r.Outcome, r.Err)
+			}
+		}
+		_ = sys.Close() // its connections broke
+		sure, err := s.tryOpen(t, s.Settings, c, s.Detection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range s.write(t, sure, o, batch...) {
+			if r.Outcome != connector.Applied && r.Outcome != connector.Already {
+				t.Errorf("answer %d lost: write %d sent again is %s (%v)", n, i, r.Outcome, r.Err)
+			}
+		}
+		outcomes(t, s.write(t, sure, o, batch...), connector.Already, connector.Already, connector.Already)
+		r := newReplica(sure, o, 10)
+		r.drain(t)
+		r.catchUp(t, rows{"1": item(1, 2), "3": item(3, 1), "10": item(10, 1)})
+		if len(r.rows) != 3 {
+			t.Errorf("answer %d lost: there are %v", n, r.rows)
+		}
+		if k, ok := sure.(connector.Cleaner); ok {
+			if err := k.Clean(t.Context(), []record.Object{o}); err != nil {
+				t.Errorf("cleaning up: %v", err)
+			}
+		}
+		if err := sure.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+		if !lost {
+			return // it was done before so many answers came
+		}
 	}
 }
 

@@ -30,11 +30,17 @@ type Streamed struct {
 	Raw func(t testing.TB, object record.Object)
 	// Cut ends all connections, without a word.
 	Cut func()
+	// Not are the lines of the suite that do not apply, with the reason, beside those that no stream has.
+	Not map[card.Line]string
 }
 
 // RunStreamed holds a connector of streams to its contract.
 func RunStreamed(t *testing.T, q Streamed) {
-	points := newScore(t, q.Connector.Spec(), card.Card{Objects: "streams", Read: true, Write: q.Appends, Delete: true, Detection: "stream", Judge: q.Judge})
+	points := newScore(t, q.Connector.Spec(), card.Card{Objects: "streams", Read: true, Write: q.Appends, Delete: true, Detection: "stream", Judge: q.Judge}, with(map[card.Line]string{
+		card.Ties:    "what is told comes in the stream's order, and no time is compared",
+		card.Webhook: "we open the connection, and nothing is sent to an address of ours",
+	}, q.Not))
+	lines := map[string][]card.Line{"discover": {card.Schema}, "read": {card.Delete}, "read in pages": {card.Pages}, "equal twice": {card.Twice}}
 	for _, c := range []struct {
 		name string
 		run  func(*streamed, *testing.T)
@@ -55,7 +61,7 @@ func RunStreamed(t *testing.T, q Streamed) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			points.count(t)
+			points.count(t, lines[c.name]...)
 			s := &suite{Harness: Harness{Connector: q.Connector, Settings: q.Settings, Bad: q.Bad, Env: q.Env, Can: Can{Watches: true}}}
 			c.run(&streamed{q, s}, t)
 		})

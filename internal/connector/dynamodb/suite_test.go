@@ -11,6 +11,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -133,7 +134,7 @@ func testSuite(t *testing.T, detection string) {
 		}
 	}
 	connectortest.Run(t, connectortest.Harness{
-		Connector: New(), Settings: good, Detection: detection, Users: u, Judge: "simulator; Amazon's service description", Objects: "tables", Env: connector.Env{Sandbox: server},
+		Connector: New(), Settings: good, Detection: detection, Users: u, Judge: "simulator; Amazon's service description", Objects: "tables", Env: connector.Env{Sandbox: server}, Not: connectortest.Signed(),
 		Bad: []connector.Settings{{"accessKeyId": "somebody", "secretAccessKey": "sandbox_other-secret"}},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s-%d", shape.Name, u.made.Add(1))
@@ -164,6 +165,7 @@ func testSuite(t *testing.T, detection string) {
 // A write that is asked for too often is left for later, and what moved in the instant between is not overwritten.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
+	connectortest.Proves(t, "dynamodb", card.Limit)
 	server := sandbox.NewServer(&Simulator{}, sandbox.NewWorld(nil, 1), true)
 	checked, err := New().Spec().Check(connector.Settings{"accessKeyId": "sandbox", "secretAccessKey": "sandbox_secret"})
 	if err != nil {

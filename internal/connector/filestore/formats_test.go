@@ -95,6 +95,15 @@ func TestTextFormatsKeepWhatNobodyChanged(t *testing.T) {
 			before: "<?xml version=\"1.0\"?>\n<shop>\n  <!-- kept -->\n  <item id=\"1\"><name>A &amp; B</name><deep><x>1</x></deep></item>\n  <item id=\"2\"/>\n</shop>\n", options: Options{Key: map[record.Object][]string{"": {"@id"}}},
 			writes: []connector.Write{set("2", record.Fields{"name": "<new>"})},
 			after:  "<?xml version=\"1.0\"?>\n<shop>\n  <!-- kept -->\n  <item id=\"1\"><name>A &amp; B</name><deep><x>1</x></deep></item>\n  <!-- kept -->\n  <item id=\"2\">\n  <!-- kept -->\n    <name>&lt;new&gt;</name>\n  <!-- kept -->\n  </item>\n</shop>\n"},
+		{name: "nested elements", file: "a.xml",
+			before: "<people>\n  <person><id>1</id><address kind=\"home\"><city>Oslo</city><!-- why --></address><tag>a</tag><tag>b</tag></person>\n  <person><id>2</id><address/></person>\n</people>\n",
+			writes: []connector.Write{
+				set("1", record.Fields{"tag": []any{"a", "c & d", nil}}), // the address stays as it is written
+				set("2", record.Fields{"address": map[string]any{"@kind": "work", "city": "Bergen", "floors": record.Number("3"), "none": nil, "phone": []any{map[string]any{"@x": true, "#text": "1"}, "2"}}}),
+				add(record.Fields{"id": "3", "tag": []any{"only"}, "address": map[string]any{"#text": "just text"}})},
+			after: "<people>\n  <person>\n    <id>1</id>\n    <address kind=\"home\"><city>Oslo</city><!-- why --></address>\n    <tag>a</tag>\n    <tag>c &amp; d</tag>\n    <tag></tag>\n  </person>\n" +
+				"  <person>\n    <id>2</id>\n    <address kind=\"work\">\n      <city>Bergen</city>\n      <floors>3</floors>\n      <phone x=\"true\">1</phone>\n      <phone>2</phone>\n    </address>\n  </person>\n" +
+				"  <person>\n    <id>3</id>\n    <address>just text</address>\n    <tag>only</tag>\n  </person>\n</people>\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -312,5 +321,45 @@ func TestWorkbook(t *testing.T) {
 	w := set("1", record.Fields{"gross": record.Number("1")})
 	if r := b.write(&w); r.Outcome != connector.Refused {
 		t.Errorf("a formula was overwritten: %+v", r)
+	}
+}
+
+// What nested elements hold is said after a write as it is read again, and what they cannot hold is refused.
+func TestNestedElements(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		in   record.Value
+		kept record.Value
+		bad  bool
+	}{
+		{"numbers are text", map[string]any{"n": record.Number("5"), "b": true}, map[string]any{"n": "5", "b": "true"}, false},
+		{"a list of one", []any{"a"}, "a", false},
+		{"a list of none", []any{}, nil, false},
+		{"null is not there", map[string]any{"a": nil, "b": "c"}, map[string]any{"b": "c"}, false},
+		{"nothing but text", map[string]any{"#text": " t "}, "t", false},
+		{"nothing", map[string]any{}, "", false},
+		{"a list in a list", []any{"a", []any{"b", "c"}}, nil, true},
+		{"an attribute with members", map[string]any{"@a": map[string]any{"b": "c"}}, nil, true},
+		{"no name", map[string]any{"a b": "c"}, nil, true},
+		{"no character", map[string]any{"a": "\x00"}, nil, true},
+	} {
+		got, err := xmlNested(test.in)
+		if (err != nil) != test.bad || !test.bad && !record.Equal(got, test.kept) {
+			t.Errorf("%s: %#v, %v", test.name, got, err)
+			continue
+		}
+		if test.bad || got == nil {
+			continue
+		}
+		var b bytes.Buffer
+		c := &xmlCodec{coding: coding{charset: "utf-8"}}
+		if err := c.nested(&b, "v", got, "\n  "); err != nil {
+			t.Fatal(err)
+		}
+		l, err := readXML([]byte("<r><x><id>1</id>"+b.String()+"</x><x><id>2</id><v><deep/></v></x></r>"), Options{}, "a.xml")
+		if err != nil || !record.Equal(l.rows[0].fields["v"], test.kept) {
+			t.Errorf("%s is read again as %#v, %v", test.name, l.rows[0].fields["v"], err)
+		}
 	}
 }

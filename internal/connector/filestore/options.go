@@ -192,7 +192,9 @@ func (o Options) read(object record.Object, data []byte, s *schema) (*table, err
 		case *csvCodec:
 			c.fits = k.fits
 		case *xmlCodec:
-			c.fits = xmlText
+			if c.fits = xmlText; c.Native == nestedElements {
+				c.fits = xmlNested
+			}
 		case *xlsxCodec:
 			c.fits = cellFits
 		}

@@ -96,7 +96,7 @@ func (t *table) declare(l layout, s *schema) {
 			c = &column{FieldInfo: connector.FieldInfo{Name: d.Name, Nullable: true, Scale: -1}}
 			t.columns = append(t.columns, c)
 		}
-		if c.ReadOnly { // what is nested or computed is what it is
+		if c.ReadOnly || c.Native == nestedElements { // what is nested or computed is what it is
 			continue
 		}
 		c.Type, c.Native, c.unique = d.typ, d.native, d.unique
@@ -131,7 +131,7 @@ func (t *table) convert(object record.Object, l layout) error {
 				r.fields[c.Name] = nil
 				continue
 			}
-			if c.ReadOnly && c.Type == connector.TypeJSON {
+			if c.Native == nestedElements {
 				continue
 			}
 			var err error

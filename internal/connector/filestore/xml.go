@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,8 +21,9 @@ import (
 
 // XML: the records are the children of the root, or of the element that the setting recordPath leads to. A record's fields are its
 // attributes (@id) and its elements; an element that is not there is null, one that is empty is the empty text. An
-// element with elements of its own is a value of type json, read only. What is kept when the file is written: everything around
-// the records, and the bytes of every record that nobody changed.
+// element with attributes or elements of its own, or one that comes again, is a value of type json: elements are members, those that come
+// again lists, attributes have an @ before their name, and text between is #text. What is kept when the file is written: everything around
+// the records, the bytes of every record that nobody changed, and those of nested elements that nobody changed.
 
 type xmlCodec struct {
 	coding
@@ -30,11 +33,20 @@ type xmlCodec struct {
 	element       string // the name of a record's element
 }
 
-// rawXML is a record's bytes, with the fields that are attributes and those that are too deep to be written.
+// rawXML is a record's bytes, with those of its nested elements.
 type rawXML struct {
 	text   []byte
-	nested map[string][]byte
+	nested map[string]*rawNested
 }
+
+// rawNested is what a nested field was read from.
+type rawNested struct {
+	text  []byte
+	value record.Value
+}
+
+// nestedElements is what a column is called whose values are elements in elements.
+const nestedElements = "nested elements"
 
 // node is an element on the way in.
 type xmlNode struct {
@@ -120,7 +132,7 @@ func readXML(b []byte, o Options, object record.Object) (layout, error) {
 		if n.name != c.element {
 			return l, faulty("files.malformed", "%s: the element %s stands among the records, which are called %s. Name the element that holds the records in the connection's setting recordPath.", object, n.name, c.element)
 		}
-		raw := rawXML{text: b[n.start:n.end], nested: map[string][]byte{}}
+		raw := rawXML{text: b[n.start:n.end], nested: map[string]*rawNested{}}
 		r := &row{fields: record.Fields{}, where: fmt.Sprintf("record %d", i+1)}
 		for _, a := range n.attributes {
 			l.column("@" + a.Name.Local)
@@ -140,17 +152,20 @@ func readXML(b []byte, o Options, object record.Object) (layout, error) {
 				continue
 			}
 			deep[f.name] = append(deep[f.name], v)
-			raw.nested[f.name] = append(raw.nested[f.name], b[f.start:f.end]...)
+			if raw.nested[f.name] == nil {
+				raw.nested[f.name] = &rawNested{}
+			}
+			raw.nested[f.name].text = append(raw.nested[f.name].text, b[f.start:f.end]...)
 		}
 		for name, list := range deep {
 			var v record.Value = list
 			if len(list) == 1 {
 				v = list[0]
 			}
-			r.fields[name] = v
+			r.fields[name], raw.nested[name].value = v, v
 			for _, col := range l.columns {
 				if col.Name == name {
-					col.Type, col.Native, col.ReadOnly, col.Nullable = connector.TypeJSON, "nested elements", true, true
+					col.Type, col.Native, col.Nullable = connector.TypeJSON, nestedElements, true
 				}
 			}
 		}
@@ -251,19 +266,21 @@ func (c *xmlCodec) encode(t *table) ([]byte, error) {
 				continue
 			}
 			b.WriteString(c.between + "  ")
-			if nested := raw.nested[col.Name]; nested != nil {
-				b.Write(nested)
+			if nested := raw.nested[col.Name]; nested != nil && record.Equal(nested.value, v) {
+				b.Write(nested.text)
 				continue
 			}
 			if _, err := c.fits(col.Name); err != nil || !xmlName(col.Name) { // a name has no numbers for signs
 				return nil, fmt.Errorf("%s cannot be the name of an element", shorten(col.Name))
 			}
-			b.WriteString("<" + col.Name + ">")
-			text := toText(col.Type, v)
-			if s, flat := v.(string); flat && col.ReadOnly {
-				text = s
+			if col.Native == nestedElements {
+				if err := c.nested(&b, col.Name, v, c.between+"  "); err != nil {
+					return nil, err
+				}
+				continue
 			}
-			_ = xml.EscapeText(&b, []byte(text))
+			b.WriteString("<" + col.Name + ">")
+			_ = xml.EscapeText(&b, []byte(toText(col.Type, v)))
 			b.WriteString("</" + col.Name + ">")
 		}
 		b.WriteString(c.between + "</" + c.element + ">")
@@ -271,4 +288,116 @@ func (c *xmlCodec) encode(t *table) ([]byte, error) {
 	b.Write(c.after)
 	// A sign that the encoding lacks is written by its number.
 	return c.recode(b.Bytes(), encoding.HTMLEscapeUnsupported(charset(c.charset).NewEncoder()))
+}
+
+// nested writes a value as elements of that name, each on a line that begins with this space. It is in the form of xmlNested.
+func (c *xmlCodec) nested(b *bytes.Buffer, name string, v record.Value, space string) error {
+	if _, err := c.fits(name); err != nil || !xmlName(name) { // a name has no numbers for signs
+		return fmt.Errorf("%s cannot be the name of an element", shorten(name))
+	}
+	if list, ok := v.([]any); ok {
+		for i, e := range list {
+			if i > 0 {
+				b.WriteString(space)
+			}
+			if err := c.nested(b, name, e, space); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	b.WriteString("<" + name)
+	m, _ := v.(map[string]any)
+	members := slices.Sorted(maps.Keys(m))
+	for _, k := range members {
+		if attribute, is := strings.CutPrefix(k, "@"); is {
+			b.WriteString(" " + attribute + `="`)
+			_ = xml.EscapeText(b, []byte(record.Text(m[k]))) // a buffer does not fail
+			b.WriteByte('"')
+		}
+	}
+	b.WriteString(">")
+	text, deep := v, false
+	if m != nil {
+		text = m["#text"]
+	}
+	_ = xml.EscapeText(b, []byte(record.Text(text)))
+	for _, k := range members {
+		if k == "#text" || strings.HasPrefix(k, "@") {
+			continue
+		}
+		deep = true
+		b.WriteString(space + "  ")
+		if err := c.nested(b, k, m[k], space+"  "); err != nil {
+			return err
+		}
+	}
+	if deep {
+		b.WriteString(space)
+	}
+	b.WriteString("</" + name + ">")
+	return nil
+}
+
+// xmlNested is a value as elements hold it: all else than elements is text, what is null is not there, a list of one is that one, and a list of
+// none is null.
+func xmlNested(v record.Value) (record.Value, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		var out []any
+		for _, e := range v {
+			x, err := xmlNested(e)
+			if err != nil {
+				return nil, err
+			}
+			if _, list := x.([]any); list {
+				return nil, errors.New("cannot hold a list in a list: XML has no such thing")
+			}
+			if x == nil {
+				x = "" // an element without content
+			}
+			out = append(out, x)
+		}
+		switch len(out) {
+		case 0:
+			return nil, nil
+		case 1:
+			return out[0], nil
+		}
+		return out, nil
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			name, attribute := strings.CutPrefix(k, "@")
+			if k != "#text" && !xmlName(name) {
+				return nil, fmt.Errorf("cannot hold the member %s: it is no name in XML", shorten(k))
+			}
+			x, err := xmlNested(e)
+			if err != nil {
+				return nil, err
+			}
+			if _, flat := x.(string); x != nil && !flat && (attribute || k == "#text") {
+				return nil, fmt.Errorf("cannot hold the member %s: it takes a text", shorten(k))
+			}
+			if s, flat := x.(string); flat && k == "#text" {
+				if s = strings.TrimSpace(s); s == "" {
+					continue
+				}
+				x = s
+			}
+			if x != nil {
+				out[k] = x
+			}
+		}
+		if s, flat := out["#text"].(string); flat && len(out) == 1 {
+			return s, nil
+		}
+		if len(out) == 0 {
+			return "", nil
+		}
+		return out, nil
+	}
+	return xmlText(record.Text(v))
 }

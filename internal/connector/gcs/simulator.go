@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 )
@@ -42,6 +43,10 @@ func show(x *sandbox.Exchange, r *sandbox.Record) map[string]any {
 
 // Serve answers.
 func (v *Simulator) Serve(x *sandbox.Exchange) {
+	if x.Path == "/token" {
+		x.Issue(sandbox.Issuer{Life: time.Hour, Others: []string{"urn:ietf:params:oauth:grant-type:jwt-bearer"}})
+		return
+	}
 	if !x.Allowed(x.Bearer()) {
 		fail(x, http.StatusUnauthorized, "Invalid Credentials")
 		return

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 	"github.com/syncline-dev/syncline/internal/connector/gdrive"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
@@ -29,42 +31,54 @@ func TestSuite(t *testing.T) {
 	for format, folder := range map[string]string{"csv": below, "parquet": "root"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			clock := sandbox.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Millisecond)
-			server := sandbox.NewServer(&gdrive.Simulator{}, sandbox.NewWorld(clock.Now, 1), false)
-			server.Judge = judge.See
-			good := connector.Settings{"folderId": folder, "accessToken": "sandbox_token"}
-			at := ""
-			with := func(f func(s sandbox.Shelf)) {
-				server.Do(t.Context(), func(x *sandbox.Exchange) { f(sandbox.Shelf{W: x.W}) })
-			}
-			if folder == below {
-				at = "some/folder/"
-				with(func(s sandbox.Shelf) {
-					s.W.Insert("folders", "", map[string]any{"path": "some"})
-					s.W.Insert("folders", "", map[string]any{"path": "some/folder"})
-				})
-			}
-			filestoretest.Run(t, filestoretest.Place{
-				Connector: gdrive.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "simulator; Google's API description",
-				Bad: []connector.Settings{{}, {"accessToken": "wrong-token", "environment": "sandbox"}, {"folderId": "folder-elsewhere", "accessToken": "sandbox_token"},
-					{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "taken-back"}},
-				Put: func(_ testing.TB, name string, data []byte) {
-					with(func(s sandbox.Shelf) { s.Put(at+name, data) })
-				},
-				List: func(_ testing.TB, prefix string) (names []string) {
-					with(func(s sandbox.Shelf) {
-						for _, r := range s.Files(at + prefix) {
-							names = append(names, strings.TrimPrefix(sandbox.Text(r.Fields["name"]), at))
-						}
-					})
-					return names
-				},
-				Remove: func(_ testing.TB, name string) {
-					with(func(s sandbox.Shelf) { s.Remove(at + name) })
-				},
-			}, format)
+			p, _ := place(t, judge, folder)
+			filestoretest.Run(t, p, format)
 		})
 	}
+}
+
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	p, x := place(t, sandboxtest.NewDiscovery(t, "google-drive", "drive-api.json", "/token"), below)
+	p.Settings = connector.Settings{"folderId": below, "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"}
+	filestoretest.RunTrouble(t, p, x)
+}
+
+func place(t *testing.T, judge *sandboxtest.Discovery, folder string) (filestoretest.Place, filestoretest.Trouble) {
+	clock := sandbox.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Millisecond)
+	server := sandbox.NewServer(&gdrive.Simulator{}, sandbox.NewWorld(clock.Now, 1), false)
+	server.Judge = judge.See
+	good := connector.Settings{"folderId": folder, "accessToken": "sandbox_token"}
+	at := ""
+	with := func(f func(s sandbox.Shelf)) {
+		server.Do(t.Context(), func(x *sandbox.Exchange) { f(sandbox.Shelf{W: x.W}) })
+	}
+	if folder == below {
+		at = "some/folder/"
+		with(func(s sandbox.Shelf) {
+			s.W.Insert("folders", "", map[string]any{"path": "some"})
+			s.W.Insert("folders", "", map[string]any{"path": "some/folder"})
+		})
+	}
+	return filestoretest.Place{
+		Connector: gdrive.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "simulator; Google's API description", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks},
+		Bad: []connector.Settings{{}, {"accessToken": "wrong-token", "environment": "sandbox"}, {"folderId": "folder-elsewhere", "accessToken": "sandbox_token"},
+			{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "taken-back"}},
+		Put: func(_ testing.TB, name string, data []byte) {
+			with(func(s sandbox.Shelf) { s.Put(at+name, data) })
+		},
+		List: func(_ testing.TB, prefix string) (names []string) {
+			with(func(s sandbox.Shelf) {
+				for _, r := range s.Files(at + prefix) {
+					names = append(names, strings.TrimPrefix(sandbox.Text(r.Fields["name"]), at))
+				}
+			})
+			return names
+		},
+		Remove: func(_ testing.TB, name string) {
+			with(func(s sandbox.Shelf) { s.Remove(at + name) })
+		},
+	}, filestoretest.InSandbox(server, clock)
 }
 
 // meddler is somebody who replaces the file in the moment before our content arrives.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/graphql"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
@@ -100,6 +101,8 @@ func TestSuite(t *testing.T) {
 				Field: "firstName", Other: "phone", Identity: "email",
 				Refused: map[string]record.Fields{"a word in a number": {"score": "many"}, "a field that is not there": {"colour": "red"}, "an address that is none": {"email": "nobody"}},
 				Deletes: true,
+				Not: map[card.Line]string{card.Expired: "the token comes with the settings; one that ended is refused as bad credentials",
+					card.Webhook: "changes are told through a subscription of the API, and nothing is sent to an address of ours"},
 			})
 		})
 	}

@@ -4,15 +4,19 @@ package hubspot_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
+	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -39,4 +43,76 @@ func TestSuite(t *testing.T) {
 		Refused: map[string]record.Fields{"a word in a number": {"score": "many"}, "a field that is not there": {"colour": "red"}, "an option that is not there": {"lifecyclestage": "prime minister"}, "an address that is none": {"email": "nobody"}},
 		Deletes: true, Expires: true,
 	})
+}
+
+// HubSpot signs version 3 over method, address, body and time in milliseconds; older than five minutes is refused, and a body tells which
+// contact to read, nothing more. The signature was made by another program: printf '%s' "POST$url$body$time" | openssl dgst -sha256 -hmac app-secret -binary | base64
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	connectortest.Proves(t, "hubspot", card.Webhook)
+	c := hubspot.New(transport.NewPool()).WithWebhooks()
+	const (
+		body      = `[{"eventId":100,"subscriptionId":2,"portalId":62515,"occurredAt":1763888400000,"subscriptionType":"contact.propertyChange","attemptNumber":0,"objectId":123,"propertyName":"phone","propertyValue":"+14155550100"}]`
+		url       = "https://sync.example.com/hooks/ten_1/con_1"
+		stamp     = "1795424400000"
+		signature = "LxgLD11+Tgqv6ZMGGWv430YuWTDXxIzzltDiz7xhHHA="
+	)
+	for _, test := range []struct {
+		name, method, url, stamp, signature, body, secret string
+		later                                             time.Duration
+		ok                                                bool
+	}{
+		{"as it should be", "POST", url, stamp, signature, body, "app-secret", 0, true},
+		{"almost five minutes later", "POST", url, stamp, signature, body, "app-secret", 299 * time.Second, true},
+		{"more than five minutes later", "POST", url, stamp, signature, body, "app-secret", 301 * time.Second, false},
+		{"another secret", "POST", url, stamp, signature, body, "other-secret", 0, false},
+		{"no secret here", "POST", url, stamp, signature, body, "", 0, false},
+		{"another method", "PUT", url, stamp, signature, body, "app-secret", 0, false},
+		{"another address", "POST", url + "?x=1", stamp, signature, body, "app-secret", 0, false},
+		{"a changed body", "POST", url, stamp, signature, strings.Replace(body, "123", "124", 1), "app-secret", 0, false},
+		{"another time", "POST", url, "1795424400001", signature, body, "app-secret", 0, false},
+		{"no time", "POST", url, "", signature, body, "app-secret", 0, false},
+		{"no signature", "POST", url, stamp, "", body, "app-secret", 0, false},
+	} {
+		v, err := c.Inbound(t.Context(), connector.Settings{"clientSecret": test.secret}, connector.Env{}, connector.Inbound{Method: test.method, URL: test.url, Body: []byte(test.body), Now: began.Add(test.later),
+			Header: http.Header{"X-Hubspot-Signature-V3": {test.signature}, "X-Hubspot-Request-Timestamp": {test.stamp}}})
+		switch {
+		case test.ok && (err != nil || len(v.Hints) != 1 || v.Hints[0].Object != "contacts" || v.Hints[0].Key != "123" || v.IDs[0] != "100"):
+			t.Errorf("%s: %+v, %v", test.name, v, err)
+		case !test.ok && !fault.IsCode(err, "webhook.unverified"):
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// Companies and deals, whose time of change has another name than that of contacts, and which are found by search.
+func TestMoreObjects(t *testing.T) {
+	t.Parallel()
+	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-companies-v3.json", "crm-deals-v3.json", "crm-properties-v3.json", "oauth-v1.json"})
+	for object, kind := range map[record.Object]struct {
+		fields                 func(n int) record.Fields
+		field, other, identity string
+	}{
+		"companies": {func(n int) record.Fields {
+			return record.Fields{"name": fmt.Sprintf("Firm %d", n), "domain": fmt.Sprintf("firm%d.example.com", n), "city": "Oslo", "numberofemployees": record.Int(int64(n))}
+		}, "name", "city", "domain"},
+		"deals": {func(n int) record.Fields {
+			return record.Fields{"dealname": fmt.Sprintf("Deal %d", n), "amount": record.Number("12.5"), "description": "d", "dealstage": "closedwon"}
+		}, "description", "amount", "dealname"},
+	} {
+		t.Run(string(object), func(t *testing.T) {
+			t.Parallel()
+			connectortest.RunObject(t, connectortest.Records{
+				Settings: connector.Settings{"accessToken": "sandbox_token"},
+				Object:   object,
+				Open: func(t *testing.T) (connector.Connector, connector.Env, connectortest.Account) {
+					clock := sandbox.NewClock(began, 100*time.Millisecond)
+					a := sandboxtest.New(&hubspot.Simulator{}, clock, string(object), nil)
+					a.Judge = judge.See
+					return hubspot.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), connector.Env{Sandbox: a}, a
+				},
+				New: kind.fields, Field: kind.field, Other: kind.other, Identity: kind.identity,
+			})
+		})
+	}
 }

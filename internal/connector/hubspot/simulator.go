@@ -40,7 +40,9 @@ func (*Simulator) Type() string { return "hubspot" }
 
 // Tables are what the playground shows.
 func (*Simulator) Tables() []sandbox.TableInfo {
-	return []sandbox.TableInfo{{Name: "contacts", Title: "Contacts", Object: "contacts", Columns: []string{"email", "firstname", "lastname", "phone", "company", "lifecyclestage"}}}
+	return []sandbox.TableInfo{{Name: "contacts", Title: "Contacts", Object: "contacts", Columns: []string{"email", "firstname", "lastname", "phone", "company", "lifecyclestage"}},
+		{Name: "companies", Title: "Companies", Object: "companies", Columns: []string{"name", "domain", "phone", "industry", "city"}},
+		{Name: "deals", Title: "Deals", Object: "deals", Columns: []string{"dealname", "amount", "dealstage", "closedate"}}}
 }
 
 // property is one property of the account.
@@ -50,7 +52,31 @@ type property struct {
 	options   []string
 }
 
-var properties = []property{
+// kind is an object of the account: contacts and the others differ in their properties, and in the name of the one that has the time of the
+// last change.
+type kind struct {
+	table      string
+	single     string // in events: contact.creation
+	modified   string
+	usual      []string // what is shown when nothing is asked for
+	properties []property
+}
+
+var kinds = map[string]*kind{ // by their names in addresses
+	"contacts": {"contacts", "contact", "lastmodifieddate", []string{"createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"}, contactProperties},
+	"companies": {"companies", "company", "hs_lastmodifieddate", []string{"createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"}, []property{
+		{name: "name", typ: "string"}, {name: "domain", typ: "string"}, {name: "phone", typ: "string"}, {name: "industry", typ: "string"}, {name: "city", typ: "string"}, {name: "state", typ: "string"}, {name: "country", typ: "string"},
+		{name: "numberofemployees", typ: "number"},
+		{name: "createdate", typ: "datetime", readOnly: true}, {name: "hs_lastmodifieddate", typ: "datetime", readOnly: true}, {name: "hs_object_id", typ: "number", readOnly: true}}},
+	"0-3": deals, "deals": deals,
+}
+
+var deals = &kind{"deals", "deal", "hs_lastmodifieddate", []string{"amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline"}, []property{
+	{name: "dealname", typ: "string"}, {name: "amount", typ: "number"}, {name: "dealstage", typ: "enumeration", options: []string{"appointmentscheduled", "contractsent", "closedwon", "closedlost"}}, {name: "pipeline", typ: "string"},
+	{name: "closedate", typ: "datetime"}, {name: "description", typ: "string"},
+	{name: "createdate", typ: "datetime", readOnly: true}, {name: "hs_lastmodifieddate", typ: "datetime", readOnly: true}, {name: "hs_object_id", typ: "number", readOnly: true}}}
+
+var contactProperties = []property{
 	{name: "email", typ: "string"}, {name: "firstname", typ: "string"}, {name: "lastname", typ: "string"}, {name: "phone", typ: "string"}, {name: "mobilephone", typ: "string"},
 	{name: "company", typ: "string"}, {name: "jobtitle", typ: "string"}, {name: "website", typ: "string"}, {name: "address", typ: "string"}, {name: "city", typ: "string"},
 	{name: "state", typ: "string"}, {name: "zip", typ: "string"}, {name: "country", typ: "string"},
@@ -59,10 +85,10 @@ var properties = []property{
 	{name: "createdate", typ: "datetime", readOnly: true}, {name: "lastmodifieddate", typ: "datetime", readOnly: true}, {name: "hs_object_id", typ: "number", readOnly: true},
 }
 
-func known(name string) *property {
-	for i := range properties {
-		if properties[i].name == name {
-			return &properties[i]
+func (k *kind) known(name string) *property {
+	for i := range k.properties {
+		if k.properties[i].name == name {
+			return &k.properties[i]
 		}
 	}
 	return nil
@@ -73,6 +99,10 @@ func (v *Simulator) Seed(w *sandbox.World) {
 	for _, p := range [][4]string{{"maria.garcia@example.com", "Maria", "Garcia", "+34911234567"}, {"kenji.ito@example.com", "Kenji", "Ito", "+81312345678"}, {"ada.obi@example.com", "Ada", "Obi", "+23412345678"}} {
 		w.Insert("contacts", "", map[string]any{"email": p[0], "firstname": p[1], "lastname": p[2], "phone": p[3], "lifecyclestage": "lead"})
 	}
+	for _, c := range [][3]string{{"Sol SL", "sol.example.com", "Madrid"}, {"Kumo KK", "kumo.example.com", "Tokyo"}} {
+		w.Insert("companies", "", map[string]any{"name": c[0], "domain": c[1], "city": c[2]})
+	}
+	w.Insert("deals", "", map[string]any{"dealname": "First order", "amount": "1200", "dealstage": "contractsent", "pipeline": "default"})
 }
 
 func (v *Simulator) fail(x *sandbox.Exchange, status int, category, message string, more map[string]any) {
@@ -116,15 +146,18 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 		x.Reply.Set("X-HubSpot-RateLimit-Remaining", strconv.Itoa(left))
 	}
 	switch {
+	case len(x.Steps) < 4 || kinds[x.Steps[3]] == nil:
 	case len(x.Steps) == 4 && x.Steps[1] == "v3" && x.Steps[2] == "properties" && x.Method == http.MethodGet:
-		v.properties(x)
-	case len(x.Steps) >= 4 && x.Steps[2] == "objects" && x.Steps[3] == "contacts":
-		v.objects(x, x.Steps[4:])
+		v.properties(x, kinds[x.Steps[3]])
+	case x.Steps[2] == "objects":
+		v.objects(x, kinds[x.Steps[3]], x.Steps[4:])
 	}
 }
 
 var consent = sandbox.Consent{Vendor: "HubSpot", Account: "Sandbox portal 62515", Known: true, Scopes: map[string]string{
 	"crm.objects.contacts.read": "Read contacts", "crm.objects.contacts.write": "Make, change and delete contacts", "crm.schemas.contacts.read": "See which properties contacts have", "oauth": "Know which account it is",
+	"crm.objects.companies.read": "Read companies", "crm.objects.companies.write": "Make, change and delete companies", "crm.schemas.companies.read": "See which properties companies have",
+	"crm.objects.deals.read": "Read deals", "crm.objects.deals.write": "Make, change and delete deals", "crm.schemas.deals.read": "See which properties deals have",
 }}
 
 func (v *Simulator) token(x *sandbox.Exchange) {
@@ -151,9 +184,9 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 	x.Say(http.StatusOK, map[string]any{"access_token": x.Grant(life), "refresh_token": refresh, "expires_in": int(life.Seconds()), "token_type": "bearer"})
 }
 
-func (v *Simulator) properties(x *sandbox.Exchange) {
-	results := make([]any, 0, len(properties))
-	for _, p := range properties {
+func (v *Simulator) properties(x *sandbox.Exchange, k *kind) {
+	results := make([]any, 0, len(k.properties))
+	for _, p := range k.properties {
 		options := []any{}
 		for _, o := range p.options {
 			options = append(options, map[string]any{"label": o, "value": o, "hidden": false})
@@ -167,13 +200,13 @@ func (v *Simulator) properties(x *sandbox.Exchange) {
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // show is a record as answers have it: the properties asked for, by default a handful.
-func show(r *sandbox.Record, wanted []string) map[string]any {
+func (k *kind) show(r *sandbox.Record, wanted []string) map[string]any {
 	if len(wanted) == 0 {
-		wanted = []string{"createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"}
+		wanted = k.usual
 	}
-	p := map[string]any{"hs_object_id": r.ID, "createdate": stamp(r.Created), "lastmodifieddate": stamp(r.Modified)}
+	p := map[string]any{"hs_object_id": r.ID, "createdate": stamp(r.Created), k.modified: stamp(r.Modified)}
 	for _, name := range wanted {
-		if known(name) == nil {
+		if k.known(name) == nil {
 			continue
 		}
 		if _, done := p[name]; !done {
@@ -188,10 +221,10 @@ func show(r *sandbox.Record, wanted []string) map[string]any {
 }
 
 // accept checks properties and brings them into the form in which they are kept. "" clears.
-func (v *Simulator) accept(x *sandbox.Exchange, given any, id string) (set map[string]any, status int, category, message string) {
+func (v *Simulator) accept(x *sandbox.Exchange, k *kind, given any, id string) (set map[string]any, status int, category, message string) {
 	set = map[string]any{}
 	for name, value := range sandbox.Map(given) {
-		p := known(name)
+		p := k.known(name)
 		text := sandbox.Text(value)
 		switch {
 		case p == nil:
@@ -214,7 +247,7 @@ func (v *Simulator) accept(x *sandbox.Exchange, given any, id string) (set map[s
 				return nil, http.StatusBadRequest, "VALIDATION_ERROR", "Property values were not valid: " + text + " was not a valid boolean."
 			}
 		}
-		if name == "email" {
+		if name == "email" && k.table == "contacts" {
 			text = strings.ToLower(strings.TrimSpace(text))
 			if !strings.Contains(text, "@") {
 				return nil, http.StatusBadRequest, "VALIDATION_ERROR", "Property values were not valid: Email address " + text + " is invalid"
@@ -242,32 +275,32 @@ func texts(v any) (out []string) {
 	return out
 }
 
-func (v *Simulator) objects(x *sandbox.Exchange, steps []string) {
+func (v *Simulator) objects(x *sandbox.Exchange, k *kind, steps []string) {
 	w := x.W
 	switch {
 	case len(steps) == 0 && x.Method == http.MethodGet:
-		v.list(x)
+		v.list(x, k)
 	case len(steps) == 0 && x.Method == http.MethodPost:
 		if sandbox.Map(x.Body)["associations"] == nil {
 			v.fail(x, http.StatusBadRequest, "VALIDATION_ERROR", "Invalid input JSON: Some required fields were not set: [associations]", nil)
 			return
 		}
-		set, status, category, message := v.accept(x, sandbox.At(x.Body, "properties"), "")
+		set, status, category, message := v.accept(x, k, sandbox.At(x.Body, "properties"), "")
 		if status != 0 {
 			v.fail(x, status, category, message, nil)
 			return
 		}
-		r := w.Insert("contacts", "", set)
-		x.Tell("contacts", "created", r.ID)
-		x.Say(http.StatusCreated, show(r, keys(set)))
+		r := w.Insert(k.table, "", set)
+		x.Tell(k.table, "created", r.ID)
+		x.Say(http.StatusCreated, k.show(r, keys(set)))
 	case len(steps) == 1 && steps[0] == "search" && x.Method == http.MethodPost:
-		v.search(x)
+		v.search(x, k)
 	case len(steps) == 2 && steps[0] == "batch" && x.Method == http.MethodPost:
-		v.batch(x, steps[1])
+		v.batch(x, k, steps[1])
 	case len(steps) == 1:
-		r := w.Get("contacts", steps[0])
+		r := w.Get(k.table, steps[0])
 		if p := x.Query.Get("idProperty"); p != "" {
-			r = w.Find("contacts", p, steps[0], "")
+			r = w.Find(k.table, p, steps[0], "")
 		}
 		if r == nil {
 			v.fail(x, http.StatusNotFound, "OBJECT_NOT_FOUND", "resource not found", nil)
@@ -275,19 +308,19 @@ func (v *Simulator) objects(x *sandbox.Exchange, steps []string) {
 		}
 		switch x.Method {
 		case http.MethodGet:
-			x.Say(http.StatusOK, show(r, split(x.Query.Get("properties"))))
+			x.Say(http.StatusOK, k.show(r, split(x.Query.Get("properties"))))
 		case http.MethodPatch:
-			set, status, category, message := v.accept(x, sandbox.At(x.Body, "properties"), r.ID)
+			set, status, category, message := v.accept(x, k, sandbox.At(x.Body, "properties"), r.ID)
 			if status != 0 {
 				v.fail(x, status, category, message, nil)
 				return
 			}
-			w.Update("contacts", r.ID, set)
-			x.Tell("contacts", "updated", r.ID, keys(set)...)
-			x.Say(http.StatusOK, show(r, keys(set)))
+			w.Update(k.table, r.ID, set)
+			x.Tell(k.table, "updated", r.ID, keys(set)...)
+			x.Say(http.StatusOK, k.show(r, keys(set)))
 		case http.MethodDelete:
-			w.Delete("contacts", r.ID)
-			x.Tell("contacts", "deleted", r.ID)
+			w.Delete(k.table, r.ID)
+			x.Tell(k.table, "deleted", r.ID)
 			x.Say(http.StatusNoContent, nil)
 		}
 	}
@@ -302,7 +335,7 @@ func keys(m map[string]any) []string {
 	return out
 }
 
-func (v *Simulator) list(x *sandbox.Exchange) {
+func (v *Simulator) list(x *sandbox.Exchange, k *kind) {
 	limit, err := strconv.Atoi(x.Query.Get("limit"))
 	if err != nil {
 		limit = 10
@@ -315,7 +348,7 @@ func (v *Simulator) list(x *sandbox.Exchange) {
 	after := x.Query.Get("after")
 	results := []any{}
 	next := ""
-	for _, r := range x.W.Sorted("contacts") {
+	for _, r := range x.W.Sorted(k.table) {
 		if r.Live() == archived || r.Purged || after != "" && !sandbox.Before(after, r.ID) {
 			continue
 		}
@@ -323,7 +356,7 @@ func (v *Simulator) list(x *sandbox.Exchange) {
 			next = sandbox.Text(sandbox.Map(results[limit-1])["id"])
 			break
 		}
-		results = append(results, show(r, split(x.Query.Get("properties"))))
+		results = append(results, k.show(r, split(x.Query.Get("properties"))))
 	}
 	out := map[string]any{"results": results}
 	if next != "" {
@@ -333,9 +366,9 @@ func (v *Simulator) list(x *sandbox.Exchange) {
 }
 
 // value is what search compares: times as milliseconds.
-func value(r *sandbox.Record, name string) string {
+func (k *kind) value(r *sandbox.Record, name string) string {
 	switch name {
-	case "lastmodifieddate":
+	case k.modified:
 		return strconv.FormatInt(r.Modified.UnixMilli(), 10)
 	case "createdate":
 		return strconv.FormatInt(r.Created.UnixMilli(), 10)
@@ -345,8 +378,8 @@ func value(r *sandbox.Record, name string) string {
 	return sandbox.Text(r.Fields[name])
 }
 
-func order(name, a, b string) int {
-	if p := known(name); p != nil && (p.typ == "number" || p.typ == "datetime") {
+func (k *kind) order(name, a, b string) int {
+	if p := k.known(name); p != nil && (p.typ == "number" || p.typ == "datetime") {
 		x, _ := strconv.ParseFloat(a, 64)
 		y, _ := strconv.ParseFloat(b, 64)
 		switch {
@@ -360,9 +393,9 @@ func order(name, a, b string) int {
 	return strings.Compare(strings.ToLower(a), strings.ToLower(b))
 }
 
-func holds(r *sandbox.Record, f any) bool {
+func (k *kind) holds(r *sandbox.Record, f any) bool {
 	name, want := sandbox.Text(sandbox.At(f, "propertyName")), sandbox.Text(sandbox.At(f, "value"))
-	c := order(name, value(r, name), want)
+	c := k.order(name, k.value(r, name), want)
 	switch sandbox.Text(sandbox.At(f, "operator")) {
 	case "EQ":
 		return c == 0
@@ -377,16 +410,16 @@ func holds(r *sandbox.Record, f any) bool {
 	case "LTE":
 		return c <= 0
 	case "HAS_PROPERTY":
-		return value(r, name) != ""
+		return k.value(r, name) != ""
 	case "NOT_HAS_PROPERTY":
-		return value(r, name) == ""
+		return k.value(r, name) == ""
 	case "IN":
-		return slices.ContainsFunc(texts(sandbox.At(f, "values")), func(s string) bool { return strings.EqualFold(s, value(r, name)) })
+		return slices.ContainsFunc(texts(sandbox.At(f, "values")), func(s string) bool { return strings.EqualFold(s, k.value(r, name)) })
 	}
 	return false
 }
 
-func (v *Simulator) search(x *sandbox.Exchange) {
+func (v *Simulator) search(x *sandbox.Exchange, k *kind) {
 	body := sandbox.Map(x.Body)
 	groups := sandbox.List(body["filterGroups"])
 	if len(groups) > 5 {
@@ -411,7 +444,7 @@ func (v *Simulator) search(x *sandbox.Exchange) {
 		lag = 3 * time.Second
 	}
 	var found []*sandbox.Record
-	for _, r := range x.W.Sorted("contacts") {
+	for _, r := range x.W.Sorted(k.table) {
 		if !r.Live() || lag > 0 && x.W.Now().Sub(r.Modified) < lag {
 			continue // not indexed yet: a record that changed vanishes from search for a moment
 		}
@@ -419,7 +452,7 @@ func (v *Simulator) search(x *sandbox.Exchange) {
 		for _, g := range groups {
 			all := true
 			for _, f := range sandbox.List(sandbox.At(g, "filters")) {
-				all = all && holds(r, f)
+				all = all && k.holds(r, f)
 			}
 			ok = ok || all
 		}
@@ -433,7 +466,7 @@ func (v *Simulator) search(x *sandbox.Exchange) {
 			name = text
 		}
 		sort.SliceStable(found, func(i, j int) bool {
-			c := order(name, value(found[i], name), value(found[j], name))
+			c := k.order(name, k.value(found[i], name), k.value(found[j], name))
 			if sandbox.Text(sandbox.At(sorts[0], "direction")) == "DESCENDING" {
 				c = -c
 			}
@@ -442,7 +475,7 @@ func (v *Simulator) search(x *sandbox.Exchange) {
 	}
 	results := []any{}
 	for i := offset; i < len(found) && i < offset+limit; i++ {
-		results = append(results, show(found[i], texts(body["properties"])))
+		results = append(results, k.show(found[i], texts(body["properties"])))
 	}
 	out := map[string]any{"total": len(found), "results": results}
 	if offset+limit < len(found) {
@@ -451,7 +484,7 @@ func (v *Simulator) search(x *sandbox.Exchange) {
 	x.Say(http.StatusOK, out)
 }
 
-func (v *Simulator) batch(x *sandbox.Exchange, verb string) {
+func (v *Simulator) batch(x *sandbox.Exchange, k *kind, verb string) {
 	w := x.W
 	inputs := sandbox.List(sandbox.At(x.Body, "inputs"))
 	if len(inputs) > 100 {
@@ -468,15 +501,15 @@ func (v *Simulator) batch(x *sandbox.Exchange, verb string) {
 		by := sandbox.Text(sandbox.At(x.Body, "idProperty"))
 		for _, in := range inputs {
 			id := sandbox.Text(sandbox.At(in, "id"))
-			r := w.Get("contacts", id)
+			r := w.Get(k.table, id)
 			if by != "" {
-				r = w.Find("contacts", by, id, "")
+				r = w.Find(k.table, by, id, "")
 			}
 			if r == nil {
 				missing(id)
 				continue
 			}
-			results = append(results, show(r, wanted))
+			results = append(results, k.show(r, wanted))
 		}
 	case "create":
 		// One that cannot be made fails all, as it does there.
@@ -487,7 +520,7 @@ func (v *Simulator) batch(x *sandbox.Exchange, verb string) {
 				v.fail(x, http.StatusBadRequest, "VALIDATION_ERROR", "Invalid input JSON: Some required fields were not set: [associations]", nil)
 				return
 			}
-			set, status, category, message := v.accept(x, sandbox.At(in, "properties"), "")
+			set, status, category, message := v.accept(x, k, sandbox.At(in, "properties"), "")
 			if email := sandbox.Text(set["email"]); status == 0 && email != "" {
 				if emails[email] {
 					status, category, message = http.StatusBadRequest, "VALIDATION_ERROR", "Duplicate inputs found: "+email
@@ -501,34 +534,34 @@ func (v *Simulator) batch(x *sandbox.Exchange, verb string) {
 			sets[i] = set
 		}
 		for i := len(inputs) - 1; i >= 0; i-- { // the order of results is not promised
-			r := w.Insert("contacts", "", sets[i])
-			x.Tell("contacts", "created", r.ID)
-			out := show(r, keys(sets[i]))
+			r := w.Insert(k.table, "", sets[i])
+			x.Tell(k.table, "created", r.ID)
+			out := k.show(r, keys(sets[i]))
 			out["objectWriteTraceId"] = sandbox.At(inputs[i], "objectWriteTraceId")
 			results = append(results, out)
 		}
 	case "update":
 		for _, in := range inputs {
 			id := sandbox.Text(sandbox.At(in, "id"))
-			r := w.Get("contacts", id)
+			r := w.Get(k.table, id)
 			if r == nil {
 				missing(id)
 				continue
 			}
-			set, status, category, message := v.accept(x, sandbox.At(in, "properties"), id)
+			set, status, category, message := v.accept(x, k, sandbox.At(in, "properties"), id)
 			if status != 0 {
 				errs = append(errs, map[string]any{"status": "error", "category": category, "message": message, "context": map[string]any{"ids": []any{id}}, "errors": []any{}, "links": map[string]any{}})
 				continue
 			}
-			w.Update("contacts", id, set)
-			x.Tell("contacts", "updated", id, keys(set)...)
-			results = append(results, show(r, keys(set)))
+			w.Update(k.table, id, set)
+			x.Tell(k.table, "updated", id, keys(set)...)
+			results = append(results, k.show(r, keys(set)))
 		}
 	case "archive":
 		for _, in := range inputs {
 			id := sandbox.Text(sandbox.At(in, "id"))
-			if w.Delete("contacts", id) {
-				x.Tell("contacts", "deleted", id)
+			if w.Delete(k.table, id) {
+				x.Tell(k.table, "deleted", id)
 			}
 		}
 		x.Say(http.StatusNoContent, nil)
@@ -553,15 +586,16 @@ func (v *Simulator) Message(w *sandbox.World, h sandbox.Hook, e sandbox.Event) *
 	event := map[string]any{"eventId": e.Number, "subscriptionId": 1, "portalId": 62515, "appId": 54321, "occurredAt": e.At.UnixMilli(), "attemptNumber": 0, "changeSource": "CRM_UI"}
 	id, _ := strconv.ParseInt(e.ID, 10, 64)
 	event["objectId"] = id
+	single := kinds[e.Table].single
 	switch e.Op {
 	case "created":
-		event["subscriptionType"] = "contact.creation"
+		event["subscriptionType"] = single + ".creation"
 	case "deleted":
-		event["subscriptionType"] = "contact.deletion"
+		event["subscriptionType"] = single + ".deletion"
 	case "restored":
-		event["subscriptionType"] = "contact.restore"
+		event["subscriptionType"] = single + ".restore"
 	default:
-		event["subscriptionType"] = "contact.propertyChange"
+		event["subscriptionType"] = single + ".propertyChange"
 		if len(e.Fields) > 0 {
 			event["propertyName"] = e.Fields[0]
 		}

@@ -138,7 +138,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	connectortest.Run(t, connectortest.Harness{
-		Connector: New(), Settings: c.settings, Detection: byStream, Judge: "kfake (broker)", Objects: "topics",
+		Connector: New(), Settings: c.settings, Detection: byStream, Judge: "kfake (broker)", Objects: "topics", Not: connectortest.Served(),
 		Bad:   []connector.Settings{with(c.settings, "password", "wrong-password"), with(c.settings, "brokers", "127.0.0.1:1")},
 		Users: &users{c, open(t, c.settings, "user")},
 		Types: []connector.Type{connector.TypeText, connector.TypeInteger, connector.TypeNumber, connector.TypeBoolean, connector.TypeJSON, connector.TypeArray},

@@ -269,3 +269,101 @@ func texts(v any) (out []string) {
 	}
 	return out
 }
+
+// mostParts bounds the parents that have a place of their own in a cursor.
+const mostParts = 2_000
+
+// each goes on behind a place. Where records have parents each parent has a place of its own, and is asked in its turn until it has no more.
+func (r *reader) each(ctx context.Context) (connector.Page, error) {
+	if r.o.Parent == nil {
+		if r.o.Changes.Style == "keyset" {
+			return r.keyset(ctx)
+		}
+		return r.feed(ctx)
+	}
+	if len(r.p.Todo) == 0 {
+		if err := r.round(ctx); err != nil {
+			return connector.Page{}, err
+		}
+	}
+	page := connector.Page{Phase: r.phase()}
+	if len(r.p.Todo) > 0 {
+		parent := r.p.Todo[0]
+		child := *r
+		child.sc = r.sc.with(scope{"parent": parent, "part": r.partsOf(record.Key(parent))})
+		var known bool
+		if child.p, known = r.p.Parts[parent]; !known { // with snapshot everything of a new one is read
+			child.p = place{Snapshot: r.o.Changes.Snapshot, Since: r.p.Since}
+			if child.p.Snapshot {
+				child.p.Since = epoch
+			}
+		}
+		var err error
+		if r.o.Changes.Style == "keyset" {
+			page, err = child.keyset(ctx)
+		} else {
+			page, err = child.feed(ctx)
+		}
+		gone := classOf(err) == "gone" // the parent went meanwhile, and its children with it
+		if err != nil && !gone {
+			return connector.Page{}, err
+		}
+		if r.p.Start == "" {
+			r.p.Start = child.p.Start
+		}
+		if gone || !page.More {
+			r.p.Todo = r.p.Todo[1:]
+		}
+		if r.p.Parts == nil {
+			r.p.Parts = map[string]place{}
+		}
+		if child.p.Known = nil; r.o.missing() { // which keys there are is asked for all parents together
+			for _, c := range page.Changes {
+				r.knows(c)
+			}
+		}
+		if r.p.Parts[parent] = child.p; gone {
+			delete(r.p.Parts, parent)
+			page = connector.Page{}
+		}
+	}
+	more := len(r.p.Todo) > 0
+	if r.p.Passing = more; !more {
+		r.endSnapshot()
+	}
+	page.Phase, page.More = r.phase(), more
+	return page, nil
+}
+
+// behind is what a query goes on behind: the key, or of one with several fields the last, which is the record's own.
+func (o *object) behind(key record.Key) string {
+	if len(o.Key) == 1 {
+		return string(key)
+	}
+	v, _ := o.parts(key)[o.Key[len(o.Key)-1]].(string)
+	return v
+}
+
+// round begins a pass: all parents there are now, and no place of one that is not.
+func (r *reader) round(ctx context.Context) error {
+	var p acrossPlace
+	for !p.Last {
+		if err := r.parents(ctx, "list", &p); err != nil {
+			return err
+		}
+		if len(p.Parents) > mostParts {
+			return &connector.Error{Class: connector.Reject, Code: "http.too_many_to_compare", Message: "The records of " + r.o.Title + " have more than 2,000 parents, too many to keep a place of each. Use changes of style since or full."}
+		}
+	}
+	there := make(map[string]bool, len(p.Parents))
+	for _, parent := range p.Parents {
+		there[string(parent)] = true
+		r.p.Todo = append(r.p.Todo, string(parent))
+	}
+	for parent := range r.p.Parts {
+		if !there[parent] {
+			delete(r.p.Parts, parent)
+		}
+	}
+	return nil
+}

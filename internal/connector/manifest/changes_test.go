@@ -516,3 +516,156 @@ func TestEventLog(t *testing.T) {
 	slices.Sort(first)
 	expect(t, "events", first, "+u2", "-u1")
 }
+
+// What is kept to compare with is bounded: up to 20,000 records are compared, and beyond that it is said before anything is taken for deleted.
+func TestTooManyToCompare(t *testing.T) {
+	for name, how := range map[string]string{
+		"everything": "changes: {style: full}\n    deletes: {mode: diff}",
+		"keys":       "version: at\n    changes: {style: since, request: {path: /changed, query: {since: \"{since}\"}}, paging: {style: none}}\n    deletes: {mode: diff, every: 10m}",
+	} {
+		count := 20_000
+		sys, clock := timed(t, headed+`objects:
+  things:
+    key: [id]
+    fields: [{name: id, type: integer}, {name: at, type: timestamp}]
+    list: {request: {path: /things, query: {offset: "{offset}", limit: "{limit}"}}, paging: {style: offset, size: 5000}}
+    get: {request: {path: "/things/{key}"}}
+    `+how+"\n", func(r *http.Request) (int, string, http.Header) {
+			if r.URL.Path == "/changed" {
+				return 200, "[]", nil
+			}
+			from, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+			out := []map[string]any{}
+			for i := from; i < count && i < from+5000; i++ {
+				out = append(out, map[string]any{"id": i, "at": "2026-11-23T08:00:00Z"})
+			}
+			return 200, rows(out...), nil
+		})
+		first, cursor := until(t, sys, "things", nil, 10_000)
+		if len(first) != count {
+			t.Fatalf("%s: read were %d", name, len(first))
+		}
+		_, cursor = until(t, sys, "things", cursor, 10_000)
+		_ = clock.Wait(t.Context(), 11*time.Minute)
+		none, cursor := until(t, sys, "things", cursor, 10_000)
+		expect(t, name+", nothing new", none)
+		count++
+		_ = clock.Wait(t.Context(), 11*time.Minute)
+		for range 10 {
+			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "things", Cursor: cursor, Limit: 10_000})
+			if err != nil {
+				if e := connector.Classify(err); e.Code != "http.too_many_to_compare" || e.Class != connector.Reject {
+					t.Errorf("%s: %v", name, err)
+				}
+				cursor = nil
+				break
+			}
+			for _, c := range page.Changes {
+				if c.Op == record.Delete {
+					t.Errorf("%s: %s is deleted", name, c.Key)
+				}
+			}
+			cursor = page.Cursor
+		}
+		if cursor != nil {
+			t.Errorf("%s: more than 20,000 are compared", name)
+		}
+	}
+}
+
+// Each market has a feed of its own, and each project a list that goes on by time and key: every one has its place. One that comes later is
+// read from its beginning, and the place of one that went is forgotten.
+func TestPlacesOfParents(t *testing.T) {
+	var asked []string
+	feeds := map[string][]string{"DE": {"a", "b", "c"}, "FR": {"d"}}
+	projects := []string{"1", "2"}
+	type task struct{ id, at string }
+	tasks := map[string][]task{"1": {{"x", "2026-11-23T08:00:00Z"}, {"y", "2026-11-23T08:00:00Z"}, {"z", "2026-11-23T08:00:01Z"}}, "2": {{"x", "2026-11-23T08:00:00Z"}}}
+	sys, _ := timed(t, headed+`objects:
+  offers:
+    key: [market, sku]
+    fields: [{name: market, createOnly: true}, {name: sku}]
+    parent: {values: ["DE, FR"], field: market}
+    changes: {style: feed, snapshot: true, request: {path: "/{parent}/feed"}, next: {path: "/{parent}/feed", query: {cursor: "{token}"}}, records: items, paging: {style: cursor, next: cursor, more: more}}
+    deletes: {mode: tombstone, when: {path: gone, exists: true}}
+    get: {request: {path: "/{part.market}/offers/{part.sku}"}}
+  projects:
+    key: [id]
+    fields: [{name: id}]
+    list: {request: {path: /projects}, paging: {style: none}}
+    deletes: {mode: never}
+    get: {request: {path: "/projects/{key}"}}
+  tasks:
+    key: [project, id]
+    version: at
+    fields: [{name: project, createOnly: true}, {name: id}, {name: at, type: timestamp}]
+    parent: {object: projects, field: project}
+    changes: {style: keyset, snapshot: true, time: rfc3339, firstKey: "0", request: {path: "/projects/{parent}/tasks", query: {since: "{since}", after: "{after}", limit: "{limit}"}}, paging: {style: none, size: 2}}
+    deletes: {mode: never}
+    get: {request: {path: "/projects/{part.project}/tasks/{part.id}"}}
+`, func(r *http.Request) (int, string, http.Header) {
+		asked = append(asked, r.URL.RequestURI())
+		steps := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+		switch {
+		case steps[len(steps)-1] == "feed":
+			all := feeds[steps[0]]
+			from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+			to := min(from+2, len(all))
+			var out []map[string]any
+			for _, sku := range all[min(from, to):to] {
+				row := map[string]any{"sku": strings.TrimPrefix(sku, "-")}
+				if strings.HasPrefix(sku, "-") {
+					row["gone"] = true
+				}
+				out = append(out, row)
+			}
+			return 200, fmt.Sprintf(`{"items": %s, "cursor": "%d", "more": %v}`, rows(out...), to, to < len(all)), nil
+		case len(steps) == 1:
+			var out []map[string]any
+			for _, p := range projects {
+				out = append(out, map[string]any{"id": p})
+			}
+			return 200, rows(out...), nil
+		}
+		list, there := tasks[steps[1]]
+		if !there {
+			return 404, `{}`, nil
+		}
+		var out []map[string]any
+		q := r.URL.Query()
+		limit, _ := strconv.Atoi(q.Get("limit"))
+		since, _ := time.Parse(time.RFC3339, q.Get("since"))
+		for _, x := range list {
+			at, _ := time.Parse(time.RFC3339, x.at)
+			if (at.After(since) || at.Equal(since) && x.id > q.Get("after")) && len(out) < limit {
+				out = append(out, map[string]any{"id": x.id, "at": x.at})
+			}
+		}
+		return 200, rows(out...), nil
+	})
+	key := func(op, parent, id string) string { return op + string(record.MakeKey(parent, id)) }
+
+	first, cursor := until(t, sys, "offers", nil, 10)
+	expect(t, "offers", first, key("+", "DE", "a"), key("+", "DE", "b"), key("+", "DE", "c"), key("+", "FR", "d"))
+	feeds["DE"], feeds["FR"] = append(feeds["DE"], "-a"), append(feeds["FR"], "e")
+	asked = nil
+	then, cursor := until(t, sys, "offers", cursor, 10)
+	expect(t, "then", then, key("-", "DE", "a"), key("+", "FR", "e"))
+	expect(t, "asked", asked, "/DE/feed?cursor=3", "/FR/feed?cursor=1")
+	none, _ := until(t, sys, "offers", cursor, 10)
+	expect(t, "nothing new", none)
+
+	first, cursor = until(t, sys, "tasks", nil, 10)
+	expect(t, "tasks", first, key("+", "1", "x"), key("+", "1", "y"), key("+", "1", "z"), key("+", "2", "x"))
+	tasks["2"] = append(tasks["2"], task{"y", "2026-11-23T08:00:05Z"})
+	tasks["3"] = []task{{"old", "2020-01-01T00:00:00Z"}}
+	projects = []string{"2", "3"}
+	then, cursor = until(t, sys, "tasks", cursor, 10)
+	expect(t, "then", then, key("+", "2", "y"), key("+", "3", "old"))
+	delete(tasks, "3") // while its project is still listed
+	none, cursor = until(t, sys, "tasks", cursor, 10)
+	expect(t, "nothing new", none)
+	if strings.Contains(string(cursor), `"1":{`) || strings.Contains(string(cursor), `"3":{`) {
+		t.Errorf("the places of those that went are kept: %s", cursor)
+	}
+}

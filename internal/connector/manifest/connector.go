@@ -23,8 +23,6 @@ import (
 
 // Hooks are the functions that a manifest names where data ends.
 type Hooks struct {
-	// Conditions make {conditions} of a find request: any structure.
-	Conditions map[string]func(fields map[string]Field, queries []record.Fields) any
 	// Bodies make of a request's body, with its placeholders filled in, what is sent in its place.
 	Bodies map[string]func(body any) (any, error)
 	// Answers make of an answer what is read in its place.
@@ -50,11 +48,6 @@ var _ connector.Connector = (*Connector)(nil)
 
 // New makes the connector. Hooks that the manifest names and that are not there are an error.
 func New(m *Manifest, hooks Hooks, pool *transport.Pool) (*Connector, error) {
-	for name, o := range m.Objects {
-		if o.Find != nil && o.Find.Hook != "" && hooks.Conditions[o.Find.Hook] == nil {
-			return nil, fmt.Errorf("the object %s names the hook %s, which there is not", name, o.Find.Hook)
-		}
-	}
 	var missing error
 	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
 		for name, there := range map[string]bool{r.BodyHook: hooks.Bodies[r.BodyHook] != nil, r.AnswerHook: hooks.Answers[r.AnswerHook] != nil} {

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -312,5 +313,68 @@ func TestShapesAndReplies(t *testing.T) {
 		if !fault.IsCode(err, "manifest.invalid") || !strings.Contains(fmt.Sprint(fault.As(err).Fields), says) {
 			t.Errorf("%s gives %v", recipe, err)
 		}
+	}
+}
+
+// What Google Cloud Pub/Sub pushes has the message inside, and is signed for everybody with the same keys: whose subscription it is stands
+// in the token.
+func TestPushedMessages(t *testing.T) {
+	t.Parallel()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/certs" || r.Header.Get("Authorization") != "" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{"kty": "RSA", "kid": "google", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}})
+	}))
+	defer server.Close()
+	c := hooked(t, server.URL, `settings: [{name: audience}, {name: account}]
+webhook:
+  unwrap: message.data
+  verify: [{kind: jwt, header: Authorization, prefix: "Bearer ", tolerance: 5m, keys: {request: {path: "`+server.URL+`/certs", bare: true}, at: keys}, claims: {aud: "{settings.audience}", email: "{settings.account}"}}]`+things)
+	now := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
+	token := func(claims map[string]any) string {
+		head, _ := json.Marshal(map[string]string{"alg": "RS256", "kid": "google", "typ": "JWT"})
+		claims["iat"], claims["exp"] = now.Unix(), now.Add(time.Hour).Unix()
+		said, _ := json.Marshal(claims)
+		message := b64(head) + "." + b64(said)
+		digest := sha256.Sum256([]byte(message))
+		sig, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Bearer " + message + "." + b64(sig)
+	}
+	pushed := func(data string) string {
+		return `{"message": {"attributes": {"eventType": "OBJECT_FINALIZE"}, "data": "` + base64.StdEncoding.EncodeToString([]byte(data)) + `", "messageId": "136969346945"}, "subscription": "projects/p/subscriptions/s"}`
+	}
+	ours := map[string]any{"aud": "https://sync.example/hooks/1", "email": "push@p.iam.gserviceaccount.com"}
+	good := connector.Settings{"audience": "https://sync.example/hooks/1", "account": "push@p.iam.gserviceaccount.com"}
+	for name, test := range map[string]struct {
+		settings   connector.Settings
+		claims     map[string]any
+		body       string
+		hints      int
+		unverified bool
+	}{
+		"ours":                          {good, ours, pushed(`{"type":"thing.changed","id":"7"}`), 1, false},
+		"not in base64":                 {good, ours, `{"message": {"data": "{\"type\":\"thing.changed\",\"id\":\"7\"}"}}`, 1, false},
+		"nothing inside":                {good, ours, `{"message": {"attributes": {}}}`, 0, false},
+		"somebody else's subscription":  {good, map[string]any{"aud": ours["aud"], "email": "push@other.iam.gserviceaccount.com"}, pushed(`{"type":"thing.changed","id":"7"}`), 0, true},
+		"for another address":           {good, map[string]any{"aud": "https://elsewhere", "email": ours["email"]}, pushed(`{"type":"thing.changed","id":"7"}`), 0, true},
+		"without a claim":               {good, map[string]any{"aud": ours["aud"]}, pushed(`{"type":"thing.changed","id":"7"}`), 0, true},
+		"a connection that says nobody": {connector.Settings{}, map[string]any{"aud": "", "email": ""}, pushed(`{"type":"thing.changed","id":"7"}`), 0, true},
+	} {
+		v, err := c.Inbound(t.Context(), test.settings, connector.Env{Tenant: "ten_1", Consumer: "con_1"}, manifest.Inbound{Method: "POST", URL: "https://sync.example/hooks/1", Header: http.Header{"Authorization": {token(maps.Clone(test.claims))}}, Body: []byte(test.body), Now: now})
+		if test.unverified != fault.IsCode(err, "webhook.unverified") || !test.unverified && err != nil || len(v.Hints) != test.hints || test.hints > 0 && v.Hints[0].Key != "7" {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+	if _, err := c.Inbound(t.Context(), good, connector.Env{Tenant: "ten_1", Consumer: "con_1"}, manifest.Inbound{Method: "POST", URL: "https://sync.example/hooks/1", Header: http.Header{"Authorization": {token(maps.Clone(ours))}}, Body: []byte(pushed("no message")), Now: now}); !fault.IsCode(err, "webhook.malformed") {
+		t.Errorf("what is no message gives %v", err)
 	}
 }

@@ -527,6 +527,9 @@ func (c *checker) webhook(w *Webhook) {
 	for i, v := range w.Verify {
 		at := fmt.Sprintf("/webhook/verify/%d", i)
 		c.duration(at+"/tolerance", v.Tolerance)
+		if len(v.Claims) > 0 && v.Kind != "jwt" {
+			c.say(at+"/claims", "manifest.bad_value", "Leave claims out, or write kind: jwt.", "Only a signed token has claims.")
+		}
 		places := 0
 		for _, p := range []string{v.Header, v.Query, v.Body} {
 			if p != "" {
@@ -600,11 +603,6 @@ func (c *checker) own(m *Manifest) {
 	if m.Class == "premium" {
 		c.say("/class", "manifest.not_yours", "Leave class out.", "The price class of your own connectors is standard.")
 	}
-	for name, o := range m.Objects {
-		if o.Find != nil && o.Find.Hook != "" {
-			c.say("/objects/"+name+"/find/hook", "manifest.not_yours", "Use one: true, with {field} and {value}.", "There is no code beside your own manifest.")
-		}
-	}
 	requests(reflect.ValueOf(m), "", func(at string, r *Request) {
 		if r.BodyHook != "" || r.AnswerHook != "" {
 			c.say(at, "manifest.not_yours", "Leave bodyHook and answerHook out.", "There is no code beside your own manifest.")
@@ -644,6 +642,9 @@ func (c *checker) object(at, name string, o Object) {
 	}
 	if f := o.Find; f != nil && f.Record != "" && !f.One {
 		c.say(at+"/find/record", "manifest.bad_value", "Write one: true beside it.", "An answer with one record is the answer to one question.")
+	}
+	if f := o.Find; f != nil && f.One && f.Many != 0 || f != nil && f.Many < 0 {
+		c.say(at+"/find/many", "manifest.bad_value", "Leave one of the two out.", "A query takes one value, or at most so many as many says.")
 	}
 	c.parent(at, o, field)
 	c.reading(at, name, o)
@@ -779,8 +780,10 @@ func (c *checker) parent(at string, o Object, field func(string) bool) {
 			c.say(at+"/parent/fields/"+name, "manifest.missing", "Declare it under fields.", "The field %s is not declared.", name)
 		}
 	}
-	if ch := o.Changes; ch != nil && ch.Style != "since" && ch.Style != "full" {
-		c.say(at+"/changes/style", "manifest.bad_value", "Use since or full.", "Changes of style %s cannot be read parent by parent.", ch.Style)
+	if ch := o.Changes; ch != nil && ch.Style == "queue" {
+		c.say(at+"/changes/style", "manifest.bad_value", "Use since, keyset, feed or full.", "Changes of style %s cannot be read parent by parent.", ch.Style)
+	} else if ch != nil && (ch.Whole || ch.Style == "feed" && ch.Paging.Lasts != "") {
+		c.say(at+"/changes", "manifest.bad_value", "Leave whole and lasts out.", "A feed whose pages count only together cannot be read parent by parent.")
 	} else if ch != nil && ch.Paging.Cap > 0 {
 		c.say(at+"/changes/paging/cap", "manifest.bad_value", "Leave cap out; each parent has a list of its own.", "A list with a cap cannot be read parent by parent.")
 	}

@@ -45,6 +45,8 @@ type place struct {
 	Acks     []string          `json:"acks,omitempty"`   // queue: handles of messages to take away, since the cursor has what they say
 	Known    map[string]uint64 `json:"known,omitempty"`  // full: key -> hash of what was read; diff: the keys that there are
 	Fresh    map[string]uint64 `json:"fresh,omitempty"`  // full: the same, of the pass under way
+	Parts    map[string]place  `json:"parts,omitempty"`  // keyset, feed: of each parent
+	Todo     []string          `json:"todo,omitempty"`   // keyset, feed: parents that the pass under way has still to ask
 }
 
 // gonePlace is where the list of the deleted stands.
@@ -123,10 +125,8 @@ func (s *system) Scan(ctx context.Context, req connector.ScanRequest) (out conne
 	switch {
 	case o.Changes == nil || !o.Changes.Snapshot:
 		page, err = r.listing(ctx)
-	case o.Changes.Style == "keyset":
-		page, err = r.keyset(ctx)
-	case o.Changes.Style == "feed":
-		page, err = r.feed(ctx)
+	case o.Changes.Style == "keyset", o.Changes.Style == "feed":
+		page, err = r.each(ctx)
 	default:
 		page, err = r.since(ctx)
 	}
@@ -294,10 +294,8 @@ func (r *reader) turn(ctx context.Context) (connector.Page, error) {
 		return r.queue(ctx)
 	case "since":
 		return r.since(ctx)
-	case "keyset":
-		return r.keyset(ctx)
-	case "feed":
-		return r.feed(ctx)
+	case "keyset", "feed":
+		return r.each(ctx)
 	}
 	return r.full(ctx)
 }
@@ -548,14 +546,14 @@ func (r *reader) keyset(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, r.above(r.sc))
 	if err != nil {
 		return connector.Page{}, err
 	}
 	more := len(items) >= limit
 	if n := len(items); n > 0 {
 		last := items[n-1]
-		r.p.Since, r.p.After = last.when(), string(last.key)
+		r.p.Since, r.p.After = last.when(), r.o.behind(last.key)
 	}
 	if r.p.Snapshot {
 		if overlap > 0 || ch.Lag != "" {
@@ -731,7 +729,7 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 		return connector.Page{}, err
 	}
 	r.begun(a)
-	items, err := r.read(ctx, "changes", answer, a, ch.Records, nil)
+	items, err := r.read(ctx, "changes", answer, a, ch.Records, r.above(r.sc))
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -1130,75 +1128,122 @@ func (s *system) find(ctx context.Context, o *object, queries []record.Fields) (
 	if f == nil || len(searchable) == 0 {
 		return out, s.scan(ctx, o, queries, out)
 	}
-	sc := s.scopeOf(o.Object).with(scope{"fields": o.wanted(nil), "limit": 100})
+	field := o.telling(searchable)
+	if f.Many > 0 {
+		return out, s.findMany(ctx, o, field, queries, out)
+	}
 	if f.One {
-		// The systems ask for one value of one field; the most telling field comes first in the manifest.
-		field := searchable[0]
-		for _, n := range f.Fields {
-			if slices.Contains(searchable, n) {
-				field = n
-				break
-			}
+		return out, s.findEach(ctx, o, field, queries, out)
+	}
+	answer, _, err := s.ask(ctx, o, "find", f.Request, s.scopeOf(o.Object).with(scope{"fields": o.wanted(nil), "limit": 100}), f.Records, false)
+	if err != nil {
+		return nil, err
+	}
+	items, err := o.readAll(answer, f.Records)
+	for i := range queries {
+		out[i] = matching(items, queries[i])
+	}
+	return out, err
+}
+
+// telling is the field to ask by: the first that the manifest lists, else the first text.
+func (o *object) telling(searchable []string) *Field {
+	for _, n := range o.Find.Fields {
+		if slices.Contains(searchable, n) {
+			return o.byName[n]
 		}
-		var mu sync.Mutex
-		return out, aFew(ctx, len(queries), func(ctx context.Context, i int) error {
-			v := queries[i][field]
-			if v == nil {
-				one := make([][]item, 1)
-				if err := s.scan(ctx, o, queries[i:i+1], one); err != nil {
-					return err
-				}
-				mu.Lock()
-				out[i] = one[0]
-				mu.Unlock()
-				return nil
-			}
-			answer, _, err := s.ask(ctx, o, "find", f.Request, sc.with(scope{"field": o.byName[field].Path, "value": o.byName[field].encode(v, &o.Object)}), f.Records+f.Record, f.Record != "")
-			if f.Record != "" && err != nil && connector.Classify(err).Class == connector.Missing {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			items, err := o.answered(answer, f)
-			if err != nil {
+	}
+	for _, n := range searchable {
+		if t := o.byName[n].Type; t == "" || connector.Type(t) == connector.TypeText {
+			return o.byName[n]
+		}
+	}
+	return o.byName[searchable[0]]
+}
+
+// findEach asks for one value at a time.
+func (s *system) findEach(ctx context.Context, o *object, field *Field, queries []record.Fields, out [][]item) error {
+	f := o.Find
+	sc := s.scopeOf(o.Object).with(scope{"fields": o.wanted(nil), "limit": 100, "field": field.Path})
+	var mu sync.Mutex
+	return aFew(ctx, len(queries), func(ctx context.Context, i int) error {
+		v := queries[i][field.Name]
+		if v == nil {
+			one := make([][]item, 1)
+			if err := s.scan(ctx, o, queries[i:i+1], one); err != nil {
 				return err
 			}
 			mu.Lock()
-			defer mu.Unlock()
-			out[i] = matching(items, queries[i])
+			out[i] = one[0]
+			mu.Unlock()
 			return nil
-		})
-	}
-	hook := s.c.hooks.Conditions[f.Hook]
-	for part := range slices.Chunk(indexes(len(queries)), 50) {
-		asked := make([]record.Fields, len(part))
-		for j, i := range part {
-			asked[j] = queries[i]
 		}
-		var conditions any
-		if hook != nil {
-			known := make(map[string]Field, len(o.fields))
-			for _, d := range o.fields {
-				if len(f.Fields) == 0 || slices.Contains(f.Fields, d.Name) {
-					known[d.Name] = d
-				}
-			}
-			conditions = hook(known, asked)
+		answer, _, err := s.ask(ctx, o, "find", f.Request, sc.with(scope{"value": field.encode(v, &o.Object)}), f.Records+f.Record, f.Record != "")
+		if f.Record != "" && err != nil && connector.Classify(err).Class == connector.Missing {
+			return nil
 		}
-		answer, _, err := s.ask(ctx, o, "find", f.Request, sc.with(scope{"conditions": conditions, "limit": 2 * len(part)}), f.Records, false)
 		if err != nil {
-			return nil, err
+			return err
+		}
+		items, err := o.answered(answer, f)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out[i] = matching(items, queries[i])
+		return nil
+	})
+}
+
+// findMany asks for many values at once.
+func (s *system) findMany(ctx context.Context, o *object, field *Field, queries []record.Fields, out [][]item) error {
+	f := o.Find
+	var asked []int
+	for i, q := range queries {
+		if q[field.Name] != nil {
+			asked = append(asked, i)
+			continue
+		}
+		if err := s.scan(ctx, o, queries[i:i+1], out[i:i+1]); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(asked, f.Many) {
+		var values []any
+		seen := map[string]bool{}
+		for _, i := range part {
+			v := queries[i][field.Name]
+			if text := record.Text(v); !seen[text] {
+				seen[text] = true
+				values = append(values, field.sought(v, &o.Object))
+			}
+		}
+		answer, _, err := s.ask(ctx, o, "find", f.Request, s.scopeOf(o.Object).with(scope{"fields": o.wanted(nil), "field": field.Path, "values": values, "limit": 2 * len(values)}), f.Records, false)
+		if err != nil {
+			return err
 		}
 		items, err := o.readAll(answer, f.Records)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, i := range part {
 			out[i] = matching(items, queries[i])
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// sought is a value as a query has it.
+func (f *Field) sought(v record.Value, o *Object) any {
+	x := f.encode(v, o)
+	switch connector.Type(f.Type) {
+	case connector.TypeTimestamp, connector.TypeDateTime, connector.TypeDate, connector.TypeTime:
+		if text, ok := x.(string); ok {
+			return atTime(text)
+		}
+	}
+	return x
 }
 
 // answered reads what a search found.
@@ -1217,14 +1262,6 @@ func (o *object) answered(answer any, f *Find) ([]item, error) {
 		return nil, o.malformed(err)
 	}
 	return []item{it}, nil
-}
-
-func indexes(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
 }
 
 func matching(items []item, query record.Fields) []item {

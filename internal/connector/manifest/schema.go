@@ -338,12 +338,12 @@ type Many struct {
 
 // Find reads records by values.
 type Find struct {
-	Request Request  `yaml:"request" must:"true" doc:"The request, with {conditions}, or {value} of the one field."`
+	Request Request  `yaml:"request" must:"true" doc:"The request: with one, {field} and {value}; with many, {field} and {values}."`
 	Records string   `yaml:"records" doc:"Where the answer has the list."`
 	Record  string   `yaml:"record" doc:"For an answer with one record: where it has that; a dot: the answer is the record. That there is none is told by an error of class gone."`
 	Fields  []string `yaml:"fields" doc:"The fields that can be searched by; others are compared afterwards."`
 	One     bool     `yaml:"one" doc:"A query takes one field only, {field} and {value}; the others are compared afterwards."`
-	Hook    string   `yaml:"hook" doc:"The named code that makes {conditions}."`
+	Many    int      `yaml:"many" doc:"A query takes so many values of one field at most, {field} and {values}, which a body may repeat with $each: values and {item}; the other fields are compared afterwards."`
 }
 
 // Write is how records are made, changed or deleted.
@@ -496,6 +496,7 @@ type Webhook struct {
 	Sweep     string            `yaml:"sweep" doc:"How often to look although nothing was told, where messages do not tell of everything: 10s. Without it, now and then."`
 	Account   string            `yaml:"account" doc:"Where an event, or else the message, names the account. Events of another account than accountIs are left out."`
 	AccountIs string            `yaml:"accountIs" doc:"The account of this connection: {settings.realmId}."`
+	Unwrap    string            `yaml:"unwrap" doc:"Where a carrier's message has the vendor's own, as a text in base64 or as it is: message.data of Google Cloud Pub/Sub. It is read in place of the message; a carrier's word that has none there is answered and left at that."`
 	Events    string            `yaml:"events" doc:"Where the body has the list of events; empty: the body is the list, or one event."`
 	Type      string            `yaml:"type" doc:"Where an event has its type."`
 	Key       string            `yaml:"key" doc:"Where an event has the record's key."`
@@ -556,6 +557,8 @@ type Verify struct {
 	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
 	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m. jwt: by its iat."`
 	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
+
+	Claims map[string]string `yaml:"claims" doc:"jwt: claims that must have these values, with placeholders; an empty value fits nothing. Needed where one key signs for everybody: the account of Google Cloud that pushes."`
 }
 
 // Keys is how a key is fetched by which messages can be verified. Keys are kept in mind; ids that the vendor does not know, too.

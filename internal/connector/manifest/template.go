@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -16,7 +17,7 @@ import (
 
 // roots are the names that placeholders begin with.
 var roots = []string{"settings", "key", "keys", "fields", "names", "record", "items", "item", "native", "object", "limit", "token", "offset", "page", "since", "after", "until",
-	"field", "value", "conditions", "version", "job", "trace", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part",
+	"field", "value", "values", "version", "job", "trace", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part",
 	"lock", "by", "rest", "taken", "kid", "region"}
 
 // template is a text with placeholders.
@@ -175,6 +176,8 @@ func plain(v any) string {
 		return strconv.FormatUint(v, 10)
 	case record.Key:
 		return string(v)
+	case atTime:
+		return string(v)
 	}
 	if c, err := record.Canonical(v); err == nil {
 		return record.Text(c)
@@ -220,15 +223,23 @@ var filters = map[string]func(v any, arg string) (any, error){
 	"soqlList": func(v any, _ string) (any, error) { // 'a','b'
 		var out []string
 		for _, e := range list(v) {
-			out = append(out, soql(plain(e)))
+			out = append(out, soql(e))
 		}
 		return strings.Join(out, ","), nil
 	},
-	"soql": func(v any, _ string) (any, error) { return soql(plain(v)), nil },
+	"soql": func(v any, _ string) (any, error) { return soql(v), nil },
 }
 
-// soql quotes a text for SOQL.
-func soql(s string) string {
+// atTime is a time in a query, which some languages do not write as a text.
+type atTime string
+
+// soql writes a value as SOQL has it: texts are quoted, and nothing else.
+func soql(v any) string {
+	s := plain(v)
+	switch v.(type) {
+	case bool, record.Number, json.Number, int, int64, float64, atTime:
+		return s
+	}
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + "'"
 }
 

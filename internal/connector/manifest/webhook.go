@@ -78,6 +78,11 @@ func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, en
 		return v, nil
 	}
 	body, err := w.parse(in.Body)
+	if err == nil && w.Unwrap != "" {
+		if body, err = w.unwrapped(body); err == nil && body == nil {
+			return v, nil
+		}
+	}
 	if err != nil {
 		return Verdict{}, fault.New(fault.Malformed, "webhook.malformed", "The message is not what the manifest says that it is, %s.", w.format())
 	}
@@ -123,6 +128,21 @@ func (w *Webhook) parse(message []byte) (any, error) {
 		return parseXML(message, w.Lists)
 	}
 	return record.ParseJSON(message)
+}
+
+// unwrapped is the vendor's message in that of a carrier; nil when there is none.
+func (w *Webhook) unwrapped(body any) (any, error) {
+	switch inner := dig(body, w.Unwrap).(type) {
+	case nil:
+		return nil, nil
+	case string:
+		if text, err := base64.StdEncoding.DecodeString(inner); err == nil {
+			inner = string(text)
+		}
+		return w.parse([]byte(inner))
+	default:
+		return inner, nil
+	}
 }
 
 func (r *Reply) verdict() Verdict {
@@ -250,7 +270,7 @@ func (v *Verify) holds(s *system, in Inbound, u *url.URL) bool {
 	case "secret":
 		return slices.ContainsFunc(secrets, func(secret string) bool { return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1 })
 	case "jwt":
-		return slices.ContainsFunc(secrets, func(secret string) bool { return v.token(given, secret, in) })
+		return slices.ContainsFunc(secrets, func(secret string) bool { return v.token(s, given, secret, in) })
 	}
 	stamp, candidates := v.parts(given, in.Header.Get(v.Timestamp))
 	if v.Tolerance != "" && !fresh(stamp, in.Now, duration(v.Tolerance, 5*time.Minute)) {
@@ -423,7 +443,7 @@ func (v *Verify) algorithm() func() hash.Hash {
 
 // token says whether a signed token (RFC 7519) is proven, not old, and about this body. The kind of key decides the algorithm, never
 // the token.
-func (v *Verify) token(given, secret string, in Inbound) bool {
+func (v *Verify) token(s *system, given, secret string, in Inbound) bool {
 	parts := strings.Split(given, ".")
 	if len(parts) != 3 {
 		return false
@@ -455,6 +475,12 @@ func (v *Verify) token(given, secret string, in Inbound) bool {
 		h := hmac.New(sha256.New, []byte(secret))
 		h.Write(signed)
 		if head.Algorithm != "HS256" || strings.Contains(secret, "BEGIN ") || strings.HasPrefix(secret, "{") || !hmac.Equal(signature, h.Sum(nil)) {
+			return false
+		}
+	}
+	for name, template := range v.Claims {
+		want := s.text(template, nil)
+		if want == "" || subtle.ConstantTimeCompare([]byte(digText(claims, name)), []byte(want)) != 1 {
 			return false
 		}
 	}

@@ -160,7 +160,7 @@ func TestSuite(t *testing.T) {
 	bad := settings()
 	bad["address"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
 	connectortest.Run(t, connectortest.Harness{
-		Connector: New(), Settings: good, Detection: "hash", Users: u, Judge: "FerretDB 1.24", Objects: "collections",
+		Connector: New(), Settings: good, Detection: "hash", Users: u, Judge: "FerretDB 1.24", Objects: "collections", Not: connectortest.Served(),
 		Bad: []connector.Settings{bad},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			return u.collection(t, string(shape.Name))

@@ -105,6 +105,7 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 			return typ == connector.TypeTimestamp && strings.HasPrefix(s, "1969") // before the first moment of TIMESTAMP
 		},
 		Leftovers: func(t *testing.T, _ record.Object, consumer string) []string { return d.leftovers(consumer) },
+		Not:       connectortest.Served(),
 	}
 }
 

@@ -133,7 +133,7 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 	}
 	var made atomic.Int64
 	return connectortest.Harness{
-		Connector: postgres.New(), Settings: good, Detection: detection, Env: env, Users: users, Judge: "PostgreSQL (server)", Objects: "tables",
+		Connector: postgres.New(), Settings: good, Detection: detection, Env: env, Users: users, Judge: "PostgreSQL (server)", Objects: "tables", Not: connectortest.Served(),
 		Bad: []connector.Settings{with(good, "password", "not-the-password"), with(good, "database", "no_such_database"), with(good, "user", "nobody_here")},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s_%d", shape.Name, made.Add(1))

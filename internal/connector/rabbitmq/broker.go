@@ -50,14 +50,20 @@ func (b *broker) connection(ctx context.Context) (*amqp.Connection, error) {
 	if b.tls != nil {
 		scheme = "amqps"
 	}
-	conn, err := amqp.DialConfig(scheme+"://"+b.address, amqp.Config{
-		SASL:            []amqp.Authentication{&amqp.PlainAuth{Username: b.settings["user"], Password: b.settings["password"]}},
-		Vhost:           b.settings["vhost"],
-		Heartbeat:       10 * time.Second,
-		TLSClientConfig: b.tls,
-		Properties:      amqp.Table{"connection_name": "syncline", "product": "Syncline"},
-		Dial:            func(network, address string) (net.Conn, error) { return b.opened(ctx, network, address) },
-	})
+	dial := func() (*amqp.Connection, error) {
+		return amqp.DialConfig(scheme+"://"+b.address, amqp.Config{
+			SASL:            []amqp.Authentication{&amqp.PlainAuth{Username: b.settings["user"], Password: b.settings["password"]}},
+			Vhost:           b.settings["vhost"],
+			Heartbeat:       10 * time.Second,
+			TLSClientConfig: b.tls,
+			Properties:      amqp.Table{"connection_name": "syncline", "product": "Syncline"},
+			Dial:            func(network, address string) (net.Conn, error) { return b.opened(ctx, network, address) },
+		})
+	}
+	conn, err := dial()
+	if errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost) {
+		conn, err = dial() // a connection that breaks while it is made looks the same: a refusal counts when it comes twice
+	}
 	if err != nil {
 		return nil, b.classify(err, "")
 	}

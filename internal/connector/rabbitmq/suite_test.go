@@ -13,6 +13,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -128,5 +129,6 @@ func TestSuite(t *testing.T) {
 		Bad:    []connector.Settings{with(good, "password", "wrong-password"), with(good, "port", "1"), with(good, "vhost", "elsewhere")},
 		Create: func(t *testing.T) record.Object { return o.queue(t) },
 		Send:   o.send, Take: o.take, Depth: o.depth, TooLarge: maxBytes,
+		Not: map[card.Line]string{card.Expired: connectortest.NoToken, card.Limit: connectortest.NoBudget},
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -137,7 +138,7 @@ func (s *store) classify(err error, doing string) error {
 	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || code == "PermanentRedirect":
 		return reconnect("s3.other_region", err, "The bucket %s is in another region. Correct the setting region.", s.bucket)
 	case code == "SlowDown" || status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
-		return &connector.Error{Class: connector.SlowDown, Code: "s3.slow_down", Message: "The store asks for fewer requests.", Err: err}
+		return &connector.Error{Class: connector.SlowDown, Code: "s3.slow_down", After: time.Second, Message: "The store asks for fewer requests.", Err: err}
 	case status == http.StatusBadRequest && doing == "list":
 		return reconnect("s3.credentials", err, "The store does not accept the request for the bucket %s. Check name, region and credentials.", s.bucket)
 	}

@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 )
 
@@ -22,7 +25,7 @@ const secret = "a-secret-of-the-test"
 
 // server runs an emulator with one bucket; it takes only the test's access key. denied, when it returns true, makes it
 // answer that something is not allowed.
-func server(t *testing.T, denied func(*http.Request) bool) (endpoint string) {
+func server(t *testing.T, denied func(*http.Request) bool, busy ...func() bool) (endpoint string) {
 	t.Helper()
 	backend := s3mem.New()
 	fake := gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog()))
@@ -32,6 +35,9 @@ func server(t *testing.T, denied func(*http.Request) bool) (endpoint string) {
 		case !strings.Contains(r.Header.Get("Authorization"), "Credential=good/"):
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>`)
+		case len(busy) > 0 && busy[0] != nil && busy[0]():
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
 		case denied != nil && denied(r):
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `<Error><Code>AccessDenied</Code><Message>denied</Message></Error>`)
@@ -65,7 +71,13 @@ func put(s *store, name string, data []byte) *s3.PutObjectInput {
 }
 
 func place(t *testing.T) filestoretest.Place {
-	good := settings(server(t, nil))
+	p, _ := placeWith(t, nil)
+	return p
+}
+
+// placeWith is a place whose server does as busy says: it has no time for a call.
+func placeWith(t *testing.T, busy func() bool) (filestoretest.Place, connector.Settings) {
+	good := settings(server(t, func(*http.Request) bool { return false }, busy))
 	files := func(t testing.TB) *store {
 		checked, err := New().Spec().Check(good)
 		if err != nil {
@@ -74,7 +86,7 @@ func place(t *testing.T) filestoretest.Place {
 		return open(checked, connector.Env{})
 	}
 	return filestoretest.Place{
-		Connector: New(), Settings: good, Judge: "gofakes3", Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
+		Connector: New(), Settings: good, Judge: "gofakes3", Not: connectortest.Signed(), Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
 		Put: func(t testing.TB, name string, data []byte) {
 			s := files(t)
 			if _, err := s.client.PutObject(t.Context(), put(s, name, data)); err != nil {
@@ -96,7 +108,20 @@ func place(t *testing.T) filestoretest.Place {
 				t.Fatal(err)
 			}
 		},
+	}, good
+}
+
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	var busy atomic.Bool
+	p, _ := placeWith(t, busy.Load)
+	put := p.Put
+	p.Put = func(t testing.TB, name string, data []byte) {
+		was := busy.Swap(false)
+		put(t, name, data)
+		busy.Store(was)
 	}
+	filestoretest.RunTrouble(t, p, filestoretest.Trouble{Throttle: busy.Store, Elapse: func(time.Duration) {}})
 }
 
 func TestSuite(t *testing.T) {

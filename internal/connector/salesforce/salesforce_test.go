@@ -11,6 +11,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/salesforce"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
@@ -50,6 +51,7 @@ func TestSuite(t *testing.T) {
 // sent again. Of deletions there is none.
 func TestOutboundMessages(t *testing.T) {
 	t.Parallel()
+	connectortest.Proves(t, "salesforce", card.Webhook)
 	c := salesforce.New(transport.NewPool()).WithWebhooks()
 	v := &salesforce.Simulator{}
 	w := sandbox.NewWorld(func() time.Time { return began }, 1)
@@ -90,5 +92,41 @@ func TestOutboundMessages(t *testing.T) {
 	in.Body = []byte(strings.Replace(string(in.Body), one, one+strings.ReplaceAll(one, "0007AAA", "0008AAA"), 1))
 	if got, err := c.Inbound(t.Context(), settings, connector.Env{}, in); err != nil || len(got.Hints) != 2 || got.Hints[1].Key != "003000000000008AAA" {
 		t.Errorf("two are read as %+v, %v", got, err)
+	}
+}
+
+// Accounts, leads and an object of the org's own, which nothing but the org says that it is there.
+func TestMoreObjects(t *testing.T) {
+	t.Parallel()
+	judge := sandboxtest.NewCollection(t, "salesforce", "postman-requests.json", "PATCH /services/data/v{{version}}/composite/sobjects", "DELETE /services/data/v{{version}}/composite/sobjects")
+	for object, kind := range map[record.Object]struct {
+		fields       func(n int) record.Fields
+		field, other string
+		identity     string
+	}{
+		"Account": {func(n int) record.Fields {
+			return record.Fields{"Name": fmt.Sprintf("Firm %d", n), "Website": fmt.Sprintf("https://firm%d.example.com", n), "Phone": "+14155550100", "NumberOfEmployees": record.Int(int64(10 * n))}
+		}, "Name", "Phone", "Website"},
+		"Lead": {func(n int) record.Fields {
+			return record.Fields{"LastName": fmt.Sprintf("Lead %d", n), "Company": "Firm", "Email": fmt.Sprintf("lead%d@example.com", n), "Phone": "+14155550100"}
+		}, "LastName", "Phone", "Email"},
+		"Project__c": {func(n int) record.Fields {
+			return record.Fields{"Name": fmt.Sprintf("Project's %d", n), "Budget__c": record.Number(fmt.Sprintf("%d.5", n)), "Begins__c": "2026-11-23"}
+		}, "Name", "Begins__c", "Budget__c"}, // a number and not a text is asked for
+	} {
+		t.Run(string(object), func(t *testing.T) {
+			t.Parallel()
+			connectortest.RunObject(t, connectortest.Records{
+				Settings: connector.Settings{"instanceUrl": "https://acme.my.salesforce.com", "clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"},
+				Object:   object,
+				Open: func(t *testing.T) (connector.Connector, connector.Env, connectortest.Account) {
+					clock := sandbox.NewClock(began, 100*time.Millisecond)
+					a := sandboxtest.New(&salesforce.Simulator{TokenLife: time.Hour}, clock, string(object), nil)
+					a.Judge = judge.See
+					return salesforce.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), connector.Env{Sandbox: a}, a
+				},
+				New: kind.fields, Field: kind.field, Other: kind.other, Identity: kind.identity,
+			})
+		})
 	}
 }

@@ -37,7 +37,9 @@ func (*Simulator) Type() string { return "salesforce" }
 
 // Tables are what the playground shows.
 func (*Simulator) Tables() []sandbox.TableInfo {
-	return []sandbox.TableInfo{{Name: "Contact", Title: "Contacts", Object: "Contact", Columns: []string{"Email", "FirstName", "LastName", "Phone", "Company__c"}}}
+	return []sandbox.TableInfo{{Name: "Contact", Title: "Contacts", Object: "Contact", Columns: []string{"Email", "FirstName", "LastName", "Phone", "Company__c"}},
+		{Name: "Account", Title: "Accounts", Object: "Account", Columns: []string{"Name", "Website", "Phone", "Industry", "BillingCity"}},
+		{Name: "Lead", Title: "Leads", Object: "Lead", Columns: []string{"Email", "FirstName", "LastName", "Company", "Phone"}}}
 }
 
 type field struct {
@@ -48,20 +50,64 @@ type field struct {
 	scale     int
 }
 
-var contactFields = []field{
+// sobject is an object of the org.
+type sobject struct {
+	name, plural string
+	prefix       string // of its ids
+	needs        string // the field that a new record must have
+	fields       []field
+}
+
+var common = []field{
 	{name: "Id", typ: "id", length: 18, fixed: true, required: true}, {name: "IsDeleted", typ: "boolean", fixed: true, required: true},
-	{name: "FirstName", typ: "string", length: 40}, {name: "LastName", typ: "string", length: 80, required: true}, {name: "Name", typ: "string", length: 121, fixed: true, required: true},
-	{name: "Email", typ: "email", length: 80}, {name: "Phone", typ: "phone", length: 40}, {name: "MobilePhone", typ: "phone", length: 40}, {name: "Title", typ: "string", length: 128},
-	{name: "MailingStreet", typ: "textarea", length: 255}, {name: "MailingCity", typ: "string", length: 40}, {name: "MailingState", typ: "string", length: 80},
-	{name: "MailingPostalCode", typ: "string", length: 20}, {name: "MailingCountry", typ: "string", length: 80}, {name: "Birthdate", typ: "date"}, {name: "DoNotCall", typ: "boolean"},
-	{name: "Company__c", typ: "string", length: 120}, {name: "Score__c", typ: "double", scale: 2}, {name: "External__c", typ: "string", length: 64},
 	{name: "CreatedDate", typ: "datetime", fixed: true, required: true}, {name: "LastModifiedDate", typ: "datetime", fixed: true, required: true}, {name: "SystemModstamp", typ: "datetime", fixed: true, required: true},
 }
 
-func fieldNamed(name string) *field {
-	for i := range contactFields {
-		if strings.EqualFold(contactFields[i].name, name) {
-			return &contactFields[i]
+var sobjects = []*sobject{
+	{"Contact", "Contacts", "003", "LastName", append([]field{
+		{name: "FirstName", typ: "string", length: 40}, {name: "LastName", typ: "string", length: 80, required: true}, {name: "Name", typ: "string", length: 121, fixed: true, required: true},
+		{name: "Email", typ: "email", length: 80}, {name: "Phone", typ: "phone", length: 40}, {name: "MobilePhone", typ: "phone", length: 40}, {name: "Title", typ: "string", length: 128},
+		{name: "MailingStreet", typ: "textarea", length: 255}, {name: "MailingCity", typ: "string", length: 40}, {name: "MailingState", typ: "string", length: 80},
+		{name: "MailingPostalCode", typ: "string", length: 20}, {name: "MailingCountry", typ: "string", length: 80}, {name: "Birthdate", typ: "date"}, {name: "DoNotCall", typ: "boolean"},
+		{name: "Company__c", typ: "string", length: 120}, {name: "Score__c", typ: "double", scale: 2}, {name: "External__c", typ: "string", length: 64},
+	}, common...)},
+	{"Account", "Accounts", "001", "Name", append([]field{
+		{name: "Name", typ: "string", length: 255, required: true}, {name: "Website", typ: "url", length: 255}, {name: "Phone", typ: "phone", length: 40}, {name: "Industry", typ: "picklist", length: 255},
+		{name: "BillingStreet", typ: "textarea", length: 255}, {name: "BillingCity", typ: "string", length: 40}, {name: "BillingCountry", typ: "string", length: 80}, {name: "NumberOfEmployees", typ: "int"},
+	}, common...)},
+	{"Lead", "Leads", "00Q", "LastName", append([]field{
+		{name: "FirstName", typ: "string", length: 40}, {name: "LastName", typ: "string", length: 80, required: true}, {name: "Name", typ: "string", length: 121, fixed: true, required: true},
+		{name: "Email", typ: "email", length: 80}, {name: "Company", typ: "string", length: 255, required: true}, {name: "Phone", typ: "phone", length: 40}, {name: "Status", typ: "picklist", length: 255},
+	}, common...)},
+	{"Project__c", "Projects", "a00", "Name", append([]field{ // the org's own
+		{name: "Name", typ: "string", length: 80, required: true}, {name: "Budget__c", typ: "double", scale: 2}, {name: "Begins__c", typ: "date"},
+	}, common...)},
+}
+
+// object is the object of that name, whatever its letters; nil when there is none.
+func object(name string) *sobject {
+	for _, o := range sobjects {
+		if strings.EqualFold(o.name, name) {
+			return o
+		}
+	}
+	return nil
+}
+
+// holding is the object whose records have ids like this one.
+func holding(id string) *sobject {
+	for _, o := range sobjects {
+		if strings.HasPrefix(id, o.prefix) {
+			return o
+		}
+	}
+	return nil
+}
+
+func (o *sobject) field(name string) *field {
+	for i := range o.fields {
+		if strings.EqualFold(o.fields[i].name, name) {
+			return &o.fields[i]
 		}
 	}
 	return nil
@@ -70,15 +116,18 @@ func fieldNamed(name string) *field {
 // Seed makes a few people.
 func (v *Simulator) Seed(w *sandbox.World) {
 	for _, p := range [][5]string{{"jo.fischer@example.com", "Jo", "Fischer", "+4930123456", "Nordwind"}, {"lena.berg@example.com", "Lena", "Berg", "+4687654321", "Fjord AB"}, {"maria.garcia@example.com", "Maria", "Garcia", "+34911234567", "Sol SL"}} {
-		v.insert(w, map[string]any{"Email": p[0], "FirstName": p[1], "LastName": p[2], "Phone": p[3], "Company__c": p[4]})
+		v.insert(w, object("Contact"), map[string]any{"Email": p[0], "FirstName": p[1], "LastName": p[2], "Phone": p[3], "Company__c": p[4]})
+	}
+	for _, a := range [][3]string{{"Nordwind", "https://nordwind.example.com", "Energy"}, {"Fjord AB", "https://fjord.example.com", "Shipping"}} {
+		v.insert(w, object("Account"), map[string]any{"Name": a[0], "Website": a[1], "Industry": a[2]})
 	}
 }
 
 // insert makes a record with an id of 18 characters, whose last three say which letters are large.
-func (v *Simulator) insert(w *sandbox.World, set map[string]any) *sandbox.Record {
-	t := w.Table("Contact")
+func (v *Simulator) insert(w *sandbox.World, o *sobject, set map[string]any) *sandbox.Record {
+	t := w.Table(o.name)
 	t.Next++
-	return w.Insert("Contact", fmt.Sprintf("003%012dAAA", t.Next), set)
+	return w.Insert(o.name, fmt.Sprintf("%s%012dAAA", o.prefix, t.Next), set)
 }
 
 func (v *Simulator) fail(x *sandbox.Exchange, status int, code, message string, fields ...string) {
@@ -124,21 +173,39 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 		v.query(x, steps)
 	case steps[0] == "composite" && len(steps) == 2 && steps[1] == "sobjects":
 		v.composite(x)
-	case steps[0] == "sobjects" && len(steps) >= 2 && steps[1] != "Contact":
+	case steps[0] == "sobjects" && len(steps) == 1:
+		v.global(x)
+	case steps[0] == "sobjects" && object(steps[1]) != nil:
+		v.sobject(x, object(steps[1]), steps[2:])
+	default:
 		v.fail(x, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
-	case steps[0] == "sobjects" && len(steps) == 3 && steps[2] == "describe":
-		v.describe(x)
-	case steps[0] == "sobjects" && len(steps) == 2 && x.Method == http.MethodPost:
-		r, code, message := v.create(x, sandbox.Map(x.Body))
+	}
+}
+
+// global says which objects there are, among them those that nothing can be asked of.
+func (v *Simulator) global(x *sandbox.Exchange) {
+	list := []any{map[string]any{"name": "ContactChangeEvent", "label": "Contact Change Event", "labelPlural": "Contact Change Events", "queryable": false, "custom": false}}
+	for _, o := range sobjects {
+		list = append(list, map[string]any{"name": o.name, "label": strings.TrimSuffix(o.plural, "s"), "labelPlural": o.plural, "queryable": true, "custom": false})
+	}
+	x.Say(http.StatusOK, map[string]any{"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": list})
+}
+
+func (v *Simulator) sobject(x *sandbox.Exchange, o *sobject, steps []string) {
+	switch {
+	case len(steps) == 1 && steps[0] == "describe":
+		v.describe(x, o)
+	case len(steps) == 0 && x.Method == http.MethodPost:
+		r, code, message := v.create(x, o, sandbox.Map(x.Body))
 		if code != "" {
 			v.fail(x, http.StatusBadRequest, code, message)
 			return
 		}
 		x.Say(http.StatusCreated, map[string]any{"id": r.ID, "success": true, "errors": []any{}})
-	case steps[0] == "sobjects" && len(steps) == 3:
-		v.one(x, steps[2])
-	case steps[0] == "sobjects" && len(steps) == 4 && x.Method == http.MethodPatch:
-		v.upsert(x, steps[2], steps[3])
+	case len(steps) == 1:
+		v.one(x, o, steps[0])
+	case len(steps) == 2 && x.Method == http.MethodPatch:
+		v.upsert(x, o, steps[0], steps[1])
 	default:
 		v.fail(x, http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist")
 	}
@@ -185,19 +252,19 @@ func (v *Simulator) token(x *sandbox.Exchange) {
 	x.Say(http.StatusOK, answer)
 }
 
-func (v *Simulator) describe(x *sandbox.Exchange) {
+func (v *Simulator) describe(x *sandbox.Exchange, o *sobject) {
 	out := []any{}
-	for _, f := range contactFields {
+	for _, f := range o.fields {
 		out = append(out, map[string]any{"name": f.name, "label": f.name, "type": f.typ, "length": f.length, "updateable": !f.fixed, "createable": !f.fixed, "nillable": !f.required, "scale": f.scale, "custom": strings.HasSuffix(f.name, "__c")})
 	}
-	x.Say(http.StatusOK, map[string]any{"name": "Contact", "fields": out, "queryable": true})
+	x.Say(http.StatusOK, map[string]any{"name": o.name, "fields": out, "queryable": true})
 }
 
 func when(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000+0000") }
 
 // held is a record's value as SOQL compares it.
-func held(r *sandbox.Record, name string) any {
-	f := fieldNamed(name)
+func (o *sobject) held(r *sandbox.Record, name string) any {
+	f := o.field(name)
 	if f == nil {
 		return nil
 	}
@@ -210,7 +277,8 @@ func held(r *sandbox.Record, name string) any {
 		return r.Created
 	case "LastModifiedDate", "SystemModstamp":
 		return r.Modified
-	case "Name":
+	}
+	if f.name == "Name" && f.fixed {
 		return strings.TrimSpace(sandbox.Text(r.Fields["FirstName"]) + " " + sandbox.Text(r.Fields["LastName"]))
 	}
 	val := r.Fields[f.name]
@@ -227,11 +295,11 @@ func held(r *sandbox.Record, name string) any {
 	return val
 }
 
-func showRow(r *sandbox.Record, fields []string) map[string]any {
-	out := map[string]any{"attributes": map[string]any{"type": "Contact", "url": "/services/data/v62.0/sobjects/Contact/" + r.ID}}
+func (o *sobject) row(r *sandbox.Record, fields []string) map[string]any {
+	out := map[string]any{"attributes": map[string]any{"type": o.name, "url": "/services/data/v62.0/sobjects/" + o.name + "/" + r.ID}}
 	for _, name := range fields {
-		f := fieldNamed(name)
-		switch val := held(r, name).(type) {
+		f := o.field(name)
+		switch val := o.held(r, name).(type) {
 		case time.Time:
 			out[f.name] = when(val)
 		default:
@@ -266,25 +334,26 @@ func (v *Simulator) query(x *sandbox.Exchange, steps []string) {
 		v.fail(x, http.StatusBadRequest, "MALFORMED_QUERY", err.Error())
 		return
 	}
-	if !strings.EqualFold(q.from, "Contact") {
+	o := object(q.from)
+	if o == nil {
 		v.fail(x, http.StatusBadRequest, "INVALID_TYPE", "sObject type '"+q.from+"' is not supported.")
 		return
 	}
 	for _, f := range q.fields {
-		if fieldNamed(f) == nil {
-			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+f+"' on entity 'Contact'.")
+		if o.field(f) == nil {
+			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+f+"' on entity '"+o.name+"'.")
 			return
 		}
 	}
 	var found []*sandbox.Record
-	for _, r := range x.W.Sorted("Contact") {
-		if (r.Live() || all && !r.Purged) && (q.where == nil || q.where(func(name string) any { return held(r, name) })) {
+	for _, r := range x.W.Sorted(o.name) {
+		if (r.Live() || all && !r.Purged) && (q.where == nil || q.where(func(name string) any { return o.held(r, name) })) {
 			found = append(found, r)
 		}
 	}
 	sort.SliceStable(found, func(i, j int) bool {
 		for _, s := range q.order {
-			if c := compareSOQL(held(found[i], s.field), held(found[j], s.field)); c != 0 {
+			if c := compareSOQL(o.held(found[i], s.field), o.held(found[j], s.field)); c != 0 {
 				return (c < 0) != s.desc
 			}
 		}
@@ -299,7 +368,7 @@ func (v *Simulator) query(x *sandbox.Exchange, steps []string) {
 	}
 	rows := []any{}
 	for i := from; i < len(found) && i < from+page; i++ {
-		rows = append(rows, showRow(found[i], q.fields))
+		rows = append(rows, o.row(found[i], q.fields))
 	}
 	out := map[string]any{"totalSize": len(found), "done": from+page >= len(found), "records": rows}
 	if from+page < len(found) {
@@ -313,17 +382,17 @@ func (v *Simulator) query(x *sandbox.Exchange, steps []string) {
 }
 
 // accept checks values and says which code and message refuse them.
-func (v *Simulator) accept(set map[string]any, creating bool) (out map[string]any, code, message string) {
+func (v *Simulator) accept(o *sobject, set map[string]any, creating bool) (out map[string]any, code, message string) {
 	out = map[string]any{}
 	for name, val := range set {
 		if name == "attributes" || strings.EqualFold(name, "Id") {
 			continue
 		}
-		f := fieldNamed(name)
+		f := o.field(name)
 		text := sandbox.Text(val)
 		switch {
 		case f == nil:
-			return nil, "INVALID_FIELD", "No such column '" + name + "' on sobject of type Contact"
+			return nil, "INVALID_FIELD", "No such column '" + name + "' on sobject of type " + o.name
 		case f.fixed:
 			return nil, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: " + name + "."
 		case val == nil && f.required:
@@ -338,7 +407,7 @@ func (v *Simulator) accept(set map[string]any, creating bool) (out map[string]an
 			if _, ok := val.(bool); !ok && val != nil {
 				return nil, "JSON_PARSER_ERROR", "Cannot deserialize instance of boolean from " + text
 			}
-		case "double":
+		case "double", "int":
 			if _, ok := val.(json.Number); !ok && val != nil {
 				return nil, "JSON_PARSER_ERROR", "Cannot deserialize instance of double from " + text
 			}
@@ -352,47 +421,47 @@ func (v *Simulator) accept(set map[string]any, creating bool) (out map[string]an
 		}
 		out[f.name] = val
 	}
-	if creating && out["LastName"] == nil {
-		return nil, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]"
+	if creating && out[o.needs] == nil {
+		return nil, "REQUIRED_FIELD_MISSING", "Required fields are missing: [" + o.needs + "]"
 	}
 	return out, "", ""
 }
 
-func (v *Simulator) create(x *sandbox.Exchange, set map[string]any) (*sandbox.Record, string, string) {
-	out, code, message := v.accept(set, true)
+func (v *Simulator) create(x *sandbox.Exchange, o *sobject, set map[string]any) (*sandbox.Record, string, string) {
+	out, code, message := v.accept(o, set, true)
 	if code != "" {
 		return nil, code, message
 	}
-	r := v.insert(x.W, out)
-	x.Tell("Contact", "created", r.ID)
+	r := v.insert(x.W, o, out)
+	x.Tell(o.name, "created", r.ID)
 	return r, "", ""
 }
 
-func (v *Simulator) update(x *sandbox.Exchange, id string, set map[string]any) (string, string) {
-	r := x.W.Table("Contact").Records[id]
+func (v *Simulator) update(x *sandbox.Exchange, o *sobject, id string, set map[string]any) (string, string) {
+	r := x.W.Table(o.name).Records[id]
 	if r == nil {
 		return "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"
 	}
 	if !r.Live() {
 		return "ENTITY_IS_DELETED", "entity is deleted"
 	}
-	out, code, message := v.accept(set, false)
+	out, code, message := v.accept(o, set, false)
 	if code != "" {
 		return code, message
 	}
-	x.W.Update("Contact", id, out)
+	x.W.Update(o.name, id, out)
 	names := make([]string, 0, len(out))
 	for k := range out {
 		names = append(names, k)
 	}
-	x.Tell("Contact", "updated", id, names...)
+	x.Tell(o.name, "updated", id, names...)
 	return "", ""
 }
 
-func (v *Simulator) one(x *sandbox.Exchange, id string) {
-	r := x.W.Get("Contact", id)
+func (v *Simulator) one(x *sandbox.Exchange, o *sobject, id string) {
+	r := x.W.Get(o.name, id)
 	if r == nil {
-		if deleted := x.W.Table("Contact").Records[id]; deleted != nil && x.Method != http.MethodGet {
+		if deleted := x.W.Table(o.name).Records[id]; deleted != nil && x.Method != http.MethodGet {
 			v.fail(x, http.StatusNotFound, "ENTITY_IS_DELETED", "entity is deleted")
 			return
 		}
@@ -404,40 +473,40 @@ func (v *Simulator) one(x *sandbox.Exchange, id string) {
 		names := strings.Split(x.Query.Get("fields"), ",")
 		if x.Query.Get("fields") == "" {
 			names = nil
-			for _, f := range contactFields {
+			for _, f := range o.fields {
 				names = append(names, f.name)
 			}
 		}
-		if i := slices.IndexFunc(names, func(n string) bool { return fieldNamed(n) == nil }); i >= 0 {
-			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+names[i]+"' on entity 'Contact'.")
+		if i := slices.IndexFunc(names, func(n string) bool { return o.field(n) == nil }); i >= 0 {
+			v.fail(x, http.StatusBadRequest, "INVALID_FIELD", "No such column '"+names[i]+"' on entity '"+o.name+"'.")
 			return
 		}
-		x.Say(http.StatusOK, showRow(r, names))
+		x.Say(http.StatusOK, o.row(r, names))
 	case http.MethodPatch:
 		if since, err := http.ParseTime(x.Header.Get("If-Unmodified-Since")); err == nil && r.Modified.Truncate(time.Second).After(since) {
 			v.fail(x, http.StatusPreconditionFailed, "PRECONDITION_FAILED", "The record was modified")
 			return
 		}
-		if code, message := v.update(x, id, sandbox.Map(x.Body)); code != "" {
+		if code, message := v.update(x, o, id, sandbox.Map(x.Body)); code != "" {
 			v.fail(x, http.StatusBadRequest, code, message)
 			return
 		}
 		x.Say(http.StatusNoContent, nil)
 	case http.MethodDelete:
-		x.W.Delete("Contact", id)
-		x.Tell("Contact", "deleted", id)
+		x.W.Delete(o.name, id)
+		x.Tell(o.name, "deleted", id)
 		x.Say(http.StatusNoContent, nil)
 	}
 }
 
-func (v *Simulator) upsert(x *sandbox.Exchange, by, value string) {
-	f := fieldNamed(by)
+func (v *Simulator) upsert(x *sandbox.Exchange, o *sobject, by, value string) {
+	f := o.field(by)
 	if f == nil {
 		v.fail(x, http.StatusNotFound, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+by)
 		return
 	}
 	var found []*sandbox.Record
-	for _, r := range x.W.Sorted("Contact") {
+	for _, r := range x.W.Sorted(o.name) {
 		if r.Live() && sandbox.Same(r.Fields[f.name], value) {
 			found = append(found, r)
 		}
@@ -448,14 +517,14 @@ func (v *Simulator) upsert(x *sandbox.Exchange, by, value string) {
 		for k, val := range sandbox.Map(x.Body) {
 			set[k] = val
 		}
-		r, code, message := v.create(x, set)
+		r, code, message := v.create(x, o, set)
 		if code != "" {
 			v.fail(x, http.StatusBadRequest, code, message)
 			return
 		}
 		x.Say(http.StatusCreated, map[string]any{"id": r.ID, "success": true, "errors": []any{}, "created": true})
 	case 1:
-		if code, message := v.update(x, found[0].ID, sandbox.Map(x.Body)); code != "" {
+		if code, message := v.update(x, o, found[0].ID, sandbox.Map(x.Body)); code != "" {
 			v.fail(x, http.StatusBadRequest, code, message)
 			return
 		}
@@ -463,7 +532,7 @@ func (v *Simulator) upsert(x *sandbox.Exchange, by, value string) {
 	default:
 		candidates := []any{}
 		for _, r := range found {
-			candidates = append(candidates, "/services/data/v62.0/sobjects/Contact/"+r.ID)
+			candidates = append(candidates, "/services/data/v62.0/sobjects/"+o.name+"/"+r.ID)
 		}
 		x.Say(http.StatusMultipleChoices, candidates)
 	}
@@ -480,11 +549,12 @@ func (v *Simulator) composite(x *sandbox.Exchange) {
 	out := []any{}
 	if x.Method == http.MethodDelete {
 		for _, id := range strings.Split(x.Query.Get("ids"), ",") {
-			if !x.W.Delete("Contact", id) {
+			o := holding(id)
+			if o == nil || !x.W.Delete(o.name, id) {
 				out = append(out, result(id, "ENTITY_IS_DELETED", "entity is deleted"))
 				continue
 			}
-			x.Tell("Contact", "deleted", id)
+			x.Tell(o.name, "deleted", id)
 			out = append(out, result(id, "", ""))
 		}
 		x.Say(http.StatusOK, out)
@@ -497,12 +567,13 @@ func (v *Simulator) composite(x *sandbox.Exchange) {
 	}
 	for _, rec := range records {
 		set := sandbox.Map(rec)
-		if sandbox.Text(sandbox.At(rec, "attributes", "type")) != "Contact" {
+		o := object(sandbox.Text(sandbox.At(rec, "attributes", "type")))
+		if o == nil {
 			out = append(out, result("", "INVALID_TYPE", "sObject type is not supported"))
 			continue
 		}
 		if x.Method == http.MethodPost {
-			r, code, message := v.create(x, set)
+			r, code, message := v.create(x, o, set)
 			id := ""
 			if r != nil {
 				id = r.ID
@@ -514,7 +585,7 @@ func (v *Simulator) composite(x *sandbox.Exchange) {
 		if id == "" {
 			id = sandbox.Text(set["Id"])
 		}
-		code, message := v.update(x, id, set)
+		code, message := v.update(x, o, id, set)
 		out = append(out, result(id, code, message))
 	}
 	x.Say(http.StatusOK, out)
@@ -542,6 +613,6 @@ func (*Simulator) Message(_ *sandbox.World, h sandbox.Hook, e sandbox.Event) *ht
 var _ sandbox.Maker = (*Simulator)(nil)
 
 // Make is a person's new record, with an id of this vendor's kind.
-func (v *Simulator) Make(w *sandbox.World, _ string, set map[string]any) string {
-	return v.insert(w, set).ID
+func (v *Simulator) Make(w *sandbox.World, table string, set map[string]any) string {
+	return v.insert(w, object(table), set).ID
 }

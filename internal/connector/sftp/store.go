@@ -97,7 +97,11 @@ func (s *store) open(ctx context.Context) (*sftp.Client, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
+		_, _, dead := conn.SendRequest("keepalive@openssh.com", true, nil)
 		_ = conn.Close() // it is of no use
+		if dead != nil { // it broke, and nothing was said about files
+			return nil, s.unreachable(ctx, err)
+		}
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "sftp.no_files", Message: "The server lets the user in, but not to files. Ask its operator for SFTP.", Err: err}
 	}
 	s.conn, s.client = conn, client

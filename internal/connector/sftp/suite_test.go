@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 	"github.com/syncline-dev/syncline/internal/connector/sftp"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -144,7 +145,7 @@ func TestSuite(t *testing.T) {
 				t.Fatal(err)
 			}
 			filestoretest.Run(t, filestoretest.InFolder(filestoretest.Place{
-				Connector: sftp.New(), Env: env(), Judge: "an SFTP server", Settings: s.settings(connector.Settings{"folder": "exchange"}),
+				Connector: sftp.Impatient(3 * time.Second), Env: env(), Judge: "an SFTP server", Not: connectortest.Served(), Settings: s.settings(connector.Settings{"folder": "exchange"}),
 				Bad: []connector.Settings{s.settings(connector.Settings{"folder": "nowhere"}), s.settings(connector.Settings{"folder": "exchange", "password": "wrong"}),
 					s.settings(connector.Settings{"folder": "exchange", "hostKey": "SHA256:another"}), s.settings(connector.Settings{"folder": "exchange", "hostKey": ""})},
 			}, folder), format)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
 	"github.com/syncline-dev/syncline/internal/connector/sqs"
@@ -120,7 +121,7 @@ func TestSuite(t *testing.T) {
 			connectortest.RunQueue(t, connectortest.Queue{
 				Connector: sqs.New(), Judge: "simulator; Amazon's service description", Settings: good, Env: connector.Env{Sandbox: a.server},
 				Bad:    []connector.Settings{{"accessKeyId": "somebody", "secretAccessKey": "sandbox_other-secret"}},
-				Create: a.queue, Send: a.send, Take: a.take, Depth: a.depth, TooLarge: 256 << 10,
+				Create: a.queue, Send: a.send, Take: a.take, Depth: a.depth, TooLarge: 256 << 10, Not: map[card.Line]string{card.Expired: connectortest.NoToken},
 			})
 		})
 	}
@@ -169,6 +170,7 @@ func TestGroups(t *testing.T) {
 // What is taken and not committed in time is handed out again, and not taken in twice; a broker that is busy is left alone.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
+	connectortest.Proves(t, "sqs", card.Limit)
 	clock := sandbox.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Millisecond)
 	a := &account{server: sandbox.NewServer(&sqs.Simulator{}, sandbox.NewWorld(clock.Now, 1), false)}
 	checked, err := sqs.New().Spec().Check(connector.Settings{"accessKeyId": "sandbox", "secretAccessKey": "sandbox_secret"})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/sse"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -98,6 +99,11 @@ func settings(s *server, objects string) connector.Settings {
 	return connector.Settings{"url": s.URL + "/streams/{object}", "objects": objects, "accessToken": "good-token", "types": "changed", "deleteTypes": "gone", "record": "payload.after"}
 }
 
+const (
+	tokenGiven = "the token comes with the settings; one that ended is refused as bad credentials"
+	readOnly   = "nothing is written there"
+)
+
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -129,6 +135,7 @@ func TestSuite(t *testing.T) {
 		},
 		Raw: func(_ testing.TB, o record.Object) { s.add(string(o), "changed", "just text") },
 		Cut: s.cut,
+		Not: map[card.Line]string{card.Limit: "one connection stays open, and no calls are made", card.Expired: tokenGiven, card.Partial: readOnly, card.Unknown: readOnly},
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/websocket"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -199,6 +200,7 @@ func TestSuite(t *testing.T) {
 			s.add(string(o), `{"type": "changed", "seq": %d, "data": {"record": {"name": "who?"}}}`)
 		},
 		Cut: s.cut,
+		Not: map[card.Line]string{card.Limit: "one connection stays open, and no calls are made", card.Expired: "the token comes with the settings; one that ended is refused as bad credentials"},
 	})
 }
 
@@ -223,6 +225,7 @@ func write(id int, name string) connector.Write {
 // Each write is a message in the form of the settings; what is acknowledged is delivered, what is refused is told with its reason.
 func TestAcknowledged(t *testing.T) {
 	t.Parallel()
+	connectortest.Proves(t, "websocket", card.Partial)
 	s := newServer(t)
 	sys := open(t, settings(s, "contacts"))
 	gone := connector.Write{ID: record.NewEntityID(), Op: record.Delete, Key: "2"}
@@ -244,6 +247,7 @@ func TestAcknowledged(t *testing.T) {
 // What was not acknowledged when the connection broke is not said to be delivered; sent again it has the same id.
 func TestUnacknowledged(t *testing.T) {
 	t.Parallel()
+	connectortest.Proves(t, "websocket", card.Unknown, card.Twice)
 	s := newServer(t)
 	sys := open(t, settings(s, "contacts"))
 	s.mu.Lock()

@@ -17,6 +17,33 @@ import (
 // Folder is the variable that says where a test run leaves its cards; nothing is left without it.
 const Folder = "SYNCLINE_CARDS"
 
+// Line is a line of the conformance suite: what each connector must have shown, or say why it cannot apply to it.
+type Line string
+
+// The lines, in the order of the table.
+const (
+	Pages   Line = "page boundaries"
+	Ties    Line = "equal timestamps"
+	Twice   Line = "upsert twice"
+	Delete  Line = "delete"
+	Partial Line = "partial batch failure"
+	Limit   Line = "rate limit"
+	Expired Line = "expired token"
+	Unknown Line = "unknown outcome"
+	Schema  Line = "schema discovery"
+	Webhook Line = "webhook vectors"
+)
+
+// Lines are all of them.
+var Lines = []Line{Pages, Ties, Twice, Delete, Partial, Limit, Expired, Unknown, Schema, Webhook}
+
+// Finding is what was found of a line.
+type Finding struct {
+	Passed int    `json:"passed,omitempty"`
+	Failed int    `json:"failed,omitempty"`
+	Not    string `json:"not,omitempty"` // why it does not apply
+}
+
 // Card is what one run of the suite found of a connector.
 type Card struct {
 	System    string `json:"system"`  // the connector's title
@@ -31,6 +58,15 @@ type Card struct {
 	Judge     string `json:"judge"` // what it ran against
 	Pass      int    `json:"pass"`
 	Total     int    `json:"total"`
+
+	Lines map[Line]Finding `json:"lines,omitempty"`
+}
+
+// Proof is what a test beside the suite found of lines.
+type Proof struct {
+	Type  string           `json:"type"`
+	Run   string           `json:"run"`
+	Lines map[Line]Finding `json:"lines"`
 }
 
 // Judged is what a vendor's own API description said of the requests of a run.
@@ -59,6 +95,8 @@ func Keep(v any, run string) error {
 		typ = v.Type
 	case Judged:
 		kind, typ = "judged", v.Type
+	case Proof:
+		kind, typ = "proof", v.Type
 	default:
 		return fmt.Errorf("there are no cards of %T", v)
 	}
@@ -79,10 +117,26 @@ type line struct {
 	operations map[string]bool
 	requests   int
 	violations int
+	found      map[Line]Finding
 }
 
-// Table reads the cards of a folder and writes the table. It returns how many cases failed, violations included; a connector of want
-// of which there is no card counts as one.
+func (l *line) find(lines map[Line]Finding) {
+	if l.found == nil {
+		l.found = map[Line]Finding{}
+	}
+	for name, f := range lines {
+		have := l.found[name]
+		have.Passed, have.Failed = have.Passed+f.Passed, have.Failed+f.Failed
+		if have.Not == "" {
+			have.Not = f.Not
+		}
+		l.found[name] = have
+	}
+}
+
+// Table reads the cards of a folder and writes two tables: what each connector can do, and what was found of each line of the suite. It
+// returns how many cases failed, violations included; a connector of want of which there is no card counts as one, and so does a line
+// of which nothing was found. Connectors that are not in want are left out.
 func Table(w io.Writer, dir string, want ...string) (failed int, err error) {
 	lines := map[string]*line{}
 	for _, typ := range want {
@@ -98,11 +152,15 @@ func Table(w io.Writer, dir string, want ...string) (failed int, err error) {
 			return 0, err
 		}
 		l := lines[c.Type]
-		if l == nil || l.Run == "" {
+		if l == nil {
+			continue // the suite's own
+		}
+		if l.Run == "" {
 			l = &line{Card: c, operations: map[string]bool{}}
 			l.Pass, l.Total = 0, 0
 			lines[c.Type] = l
 		}
+		l.find(c.Lines)
 		l.Pass, l.Total = l.Pass+c.Pass, l.Total+c.Total
 		l.Read, l.Write, l.Delete = l.Read || c.Read, l.Write || c.Write, l.Delete || c.Delete
 		l.detections, l.judges = append(l.detections, c.Detection), append(l.judges, c.Judge)
@@ -120,6 +178,18 @@ func Table(w io.Writer, dir string, want ...string) (failed int, err error) {
 				l.operations[op] = true
 			}
 			l.requests, l.violations = l.requests+j.Requests, l.violations+j.Violations
+		}
+	}
+	if files, err = filepath.Glob(filepath.Join(dir, "proof-*.json")); err != nil {
+		return 0, err
+	}
+	for _, f := range files {
+		var p Proof
+		if err := load(f, &p); err != nil {
+			return 0, err
+		}
+		if l := lines[p.Type]; l != nil {
+			l.find(p.Lines)
 		}
 	}
 	var order []*line
@@ -144,7 +214,53 @@ func Table(w io.Writer, dir string, want ...string) (failed int, err error) {
 			failed++
 		}
 	}
-	return failed, t.Flush()
+	if err := t.Flush(); err != nil {
+		return failed, err
+	}
+	fmt.Fprintln(w)
+	n, err := suite(w, order)
+	return failed + n, err
+}
+
+// suite writes what was found of each line; numbers stand for the reasons below why a line does not apply.
+func suite(w io.Writer, order []*line) (failed int, err error) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "System")
+	for _, name := range Lines {
+		fmt.Fprintf(t, "\t%s", name)
+	}
+	fmt.Fprintln(t)
+	var reasons []string
+	for _, l := range order {
+		fmt.Fprint(t, l.System)
+		for _, name := range Lines {
+			switch f := l.found[name]; {
+			case f.Failed > 0:
+				failed++
+				fmt.Fprint(t, "\tFAILED")
+			case f.Passed > 0:
+				fmt.Fprint(t, "\tpassed")
+			case f.Not != "":
+				at := slices.Index(reasons, f.Not)
+				if at < 0 {
+					at, reasons = len(reasons), append(reasons, f.Not)
+				}
+				fmt.Fprintf(t, "\tno: %d", at+1)
+			default:
+				failed++
+				fmt.Fprint(t, "\tNOT SHOWN")
+			}
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return failed, err
+	}
+	fmt.Fprintln(w, "\nA number says why the line does not apply:")
+	for i, r := range reasons {
+		fmt.Fprintf(w, "%3d  %s\n", i+1, r)
+	}
+	return failed, nil
 }
 
 func load(file string, into any) error {

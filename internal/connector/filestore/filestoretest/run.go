@@ -16,6 +16,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -29,6 +30,8 @@ type Place struct {
 	List      func(t testing.TB, prefix string) []string
 	Remove    func(t testing.TB, name string)
 	Judge     string // what it runs against, for the table of connectors
+	// Not are the lines of the suite that do not apply, with the reason.
+	Not map[card.Line]string
 }
 
 // Formats are those that the suite is run in.
@@ -40,7 +43,7 @@ func Run(t *testing.T, p Place, format string) {
 	var shapes sync.Map // by object
 	users := &users{p: p}
 	connectortest.Run(t, connectortest.Harness{
-		Connector: p.Connector, Settings: p.Settings, Bad: p.Bad, Detection: "hash", Env: p.Env, Users: users, Judge: p.Judge, Objects: "files",
+		Connector: p.Connector, Settings: p.Settings, Bad: p.Bad, Detection: "hash", Env: p.Env, Users: users, Judge: p.Judge, Objects: "files", Not: p.Not,
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s/%s_%d.%s", format, shape.Name, made.Add(1), format)
 			shapes.Store(record.Object(name), shape)

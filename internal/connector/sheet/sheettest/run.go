@@ -15,6 +15,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -54,12 +55,15 @@ func Run(t *testing.T, p Place) {
 				return v == "" || isNumber && len(strings.Trim(string(n), "-")) > 15 || text == "" && v != nil
 			},
 			Can: connectortest.Can{Deletes: true, Independent: true, Finds: true, Rekeys: true, Schemaless: true},
+			Not: map[card.Line]string{card.Webhook: "its tables are read and compared; what the vendor would send says not more than that something changed"},
 		}
 		if p.Suite != nil {
 			p.Suite(&h)
 		}
 		connectortest.Run(t, h)
 	})
+	c, _, _ := p.New(t)
+	shows := map[string]card.Line{"rate limit": card.Limit, "lost answer": card.Unknown, "expired token": card.Expired}
 	for name, run := range map[string]func(*testing.T, *table){
 		"unknown column":          unknownColumn,
 		"moved rows":              movedRows,
@@ -72,6 +76,9 @@ func Run(t *testing.T, p Place) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if line, shown := shows[name]; shown {
+				connectortest.Proves(t, c.Spec().Type, line)
+			}
 			run(t, p.table(t))
 		})
 	}

@@ -1,0 +1,1 @@
+ALTER TABLE connection_subscriptions DROP COLUMN paused_at;
