@@ -36,6 +36,7 @@ func textArray(expected, width int) *array { return newArray(pgtype.TextOID, exp
 func idArray(expected int) *array          { return newArray(pgtype.UUIDOID, expected, 16) }
 func numberArray(expected int) *array      { return newArray(pgtype.Int8OID, expected, 8) }
 func timeArray(expected int) *array        { return newArray(pgtype.TimestamptzOID, expected, 8) }
+func placeArray(expected int) *array       { return newArray(pgtype.TIDOID, expected, 6) }
 
 func (a *array) null() {
 	a.n++
@@ -61,6 +62,13 @@ func (a *array) number(n int64) {
 const epoch = 946684800
 
 func (a *array) time(t time.Time) { a.number((t.Unix()-epoch)*1e6 + int64(t.Nanosecond())/1e3) }
+
+// place adds where a row lies; see placed.
+func (a *array) place(at uint64) {
+	a.n++
+	a.b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(a.b, 6), uint32(at>>16)) //nolint:gosec // G115: blocks have 32 bits
+	a.b = binary.BigEndian.AppendUint16(a.b, uint16(at))                                       //nolint:gosec // G115: and numbers in them 16
+}
 
 func (a *array) timeOrNull(t *time.Time) {
 	if t == nil {
@@ -151,7 +159,7 @@ func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 // takeArrays makes a connection take arrays as parameters.
 func takeArrays(_ context.Context, c *pgx.Conn) error {
 	m := c.TypeMap()
-	for _, oid := range []uint32{pgtype.TextArrayOID, pgtype.UUIDArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID} {
+	for _, oid := range []uint32{pgtype.TextArrayOID, pgtype.UUIDArrayOID, pgtype.Int8ArrayOID, pgtype.TimestamptzArrayOID, pgtype.TIDArrayOID} {
 		t, _ := m.TypeForOID(oid)
 		codec, ok := t.Codec.(*pgtype.ArrayCodec)
 		if !ok {

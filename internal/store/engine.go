@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/engine"
@@ -36,11 +37,11 @@ const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config(
 // locked in the order of their ids. Parameters: 1 the service, 2 the ids.
 const (
 	entitiesByID = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id OFFSET 0) e`
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id OFFSET 0) e`
 	entitiesLocked = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`
 	linksByID = `SELECT ` + linkColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT l.*, l.xmin FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
+  SELECT l.*, l.xmin, l.ctid FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
 )
 
 const guardSQL = `
@@ -95,7 +96,7 @@ func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) 
 	return frozen, unavailable(results.QueryRow().Scan(&frozen))
 }
 
-const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin`
+const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin, e.ctid`
 
 // hitSQL finds the entities that a page's records may belong to: by link, and where there is none by the match key. A deleted
 // one counts while some system holds a copy. Each key is looked up in the full index: with a list of keys, and no statistics
@@ -114,7 +115,7 @@ SELECT e.id FROM hit, LATERAL (
   OFFSET 0
 ) e WHERE hit.id IS NULL AND hit.match <> ''`
 
-const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin`
+const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin, l.ctid`
 
 const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sides, c.state, c.strategy, c.winner, c.result, c.reason, c.decided_by, c.opened_at, c.resolved_at, c.version`
 
@@ -127,7 +128,7 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 	if len(keys) > 0 {
 		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`), w AS MATERIALIZED (SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+` ORDER BY id)
 SELECT `+entityColumns+` FROM w, LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`,
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`,
 			uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys)
 	}
 	if out.Entities, err = t.guarded(ctx, b, g); err != nil || len(out.Entities) == 0 {
@@ -247,10 +248,11 @@ func scanEntity(row pgx.CollectableRow) (*record.Entity, error) {
 	var fields, stamps []byte
 	var origin string
 	var written uint32
-	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt, &written); err != nil {
+	var at pgtype.TID
+	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt, &written, &at); err != nil {
 		return nil, err
 	}
-	e.ID, e.Origin, e.Row = record.EntityID(id), record.System(origin), uint64(written)
+	e.ID, e.Origin, e.Row, e.Place = record.EntityID(id), record.System(origin), uint64(written), place(at)
 	if match != nil {
 		e.MatchKey = *match
 	}
@@ -271,11 +273,12 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 	var system, object, key, state string
 	var behind, own []byte
 	var written uint32
-	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt, &written); err != nil {
+	var at pgtype.TID
+	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt, &written, &at); err != nil {
 		return record.EntityID{}, nil, err
 	}
 	l.System, l.Object, l.Key, l.State = record.System(system), record.Object(object), record.Key(key), record.LinkState(state)
-	l.Row = uint64(written)
+	l.Row, l.Place = uint64(written), place(at)
 	if behind != nil {
 		if err := l.Behind.UnmarshalJSON(behind); err != nil {
 			return record.EntityID{}, nil, err
@@ -290,22 +293,42 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 }
 
 // Moved locks the entities and compares who wrote their rows. The links are read by a statement of its own after the locks
-// are held, as in Load.
+// are held, as in Load. A row that is not at its place any more was written since.
 func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entities []*record.Entity) (moved []record.EntityID, err error) {
-	ids := make([][16]byte, len(entities))
+	sid := uuid.UUID(g.Service)
 	byID := make(map[[16]byte]*record.Entity, len(entities))
-	for i, e := range entities {
-		ids[i], byID[e.ID] = e.ID, e
+	sorted := slices.SortedFunc(slices.Values(entities), func(a, b *record.Entity) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	ids, places := idArray(len(entities)), placeArray(len(entities))
+	linked, linksAt, other := idArray(len(entities)), placeArray(len(entities)), idArray(0)
+	located := true // every entity, or else all are locked by their ids: locks are taken in one order
+	for _, e := range sorted {
+		byID[e.ID] = e
+		ids.id(e.ID)
+		places.place(e.Place)
+		located = located && e.Place != 0
+		if l := e.Links[seat.System]; l != nil && l.Place != 0 {
+			linked.id(e.ID)
+			linksAt.place(l.Place)
+		} else {
+			other.id(e.ID)
+		}
 	}
 	b := &pgx.Batch{}
 	b.Queue(byKeySQL)
-	b.Queue(guardSQL, uuid.UUID(g.Service))
-	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.id, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, uuid.UUID(g.Service), idsOf(ids))
+	b.Queue(guardSQL, sid)
+	if located {
+		b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[], $3::tid[]) AS w(id, at), LATERAL (
+  SELECT e.id, e.xmin FROM entities e WHERE e.ctid = w.at AND e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, sid, ids, places)
+	} else {
+		b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT e.id, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, sid, ids)
+	}
+	b.Queue(`SELECT l.entity_id, l.xmin FROM unnest($2::uuid[], $3::tid[]) AS w(id, at), LATERAL (
+  SELECT l.entity_id, l.xmin FROM links l WHERE l.ctid = w.at AND l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $4 OFFSET 0) l`,
+		sid, linked, linksAt, string(seat.System))
 	b.Queue(`SELECT l.entity_id, l.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
   SELECT l.entity_id, l.xmin FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $3 OFFSET 0) l`,
-		uuid.UUID(g.Service), idsOf(ids), string(seat.System))
+		sid, other, string(seat.System))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
@@ -318,10 +341,11 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 	if err := guard(results.QueryRow(), g); err != nil {
 		return nil, err
 	}
-	same, linked := make(map[[16]byte]bool, len(entities)), make(map[[16]byte]uint32, len(entities))
+	same, links := make(map[[16]byte]bool, len(entities)), make(map[[16]byte]uint32, len(entities))
+	ofLink := func(id [16]byte, written uint32) { links[id] = written }
 	for _, row := range []func(id [16]byte, written uint32){
 		func(id [16]byte, written uint32) { same[id] = uint64(written) == byID[id].Row },
-		func(id [16]byte, written uint32) { linked[id] = written },
+		ofLink, ofLink,
 	} {
 		rows, err := results.Query()
 		if err != nil {
@@ -341,7 +365,7 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 		}
 	}
 	for _, e := range entities {
-		written, has := linked[e.ID]
+		written, has := links[e.ID]
 		l := e.Links[seat.System]
 		if !same[e.ID] || has != (l != nil) || has && uint64(written) != l.Row {
 			moved = append(moved, e.ID)
@@ -358,17 +382,18 @@ func (t *Tx) Empty(ctx context.Context, s service.ID) (empty bool, err error) {
 }
 
 // written notes the commit in the rows that it wrote.
-func written(xid uint64, lists [][]*record.Entity, links [][]engine.LinkRow) {
+func written(xid uint64, o engine.Outcome) {
 	row := xid & math.MaxUint32 // as in a row's xmin
-	for _, list := range lists {
+	for _, list := range [][]*record.Entity{o.New, o.Changed} {
 		for _, e := range list {
 			e.Row = row
 		}
 	}
-	for _, list := range links {
-		for _, l := range list {
-			l.Row = row
-		}
+	for _, l := range o.Links {
+		l.Row = row
+	}
+	for _, l := range o.NewLinks {
+		l.Row, l.Place = row, 0 // one that got another key has a row of its own
 	}
 }
 
@@ -379,15 +404,16 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	b.Queue(`SELECT pg_current_xact_id()::text::bigint`).QueryRow(func(row pgx.Row) error { return row.Scan(&xid) })
 	o := in.Outcome
 	sid := uuid.UUID(g.Service)
+	changed := placed{sid: sid}
 	queueNewEntities(b, sid, o.New)
-	queueChangedEntities(b, sid, o.Changed)
+	changed.queueEntities(b, o.Changed)
 	if in.Seat.Collection.Refers() {
 		queueReferences(b, sid, o.New, false)
 		queueReferences(b, sid, o.Changed, true)
 	}
 	queueUnlink(b, sid, o.Unlinked)
 	queueNewLinks(b, sid, o.NewLinks)
-	queueLinks(b, sid, o.Links)
+	changed.queueLinks(b, o.Links)
 	queueJournal(b, sid, o.Journal)
 	if err := queueConflicts(b, sid, o.Conflicts); err != nil {
 		return err
@@ -453,7 +479,10 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET cursor = exclu
 	if err := t.send(ctx, b); err != nil {
 		return err
 	}
-	written(xid, [][]*record.Entity{o.New, o.Changed}, [][]engine.LinkRow{o.NewLinks, o.Links})
+	if err := changed.rest(ctx, t); err != nil {
+		return err
+	}
+	written(xid, o)
 	return t.AddUsage(ctx, in.Usage)
 }
 
@@ -465,7 +494,8 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	system := s.Seat.System
 	queueUnlink(b, sid, st.Unlinked)
 	queueNewLinks(b, sid, st.NewLinks)
-	queueLinks(b, sid, st.Links)
+	changed := placed{sid: sid}
+	changed.queueLinks(b, st.Links)
 	queueJournal(b, sid, st.Journal)
 	queueDead(b, sid, t.now, st.Dead)
 	b.Queue(`DELETE FROM attempts WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
@@ -500,6 +530,9 @@ WHERE d.tenant_id = (SELECT current_tenant()) AND d.service_id = $1 AND d.system
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
 	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	if err := changed.rest(ctx, t); err != nil {
 		return err
 	}
 	return t.AddUsage(ctx, s.Usage)

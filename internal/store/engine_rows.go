@@ -32,14 +32,20 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 		sid, e.ids, e.collections, e.matchKeys, e.fields, e.stamps, e.held, e.origins, e.versions, e.created, e.changed, e.deleted)
 }
 
+// What an UPDATE sets, from rows called u.
+const (
+	changedEntity = `match_key = u.match_key, fields = u.fields::jsonb, stamps = u.stamps::jsonb,
+  held = CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END,
+  version = u.version, changed_at = u.changed_at, deleted_at = u.deleted_at`
+	changedLink = `state = u.state, behind = u.behind::jsonb, own_form = u.own_form::jsonb, version = u.version, synced_at = u.synced_at`
+)
+
 func queueChangedEntities(b *pgx.Batch, sid uuid.UUID, list []*record.Entity) {
 	if len(list) == 0 {
 		return
 	}
 	e := columnsOf(list)
-	b.Queue(`UPDATE entities e SET match_key = u.match_key, fields = u.fields::jsonb, stamps = u.stamps::jsonb,
-  held = CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END,
-  version = u.version, changed_at = u.changed_at, deleted_at = u.deleted_at
+	b.Queue(`UPDATE entities e SET `+changedEntity+`
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[])
   AS u(id, match_key, fields, stamps, held, version, changed_at, deleted_at)
 WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.id`,
@@ -126,7 +132,7 @@ func queueLinks(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
 		return
 	}
 	c := linkColumnsOf(rows)
-	b.Queue(`UPDATE links l SET state = u.state, behind = u.behind::jsonb, own_form = u.own_form::jsonb, version = u.version, synced_at = u.synced_at
+	b.Queue(`UPDATE links l SET `+changedLink+`
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
   AS u(entity_id, system, state, behind, own_form, version, synced_at)
 WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`,
