@@ -32,7 +32,7 @@ func TestFlatIsTheSame(t *testing.T) {
 			return false
 		}
 		long, err := longWay([]byte(text))
-		if err != nil || !Equal(map[string]any(short), long) {
+		if err != nil || !Equal(short, long) {
 			t.Fatalf("%q is %v by the short way and %v, %v by the long one", text, short, long, err)
 		}
 		return true

@@ -45,7 +45,7 @@ func (a *array) null() {
 
 func (a *array) text(s string) {
 	a.n++
-	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(s))), s...) //nolint:gosec // G115: a parameter is far below 4 GiB, or the server refuses it
+	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(s))), s...)
 }
 
 func (a *array) id(id [16]byte) {
@@ -55,7 +55,7 @@ func (a *array) id(id [16]byte) {
 
 func (a *array) number(n int64) {
 	a.n++
-	a.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(a.b, 8), uint64(n)) //nolint:gosec // G115: the bits are what is sent
+	a.b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(a.b, 8), uint64(n))
 }
 
 // epoch is PostgreSQL's, in seconds of Unix.
@@ -66,8 +66,8 @@ func (a *array) time(t time.Time) { a.number((t.Unix()-epoch)*1e6 + int64(t.Nano
 // place adds where a row lies; see placed.
 func (a *array) place(at uint64) {
 	a.n++
-	a.b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(a.b, 6), uint32(at>>16)) //nolint:gosec // G115: blocks have 32 bits
-	a.b = binary.BigEndian.AppendUint16(a.b, uint16(at))                                       //nolint:gosec // G115: and numbers in them 16
+	a.b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(a.b, 6), uint32(at>>16))
+	a.b = binary.BigEndian.AppendUint16(a.b, uint16(at))
 }
 
 func (a *array) timeOrNull(t *time.Time) {
@@ -101,7 +101,7 @@ func (a *array) fields(f record.Fields) {
 	a.n++
 	at := len(a.b)
 	a.b = record.AppendJSON(append(a.b, 0, 0, 0, 0), map[string]any(f))
-	binary.BigEndian.PutUint32(a.b[at:], uint32(len(a.b)-at-4)) //nolint:gosec // G115: as in text
+	binary.BigEndian.PutUint32(a.b[at:], uint32(len(a.b)-at-4))
 }
 
 // fieldsOrNull adds null for no fields.
@@ -124,7 +124,7 @@ func (a *array) json(v any, there bool) {
 		panic(err)
 	}
 	a.n++
-	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(b))), b...) //nolint:gosec // G115: as in text
+	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(b))), b...)
 }
 
 // Encode implements pgtype.EncodePlan for arrays.

@@ -44,7 +44,7 @@ func (m *meters) sessions() (sum time.Duration) {
 		m.b.Fatal(err)
 	}
 	for _, pid := range pids {
-		sum += m.spent(uint32(pid)) //nolint:gosec // G115: a process
+		sum += m.spent(uint32(pid))
 	}
 	return sum
 }
@@ -164,7 +164,6 @@ func BenchmarkPages(b *testing.B) {
 			"price": record.Number("12.34"), "updatedAt": "2026-01-01T00:00:00Z"}
 	}
 	run := newID()
-	all := make([]*record.Entity, 0, records)
 	position := func(seat *engine.Seat, n int) *engine.Move {
 		return &engine.Move{Changed: true, Position: engine.Position{System: seat.System, Object: seat.Object, Cursor: record.Cursor("cursor"), Phase: connector.Snapshot, Done: int64(n)}}
 	}
@@ -183,7 +182,6 @@ func BenchmarkPages(b *testing.B) {
 			o.Journal = append(o.Journal, record.Entry{ID: newID(), Entity: e.ID, At: now, Kind: record.Changed, Op: record.Created, System: "west", Cause: run, After: f})
 			attempt.Entities = append(attempt.Entities, e.ID)
 		}
-		all = append(all, o.New...)
 		o.Counts.Read = page
 		inTx(func(tx *store.Tx) error {
 			if _, err := tx.Load(ctx, guard, west, nil, nil); err != nil {
