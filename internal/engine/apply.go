@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -372,7 +373,7 @@ func sortLinks(rows []LinkRow) {
 	})
 }
 
-func compareIDs(a, b record.EntityID) int { return slices.Compare(a[:], b[:]) }
+func compareIDs(a, b record.EntityID) int { return bytes.Compare(a[:], b[:]) }
 
 // at is when the change happened, for comparing and for the lag.
 func (b *batch) at(c *record.Change) time.Time {

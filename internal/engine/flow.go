@@ -23,6 +23,7 @@ import (
 const (
 	defaultBatch  = 500
 	snapshotBatch = 2000
+	backlogBatch  = 1000                  // of changes, while one page follows the other
 	queueDepth    = 4                     // attempts waiting for a sender; more than that goes to the backlog
 	controlEvery  = time.Second           // how soon a pause, a new revision or a queued run is noticed by an idle flow
 	quickEvery    = 50 * time.Millisecond // how often the end of a run is looked for
@@ -200,6 +201,7 @@ type lane struct {
 	usedSlot  time.Time
 	unknown   bool          // nothing was known of the object when its snapshot began, so nothing of it can be missing; of the reading goroutine
 	begun     bool          // a snapshot was begun; of the reading goroutine
+	grown     int           // the size of the next page of changes, while there is a backlog; of the reading goroutine
 	cleared   bool          // old trouble of a system that is only written to was cleared; of the reading goroutine
 	gathering bool          // the brake keeps records that a reading did not show, until its end
 	complete  chan struct{} // closed when the snapshot is complete

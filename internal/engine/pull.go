@@ -129,7 +129,7 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 	}
 	defer rooms.release()
 	began := time.Now()
-	limit := l.flow.plan.BatchSize
+	limit := max(l.flow.plan.BatchSize, l.grown)
 	if pos.Phase == connector.Snapshot {
 		limit = max(limit, snapshotBatch)
 	}
@@ -172,6 +172,11 @@ func (l *lane) pullPage(ctx context.Context, reader connector.Reader) (more, cha
 			return false, false, err
 		}
 		l.saved, l.savedAt = next.Cursor, time.Now()
+	}
+	// While there is a backlog pages grow, because each has costs of its own; a page that is not full is a small one again, so that what
+	// is done at once stays short where it can.
+	if l.grown = 0; page.More && pos.Phase == connector.Stream && 2*len(page.Changes) > limit {
+		l.grown = min(2*limit, backlogBatch)
 	}
 	l.mu.Lock()
 	l.pos = next

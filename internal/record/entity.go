@@ -50,6 +50,7 @@ type Entity struct {
 	ChangedAt  time.Time  // when a field last changed, by our clock
 	DeletedAt  *time.Time // nil while it lives
 	Row        uint64     // which commit wrote the row that was loaded, in the store's own terms
+	Place      uint64     // where that row lies, in the store's own terms; 0 where that is not known
 	Links      map[System]*Link
 }
 
@@ -112,6 +113,7 @@ type Link struct {
 	OwnForm  Fields
 	SyncedAt time.Time
 	Row      uint64 // see Entity
+	Place    uint64 // see Entity
 }
 
 // Shadow is what the system last held in the field.

@@ -350,6 +350,9 @@ func appendString(dst []byte, s string) []byte {
 
 // ParseJSON reads JSON into canonical form: one value, with nothing behind it.
 func ParseJSON(b []byte) (Value, error) {
+	if m, ok := parseFlat(b); ok {
+		return m, nil
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var v any

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/engine"
@@ -36,17 +37,17 @@ const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config(
 // locked in the order of their ids. Parameters: 1 the service, 2 the ids.
 const (
 	entitiesByID = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id OFFSET 0) e`
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id OFFSET 0) e`
 	entitiesLocked = `SELECT ` + entityColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`
 	linksByID = `SELECT ` + linkColumns + ` FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT l.*, l.xmin FROM links l WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
+  SELECT l.*, l.xmin, l.ctid FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
 )
 
 const guardSQL = `
 SELECT l.fence, s.revision, s.state FROM leases l
 JOIN services s ON s.tenant_id = l.tenant_id AND s.id = l.service_id
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 FOR SHARE OF l`
+WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 FOR SHARE OF l`
 
 func guard(row pgx.Row, g engine.Guard) error {
 	var fence int64
@@ -75,8 +76,8 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 }
 
 // frozenSQL looks at the ids only where anything of the service is frozen. Parameters: 1 the service, 2 the ids.
-const frozenSQL = `SELECT EXISTS (SELECT FROM record_freezes WHERE tenant_id = current_tenant() AND service_id = $1)
-  AND EXISTS (SELECT FROM record_freezes WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2))`
+const frozenSQL = `SELECT EXISTS (SELECT FROM record_freezes WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1)
+  AND EXISTS (SELECT FROM record_freezes WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND entity_id = ANY($2))`
 
 // Frozen passes the guard and says whether any of the entities is frozen.
 func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) (frozen bool, err error) {
@@ -95,7 +96,7 @@ func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) 
 	return frozen, unavailable(results.QueryRow().Scan(&frozen))
 }
 
-const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin`
+const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.held, e.origin, e.version, e.created_at, e.changed_at, e.deleted_at, e.xmin, e.ctid`
 
 // hitSQL finds the entities that a page's records may belong to: by link, and where there is none by the match key. A deleted
 // one counts while some system holds a copy. Each key is looked up in the full index: with a list of keys, and no statistics
@@ -103,18 +104,18 @@ const entityColumns = `e.id, e.collection, e.match_key, e.fields, e.stamps, e.he
 const hitSQL = `
 SELECT w.match, l.id FROM unnest($4::text[], $6::text[]) AS w(key, match) LEFT JOIN LATERAL (
   SELECT entity_id AS id FROM links
-  WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND key = w.key OFFSET 0
+  WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 AND object = $3 AND key = w.key OFFSET 0
 ) l ON true`
 
 const matchSQL = `
 SELECT e.id FROM hit, LATERAL (
   SELECT m.id FROM entities m
-  WHERE m.tenant_id = current_tenant() AND m.service_id = $1 AND m.collection = $5 AND m.match_key = hit.match
+  WHERE m.tenant_id = (SELECT current_tenant()) AND m.service_id = $1 AND m.collection = $5 AND m.match_key = hit.match
     AND (m.deleted_at IS NULL OR EXISTS (SELECT FROM links k WHERE k.tenant_id = m.tenant_id AND k.service_id = m.service_id AND k.entity_id = m.id))
   OFFSET 0
 ) e WHERE hit.id IS NULL AND hit.match <> ''`
 
-const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin`
+const linkColumns = `l.entity_id, l.system, l.object, l.key, l.state, l.behind, l.own_form, l.version, l.synced_at, l.xmin, l.ctid`
 
 const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sides, c.state, c.strategy, c.winner, c.result, c.reason, c.decided_by, c.opened_at, c.resolved_at, c.version`
 
@@ -127,7 +128,7 @@ func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys [
 	if len(keys) > 0 {
 		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`), w AS MATERIALIZED (SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+` ORDER BY id)
 SELECT `+entityColumns+` FROM w, LATERAL (
-  SELECT e.*, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`,
+  SELECT e.*, e.xmin, e.ctid FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`,
 			uuid.UUID(g.Service), string(seat.System), string(seat.Object), texts(keys), seat.Collection.Name, matchKeys)
 	}
 	if out.Entities, err = t.guarded(ctx, b, g); err != nil || len(out.Entities) == 0 {
@@ -139,9 +140,9 @@ SELECT `+entityColumns+` FROM w, LATERAL (
 		ids[i], byID[e.ID] = e.ID, e
 	}
 	b = &pgx.Batch{}
-	b.Queue(linksByID, uuid.UUID(g.Service), ids)
+	b.Queue(linksByID, uuid.UUID(g.Service), idsOf(ids))
 	b.Queue(`SELECT `+conflictColumns+` FROM conflicts c
-WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY($2)`, uuid.UUID(g.Service), ids)
+WHERE c.tenant_id = (SELECT current_tenant()) AND c.service_id = $1 AND c.state = 'open' AND c.entity_id = ANY($2)`, uuid.UUID(g.Service), idsOf(ids))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
@@ -247,10 +248,11 @@ func scanEntity(row pgx.CollectableRow) (*record.Entity, error) {
 	var fields, stamps []byte
 	var origin string
 	var written uint32
-	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt, &written); err != nil {
+	var at pgtype.TID
+	if err := row.Scan(&id, &e.Collection, &match, &fields, &stamps, &e.Held, &origin, &e.Version, &e.CreatedAt, &e.ChangedAt, &e.DeletedAt, &written, &at); err != nil {
 		return nil, err
 	}
-	e.ID, e.Origin, e.Row = record.EntityID(id), record.System(origin), uint64(written)
+	e.ID, e.Origin, e.Row, e.Place = record.EntityID(id), record.System(origin), uint64(written), place(at)
 	if match != nil {
 		e.MatchKey = *match
 	}
@@ -271,11 +273,12 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 	var system, object, key, state string
 	var behind, own []byte
 	var written uint32
-	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt, &written); err != nil {
+	var at pgtype.TID
+	if err := row.Scan(&id, &system, &object, &key, &state, &behind, &own, &l.Version, &l.SyncedAt, &written, &at); err != nil {
 		return record.EntityID{}, nil, err
 	}
 	l.System, l.Object, l.Key, l.State = record.System(system), record.Object(object), record.Key(key), record.LinkState(state)
-	l.Row = uint64(written)
+	l.Row, l.Place = uint64(written), place(at)
 	if behind != nil {
 		if err := l.Behind.UnmarshalJSON(behind); err != nil {
 			return record.EntityID{}, nil, err
@@ -290,22 +293,42 @@ func scanLink(row pgx.Row) (record.EntityID, *record.Link, error) {
 }
 
 // Moved locks the entities and compares who wrote their rows. The links are read by a statement of its own after the locks
-// are held, as in Load.
+// are held, as in Load. A row that is not at its place any more was written since.
 func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entities []*record.Entity) (moved []record.EntityID, err error) {
-	ids := make([][16]byte, len(entities))
+	sid := uuid.UUID(g.Service)
 	byID := make(map[[16]byte]*record.Entity, len(entities))
-	for i, e := range entities {
-		ids[i], byID[e.ID] = e.ID, e
+	sorted := slices.SortedFunc(slices.Values(entities), func(a, b *record.Entity) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	ids, places := idArray(len(entities)), placeArray(len(entities))
+	linked, linksAt, other := idArray(len(entities)), placeArray(len(entities)), idArray(0)
+	located := true // every entity, or else all are locked by their ids: locks are taken in one order
+	for _, e := range sorted {
+		byID[e.ID] = e
+		ids.id(e.ID)
+		places.place(e.Place)
+		located = located && e.Place != 0
+		if l := e.Links[seat.System]; l != nil && l.Place != 0 {
+			linked.id(e.ID)
+			linksAt.place(l.Place)
+		} else {
+			other.id(e.ID)
+		}
 	}
 	b := &pgx.Batch{}
 	b.Queue(byKeySQL)
-	b.Queue(guardSQL, uuid.UUID(g.Service))
-	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT e.id, e.xmin FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, uuid.UUID(g.Service), ids)
+	b.Queue(guardSQL, sid)
+	if located {
+		b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[], $3::tid[]) AS w(id, at), LATERAL (
+  SELECT e.id, e.xmin FROM entities e WHERE e.ctid = w.at AND e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, sid, ids, places)
+	} else {
+		b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
+  SELECT e.id, e.xmin FROM entities e WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = w.id FOR UPDATE) e`, sid, ids)
+	}
+	b.Queue(`SELECT l.entity_id, l.xmin FROM unnest($2::uuid[], $3::tid[]) AS w(id, at), LATERAL (
+  SELECT l.entity_id, l.xmin FROM links l WHERE l.ctid = w.at AND l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $4 OFFSET 0) l`,
+		sid, linked, linksAt, string(seat.System))
 	b.Queue(`SELECT l.entity_id, l.xmin FROM unnest($2::uuid[]) AS w(id), LATERAL (
-  SELECT l.entity_id, l.xmin FROM links l WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $3 OFFSET 0) l`,
-		uuid.UUID(g.Service), ids, string(seat.System))
+  SELECT l.entity_id, l.xmin FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id AND l.system = $3 OFFSET 0) l`,
+		sid, other, string(seat.System))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
 		if closeErr := results.Close(); err == nil {
@@ -318,10 +341,11 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 	if err := guard(results.QueryRow(), g); err != nil {
 		return nil, err
 	}
-	same, linked := make(map[[16]byte]bool, len(entities)), make(map[[16]byte]uint32, len(entities))
+	same, links := make(map[[16]byte]bool, len(entities)), make(map[[16]byte]uint32, len(entities))
+	ofLink := func(id [16]byte, written uint32) { links[id] = written }
 	for _, row := range []func(id [16]byte, written uint32){
 		func(id [16]byte, written uint32) { same[id] = uint64(written) == byID[id].Row },
-		func(id [16]byte, written uint32) { linked[id] = written },
+		ofLink, ofLink,
 	} {
 		rows, err := results.Query()
 		if err != nil {
@@ -341,7 +365,7 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 		}
 	}
 	for _, e := range entities {
-		written, has := linked[e.ID]
+		written, has := links[e.ID]
 		l := e.Links[seat.System]
 		if !same[e.ID] || has != (l != nil) || has && uint64(written) != l.Row {
 			moved = append(moved, e.ID)
@@ -353,22 +377,23 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 
 // Empty says whether the service has no entity.
 func (t *Tx) Empty(ctx context.Context, s service.ID) (empty bool, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM entities WHERE tenant_id = current_tenant() AND service_id = $1)`, uuid.UUID(s)).Scan(&empty)
+	err = t.tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM entities WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1)`, uuid.UUID(s)).Scan(&empty)
 	return empty, unavailable(err)
 }
 
 // written notes the commit in the rows that it wrote.
-func written(xid uint64, lists [][]*record.Entity, links [][]engine.LinkRow) {
+func written(xid uint64, o engine.Outcome) {
 	row := xid & math.MaxUint32 // as in a row's xmin
-	for _, list := range lists {
+	for _, list := range [][]*record.Entity{o.New, o.Changed} {
 		for _, e := range list {
 			e.Row = row
 		}
 	}
-	for _, list := range links {
-		for _, l := range list {
-			l.Row = row
-		}
+	for _, l := range o.Links {
+		l.Row = row
+	}
+	for _, l := range o.NewLinks {
+		l.Row, l.Place = row, 0 // one that got another key has a row of its own
 	}
 }
 
@@ -379,15 +404,16 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	b.Queue(`SELECT pg_current_xact_id()::text::bigint`).QueryRow(func(row pgx.Row) error { return row.Scan(&xid) })
 	o := in.Outcome
 	sid := uuid.UUID(g.Service)
+	changed := placed{sid: sid}
 	queueNewEntities(b, sid, o.New)
-	queueChangedEntities(b, sid, o.Changed)
+	changed.queueEntities(b, o.Changed)
 	if in.Seat.Collection.Refers() {
 		queueReferences(b, sid, o.New, false)
 		queueReferences(b, sid, o.Changed, true)
 	}
 	queueUnlink(b, sid, o.Unlinked)
 	queueNewLinks(b, sid, o.NewLinks)
-	queueLinks(b, sid, o.Links)
+	changed.queueLinks(b, o.Links)
 	queueJournal(b, sid, o.Journal)
 	if err := queueConflicts(b, sid, o.Conflicts); err != nil {
 		return err
@@ -404,7 +430,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	queueBraked(b, sid, t.now, in.Seat, in.Braked)
 	if in.Settle && len(o.Settled) > 0 {
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
-WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND state = 'open' AND system = $3 AND object = $4 AND key = ANY($5)`,
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND direction = 'in' AND state = 'open' AND system = $3 AND object = $4 AND key = ANY($5)`,
 			t.now, sid, string(in.Seat.System), string(in.Seat.Object), texts(o.Settled))
 	}
 	for i := range in.Attempts {
@@ -419,8 +445,8 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'in' AND 
 	}
 	if in.Complete {
 		b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
-SELECT current_tenant(), $1, $2, e.collection, e.id, $4, $4 FROM entities e
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.collection = $3 AND e.deleted_at IS NULL
+SELECT (SELECT current_tenant()), $1, $2, e.collection, e.id, $4, $4 FROM entities e
+WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.collection = $3 AND e.deleted_at IS NULL
   AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = e.tenant_id AND l.service_id = e.service_id AND l.entity_id = e.id AND l.system = $2)
 ORDER BY e.id ON CONFLICT DO NOTHING`, sid, string(in.Seat.System), in.Seat.Collection.Name, t.now)
 	}
@@ -448,13 +474,16 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET cursor = exclu
 		own := counts[in.Seat.System]
 		own.Done, own.Total = s.Done, s.Total
 		counts[in.Seat.System] = own
-		b.Queue(`UPDATE run_selections SET place = $2 WHERE tenant_id = current_tenant() AND run_id = $1`, uuid.UUID(s.Run), string(s.Place))
+		b.Queue(`UPDATE run_selections SET place = $2 WHERE tenant_id = (SELECT current_tenant()) AND run_id = $1`, uuid.UUID(s.Run), string(s.Place))
 	}
 	queueRun(b, in.Run, counts)
 	if err := t.send(ctx, b); err != nil {
 		return err
 	}
-	written(xid, [][]*record.Entity{o.New, o.Changed}, [][]engine.LinkRow{o.NewLinks, o.Links})
+	if err := changed.rest(ctx, t); err != nil {
+		return err
+	}
+	written(xid, o)
 	return t.AddUsage(ctx, in.Usage)
 }
 
@@ -466,13 +495,14 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	system := s.Seat.System
 	queueUnlink(b, sid, st.Unlinked)
 	queueNewLinks(b, sid, st.NewLinks)
-	queueLinks(b, sid, st.Links)
+	changed := placed{sid: sid}
+	changed.queueLinks(b, st.Links)
 	queueJournal(b, sid, st.Journal)
 	queueDead(b, sid, t.now, st.Dead)
-	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
+	b.Queue(`DELETE FROM attempts WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
 	if len(st.Done) > 0 {
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
-WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state IN ('open', 'redriven') AND system = $3 AND entity_id = ANY($4)`,
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND direction = 'out' AND state IN ('open', 'redriven') AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(st.Done))
 	}
 	if len(st.Dead) > 0 {
@@ -482,7 +512,7 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 			failed[i] = st.Dead[i].Entity
 		}
 		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
-WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'redriven' AND system = $3 AND entity_id = ANY($4)`,
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND direction = 'out' AND state = 'redriven' AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(failed))
 		queueMoot(b, sid, t.now, failed)
 	}
@@ -491,10 +521,10 @@ WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND
 	}
 	if len(st.Loosed) > 0 {
 		b.Queue(`WITH loose AS MATERIALIZED (
-  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND entity_id = ANY($3) AND waits = 'reference' ORDER BY entity_id FOR UPDATE
+  SELECT entity_id FROM deliveries WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 AND entity_id = ANY($3) AND waits = 'reference' ORDER BY entity_id FOR UPDATE
 )
 UPDATE deliveries d SET due_at = $4, waits = '', waits_for = NULL, waits_why = '' FROM loose
-WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = loose.entity_id`, sid, string(system), uuids(st.Loosed), t.now)
+WHERE d.tenant_id = (SELECT current_tenant()) AND d.service_id = $1 AND d.system = $2 AND d.entity_id = loose.entity_id`, sid, string(system), uuids(st.Loosed), t.now)
 	}
 	queueOwedStill(b, sid, system, s.Attempt, st.Waiting, t.now, s.RetryAt)
 	queueParked(b, sid, system, s.Attempt.Collection, st.Parked, t.now)
@@ -502,6 +532,9 @@ WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND
 		lagMs: st.LagSum.Milliseconds(), lagMaxMs: st.LagMax.Milliseconds(), lagCount: st.Lags})
 	queueRun(b, s.Run, map[record.System]service.Counts{system: {Created: st.Created, Updated: st.Updated, Deleted: st.Deleted, Rejected: st.Rejected}})
 	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	if err := changed.rest(ctx, t); err != nil {
 		return err
 	}
 	return t.AddUsage(ctx, s.Usage)
@@ -524,7 +557,7 @@ func (t *Tx) Recover(ctx context.Context, g engine.Guard) ([]engine.SeatID, erro
 		return nil, err
 	}
 	rows, err := t.tx.Query(ctx, `WITH lost AS (
-  UPDATE attempts SET lost = true WHERE tenant_id = current_tenant() AND service_id = $1 RETURNING system, collection
+  UPDATE attempts SET lost = true WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 RETURNING system, collection
 ) SELECT DISTINCT system, collection FROM lost`, uuid.UUID(g.Service))
 	if err != nil {
 		return nil, unavailable(err)
@@ -543,7 +576,7 @@ func (t *Tx) Doubt(ctx context.Context, g engine.Guard, seat *engine.Seat) (engi
 	var ids [][16]byte
 	var since time.Time
 	err := t.tx.QueryRow(ctx, `SELECT id, entity_ids, started_at, since FROM attempts
-WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND lost ORDER BY started_at, id LIMIT 1`,
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 AND collection = $3 AND lost ORDER BY started_at, id LIMIT 1`,
 		uuid.UUID(g.Service), string(seat.System), seat.Collection.Name).Scan(&a.ID, &ids, &a.StartedAt, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, false, nil
@@ -558,7 +591,7 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND colle
 // Past returns how the entities changed since the time, the oldest change first.
 func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Entry, error) {
 	rows, err := t.tx.Query(ctx, `SELECT entity_id, at, before, after FROM journal
-WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 ORDER BY id`,
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 ORDER BY id`,
 		uuid.UUID(s), uuids(ids), since)
 	if err != nil {
 		return nil, unavailable(err)
@@ -595,10 +628,10 @@ func (t *Tx) Claim(ctx context.Context, g engine.Guard, seat *engine.Seat, id uu
 		return a, err
 	}
 	rows, err := t.tx.Query(ctx, `WITH due AS MATERIALIZED (
-  SELECT entity_id FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND collection = $3 AND due_at <= $4
+  SELECT entity_id FROM deliveries WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 AND collection = $3 AND due_at <= $4
   ORDER BY entity_id LIMIT $5 FOR UPDATE
 )
-DELETE FROM deliveries d WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.entity_id = ANY(ARRAY(SELECT entity_id FROM due))
+DELETE FROM deliveries d WHERE d.tenant_id = (SELECT current_tenant()) AND d.service_id = $1 AND d.system = $2 AND d.entity_id = ANY(ARRAY(SELECT entity_id FROM due))
 RETURNING d.entity_id, d.since`, uuid.UUID(g.Service), string(seat.System), seat.Collection.Name, t.now, limit)
 	if err != nil {
 		return a, unavailable(err)
@@ -629,10 +662,10 @@ func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due
 	b := &pgx.Batch{}
 	sid := uuid.UUID(g.Service)
 	if unknown {
-		b.Queue(`UPDATE attempts SET lost = true WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
+		b.Queue(`UPDATE attempts SET lost = true WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND id = $2`, sid, a.ID)
 		return t.send(ctx, b)
 	}
-	b.Queue(`DELETE FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND id = $2`, sid, a.ID)
+	b.Queue(`DELETE FROM attempts WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND id = $2`, sid, a.ID)
 	queueOwedStill(b, sid, a.System, a, a.Entities, t.now, due)
 	return t.send(ctx, b)
 }
@@ -640,7 +673,7 @@ func (t *Tx) Postpone(ctx context.Context, g engine.Guard, a engine.Attempt, due
 // Owing counts the duties per system.
 func (t *Tx) Owing(ctx context.Context, s service.ID) (map[engine.SeatID]engine.Owing, error) {
 	rows, err := t.tx.Query(ctx, `SELECT system, collection, count(*), min(due_at) FROM deliveries
-WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system, collection`, uuid.UUID(s))
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 GROUP BY system, collection`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -660,7 +693,7 @@ WHERE tenant_id = current_tenant() AND service_id = $1 GROUP BY system, collecti
 // Positions reads the cursors of the service.
 func (t *Tx) Positions(ctx context.Context, s service.ID) ([]engine.Position, error) {
 	rows, err := t.tx.Query(ctx, `SELECT system, object, cursor, phase, done, total, detection, detection_why FROM cursors
-WHERE tenant_id = current_tenant() AND service_id = $1`, uuid.UUID(s))
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1`, uuid.UUID(s))
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -689,17 +722,17 @@ ON CONFLICT (tenant_id, service_id, system, object) DO UPDATE SET detection = ex
 func (t *Tx) NoteTrouble(ctx context.Context, s service.ID, system record.System, object record.Object, code, message string) error {
 	_, err := t.tx.Exec(ctx, `WITH noted AS (
   UPDATE cursors SET error_code = $1, error = $2, failing_since = coalesce(failing_since, $3)
-  WHERE tenant_id = current_tenant() AND service_id = $4 AND system = $5 RETURNING 1
+  WHERE tenant_id = (SELECT current_tenant()) AND service_id = $4 AND system = $5 RETURNING 1
 )
 INSERT INTO cursors (tenant_id, service_id, system, object, error_code, error, failing_since)
-SELECT current_tenant(), $4, $5, $6, $1, $2, $3 WHERE NOT EXISTS (SELECT FROM noted)`,
+SELECT (SELECT current_tenant()), $4, $5, $6, $1, $2, $3 WHERE NOT EXISTS (SELECT FROM noted)`,
 		code, message, t.now, uuid.UUID(s), string(system), string(object))
 	return unavailable(err)
 }
 
 // LinkKeys lists keys of the seat's links that were last in step before the time.
 func (t *Tx) LinkKeys(ctx context.Context, s service.ID, seat *engine.Seat, before time.Time, after record.Key, limit int) ([]record.Key, error) {
-	rows, err := t.tx.Query(ctx, `SELECT key FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3
+	rows, err := t.tx.Query(ctx, `SELECT key FROM links WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 AND object = $3
 AND key > $4 AND synced_at < $5 AND state <> 'frozen' ORDER BY key LIMIT $6`, uuid.UUID(s), string(seat.System), string(seat.Object), string(after), before, limit)
 	if err != nil {
 		return nil, unavailable(err)
@@ -713,13 +746,13 @@ AND key > $4 AND synced_at < $5 AND state <> 'frozen' ORDER BY key LIMIT $6`, uu
 // NoteRead says that the object was read to its end.
 func (t *Tx) NoteRead(ctx context.Context, s service.ID, system record.System, object record.Object) error {
 	_, err := t.tx.Exec(ctx, `UPDATE cursors SET read_at = $1, failing_since = NULL, error_code = '', error = ''
-WHERE tenant_id = current_tenant() AND service_id = $2 AND system = $3 AND object = $4`, t.now, uuid.UUID(s), string(system), string(object))
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND system = $3 AND object = $4`, t.now, uuid.UUID(s), string(system), string(object))
 	return unavailable(err)
 }
 
 // NoteLook says for how long reading the object waits until it looks again by itself.
 func (t *Tx) NoteLook(ctx context.Context, s service.ID, system record.System, object record.Object, wait time.Duration) error {
-	_, err := t.tx.Exec(ctx, `UPDATE cursors SET look_every_ms = $1, next_look_at = $2 WHERE tenant_id = current_tenant() AND service_id = $3 AND system = $4 AND object = $5`,
+	_, err := t.tx.Exec(ctx, `UPDATE cursors SET look_every_ms = $1, next_look_at = $2 WHERE tenant_id = (SELECT current_tenant()) AND service_id = $3 AND system = $4 AND object = $5`,
 		wait.Milliseconds(), t.now.Add(wait), uuid.UUID(s), string(system), string(object))
 	return unavailable(err)
 }
@@ -727,6 +760,6 @@ func (t *Tx) NoteLook(ctx context.Context, s service.ID, system record.System, o
 // HasDeadLetters says whether there are open inward dead letters.
 func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (has bool, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM dead_letters
-WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND direction = 'in')`, uuid.UUID(s)).Scan(&has)
+WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND state = 'open' AND direction = 'in')`, uuid.UUID(s)).Scan(&has)
 	return has, unavailable(err)
 }

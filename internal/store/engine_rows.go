@@ -25,24 +25,30 @@ func queueNewEntities(b *pgx.Batch, sid uuid.UUID, list []*record.Entity) {
 	}
 	e := columnsOf(list)
 	b.Queue(`INSERT INTO entities (tenant_id, service_id, id, collection, match_key, fields, stamps, held, origin, version, created_at, changed_at, deleted_at)
-SELECT current_tenant(), $1, u.id, u.collection, u.match_key, u.fields::jsonb, u.stamps::jsonb,
+SELECT (SELECT current_tenant()), $1, u.id, u.collection, u.match_key, u.fields::jsonb, u.stamps::jsonb,
   CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END, u.origin, u.version, u.created_at, u.changed_at, u.deleted_at
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
   AS u(id, collection, match_key, fields, stamps, held, origin, version, created_at, changed_at, deleted_at)`,
 		sid, e.ids, e.collections, e.matchKeys, e.fields, e.stamps, e.held, e.origins, e.versions, e.created, e.changed, e.deleted)
 }
 
+// What an UPDATE sets, from rows called u.
+const (
+	changedEntity = `match_key = u.match_key, fields = u.fields::jsonb, stamps = u.stamps::jsonb,
+  held = CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END,
+  version = u.version, changed_at = u.changed_at, deleted_at = u.deleted_at`
+	changedLink = `state = u.state, behind = u.behind::jsonb, own_form = u.own_form::jsonb, version = u.version, synced_at = u.synced_at`
+)
+
 func queueChangedEntities(b *pgx.Batch, sid uuid.UUID, list []*record.Entity) {
 	if len(list) == 0 {
 		return
 	}
 	e := columnsOf(list)
-	b.Queue(`UPDATE entities e SET match_key = u.match_key, fields = u.fields::jsonb, stamps = u.stamps::jsonb,
-  held = CASE WHEN u.held IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(u.held::jsonb)) END,
-  version = u.version, changed_at = u.changed_at, deleted_at = u.deleted_at
+	b.Queue(`UPDATE entities e SET `+changedEntity+`
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[])
   AS u(id, match_key, fields, stamps, held, version, changed_at, deleted_at)
-WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id = u.id`,
+WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.id`,
 		sid, e.ids, e.matchKeys, e.fields, e.stamps, e.held, e.versions, e.changed, e.deleted)
 }
 
@@ -70,55 +76,27 @@ func deletedOf(list []*record.Entity) (ids []record.EntityID) {
 }
 
 type entityColumnsRow struct {
-	ids                  [][16]byte
-	collections, origins []string
-	matchKeys            []*string
-	fields               []string
-	stamps, held         []*string
-	versions             []int64
-	created, changed     []time.Time
-	deleted              []*time.Time
+	ids, collections, matchKeys, fields, stamps, held, origins, versions, created, changed, deleted *array
 }
 
 func columnsOf(list []*record.Entity) entityColumnsRow {
-	var c entityColumnsRow
-	var buf []byte
+	n := len(list)
+	c := entityColumnsRow{ids: idArray(n), collections: textArray(n, 16), matchKeys: textArray(n, 32), fields: textArray(n, 256), stamps: textArray(n, 64), held: textArray(n, 0),
+		origins: textArray(n, 16), versions: numberArray(n), created: timeArray(n), changed: timeArray(n), deleted: timeArray(n)}
 	for _, e := range list {
-		c.ids = append(c.ids, e.ID)
-		c.collections = append(c.collections, e.Collection)
-		c.origins = append(c.origins, string(e.Origin))
-		c.matchKeys = append(c.matchKeys, orNull(e.MatchKey))
-		buf = record.AppendJSON(buf[:0], map[string]any(e.Fields))
-		c.fields = append(c.fields, string(buf))
-		c.stamps = append(c.stamps, stampsText(e.Stamps))
-		c.held = append(c.held, heldText(e.Held))
-		c.versions = append(c.versions, e.Version)
-		c.created = append(c.created, e.CreatedAt)
-		c.changed = append(c.changed, e.ChangedAt)
-		c.deleted = append(c.deleted, e.DeletedAt)
+		c.ids.id(e.ID)
+		c.collections.text(e.Collection)
+		c.origins.text(string(e.Origin))
+		c.matchKeys.textOrNull(e.MatchKey)
+		c.fields.fields(e.Fields)
+		c.stamps.json(e.Stamps, len(e.Stamps) > 0)
+		c.held.json(e.Held, len(e.Held) > 0)
+		c.versions.number(e.Version)
+		c.created.time(e.CreatedAt)
+		c.changed.time(e.ChangedAt)
+		c.deleted.timeOrNull(e.DeletedAt)
 	}
 	return c
-}
-
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func stampsText(m map[string]record.Stamp) *string {
-	if len(m) == 0 {
-		return nil
-	}
-	return must(json.Marshal(m))
-}
-
-func heldText(held []string) *string {
-	if len(held) == 0 {
-		return nil
-	}
-	return must(json.Marshal(held))
 }
 
 // must is for values that always have a JSON form.
@@ -139,24 +117,23 @@ func fieldsText(f record.Fields) *string {
 }
 
 type linkColumnsRow struct {
-	entities                             [][16]byte
-	systems, objects, keys, states, vers []string
-	behind, own                          []*string
-	synced                               []time.Time
+	entities, systems, objects, keys, states, vers, behind, own, synced *array
 }
 
 func linkColumnsOf(rows []engine.LinkRow) linkColumnsRow {
-	var c linkColumnsRow
+	n := len(rows)
+	c := linkColumnsRow{entities: idArray(n), systems: textArray(n, 16), objects: textArray(n, 24), keys: textArray(n, 32), states: textArray(n, 8), vers: textArray(n, 16),
+		behind: textArray(n, 32), own: textArray(n, 16), synced: timeArray(n)}
 	for _, r := range rows {
-		c.entities = append(c.entities, r.Entity)
-		c.systems = append(c.systems, string(r.System))
-		c.objects = append(c.objects, string(r.Object))
-		c.keys = append(c.keys, string(r.Key))
-		c.states = append(c.states, string(r.State))
-		c.vers = append(c.vers, r.Version)
-		c.behind = append(c.behind, fieldsText(r.Behind))
-		c.own = append(c.own, fieldsText(r.OwnForm))
-		c.synced = append(c.synced, r.SyncedAt)
+		c.entities.id(r.Entity)
+		c.systems.text(string(r.System))
+		c.objects.text(string(r.Object))
+		c.keys.text(string(r.Key))
+		c.states.text(string(r.State))
+		c.vers.text(r.Version)
+		c.behind.fieldsOrNull(r.Behind)
+		c.own.fieldsOrNull(r.OwnForm)
+		c.synced.time(r.SyncedAt)
 	}
 	return c
 }
@@ -167,7 +144,7 @@ func queueNewLinks(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
 	}
 	c := linkColumnsOf(rows)
 	b.Queue(`INSERT INTO links (tenant_id, service_id, entity_id, system, object, key, state, behind, own_form, version, synced_at)
-SELECT current_tenant(), $1, u.entity_id, u.system, u.object, u.key, u.state, u.behind::jsonb, u.own_form::jsonb, u.version, u.synced_at
+SELECT (SELECT current_tenant()), $1, u.entity_id, u.system, u.object, u.key, u.state, u.behind::jsonb, u.own_form::jsonb, u.version, u.synced_at
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
   AS u(entity_id, system, object, key, state, behind, own_form, version, synced_at)`,
 		sid, c.entities, c.systems, c.objects, c.keys, c.states, c.behind, c.own, c.vers, c.synced)
@@ -178,10 +155,10 @@ func queueLinks(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
 		return
 	}
 	c := linkColumnsOf(rows)
-	b.Queue(`UPDATE links l SET state = u.state, behind = u.behind::jsonb, own_form = u.own_form::jsonb, version = u.version, synced_at = u.synced_at
+	b.Queue(`UPDATE links l SET `+changedLink+`
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
   AS u(entity_id, system, state, behind, own_form, version, synced_at)
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`,
+WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`,
 		sid, c.entities, c.systems, c.states, c.behind, c.own, c.vers, c.synced)
 }
 
@@ -191,35 +168,31 @@ func queueUnlink(b *pgx.Batch, sid uuid.UUID, rows []engine.LinkRow) {
 	}
 	c := linkColumnsOf(rows)
 	b.Queue(`DELETE FROM links l USING unnest($2::uuid[], $3::text[]) AS u(entity_id, system)
-WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`, sid, c.entities, c.systems)
+WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = u.entity_id AND l.system = u.system`, sid, c.entities, c.systems)
 }
 
 func queueJournal(b *pgx.Batch, sid uuid.UUID, list []record.Entry) {
 	if len(list) == 0 {
 		return
 	}
-	var ids, entities [][16]byte
-	var kinds, ops, systems, actors []string
-	var causes []*uuid.UUID
-	var before, after []*string
+	n := len(list)
+	ids, entities, causes := idArray(n), idArray(n), idArray(n)
+	kinds, ops, systems, actors := textArray(n, 8), textArray(n, 8), textArray(n, 16), textArray(n, 0)
+	before, after := textArray(n, 64), textArray(n, 128)
 	for i := range list {
 		e := &list[i]
-		ids = append(ids, e.ID)
-		entities = append(entities, e.Entity)
-		kinds = append(kinds, string(e.Kind))
-		ops = append(ops, string(e.Op))
-		systems = append(systems, string(e.System))
-		actors = append(actors, e.Actor)
-		if e.Cause == uuid.Nil {
-			causes = append(causes, nil)
-		} else {
-			causes = append(causes, &e.Cause)
-		}
-		before = append(before, fieldsText(e.Before))
-		after = append(after, fieldsText(e.After))
+		ids.id(e.ID)
+		entities.id(e.Entity)
+		kinds.text(string(e.Kind))
+		ops.text(string(e.Op))
+		systems.text(string(e.System))
+		actors.text(e.Actor)
+		causes.idOrNull(e.Cause)
+		before.fieldsOrNull(e.Before)
+		after.fieldsOrNull(e.After)
 	}
 	b.Queue(`INSERT INTO journal (tenant_id, id, service_id, entity_id, at, kind, op, system, actor, cause, before, after)
-SELECT current_tenant(), u.id, $1, u.entity_id, $2, u.kind, u.op, u.system, u.actor, u.cause, u.before::jsonb, u.after::jsonb
+SELECT (SELECT current_tenant()), u.id, $1, u.entity_id, $2, u.kind, u.op, u.system, u.actor, u.cause, u.before::jsonb, u.after::jsonb
 FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[], $10::text[], $11::text[])
   AS u(id, entity_id, kind, op, system, actor, cause, before, after)`,
 		sid, list[0].At, ids, entities, kinds, ops, systems, actors, causes, before, after)
@@ -290,7 +263,7 @@ VALUES (current_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
 			continue
 		}
 		b.Queue(`UPDATE conflicts SET sides = $2, state = $3, winner = $4, result = $5, reason = $6, decided_by = $7, resolved_at = $8, version = version + 1
-WHERE tenant_id = current_tenant() AND id = $1`, c.ID, sides, state, string(c.Winner), jsonValue(c.Result), c.Reason, c.DecidedBy, c.ResolvedAt)
+WHERE tenant_id = (SELECT current_tenant()) AND id = $1`, c.ID, sides, state, string(c.Winner), jsonValue(c.Result), c.Reason, c.DecidedBy, c.ResolvedAt)
 	}
 	return nil
 }
@@ -335,7 +308,7 @@ func queueDead(b *pgx.Batch, sid uuid.UUID, now time.Time, list []engine.DeadLet
 	}
 	if len(entities) > 0 { // all of one system: an attempt's
 		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
-WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND d.direction = 'out' AND d.state = 'redriven' AND d.entity_id = ANY($3)
+WHERE d.tenant_id = (SELECT current_tenant()) AND d.service_id = $1 AND d.system = $2 AND d.direction = 'out' AND d.state = 'redriven' AND d.entity_id = ANY($3)
   AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.direction = 'out'
     AND o.entity_id = d.entity_id AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
 			sid, string(list[0].System), entities)
@@ -343,7 +316,7 @@ WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.system = $2 AND
 	if len(keys) > 0 {
 		b.Queue(`UPDATE dead_letters d SET state = 'open', decided_by = '', reason = ''
 FROM unnest($2::text[], $3::text[], $4::text[]) AS n (system, object, key)
-WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.direction = 'in' AND d.state = 'redriven'
+WHERE d.tenant_id = (SELECT current_tenant()) AND d.service_id = $1 AND d.direction = 'in' AND d.state = 'redriven'
   AND d.system = n.system AND d.object = n.object AND d.key = n.key
   AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.service_id = d.service_id AND o.system = d.system AND o.object = d.object
     AND o.direction = 'in' AND o.key = d.key AND (o.state = 'open' OR o.state = 'redriven' AND o.id > d.id))`,
@@ -380,7 +353,7 @@ func queueDeliveries(b *pgx.Batch, sid uuid.UUID, system record.System, collecti
 	}
 	// In id order, as Claim takes them, so that the two cannot wait for each other.
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
-SELECT current_tenant(), $1, $2, $6, id, $4, $5 FROM unnest($3::uuid[]) AS id ORDER BY id
+SELECT (SELECT current_tenant()), $1, $2, $6, id, $4, $5 FROM unnest($3::uuid[]) AS id ORDER BY id
 ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = excluded.due_at, tries = deliveries.tries + 1, waits = '', waits_for = NULL, waits_why = ''`,
 		sid, string(system), uuids(ids), since, due, collection)
 }
@@ -399,7 +372,7 @@ func queueOwedStill(b *pgx.Batch, sid uuid.UUID, system record.System, a engine.
 		}
 	}
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at)
-SELECT current_tenant(), $1, $2, $6, w.id, w.since, $5 FROM unnest($3::uuid[], $4::timestamptz[]) AS w(id, since) ORDER BY w.id
+SELECT (SELECT current_tenant()), $1, $2, $6, w.id, w.since, $5 FROM unnest($3::uuid[], $4::timestamptz[]) AS w(id, since) ORDER BY w.id
 ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET since = least(deliveries.since, excluded.since), due_at = excluded.due_at,
   tries = deliveries.tries + 1, waits = '', waits_for = NULL, waits_why = ''`,
 		sid, string(system), uuids(ids), since, due, a.Collection)
@@ -428,7 +401,7 @@ func queueParked(b *pgx.Batch, sid uuid.UUID, system record.System, collection s
 		ids, waits, whys, fors, untils = append(ids, p.Entity), append(waits, string(p.Waits)), append(whys, p.Why), append(fors, entity), append(untils, p.Until)
 	}
 	b.Queue(`INSERT INTO deliveries (tenant_id, service_id, system, collection, entity_id, since, due_at, waits, waits_for, waits_why)
-SELECT current_tenant(), $1, $2, $3, u.id, u.since, u.until, u.waits, u.waits_for, u.why FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[]) AS u(id, until, waits, waits_for, why, since) ORDER BY u.id
+SELECT (SELECT current_tenant()), $1, $2, $3, u.id, u.since, u.until, u.waits, u.waits_for, u.why FROM unnest($4::uuid[], $5::timestamptz[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[]) AS u(id, until, waits, waits_for, why, since) ORDER BY u.id
 ON CONFLICT (tenant_id, service_id, system, entity_id) DO UPDATE SET due_at = CASE WHEN excluded.waits = 'quiet' THEN least(excluded.due_at, deliveries.since + 20 * (excluded.due_at - excluded.since)) ELSE excluded.due_at END, waits = excluded.waits, waits_for = excluded.waits_for, waits_why = excluded.waits_why`,
 		sid, string(system), collection, uuids(ids), untils, waits, fors, whys, sinces)
 }
@@ -456,7 +429,7 @@ func queueRun(b *pgx.Batch, run service.RunID, counts map[record.System]service.
 		return
 	}
 	delta := must(json.Marshal(counts))
-	b.Queue(`UPDATE runs SET counts = add_counts(counts, $2::jsonb) WHERE tenant_id = current_tenant() AND id = $1`, uuid.UUID(run), *delta)
+	b.Queue(`UPDATE runs SET counts = add_counts(counts, $2::jsonb) WHERE tenant_id = (SELECT current_tenant()) AND id = $1`, uuid.UUID(run), *delta)
 }
 
 func texts[S ~string](list []S) []string {
@@ -467,10 +440,4 @@ func texts[S ~string](list []S) []string {
 	return out
 }
 
-func uuids(ids []record.EntityID) [][16]byte {
-	out := make([][16]byte, len(ids))
-	for i, id := range ids {
-		out[i] = id
-	}
-	return out
-}
+func uuids(ids []record.EntityID) *array { return idsOf(ids) }

@@ -79,6 +79,7 @@ func pool(ctx context.Context, url, role string, max int32) (*pgxpool.Pool, erro
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	// A plan made while a table was small would be kept while a first sync fills it with millions of rows.
 	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	config.AfterConnect = takeArrays
 	p, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
