@@ -454,6 +454,57 @@ func (e DuplicateDecisionsDecision) Valid() bool {
 	}
 }
 
+// Defines values for DuplicateGroupMergeLosers.
+const (
+	DuplicateGroupMergeLosersArchive DuplicateGroupMergeLosers = "archive"
+	DuplicateGroupMergeLosersDelete  DuplicateGroupMergeLosers = "delete"
+	DuplicateGroupMergeLosersKeep    DuplicateGroupMergeLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeLosers enum.
+func (e DuplicateGroupMergeLosers) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeLosersArchive:
+		return true
+	case DuplicateGroupMergeLosersDelete:
+		return true
+	case DuplicateGroupMergeLosersKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicateGroupMergeStrategy.
+const (
+	DuplicateGroupMergeStrategyManual                   DuplicateGroupMergeStrategy = "manual"
+	DuplicateGroupMergeStrategyMostComplete             DuplicateGroupMergeStrategy = "most-complete"
+	DuplicateGroupMergeStrategyMostRecent               DuplicateGroupMergeStrategy = "most-recent"
+	DuplicateGroupMergeStrategyMostRecentWithMostFields DuplicateGroupMergeStrategy = "most-recent-with-most-fields"
+	DuplicateGroupMergeStrategyOldest                   DuplicateGroupMergeStrategy = "oldest"
+	DuplicateGroupMergeStrategyPrimary                  DuplicateGroupMergeStrategy = "primary"
+)
+
+// Valid indicates whether the value is a known member of the DuplicateGroupMergeStrategy enum.
+func (e DuplicateGroupMergeStrategy) Valid() bool {
+	switch e {
+	case DuplicateGroupMergeStrategyManual:
+		return true
+	case DuplicateGroupMergeStrategyMostComplete:
+		return true
+	case DuplicateGroupMergeStrategyMostRecent:
+		return true
+	case DuplicateGroupMergeStrategyMostRecentWithMostFields:
+		return true
+	case DuplicateGroupMergeStrategyOldest:
+		return true
+	case DuplicateGroupMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DuplicateMergeLosers.
 const (
 	DuplicateMergeLosersArchive DuplicateMergeLosers = "archive"
@@ -499,6 +550,27 @@ func (e DuplicateMergeStrategy) Valid() bool {
 	case DuplicateMergeStrategyOldest:
 		return true
 	case DuplicateMergeStrategyPrimary:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DuplicatePreviewLosers.
+const (
+	DuplicatePreviewLosersArchive DuplicatePreviewLosers = "archive"
+	DuplicatePreviewLosersDelete  DuplicatePreviewLosers = "delete"
+	DuplicatePreviewLosersKeep    DuplicatePreviewLosers = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DuplicatePreviewLosers enum.
+func (e DuplicatePreviewLosers) Valid() bool {
+	switch e {
+	case DuplicatePreviewLosersArchive:
+		return true
+	case DuplicatePreviewLosersDelete:
+		return true
+	case DuplicatePreviewLosersKeep:
 		return true
 	default:
 		return false
@@ -3359,6 +3431,8 @@ type EstimateLack struct {
 
 // Duplicate defines model for Duplicate.
 type Duplicate struct {
+	// Act Of a merged pair, the pair by which the merge was done: all pairs with the same act are taken back together.
+	Act        nullable.Nullable[string]    `json:"act"`
 	Collection string                       `json:"collection"`
 	DecidedAt  nullable.Nullable[time.Time] `json:"decidedAt"`
 	DecidedBy  string                       `json:"decidedBy"`
@@ -3415,6 +3489,64 @@ type DuplicateField struct {
 	Threshold float64 `json:"threshold"`
 }
 
+// DuplicateGroup defines model for DuplicateGroup.
+type DuplicateGroup struct {
+	// Act Of a merged group, the pair by which the merge was done.
+	Act        nullable.Nullable[string] `json:"act"`
+	Collection string                    `json:"collection"`
+
+	// Duplicate The pair by which the group was asked for.
+	Duplicate string `json:"duplicate"`
+
+	// Pairs All pairs among the records, those that somebody told apart included.
+	Pairs       []DuplicateGroupPair                `json:"pairs"`
+	Preview     nullable.Nullable[DuplicatePreview] `json:"preview"`
+	Records     []DuplicateRecord                   `json:"records"`
+	Service     string                              `json:"service"`
+	ServiceName string                              `json:"serviceName"`
+
+	// Stamp Changes with each of the records and each decision about them.
+	Stamp string         `json:"stamp"`
+	State DuplicateState `json:"state"`
+
+	// Survivor Of a merged group, the record that stayed.
+	Survivor nullable.Nullable[string] `json:"survivor"`
+}
+
+// DuplicateGroupMerge defines model for DuplicateGroupMerge.
+type DuplicateGroupMerge struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields *Fields `json:"fields,omitempty"`
+
+	// Losers What becomes of a second record in one system; as the document says when absent.
+	Losers *DuplicateGroupMergeLosers `json:"losers,omitempty"`
+	Reason *string                    `json:"reason,omitempty"`
+
+	// Records Those of the group that are one; all when absent.
+	Records *[]string `json:"records,omitempty"`
+
+	// Stamp The stamp of the group that was looked at; when it is not the same any more, nothing is merged.
+	Stamp    *string                      `json:"stamp,omitempty"`
+	Strategy *DuplicateGroupMergeStrategy `json:"strategy,omitempty"`
+
+	// Survivor The record that stays; the strategy chooses when absent.
+	Survivor *string `json:"survivor,omitempty"`
+}
+
+// DuplicateGroupMergeLosers What becomes of a second record in one system; as the document says when absent.
+type DuplicateGroupMergeLosers string
+
+// DuplicateGroupMergeStrategy defines model for DuplicateGroupMerge.Strategy.
+type DuplicateGroupMergeStrategy string
+
+// DuplicateGroupPair defines model for DuplicateGroupPair.
+type DuplicateGroupPair struct {
+	Duplicate string         `json:"duplicate"`
+	Records   []string       `json:"records"`
+	Score     float64        `json:"score"`
+	State     DuplicateState `json:"state"`
+}
+
 // DuplicateList defines model for DuplicateList.
 type DuplicateList struct {
 	Data    []Duplicate `json:"data"`
@@ -3446,6 +3578,27 @@ type DuplicateMergeLosers string
 
 // DuplicateMergeStrategy defines model for DuplicateMerge.Strategy.
 type DuplicateMergeStrategy string
+
+// DuplicatePreview defines model for DuplicatePreview.
+type DuplicatePreview struct {
+	// Fields Values by field name. Numbers are exact decimals.
+	Fields Fields `json:"fields"`
+
+	// From Which record gives each value.
+	From map[string]string `json:"from"`
+
+	// Losers What would become of a second record in one system.
+	Losers DuplicatePreviewLosers `json:"losers"`
+
+	// Second The systems in which a record would be a second one.
+	Second map[string][]string `json:"second"`
+
+	// Survivor The record that would stay.
+	Survivor string `json:"survivor"`
+}
+
+// DuplicatePreviewLosers What would become of a second record in one system.
+type DuplicatePreviewLosers string
 
 // DuplicateReason defines model for DuplicateReason.
 type DuplicateReason struct {
@@ -6132,6 +6285,9 @@ type WebhooksResent struct {
 	Resent int64 `json:"resent"`
 }
 
+// ConsistencyToken defines model for ConsistencyToken.
+type ConsistencyToken = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -6254,6 +6410,9 @@ type InWebhookEndpoint = string
 
 // Limit defines model for Limit.
 type Limit = int32
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // RevenueMonths defines model for RevenueMonths.
 type RevenueMonths = int
@@ -7076,6 +7235,18 @@ type ListDuplicatesParams struct {
 	FilterState *DuplicateState `form:"filter[state],omitempty" json:"filter[state],omitempty"`
 }
 
+// MergeDuplicateGroupParams defines parameters for MergeDuplicateGroup.
+type MergeDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
+// PreviewDuplicateGroupParams defines parameters for PreviewDuplicateGroup.
+type PreviewDuplicateGroupParams struct {
+	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
+	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+}
+
 // DismissDuplicateParams defines parameters for DismissDuplicate.
 type DismissDuplicateParams struct {
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
@@ -7187,6 +7358,21 @@ type ListRecordsParams struct {
 
 	// FilterParent Records that refer to this one, which is named by its id or by any system's key.
 	FilterParent *string `form:"filter[parent],omitempty" json:"filter[parent],omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetRecordParams defines parameters for GetRecord.
+type GetRecordParams struct {
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRecordHistoryParams defines parameters for ListRecordHistory.
@@ -7196,12 +7382,24 @@ type ListRecordHistoryParams struct {
 
 	// Cursor The `nextCursor` of the page before, with the same filters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordStatusParams defines parameters for GetRecordStatus.
 type GetRecordStatusParams struct {
 	// Systems Ids of systems, separated by commas; all when absent or `all`.
 	Systems *Systems `form:"systems,omitempty" json:"systems,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FreezeRecordParams defines parameters for FreezeRecord.
@@ -7220,6 +7418,12 @@ type ThawRecordParams struct {
 type SyncRecordParams struct {
 	// IdempotencyKey A key of your choice for this request, such as a random UUID. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListRevisionsParams defines parameters for ListRevisions.
@@ -7266,6 +7470,12 @@ type ChangeRecordParams struct {
 
 	// IdempotencyKey A key of your choice for this request. Sent again with it, the request has no second effect and gets the same answer.
 	IdempotencyKey *IdempotencyKeyOptional `json:"Idempotency-Key,omitempty"`
+
+	// SynclineConsistencyToken What a write answered with, or several with commas between them. It is answered, or written, only when the systems that it is about have what was written; 503 `consistency.not_reached` when that takes longer than the request waits.
+	SynclineConsistencyToken *ConsistencyToken `json:"Syncline-Consistency-Token,omitempty"`
+
+	// Prefer How many seconds to wait for what the token stands for, as `wait=5`; 10 when nothing is said, and 20 at most.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UndoChangesParams defines parameters for UndoChanges.
@@ -7550,6 +7760,12 @@ type ApplyServiceJSONRequestBody = Document
 
 // ReplayConflictsJSONRequestBody defines body for ReplayConflicts for application/json ContentType.
 type ReplayConflictsJSONRequestBody = ReplayRequest
+
+// MergeDuplicateGroupJSONRequestBody defines body for MergeDuplicateGroup for application/json ContentType.
+type MergeDuplicateGroupJSONRequestBody = DuplicateGroupMerge
+
+// PreviewDuplicateGroupJSONRequestBody defines body for PreviewDuplicateGroup for application/json ContentType.
+type PreviewDuplicateGroupJSONRequestBody = DuplicateGroupMerge
 
 // DismissDuplicateJSONRequestBody defines body for DismissDuplicate for application/json ContentType.
 type DismissDuplicateJSONRequestBody = DuplicateReason
@@ -8051,6 +8267,15 @@ type ServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams)
@@ -8104,7 +8329,7 @@ type ServerInterface interface {
 	ListRecords(w http.ResponseWriter, r *http.Request, service InService, params ListRecordsParams)
 	// GetRecord One record, by its id or by any system's key
 	// (GET /v1/services/{service}/records/{record})
-	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord)
+	GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams)
 	// ListRecordHistory What happened to a record, newest first
 	// (GET /v1/services/{service}/records/{record}/history)
 	ListRecordHistory(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params ListRecordHistoryParams)
@@ -9083,6 +9308,24 @@ func (_ Unimplemented) GetDuplicate(w http.ResponseWriter, r *http.Request, serv
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetDuplicateGroup All records that may be one with the pair's
+// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+func (_ Unimplemented) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// MergeDuplicateGroup Make one record of the whole group
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+func (_ Unimplemented) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PreviewDuplicateGroup What a merge of the group would make of it
+// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+func (_ Unimplemented) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DismissDuplicate They are two things
 // (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 func (_ Unimplemented) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
@@ -9187,7 +9430,7 @@ func (_ Unimplemented) ListRecords(w http.ResponseWriter, r *http.Request, servi
 
 // GetRecord One record, by its id or by any system's key
 // (GET /v1/services/{service}/records/{record})
-func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
+func (_ Unimplemented) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -15923,6 +16166,159 @@ func (siw *ServerInterfaceWrapper) GetDuplicate(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDuplicateGroup(w, r, service, duplicate)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// MergeDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MergeDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MergeDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewDuplicateGroup operation middleware
+func (siw *ServerInterfaceWrapper) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service InService
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "duplicate" -------------
+	var duplicate InDuplicate
+
+	err = runtime.BindStyledParameterWithOptions("simple", "duplicate", chi.URLParam(r, "duplicate"), &duplicate, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duplicate", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewDuplicateGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyOptional
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewDuplicateGroup(w, r, service, duplicate, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DismissDuplicate operation middleware
 func (siw *ServerInterfaceWrapper) DismissDuplicate(w http.ResponseWriter, r *http.Request) {
 
@@ -16859,6 +17255,46 @@ func (siw *ServerInterfaceWrapper) ListRecords(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecords(w, r, service, params)
 	}))
@@ -16894,8 +17330,51 @@ func (siw *ServerInterfaceWrapper) GetRecord(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRecordParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRecord(w, r, service, record)
+		siw.Handler.GetRecord(w, r, service, record, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16958,6 +17437,46 @@ func (siw *ServerInterfaceWrapper) ListRecordHistory(w http.ResponseWriter, r *h
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRecordHistory(w, r, service, record, params)
 	}))
@@ -17007,6 +17526,46 @@ func (siw *ServerInterfaceWrapper) GetRecordStatus(w http.ResponseWriter, r *htt
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "systems", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17179,6 +17738,44 @@ func (siw *ServerInterfaceWrapper) SyncRecord(w http.ResponseWriter, r *http.Req
 		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
 		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
 		return
+	}
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17571,6 +18168,44 @@ func (siw *ServerInterfaceWrapper) ChangeRecord(w http.ResponseWriter, r *http.R
 		}
 
 		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "Syncline-Consistency-Token" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Syncline-Consistency-Token")]; found {
+		var SynclineConsistencyToken ConsistencyToken
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Syncline-Consistency-Token", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", valueList[0], &SynclineConsistencyToken, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Syncline-Consistency-Token", Err: err})
+			return
+		}
+
+		params.SynclineConsistencyToken = &SynclineConsistencyToken
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
 
 	}
 
@@ -19198,6 +19833,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}", wrapper.GetDuplicate)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group", wrapper.GetDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:preview", wrapper.PreviewDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}/group:merge", wrapper.MergeDuplicateGroup)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/services/{service}/duplicates/{duplicate}:merge", wrapper.MergeDuplicate)
 	})
 	r.Group(func(r chi.Router) {
@@ -19514,6 +20158,8 @@ type DeadLetterJSONResponse DeadLetter
 type DiscrepancyJSONResponse Discrepancy
 
 type DuplicateJSONResponse Duplicate
+
+type DuplicateGroupJSONResponse DuplicateGroup
 
 type DuplicateScansJSONResponse DuplicateScanList
 
@@ -26070,6 +26716,142 @@ func (response GetDuplicatedefaultApplicationProblemPlusJSONResponse) VisitGetDu
 	return err
 }
 
+type GetDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+}
+
+type GetDuplicateGroupResponseObject interface {
+	VisitGetDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type GetDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response GetDuplicateGroup200JSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitGetDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    MergeDuplicateGroupParams
+	Body      *MergeDuplicateGroupJSONRequestBody
+}
+
+type MergeDuplicateGroupResponseObject interface {
+	VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type MergeDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response MergeDuplicateGroup200JSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response MergeDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitMergeDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupRequestObject struct {
+	Service   InService   `json:"service"`
+	Duplicate InDuplicate `json:"duplicate"`
+	Params    PreviewDuplicateGroupParams
+	Body      *PreviewDuplicateGroupJSONRequestBody
+}
+
+type PreviewDuplicateGroupResponseObject interface {
+	VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error
+}
+
+type PreviewDuplicateGroup200JSONResponse struct{ DuplicateGroupJSONResponse }
+
+func (response PreviewDuplicateGroup200JSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PreviewDuplicateGroupdefaultApplicationProblemPlusJSONResponse) VisitPreviewDuplicateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DismissDuplicateRequestObject struct {
 	Service   InService   `json:"service"`
 	Duplicate InDuplicate `json:"duplicate"`
@@ -26840,6 +27622,7 @@ func (response ListRecordsdefaultApplicationProblemPlusJSONResponse) VisitListRe
 type GetRecordRequestObject struct {
 	Service InService `json:"service"`
 	Record  InRecord  `json:"record"`
+	Params  GetRecordParams
 }
 
 type GetRecordResponseObject interface {
@@ -27073,7 +27856,8 @@ type SyncRecordResponseObject interface {
 }
 
 type SyncRecord202ResponseHeaders struct {
-	Location string
+	Location                 string
+	SynclineConsistencyToken string
 }
 
 type SyncRecord202JSONResponse struct {
@@ -27089,6 +27873,7 @@ func (response SyncRecord202JSONResponse) VisitSyncRecordResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -27422,7 +28207,8 @@ type ChangeRecordResponseObject interface {
 }
 
 type ChangeRecord200ResponseHeaders struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 type ChangeRecord200JSONResponse struct {
@@ -27438,13 +28224,15 @@ func (response ChangeRecord200JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type ChangeRecord202ResponseHeaders struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 type ChangeRecord202JSONResponse struct {
@@ -27460,6 +28248,7 @@ func (response ChangeRecord202JSONResponse) VisitChangeRecordResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Syncline-Consistency-Token", fmt.Sprint(response.Headers.SynclineConsistencyToken))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -29417,6 +30206,15 @@ type StrictServerInterface interface {
 	// GetDuplicate One pair with its records
 	// (GET /v1/services/{service}/duplicates/{duplicate})
 	GetDuplicate(ctx context.Context, request GetDuplicateRequestObject) (GetDuplicateResponseObject, error)
+	// GetDuplicateGroup All records that may be one with the pair's
+	// (GET /v1/services/{service}/duplicates/{duplicate}/group)
+	GetDuplicateGroup(ctx context.Context, request GetDuplicateGroupRequestObject) (GetDuplicateGroupResponseObject, error)
+	// MergeDuplicateGroup Make one record of the whole group
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:merge)
+	MergeDuplicateGroup(ctx context.Context, request MergeDuplicateGroupRequestObject) (MergeDuplicateGroupResponseObject, error)
+	// PreviewDuplicateGroup What a merge of the group would make of it
+	// (POST /v1/services/{service}/duplicates/{duplicate}/group:preview)
+	PreviewDuplicateGroup(ctx context.Context, request PreviewDuplicateGroupRequestObject) (PreviewDuplicateGroupResponseObject, error)
 	// DismissDuplicate They are two things
 	// (POST /v1/services/{service}/duplicates/{duplicate}:dismiss)
 	DismissDuplicate(ctx context.Context, request DismissDuplicateRequestObject) (DismissDuplicateResponseObject, error)
@@ -33681,6 +34479,103 @@ func (sh *strictHandler) GetDuplicate(w http.ResponseWriter, r *http.Request, se
 	}
 }
 
+// GetDuplicateGroup operation middleware
+func (sh *strictHandler) GetDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate) {
+	var request GetDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDuplicateGroup(ctx, request.(GetDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitGetDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MergeDuplicateGroup operation middleware
+func (sh *strictHandler) MergeDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params MergeDuplicateGroupParams) {
+	var request MergeDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body MergeDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MergeDuplicateGroup(ctx, request.(MergeDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MergeDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MergeDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitMergeDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewDuplicateGroup operation middleware
+func (sh *strictHandler) PreviewDuplicateGroup(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params PreviewDuplicateGroupParams) {
+	var request PreviewDuplicateGroupRequestObject
+
+	request.Service = service
+	request.Duplicate = duplicate
+	request.Params = params
+
+	var body PreviewDuplicateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewDuplicateGroup(ctx, request.(PreviewDuplicateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewDuplicateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewDuplicateGroupResponseObject); ok {
+		if err := validResponse.VisitPreviewDuplicateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DismissDuplicate operation middleware
 func (sh *strictHandler) DismissDuplicate(w http.ResponseWriter, r *http.Request, service InService, duplicate InDuplicate, params DismissDuplicateParams) {
 	var request DismissDuplicateRequestObject
@@ -34199,11 +35094,12 @@ func (sh *strictHandler) ListRecords(w http.ResponseWriter, r *http.Request, ser
 }
 
 // GetRecord operation middleware
-func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord) {
+func (sh *strictHandler) GetRecord(w http.ResponseWriter, r *http.Request, service InService, record InRecord, params GetRecordParams) {
 	var request GetRecordRequestObject
 
 	request.Service = service
 	request.Record = record
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRecord(ctx, request.(GetRecordRequestObject))
@@ -35543,1020 +36439,1043 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1tl9s2si+KfxUs/Wet7DmH3VG37WTS/eIcx4l3fCaxvf0wWf+d+MQQCUlIUwADgC1rsvzd70IVAIIS",
-	"QJHqTvb43j0vJm6JIoBCoVCPv/p9VspNIwUTRs+ufp+tGa2Ygn9++4au7H8rpkvFG8OlmF3N3qwZuWVK",
-	"cykKspSKPFue/UBNuSZUVPaP51Iw/OR8VswU+63lilWzK6NaVsx0uWYbal9rdg2bXc20UVysZh8/FrPv",
-	"ZUlxlP1Bf1wzxYhZMyLYlpg1FyvC9bT3fyxmDVV0w4xb35NWaanSK3wv2AeDD7wncglDN3TFyIItpWIF",
-	"2XKzhk813TCy5LV9q50Qt6/4rWVqNytmgm7sHEocKZ7dhn74nomVWc+uLufzeZEgx1N46atWvDbUsNQ8",
-	"pWaEC0LFzs1RM6LtwzAT9qGpZcVmV0taa5aeGU78J/jRu94EuWEbINNfFFvOrmb/v887RvkcH9Ofh8l9",
-	"DAugStFdNP/XTN3ykqXJzCsiFbFzsQugROPDOTr62eJT7wYImqLns4ptGmmYKHd/Z7vDCT0mNwwIuZOt",
-	"IuVa8pIBh5s118QyGtOmILq1vK4JJYqKSm7I27fPvjknr5kwhK4oF8gb3BTAH+53ZE01EZJoVkpREbZc",
-	"stLAkVkxoztOokJvmQoEwOPYUSBaw5ldxNABiCny6FEx23Dh/744Tp8XQBZan0in/zqC3IEASxBbaVa1",
-	"0pCYNTVkS+0qaVVY3n3/P97D2rdratgtU4TD3BU7Jz9ys5atIdzAanAh9vuHl38rYKUPLy7Jds2EfYRb",
-	"ahhStkoB4cSObKRi+YU7sTtRxro15nf3lLVe39dKhmdub5bMDj0W0aR3siVresuuyYP5w3ha2vC69hMb",
-	"mk93h42f1GtDE5fJ+//x/opIUe9wHkAupJBgZMcMkk7az7dcsxMmxUS7mV39NPsfs3dJphaPq19bbTZM",
-	"mPRu0/D9Z5rwKkyhoWbdTaB7airHiccNTwpcO/gN2w2Oij+dOuLXbbVimeUu4LuhQfGJyYM+kWJZ8zIz",
-	"bOm+HRrYP3PK0IKVad3JDe6+h+H9pZufhn/biRPJqVWl//ozTezP7USoILTmVNsbhZvhKYESNXVGbZMn",
-	"i/1ueEfg16cN+gS0r/TAFRscEX46eVTFKp5jP/hucKn469MGfS4NGxrY3gjs+Ojwmqkz+IbR6ntmDMsw",
-	"XcVoRWp4YGgGVfeayTPgulSsoaLMSLmqe2BwCtF7Js+hbWpe0tw2NJQPrz78fOrA38m6So+5lnU1NKb9",
-	"fvJwz8QtNzQv6nj4fmjo7qlTJiDzBg1+eWRo+P3Ucb/nIjNozcXgiPb7ycP9wDaL3InawHdDQ+ITkwd9",
-	"ZY2Bktd8YINV75mhSfSfPGkyqspPQiFzg2rMjQaryFnjeqcN2wxMS1UnTOeW6wGq4LefaSJaS/vs4O4t",
-	"RyxHvrFa5eXFwy8f/u3BFw+/BOsJP+xsJy4MWzHlJ9jW7PGAEkLLoxvWvWEyddocYdojQ04f6zV8+2RN",
-	"xSpzIvH3pIRHhobX8asmz4OVKqflavjOcgPdsM5p8eTVD7+8efH3b5/n5oOvnD6TASePc9eM0Tzdo6eO",
-	"/7KmGS5oajrIBjp6weTB4bBn1g7f4dK5QK9GIEcly3YTW6J7c8L3Tp3OGyZoztQz8N0QIfCJyYP+yBZr",
-	"KW++YTW/ZSqnBblvh8bf7r3oxIl8K6pG8hwZmPt2xETCiya6svkmpYk/NmQjtSFakg0Vu5yfs4ZfxyNU",
-	"bEnb2syuLh8Vs6VUG2pQ/j64nBWdvL6Yz48K6lfslomW/SCFWevDKX4ntzA3soEH0GfXKKaZMEQKq+KU",
-	"dVux6pp4nw9d6JiL9xaD75kl75eLy+PzxeOVmOmzCmxGPCa6IJo1VFHDKrLYkVJuNlRfE1rX8STBjUXr",
-	"+v1YB7l7e9o1vu9zHnQwwjY9w59eRB5q7zD/iBzGtPlaVpzBAN84CWH/XUph3D9pg8o6l+LzXzXet+wD",
-	"3TQ1iGAvRcFsNrQ0MH1Pxp9+jw18a3ltzqqF3bwK/5oVM7n4ldmfXf3UvaLzLjVSm5Vi+rd69rHYe5te",
-	"yyZ6nf1z732tNnLDVPzCzQ7e9e5jTOWhuEOgi6VaTI0d3dQ9anhiXBG/kJ+FI8XVz4KQM/I7r65IqTYF",
-	"eCSuSLe6IvKbwCNn1aIgbi1X5Cf/xncfozfZFftXwbr6b3H06b3GU8S+Z3YkhLXvinfLC3eJvWX+z+sX",
-	"zy2j//8f//B9QaiTOZePviB/51+f20f15+53Z+EO2lQE371gGnz17z+/vQgE94EZy23vCdeg8OKXh1G4",
-	"j8XsByr4kumJjLugmr1VtTUNjWn01eefW3KduyfOS7n5nDYcBJ5//UXEXL/PqDK8rPHs3LCd5Tdezd5Z",
-	"wul2s6H2Zpo9dg9Z4SFbBVtiF2G4AY554T6bdUfY/tVjTlpVHD3oL5VsmDJwYPFecD/CaY3gUL+YK3Lx",
-	"s0DGsQP+LGBCV8TPZzpzxO42P8pYBgm/1Z8jgx7hkPD8SB4BcacbKTRuV+w9ncYxs6uLB8WslHXdSSEj",
-	"y5tfanbLaiv7KlbyilVfw+5XlHwvb1lNQc9cclZXIPappfcuyMFl/cv8i6+2D37953J5oebz+cX84dz9",
-	"b2VFWsMEqx7ba/hyfvnF2cXF2eWDNxfzq/n8an7xn7BgChOePZGtcNfSmgq0/NC0tP8YHgaffONY8/Xf",
-	"355dwKda1reJ4S9g+DkOr0FjuLgsohtB3x4Z0D36PDgrmDBS7c70TpT2a14xvERoeukwdsVqZuxWu5tV",
-	"MyaGSOVU3avZliq2lq1meIfc0rq1+3v58V0x0xgGD4u3vzP2wl/t8BS1tLa/weSE2dVlMdtyIZjaf+/o",
-	"aybwZOJ0xT59y96JxInUq91jn8Mz8Nq+r3g869ONZavZlWjr2rK//f3s+8dvnz/57uxyfvnlrJiVill9",
-	"6PHATrlH4Gi0Wg3zBkbOyp0flIkK345/buiHl0x5++MCPnjFKrYBmnm1x+mDVw+KWcNUCYudXc5nxcwa",
-	"aaAjNDU1Vsk904Yqw5RVFcJpAo8XbUW5JiXdNJSv0GSrGNtYlnvYSfLv8TG5XIIv6pbWvHqq5CZPDnjk",
-	"rTC8xme+PJt/cfZg/uby0j8zgXnCvmbZp2Ln9oV9H/p0Fuj+Nbs8fzTv7dSs1dXsY5CBfq+csieGN9z7",
-	"Kq9mC35EHqLXyb8+7NaL1tAVIxJtX7PmCs8tHuVK0aWJz+xFMdsqbgwTX4MR2RMy80dv5l91e7UYxbNO",
-	"j++J/Y/jN7HbmdwmdvENQnWIf2/vJBP6IY3xDOGkAF4a51wAOw9fgBVX4drk9iT5GFKjYOcvLj/iZ8P3",
-	"Jz5t/1baDAkcYLyq/m1410B5C9ddTRPvjK66DdOarpj39dip+CwEGrlDnUZmJyurFs0i2VgmajRTlg8b",
-	"uqslraLlzzYtxttv2jChjxF/R5e54/wWRA9oZ/d68Ybbr1L8lon41tRGKrZUEtwURoEuehHfhOMNq47x",
-	"MvweRdNAdu3FviYIL635SrDqjUQy9hQ4J3hAecN1X84vH55dzM8uLt/Me5oGcHZ3CcWsDuxthT8Tdg/O",
-	"5ufzi45lncz0LKmP7M8NF/Bc90Jr8GvNxeqZmF399K6YQRrHgQh0LBLHNWaqFGP0vnEaopZ16947keWC",
-	"Mofn7eLBPGar31pe3iykvNGdKvbVV+dffWWtfvwFF79c9DlRcWB8r7nN57HqZpXmyNJ69vwfZ7Cv8/lF",
-	"7xYYz68R9+UYtnsEGTYOlE4RrRF7Rn6ViAFz4umY+YFb4NkSLqxiVvMbJpjWs6v5+VcXxcysFdMQMb2a",
-	"n//tkaXqUraiOi5r2+aIJdOaUmK2jb6ZpWSbU/hrfsu8kYuhjcHR/dp+T9/BU3hcdz7AUlk+u7B3+D1N",
-	"6e/nJ8xq3Z8VeAiuZl/+bfYR+L2UivmdO/kOKNXmzHHa/i2wYWqFFlCrbvmtVGOoeMp9EA5L5nQ1lKs9",
-	"vSc+Y69LUOmnHLSKGuq8lOkTZ6dJwZFwAV7XJRdcr+M7AA4GWBhoQAzwxBSnY7yo77lOmoXfyS1ZUgV+",
-	"Z3d4yJYpq+zjrAv0TvulAbl8CsUEIt1J6qxB0iD1QEas62rc5Qd2vd0EAcbKrKdVtYual+d7vpdBP8m8",
-	"5yexEyIwBJiLcLUZOEjBjXD/2lTNqMaTlPFBGGlo7al1whUFm5s5PVaeAwdESSUTNKiQkqlR/6BNo+Qt",
-	"ZvX2LacHp1tO/65oych3smmsUljMylrqvQ2d93UyS4TWHHnmwDUxP5tf7D8CZkfPvp2fzzP2bdsziWdf",
-	"5B5cckFr/s/96fUptKzpysdKwKT6td2AQ5h9sL/6i327FXh/+cJOiCxYLbdg4TrF1dWJWLH4b3/5wj79",
-	"1/OZvRnguB01pmsuvJft0MTPrqxcU7gV3H3IPjQ1FU7j/Cl+QRTu5eAZCd5Px+YKT4dd26Nu1ReFPaCy",
-	"YQpeqgk15C/4TFhazcUoSdKCwWZNNzByZ/Zc/tK9egbOIS6rjj3sR1Jz4/0E3kCzvzzr/XJ/NV7dfL0T",
-	"ZTR9mLR3W4AuCpO8iMb+fcZEFXNJn0PBldWbIdw3eZY2fMP+Uwo7mbdvnoC2QQ17QjHNyO1Jw5QXU31x",
-	"w4yp42sOP8D4oPtkT89G0TWGd8JIj0YLNi+zMrLNn4R7c4o8l+YHWfElZ1WqQixK/LejRVn+J4/4AnhF",
-	"qpc1Ff/wBJoUnmh5bax16C6wqovnWkkUXJFfns0PmKtxySy0ql4IJ+D39q3ATAEMfdX1U0ZNq6zgcMMt",
-	"wwc/WTVnIytWWwZz7tVODASHq2HUfgxny43pDv9TqQgl9vs4VvbS/ZC8wR/2GNZlDbjpjOarFNUzPOaG",
-	"gyvU/+x1u4gem3afRpQG7637I2RfoGCtaXnDxQq/S4uKy2FRcXEgKi6Oi4q7MAROPMcPncA5FEEJVnhJ",
-	"d1AHxGi5djluWHhDXTIGMfQGtMTAJkyRlEgzilsBNY0/ehucYYyQ6KSjhw/tlJdKLmrM3cqwSYNP/M+8",
-	"s9WHxt3CftGG1uBYZYZCGOG13LCFrHaOVFWcBRayEsiGUbFd85qdk1eMVnaiWDxHRUUUaxjKN+Xegtk2",
-	"2lDwbM0gEouvhFCst5VcRskztGePOF3t7dHq2dXDi8tu6564SYf5dWHxzyFQzJSSqssQ6JNh9Kb6nUjs",
-	"J4j2LROGbJUUq3PycD7vVRKWVAhpyIJBqdo1eTi/IEICybkm6GUkXNgvHqBTuK7llsGTD+OSLEyThPLi",
-	"nwWk63HtWMk++6ggDy8e2P97RDbMrGVVEM3/CVUsG1ZxCmkf9smvcI/tbeyrh7FoeSnVgleWDbHwi5vA",
-	"FZqL0iqMPwtfdHdNHl5eOq2yaYFxgQIFeY9Ef0803WmydTV4l3/rirG5Js45ab/4ihiJKWeeaPqaPJrP",
-	"CSUg2Yhc/ixkq+DTB0RLuzw7XywCZKRiDRMVkYJUkjnPOhZmQlZCdMO+Ykbtzh4vk+UYP3KzhulYpn40",
-	"f1AQah8ka590htWgmhhJjNrhCTgfTnvAYyyXU73PL5axSfrlm8uLvgUDEey+3RoeeggGtuJLjHNWLTt4",
-	"8LJ7kP3WWin3AOhUg+Oi6BKx4Y9WCLhRvGI33s71kTRwSx8mekUulCjqgU/DiBfx/JaUw/xms95c13IL",
-	"Q6ws42QCKcpysXZLoxiHRcseU/ccsT5GPsWHKaN7Vsy2a3DeW/XcabAPp8gRucw6q+yX7haworPScAsc",
-	"Vh1M4CMsdtv3sFB90zHPQ3+9/y3yzgSvNPeW3n/HQ/47HpKLh7yLOWb3BK25C8jA+KbPDw/6amTsHE3w",
-	"4kUIExzdgY29VyDBAjKK7L/bupfjM0VoKbM37z3111NIt2XJWBV56CBDpLcVjsggLmqmUCVC3m5FmHbk",
-	"AYFNK/6kE+eP19SD1U29f66i5f5/4HzZtZ16YgIF/XkZfYvs3QiZ66RPZbxKejVQk64Rt1GYJflLcOUW",
-	"g4l2WZa9l6hkd2IuLufz+UfHwbQ0R9yXtNHxiZA+Aez3jzmmfbJm5Q2rOlwdnxV9h2xJyxyYLRmuPDgc",
-	"mKGxrOnqrKZqxc6MokLjFui7JG0subAXOq33wwy4m/0wQ7garLEsOmLBn154GDs/794/IX4X8WOGiXHZ",
-	"h6axK6i7syZUWnFcv0KrI2aK0nIWMFkv4IJjQlqlnl3NQ6QA/h3ySu2/wTmCHl6nwc59aGtezKyBB/9A",
-	"bdT5tZlVXN0XTre8fGi/aZvKjWLJNCJxEiywEHA8CEHindqOc4ZD0hT4WuRKQcz/997yopl+3LMcpt66",
-	"wynLISzm7JEJfJaXkq0XjRg0PS0YfDJ33XE3Ez+47HSmkfsbcpMPN7jb3T9pazuFyl6Ra6p/iCOsHeyZ",
-	"u3onMEAuJP4YkdPk0rICWlz7FbR/VuDb62KlrAFKZFwGjS7XR9JkNVROfjDdltMKddaA6oEDBsuZlo5D",
-	"IVylqDBcRKWFp95AEHyfhVhRp5z7i6gsWWP6FxGWfPXS5qkGA3y0RzbezowY6JVEH143UQXxhJys9MGO",
-	"A7m4gceIKDJpAvY4vGqjy7mRsoY8CAwIgHtcKog12oumNnyD1cvun24/+7q5P+OX3b40tMUsBHcPDfHk",
-	"CaE6T93c3jhn9L2F6vbqse+uREi8OPBUuQCN/Wj25TkEUxLB8ONCv3NdOA8MOi0P2WDvTEOhcFesbuVo",
-	"7/5gHxqumO4P/XAvEW3wivnKPrOm2g7zaHlZekZu6mkKhWDbV97b9nu3LlAlHnyELJ4uunN4OdmnIpkF",
-	"twhrLP9LQBQJImSWucXmxUzD3vYI/HsvQv+xmGGyRP8LO71+Fri3i+GExLJ0L+Mokxa9V0IVORk7aZvK",
-	"ExqtMzFa7Yb8rwdFaSZ8ZdWcBdXWEuGrFRg9S77CUJ01whZ81coW9WG6pdxwsXockn2iD191po5Vnbkq",
-	"25oq/COhVWMZjs/qAq3aJ7nhn51ijdibTnUOWrYvMbD/Dp6WOWZ9PekNGOVdXF3Yv1WzhtzAeeQRjnVx",
-	"Pbv68uPR9DLU7p2Uldvwjlw2F277Y+IITTRjuhfIdCgNpdxsALiRGrKhN1DxiBk8ENv8FuAq0bKrd579",
-	"/5jd+jLarcsHX4zasAcPJu3Yw6Nbdvngy/ymPXywt2lbqqz90Mug6nIHu3KNyy5HUrZ1RRaMOBPP7kN3",
-	"fs8nHvcJWZ3xVZULG9TUmjDhlbDNj0tXJdOV/2LS3e8dPoOlyJlTCQ7QABa7PCbuklAHskSkIjcMkCIO",
-	"3oBaSwp+oqu1/cmOU/ikcmqiqntfoFzMHtuL7Ym7Y/eV95qLEMSELAZ3KKRiBLK43MkBzOE+OcrkKyGe",
-	"yw2hlQv0OQira5dG90+mJMY0AWPXMLKkda0h5YDWNWkFNzpJkF7G20gI42+737y2l9sBknHIURt+zw/w",
-	"EGRV4FUWo3R88XB2iG0RUth+P1yJu60S39jVH990X46F7/FLcL92c3Q6VJ9safaIAUT3OD7kJw4SRwoG",
-	"pORYW0WNYcrywv+l1a+/zJJYGRXDEsCh9z7GCXr1egIh9+gFVXKeWO51RRcRc7NJEieAm+7xfqd/jpUI",
-	"US3u3QRDpIDuv8hqqHCSBLvFqriBuf3k31nA72bvUjt4w3bJHaypNk9lm4GQs9+SpctnUbQ0TGkvZXLL",
-	"sr95qz1N996JcmTDRWvYCcvKyFJQZuXNiH1MvVSXskFuGCWKXtvHUwLotss9PCpVUoztS4r8joSZxTwX",
-	"m0wxC/XoHtOjm1f+XHiPX/9soFdvJFXcAUuQJTivwrYtpKyZvcj7nqzhAZ53T+5TDybae1c3anrRTc1Z",
-	"FTkzkkJhECcN7G+2jU5AtKqeyTqSgN90EfoEEYMJOPJtLlHrKXjSEu8D4y+zRMyzotDEwRuJ6XWqQbDD",
-	"mt92iIfXgEduFYqgQ4KmQCq1Q+dz6upVObxAMJ3t71DN4YYIxirQN6RgL5ag0h51hReBJUEYoD6aA8kL",
-	"MjnMGQW9JVPUEWHc8MHVk5oCqP7UsBei3qWOzR77x3B8ATay944uPNPtfJ9LOw5DoiePjdbthlVv0SrI",
-	"oev4HOqDLUMtFO9Gq6CmFNFNU7MPr3ei1CNwGwTMignFy/XGd0YZ9RvgsGA0HVlJf46NYhvebkYPBQlM",
-	"rnJgxA8+7tO9mH04W8kz++GZr4bEfXgWL+Jj582cRj7VOZ4mUCHkro4dJqSgjf1BL9h777Tz7ja7QRPI",
-	"9TF1KtqKm8ceTL1PJtTCDpQVdJF1PQECDO8N61xTM2/ZS5VoGTDWrIShiki/eJdbwrfCqISCTEOaxMEM",
-	"qF/0oF7QkedjMcny9pnZU2C8oh2fXc1+1VKcv6LbH5wn46P31iYWw5vkx40Vl7LV37nf7ZWRsg+0YiXf",
-	"0PqasE1jdq7Dir+gmCVqUkuOUr4Tw2r22+FoFwW5LMgDcn5+DgkYsjVkRRvd06PzZqxunWvmGM/YwWGr",
-	"/BYXngu6l4TtiVcCVNyjmSN5lu3uQ/Xs2PfTUD/tfF+xRqrEyhdKujyTvNoDUa0daWpasoHN/ynsfmTs",
-	"WI70RE4jikIdtGK0gvRviL2S7VrWbCSfrZmHZonXlT14jtWnWkzIpGneSsl9S/Pv7Mw+FjNYzSEFnkvM",
-	"pt9S7dP9C1Ip2TT2HxBWghoCecuqlD68N0McpaN40e2tI1KKOb5mJW01m3gfd66VCOz0Yr6HdvqgOHLy",
-	"3WuS8wq9WnKepZyjZIpv5cBtsWirXyY4VQsM0aYPu2IU/ejpzgvKdM2UjKwDErRH1QWl9YrMC/JoXpAv",
-	"H1leuJjPiYNHSxsw9+QTCC4uXF63lr47YMjSxw18HLYrIvJP87Ov3v1+UVw8+vhvP/987v+8/PjX//WX",
-	"FPHxVfcguR1TpdrSHQjY/Jqes+3E4zLOHdqjWMRz/SN2FE84y5F7q+xvdX65L31vrcEFb7iIP734lyVB",
-	"YpX1zeMYImH8vobU2pgBp/w+rY0NHeIjsNgHBzp7RFOXlqPCM2sO9JCpHzmie6DqQ7UHlDA8GH1hh/k/",
-	"RLjLzt7xmu7QO4OumVJio0duRtxygeTvMlv5wuMW7UsKB2jU36w9JvUJuYcBL/cN6igeK+IaOnsQt/Yr",
-	"qNtz3qa0A6tM9n76cb2z9Dkf9rB3WCCHYREfOv194AWh7H+cx8gHZw78RekNmRVxOjOO5dbbzW8KE/p9",
-	"/DjIa4ckDsscsbiD8Bi+t5t/4JkUtz1Z87qKEmn2XRZdkkdKWfHicISG6/ITE29xGQOHLPViScxaalZ0",
-	"RZShDDvUagIowo4ZskAl0PJv/0sodZVinCq+R82IAH4JftndxJN0lRWrvsXUqUOqViOPQE7nPMaSMIEO",
-	"dHrPWqKaZULXZs12GL+iK8Ws6o4Jzkf4IEpLPQyyN0xp6I2DUT3Xt8Wb/tjAgKi2ZsS9Jmn6B/ZJ+Jd9",
-	"+0myAfXM9e5E+8tlYVyF5IvFDlo9aF6xIhQoL3bwC6jfOJ8WIyyXdVLZ7sChxurxA6FeFfo1RSMrVv6S",
-	"fk9UKXLQWcJoArkx2VBkDMA9OSzokbmTrbVp3To0hRLaIrfG35j9EEK0Rn2bXmMvNThlIGM51kiV2p+V",
-	"17xKymrtu1SPeonvGt0heE9Ujw6Fpwf7zl+NKbWpi3HE5CriLl0dpxRpWQfCwtPTUyJaW5hb2PsoyaCT",
-	"C9F56HHYsPnlSfq4ZuqOKUlR0lnWiYNwCeDK2XKr6SG6Ad+M9eKE+zAzAFUMe4IylTF9M2IOO/sYbqz4",
-	"hGeuSRdaE7sxMit3hoa+y54vpM9rhDQ42VDPMWh30fpNiy7d3sjZvK8e69yD1d1nxU/CZeqn/A1NhCgW",
-	"u5dwL48UQIvdq7Yem/tV0YQi8EyQt2+eHKSvpM5qpBBOZSs7dPeCMO+iW+8QpSDy/yQ4e/5wVfhQl7k3",
-	"PQWKicdN5z5v3myUvX/AB9VqmPrQNt3jcf60TvJLypPmxHjW07mOY2+20rcbA/wl/9Rh1uEetbapTBZ7",
-	"48mlYQLzzzH5bUO2mBMTXj5iwoM+zq6DWbgdjpzwTujtMY9vITFqUllHurxlyrRKjH6TlVSsusM96hyg",
-	"fv69Key/fogwr1hTp+4JtAMztjmztjlFawvNvNiGG6MwrR20zshji7P01XiHzNjT8sbcVN2271nD4AED",
-	"98GCsbCskLvtVrumFTES2uRqw+uarCEOMnL1Ppdo7OGt2dIcn6p9ihgZJjk20u14erqHpNPRtGPGsC43",
-	"55g/HUN1ez/ElWCQZfT+ffcFE5AoRzVxbVYKvC6p6VqVlrUsb5zqvHW/cBBrhtX1Ccm1oWw/30oZ5uSv",
-	"dbAx0n5V30lqei5u6NJ6aGYi1EiuTmEtawCKSsrVgFTi8hrc/Lo1D+6cN5l9vo5DNwkdrlLpOfGPuTa8",
-	"1H+64jrdafANTaZQdEAjk94WqaCJl3qtLi2LnQxy2u/Ic492+UgC9e+3/iy+YSXkUWoHfLdd83LtwAzh",
-	"GIDTx0hgOgydQHmM1EyBINWUj703GsrVdNqC+pRyxTPpanSnvQ75MOUv4qJk430TzpnCT/FYOT9MlmNa",
-	"bPg1dioH+kiqQz4V4BSJL5nPNFyRPut5cmIKR5A1nG1gysJLjUMzbn+qe4oPnORwCD3DhK3u0XxYjMX0",
-	"vaPaOFk7jD2I/Y1A2A1w/8BJwnUNeND3Cd7575KqY4YmorOA92wQxDg66foK7TXT/BZ3+rQvOR+oL7pT",
-	"2kwpxbS0mc5hfxgK9WADhqwZrc16V8Bm4T6dpw3rUjHzmhmD5aUHmVZ0g41dtXvEARMrRm5YY4gGUMtp",
-	"xpse0dyebNdSR114QWdwQL84kdgXGXUEJhtaMauDcaNZvRz2V+ho3enkg2TcqT9nO89AFEt7pOk5+cvv",
-	"zx//8O1Hh4zpZuq+nCVYfazD3620c/nvAXRTsRsRpY5e1MN/Pghb76/4RasCUrCrNr1lopIK/mJ1bdnF",
-	"6dnXRIp655fOxapm0V6dk+dOJwbKAcBwzbVhDtUmwu4Ye75anY4IBj6OsKIdL2P49shMJzH4PaWSdSIq",
-	"4tSDI9tzaLtASYiFdBKyn37WUfZoLMRR4HFr1lLxf9K0KKb6JnNzY2Vcd0IAydXSeRpNqRs/Xa0Ihhgt",
-	"S6Y1GD4rfstEbHIJ6LSvCRd26PKUisZuBikG+3EtyQpaJZikoHWIk4c/fN0TrJtWA/D2ktc1Fu0jlsc0",
-	"YjUunn9AJHAjIEjnGRfeobBgKy7SFeCN1JovanbkliQ3Qm613wEs9HK74JMzF0pudexA7id8YtvMt4rn",
-	"kwQIbRri/ukkDpDLioxMUHnZakxpObwrjS+aNWpnJ9eu1oYI6dZQdMCJim1YteulDnBDKl7lx7xzeWuG",
-	"AG7VCFLesXmYmeonomi6O66UhR3eO2N7DB+VuMJZ7zi6v3uO+TrixyQZFjHfgc5yv2oeE1UjuTA5ZcPq",
-	"8YRWlcI9X/OaRUUhPSD8cs2qZO1IumQ8acrATjKBqozI/nC4qMCeNUEAPn5pdR/FKiYMp/WV/cvSbQkA",
-	"JgWhxMgbJgo8PdHhDL5EK7JOkIVLymuPptOf5vdS3mhM7lPQwonCWQF+XHIBfRiccpoORkN8wu74Sfv9",
-	"WysxIDNVCfoP+OFx7Wf/LIII0ZRXVuDVbGn2HH0AC4DSYjjbRjesrifZ4l59sz+8SwLJvj5ppLz5gdc1",
-	"1zmL/Du5JbWEdgZOiNZS3hD7w5G+lLZBOLexk3uLzx9alAMKT8xJEcsmFhjmE46fO8CeoSJBEnZqWJjd",
-	"T7jQm76fSsDQzfd+Et9PTGEfY9RFr/zi0aMHXwyJlA390JsmAMj21/5xkBr/4WXStIDCgWdy0PDxYZru",
-	"adku4uYyrjHbx2KGrT1GPKiYZkY/Hpgn1y7hERqLdKJPsVhG7iskk2T6HlO60I5czqL5DSXk9KRkWreI",
-	"leoY0mBAWLN05V+8fx6RRVREy/EbOdmNe4qQz3hCQ7AlLVePybyD8EsrnDx27U/MGn1/K0XR+YeoKFUH",
-	"g5KL0KRcFYebSet6QcubnOkTq9CghHHoEwXpzBnzh7YZfJzX0F3IJRI7ZapmBgA/FdOdGmA1ykgpP0HZ",
-	"GvL4UX3DxcrxGjSbiV1+CaOlXy7RM1wE22Z5OiId186GhzN/BfYd34QOnQayBisMT8uNhxDyARo3YZzr",
-	"CcQIxyO7HbFDyl7UbifAy2+JgEo0RoRPmYBn8v4EcF1X8ehrGjd2YhXZMXMN+PC3DCpeYHo9b5klC7zG",
-	"kYl3u0pF5Z8DPwpKlsUOVC/7bGgodk2Qba86zmSiYqB6A1IVgtH6Q4pDudLxW+ZUJfzIweimDmWI8aQl",
-	"IJyvVtTW5MCLAhiM+RxSAOU5BTErowGGs18cxHU8Z0fiLJzrIwItEjfP5fZQ4vzJrtchd+k+XeI3D6/y",
-	"bdDFEw2VUWpj0a3vvAZhOEhxCH3NuHZmqVz2tABfvMYTaIYuYzOniPzkNZFYF8Ouj9N+tGXsZtpv0vmd",
-	"9jV+CgMUTRXf0JpTvRdpPerFK2uqM05VgCMk8AA4AQSJgHLiwx1AbYqAh/MuieDhAFBTlp77EqSO1RDO",
-	"MxggrMOAOZzxlu5cHIlZfnCSrCALpk3nRhlPnBWCvLNcngm10+a3TO1ISQVplNxwnY6ByW3cjDbbFNVe",
-	"dK12uEid59P4Rrn4wwWDrpKa1ctrQhdQj47eIqkD7CcgQ7vGr4nM2M5+GQdzhz9IugDazYaq3URITPzg",
-	"WJotfFsE1u7gHv2gnoN70YuIT4oIwrbbzsGTdX9WtVSflFEt1esbNsao3pM7rVmnD7W9L5nSBApPrRGH",
-	"ZXhUAWwsVUz52xuczLFMEQhWjk8FVHvwlTDY9gXVvITt50yYJ8E/qZOyx87RJ3b354kvLgi89wq0dUGx",
-	"LiYy4C8jgzxCA6aavVV1zhRoqFlrDHxckbUxjb76/HO9ls25A88/L+Xmc9rww8FSo+F+6elMiLv6Imx3",
-	"Vzh+eaxu3KRr7cCv7VMPLbkI1T5Tw17RLkB1lIDgOU5S8GBbr7zJb3+C98SGVmwc6bywSVwZUkGgMGQB",
-	"6GuM7gc9xNTsgEujER9eHAt+eJHluaXbyRFn8UVAaZpyIsEYSIUGFIdLFr6Po0+lVNU1ns5K+uV651Ci",
-	"UB7CvDnolIA2DRDs1L1+3E6htD72Zq8tSMFcEO13Xn0cN0KvL02/oBcnClYlFT0qUVCCfbo/pIb/n9cv",
-	"nhPDPpgrrFvTYD2ZNeMKsnmQR2tGlb2dldwcHooLaAGRqwnWqSniYRMVwb7FMDHB3NZBrUDPRsa1fqYT",
-	"pEmN6zB9MqSXSyjc8VSaSPcbtssFnFhduXgunPYlj9jmmvBq6PylBQt0VM9C+1BA1u74H/tBW5WroSs2",
-	"cgB9hFSIkK7NOOoIuskmKwHfOWTGUZMT0PL9QKSCKlAQ++1bVV9FPlTH6muqx0ruhq6SmQbfQTwOV05W",
-	"Es7oNWZGHLnq5XKpmeliu6XXXNx8oU++uEle74B9Nnq7cSQMWGKXKwy0wtUyavWK0crDsWZygJxMcEXh",
-	"PsTbJfAzs2VMQMsKqsfxSFcrn3M8RvvYyfWRKwpAGSNfbnfY+/4cLoF7osuKGzEsbF1K1AmCCUTOjbqP",
-	"e0D+7eXbN3/N1Buk/XcZdgBXg3a+PV6uQ3uLg0yio8txbW6O3F7ew3bK7XU7ZESiJO0vzEsiqv3Ao1ay",
-	"VbRJDwI3UCuqkAjvJTX07XfQZ0fenyr1GlSG3ihOE5EVq9bbG6NMA3Q/MwQav2BzmE6XTHPNVP0a5tRp",
-	"1QcVDYkQwbe3TO3iJv32LCnOKquH3rCMttUgevd4cKAIoiWJKD0IfedgaLxDeQTok7zpQdD1N6Wb/ki9",
-	"F8jqmkNO1Hs3VPAly13M/luo62MfDvj0i8uLhw9PjPUeSeB97LJVumTP68HMXfLG2cng279hTSqZd28X",
-	"wuIHqRs5oQ6PklT3hdwopEm7fZwXNBEL3ZcJwV0qTZc31ksxTS805bzpepVlEm2wR47TnH05D3zHNYGc",
-	"jKRXbwGAePrOCIe9etE91llRLjTOUtuJxV7yeNqFk/NqlfZ25igyqnrM0CfeUZzY6+3YMpEc5PC9g+Tk",
-	"6gZHVvF3mNsB3ziQIHS+w5WPAU0DjPyB2t7QBzGxFDtUSbU57u3R5ql/FgwUMalBBC9Z9T0X6XYTzp7I",
-	"8FK6evet4Ea7iKjlTPuS0WBlU/s3Qc9PmpE5+Y5NXefCUfyrksrdC+8pYipkJbvbMCk0RnY3ynWDCnN2",
-	"8xnDgG84U99we9Ok+4k0THF5tCnBS3zK21vjuQv4/yXYaInBAyTgEXrg6NFx6YAAw4kMp8UfAMe8Ycqd",
-	"pO2kd+4e+VYbvnFbvndZVq42bhwieejUlqo58O01Dy+XIKITmCw6A7I8JEruTyTsV8p3O+K6kyGBcoR9",
-	"Gsm0g3Bt4g582tY1sV+F9i5co5d2qWQmwrXmq3WGCjeszhBIbtPgF1FPxf25fb3z2Si9S/mUWlE7fJif",
-	"W0Eo+IzmkCPrf1iV2ScJjNeaW4/MOMjDcbeX/Ym3A1iNOQSXDf3gkHLn/f9FILrz1MY+kW0jxROZxE/Y",
-	"gx9PF2VmMCrv2vxt8DAmrwyc7vmx4oITyxI29MNLpt4wQVOlCfMrQsWOoJqdPkIb+uEVq9imybM+rWti",
-	"YARNjFwxs2bqmox5tz0kOjktawn5rJ1EgTziqw/vcVPTdI4ASo8lNzqusqAIkDE+MWAQ0LJibMOqdLpn",
-	"Ph4OHZqeKrkZz33wk7cjyuCPJjg51FWvangaR0jzkYh3W+epfMAne5wXL60354hW/cLBuL1dyKby5yAj",
-	"ZZxIuJfYfZAvJyPR4zs6okzup5TCoX4m4FSVVO+78L54eCRhPbXdyXm7XfiD2mMO97z8o3paZgNPNyxU",
-	"cJPXa7kVHlC5ZOfHmmMe6XP5340s/7xGlrjDA+z8TNxyk6spLkvWmFPxHaafB7ZxXaxOPgtDQA9c3CaP",
-	"ALcUuI8mtcq1yhmEMrPP+OSORBb1iJPWppNqnLPO5RvLhol+t6tW8TMV2rMXY9oH4364hcWEyjNkxDJ+",
-	"kTjjDAtWfLBRzoGneAVJamnfwaB9N9BB+JkhjbWffH8Gu994j6NJZc2X4KpxNTZXmPW5OyF/3S3hbqAl",
-	"Kt3rJ4MV53G/XD58QznkwhekUnRp7MrLuq0gNdylC1vuC8Bq3KwrRbfifCJ+efjhCQIkxY9B4XI1SJHe",
-	"FVShjrp9xoznkufF+1CRkKlPV4/g98+lYXfuTR7hFI2LjWH38URQLMGAIidM5aGresHTaPldwKPPsP8O",
-	"uAXbrsaNa90yl1YT9/IbU7OTr9jySRZwCqyAg1EAylCXVFWpwouEA7HbsVDBOxHnHRMfRnaHT52MrpNJ",
-	"CA35uoxwaMIR6YaLYaAGUUjCCu/tgACDfxIJwN8wWn3PjPNEjjJGjMbcGawvwgYlVFQOySKTvh810zj8",
-	"FuAdHEd5tuUC27wks378zTpEpKeYSeeezsOqlFLZ4RHH0ifvcEHsr6a07dhPaNNkq6RYFS7ZyiHEQBnL",
-	"8OGGAN6dLtCq/m3IHkpaMFMGzPd0GYz0yaZXvdlopjrozXR2F93Vklbjt3pUv5FMO2+7Qz1AiRUzhMNm",
-	"5TqUJGVzm8ubhoYwckn0TpRPpFjy1bnrzs1l1798oRi90QXRbbkmFNIDNtQcQxq71xjqmKLfTnB0SGF5",
-	"zNbQa/T+OyPmIrmdVElFdbHDcugaIpvDplgd+/n5d/eOP6Ph7PQbg4TbqLNUPSK8QtBHkGCRaBqWzd/g",
-	"la1P9CYdzfmaLoErtXvle/JDG9pMw3cIAyBSuhT1LofPNKZr6UUxmDywd0tBi9bR9Rwd607LXxtolNrt",
-	"3tOaJoo7M9fIY6wbd7lYJbV3LDeQd+77kCJXnk+VzF4wDa9oj0+H2nH1V3gPytMeyTL5CH+AjjS8un9X",
-	"sm0mtDyb0rxg+smbrB7c4XZPxq5qalgGlupfK5cneQM4Ie+bKyQE+TiWB6a4V55HNvvErIZ7pcCntvhx",
-	"QEQJsT9wkRvVHlyi/6B1y7TvlBPK7+RWOIsjuufid/nusHs4SNmkodnV7Fctxfkruv3BHYLk9aCP0OU1",
-	"i9oK/b9QX/mv0DqGyJ3tS1Apfgv/7Hw+mNVcZ2A3upfqbzr/2t7hloINNISDXnNOGb4mc5feXKkdUa1I",
-	"R/YV21AuslVFoc9czZbmiijWMBcPcEDBY9uBAFumst/jdnlEe+4FBP8A+uJBiUu6Oantahi9QArGy04f",
-	"J8Sen3iGBnTpZEfJFPcdU7qzEO72DoVK0x+50AWmIkd/a9mq0v3bULViBv+9ZXy1NgAuZMXLS8Wl4mZX",
-	"kA1TK1YQessUtf8oW20w7WsialumZ8hj18AT6xtRpJ7vSURrZNNFzc6fu3/8tCcj3/XcpvqGN2eywd06",
-	"gwRyplCsp4+xayxTpjziPkNwb9aI+wCcqdhG3jKEf8zlusfPQ3oePH3DRRULDUzcA650zaJdh7aMZyZV",
-	"+u/qrIw3VUoqpOAlovpvOp+Ga3L1k17L5t15BIS9lknNcj8h1A7uVpA8Oijt7u/kTEmxGDIJuS4Va6gL",
-	"4+1nlv7aarPpZTh1Du+DO/p5wNHLBRRfAHJLK6A1Lqu66l2P5LumoYf0lOE0Ijy/kRnjZ7itcjKRGmCd",
-	"QvsUV1QW8KvWtIHeGeNR7tz1c1Jo/5ivOj6uOQxdK1g/0y4NjtQIjOsBgT/TAbol1OH6kh/3Ez1xTzK+",
-	"hG+7PLdDRjgf50rWadttX3qEt896NBoTYYpOxd/tWzs482diqFDNBbChS5iQKFu6pY1P6YPOk4PNrlyo",
-	"2NMPyiwXOxISDia7iAcg97TcMMDe0mtoggbQt+AZPs81xhYlr3mX5RJNpBQD3bRHt97Wsm6zB3qiyT+p",
-	"h3XEGXdqYx2/J8AQ5/Mx7+iQ3tuS2EMNpyZ2OwPr7fUO9bmY3hPn+1R3h6LwbWY7IM2wR5HzOZLUffd0",
-	"Jx6HI6MR3Z7WdDUViwSGx2tiTF394eV7+cfcvffhs4hu8k/DadFN+FXvQE/Z0J6GksjCsUJyIaWrm++L",
-	"rDHXWF/U3I0RwpuOUCPdjjEXKT2xLWHntnGthpx+fNj2PHFNZzsZYgwLxz22ymOtC4vZsqarnLb/jYNI",
-	"mua2ehzaLYVGS1zs2QTXRDNG3n9+exG43v3o3DLH+8Pq52F/1VhTrFvTQK2X1m1UApGpgcxm8AbAiWN4",
-	"FKDGrPgt4DPBlYBm6ZGYLxjTh+/WlFdXVj3ZyfacbBjVrWIVpPQFDTvsC6/OCcUCn6sITbNLUwhIjxTu",
-	"Nv86cGI4nihm7g1J1jGugjR/Xk5sD+z7eDo6uJFiso+pj/S7/zjsdbrxpRpXhxuYCeIu5U3Sp/WUUdMq",
-	"37XI7kc4H61mAU2KNDUgb2JLoQ7m3Cq815jDWe88KAtX1rQ/k0IPlH4vceB0OuN6NyI46F6Aj0+h7/e0",
-	"vElR1i1jKm0taTLHKiZaGnW7puJNVvuL9NmxUSeYTPxezzDd8oqeMOl4Iym226YGCI3JDfv/OLN3YufX",
-	"sATIzEmeKNmKu2UJV22TNDFka0qZgtSirZFXhNb8hhEmZLtaEyPJgqGXsQrpl4hYvYdhjTgUMinijiYd",
-	"nUC4V2gipCyeMunk+05ucW0FQs7N7eIu+i6TbCuG/4r8Ib/SqNGguuW3qZaZL7BEAXapoVwVPTcRQEUb",
-	"ukMH0RQ7/I9KPeqZc95G83zpdzDq5Oq5JKJBd0L65tpgltGgNMnHcyY1fEXA+BMkATbIOZ46HnJ23UhH",
-	"F6W9gjbBlKmi4Io/5cBgGCuzpjZI6b4aEUlaP4EjoNsx4OoxxNXxkZt9knWTKbqVDdLN78b4pJYqvpUm",
-	"5B3l5nqYbzc8Ye/hzCRRJYv9BUPgmhES0KwV09Y2G/V8JmcqjBm/b3BZ9+GKCBT9NBwRfro/wHE7NXli",
-	"XDowNGLPNcpbMCuPEeHe9+rzDl8B2cBoaV8Th3sYtHTskAjhtIXHvfNS5IaxxioLqlxju4uB9OZJsdoo",
-	"6BokltTmzBIARijwb8VcBXf015nVbc7gg3DpyLpioKM2ijtAdezAnZxq/nJ+k7iK9TWamW7OpFxLaS2b",
-	"PZpNwzj0QPkBP69GVxNNx/8DlsRF8jLPM+arsCsnBQ8PXPrXrszHg7mNkO5Dkwuu+/0WELeZY+7CuFOU",
-	"7annbFJAwUVv7tQVez8GJOsKsmQhNMONhgpvs2aKHYfPC974cDT8DGPaFY7EgzLtdUnFZKvNUpaqVFrK",
-	"S8qVWyFk1fgnR+a7LLngen2iPQjq5+ie/lRNKvo8QCWI9OVADj+H+P29RR3divu8XWFrT6573LN2Dh2x",
-	"qGoWqIRWnRYK/15Jkb5Avr1NOuMfkye1bCv4VpOL8zlh4pbVsmFxHrmdrL38wPnK4Nn3qTY6ruPpgNv3",
-	"YLn2R6UUhgnjAfiDLd0gJbgUn//aD9bsG/uHkiO4PMcWfkM7zTK6Vvw0Ls7nmXsuX7/k+xiNk6F+4bHL",
-	"gt3+/PO53omy5oL9/PPxTJd49oUzOoO/EzukuPH3SV7kmfHbD01NBcWeeqwZX6L+7Qdapi9u7wTvcjGx",
-	"5hrmB4ytUOdvaHmDfvol6wPObNra8AZ8Zf7qLmYlbZAj3c8NoAFjPqPHp1GulkaxW862UNGPYmMBXc5n",
-	"DhMeEWohhJVxVZ+ICZh1eScuLcMaewIpwCWzNAhC2t3tvNsRBqDbpdQOw838OpyWVGfQkf0fQ7wr048+",
-	"RLHg1gWf/DV5/78RqOG9T/50NukIfvexLTqwsJOzp6NkaYJRR4T6ZpavYZabPkZ0PLCoPBRwn5xMKaky",
-	"bamCxdDhwLeaRYALmmE/E8A46nnuhwH6AFc561wV0vAktPozmElBFq05SDS5cY377mUGUNeYUkf39huf",
-	"KzwRu6knN18x9k+WZsalkv9kvZYmUtQ7j63MxaruWylc40/E4Y035Xwsdhm3b8YjvLd8ao/0IvLl5Zd9",
-	"Gi72gFlSRI3DtpaCrn16R5bIUHk00k55Cj/OGSmdmTCIIhNc34A1/yNNJBq/jrV/0I0X0PjNVf8TI+PE",
-	"bdh2azF2axubHpazFcLUUjv2HasrB/p7KH3B+k20j8COi8ZaMg5OEjwHXIqr/WW4TCBnTtc1UkAxmoGR",
-	"D3nE46y5odbRPhfzoBilrGV5cwJgTJe0PG5yU03TNasnmb5ZzDCk/2doWnIRVWmm2/5NLnY/WqBO9yWY",
-	"YNupIY9MWy9wiLk2XiVAO/aaiOSixfsv4eXaJ71CEjkxUpIlVccvfsxlgTJsd0KiNLleRlwPhxs5G+dT",
-	"oDh1Gz58Lu/BMowO+SfheP2OayPV7lthVCr73HcWTUTUQZf7TDt0MN/37ahqV2TrFzSmPC9YSTcsTn8K",
-	"Is++bhyqTzjpCWCfSTd5pnjCUsB5gUK3Lzd/K3V7swfcsHubPSCrDMG2wRltRUHs+d80piClFMual8Zu",
-	"FaBN0LLDllgo2a7WgDFBF7I9AilxEG//NQOKtJ8JjsRCUQcdUtNBqZykdA3mQkedIDJdEyh79bp/LFEf",
-	"LGZmTbdR4i12Z+7+enfXFOixhci8l9wL0shl/IJg64wbOGx+hw/E2cDpvQ+5FcuBT0NyyToftv4Dkl3W",
-	"yWKKJ6530xpsSLSVRngJDs7Ruq4Gz1F/VNfv8IpspOo0QlB8QfWT0PMcr8yr0L8K9EGvJUI6CCVLK6es",
-	"jsjF6tp3onLv9X2p+m8Fa15fEdq/05etghzF+OE4Ata13Q03eYe8j+9MHsls55hBSCGrjE7R7/IWke/K",
-	"JCX2UsnUW9jTwzI5Kor9ilBSUrCrOOuX6yB+F7S8QfvEJf9BxqeGGMbRcuM/KzvHHrkErk+uQZznH+if",
-	"s4fMH/d8de0e0gers+XgiHmAPLsn7ryOPHJ/VFpPAkWI+/iEK8NwCTlrzAfwTSoCl+ZzeVyvI89ewzk9",
-	"dnfu4yaQaefNv+YNECInfe6xtL0iW2rNMdTCUF+9JorVjGpWFeFYXnlGKlznhhVHVDaor7omrjK+lwkN",
-	"vEjFDgTlNaE1U/AmbIS4cQzaUK1ZFTJ3g98PnFBbB5JPFgzs+1hYhjx8nCv881dfJ+4r9YuZGzYpN/8b",
-	"5Pi/AOT4/hGFU3zfbe09HPeITz6JQ/8sQlvN1CElXNwvDty+Dj50tG/7cVfmlOra0zRK3uI9dkfc2bKW",
-	"ATY+6W3Trs2blTD4sDM3t2teMwLNV0B8WfF3tD463RIlTk1IXe/+CSsNjWtZ2JsFJrcIcF9+BmLO/WS8",
-	"Fex2+kk3mTS95KZpzQDFUCYLprHp6VKicooaMHzJqhW2F5nUw2Bi2wPA9BuPY9yy0c8uuaA1/+epKR01",
-	"XeWS4azuesvZlqm9wuPRx8ZtIhSKJs7NgTDPwSaHXlX3fa7dBLOt7sbCNYdNmILYPLXPmqKGPaEjgiX+",
-	"uY9BXRgQKE5X4VVBbqVVhOxlCG25SducID5wxHRF6Hdy2x9RKrJd7/xn6fEHhhpjtrgt7oq8vcUx6nTd",
-	"1W4IfeqCPeA3pzMFet1uOnkWI4WGSlk8r9E9Ed0+fVkQ731vVyJ5hJJm4KJ9MngX+A4MdAeKrZ0Gr1xT",
-	"cOgW4M9jAVrwGnd/JZlO5BRxbReeKWIh7mt32RQB99IN+Zkm215cItk864OVM7R+lkFqdpP9TFvt0K/N",
-	"DXAEnhnKEk5r9sI+mJdIwME7LBAXYGejK5XQFUVE4hNGfqN2J83abXlUMnCIWgFOAABngv2B69ezChIs",
-	"t43H5Ca+RKd5RS5NimTVnhaS6CXWNdY+XIxsFa7AqF2YvZNe3rwkm1YbuCOPIfUvW1FNUAf0MebwZCYl",
-	"XNMN3Vn+DV1/p0rwtFVtFUouVlfuysPguvdgGdk/LkQxo3bwOPhwPMk0g4csoUEmBCa0v1i22prRCXoS",
-	"9GX210qFXem5Z6pfcIyrfcbr8xyOY8l/BekuoQbaX0p2bfDfBS1vzr3gwfLpvTcvqLg5d1r4Fdxe+3eX",
-	"N+kd7cCUR7rMkA+0M+oFlinHC4EPXPjAMUzhxWQVroB0gbXiKX3pDYgOubTcrON9gcoGCDR03sf0IcEI",
-	"zGmiLtPHJzgM/cY2dHfQyWd84xR/0UbSHocO5yhuQu9BvIMEj+ViJGoORN6+5E7t0iym18At64FUxrRa",
-	"+LXdNAXg7RZOPS9IK3S7sA8trDUIKe5kQ3dQxypV2mmdqcHPtAK0Dw8sAPTnuzZvKdcU8pwPlgxZTFfW",
-	"BtkKBBERyBpcigFETtaltI72h+ynwWaNlhyanuPl2jkRwddHBWGuTn0vNaPmw/HToalamgdsrEntsTu7",
-	"41AHcs4FyABDX0JYDu6PTtfPS833ihl6N+s9tdwe2yzbz6Y46JvtvPOHKbMd//U5Z5Dr78P/Bv6sT8n5",
-	"9jrXTcj5rd2lZa9DCLp7b9EiE3b/nqbwMDBAiUEk9MVrIhVfcUjks38pVjLeGGIPXUHkrbu8QEu7eEQ2",
-	"XLQmZWk45NAf9EimmwLdvqEfRr53P+szTMq/xA+c2olw9hNoq4ZduZOLJhijquYQqLUn27gqR7phCOji",
-	"rn1uQjs40ITQqOwHcVsdZ+nTqoITtp+Yn0rDr11nps6LmmQELm6O5NmVsoFEOxql2fV3d8HWI4RnlwuY",
-	"Q3UaCjBvxVOpNuPHGOWnsKuPwquiPLXR5wAc1VApZQ9CXBu6aSak5u/1UPE6WOfACAsq/A51dMxw+M2B",
-	"oMGXgFcFMu/hjGB2Uz9Ihjm9SSb7gXmX3l7KfjZKdeClbLVK3tq/Sj4x8SDf6XVCZ827uqh8iMoVlbhI",
-	"VVjMcNgZyXkPN6Hbl0/iIsS5noL0f3IwEX6Ynksyn/I99vN8D6EgsmSsIO9R09HvQ2oGJbrdXBPBOCTv",
-	"cCtfW2F8dATkfQ/wayfKX+xyqMcs6lBKgMW6L5hQvFx72yk0CXdTyJxMo3iZqKZxd+P31KT75z8TZMPr",
-	"mmO9vi58dtMI5WEkFo6XMmNVBstQ/5B1u0k37l7xFV3sDNPk3y7m//crAv/+68i5dGAriU4sUrOCVIxW",
-	"pEbE/rEw+G1ZMq2XbT30YqjTHJ1yA+7t1ztRJjwRWM8RGBGsJyNDAbdU3ht0Cqp+NHBvZYF28YYW++zV",
-	"273kiQODdXwPX9GvJbPqy3Yta0ZaAXy5dN4PbO26ZyGe/a+f5mdfvfuf//bzz+f4r7/+r78c6wUc/f4n",
-	"evbPd78/+PiXo3f5YXP/1OKf0w2rXmWqEtBV79Lb7HWiE/UJ0jjFc8fMofp2gjo2uiVQUllJLpJtH/dw",
-	"TacAombY4Bl6arsYgyfzNVmwWm7JP5mSxNAb8NAt02zw+0Vxcfkx8MLvF8Xlxww/jEOuf5DyDHkjO/7h",
-	"5USw1cBN3vAeKGaz5G7433HnJ5B6oMM15CJIFZJgBbs9GuMfasU/sbXEqc3281hQ1pDmv7XMfe1bRySK",
-	"gt3YGUI/CX0VJvfhgR+injWRHKdSkRnj62tzqCDRK7949OjBF0USb6vX7CgqW8ygfwgP2eaXnCVm20jx",
-	"xPlpTxISQ2zxAjQtqR7j0x+LVDOkh306PjxyNSS7t+F09kTOwM2BNGXqDRM0JesuYlCfazK/gmRJVGFc",
-	"EamD4fHyCP+cZ1wqr1jFItDd/mBf76Dc0cBcNDFyxaw2e03msQAYmMCYOaD+euilkgqi2htMBrUPfRa6",
-	"6hd45/minLAGjMv5NkheMHVTujw6HQ+QMJJ/XrrHHc5pYh3PqQO98hCzGqp+udHXWEvax2gKQi0+fQ+L",
-	"Iai7R/MhcLsxq0AIpjfsg5kdqVnEHAEiezeuPq1DEK+eKrlJleZu96kyzuSHd74Vhte5MMJVSCFiYnR/",
-	"k0zcxl2+wf4avoX7nfhPkmexAPmTNJac5jG81n6G9BStwzuKYiz6Rw+PqlUnm/69FOLMan5ki7WUN9+K",
-	"CiDNJy7pxPvZftBXcia+oBMP8aUc5EMyXvwY+lUpbJ8DvuwVFxpBvtbGNPqwy95E1dXd/nb0NLVjj9Ph",
-	"fWBlzvsSHnjvRapgHww0yHdZsi65yJ3vvPr5Ilg9OczDUfolviYLzOFsrvHdcQbclludEmtWmIV70vmM",
-	"QsIwE6QVAVw+Y+z/FO6/XNzfbVuoB3fdvO2MUtsY0+TQGQwOrykkWTFhrylWpd2UEUOmAqRZggpqHIbf",
-	"EYc9lF87brNvSSMyuW516TkqRqsXot6lv9UlTV243/AVNzrKHQH5c03OLlzziljtSviIHCDWOLgjxLBy",
-	"NImWE8093on8tt+Dv/pFeOW/vr8a5/raUNMm3Ks9LMh0ijDEVNc0OOxOsKQrZnKJpN/JbeeSVoxoxtLY",
-	"AeEdr/Lo6ulOpK9cEazlE590qAVt9FqO7RQKcETjKzysVVh9C79JFi4sKa+5WL3momQnRPlqe9vfMrX7",
-	"IZMGWUux8qW9rhSOGtIoBr5WrC6HrZXyRmMOKVnsCDea1csr0sjaTo/QijZYqLbu5Vb6XvSOH8hzJ8vx",
-	"pb4vhYcWpKG7CNzTlFgqVW3Npkl8ZPnvpbwZZNZoRe6ixfbk166+1vcQ9Dy3ptr/zv5AOgi2iTsy4KFs",
-	"1lT3A5mO9SBUqhjd5KCAjybuw8kErnYZmMdthiQETLoMd+/mxswyGhAu7u3uDh5ZpFTohusz5DvhcSgE",
-	"+mehxyKBhH3Q1t7R8wc7KTd9qOtugHmIxvwhfSFYWf6kplqP7bFxVBUZjdIxWEM/Cn8jw7W1R8VMKRlT",
-	"MDamFblPQeSgpl/UfRAb6PYl7s3X9Fs0uJV2WzzIRfehdQSO/DQUj74HE3z21FJK27ddPpqfzwFy9Q5e",
-	"Az8E+mL/JD/swRH7iZ79087U/ffs3e/z4ouc7/RUZyIL1zc2pv4v9CP+i7vuUid+ii8sMBUmsP1Jzv3J",
-	"EdxiKAT2DKptQlYfaDy4dnScMBFhjgp3o0cec8ge3J2gS5zOG0cj0qM27WXH1T1pk5M0D3qC5uExQfPS",
-	"tRmb0qIi6UKGFFdQoSSocyUVZMFIuZYa9uNUD7PvgzbqSNdUhEaO97l3rv/ZmO2KpzCxlyQ0dqOaVLLU",
-	"n0v3Qn2+qQg+uWC633E0Pfy/Kzo9zl9VL1KhlMcAlIh2h7VlsXB6wZzxwTWp2dIQ597XJ4ZTHlweXv9+",
-	"3/fecsQHexdJbtkzkXom5PZ9rhWKkFunQJy5MoR3Rzv7T2Kle1Oy8HX/cLmPJ6P8xy976eDID/25TkCM",
-	"zBqV2/F+iJeKl+yx0FuWcUSMERcg86AjEjv+bDxgeithue5tuJxjlPuPlumTuhP7Q3pPZ2zaRt1FEre+",
-	"d9YgjAg2WX0LzyaJfYyw/+iSh/fy6Ftem1Sz/cekoSqEtRslV4pu0hVYVSTWT6HB/VPbM7JTpJNaE9co",
-	"qnv3sUf3O4Jd3mdwP0oRqBnRZGhn7thu6I539whJG/06VS59Tt6sGaFtBW61FblhrPE38dR0ND9kl2yy",
-	"d8ZXirFMlN5KuQ65C+pa4OlTUHFOhX05nNX3bGkKstj1cj7HJcn7Wsl9uVSxjUzb/QemqmFpb1A+BpVt",
-	"XQEmVZw24vtweeC1LvYJd/35UTyCp8dPfNL32qQUkWdatw6ATUjjEEfulexe5EzsJ9z0BW8iHbtuV8NA",
-	"jamSb1qHvJJJ9EtZyz6Z0E6kq+cBNusDliQaHcfLK+Lz2ZulY6xo36OCMdjQIQGE0uAbZlwyxl5IC94z",
-	"PkDu7PzMDicbeXhcyg2tWOB1TEIrIGfKVc3o0Vw2Su2EbkTRTI4klsbPQtG3l6FjJuIk7kF6PX68N5Mi",
-	"EN0T7fj23aOu7uf6KXlF30Djoj/rki9m7QjpkDPCWndmh3SDrXgSJwnvq40hnbbrcY+s1DPWNauXh2UB",
-	"J9y+XWOwRJU7FXzJtCFckFYzggFAqx+4ZiFpyISsQM+kMYyHy4h/otOolb0czTKkcTtvnl0FN1O6mPQK",
-	"B7OAualkUba1pAvoMuMkrN/8sQZ16GSGd0pUSep7nTlCRVPt30zD0BsvqWLC5LrS5HsI24vxaHlxXCVz",
-	"rItHHzHRFcdMbeGh90tl4S0hUIeF+PjZgb+lmH04sz87u6UKinbs75E8f3dvwb++Ce/Cv9/6N+ad+s+M",
-	"JhtqynUGXjXTNPmgyweuL72PuxOqdLr2gHdNN+3elJxdgNrYTzCrUq30yrrV/JaN9/WCQz+nKaoJUsd+",
-	"/p8udWZ4wTikH6CApUS/T1KhTrVATThn9g4ho6ZVGRXaQ4octBEZ7KOXxb0ZjS3iJ9XxpuvChzM6WL49",
-	"XSt5Zj88QxMLyPHYLj4llOMoUAIHc+PU2mNOju/xSWCRitVZUZYn7njtGV2bGRiTAXpj3fKEa3bgwkpn",
-	"DHa3BlLhYNOiyJJbdOH5MlA7x9Hfh83Yb7tcP0UmSVyekKeC7giH0ATN/3zGP4Xs5rNe75xIXV1G752Q",
-	"EBKXZmdQf7Txxbe+c0Qif3NEllwjZZ1pmFNTDfrLVqobpoh9MtNOAWvKU9lI0F0SoGkdRJxL9jJxvPiU",
-	"muFA2aK3f7m9f6mSKNSZHrWh8+loEBkM2ideNQ3pKYT/U4ecqWcdYyQ4lZZrErEOpMkB8SFBQS6xqn6b",
-	"YdUot+Bwh3NODFhAT49ZKVq1FLWOW6zJhnf/0gpu+r1ja8jp6ZrHBqone/ryVNfItwJxcCx/4YvH1rpn",
-	"fWQgVo72d0VxOHQZZmnWNm9kemjIDbR0ConhnKlwvF0WrH3olAOjkgpZ6razBHjD09geIy/dfgIHw/5u",
-	"jlkG0OnsSX3NN21N/xViR7m8nzf9xB5CN1Ks7N5srsmD/ThqkA2XD6PjfZEUxSfEg8eGkOIg3xjF7ugd",
-	"dUTtEVPUETu3KgfpPaAOScP0QBMgisG2aTb2iR7iTD4ulH20G3+egS5JaTJeU/KKUcKP22lPQSUKkNWd",
-	"3oSb48mXZZa0ry+4V0crmkcdB3nnI8zjzpHkvWQHxWgNVtWZ3onyfUHe0+qWipJVZx5k5EwxLevW/sJ+",
-	"X1FDzzp8HPsRQp+eGUWFDtCWGh5mFS/t/Xem26aRCh7XNT376quzr76yf6x5Q+mZluXlGWShcju4/WK7",
-	"5oad1XTB6vf3mGYSDpC/ohumYO14+Z4F293+EekPyFxm2Uf8OgzfHlSov/c/e39F3oPVyZRdX6PkkmkN",
-	"+/eeSEXe2/tVNYpr9v6cwC/7U3AvEBVV1Xvyb5Fo/Sv8fsHPKq7Qr0br9xjFBDBcAqvWZE1vmRXSe4HM",
-	"JBnvHsFHUmdZuToGu3qAQDKAO+P/piDUk0LlEwFo/YPBU/8cpNMuUyjZmMNZP9u4K4cv6tFtuY6w9wFv",
-	"n/R6e44ytkHBzoP++/UgZJg+7ts7DsrqFTun2t8No/VlDs391dMn5KuHj74MMOQVBBETQKFpAObXhi5q",
-	"dg2qWgMw5K1mCeyM+dlXv7z7nz//fN798ZdMURvldYbSobU2FZWrXpKkksmtdP3yx6tJw+36ubCiMhdB",
-	"8TXYVN+wyp75fcDus84xmrTxoXN9qhPDc7oBdzhI551s7RAgVNasbg784r+lS0FCqeMAhvDhoiwfWjno",
-	"OCN9YFyoJ6HDI1oyNQR4k0NohhHLRVOIMxwHcSsLbBPtU+FRHzriDhyMUPm831KHkSVta7MjTU3RVk2f",
-	"ikSZU91uRPLeoaH7nQPnu0iXA9dcsDu9YMO0v3UTp4lrslXOuMrAojdU0U0aUvENSD2mdiQ8VJCGmnX3",
-	"NwE2pZX9xu4Lo67NHFRFZ65V911aUn3x1fyC/J/XL577VxAuXKWf22aykFWmcx3bsGqXk+ESYp3Mz/O4",
-	"APe0zTCVXE5VqfWLZb64ccFWVJzUvWzTQJjqtCbAii9Nqsp96c6rc4EJj1UIVdFG1nafR/qKqpYNNvOA",
-	"hCkHaxEqck+gBPutTdmQvhQa/aiKEXiOcAElRLsIWHnEWtaM5sEomWZYtiRFr5WroTd2j8XIMawqlIct",
-	"9t9CBYXcNFSxiix212Tu9SE7gxCsTry+FcJSbkJGtZTLV22mId3EmsV0qxWHywUOPM/QbnVcS3EFCUa+",
-	"sXNvD+0XwZEP/U0q4F33hy/bBr1RSMtnUD1cEC1hh34WUZ9TTbFNJjfn5D1A6L0/ICqixuIUz38Wcaq/",
-	"/cHM82Exw4kgVqz/Rdo3i/OfosnI5Wus4Ez5GNO+lN45CJXNp7hCozJS33vELTnUL4NYCcelQNnXF1YR",
-	"o3sZ0TFnR5Ss9O1k1GRkv7jH10AJ8j4ClmBdxT9HZQcNTOTMaY6ypWzFpDyZTvQcWpYO0WYvoLFpzC7q",
-	"0REEuLbivJvzlDrpcelYKDHw0YF0kB7SPfd9Pa3qa0kdA6h6BAtkvMnJInmE+JH++MNy6YiJAvTOfhJH",
-	"aIUdKqjDefC7P4K7vSNxAodPyijcP0yfREphzGG9zhwodyKU/IrR6gzBodHGVtbKFrALrkV5h67vcPTt",
-	"jtWGKXhICna2dYikkNqTibCFa/LYXiVCxeGmC1wf7EyrYreiYops6S7R3MM+93X29PcOE6iYfRVrIpxM",
-	"UDi0JEs6NkauTdJEeeXBWlzxibueK75i2rCq8GQBXBcYvwDXj/0AE5ClZkE9dbDLN0JutdNND5uR6ZLi",
-	"jW24wT5Yiul0cw50vCbxSJ730tjitusY6v/j8UhOubU9p8RLOwAewa3KnrjXQZLe332LapLTSPNatd1r",
-	"bNPk9UDQrZUz5cYAGo2wD8BbTrasromRW4qfW81wipGQQ6z/ETu/Hiij14T5q1qEB86HdYAxtorcJvHL",
-	"mIYkxYqFaxUWVwTCAryOlRqLnf0P9H2007X2U13HJwvPar8xguhnxY1TKwCYKLE3CFgU2TlOPIw2pWh1",
-	"BByrW+f4d2qXWJQDaR5jFB8AWMEJx8MA0mS75uWa4GjJiu5s3tC+tB4rpvNq0na9u7OStIZKaPummFu8",
-	"5eCpGnghFgxuI2P9CY9YSlC9irpGp2E//4wMvOTMWClF6WXDXrpLW7NMrgR85TOR1M3ktHc9AnItu6cO",
-	"MwqnN7QoflLOia+dOFgE3FZTzKOK61KxhoqST8id+Cb8Kl1m2H39ZEJXNCaqb5J+DshnaKgAKIQOlG58",
-	"/vOSC67XJzr7DkojVZkujfRq7rjVemy7jIXnHdmf6YCCF7rockPooh+qiyE4p7qWlPFkH1kys19F8FvL",
-	"WmxQ25YlY1Va1kR1BHu5X/3DEHU3O3TwHD22RtZMpQNSzyFD1ckEd2UsoAUyJLaCxhK8ZOcHTXWiic+u",
-	"Zr/a++V5aLfTGTn3dIbCC8efoFQ23KHTqeO7ePO709fRPSZm4YROJ2J6p6pj/oOZJ8RBTK59EXRcWN5D",
-	"OeCe9P0kbPf+nF9hVGcqKHlOwj4mFd0VTnnimvikWFBiKbGS4Pyo9Ei80mUZaHI5v3x4djE/m18cfWV3",
-	"6vdeaEjNoLf6Vl4708Zlo3hhme1AMKnlwGGn6INDktuglP7UA84dCwU5aPudUOboCrxOugA71+64PpZL",
-	"xdg/j6Y0PcWnPgb3UcJ1jCEGCC1gVBaqLomRUHHQWZd7RzS+YvQNb85kgwfkLARRoTOOc2UdQm7BUjqU",
-	"AuemqFgJjvdr6JcKtifgaTs0Ol/dHTu3C/K/sUUqrd1LrEro3yyMJpTsmC7I/0Yi+IeiZlhabthCVjsC",
-	"T0zTYflYCE2Qxn/PNdVqmHgSt7bbzwWod27emotV2rEfzaFc1r/kUya6yWMnviFQ8y6usKUO5zCPCi23",
-	"eDkftT6PnKNeko9rRBeCpNpw8IGQFbNqWkHAEgCxdI1dvjOESpqpndWTgBVYtJoLprUzdJyNY2Vt99MY",
-	"gFdYk72Sltmksk8KCejPTJENYwYDM/Zd52RoR8cFPyObLRn+DIkto65qVb3qnncdn5KE+TYKTbuIHXRK",
-	"44aspT3SlkCI87EOgNejNibWr6GyeNCTcVROvsbq5AOGeioVQXHrYKcrx0EmBH2A1ze0YtcYNDdrq9NS",
-	"F63CQ/OZTvLU1IgpdFoergg/SSntOTiC6IkCPp7EIdbgZEG/cjsGa+7ut3474Xw0FBnrnpRJVX06SqSq",
-	"TmlJyz40zg2ZvCvtqbL8d0vrlnXR8h3ZtNAT4JZ5aKy9PmuPDvusJQytV3T7g8srGn+550LSbsqh4xac",
-	"KrcArohgW7eMwrt6Q7jV99DQuZVsuOh1kZu2tmSh+xD7vurJ0UwOrlshyFyNypPLEu0+4mZYDO6rtLyu",
-	"VEpn+57fRpEn5AMYBQdBYKVw/GEmsMhr8h6Dhz81ABrw7n1XvaKhMs2/0v4Nl9VmPKqEna5z7yarirCd",
-	"cRqlE6exAQnrHrwmcETwXt1gngsV5GJezOfzKB4Qlp2pfYSVTkhgibEojta3uJcX3WZ1C80zVNf945S7",
-	"DfWh3ps+5ofaifJQ9MrWlDLVEBm7ul8RRsu1v+K7cK+/3q+JC0tfuVLGDbOWg7xlCpiNG5foLgqrKjql",
-	"R1wDWiGn9VUvAco3qIDXA/tyowkm1xJNd5ps1zvLDVbTufIvc39fB4xkiBbBlebTSMAs9iYCqmMuZyPO",
-	"ehtoaO+mGzcrxtEyYPvH4PSTCM3t0ZQVzG+LFYvjN6VnjP3mDm7jcdwoL+T4JW456TSHyFIG8B9IZ85k",
-	"GzyutXTGhpC+YTjXYGw4RqNqxYz+jJSy4a5BDQTKoMFI0Ylcl96GvwY11orEKE3nM6fRDymfz46lBd2w",
-	"XZe9PK3NmR+jC1r3f3+83xuQ4nXWjeORj6G3+i3DRO3oiIzoInkZKQ2j+8RZWSBb8xrbv/c2/WJe5Hrj",
-	"GNm5AEDBRjbtFdk+OAKhv+9QiukbbWmewX90qRjJ2Hh0xTsZAmmummzpzrd78bHqyGD26Rfd/WU/Ma0S",
-	"h/e9FX9pjgPBiNk30UvPRyK/999n33XVNeTv62fcJfl4yz9KH8Eqp2vyW8uZuSINk03NADcDzfEF9Drj",
-	"YnVNgt15td9yvKcMOVEMxNoxc028E8f+rGd4I0w3h0R5HPgaHTXiqqu/gg8gPdYq5jAz2jQMM4G8kAca",
-	"FzNYxCyykK1kd6N3qVbDQj4nGEKalKVeV48zkF+TQ2Vp051JfVY+15ByxCpIfjhssTQ51ScNPRvwWTrY",
-	"OXdnADHT56lS/JYlcIZU9M0xUAP/aHqEX0/qnJ07FT9aDQNpesOao9i4afB2bZwdOnzPfQ1pY1HW64KW",
-	"NyACvS3h3A2WviNwjgdgAF+xmrl2V1NakLqmswcUOIzHJ0Zsarp7AsIl4aX3uY/jnJUVK3nlUwjTydBZ",
-	"X+o0z73KN7Gb1CUJH85jCSimgTHSJVHoYnWrthyxYOe9WPARVD+gbYjsbrkQMaxTSvZA0erXLAuHBzl9",
-	"/QpXcDMY6aYJ84MvfuRiaKyDpsghCzbIk5h4RcCfC5vZRVcdFcMSY07p1hTNqxg+JJZlT1NtQe9xLv2j",
-	"qhM8nGk2tGEKAW78TQXFpkgVKP7DWlyf0p3J82UfGoVl+OlRENtgT7o9nCdnu8wVJdY74nfP+Xe4Rv/C",
-	"oR5cJAHNpHLF1xm/7Ev3yL1qppNSjaAXIDVstUvFXP13rqNiHBy9JrRrBssRTIycbbnowr137aAUZpZm",
-	"5lsm2oToXex+8PiEIx2u8KJXcpty5ix2Hkfwzi/bW52fZxhjYJWv5DaDQb/xPp9ETAe0aXfTAg7QZ5ow",
-	"UblU0u05ASxg520FUFwfewL0bCv7fGiDgq1qvMtqZDKjc82lfGEvARe9torv1mPdIJYzS2fd+i8PX/X1",
-	"zv2SABpM+tdDSD+VokuTLDayehLAue9YGsnAWptPMoj7dongoMTJoRPbkXlNK7TitXS1NQCbkF76ymqH",
-	"b5sUcph3fi7qdPqDf28GIQ6bdB0Fsb+VfOyW57FBZWsgtO0sz5FQLFhBgd1c243zvNU1AP/rHJJfq9Kp",
-	"7HDgamgGjo8QhefrKqikGgpB4N6HQTH8DquK8BJ3BHBWCp89WEIfwNx8lq2ocmcAdWLns2kQVpZY+4xX",
-	"ycrtDC6qA1KKEJIi6RDTJNr1iDvio9rfqY77oiMYLap3BMJRyokypWkCOB/6eI9PCEGaj39eJk4OwjRf",
-	"+QATNoA2sBnXBKN/V967e00wTAgf1PyWuT6/sRIzsVnpBEV7ZHHcQd0bdA11pCociTPbAmkoua4GtDXr",
-	"THrwKYlDXU17pjedicurcf6jIzPDBXRjGwP1mgG5VXXZqb+iq2BHN3Vyc71NmeiDD9md6dYb05JsMyDz",
-	"j0cAymeriENaqttwt5JAgn6wPNAygkaP93aI0+4lSI6vet1uNlTtPpVoeX/SA0ft0OUGqWHOh7lhdqus",
-	"FpfGNz/pZP4Lcvq98GpyJ2TdyziXWzSuabUBG9peZvDaJRcuX/mWs21PgnbLfSXr2l4cd3c+PUqaezEU",
-	"RYfEefHwy4d/e/DFwy+HETkPrgn3riRZ2po9LjOtx0uTRcOIigu2EIL0abpCGr5Mcyi9v/xV5xI5DXrl",
-	"uONtQqoqTwb9NQZNbtjO6nmYFL1dyy6ZrG0wNMwNkeKgsp6WJnkL1LTR6dLY1yFLMA555BL0QlafK6W1",
-	"UzmheBbzZiYQC3y/x+ML4HSRwn7YMIqYb5PCzn+awzMCwkj4PEsnwCHsjxuzhcQOuQRuqHjVT+2IXt3m",
-	"sMN6waPPNNwS5/fQ1B6ffp4r1Rvlpu2kyV4JTopA0tpdLhAOKgw4KUycm2sfWTDIs+wSt6GCNmJyy9pd",
-	"6mlSn6Y3TBw5NSFJmgPKOzenFJPbcTJyxYX3h5KRu6Q3DAxCmhi2DNIuPeDkvjt3Lf2JuCPr1O4lZQID",
-	"F/4OKboiVU+IzuMdkja9PPGCAq6Mbvs6AscXQN8/HuJ6cfQziM0jZaKBe79xYAwnBd+ORZamyQ1/r3Y4",
-	"m/bMgzJ0DeE89MICoirMfc8D+2hsbCss/j509U6r+DTU9D25FemJWyrQ/QG81wE3QONAH1h3/pFfvTcF",
-	"GS6tOdqhAp75H8Jg6e1NK3gp2+PHtYzy4ri5IhRkEcjn9776733aCrG6c+3iTScqaAj0emoG4atWPMEX",
-	"HOTGf52o+OlIdIIBBUio4wHdnsiKVd/Cb5I1DfdcZNymi4w9bHGfNou2vgHnbw+MIkC/YQ7agmnuLl9t",
-	"FKMAEI93uI5dY1BIs1cpuqECEQfsSBEUQRKiW8mVYjrRncLD5IxplZGGdpnjfe+6lJ0C6NKDbnmXrLzp",
-	"rLc7O35iOJyJLDFSZ/PK2rAK4LCT/aXti3kjLLnYWRRD3fSqfA8FRLTd4ez7o5UW1v6AZ1MwxoKBuBkP",
-	"IHngA1Z752OxT3wnvJF4JIO4T3AIPVqMoI1eS3M31B2A9pGaFYSVa2uBxme+g85EnEda2wnsRmN0pmLq",
-	"mC4T6bYLRW8YWbuQ+oj3+rq7NIlCwdyCkYrV/JYpjGPyu4HV+HnDFkCG6YQX/poJgX5jX4agaFgbYqnv",
-	"cBhOF2k5tKprcoKwC/0sTzEbHFyMB5fx56t7Z9wosjutPeXJFWztAWQBE2TEwb1orJ+Mqjq6cj+TNe3x",
-	"VrGuStbVOQmF8VIwzFJBXY+FJnLvC7LxvitKQFlQbSLPt1I7p2oO5wn+YGUAxV7urjr7AB467uAQJpKG",
-	"s+vj1PpIXaKvHVQITcZRE/hssnSZMGxPgFZsQaCO2I7yJPxsH2SgZ8WnJ2JUyxK7PwQ6MJwhlZwoF3tF",
-	"wMlk/1yz4dc8acJ+vYty8V3F21aqCnKnsQmhzyF34IOGIbrZSJykA6p0AGdJdGOcibVioKOC5WzstYK/",
-	"OydxkdZhG6wolWx0NxlIbKd67UDZHZeDX9Mdm0lJUg6ca+KJ/zvbdQWI3Xaoyi59SW7YTl+ThTRrREWi",
-	"dk+iNK69OhclE6UcKYoYOea5j1OA1d5AkoadsD9KrtIDs1VcTvFARt3RlLpkUt1eFUsWRMCLVYcpSMt1",
-	"XDreUGVcX75kecrR3L8j5TAHDkS7kR7oqW0gnZUaRmhcgoQpXq7++R5TETO+h9dZwKcIeDqCfkoUp6Hh",
-	"UGfcKq+pqBbyQ6K3r72ExldIuvc8hasrBQ5lJcjk172xvzreiRzfXfg5p65/98JvXfbZlEK1ENjKeVX2",
-	"/Erzo+AVbzogWOSkcwJg3aji6chJnyh2vjws284Bav/oEBlLuEUAhgKVEQql1odtsnLnaFGzyeVoqU0a",
-	"2hpknWl7M6aTlGclJVvHTDquQ0uWnlGia7l1rbZQHIFit8XmTsqKBWg+jKWorlLNmg2IPIrtgxkVmlz2",
-	"m0IeqVcrZnpNVUI5eMkUKaEBpesKRuvaYywyQDxJju7gT8P4/socmIBVHzK0ASsJR3aDEqj/cUUy8pYp",
-	"xJhSWJ2VnJLPDGSi2p/afFo1H+z+MY7SU4/73eReJ+Qvj6FbHZdWOVyr4yIpF+I6EBjDh/YmBgcZmOgb",
-	"LyHS+KUHqVes4gYjsNk4bqfSTNmHPCKImdrKMzB85+QJ7gEPXHg5nyOzc93PxT4CuhqanDsj/dCne0hi",
-	"J78iXcCKoTMQQ1AHQm8pr2EjipkVX7NiVkttzlCKwWg3TOgzrCBZS3mjz+wD4Y8KRsgAR9pBz26pguCq",
-	"Hf0VNex7N/jb3uCvcfDvpTaP/dhvYOxvYejv7Gjf48jw72/8wHa5sKG5WrE/OH9lSEl0KQOu3Uo6LWxi",
-	"h4xcN/KMsmofBEAlqj0C937viZW707PBi1BJVFUu+LYJYTj7o7SWmD7Ib3ql8x1xevDgQpINbRor/zEu",
-	"nyHeANh23AMhOQnYO6gdZhwMVPA9Cnthu/SHBYMugAeblwZvnZ7kkYPF8kB6UOq9dSXRFTSRBt8jt1a0",
-	"ILQsWWMYgnu7GmiPUYA3bARTQIyUN5gLlVnJmPBFfM4SSSdDwNIjXKFbepSHqz6ae8/h0TF3T1Md0YM8",
-	"l3pxiPXtSwmdSHZhGjtxOIFdxKbfgsNvdXfc80kVQ0kTMf3vwQ/bE5ufhEP2kAEPGEY2TFz1MRN8utE1",
-	"aJtXcdoT177g3ed2x6FVn3fgThqi32641ljGcZtJWH1dylQ7yfd2o6iR6r0dtmvusV1LwKGx04K+jzW2",
-	"tscCJoB5Amyukgqy4rde/Qk3OoYBoO8fOvoFJgbpXoKtz731k0jPnJWKJdjqhHC9GJB7qVYu9qBjYzJL",
-	"D+3SzHwLfagjSd4Bzj86ZWp3SNVyBx/X0I/CdhM5coiBxvdxfHGzPo2DC3P9h93FibbVrf9N3Jn70aMH",
-	"X0xzJeBr0lPrUgTuyvSnlMAc5JLkshOyJ8ruwqtWnKTgNlLW6XLBqLq6q8Lihpe+lUXtXu6br/t0k3RJ",
-	"lns8yZJ5MI24L/aaamyUXOAtD0LuF7/JGYtwqMtkzbu+78mGTiM0ImSeoAz9udKIR7pIB2kQkjJDski0",
-	"WbDf0e7G3HOqPAMSPJFCW4vWFQHvm2A13f2QUe9ohx4k64pp7+B0Dvboqu7h9SIEJI0veiEdr4BHaR15",
-	"5rqugAvGEPINEIbmIY1fOSV6dIucOtv8AlZr39YA/vmaEeewSqveNbtldXzM2C0TpnWtqpSEA2tNEew+",
-	"qajQyPs0XTe0oR++ydE78lY6Im/oztoXcouJHIFWoSUoGonHu+H+FIiT7Ep4NKCzYGvuYEmhjkLv24Rg",
-	"5hxX6ZGcPTIUgQHdtoWJDTD0N3y5THByv8DyHsom77nDu5CGT5ncsfdFJu64xEt/nyazLm9pzZPtPbO1",
-	"aPiLfvVjIFq33IGNvBdVy6/pk9C1YLIeV2NsM6JS6iE8IYDsoVXlMeq8Zg4V8vs1Ts4dERLaxqbsavOt",
-	"NnyDl2mCfe5eEX1fB/b+EpHZh4YrpifVkt4ld3lN9TrhdAI/G0KFwFZ7n5ODE3M7HIduwu5OyJNu6il5",
-	"0pDafNXzY+2D/SEeqyaUADTCdahtv7If+UYjXBDAPupQilHzu4bsqqu9LKv9zOpIk8oquIJtX3Xhh3vr",
-	"mfecbUMsARukbqigKwCeAHRmKxxIWVOdxpC/79vgXpLFB9y22rAmmbogGya6Lnn4r9A61Wcw5vuOTwni",
-	"3D1pHVaR8h9OymbPGCwBvCEk+ULKkz0DC9malE4b95ROGDp000zKs+jul9fw0yNqw7EAwPkfloo/kAAD",
-	"wmt8ysvUXgwxjfI97OkN098ul8l8Oto09e7KteRftcqhqGA2gf3OYz8GIVcBlgqoCaDaX5Go6z+iGwu2",
-	"LQL4f/gh1gGABQX5VK7W0+Vha3hlgHkVRXpO7lgeJoe6+6SS11a+dkhAQeSGiugIsa72lqnzTiPM9Lsi",
-	"c4in7MdTnDlGHJRlh5O29Uf87dFEI1Be9+o5Ou02ulpibthXd70Y70pBRtV/dKpFr+7DkSxuHedlQEST",
-	"3p3m1EOnPQxVjCQofaiEbhZ81cpWH2lUXHpNBDQAumGEaqLZLVO0HmmlU9cX+7EH5R13RfmfvcpXj/Zm",
-	"ijweoKdDeBUc9761QNH5LOLK69ApeU1vxzofSq7KtqZqqJ10uqsDnHBMyQUALvumevSw+b5ScRcu163R",
-	"rvb/Ye9tmNvGsbTRv4JSzVZ/LCVLsp0PpW7t6046m2ynk7yxu3N32r4RREISxxSgJkgrGo//+y2cA4Cg",
-	"RFKURDlOT6a2tmOJIkHgnIOD8/E8yj4YHNLR0raN1+4XkrUmfsT26B6q7Zml8yj0a4zJsPsYiaVcl0CP",
-	"s4+34treQOoNforpH4JZT7lTbVqHzBuK6Ks6f7Q+zpjZFuA5E0G4WBjk+qbbljRMrKjdvBRyG1+oeIsA",
-	"IQHnVEpbZiBiAj/ViTehASQoQOMpha7dNuQQi1aMIUljrm6qe6k0DYEYZ5bDCE0WuqzbwVXN/1aipysG",
-	"zATd6z8zpiVdGx/jMDFrawMJE5Y8Q08glGTGQPjqPiueTynfpIPW3qkJNdFl2KTW6l5qNZltYCHfoXEN",
-	"4+tyt84vuytrI5ndLrNquWXJ+sQcKtfMoHnOnpxvFsuLU6ZjjtGwbWRrm23RRupsXtlibvAkmgvhQVTs",
-	"awvj6WPWfQM7XpcwTK7WhZWCM3ouOreVthVhywRKS5EjVymHgplCx78qilBx5i8t6axF/28c+bWTPVa9",
-	"mhrNFVxIvPmmRbaDXu2I24DOlbAS7LBXYgHnNw0aYGvJSkk3x5nDvv1hqmI9ipt+XycyOylqAp7iDFks",
-	"FnJjJ665lSl21GGQis63Crb3cgGqJSbr8pHH68GSnWzp8Lb6RbN12CAx5ghaIDJBLv4B7pTaAmZzSPkq",
-	"m/7JNfK5nSBTyGwn4SL5pEatq3UdQlAEnpjRTyhlxRlJTZhXCFu8gxqvUQAExeV65rkV87jWLAVhZA2m",
-	"dAMZc5pivddKwYH6JPan4U1Zl1T2gLQYPsHNl9fQNzfDXlUOsuYA1nQaXzAavMF2+Zq/qsR+q4LliNOS",
-	"CCfWwaF/hvFu5YOLGGJQWxDaQod5QbJlFyBYWWy6IiGu07mJZWbNn9jzGXKNRAgRAGXeAOWnNtQuUs6u",
-	"sfJl8dVdqlO2jmLC9WWDKIcP3VyR4kp/Lg5lqWRX/c5VCV2NCLqanRTTb72DsxXGTaGyJKuVJJyxQBZR",
-	"Z4q1/MlGKDjbjX9bWCFWy6fSVElZSUXGlo5jqqy5L1BHs1C3hWXspuxzBbKP0QhZoWImNRczu1GH0ilE",
-	"HMp7/2uiaq+0tqjJscFSx87q8RUudjhLI5qwALDnC+zszH6esZuvZsR1dKWS1aC42908HXIwner8c+Ej",
-	"opBvlZ4LfRa8CXlhzqWcG8COc/OSGMR7F+reN9VI9ja59zJvcVVBn9tG0VxZr8IUo65bKOz+v6gnVxqu",
-	"P/uFZ+SgUIauGRyJn6M5wFPeihRRHo5ZUYHEBZR34bfK6v/v2a9vOuWE+UU/X0C2RcQ2I1Ojygm+9bJx",
-	"Fb6Xu4cUng7oyi6mcXKRXNBUeMxZHIoClALY0Ao4heGOSHpeP6ycTfzBgd+w9u+8BotPUXJxHEZRVXgP",
-	"CtjVxk+56QXGnxBquJORBgMYiqc0rh+lhThv+ZPDhFxztqhbvsjGSfni2Uisgz2tm5ehBpNGkVhIU/aj",
-	"u3Or42nF9YFhCTKnxlZG2SMjNqG8LmqJC+C/FRWieiDkOgVn6pEhl/WfuSgj/cyFJUNdTKmO4Qj7CEn7",
-	"nYoMDC9Apj2e1kkjKlZas+HphTczn5Ex5tSiMsGXjpzXW9tNg+Ad39Jf0uwuZcVnUrMsi/F4O0hexw8r",
-	"7rBbUKm5mJ4hXkyoS6CQnzqZsjJoIw3QUk80Iupfl/DB0sQeIJTZBYJjkkpmk/RQ22GJrUHtnlnm+89J",
-	"Vg1igjsa9yc3Uyud4IwmaVzZtLhH5MOeAsxjSoJfBb7BG5ynl/qHRb4BmIONXhJe5fgSlVfriHCGn9mI",
-	"UG8nIqVOT7KVw2McaT1gPYpafpl5+5x6qwHEYc47dp189dVvxqDWBJQqGLUdrVFY89TMNNilz7Rpk23K",
-	"2sG3oWG0K10C6IZVVXKq085ZEguYhTVGRSk60qOTSoyf435hPXc9GgsjQiuP24B1tZiyApdiyMViuIqd",
-	"ZI6mHDr1lfVp60W5qrXQmxbsvbJlrICIr5Jcbjs9G6dRZOkLV9kYXS4yDD6hR7AgCYtnMgP/BnIyIgUZ",
-	"07jQ17enusJTY650OrurhvWpGyGqcRZ8i7SGBZvO+jB8MWOISqO9ufyQ1qVW/eqiUHouTJFDwatVywks",
-	"Zu7sad/DfaK7jqWHTyVdEFdCB6wsDhtRmZwvub9jnWHRyQpVJtdnjA4FF8QXcyzRCCX23JiOI6NdcsmR",
-	"MW7OuK1zdShuLXSn5hb39OMK40GOU1pN9+TS1q811JgZsm9cPtcV0e7shLceS1V3y3fwrzQHIYdjvmyR",
-	"8iVgJBRrIN341m+ok4CoH4N5B9eXR2YPjaCr7n82YZXdXU4vncVapGFSt4RkPtVc3/nbG1Bk3eeh5l+X",
-	"VNjePKyD0NQiUD9PlBo9I1oSTVsZ5cvMBTeJv4wGwJxVzBOxE47RWXZQqWD+q6jTGC0JhKULIr0Oo3id",
-	"iinUvnoXG1Wum1XJEI1r5Sq5vxuA8Lampkjt6+bobHLOPa2inGUq6DmVLaBGrrSjTheN4QJIX5tp4GYz",
-	"UcBrSgOmRGeoZkxtNyRgN8Pio+Fay0vC+Hbt3DGblCX7ZZROCnmkpyJOEE0HzGcQxEzKEq7etfJ4m+qU",
-	"qVSiUJLQVHP290IE9ddnb8+wlJ/8FEZKO3XgRmoSXn240EEQGKfa9zw46paA+zTVF62mzE1GTXS5tXkb",
-	"vej5kuqqhmcUt/c08acbTxezkLuf9rwStLMtEWrdpdiWAXz9fdRZ651Nw5fBxm2xOZa2D+mKovqn6JkS",
-	"Jwd7sRZDclwcZ0cgNge/tqDQq0wn59gX1VwUunSnOtMwcaceeEUBoZIEzI9ovEX2GJa0HNcOsGLK4m34",
-	"pa7TlMBnnjsSxCxgPAlpJLcbDtSBbswiG2QlF0TQ3RZmWFeVk4tseeyrXZXJeRk8okMkUYRkXo2dWAIg",
-	"3gxcojN561z8Iig+FU8ZDXQdx+5wjzOWTEUx3FwaR2WIX6NapYEbQwZwJzsGfGL2Xh6+etF8/cYDURDC",
-	"m8+jsGx9TUvselaesbksw49Tzm2v262tBWpgv7B5UmwY50lprfYaa4gyY+oXnd2Kle09DCV32X2QULyx",
-	"CbAM5YX9glEJjUeuOQD4UiIhIHOS1ADPNOvuPME1JzDvtqspe2Oz9GUC9oter4LNsoxj35yKdHddmEgW",
-	"jStwTPfkL68Zr1/jNTcQd2UVq+rt65Ji1GRAMyykGucHeZdJEAa1kKbrsmC849ESRKd46y9ui88idjch",
-	"W+RYFVzyV0kAEZOIQrqBmoSjH7PGSIcmwnIZgNe8iEVSD4C7sMQuYzzE+rSIWZ4EOImLOWa8ajCbyRr5",
-	"88JazoJV8V0Vh+GNkao+lE6j1MZXTrdMRazLtqlSXe0zWFYVEClLF7HPdbvIaAmrN+NB/enMN9zUK9W0",
-	"AFx1ggoJjZMdszp6o8db4HuttKI4eFRm8urkqF7QJa5Qwf6xXR3Va2T3LA2eM1ME28iSw+02DelXuAiR",
-	"a4E75hALu1rrxbA7wT5y56WB0ZcuzrZp25gm7DmNN/7ig7muBPx7vV3oeUSlrCCrrqtOTfI9l2bQ82i0",
-	"2fArsL8Llga9vtK1KaoJ3kfYt7ZM85jNwnRWigy4ldlqloa7bmxzI37wBuOXTUKtVD3ctnRBLapJpbUR",
-	"nK0fvm2O3SqgtYVukXbmPsPOeFW2k76PaCGu5rb7ZYXWbmdaq/HCD2Z195TLosOE9T8dXKRSHPe6cmy2",
-	"g/p42K5N2nITufNav2cR3ryETMQmOPGNsQPdZzARxU8WoUnINMMK7QRdjwtPdHOjC4XUfJwtEL/KtCpD",
-	"rrvooLLOASlLwtQf2WgqxPVZkrBZ0WGVbsO9/Nln8byk+hkqJTl00ePgsez1O0lGYhNA2A7xXeRjL+4r",
-	"csK0ddL2pYWpq0FJfKSmyF+JPerbuUFIM10Vy/ICc7/LonWBBZPFb8h4MBehznZlpmQxvS40Jeby0j0O",
-	"sEaL1xW++k6SMMgwg3RH3XdyQBb4Iu2wGHoXfr09sUXunYLixBn7nGip3g3yOBOS1dMxsilGVCZELwNB",
-	"gKhqKdb4/ofjjV4Rmqyhq6QCRYct8EVAG7FUe6Dr19RZn+e2i8LqbNOyUINDwcrliswZCfNMx4KRC4fd",
-	"2gj86tK6E1ugZzW06zV/qd5lSx0zUfXiYmRTDleqa99U85tqHl41Y53NqBXvWPEFik4ND1rVtU6a166h",
-	"+Q0ghqzu1F8FakihOK4Dq4LmDIBOhJN0/ixD2Z/RJQCRkTABU5d1eZqcXlYtZAvYMiDFosIRPaafXfu4",
-	"b6GO/kkJMZcd2FlS0usjxYxhBRpo4gQwZYHHdUPLT2FP2EpLWf55Vrvz1msh4uuV1q96TyuwxtfbVRiJ",
-	"KEBCjt+Ku6F+M/RR3OwqiNAhwwlnQVbWi325GVR8KAlU9SRC7PBeq2gC+5pkI2/WJKvbFiUz1cfq7AL2",
-	"SnqEkh+JTsUwjuWM1NT/w2GHSIHsqwP4YqRLI8ZKcZXKDKGiKkyWQ9idh3HKOwZ/cbhdD1NFor2J6ijM",
-	"quPEFHTsrwjKWpeYq2f5AqpMP6uLqVbWqjmzba3NpooTuHmNoX3Rgq/ymj0NT3JV0nGcD+xu+dRK9mkr",
-	"m2vs31tXoBUq7JqeBqGkI9i2RktyrisxPSIZQAdpsLqy+fHsz+tsUR/DZNogF9a3zerfc7MqgdX4ncXh",
-	"ONSc3WqY0O8oO+QcYDX00HxWXb37bQf8+nbASigTvWgfmNSlAFuEpkv66PVhE5e1bi/7anYLbl01YJFQ",
-	"0wy+xZDFDYsjOn8l0ljmqnf6J6ulOy9dNqd1XZ4IJb0cVCnkkzxD+KMnG/nBy15MwlIUbAGx/Xx75M6V",
-	"Xi3zUDQXaRwmSyC5NFWL4S9FJP1nnJy9f02u2dIjQxl9UjL4CVXt+BGgSlA/0VXOYBPgaMpojJzO+Ohp",
-	"kswx3STLKQcCKqcjQePgO0n0hR0CRTsxFoFJU6uje/5EHCr7ABjI9BrLiUJ1N1+I69DCQw1appfik3l+",
-	"pvr41nd3AOk7LmjI+FmdbR0op8QdKaATYdVkIJhEtjgwPnQmOyQQvjyi87AzCwj7PI9oyNES+4IrPQkF",
-	"lwiNPacT9kz9E9orBpf8krfJjz+epWqzSUIfpP7HHwdkqD4ScfhP+GRAfoKZJmZhOp3OEPch6qybLgcs",
-	"mGCCU2Un9pITd2475GfA8DZJZc2RrOEyZiHeI0xg/iX5fvi5nX0+/OEZzoCRNjUNki6lRi2JRcRg7uCh",
-	"vlAbgw4HdPD1Xwfyxx/xM0rmMRuHn3ER9F0M6jnUq30/lDf+p6EHOwD+l/mfhj90yJlNXYrYBeLyKScj",
-	"Br8GxPAwkWooYaCuw7+x1QRHow4MajzqXckQIEqG5PseSQRRPithkWSkf/oDbkM+hFCGGDTV6CzDW3UC",
-	"8EgWYvGIjrDcDfVToJBfPUaJ9RBqSnH1j3SE6j//IQUfDsjQFwEbYj+c8jbhQVMqtTR5ZIjMVUO9aIDG",
-	"DnZviQw1+oHPBTdNsErAEJQCbqO3Ej16aeVq+PMFnQyfYS0dkD4YARi+Hrd/VYeXIfn+pP/EVPN75KTX",
-	"txiZIcwyFwnB52btlT904A5qsze3mYQ3TJLj7oke7Qc2ZzQJ+USNNSt20PV8sA86PiwslRrx64DN5gJA",
-	"4Nq/sOXwWWZFrtlSPyUDUsflQk5c0AkGZAmg3v0TMlUbiZWKWajEYkCGlnJeeyL27/Z7EYX+cqjkNtfF",
-	"/4yM2FLwAKBDoSv6pP8U53n4gSXxsn02TliMsoEl2h6Z05hiqQQ8BuhGnUprNbFI+E9sI4qpJQ25taUd",
-	"8jpbWU1iLSEkR+dzRmOP0EgK0AdO1FHHTPWAhBMuDBfHUqQG5fyai0XnkkObtM84tnWG0MExDlms9pI5",
-	"9aes3e90M9vsfKY2iHQ2o/GyNWj9wtjcWRJT/ArQ0mpIAMSqC0UAEHEkkikJwlgzEqPiKRWfx8IyGesS",
-	"5pY50zkO06DV63RxFGLOOJ2HrUHruNODwc6pRnY7Umb2n1A5gP62lcHXQWvQwm/VRizngkvcWvvdrm77",
-	"TPRenrDPyRHsB3DQ/qxBl1vi2oKcFkXI1zibXiea0SQPQVPkr9sRGeKlnCPQGvxx5c7+C2HMfCx8JiXw",
-	"Af0XUIdMpPIufmUJxez1EXABlE+J/lrNoZFbaGkCgBkoMdFcvdjaUsQVBqbLnzL/GvUWRD6DqpnBkc/u",
-	"/n+mLF5mAnbD4pGA3s/yib26zxXzKYcFO+0e13zIH+0rYN8aUcl0KuqSW9a7XQbARYJTqR7pbsowyzbd",
-	"1bRYPafWW7CGqESqbnrKc2pfMyyILtE2mZyBByfX5atotNklR2CYoWFuw4UmW7JZRtzN+h/6yG4X0YQW",
-	"/8iFdVr9bv9Ru9dr948vuk8H3e6g2/177kQ3aKUy/tR99HRx/I9/jse9uNvt9ronXf2/SY57Z8DTKMJI",
-	"SOuaLat/FlGZvBSpMsz9z//7T/3Jb3J9ZL1uNjJTIM3mkVjOMAkXsxtxjT/DAaA3t0YZf+VY256aUJvU",
-	"0sc2N4+l7nTninZVFAKlAEK6BTJ/Bh4REWO12a/C52IlURiTGb1WRzqiziLqOgAzkCy60VGeAjzSnfXD",
-	"aoT20aVH9CTiPhxyP0oDCCYa3TBXqll03WxcatkBQBug2S7Cjhxes+XQvLj2b0I08coB0i1C5DXWHeSD",
-	"Q7CTXrN54jKw5DUR5RVXYWtVdJwzOIxd4UGWyeQnXR5RX8mKxLNMGmtL11u2OHMOitkpW21Zd2t2obfd",
-	"kB+IOYAW0pY5SF6m3e6xf9wlMeWBmDkHfZCGR9rhht1C6QlczzZaFRxQczak7go+13PsrOJ6AOKaQQmh",
-	"09CqDjplt9aXHcE1d17rjfBtbKrqenudHsVe5uNXfcDRxmELc8GCEGNB7k57dIsBkbusT7k4VgM2Q5KF",
-	"iJOp5f6z0RkNFwgqTAQHsyIT5WRoA6Q2bo/MaHyNXed68dftCn6xq10ZwyGyaOs+qXwtO5z9F+gD3Gqf",
-	"JfKKfZ8JS3aeFnXALp2a7ldpvR6m2TmcvVF3PEYxrhbLtyL5VQTqBB40IM7vOMvCii5WQ+ZE7OKybCe/",
-	"3EzrlTFfaRAm7SSmmLQrPyuo6y7gsoMfF7wi+xIGyt2kZMZmI+V6xkYGig6uSE70B/QyX+UOeRvaU9ef",
-	"fcYJUooQmfpTZXGHhqcXUF1ZMIQosf10WJKI2zjUUPA9x5rNE1KEU6nGbjueKx4vU8hwbP38qluG3Gf5",
-	"G9bLa62lET77USpDZN2seCA0Fu/wwOZOp9Q3GGxaFlxWGiwwBJO80ZIjz0QLZd0J+AWUvBE3DLpU7qDR",
-	"ofSwGbBE67TlH9NJaVNskeMaM9/piow722vfejp+8ijoPuk9eXLiPw4enT6l/TGjtOufntKg2zulx6Px",
-	"ybg36o+6oyf9vh/0ToNHfu901B13u7T7RC3avDVo9Z72O91Ov9PDRrqbUKTyFT6iZU8t2nP5s3p6JPuz",
-	"Nej1lXXVvWIteeNX/abZE7OyhZsPzIwncbhXhNHuHVDVPmdiHpkT5VKSIAw8wtlCeYqGBN9uH2qIBXsH",
-	"mHu9eazvAIMbFodj7HYpPAq/FQkjQ7WdDkmgDroskgzOtRgzXorUiRtHNAF0VppYP1fngsNEQwoqDyHB",
-	"9GN+z8GR5Had/ZR0FItrxjNnRa8OytFUU581J/JaRAHgQ0TMnne3kLAPbC7iQhmzGBQ65ChS3ojH/dyc",
-	"SdWZNeSmUwwRd0FOSCQmu4nZKA0mLKkOSP6kr2nOIM9Eqn7ROu12O91urvYjs5zd3kXXsZxgokdpUG2D",
-	"tEnOctymis3al5hR5Jg97eaDd7XFAOej1NJASQ/MmEdGS83S35CxoRpwWGNo+wLKzAD0zFl/jSNYIAEh",
-	"Yjdsiq3ZNhkyxFfp6FkbAhGgVM887Xrk8SnYl163S+Ys9tUPxJiEiaeZsiHUpvsxyUdIAsJiDDFoB5ta",
-	"huFPY3bJcRdUD3Duikm4ogAdrsUXDdCtS/O6EG4pW29BQ5sPzD1IxdtuasqOnlpOv7Jo1zlTOj0yQrxZ",
-	"gaWD+Z6PeGmbc3SL/1gJeOV1Bz/fVXe2CkK9duiimwg+zQTUzuw3ZeURKDsn+2113xStKszTQMhmi/Vf",
-	"3/O2DM6Y+biCqgnsY8gLDgI0NqJPdTahGYsnrA1j+c8q4XuCwrflwmOvRq3t55tW5LWCUKlZqrhYfEkV",
-	"QdzHprYWA2zephGLc4eFdY5QcPyScMZ0XaPAuiZLmExoLCSyW0CdaHapg8jyncyYCr4H4PDngo/DScfc",
-	"5gwGMvyBLChPpDmDJyIKMNuNzmsoydD8ogNjH64fadUJ53nutvcSSt1w5UsInmkO2iZLNaqCUxmr9aB/",
-	"DPxB6t79rgG2HLg4NaCXPo02xYQ0eM+mUNAKco+y2ownIl62JdJnoMScG7iT40fdbqPho5wMbA4jJVM2",
-	"a+Rwrx9LULdKQ0cZne+65upSwvzJ3iqtTGgSyiT0KxR3bIq4tZKKOeNYXQlaOaf8GTnukoAugeaGiwUW",
-	"v5oAUiiJpACoQJaMxuZMuq5tE2aV7Twb17YKt6Id3yLeOpi2fA996ICjNFp+AKTUJxppTE1rxQWuVeg7",
-	"nIdY1mRAvP+4dcn41diFf/0pYjcMcH+1xXhaaDCUTEFTY1M2QQ3M3hQlFuOG4obFSRrj30q2wtiMHcYH",
-	"MWoD3feHeomYjWMB6dMFjdlUpJK1g5FStYV6zz+OvSdX4P/BRgP3CpgfBuoJx8WJgLVhqBllgTVgpydo",
-	"wHT3kZ79brt/krPJMolpwiYQE3Wf+iR//669Uq1kRGUCqOcfQy515i4b7cq4nN/NKE9pBBOr8WDLtoqi",
-	"l9nW0joGoMSrykxXE6b2lVgQMU4YN1XWJAglUFh6yCQK+TkMmS+mLJmymKh5k1CPPxVR0IQ9ro61uqzt",
-	"D80JqUwA4ztvsIx40VVlfe8GY57QZMWY1xU1tvHmYLS2S7Y255iNgDaqB35XuYXVegyVJ60Kv2y8wS9D",
-	"c1lSFtv7e9bFqdOACKqu/lF9X7zywjQl/PJbu4fBFBHduEUpMZOgybpEpTEvUYaBtpTVWVhNWKGdRskw",
-	"B1U2FwYEMr87eK0brPPv9ZVgHeSBub1JP+4pbBs6MwwbYJERdw+5ynvmnBmX+BBu82aP2RrAJt3mAzjM",
-	"8ujW/POu1FY7fuxBytWq58Q++svVTDlkZ9vP+PYxuOyNryqWa6ANDcIm7PyEsrTYf4c3jLDP1E+iJfCc",
-	"izEZKoszJN87fJWLqZCmpWcRcvmDR4bw15B8r3+1FGlMxIJ7SAJviuN1p6VR5uEl/z6CDAGQGaDt/8Fk",
-	"0rLORGiF1Y4KVns6RAuUqBFqjgVwNqEeAHlAihJreg73EG8Y1rs59rLXcTTy6bjsl/uk5ez+9Vw5/dgP",
-	"O6WAp68mZNWY1zZ4L/REbxEhra/MeyrmC5AQQrfVzsw0GwVyjKJuLt7ot9rrvkQlotK4kCOtJgQzJJ4e",
-	"kMaPfZ5HIsh2u+0czFrISdkE5ABDXOSk4lEbihLL7fgdUrpucKXt5Vd79gHW7vGaMv+6uCy6l8UPDVEt",
-	"WNBJzOSfUUmYf6WkGt1WwWuF+VfcMNdVRXSLc5YkIUfBn1MpF8p9vXIcTeN3msvwRdEHz7zKlteawk7Q",
-	"CkYdPSkdX8wcLJnWlNEomS4tTVflWx6oWSwTvlpuGLcdxQ3Wp+QtgGN17KeFdsd8u6Ei5bVlMgYUy2dA",
-	"fjkcJEwmQ80ORZMOQbgZYtZVE3XRiAWwsxY0vBWXlWTD/qKlJaUKVawHO4uzlynJoPW3249nH35+9e63",
-	"858/vT87P//47sOLOyXeElreMfS2TaeZM5kH6TbLDBNq9YM0Qw0an+1XK7NWKdfTtbW92t4WlUX1Mq3/",
-	"OpvTnBfYydKt5lbNF3CQ0X/UKN/Zx0Zt3UfmgMw0WM7zAl4kN6OmMNki3KSSyT2m2as6v+8+f402nH3z",
-	"rDZ4Vm5pgnlCDeulDsE/LREEPBcnvDq4ZfNc7ERd3wqSjaTd4I2EiSS5oouvsHVuT1O4RzjILoVblrXq",
-	"9EKlFIGvB5lXmEMWmiFsGQugoRdBggxGnuBMIsI8iaHyUBJqbtMhZ5p7MXBm4ZJDjlESKonda4uiLCi+",
-	"jdnwBsrGXJW1utlf9TxErP2sux305nClZV+HE9iUxeyXmcwa7p2blrBGsH8QI/jwyuHuw3M7oi6gYWnN",
-	"zUfAMkuyCYPIzw3jgYgBeUySd2dpMiV9LyMYQFg36gOClcDqHPzJdxJO+MoqabhGjYpEAoEGT3MozwaX",
-	"fKguBaS9hRnFEltiPQP9G3KSiDzIIpbW6RFOKVQCqYGSYcwQpuy3OBwWGbuct5XDe9y/0lpeF/a2m0Wo",
-	"1vTsKsiongUUOKqkhNKXP2BrmRi8Tzk4OlLug6t8OSmYsmgeMHltJQAwtIWU4SiycGDOXNW9bzZKmK5x",
-	"KmlkErMQ6V9v9of5IDgbO+h2fo1KFF2LYaLh/0KuRMzXPYdTsVDyoQQWkOqaaIDCkgwpZmwkgiWZaKYN",
-	"PQ5drDaKxUIiVOuXcUc2mQd0a0vtgjNa8FEsYTthNyxekjFbkFnI04TJDvloGsqh2VCtAqAaKVV/iuV6",
-	"njLCcg5dW2IMWSvYLOAa9VcG/16hs69wzPdw0smIoFr4l8z+lYn5mIZRGqtRdHXYVN256L6P9H3/TAXy",
-	"INCKh0dsnLQGx0+6XkuMW4OTbhfemCWy6NZ9+NXdyp4PU51FzGVr0H/yZNUvWM/+u8PIl4T12v1+zmit",
-	"no/ccoDszJQIcf1rjiHwyYlyCgzzJtT89bwWdOeZeV0wdt0adDtPnz7Zxb/TYlJiL6ahVI5MPmOvD0oG",
-	"Q1TtJxzbtAMEZoKFa6r8KxdpCEJb4Qp4/brA9eFaDsS7Li/jPZPXGmAUed8J+hghwt+C9YBifH0fjwge",
-	"ITUYLAXpd7sA2opLgjWfprG9tHBej+6dHltj+San5HTCuHqwUz9jYLCvU3DEARxhAGiTmkOAwo6btX4E",
-	"73i0tB/oLBlcr7QHkML+gNtd2ZvP01EU+p2VAiy1u7QG/ZOGq89x+qp6ivWime5vQ+3fUGOxRo5WbggL",
-	"kE3t4eqBpDwYic8VrrVuJzG+qgCYYQTyAtOjJN0A8CpjA00rSmYySkCYU+3dLGiImyoAaLPPar6iSEII",
-	"YCVyKeeMXoNrTNXWGinvRKQ8scjEQyf8zUXySb8MC4aFe/C5ftd99QpfBxZDw5gojWoD6DceVXGT6Hst",
-	"OaVKpLteS+0VsjU4VqIO04M30AqiHk6NzmsCeEdxb1tsBlgnLRrQ/7NyYEVsvtNuD/TPgBg/z+6ombi3",
-	"6cs3U1XurqqFaEJloDY5nKWRMkp2haEO9iEExGrqzwCOs7uVSuWib4UZ2zOZeep5dVyINAqwikmkCUEg",
-	"T1NBrJyAGQ3YMwvGNUSBwjIn5bHayKoGt9PFlevqo97P1Z8ds7DVAi3iSV6gtaq4CrKtCP+McYYaYbLS",
-	"jmsdmsQzu8mlSMYgIqN8LWPJ1PmiGZQSHWPR62j2qVU1OWDgxcg1uOwHE+zXibR7x0Rk+wW4UIB1Cz7U",
-	"iPrXKKqcLUioNiApIHyMa2GyARLJIuG/kogosDenmWiTl7gbTYTlXFor2qvYK0qlhAJSfhPLD6nRwgXX",
-	"D7mHdU9ikY4idrCV/4BM9HLNP0iy7eU710EgM8aSZ4RywmbzZAkooUQd0aRG788vYraEuNx7Ga21/T4S",
-	"MmmjF9Kym3y/u/0Gqwe3q326mLJl5lFZdFX0qBqQxDcsWRFEve/MQES1jBxQGp2U3kD3oB9IIMG2O49T",
-	"Ks14gOEiZ8eFZi4dio+ZTGcs0IkuccNiS1UmxjZZ2SFozzEGhdGl0RI2i5BPyIxRvpiGEeuQM06AlgUw",
-	"9y95suJ7W06DxBgIxjXxtmkeXdBsuyoIHsMUOuWVbi54X684n1i+bSkhVIa7KjIL7FZHCatKDx1tzB4h",
-	"zlFVbDrfgMPZwonyYoBI/5HHD7Ste7sm6dwJfisWpb15rtzlEz3N6DDNMhsJA9ACKF/UYhkzmdyXEsPs",
-	"H85Rzk8lKBBEv4BSh0+SKeMseIa1zRABz7ScB+AsE8rZAiK9gCqZOd7af1CLYzQ9hhyR1k54GCYRJNAY",
-	"caG12ZYl0ygakCEImeEjBMFE7h8pPF3LgO4EhKqhsrKws4C71YB/OU02rW2b9LZM41fQPv8Smnwmr60m",
-	"q10JMOESoTxnJexrin1/Oq22wYMp9c9KgYFuSEmHicRm3j/wWWnuPD05mf7gLD3L5m1FTUmhlpqHcHVG",
-	"RvI+4L/LLS9yctkTNHhecHc9oCz+lVFqKPEraRRKZ+ybPn81+qxLmRZaTFaFsXF1TwQouLttw95wOB0/",
-	"8NEf4KUsg9hYxBOWSJ11ZvSaxR7qu/QMBGiWwkJkTGnOic/gj0RcM/DaRyKdTBPYx59lFYNijgSD6mOk",
-	"XVTTq6bwkmPGDFI7HfIm5NfSI0jRKD2nAcJos5Orz6pJ6A1kg5cl2r1SI/utyvUh9Q89qHr8u6Zcfied",
-	"ghD99KChI2ggOpi5eDdXW3yYeIgI7QSLdKewyQmBakeRWGgOWLWzEc5YoPdjExFc5Mo9gAcWb1TLQXhW",
-	"5cavR6PU1Pyb6f8FOGyo7lAdFws+6ZBzBpbWdozdu41ACpmH0bPj1GtkkvgF7cZFvDxMYaeIa7U8q8ua",
-	"Q+eLQiqRrMcogBq5H1Epoa2X8oDGgUUUUR8mYjaSieDIqJ/Ybu0/Wn7gq8+00LWTOJxMsDIunDGZ0Nm8",
-	"pfkkrrzWJKUx5QkDeQNy4PCGAc6BzwaQ1pmDEmJRoXXodBAv1334x20rEL4mOyXq3BcEMVSsjm1HBNKb",
-	"6tC0KdxA7Zwimnk+tGzZ/20Nh84Zv1JX3+VIOS8gVY352Pc4jef/940lHHVpc7OvM0A2x/QcoktXxFVl",
-	"HpnwQXcudoI3k7FWkw2zYuCvEqfyQz+XBev6oyR8n95d9ewZ5eGYyYR8/79nv75RMvE/5+/eegYokPRP",
-	"H5Ffwp9+QOZWXTwKtRRYSqH3OQhivbq4eP+MDJWqmqm1s9YBLnEoR00kwa+RkR2I27PZPfJTmYgZMLgD",
-	"5b1+Jkq34MxQR+p9C4JryLkwKCQi12TmaB6jkDOP+CJKZ1zv4DMWLCEbe8ntKGDykymDFTCQHTE0KWug",
-	"EM1YbOq5O7bnGWgyCM0mNuPw0FWg5aD5dl33bm721ktvlp7N6+iCvzIkAy4SVga2dVoKtpXLhxWrgrkk",
-	"ZPLoVz0/rftgtZQijSEgYFZlQHqXXL3GQEnZHFbEmJ53KbSizx0kSPyrRuNG1tmmftOOwps8oVvf/luD",
-	"YUE99zpEYck75ehxhc4uTNDM8xTYjwaIebXdfd250vd17rhNrc+7Bc+kuNpnETGYGcP93/vamo7PgiBz",
-	"cNClz+CD8K1HCG+TWYNdjDj4QOqKmC7aI1AwyOmueUX2BCXi+m3KuxibVSChL0k4UDj/tlnZcY+L+5Vr",
-	"Tv/mdmWYxz1bZr45mQ/Lydzagdxo8RokHMoEHwIS4M0otyUQe3mKu8VbNG39PN3UOKNcrpTzkE+c/mt6",
-	"zXT1m5K3DvmZxlHIYrM1SIiFmpYA47yQs8zHwgpf5aEusqanVK4JanE89SaUTVrDr9r36n7zvf49fK8v",
-	"GRp6nyoDxtnCOn9uifbKVh7yRChdvjfX6cg6a9Ugo3j5r5ln902VvqnSfavSWYnWQLQjTKTdI71sNwVP",
-	"oQoV7n7chTUlHMhrpvFCygNWYxHPjCtpO+Bxe9XxGKkc1jEkZnUWBzDkKfnw8/kFcIqPGFSCZ8eyDnmb",
-	"EWZcs3nyjEgGaPM00aUZUDaeiEtuAj2QwRVk+P7d+QXJv8jQy9L7Isa10J5IZzVGZRwW3dyujotq2aCg",
-	"GV0eqA2F7bvIfcE5yx9CdiVMTJWX0RoxGsNBQbnLv8WRW9kxFfNcZQedh2pEpv/xD2PGWoPWEY2T0I/g",
-	"0GUf0rq9bIXBZWtAeh65RFul/rpsXTB62bpr6XNW9uuj2zBQH2MfR6hOP9gbNWjNWfwJYAA8iPuvPFM7",
-	"VM4n2sYMWvpHMMfZn7ZXCsP+xlCuD8btjLJWdvvDwjlK+yFQV7IdrGirEGnczrYL3BvMZ1u0xMDwWbDR",
-	"TlolazUG9GYdf/AbrF5rs5DKlEZETul8d6dh3UXIUtKFtukcTx8IheCkkkF7geHMs1+HWHWNFSp+zALG",
-	"k5BG0tMh76xtZbUXEjVNWReABqEx4ARg3fYlV7/T2m8aJNVxXWJnF5g0DU1QkOsuLV8rMDpJvGzE4lTL",
-	"qZVRN1ULlTmAr3j+6t37Txfvfvn57V3rbnv1u4hDGn3AkR+GVS9NpmphfeyQxjiGayqLO6nxOm29wN7Z",
-	"PuqQJwxjOBWt1Ph7rdbmF04zdQjJ8FkOgeCk77VmkEvLPd21nVodbe1dUV9piMQ1xjZeMJp14GFDKcoj",
-	"8mqAtKgNwewCzibguFPPccLbFxq1eXXS77zWjCVToeTy/W8Xym5v3LMyg97DxPzIIn8px+TKa4lrMxdr",
-	"b67pCrdiKM9LXSlJuZO4byoBb00leCFGkzzbxXnN2BwqfWMwFuqflFuqxj2NZ6z+bCtXfEPKHi58C9fd",
-	"P0r5O0RbcEG/NTfpBqxvfdWXYqYxtJ0OgWe/cwr0nWkcM+4rKUilhhTUPFMoxViVE2+oytHvp3zCcANv",
-	"jTlkrZTmvksTgLfG0F0yDSF8bcpngpiOk1VClDhMEsZ/Wq5hwnRPcwe8Eb5dXKuwKHd+vGu2esDKbg2M",
-	"b7iWgEI00tvr3K+UcKU2A2+B1h7d+vb1qklX7GWtnbgWsp83hH+Zzcz9kBG7b3C1aSYHQSh9Ggc7VTi6",
-	"D6qAZZeJ8kgNjk4oE33uBxRMdVw2MfE1704PLrekO2Jg7kkx8kXFCFhl0jmhrjAZ3BHsnQylTHOVOTUE",
-	"rHSHzEsI3Ppg8vFxKqCaZRGrdwoTg0kITyVhAkU2togeulHQwkPTNJa/4wtZmDkcPCIUjoE8R5I5DQvg",
-	"H+Ah/+7SZSDLHdFahWHYTZjKYaheJ2SONgF/bUqTKF9CU6JtdIJgGl3OGE88DFBhoavUp1L4/x3yDlZV",
-	"xJJMYsqTwtb5zLtrshrTujunhq887/B4ujLXwsM9bncftY+7F/1+5kDAoFc5zk8LipfjDRzniE7X6j3R",
-	"g8mVLQvtAY3JMXkrbhi4SciaHMR0wU3T0hbBaZzPSkyqMVS3I4JaYp2CBl0OWzGfMK7WXllEPaF7uB4B",
-	"o0E7YknC4vYkFum8+tjwgtHgDVz933jxnnzFDZLyAKtRa7aUf0Yd4Bj7pCFBMzbe48deCyFHcUpEmgBz",
-	"ZCyTqoRJRIu/P9Xfz5iUiI2qxE/5v0qxEyFIJPjE5qGxBrLTKBV4ETtio772yoJXqQCKj9GBeNKoErxT",
-	"G6ASVoLCKsloSXyaz1K+cL6vy3XoKEBd0X+gjLTNccVmr1qPLRalcLtDefUdlTZ/qUN+pSVZYZ1dtyYa",
-	"SewO/7XGT6tBWzeZHNgGg+jPauOAcT5DLVtmprq7mimMnLYGrXksghTB6MQc4naSxUiHuIwEhUOVvE7t",
-	"WO525swFGvbGmXBXCGILGWWhihziIQdiJsuUanPUwjV0zbDLZPcrjVrsaz2PbgP7ipWRi2wmdopcOD9v",
-	"JnLhzPau07F99MJ9i3Lejpcido5/CxoH2JABeXlEpZ3SG+Zkl76TUI0AqW5MinMy1Ho6fEYo/syeISfh",
-	"DdPg+cDSCm3UgQFAUYaBxcQXcQwdMQCswC18UhCbXy/xKEVCLhM1b2KMpxgn66WhR6lEc0NdfF4ikzCK",
-	"8BJMqkk6cxBIs8yeZBzuOtO9+zaxZ7P9q5Sw3yOwBOj0D9rCxXHG4ORSxJqEHsD2GUqTOkyxytbnxLqJ",
-	"+u4GmExqIJDuYMC2JS+5R31+jmvrgGhy8ieWWod8C19R2QRjgLWgbzZ6A+iQ2iWEtGoNSkJIoW/BqHWC",
-	"GfQGIBcMN7Kp1BF+OmOAwndDozCgyMVkVZlIsVaDY8DIHH2D8MQAlPmSA0h21oGG/gI0glmdoYhko36K",
-	"UGmLdYNR2I6lZm5lY9gbpPTPVC17smwN2if3Iee7YnuDG6yH6vpp7RNEvkK4Ck661kVqzUJst2/AHXkZ",
-	"0UWZS/JRbxMoZ9AE/ixDq5syJ9YdSoR2bCqRmllpuZY6VRvAoTyXfTIFtdT4wm5ousw+CMdjFkPoT3Ay",
-	"T+O5kHqPRzfa9jGWJQ722XoOSTh+RiAUpg8A9WVTr8CD3GEgSUG1d0DS+aH3FHPlocTxjBORJsa1tD4W",
-	"QDwYLy0DpOZioXYJxxnV9VYG7E73CkuWJJEh3gdncyKg/CoW6WSKGw14tfgcs0sYjMwiWF+YhkNJek6k",
-	"+vcsUlg34hxD1sChDilZZ1F4zQ5o7WyVB3r1pgvJy8rhAuKLgKGwhVIJVdYOf9rtEui+SsIZKxULfIcD",
-	"S8Q2BhA9ndbg+HFtq/fB/KhgH34lFkhYQmOGvN8Gg6Uh6YsiVMdciNVdNYi1Hkouc3tu6aYJAwRYccki",
-	"cGIx2CyiwCHRKRQcb4XkySMLcKbNxqpPjUG8/JDyYVbqCR4vHG3V4fcsIRGjiG2uJmeoRXnokSEKs/qX",
-	"kmUNLGTDg4DDoM7kQY09XD6ITbw6DAoTlRG5mfRbttvLXJ5jJSa3g5eqfQJ5GHdccKT5iNUxmUPN+vFj",
-	"9QIoZ1vpsbOQL3QNWJVGLxgw8xuBpqYJYsR8aOcFHWyE3gY8F3imadI8hPeSc1gOoctfVFnX3JCvTlmb",
-	"VMpzWDsL7/BNK3fcfuGRua23yY02lH7M5pT74Yai4Be5Kx9kknPdkoQB9qSobYf7YRRSg99YkV/MX5zP",
-	"NG6Xqdw2tWqneGlyqw2WJ0ukrL0QmHjzRRTZ9KSp/0CICo3Ve9Luddu9/kXXyRPqFGeG7buW88RwhbIh",
-	"7W6n27PJTVMmZPKXckPeTsNRODe0lLOvOZLOAsx7Mf6wu4LKMvsbaqu3SEMyKaJU33fLeo0w0N0Wugnj",
-	"uOumHP9MQ/96JMS1Wgaw063B06edp0+VlOmGO/6pl89SxiG0VenLe8i3t5LUNB0gr9/+3oZ17XZ7rcPl",
-	"MjMp3pzMHIc8wA6IlM8odLBlxD4zocN5jeF0BCHwaRAaBHn/5kNeYurGCV2beHSb/bm8G4wj7Dve+uCc",
-	"3SR3cs5bZHX3lyL+wGA8D8HLQPsC1kVjN4d80k4Ynbk1eGgE2rNQznTR6PZS9TIy3dpNhP/c6W4AnZdC",
-	"ANCRBEDo00QT2wicL/g4Cv1E7dlSRGV79orUmWsbFLy86r51E0C6O8SEo41hzOC0g3+kMplByDBmSLoM",
-	"jU/QGK/2ykKKLvUG7mgehHjbV7EbW24niEUKlqztbFi7CPeH7KYPU8TP6dLgo7tSnoV1LbF5M9LO1Dmk",
-	"vIr6HPCr2hCWxks7ZKicHjioUfI8EmnwM3xBep0uYfyGRWLOXEy4kBOAvdS/nwFkdAw9jxr8M8McUOJ7",
-	"yYdvqEzacNv26xdDrM03UPPqrVjwTA8nk/wx1mtMRRp3CGLk906J7voEwJUZqIrpOjYlEknM6OySR+EN",
-	"k5qoED7SF9paimu2JCImMyhqJjO6JJLpOgkgylFDDznJHokHlTAmkQCwA0S/L4Q1gAfiNK6r44rfvZyz",
-	"LCs3j9k4/AyD0P6GR2TqTwmVZBinvDMOeSinLBh6avDw0Y/A8co+zyM4uWqHpMLPVl553s0OEzaTaAXV",
-	"wUf99P/7g7b/+enqP7+/vOzof/7wo/rj8vLHH/7rb621skGvNaOfX+ONTrOqQhrHdImuf2MnFEuuDTKT",
-	"dbXEzGfhDcYa4P2xEzebgJwc5mbAffFu++nVbc/rd+/azr8LXrnGeSNhnxPUlDZKRc5QtsJgQB6fwMHh",
-	"ksNlA+Iu8yVXyjkgt5ctOWe+lgloN+51upctTyNSXLbMXdRHCLUDHwOercYqO6p2ueGn6g3hhwG76cgl",
-	"96OQs447pM5ND68MZ3hlUY0kXKGGrqfC3nZ137AXXrYGt5etOMWXi1O+aaTgtcPFMvV9xgIWXLbu7i45",
-	"dt2XnkGL2U1gbRpznKd0PkfeG4llYPCnY+G1bVi37JYqL+c5QzXXZmbqUUyvGfl+KOmYJcuLacyk+uXw",
-	"BywHw52GRUEHDThe1oZfdWYBUSaEhpo/CHCdi1tiXsFo/uKF2+olmw8rbAoITOHw34OybDj4T6Og3sFf",
-	"g2q62FFZ0XEh6bw67lbDW9lziBoQ0r5pzKWYQcWv3W0OX2G8wq5gmLxhpg50NFcisPlMDqrVhOV4hVWd",
-	"JSXFqHRbGYyjW/WfyvphddedKofhh83UDE9xDFu+6PZlwjjkq4IZOjI0cVUR3VcsCp5bOrkD274GA5kj",
-	"Cb/QygBUjvmCvv6dl8cqQDC6U/V/gFUAjZb53/S63TuvsDyw7632LyibVmVl8q0X+a6I+oFGE7Uz91lM",
-	"l04tIBmzKCLjWMxIr9sliSB9YEJ4+uQ/npHT7n/A6SeKxIIFzTZ9ZVJTA2BB1103xMxgMpN4/IwZbP3w",
-	"1mrGNyvcvmX55fo2iBnuTLe73rS0rhfSmXp3Gq4UvI9i5EPTaHjZURAi4xIMkVdSDP/MHNE89dU1Y/Ps",
-	"BAtkaXVKDPG1tc19QLWFLzSh62ipTuPqvd0tfiusoA/wirXjMf1722nU+igFsGohpzSKILw9YltoQ65p",
-	"fUWoI0Z34+XeINUXtm5QWtQ0U1XIAxBUTmyJoa5smjLuESlsibFMaMSwdFDoGCTjkxCrDlGQdYWh+htx",
-	"1Z4h6rOIgrVCRKxD10WIRaIOk/FgZF17xchkOZuxmMRQdAqUx60txBvX+E5L9xcSZsNGnxNoIL/dVZJD",
-	"fhMmVOPvV3hBr53rviYvyPfZPHEPXjVQeE2fzySmPst1+qxBNMDPj7vr+Ashv9kIU2V7WzcCQsUCfBy1",
-	"cnp+GnNUsoXd7Kg4wuIZkB4RByzOYqQzeg3wPPvL+mv3YVjrBPA/jqT/CjHcIlnH6G4dLinNTIyBEuzE",
-	"4NdZWFmTm6rnS1uYPUW2Dqiz9ZmG3VWeg9B52GKmpOyN9qZK2sckVon3iqDVFaK3bOG8XC0PYEu+pL+k",
-	"InsWGPTs73/2/n79z37wOP1ZdOeP4h796dh/wV5OXoX/c/1m9la8//ODvEh/X/y/y793e/3jk9NHj588",
-	"pSM/YOPJNFwHkFyls3Z092jvp22D+qIWaVU4CgL89ooMBVxp4gpM+RfhTILRM8t0vJUBKttsj26zP1Z4",
-	"j9YnB0xSKMlCxMnUOnZwqgW+N+XXOeaScIDJQv9A+4LEdPNCYSZEzYuctxtxnTdTmymSVlavQbqkC0Cb",
-	"4u7dgbR9+/kvJ0KqetnuNxPV2sGP2KziGZBrpubNxBRDdzl3cBO2PL+5L32VKTkWCZalbdRcAIhoRsnI",
-	"IDE/EzyZugGLdK5cioAmzKAAecWuualK/CIgtBaZzQD/Qyh/Q/XollkZ/Y4Olk7BQGBSJVlAu5SdTD8S",
-	"Ekvj1cc6ZxxincGcCaVumwpdlXgUFriOhIgY5c1WoM7nsbihkTUiMH7HqIjZPN3AT1JkeLq9XImqQT7M",
-	"IfEWA9Mp1URYx80XjkNOo/Cf7oDHEerhlTZXW8LyzlkcChgmg4wXvk9/9X1gvbPXxYxSXDEBSThjf4fy",
-	"+NZvF88BcIcm7LluodIiMGexSVDlmbAxJJK9JH6AhU/6kxW8YJ25cibxSeekeBLto46bPuopJap1zgON",
-	"zux0FPJmAtSv7a11vguXd2/8X/Mp+FXqX3el9vdMW19lG7QuWV+KRCyYsJjA6S+UZCbUkq7bXfQcAGd6",
-	"e6CSt4IzDQa6t9nICu60in0zHyCrZVjjj8qe7E9pPMmoDKAmguuzhove+SjbH5IQaoyc7BhkpWPUe/WO",
-	"p0qi2WcA2vT63S6xUgSh17/hNXfm1aKQ10r6pxLJX0CiWoOWslCfslu3MqPpmMO5kGFiAMvnsc7aL7nf",
-	"zv1y9W1sfm3JfWf4iJzxb2KoS4XGMdRbGuEKJ9lg+O/MznWMx7Rq8/xWJL+KIByHLGjO9wZsZff8nmOv",
-	"PSCQuZ3Vq9L94ChnKm/3eERVOBHUBc7qJoKI1PAshuyNxvbMEobKC0UHU51DiIG4xrFKffqFadVg12jf",
-	"WSFuMf5q941pnRP0HsOSVtva/dMVSOJiQgZjmf5biGARRpGGpd4qanmW1asfJGpZvjuv8kQc784T8d8x",
-	"9Rl5JeZzhNLItvzs9vn+tEInYPWaNSeg26wT8KiWE1A2Q8YtsI27/0iBHFpvt39Td1cK9rdHakBkxCKx",
-	"APEx+qRxxMOEfP+3R+rqHzrZTvzNydjeyege1smAvjwYZK9V5mz0qp2N7pqz0f1SzobpOdzB1zht2NfA",
-	"DXu1EUkSChv4zp6I92WC9WdBoHZNnE+SCELxuAd9E4a0W4zHe1AWVPsWR7fZH5WRfYhZwcFTDxGDU1wA",
-	"r4He54OOC8SZEfDpJ38niZrtolD+TNwwZ3vbma9iJ9YJK3mNJQEc2VxJAtRevj3cyhquEHd9iQo3dJVf",
-	"rHk/9HViGHME95ltqyQskgzJUmSh+4g7/j4cJ4dwBzU7WKUzuI3L5xKiHMLl+8ZvtiO/2fbcZaUk1xk/",
-	"jWeM69e2j32MMefscu3o1kgkcDJbQLMbmcG8rRM9ndH4mgXKVRCcVcVIX5ibbuiJPBthHoxRLsk8GJcm",
-	"ZkQ8o0kuIcN4OlNTMA/Uzu7LGzUJ+xEcqFvlmvb+4/2Ll+1e55h0Op3cw/V4lEZyCgNdA0DBhkA1rnwf",
-	"IE6Qh+6sZ9xnT/ngHnjFHsyWZzxmD62KZ4zJZXzJM8fY016t1/PAffdWHGpvxYn3wP1WLqeXykDda/sW",
-	"OiMxnWIG1BehzA4FhdzoYaTcGNPmnjfHlaNppjjYeMFUkvcvXiov8fn57w8nagUHzaNb9Z+7I+doVKaf",
-	"b4GgHTBDGPYVCcSll1AJAi4mpj3JYiqIZJAqZUsySsHK2ILjGV0CWntx0vlNyNm73GHwqykJrUp8CHX5",
-	"Z5tqUz96HlEp3Y61VtYA80d2kjXH639s2r8rKEEAVAg26kidQzNswLrNMNu04x2a9shKx+Z8YybWTfXA",
-	"yJBPIuZGQjQYg9Ij7R3vzz164AOF0rEq2zDQZ8TDnCJeqpMp9MQInoXzEW7baThYjVmzwGFmzILVz8hJ",
-	"r48dBLAzEcCAC/k6NcR6VBtvsmdY+96JF5s7AlsskYUGFAEHDGEtQknicDJNGvUCByYCe7DzqWXpRCY+",
-	"tf9ndJ3Q3BJKKLqGsM2chgGhCR5nDWR+zBBMG4shE0HmdLkuPOZN/n2l5zWwo1JuI0rEJjqbE5hJeMN+",
-	"mx9GXM6ADtJwe2ZUCtD+VHDsgKF86fXetzXvws0cArc74P3wLdJbPzEk92sKIOkABm2VlhfSeNiaB0rf",
-	"rJDO6fIwEvrTkowovyZJTLkcsxihsk0xL3mPkmu75rDoU4uz0skwUEYvZnDKh3bMZMpmkkU3rACKY06X",
-	"X610W9TL1k/uhCkn8NQyzXrEXkhOHvd69UVez/QDF3kr7RTJpqGFk0MzMlnQZbNCfyPC4FDbuDQbNtK2",
-	"o0Emphd7HlGfDQlVbna+4NnW5s5owDwojAAAwBEztRAFbqB6ka/dqn+MBZ/g68M5D6Zoy07r30UY2HDM",
-	"g5Lxj5oe2pVxi9Glg5a5VvMGxdxQUx+usme9aDTrxPYpV8JrTkDrwmuGd2bqP/79/FCbyNNTsHMab0UI",
-	"cqfgwtX7mWLbk063EDoSaWJOtWKh21GIQ3KYiS0eSglNsCVed4tKZe7EmDB15xVQ81BTYVzy4Ryt2dCe",
-	"UkKDK1HIgJg/6D4MVPysm+WP25qlMTZxdAIKhXOwpZH7KY2ura4cAhhfpAnAVTotF1nMGSuKdFKufrrN",
-	"ss7hL2vXdqxN0za/3WZG3+FLl7LUZUKsBHulxRtoDJuIz53poJAynOZ4TiS7YTGNnNYDEUNwGrQLmRrV",
-	"2FHD9jAbuuWrEuzANIx9RVHtMm5SHZXemJL9hwh5dadiUdLWdguKBYcytQMhsuGCbA4k68VdBydQr6cM",
-	"8LlBtmxAjt9nWZQRA0Je7P/XMa0dGhDzInp0i//Y1B4cKkWBG0rCeJBtZhBS05a/Q/QgMK8DANyjJYEy",
-	"IUMHqQ+c5Be21PFd5Z+Dc/8M/y56z7LaI3xek3VHJc3HGqIBgoEG1pfyJZmJuME2ZHNncB3Gu67zpnbk",
-	"nSetyZ6ih2dLtrMTZZlqXISvsbViZsTi8C3NZgrLCdWhbhEWSRmTa9zIUw7/xI89giQqRB+PuNCA9pRc",
-	"syViUAGOM1yuoweFNSSYE23ElDRABb5jazwO/3BMyF9YXy2YiVXYfqMKq8GUkTl1L+1thrbWbjEYsYNZ",
-	"2BkSZMaSOPRlFVbrr/qSTYDyU0bknHKNGgAssxZCXmlbu38yHXr6373Tmf3348D+87jbDuhSDp+Rp12i",
-	"/mX44zrOPTAFx1kI7w99slzEZBjyhMU3NAJOgQnQlJcUcCXhjH1Q5+AyLHZ41h+99tMrRGLveid338/+",
-	"Nf1X8K/2LORpwuS/2lORxvJfMOAfilDaC5HkgYnTtDUD+bqIA2emetNh2ajN+5UCyBeNt2xkG2zXObJb",
-	"74CGvX9LsTqJTdgbmuBBs3984mXME61Br4+FMb+LKFXz0uv0vdaYhpEyaCenHuKySzlOo9agd9p78lSf",
-	"Z5XzrX5/2j8+2cJCoPSXAbins0aKRl6GkzRmGV8r1M1BVQMqlfo8nOUVHQdWF5pZzBmn87BjZrxM3d/h",
-	"dXvD0YR8LKBszumtUUcf11C3ep1up6umT4+uNWgdd3r4UbY+NAhCDCa9j9V4E2DB05EKFG1d1VSwSup9",
-	"zt6/Juq+uy8U89MYGob+uMrX+oTSViDmF4e2rpypj2ki4iNfpHPB274INoA+v9O/eA4/eA7XN3RWv6pf",
-	"6GwfXnryjSLgfZYeAloiHWjI/SgNmgnW4BjwIZrlRWelJYlZwNjM07QcSVEplZlHWRifkQmNIuQaxCVg",
-	"5Vh9z1ceq1yClKvj/TlLEiRHex9RLBgBZ3P4/t35BQEijHRkbzXAnw875Awps0NJUglT56Mr66JnBR5S",
-	"osLslnVMrAvLQyI0fXP229vnr9r9bv9xC7ha3rP4Ak+ugx588IGpp+uy0l63q9vmZGtwDI12PsM2Bmjw",
-	"iyiHlZ1HNBmLeNaGhjoWt668fPVCRFPuT4lPZ3MaTlyCvTf4jRiP8ZxHozD4jSfgw6phtruP2sfdi37f",
-	"OKBbtXdki9BUhsy95d4K9StGE/xMr/ZSlyoLd3Tr25HfDaBPcvvkmPvypfkxvEgbCOB9RS1jARzu1hWH",
-	"8eCBak2+AkcLL1Sj3bAtznzm7T7g7R6kKL5htttQ21TAK1BG0cTPGpXNSEwq2kqmVE6V1Q05xvghNdch",
-	"huRmCayUhoIeQ29YGKXBWk0hIU2DMCGRmJShpWVDfSMmXxeYsZ4sZYQ7QO4ip0BPTX11Ah/c1jzw6w5v",
-	"G1Uq7MfyKivlA5ZA0OEWBoNjwv1Ac1nmondqbVuD1tPxk0dB90nvyZMT/3Hw6PQp7Y8ZpV3/9JQG3d4p",
-	"PR6NT8a9UX/UHT3p9/2gdxo88nuno+6426XdJ+pcNlde69N+p9vpd6ARPGY3oUjlK3xEy6q+DkX/uali",
-	"/k/YBmVqy/JzL9JoGuNMiebmLAbjSRw2A7cF2mMUUIIK6eC9q7KllfD767z2F0q0/qclmYPP5riQJgWP",
-	"iIdkaLz7IeLOQxfcTKn9YhqqM7v9gcO0Waj55mXew5Du3Zt3H18mAxdZCUJjrRCAwkDUBEA4NorAtpqn",
-	"HMRXR5hsZasXpjdgEjMmsdtdPV6dpQG29kx9YaojjfMAaadrxuYrNRls6XwPzr9Bt41TDvk97KO75IZS",
-	"hZzhoxJkZ5NkxCYpJyOGXJUQJMMItX3MiE1CLg08iNpsdOg6EgsW64q3ovINbZDddX4QHo2adOtZryFk",
-	"oPmGM/47blBqokgsQC3GjCZpzAz+Gk/YxDagnd55LV8DY6yUJdgtZXVXAGHEmRgBZwYGEbCwRH2Q4Y3o",
-	"M4iFOnkK9Q+gTQypnRPnTPFeP4hcgNX29Fa4Dj1iDsdw0lH/q0I4cVBW+u7D5yz+lPLQHUARdEnZ4Foz",
-	"EbDImZ4MweWliAklCZASegj+Mmgl+mc539TRazEmcLzbyRY15pu6N/1d7/4NZNlRqxw7L8aEwraBVdY3",
-	"LF4qHxYO/lhsOkfVa3gXG9gandtS1ue1Mi9NGRCzMQQZ1IgTE4XG5ZSESqJtR8gnHTLkYjHMQYjB1Vg0",
-	"6wuZSB34WCtY02WI/lRIxk22ZMVI4TusGKmdbUt96/GAjcUBNBXBkwa3YFOktTV3O2no/1Vrsx3VdVO7",
-	"AxcLC+9YsNRrKxmp0xEMhEbRS7v82nFekYeCud0kCVel01+0fiunkGTK6rwBN08qGh+itqhvS8496uOL",
-	"ktHoqj4lnVjN5wxvJ8l4ry1StSupE6hYRDdi2oUxFORUOWmRsS86/wHy29gBJLPddgxQNS0aPmzE7IZx",
-	"RJkrPG5ASyvNPE7oMzRVgspSc4peoY4meE48mAaBJOlcA0tBoshw2CdES5E6tJGhvmOA1OrRgi4lGfoi",
-	"ipifqE//kwxFmsiEAhP+kPznJR9CtvS3OXxpUPWGRU4mJoh0aAnfdlsfU//uVzSZ+8cnRstfEWVNacVo",
-	"CVvKNgcj8x4lQhyLhcwdEFFQNSD+/hKqH28kP38uHi3145QgNO5WaHk9Yp/nIk5KE1L49b0vezFiCUyH",
-	"B6d2Yzu9TKW8mKlPQz7xbCWv0QfP6oDnyL8Hov8pnXtG7j3lLPGABZ7amz7hxx6C+28LUHKmxAf9ROpP",
-	"cS09dB7BAuk3aAx2QDlqAJ03DqNmg6dokcpDKa8L6bh8MQOf0nim9guD8mHorKpDJhf64ffPMHFG5jS2",
-	"FZccytNjNeQ4sZAxRbUaktHYn+aEZUY/v2F8oiwVgk7uhQ5UGahV+hC8tJ5VUUlVDW4YjWebQwbtn5bg",
-	"q14pAZ4J62uBl5wwXguJ62d8CfImAXccPCz0+tS/8UXwb8CtLPR/TB6wxAU6z339uwMuJqN0AlYOxtCO",
-	"EheNjPpJeAOaFIc00llCCLo2j1Vi5HxzhFYrYyPdEFFkbqf7kBY244FyBCCWPCBicRCLcnSL/7jbUJTi",
-	"TNDewVOUbMeRlqawY+RM+IqnjjlG/MNOOh4JI+pfKyXG+90bDv0+RyIceNmJKAOYXYecLTgMvafLbJPD",
-	"0IMBvNE0yIAc6h6UWEyKIGxBzbRCAWoZFgrkbVptditrwb6YdXKmzbVK2ds3ZI12NDUvMI1W4vqaBotm",
-	"isjNmcbi87va5hmgQXSLZCJmZK4TJXslCLYsN9AGxqIelVqrI2sPbnd/SCn2kQ7T5Zi5vpMZVhwPNJ+U",
-	"29EuCbDskxDBhk10skPOOAmDXKFRAWxJTPlK2dnDaAAFXxAqdlpZYdCjtcIgG5s+t6X/SVYFtGDsuqwC",
-	"aGvV0bPTdNz63N18GmobkmLGjOc9zgMehVmb7+H2dKMlphRo5zIgozJe7ZKhDe30a6R3GhvfoQZ8ZtQq",
-	"g+pfQx/bXFn0sKqKztClsz16ppryi1cWHUgLfoYIo652E3kVOLDkGx/zAPvD64TM6TLTYSOhlEMqCgJ/",
-	"8lrnezTSzyaTj67SQxDWjYfNNWrS9ZLNlWSl0JDTY3JsYX52MPya4OUAaZBm3hlWdJW35HSdsdWPgw30",
-	"ImycG8zmyfQsxgg3/BNbImpXo2k34YVCA1VmAQxhz32YgaNb/Md+SDFb7YJ6Uh0jUowJ8wAtgBW3/0aB",
-	"JslCg8Acbo86KTezBj6l0Y7uEfWvDaKmPvtMKTwLQbmW7MCSaUvjGt+ezmy+ze1lkJ4+t7jlsyKDHhOc",
-	"YbMDdEKEiH9jQ1CdTfVO2KDxl6h62hyoKS1lmIU8nKXqycD5oCMY+WiCU9dQUqS0sSLpca4aifrXyNUk",
-	"AbO1h2VNdSqT3NDKnQ0nnZl17+Sqjp4LnsTUT/66xUa6OcMWFwknbGKri5w6JMEPG5LNdy6hGh/EYvy0",
-	"dMqS0ohBUVI4RpuA1fi6fRmrixDlyoBkaSMxxpKMgnrLUOa7qopRWx9c5WR5iqNEJ7zWAmpMIDDZ1oHo",
-	"nRQFNt6Hfrh7r1uo9Xai9pLmk+TVOuHW5DWtFLuX88HJHsPwYSJZNN5YiJdbmYOI7D6S6Y7uOVqhQxzC",
-	"1nbTsZtCXcvgjNMo0qUnrVNTUpWr3+LJ9K1YwNf4LXx0gTOBn+00BxvqrvKxLSwf50EOdQClo6gCK6vt",
-	"VJtNwuKZzMJFiJ0vBRnTuLnyLO0AwrZnoNZkUoxxdACF1jmnRjS4IsJyAY95WD2G8RIMTKLO9C2vlea6",
-	"YFe81u1TTPDCD3wPAZcLirjR2I5jxqxd1RsLTIt2LZoQxeqmpHxxfXZogl+tdqnkR1pcRdNMw5FNk9dH",
-	"w1YvUdVqhG+EmZowtmZLO7iNNSBl8wZYMSb4Q7nyJYVku1CvmJWMQx8S/yVr+bMSLDRsBRXyo6WJ2DpZ",
-	"UTydeeTPVCQUa0RpELShI6ugGvO9HkFTy+ucSW0BfWvQWkzDhLUjOmJRK2PW/dup14WNj1CLKq3PcL/B",
-	"NrIUaWzrpMyh76Nzr7v7LVnQJ17LcLRv840me4ZroPrBec0P+iFEpjEml/Do22zJxNegjqXgKa6hK9LC",
-	"FTUb+DTy04gmrKoHhlAfCJbw1McC5TaDn4F0LYgMpf7odsgQ+iOGhq+URpHLVqdz7CFXvnWEJ0tjjTVV",
-	"FyKe0Jngk0ueTNmsQ4ZQZm/bRWU6M4kn8A3RoMOyAxkUkHCHauITaWiDZcLmyjqo/xZVYdt5gDXdx1+3",
-	"yg460VaviEpT3H+g3fvMq7eNJvnevNsW1NdClOrkzlCISTM2CkBOkHFQ8oE9Ko+2bFGBdz9ob0qtRg0n",
-	"d2MPAXV51k+7TpBuzFiemtyaILzMGJvTvMVVNkU31OMd1nqSCknRdQNT7nFJedEkGDx9T3jkds0ptYsz",
-	"TYvKaUGLylaCcQZI6WWmTusZNGAYarHmDZxuPtHHsOxgg0csHefTtqGeIVR6xP0wClHRjm7zH1TWUH7I",
-	"XdraxQdfuUUzdWH5V8gcIeiwIOMQyvTdZP3KKNZ9NW1tdsYgXX1NUwwWpxFrIwpGufuuXgmsexaIpLrc",
-	"HUnnEkFmjMGnacQ65MJsMrBbJDRhSEq0oGGiY5pLJomICRfOlpRdvcAcme53z0jaZySdF58IPqQRO/Pv",
-	"iTpzawRB77aYdReu+gPe+apVu7vHvup5os9glbfH5c3fv5x09ju5gt84YRzOep/0eaGDmFem8P/ksHX/",
-	"BqBF74OfaEb3UU07Co0x+YNOy/KDn9l6V/3BT0tEOjE0pNmO1uvjlg5eNvWTDVUGdC7d2wsDAnZ757Ug",
-	"JrTGHd7aho4UrzS7zeu3v7d78GnGAqX+TCPdojtpR2rbbgMrFLXqsQ2pKV761kgUp9wPaWSOIaaMF8qE",
-	"cxSocTjHY+g149l8wJ9mshM1NlOzfiCc+0xZavQgKGe3qRDgKJVqC5Y6+ROEQTk7au7Sjda/wHQf3cb2",
-	"PfciMc2mqzIZro2/5nQJja22RDQTocw79zSurY76s0gyTRUT4u9kh5xFUpC5kDIcRUyX+1LCRSlrqTPE",
-	"BxV5fD5l/vV+hYjwao6X10CM0V3QRijXlrn62o2ia1FuOzEDvsUa8osH0eRwAvwR4WcyTrxEYN1KjnFI",
-	"fSDFjEH9IchuIsQ1Sef6HBzGUv3QjLYAy1J/8+AkNtst1A4CW2i3e9Jv7WBVXwjOHq6wgoFCpPMgX1lw",
-	"EMGNGSKefTG7G0oCAS4uFkDnu5iGERQeKfccgzfgoRcQjKiRP1TTekaS5Rx2kDgWfzF7ysXhpTJiAPZy",
-	"ILF8rfdym7kBlhzBWZboYTdKKjWqZBRJtLEEIcOA9M9hjIPUfxgUCSm8yEOVUojCYKBWyaqOeYPpWfC/",
-	"jtBCyXFW6rmgmqaUpPNDSzKQXB5KjJGEhTNkUg+TZxZqD8VUMl8gizpSFrKAnHSfQiuaI1btX4DkSccr",
-	"DFcUkXQMXkbM5owWJDXVmx1Krr+otEBhcDo3ZcFqNSG60+yGzKux5z+kDykq9CE1gZummCg2rac++zaS",
-	"e1aTDYBxUUQMLUPpyRYmvi6dg7qz0vcNMd90x0Bv2lh0N+VubltMYibl1i+9Qww3zQVuzWQNfMp9Fu1m",
-	"F6vdzT9TlrIAXjiUBJ8TAXcrVLR7YC4x9L+gSwK+tsTt3xezGdpQvUfgB4nGL5cd8hxvp7ZK7QFAYFg9",
-	"LNG5TXHDYs/U2pswQsE5C+70ZQXjPBFzHP0WkqCuXpf+Qcwk0MA0v6CjNLrOZhiWxS6qiAlSzgDXELYu",
-	"GPgMZnpFhQg8hOPhbKHu1CEfdOUmhHrAf8PXg2JlS+nEbkIo8ZZhYa82vjIu4T5bX5GJ7G+ZIkXk71Vq",
-	"Li1kuJ+7IV5MtGOEtwTAwY1M4xFG/3YccgAcz+6GxRwprwU3rpYTakG0DVIrDnAaXZt27ILDiJPfGvS3",
-	"i/1CDtMZnIn2ol3YxqXlpVhkRhh1yLBDXoooEgslbjQhb4SvccPgbBGLdDIlQ6UvcKSQwxX2MnP9JgYz",
-	"e10jLGbCqgoFz3gcRtGOZgCnrK1t3tEt/o0VwncD6vtsvlOA4dy5z4Y+csiBQChhyX1l7R2yuOxIh/RE",
-	"30mLe0WBo4IaEnd1GAyTsvhuEEo1ETQqCPPCO+bG+0Xd4fzMNSEso6WaUEDu5mJBhLtl4NPMnlclNTnS",
-	"u2qx0bN9L3KD1JNGZjySchQjgwqe7+YGWVmXAT3gv6wQvAG24MROGo3yh6G9pEAe+YJzpraxjdRoz82V",
-	"+MTtai7xcUW0nn8z+0JrmiRzOTiCjbaNn3ZEPDkC8MGjfrffbff6+k6tNe6zxijTzsj/nL97S/AtPQJP",
-	"J/rphykDdJ6H+Np2Ub6TZEZ5OGYy8bBgEug+ZSnZmllWvegbF1UfF78t6WGX1PV1TfVEzQVlfsyS6pjF",
-	"ub7mK2LTqQFfpitTzl+9e//65f9+unj3y89vocog+WlZh2cH2YsrH3GgQgJcj81FBHptAegWy8T33y7e",
-	"Aoiye3Ps/byhUZpLxxqhKdow4Jt8xEV/eHSL/6ikxf84pQk8VCZhFGlcZ+XG0DDSNCSJOgGKou0c7omD",
-	"uwf6enwbc4xtYgFewAsQqm+91YxvIqjfeVqaJKh/cKq7nVqWctnCt18jPz2O/DuJAL1w6ApnzGo+EA4p",
-	"7d9B+bePPJpJVu5/WuD9D1+P20oa2yCOA/LjUKdAMEwEqUB1DXw9JDGbR9TXGRJ4C7OdGiAAdY50fgJ3",
-	"hCiBGENEEecAblCEWCb30Cp4YHZa8LZRxPOExvslE3FNB63LtNs99u38wJ9boMXg2/8ONztIW/EXMxdu",
-	"KG0Hdvxqc4GyuKDSiGiwl+nod3vfrHBuP+ZssfOMel8muHcOde3WHG9vdPMndH1u3+D664vuHxzeVu5T",
-	"vtRGWeqifGjWZJ/nEZAgG9ThraraQyDg3yhLeHrVKVJzEKRxTJdY674Jz/5BItjX0G2ELtoUldcvE/Ib",
-	"xhMRL22PKPucfEidWuu5EBE43yj/0Cgl8Gzrtovaf+qDd74w3c0crEI2b2OiTxo+jIGM1DmNmQx1g8cx",
-	"Rz8zM6A/qpvsNp+qsxf8665GROfhHxJMHAT6JW2maU1WsTbKaV9e0JhNRSpZOxhlMaO5kMkkZvLPyOEf",
-	"TETMxrFACA28bkbjkAYjzI7/tbVoSw0p35IxlPhVnoww5GZLMKLwJgvA7aSTu5yIsoqcwiPRr7YETD/L",
-	"gTuzyXBdaX5mR4+HHEmXMquE1OBH8JaCs7VyiEu+4fhlJkzwaPksfw67CaU5hlWcvNZPXJf8HbctMwjf",
-	"hOcLj7DPPpsnuDrDGxqFSrrf8WhZSL6lLM5yd+u2/2GtwJ0I4iWJUz7QdX6aNVI3uzogQwV1KUVehzsH",
-	"RVRLIyEiBjh+XmFJoqQ3DMoRTRtNnHJpYI5sUsFBA3GBWkhE/WuJyVusni4bJsTPtxzfx+nSs1W/01CZ",
-	"5mXZ/blIWJnrdVrkenlFoT2gtM/oSkECocIW9cegifk0jkMWEJEmCMCJhfAGcwaS2xDGxG4k9flCxFGW",
-	"635GoG5lEUpGTnp9MgSC+Jm4YcGwQ84TygPAlVAvb3Sl7M01flvhm/eALTfk9u8SFzQXTii2nOaSkMmj",
-	"F8YaNnXSty6bYegz4COQ0IctmKfQlYm43cBwIJOPcZiwjyFUX+qaFY37BsoOOGNq430u+DicdEyJ5wcm",
-	"RZTael0ukoyfBY1WkO2zZm899lpxym2pinE+vnrP+3gLn6FX4DOc3nl5G2SpaGpS7CsBYUE9h0IHT2CJ",
-	"YMcLLXqf3eNge6OR2mmWuq4nlIh6aWzvFwm7mGUoE/G1ddcSTYMgJ8+Oa1BPcntacg9Se+aKeZO1Z6bU",
-	"t37xWa/x4rO/jI736ut4aaTu/nT86wzkvU8xkJdP2JOQJ0Jt4z7b8uigoeU/t2O6aI9ga4bYeukB/8h2",
-	"MAwgvLzcqR7LPXgUl2LFoTl5JDFN2GRJBDfol0wmpN/tdokdy0olg6dBmHVhkoh1rX9GeOlit55xwj7P",
-	"lfpDbS/TD/YjGs7kJTe1giMqmQdIVdgT44s4+E6ii4UPkpaCZoHni4IKYTVlz82w90GIgieCJdFIQUr7",
-	"cKrUAos09tFp2YJwVw1OG+jDADcBIDREEExVGEQV9Xwox2ocVZs2F+piZYMpmBExZ3zV+vRzUQlrytzg",
-	"DVmEXA50wSjIFUxnZw+Ui/NfftMoFxLU/2lmLHUnUABcHZwj7J0bIIJT20+sNej19R8fw9UhI2KfFSy4",
-	"VM8VeF+WlBpmH3lElMGGneJpfUoQ69yC7pfYWJEm0G6GB7x0ThJBTru6Xh+OoFN1HhwxxjO27MZxa63l",
-	"cB4J4JxiTOZUJpn5cIxmpps1ESwKTKQbPyzEIjqThkdhEYdJwrjuToBaShHPqBU8ZcQsZZCHDfy+4Dcs",
-	"hrZpXbBCfMoFD30awc8LASm1zX2RhZhWrHZhFgQGswK6o1eoBQrutRhPZ2rm9J9LOovU3NU6CRvn4Tup",
-	"2eef5cNE0I5BR1LzJBUN0fofK4dTpFvo904enzw5fnTy2OFgyM6ngI4HParePYehv1BcuZ6WZyfvOy/3",
-	"IrC4Od5v/R4Dkn+NS67fYnDJCWmTMBgQ9zXUp4SoEQ5I9iKX2EJQjuuEbPwueYlG4kLwSBuTVGYHZfdr",
-	"Cw67b4sxIkfA7zcoXGHgUhQJ1pY+rWhbnbDkhbn03C9HO66eqJVb7D/Hr8SCjGkM3Z+m8QOgm9U9aAw7",
-	"sZlq+3B5AEC7rea6Cpl6I1LdnMVSNyBZcgJ9iADcuxhgbtmsGJfOmYT7yOY3hzKXiY4GmWswFe6Cs1nw",
-	"1PrgbH9kLjy8oteKwmvGIQjR7TxVe9Q0ZnIq1CXdzpNTNfaxSHllkg12gSCdV7um2j9TB3V53SqCcdNB",
-	"I7URm0O/Pi9VPT0DntOrlvPQ77bxnu0meNvy41lr0OrhJt3IkH7p7DCqaX5UcirmrUHr8ROUKulDwBhX",
-	"bmdoOj+etbUslYHTpfFNeJMFwA5UKG4VZ3N1wpyGcSOU9+/VjdQdjU1GkM4Ys44zuiQj3a0NZ/jSfv0H",
-	"ZLKPbu2/72rtkvttkA0lp9WKZplpYxDue4LrkCk6b771euzVULjrICvghyABjWxa1Y2GGcHWlEUBotho",
-	"zKzSJkRXwB4Q2tArdUwPZbINvqB9lYaZjpvUogvNQ02ShUBrVVt/yhFi6kt2RCHZ82DkWvmQGfc7eqgw",
-	"xgL+KyET9bQHKrAXgox0ROavJbGGs015q7qsZ3yfIgtHkAchsprz0IGSNoFErH5axcRayg6BoKfGCNF5",
-	"AV/MQybJRAAAjDplmXgelkcBfsya+MM0PFTZN8VceJjMOaObHPrtdeVXEIiHqCpATSW4yQFZ+vqFuE+F",
-	"SXkgHoS+6OYIwQMzIeqIphERDfYOIpgqf8VxX/TxzUwgEgsAtk6ZeqiXfqjasRBkzsQ8wweJor+YU4Ms",
-	"uBgsUl7ngcV9gJGTwySYf6b+FA86oSQ6RIOYJpJFYw355UPiiItEbfrmolCSRESBe0BSS1bUMKx+sEfs",
-	"7BDyavb37GjQ8lpujPGPTeGjKy8v9KOYcn/K5A7C/kIPRh4k22zTnz2vhaBgW9Hk5Uap7lMQBfm4grfd",
-	"SJe2epqu6ZTshsU0whjLodVtDDVRh1C21xa82pwBlPmYxCLloHS6dPWaxYaOL87qP3SRP7HCoucG5gQO",
-	"WddsXnDyVa9zKOX74imM55ipyKUwKGeLujJSDNu1Lh7VlJjvxoSSgC7BAV4CxKxls9WhUk+5jHNgDucB",
-	"WdCYq8PwMwTZghIdTEdIVpx60MJluDK/GhiRsiJIrR9YbokMZvBR63Gn12ut8ZnVg+NrsNgzV13JPs/D",
-	"mMn8o09W4utZAWbB8J6qa6ZUAhfzuO+bFMU82q5Ak7PFh4yrzr5Xa9A/6R7frdSorldzqqs8A8MDaQ6Z",
-	"sLnaAxGyylK+tErKPrtQKqPk2J3gW5enrX+X1Y27X6jhXbOlUwOk3w1rI1vOuGQi/OtPEbthkcwT0bhp",
-	"/ZWKosUUMkuQhKgoKsgqUQuWqff3lluPRIPlSh1CLtu1MsyAJfYrJf8jKlk7icPJBKjjxuEEeUFvW3Q2",
-	"CiepSCVMKF3QMAn55MywIbkffsj4Hbpeyw9jP41ojH9kVU5dox4Si5wA4QQ/d32artdif6b6CZhJVNrX",
-	"9VpTyMB1PTVhNArx3zOa+FN9gZgz/jz3QIeMdNBTf8fzKRjJrpM86590u6b6VbYGj++cVZ6noyj0Oyuz",
-	"qGbd1teKhb2HFYKVKhBc9jOiJxrrFl3WUr3TImQt7qvYUAV+yhXSGMmfx2McFTQxGfE/zGo9dlarf/yo",
-	"1oIdH2+1Yicbl6x//Lh80U6OVxbNbFhaCQJmgYAkUDpK5Nls9bNCAjgzwHlBXQZRz0x/O1uq+93VIVqO",
-	"1W5aI7Gn9txGEntAYAvFLLZAtyR3Zy+V99X3WAIybPvnwAdFS5ihg2qfFVmxrMu6zNcgYwbH1hubUr9E",
-	"AC6BZlYQJmSIQUTs1jOcEohQDTVxl9z0fEEJ45ob7VnSTG1vySQWi4w7BbJLNOiQM4f2Wn+4RJRjMlQb",
-	"9XBAwBTk212UV3fJh+9/uyDFnuJ/qbv+P6/Ozl8NzVDw9hpXWR2WV3vQMrRl7FuDT4nFVyYvoXTFwj1L",
-	"xtQQ3p2XjQHgp4e6azOIlx9SXtivqYawc7tmEVJzc41tDcE8f/Myv3mZ37zMb17mNy/zm5dZz8vcwYMs",
-	"6/7I+Rcjptwf5bOUgOI/BOz7lyHHNnsk+FEyCowejv8D8x2IXV3V7fvswPu2f6uH3ZXG4c5NiC1mRE7F",
-	"gmO6WUgGzNMzulSKa4Snqj3kPbb574At7spFM1VoETWEagstTNdcvZsUZEzjL3Zo8OpfjLNxtdUi78GE",
-	"s8cQy/nEWI7IZgUZv4zG5mFJE9DazOg16rRGsthJeDZFy2MhxqVa+hHBTRiJsPkMeVV100EoBSfj7CSX",
-	"NYTl6YkkoHZ0lGWS+Ly2GLdhGwuTZWcWEPZ5HtGQmzIVKgUvVvn3MNpdlgd/2Uwjxkwdhl36DXgXQO+L",
-	"oiyLQCXCprLc2sE4vlCEwFm3EZuoCaeSSCE4UgvpfFZBKusZYkUYYB59yofWpkAgFA+JAVcfao2UFQ8E",
-	"aiE8SEcfZpJFN6xgaZE3+3D5rv79CUhRmouLxTYiUEdlj3JH27KmzYTMhEzIqdftdpUwghuswzgUql+U",
-	"rtmMJLYywv0hvgLN69DkKEu6bJxBfAnQTEbCQEfp4KXKOi5NKw5cdFWEtuQ2fVbcASesfjcPrLUtkDlQ",
-	"K888FkGKrTy2VSc7Zxf34Dy+6CNozfHf0ZuNMoQUPJSf9VyX3HmGLaUI4hCgq7ZtkXHPbM65/azXajRy",
-	"DHOfSejm6LGjUo11dm/ePJXji0822+iyhrG4j6YQMARNOHflhPC6yg4I3uE8aGtTEXXAFNrlp1D5F3Cp",
-	"p35Z5tEZZ+ELFlE0takA968OWhjhyRysHAHwvruLEizuh1Fo4gJlrqEumgBCfjIOeRDySck28WHlnl9/",
-	"UQSU0xuLeqIsard30X3iRp6lH7M55X5ooq/ZR8vnIuWIZsF48AKji3ijbvu4d9GtiCOvPKxnWyhjf0Pk",
-	"OIsF9fpoQ4M0ciDmtgWJWhl3Nz9uEzSVqe8zhmH1LHDa+jMN/euRENcSUWDCOQMIBhGxmGK8rNPtea2U",
-	"22GrObR/mhlsdMfIy+nmDWNFVzpNUf3mb1svDZkf+0F3jEprjusD0JeAksaCZ2Rol20IaUVglOAmSakJ",
-	"SwOLgqL+5iLxyDCnRUPwU5F7B88WuG2qw8VMwNETonjskjudEFaicFvBiu2e4w6rm+qQMJ5vPPDdwYdP",
-	"kPMyP4wOUbbPeWS/C/511gNqSgMveVltoOnbhw9nA6fJKJRkiFBrQyD2WSXzH+alY5gR+8M1PCgGccLf",
-	"PIwC9CKbV2pUapiNHfV7e9ioDYTGeQ1s7ii5MI6kSepPRRRgbIsSOdd4rIh7V9scbOMP6OxiOc+77be9",
-	"7yNgRkKQFSh8J8k1W3pGJcDy6E9i2/nCPieGbgHOTA1yF1SfILOT29W2d82/+ge35RxibEQKeKeEREz5",
-	"y5mJ3XQu3g6i4k3Irw06xdqwlPqQkPtRGjBpcz1OHL9iHPrqqy3hkHMzEbOx6V0LJVIgLaahPwX0RDqz",
-	"LRMQOYC9Y1VyNgxSqSRPriqQhQ/LZ7EZQKIqJ12HSwBXIYMDyQAp3Ky+15LXqU2335kEpPLSwlrBAFDM",
-	"X3IFACIOJ+s4cZ7GBlwZwm2LVkxCYdLwLp+8H7EpNhCsVSJsyEmLBX8p4hn+0nq6wLcLj1b/qKwoKMld",
-	"W2gMLFuwfx437ubGQT33FpR2/63MqGjelc1O9rqtrsipVRvLl4l/6Gcc3eI/KuEwcKStvWG//9Lana8/",
-	"UPcqU3ixYNDY4yhvyYTcudbh69Xv7XS3lNUfvvXyLaxqG1ywwFZbAtBW1nHVUO7bPHrT7nq/2l0nrWym",
-	"dAtLcKRJF2p4xa/0lV9hzKvlldbzVe28RbV+PSXhPk0ly4Ge/yOuV+3oGyp6ALCy9YE7JB5yJUQN7ql6",
-	"mTdvqmrP+4dIY06jxpIMUzoH1GAo1LaaWBEo+kq1TlniVG7ehs/xum3f4FxvHfur0jQdybmAK5V/c77k",
-	"vhPU6D++6PUHxyeD08cmUqreymwwan1pxCSCo2+6xaOSW/yT8YDJ6/zvM0R/uBphalGitth99PQWijnC",
-	"lwMZu5trNnjAzzSsuQ1lrPC5Q3k9h65bfVxrRklYzKxm6IIUdVR2xviX0JDBOGbsn4cHpbFDqwwFmzU2",
-	"dbeSJPSacYhRSMJuWNwhZ9Bkoiu2FlSd2MF/WNAlFgEiXVAchzcMAskBiz/S5VAToTtRsYJ2apgM65k/",
-	"IOSNn6DEVMfHO/VhCF7qN7KBy70RB8wW+pCPHplQV7odBfj6FRM+jsU/GTclD/p00/o/+uP7Peb8/+x9",
-	"e3PbtrbvV8Fo9kzbfWlFdpw0Uf5K02Sae/O6drI7s2OfCiYhiSMS0CZAKzoZf/czWGsBfIjUk47THPef",
-	"xjYfIB7rvX6/dh/mskZC6Pb/TrAQr+CbtvMc8Ps7Ebpwrl03GeFCg/yttJMFLJcmTjxzAV9UwIw3y+JG",
-	"nt91MtK+4+4l5MdSPN8UnppUhsoJwYebCKrwBsSOWLJUcAkdcqvizn7XbQi7H1+8oCQgF+BOAh3fkQTA",
-	"QumJElYXdyEI3gCTN86yEwETxSrw8J0d8yG0dd0OwY+fJNeFimwW1lzBxYMQy1Wm8snUOPg8w7OJMBpC",
-	"IUlSNnZ/0tiN29BGC2YwCgQtjEmI1M03n5o4Fa6+fVUQ2CnoRBAcZu2Q/4IKFicIhudOCf7q3HnmQPBi",
-	"d4Sdr/Mi5ZvFk6mB2pA4FSo35wDcprERcSe3BaZlh5zvjp2tBUS5jxTuQL1za0R0ZQnbSkTXFsjciZqu",
-	"gF1ebTQ99v2jxzd1Zua9yOla8z4rdUc3FRB05BGqO9VtT6o51bgXN9193Hj3zR7bdQsAL+ot+h560uyI",
-	"yyiTUi2opNWxOpiCaalj4X9NqGzrA7Luqr9TMDY300aRsPm0ExXSEAmOAqQChrAuFvXvdvo6TkHiUmyT",
-	"hKRFCzxOl6vu6rDgjt6xXandXXPZ+OFanwb/uSE36el4DiTD238vtiAxbEMC1YrOgEL9c3HzJWzSMpfZ",
-	"HXFWdXvynKm0jruqt/PR+10YHift3gBeFYB5W2LtrBG3YeFmnRwOxf4UO6dx6XVB/WZVBCaJuks+EouW",
-	"RziNCtK4b3pst4sN0Hlce8jzDdqMXnmWy29TeLfhyldQHXWWS6oM26tf4iwnjdCNWM+3Lp62k3gnTZmu",
-	"jYIz4M2wLiLWJpSgm9zBiTMWwnpAR+EzdAd1Hk4ZB7ShWDOsHC5Yvo0rtSZyRvQy+xfyQkIRM70WXc0C",
-	"uGhYIowtwlMYcvfDArTsgF0JHUfCEd8Kntopd1R34BBDFQaLTdDoBF9I8oJfW7NWsivghgxFkjhOEYpF",
-	"UIOxNXmNUpHDrGZhxvW0z87LwTQ7SKkM46mSEzaqOJUjNhUc+XVdasJ94TiWQIl7IamiFArSqeDb4TNR",
-	"QzaZ3wW8lTaCR89QBBkClfhJsynXUys3AUZqRLdgSTgiOCiZLAn1yt0Gjj9mPq6oyeZCIuKU72NvKPNG",
-	"PXyWyzv1+3GavI2IZZP0iCimrqLPX1vIbzOOHvAEviX7OIXWd6j6ty7/5c2ugYPtFWMu12ZWju+Bru6B",
-	"ru6Bru6Bru6Bru6Brv6GQFevVOZtmGFhanxb2KvO8CJvOyJeqlLcNv6dcml3bJP6GbRolb3D30Ull8BO",
-	"lXwXeq+zvBUKLctly/pDCspMIb2FfZHQkahH30Ps+SyXhZ9XA1zZ5N1t6IDDSTsil2Z/SmOtUgHellHE",
-	"zPIMMZGqL+inEVB0Yd4fSzv1urw/BAPgES9oiH8vxuPy2LsnPd6K3BgoSBIFxspWfMU6nK4/qrHuDXtG",
-	"fDGrNjdNlnuhVwY8JNkVWNsxs9ajLEBZ9iboBR0Dv4VEctHuX2PpdbonzNJyp8KxVYHa2ZfdwXqXFn2r",
-	"oum0i1jhK6gIcfDXqQjYAkjrM9+BhGEWs5wXR9ln6z2yV1teAL7JxT7uKjuwuUianuKrpA9sWVIS+FDB",
-	"ZbXnLeHLt9YyPhkEvQT2GG0WsHN6wx6oDdSUKf/yu7vh4WDQbu7e+HOz4tjUrL1j/M3vgkdvhMG5HdQJ",
-	"w0v6FzLvpE53jciTLwjcmgirESopBZkspdRB3dDgcRLLyXkMBrMzPhI4ng9//TXoAWxkb/jwqZ1DyFif",
-	"PnryJOhpvMPLpjrohssTZGKCHLVBD8rr/C0n9VvIfofYSiEUeGjia7HiArZ8W8InsFGuRcYnwq7lk1Oy",
-	"xHrDh8ewzPa3pycD7wbpdd2sg6fDR0+Hj578u+ZchlFY/s2ZW9M3agIZiUz4rQoBTWvFCOjt9lGAwRZL",
-	"kSg1e3ktsvK2tJLujVKzZtXwEOZyg4M3n3JNXcGCp+TxrVM1ZDLaUdvFwVqxY/zHc5xoOGUND/aREud9",
-	"IacYlbrZewQg9sCvM2HHTe4V1SsMTx4+fXLTehx39kramwZc4BYCp/ApOsBSXYwfJ3zikLGgRhwYAwBn",
-	"H1k9IXKsp2qhmVSMBJfuuIH1D7Uo2ZeREvo7SgjTIX3wFf/R3Ll6u9CsuEt2Lo21XvumSrtK1/5MLL1i",
-	"pvph7DPEpsM+G2HVJ4LFFFmMnzRTC+lSGISoIsWC8GSeMXvymUjnJrYXECjEhSzKdDHTmSSYEyAjApA4",
-	"OAvVHMmzXfFfPgcrnxvhkgevx0dv7deO2M/21WRf4VOWKoeUyi/2W0biy1yEZsR+LkHdXEj8LJbm2joF",
-	"1+Dj/OKyCY6VVCZLFo8dCfuCazbmVg0MmUi0YFZD+Y+n0EWpkWKeCW3NIRpbY4YB3rRvceEYZqAoLw5u",
-	"vwsDqD+PYJ/9nyYoGpjrhl7F5trhXWu4PsD+vg2myP/lMBBtjd71ZTy869vpydto+z7ttO3bpwYxO2wF",
-	"IjF6p3zJrgR2gUNEGOPDS2EClstE6Co21ZQDgbiSE4j4ZFxqHuLJYyVrvxb2efkRrcB1IR+4Zr844D0y",
-	"wj7ICHWff7seg0P35OtyLA7Mui22E8KBiCg2rkETFK7Tvh5nGpRfbOzufcZGdjpGcOVIu/S+5kvE/Dlo",
-	"hx4K3oVnjNR2qf2p08LXgynV22H0x1hVEuDY0dS2CwhIWnZRY1mDH+sziq9MBOKVlbH6zFQs2ZRHVPn1",
-	"rA4NhVSsVzycPasWnixEJi4k1FhMFHSNLrEQ5ArYLwhzfgnXUfrCtSEjNJYLu4IJ5Ewl5GyPNeBeo1GU",
-	"2I0Y1Ys9VunQnl3IopTmJ00cZGwSX2NvK1qWXwwjC4WSbjrPqNBEfOGhAboy7lmGwYw9PT5pMrrsIu8b",
-	"2r0VQm4q8KBUZS4350i2FiqfZKR2B+bbIZ1k/1ySiNXKhJkQ82pxCgSddmnkaE7Ov8bySLf7oHSKOONg",
-	"LewuJFecPHf4t5XKkIttqTgYDFpKDk5u9sfKqH4BVhUkFB842WkhW9sXYo39TJQpDagx3J7+fle0/64E",
-	"zT4U3pYoNWPcODhF3kiRc7BIHvIsnMbX4pak8lxIrGu03matTg4bRV2QTrNEjE3VWdbYuQashdh2RkA2",
-	"Dk6bUARB2YIc42lDxok+cW9CwrofeHkA4UoXZJ9Qf+nsFb7gyx1jO5u2RBSPx7ezH55X+S4ZhDY1IeiW",
-	"Ae3RXAJFSYC3I7x2tLq89rZibbvkitw1iddc1fZosENLQH8hoA7Ql7aRwVupF/OB/6/bOAqYAdyUIWhL",
-	"V1jT4CyXhZsxVyqBohLcxEFvnsUqAzHeywRPCNnV/9Pp3baExkoMH3XAWtepYv5TVQ3p252ivL/bnd7i",
-	"pZZWEyqB7Zp1F5r156DSbuBouBKciZ0Dtrvwnw3niG91m0QJaiE0hsCfUdF3QQPgyqTNVMg++8Bzbe1W",
-	"swC4aVKGZM02MPDYsf8oAh3YswqJXgaYyITO0wrCxPnBJFpDfGhXK1+H7rbP/lFWBrEAfGhAZTO0hTte",
-	"D5Uk1uy7nbP4utwQdSWI+BqSCU4OPyvcRjS/nJllRZHSZvX8uSF3ttDBnbiG1Oj2kZIrWZ4I+GCmMojC",
-	"lFXV8faRJreetxJJR4XvPcK2UvqEawOYNn/G0HHl3K6i7K8CVlixSmT4QslxPOm7bOyZ0CrJsfqtbozA",
-	"DBWFP8WEnTYXK/ztbZbTHWyWkwab5bGzWbgR72WypKXcens9x5iAP/kbe+7vMq4IzopkgmdJLLKi8zGW",
-	"RjGA3NhLoja6MEOhTZzCynxtEYa/wSkg5Sokv3JYJXg8IOqJIxw6QFqNnIASuC2jSDukFJd+TJU005JH",
-	"Gxt/GVS3w999U5xkSgYsiaWwNiX8H75fm1I3lcSZ6bN3ysWTCcLlGRtxrfMUvgdjx9oVGji8urHKiMfV",
-	"dbUaBeE+TAVTmLPPnvu+MPtmryJ+Hn14f/6RreNTHf0Cg6ng2cHL7Gu16y1b1RpufVq1RjNQvkM+LBIm",
-	"bZj3BaRHcZR8c3MszeNTLOKK0zxF7Hv/X9BLY4m/LwDxY2nERGQbUfyLDgbu9sP2gw59rLTrQV/eqTtc",
-	"2qiwuCtr5Be/unKuKAzuR9tXfLFzcVwlrokltIpWJ5g672CW7Pdj0WOpge2r6197NOgPBj3oGUu4pBJw",
-	"q9DckKwy+avUiRH0UtCgxzjz84xq75YyPKpc5iOSADBS/ksuY4M1rO53N0VDnRvQakddwsMZFD/B8Oz+",
-	"SpbN33TAJ93GF7V9EDAED3tzkTmVbX/zkd7yQWTMdYG1NYhtrS3dfn7pdEOLu89TKOEqCXKIPmUCmEm6",
-	"cPzPIc/nuHHIp4BsVY0EHWZvK32Yaz4R27r+Q2d0tKvHd0X2aCbmpgL1FWt2MhgwnmhVIHsVSAuY7YRX",
-	"rAp+9+bvIkznw2q+QYpmqK9FmAnzVy6xnhVS9Hlqbf9fg57V1b3hk3IT1Ufs8IbgJd7L/nx+9vKP95/O",
-	"X/714fn5+Z/vz363szFXVijbE+iL3wYPKPRtRznnWi8cIUMqItguAmwJDJicC2NiOdEBO4f36P6qIU5x",
-	"sN2MyVfEhNh2LBxTIoH0o8Ei7R61M9PpsYCUpZITfBM/CBNjzWnIr0rfuKbqvHzdwaowit5L7dqn87ly",
-	"P/i5Q4ejIujnIotVRAxk7RXRoA8Kt8P1XbVXXVsP599QX9z79PFFIY5rw6wKbbv/09hgn2WSvBLcYJMs",
-	"DnzsfwaYx1RFUDpfEvCk/csiPyv2Lmn4D3xZgHGXwQ58XQX0gJY0UklXFD0gN0HPZDFPdj0MlTVv86um",
-	"KkGO7JKqmHLrJQjJ+CQTCB3OEm5E1hXkE7U+CmaE5ChuK4CUv8VJYjfO6rmI5bUqVfQ2nIIh0RW0aoVX",
-	"1neRasGoqc4j40DZAG5TqyPZc7dmvt6C/qinQB4YG6ZyM2RjIXTA/pMrQ1SK7vwj7zq5TFBTfSEdEJtj",
-	"TisuiCVxZWGxhkiiPvvT+UKlleAIQGmKlZog/IgU18L30rTXj66Igj2jTf54QaDhyA7KnQUeXXMZiujI",
-	"RVyOsiLkYg+jNio9gmIkdA3I/Iq44UdCZnE4BVF5WdhWCTf20iPswswgty/sX6Ra9PY6EljUcTt1DvcC",
-	"8kcQkFB+XrqmUuPZhSx8MVVKCwdp4yiCeBQdkaOyUR6Wh1cLI5Vl4jwTIDC3MZWdAGGvKWczzjWJHjD1",
-	"eQoQRFpJbSekVNIaGy2ScUN6C99+L3huXfCsnGKr3Eqi4fhxld46T5K3JE8eDchht0axLjnn79Si5M7D",
-	"rz7iDDzEW/aahA+0I1uOXSUcSSa01awF7zltuoAKVRdTlThNik6G6zExInP9TfZX4GR63NaOOIAceTKc",
-	"40a39yCTJhOREGn76X1tUFBCuaWD/B+vxnV/0ozeRo0oVvqUjRBNuF6xASjyxPovKPTATuyz92NmFtZj",
-	"VgwHVdAIKgmczUqGIoAfAHk7bkq3wZ0vQDF+FzWV5Di/ef7p3Ys/jk4GJ79uv6nxM85EJNKSIumA0fg9",
-	"wXFVtVQHZJCwbJyhYcLg2ztUNfagRRmv6Jrq8rsr7n3Se5Prm5tcUJ16xcNZDX+w6GytuYIHng30cNeF",
-	"Zj7iFbvXHLxTUrzFHrfLjvLw6zt0UuXz9JDRNkJuldF+ie9hbwyGBCcEVubz1zrJJ72hG89RAtetZKVL",
-	"p+plnqm5ePCbyBJItu7B5UnT3rIHcdkOSjU/HJxu3qTvlHmrongcI4BQB7EVCqm4tg/o2VUZ0wL2KrsS",
-	"VqlrZsp11zQXq/uapqFon6aO4VqLBJQL7L2Py3u4g67S1W3yr1hIyXs7bo1bbB/9Wx42msW9utW2OWw1",
-	"UX/nzWNFfPInbIOHBro4Fey/EbVy29NT0Qc5JltaYKxG4HxRSx0AUPhW+kyQdrI2u7W/gaBPCGfRa/bz",
-	"qOJKjH5ZtbwnwnyCAWyoVXhexCQr0+A//1nFubDWPiTRkNOyrTTAK9Ri09AuhHl05hVCExiR2Uf81+fB",
-	"0dPLr6c3R/iPk5t/9G6F4X/pcmj2V18QEhHPRHFEe0HFUAQ01rLdV8GmPBkMyjVY+HPdcLTHvugZdbnt",
-	"1aG0p7zL3bGrb7z5plZuxo14wZFybNUa3WRQ+u6rz4gg9iLhWpdz5b0VhM+9cbnq+ffLOthOMfWrizrP",
-	"RBrnqZfPK4vc0ajamZMJm+ZrD/P8vWHvSf+0qThh+44xEAstAhqEVsCsiBQFIjpLRDQR3QVRFlwzCDWW",
-	"C4/KhWhY7FuxXNpN8lIxQUX2PnAY0I0CmHDZxyoTIdfGClotWAYKAVNl0NACQRMhXdAkiWdWRkMaSwRE",
-	"EgYhKG7Q0wJPDNI1mf2ZCOGnasHGvORyxDq4kNhWW2w7gEkLKpmlVGWgjgg9gPvWV4jOruaWiPChISc0",
-	"EeYFRqoOE6C+IPcxxgmv8mgiXDu9R29sdHvdZBdy+OQ46E3jiZVGxw/7jzAqOROJvef4mMKUEJZ8ij9U",
-	"zuhjaMwshTEluL6fHf3U0ydPBmtFKhTcouwf9AeDh711xUQr8re48dGaWqObbx1+cBXVNQXXKGXbp6YA",
-	"8chUlIdmswb6huIQheAOkTvdapKG0CfQkWBbicPC4zUFoQO2mC7d8SaOhUkV4mrX4DEKOvFlrrJ2UTcK",
-	"9TVZmvY8JyMEd+Ass1LJh4iQtZeNeWgCJ2Wgn8ABD7j0OJYH253TZ6OxCnM9AoFnaDp1UHv2hUSpCEVj",
-	"uYxNUETpsSAHoBtevX/x6Zwd908Qu+lVLN/PNYNeXLuC8AWgvdj5XITxmITUL8OikvgK0P0gNF0IxSIY",
-	"fiFjzWKtcxEh406YARKGVEZoYrGITbMuokX0wAqxC8XXjPEm2YsL9EMa5EHzbttiTFQrXBmTtMbW516o",
-	"r3tBDzYrqI0wh9Kpw52BpKLMel8vetxc9IYXjQ2bF73gAiUkXFKTkfBXJxEvALYKVr74mpWpgtDsA/tx",
-	"lVFwE8BbAve0wBHplKRkQDhsKJcDL9ADJ4QDkvcBGa3BTCw3DKgZ5UgtOmN8wxQcHHvc1RxB35LWRESi",
-	"5MQFwre087Zvnyha4oouCgaFNlBuDb4KZMJz2WcjK8pGjtGnaFdCQQolzNTHUOmK8JId5YY1oUvSThsx",
-	"185iw6JEJPUiiAZ7U5+NUMaMAjaCLB0JbxcyIMS9UiI02BAxaG9p8Cbhngk1H+Vw29CaP9qV+yOal//x",
-	"ZieN/f/tiHbLs+2URaqWoJ8+fXJIXX13ZeiBH9LJYNDRkEq9Ym4sZ/QrpvMsnPIMNFNzVbxrzft18Bh9",
-	"T+8COF8Ux/vYTWFDvkv6fNb2G2DL0vfOrDfwtVBk4XnkUdTYNXWQWzrUcZonNXFVY5amK4Bi4jbqZ1zF",
-	"B7K5tBXAbL1YdpznOObbOq9uuJ+BqiIvnICG3VbIartpT4/7j5uqXap+Fs24nf1fsQLmZm1pUKXvg/7M",
-	"zneduHP32rf4eS0bHT8+WDH8QGt16rxAfQfFOvAMgKtgDzgV25QLYA5wXBbiaqrU7CgSSXwtsngN48Pv",
-	"/hJQfTMxR6KHhwMW8aVuZmr4E59f3PtN2BpWly6OwPyRTMgIuilarWEkdXCXVXkdUv7ljZATu2mPB4NG",
-	"I7w7oojq1C0dV0Sw6qkAfr8aM0CaD9CSKppOqR3in77SaOhdpf4/R+unwT55tynokAraGJHOCePerUdv",
-	"2FtMZ+tjGu5aCmrQkcAaBCGtZIKJQqE0ODo+cb/ZyIOxmEYbUoLii3mO4y51j9NZ953sgFK5DTMZnUoR",
-	"lRjWTwblVk1cxjmPo24JK2qbbzNnRSFAOg1PQ4kuuP1XgmnY3lRm2ERJQaNu6u8hQbdR/D34uqh++lqu",
-	"6do0HV5UVd7z2HxknWM9FyFlbsAFPu4PLno3vftjUT8WWUzeBF9HgvUlFNkcDOyZNdXtRGgRKglAhKeD",
-	"grb6eHWUxetuLlvO4Z5n7LV8lSetDNX0zcuuOKTd81A9+MAd2DT20EFwkbbjXidsd+z/+mHyHADbnNIh",
-	"2GPRPhg4q+9tx6USYHRBwNh4djCVMalcuBK0bZJAWNOAPIQuWIc/7wK0ceRpeKdNWAf4OavypcPa3Yqg",
-	"OjlAUN1Loc3KeU+hsEkcBCzKRVelmudCRuDQeOFQx1bZ5vhXqm/c0XXLvp7knR7/0l/cmTG5RQUYXfIb",
-	"OrDZ+r3kF3/dtmwi26GtOtuqtKzhdKgkwhbuT0h0hE91SENVnsSitmw5xwSDt/t7BVGpXcs8s4781Ji5",
-	"Hj54QBPYD1XqFlA/0EsZQg97pYjkcteN7da21aJMEu+j6Yb8FxCWpXwGsH5dGJqEqO1q4hZcGmdvGpVE",
-	"3q/S+2rBRk3yFtUButIvEpVHL+El9oP/7/n7dwHT8UQKYDk4N1xGPIuYey2Eu4lN0b8vjbxuIYb5EWIK",
-	"jNwkEhCD1aDjGBFvU9d0pqdqIV1FRdgAgouno7aId0q83n5GOt3uW2/wd2JRn56tInDHndey/kCSDC6A",
-	"92gR/nWRDwYPw4cnLOMyUim7WhoBR+aKa/H4FP4set9UAO4p/v6MzRS/vk3DOyGIFqW1JnEy9i7UDe6G",
-	"qva3uhxlV0tGk9qpZeF9AjfHN0TQKDDGX0N9ht8fLM/Grf0gp41dg7FmEyVFv5O+slRB+Qh9dsOOicph",
-	"191nOtgU9yjN260X6N+bZ99OOm2SSXfZLPBeipUd/20DFMUstXP62VE6whMgc8HFBlMLkLrKbNdlcMdn",
-	"+Ce7N4Vjj2Ehl9YexZTTqm2G7UDdyrIu+oJWt/Xe7sKd9gbdi57vR/R8b01Lq+o3YIAuDwWMKZ9BERKd",
-	"/u7DKatGz+GB0Kp8a4NpL6KT3wdNU50rutros+NuPMM53Ere7Bg5RSEOdYo7Dkqf4a0NJ+QPtWApl8h2",
-	"gjF8u9U6Cwoig1NZMyGjGEJj3fqOVsbV6XS4o1sCMiHPsiVgbuh4IhECgC2mcSLYlTJT8sI0NKcETCtU",
-	"85kIhRX7GnQ19bmra5FR8CXOgJAXeOMa0PBNob/JK/wejpQdf8Lnf6g8gwawnU+R/S7yI+/19H3cY8+4",
-	"hxQLOnUBAfY1BSwPl3Qvv4RFIzLhsULN9IHuxs7yzgiUULenv+0bbiWWe59T/BFyipj+SJSaiYgBVE2q",
-	"AKaZQEkrVvedRBXRKmF2H2NYcf8z6WRae5XPv+iSQ1XYRNnnqeP+yeP+kwpR9nF/0N+hkc4NqGUhHaP9",
-	"/jJRhDnSmwBdXClbZqVvQeYPXVylmX8rDO9d3tQeYeclBgboz5c3wdceIaPAj8RG19yDBYWbUhueYEUz",
-	"Mdza6zW+3WE82y2JquwB9ifigFbrN1SKnLqI2VZgs/QLle2gM1YKLT8INU88fBvmC7HoI5bXMZo6uvSg",
-	"tyK9sh+2+qT/J5YIfTTP1CTjafmu5x9es5lYNt1W4Yywlr6CKBMxnNH9v+e4B0XTE6Cu7h9f3z1/+/IG",
-	"u75dJ45HYic26rHKSg8l1PCW4tpZLJH02XF5EBZOrKvLB6YxopZXp/yFZ/FseYNvv0tiOcMuQHzV6kN8",
-	"90YjESuWLYv/5DzBFiFcwCui0KbUafnDCTG85Ykl8H0su82TGRDVObLVwMXwYgM8o6Vnf0g4Nlzq9pe8",
-	"/CLCHJvSwRRxUPPFU85y2TZrETecysVTLvlEpFBACYYVUXSVH0RID01fCknyhZ91FsUaAJKr00+E7qsP",
-	"IDpnIjuBmZHKQIodKGdiiYhJEgCey5tZ8Iglwpjmc+Sem/Bsgt3/knG5BP7rVMDxxGVd8NgQljNSe5fe",
-	"8YdKotb1dR88hRSW9eeqJOABs8KUZ5ipv1JqNhPCvoJFqja3MoyTmDTgysu8A+/YSezxxm1qj2mSuJG4",
-	"plhEuoYeALxYqvLEfciUGje851U8AYeWhJi17SsSy2Rx2DQZ2O9Lss73slWdnLY5nKPcBIIfK/gipHhw",
-	"8i6PYtN2K0XIA4eJiT+W7saqiYbbz1Gr2A9dWv+1EJrVbGTpWd5uaJC8OdbSm5pGGkL/hQ4I29H+AzuZ",
-	"7cdm9g05hQHsEqIUK7/SQU62neCK+CzQfovl4r2by5v/CQAA//8=",
+	"7P1/k9s2tieMvxWUvlOVe3fZHXXbTibd9a1dx0luvJPYvm5nUs8m3hgiIQlpClAAsGVNyu/9KZwDgKAI",
+	"UKS6kzveZ+aPiVuiCODg4OD8/JzfZ6XcbKVgwujZ1e+zNaMVU/DPZ1Jorg0T5f6NvGXCflYxXSq+NVyK",
+	"2dXsxlBRabKUiuzW1JAd1WSnuDFMnJOnRLHfGqYNMfY7vZY7TbghmjENHxVEKrKUdY1fnM+Kmf0FV6ya",
+	"XRnVsGKmyzXbUDuw2W/Z7GqmjeJiNfvwoZh9/Yau+lN6s2bkjinNpShgYs+XZ99TU64JFZX944UUDD+Z",
+	"OuB3sqQ4yuGgP66ZYsSsGRFsR8yaixXhetr7PxSzLVV0w8xo8v9o6UqB4oxQoXdMsYrsuFkDaTW7Y4rW",
+	"8AEp5WZDNVkws2NM2LluzslzQ7gOv4Qfue0riBT1nuzW+CzRe23YBvfNbqL92UI2hqzpHett/jV5Mn9E",
+	"3pXtCs6FNL8oRss1q97511JDDL1lmtRSrJiyn+BonnF2lBsgI7fLRdacFTNBN5Z0N3tR1lyws4hSZ0iq",
+	"mNAb+v47JlZmPbv663w+LxI7+6xRWqo0M70T7L3BB94RuYT5bemKkQVbSsUKJC/QiG4YWfLabmCY9G8N",
+	"U/t2ziWOlJnfZWZ+38BLXzfixlDDUvOUmhEuCBV7N0fNiLYPw0zY+20tKza7WtJas/TMcOI/wY/edibI",
+	"7c7bf/xFseXsavb/+7QVGZ/iY/rTMLkPYQFUKbqP5n/D1B0vWZrMvLLcZ+diF0CJxodzdPSzxafeDhA0",
+	"Rc/nFdtsJTDM39i+P6Gn5JYBIfeyUaRcS14yECZmzbXnzoLoxooVTShRVFRyQ3744flX5+SGCUPoinKB",
+	"vMFN0eHqNdVESKJZKUVF2HLJSgPSacWMbjkJj2WW+6M1nNlFDMmamCJPnhSzDRf+74vj9HkJZKH1iXT6",
+	"ryPIPQiwhBsizar24kHpZUWeYhQl57v/9i7chFbyWhlp7MVwTn7kZm2FJTewGlyI/f7x5V8LWOnji0uU",
+	"iihbhTSkbJQCwok92UjF8gt3N9zE68ytMb+7p6z1+qFWMjxze4lnduipiCa9lw3cUNfk0fxxPC1teF37",
+	"iQ3Np1UXxk/qxtDEZfLuv7276t6qiiGFBCN7ZpB00n6+45qdMCkmms3s6qfZf5u9TTK1eFr92mizYcKk",
+	"d5uG7z/RhFdhCltq1u0E2qemcpx4uuVJgWsHv2X7wVHxp1NH/LKpViyz3AV8NzQoPjF50GdSLGteZoYt",
+	"3bdDA/tnThlasDKtprrB3fcwvL9089PwbztxIjm1qvRff6KJ/bmdCBWE1pxqe6NwMzwlUKKmzqjZ5sli",
+	"vxveEfj1aYM+A+0rPXDFBkeEn04eVbGK59gPvhtcKv76tEFfSMOGBrY3Ajs+Orxm6gy+YrT6jhnDMkxX",
+	"MVqRGh4YmkHVvmbyDLguFdtSUWakXNU+MDiF6D2T59Bsa17S3DZsKR9effj51IG/lXWVHnMt62poTPv9",
+	"5OGeiztuaF7U8fD90NDtU6dMQOYNGvzyyNDw+6njfsdFZlBrDg+NaL+fPNz3bLPInagNfDc0JD4xedDX",
+	"1hgoec0HNlh1nhmaRPfJkyajqvwkFDI3qMbcaLCKnDWOjpOBaanqhOnccT1AFfz2E01EY2mfHdy95Yjl",
+	"yDdWq7y8ePz5478++uzx52A94Yet7cSFYSum/ASbmj0dUEJoeXTD2jdMpk6TI0xzZMjpY93At8/WVKwy",
+	"JxJ/T0p4ZGh4Hb9q8jxYqXJarobvLDfQDWudFs9ef//Lm5d/+/pFbj74yukzGXDyOHfNGM3TPXrq+K9q",
+	"muGCbU0H2UBHL5g8OBz2zNrhO1w6d07VQI5Kls0mtkQP5oTvnTqdN0zQnKln4LshQuATkwf9kS3WUt5+",
+	"xWp+x1ROC3LfDo2/O3jRiRP5WlRbyXNkYO7bERMJL5oYNeCblCb+1JCN1IZoSTZU7HN+zhp+HY9QsSVt",
+	"ajO7unxSzJZSbahB+fvocla08vpiPj8qqF8ptkxd7N/KHUzKeeQ0MRJc8W2gx3KvkbdMEB1CQIWVKu/s",
+	"c///J++uycUc/RxC+ngI0dTekVRU5HJOKBIg6+Zwk5vm2H3N7pho2PdSmLUeWNgGHkAv5FYxzYQhUlil",
+	"raybilXXxHux6ELH5/Jge/A9s+SNeXF5fAdQYCRm+rwCK9iFXQqi2ZYqalhFFnsXy7kmtK7jSYJjjtb1",
+	"u7Euf/f2tLP/kNiDLlNgvOf404toa3wI4AOeGabNl7LiDAb4ysk8++9SCuP+SbdofnApPv1VowbB3tPN",
+	"toZLxd8L4AgwtDQwfU/Gn36PXRbWltycVQu7eRX+NStmcvErsz+7+ql9Resv20ptVorp3+rZh+LgbXot",
+	"t9Hr7J8H72u0kRum4hdu9vCutx9iKg9FUgJdLNViauzppu5QwxPjiviF/CwcKa5+FoSckd95dUVKtSnA",
+	"x3JF2tUVkScIHjmrFgVxa7kiP/k3vv0Qvcmu2L8K1tV9i6NP5zWeIvY9syPxz8PgglteuB3tvfm/bl6+",
+	"sIz+/zz9/rvCCxFy+eQz8jf+5bl9VH/qfncWbtVNRfDdC6Yh+vDu07uLQHAfarLc9s7KKavC45f9EO6H",
+	"YvY9FXzJ9ETGXVDNflC1lXTGbPXVp59acp27J85LufmUbjmIcP/6i4i5fp9RZXhZ49m5ZXvLb7yavbWE",
+	"081mQ+1dO3vqHrLCQzYKtsQuwnADHPPSfTZrj7D9q8OctKo4xgReKbllysCBxZvO/QinNYJD/WKuyMXP",
+	"AhnHDvizgAldET+f6cwROxD9KGMZJPxWf4oMeoRDwvMjeQTEnd5KoZkP5Qd/8DSOmV1dPCpmpazrVgoZ",
+	"Wd7+UrM7VlvZV7GSV6z6Ena/ouQ7ecdqCprzkrO6ArFPLb33QQ4u61/mn32xe/TrP5bLCzWfzy/mj+fu",
+	"fysr0rZMsOqpVSwu55efnV1cnF0+enMxv5rPr+YX/xsWTGHCs2eyEe5aWlOBtiway/Yfw8Pgk28ca978",
+	"7YezC/hUy/ouMfwFDD/H4TXoQBeXRXQj6LsjA7pHXwT3CxNGqv2Z3ovSfs0rhpcITS8dxq5YzYzdanez",
+	"asbEEKmc8n4121HF1rLRDO+QO1o3dn8vP7wtZhoD+2Hx9nfGXvirPZ6ihtb2N5jZMru6LGY7LoTV3rrv",
+	"HX3NBJ5MnK44SmHZO0oK8lk3qVe7xz6FZ+C1Xe/3eNanG8tWsyvR1LVlf/v72XdPf3jx7Nuzy/nl57Ni",
+	"Vipm9aGnAzvlHoGj0Wg1zBsYCyz3flAmKnw7/rmh718x5S2qC/jgNavYBmjm1R6nD149KmZbpkpY7Oxy",
+	"Pitm1uwEHWFbU2PV9jNtqDJMWVUhnCbw4dFGlGtS0s2W8hUaoRVjG8tyj1tJ/h0+JpeoJd/RmlffKLnJ",
+	"kwMe+UEYXuMzn5/NPzt7NH9zeemfmcA8YV+z7FOxc/vCblRgOgu0/5pdnj+Zd3Zq1uhq9iHIQL9XTtkT",
+	"wxvuva9XswU/Ig/Rj+ZfH3brZWPoihGJ1rxZc4XnFo9ypejSxGf2opi5/KgvwSzuCJn5kzfzL9q9Wozi",
+	"WafHd8T+h/Gb2O5MbhPbiI017nxEf3cvmdAN0oxnCCcF8NI45wLYefgCrLgK1ya3J8lHxbYKdv7i8gN+",
+	"Nnx/4tP2b6XNkMABxqvq34Z3DZS3cN3VNPHO6KrbMK3pinnvlZ2Kz6ugkYPXaWR2srJq0CySW8tEW82U",
+	"5cMt3deSVtHyZ5sGMwhumzChDxF/R5e54/wGRA9oZw968Ybbr1L8DvP3/K2pjVRsqSQ4XowCXfQivgnH",
+	"G1Yt42X4PYoPguw6iOZNEF5a85Vg1RuJZOwocE7wgPKG676cXz4+u5ifXVy+mXc0DeDs9hKKWR3Y2wp/",
+	"JuwenM3P5xctyzqZ6VlSH9mfWy7gufaF1uDXmovVczG7+ultMYPElJ4IdCwSR2pmqhRj9L5xGqKWdePe",
+	"O5HlgjKH5+3i0Txmq98aXt4upLzVrSr2xRfnX3xhrX78BRe/XHQ5UXFgfK+5zeex6maV5sjSev7i72ew",
+	"r/P5RecWGM+vEfflGLZ9BBk2Dv1OYFeQHFWzPaIixVwcuV8iPs1JsWNWCu6U516414pZzW+ZYFrPrubn",
+	"X1wUM7NWTEOo+Gp+/tcnlvhL2YjquEg+tjLZmFJimpG+naVEoLMLan7HvC2MMZ3B0f3afk9f1VOOgm5d",
+	"haWy7Hhhr/oHmtLfzk+Y1bo7K3AkXM0+/+vsAxyLUirmd+7kq6JUmzPHaYeXxYapFRpKjbrjd1KNoeIp",
+	"10Y4U5lDuKVcHahH8VH8DyWb7Qnn0ds+mTPXnvTj7G1niAw86Wct54+y5Yc4pccQsdC0bDx6YusJE1sf",
+	"m9ivnYn99a+HE3tbzLaK3XG2s9ty9DQvwf76PQrvDxHtQzGrpQYdenbL2BaYv5QCVLQj0776Cc8buJVH",
+	"8/+Hf0mzU6TZg8zrlDn9mp7TF07CPqxQ3dh3P6keXzyeX9JF+XhxST//bPHF5xdfVF9czHp6Tst1VlBN",
+	"l6YoFjMidWW/dKU1O6xyAnFPdrKpK7Kht8wnicai9qYEJ8sUUVtRQ13cKC1o7RoouHYvIA625ILrdayV",
+	"gw4CPh906QwwxpQwULyo77hOOuq+lTuypAoige5kkx1TjPhZFxgv9EsDcvk0vQlEupeCtwalDqkH6ti6",
+	"rsaZI+BptZsgwH0069i5zaLm5fmBN3zQcz3veK7thAgMAQ48MDYM3ATBsfvw9m3NqEalJeMVNtLQ2lPr",
+	"BKMBNjdzqqzqDBwQJS5OUEpC2r9Gi5But0reYeVI15f16HRf1n8oWjLyrdxurZlezEp7RXY3dN61ki0R",
+	"GnPkmZ6zeH42vzh8BBxBHY/j/Hye8Tg2HSfl7LPcg0suaM3/cTi9LoWWNV356DU4uX5tNhCiY+/tr/5i",
+	"3251y798ZidEFqyWO/A5OleCq0W0Gui//eUz+/S/n4PyAsftqHuz5sLHPfpO1+zKyjUFBdxdiuz9tqbC",
+	"+QB+il8QpRRx8FWHeJRjc4Wnw67tSbvqi8IeULllCl6qCTXkL/hMWFrNxShJ0oALrZhBdS1kPojyl/bV",
+	"M3DXc1m17GE/kpob77n1LjP7y7POLw9X4x0AN3tRRtOHSXtHMngHYJIX0di/z5ioYi7pcigEFzozhPsm",
+	"z9KGb9j/lsJO5oc3z0DtoIY9o5jK6vZky5QXU11xw4yp42sOP8CMDffJgecDRdcY3gkjPRkt2LzMysg2",
+	"fxIezE39QprvZcWXnFWZymtfXGZHiyrJTh7xJfCKVK9qKv7uCTQpYNzw2jwX4QKr2gybYJy4wE+PubYu",
+	"YZJW1UvhBPzBvhWYjYbJCHX9DaOmUVZwuOGW4YOfrJqzkRWrLYO5gFcrBkIIzDBqP4az5cZ0h/8bqQgl",
+	"9vs4e+GV+yF5gz/sMKzL43LTGc1XKapneMwNB1eo/9lNs4gem3afRpSGeJr7I2T4oWCtaXnLxQq/S4uK",
+	"y2FRcdETFRfHRcV9GAInnuOHVuD0RVCCFV7RPSQeMlquXR41FndSlx6HIAIxmzBFUiLNKG4F1DT+6Gxw",
+	"hjFCMq2OHu67hF4puagxPzjDJlt84r/nw18+Wckt7BdtaA2hLmYoBHZv5IYtZLV3pKriTOOQJ0Y2jIrd",
+	"mtfsnLxmtLITxQJtKiqi2JahfFPuLZj/qA2FWMMMcmPwlZAc420ll+P3HA3bI2Ewe3s0enb1+OKy3bpn",
+	"btJhfm2i0qeQusOUkqrN2eqSYfSm+p1I7CeI9h0ThuyUFKtz8ng+71Srl1QIaciCQTn0NXk8vyBCAsm5",
+	"Jhj3IVzYLx5hmK6u5Y7Bk4/jsl9MxYfs2J8FpIRz7VjJPvukII8vHtn/e0I2zKxlVRDN/wGVkhtWcQqJ",
+	"ePbJL3CP7W3sESow53Yp1YJXlg2xuJibwBWai9IqjD8LX9h9TR5fXjqtctsA4wIFCvIOif6OaLrXZOfq",
+	"vC//2mKrcE1cuMh+8QUxEtOaPdH0NXkynxNKQLIRufxZyEZpxAnR0i7PzhcLzRmp2JaJikhBKslcrBOL",
+	"/yFPLLphXzOj9mdPl8mSvx+5WcN0LFM/mT8qCLUPknUiv9moPZ6A8+FENDzGcjk1HvhyGZukn7+5vOha",
+	"MJBT1LVbw0OPwcBWfImZJ1XDeg9etg+y3xor5R4BnWpwXBRtsQ/80QgBN4pX7MbbuT63AQKF/dTbyIUS",
+	"xaHxaRjxIp7fknKY32zWmeta7mCIlWWcTGhbWS7WbmkUM2PQssdkakes2OH5OGV0z4rZbg3hVKueOw32",
+	"8RQ5IpfZuID90t0CmCYPt0C/sm1SYAD8vAceFqpvW+Z57K/3v0bemRAn5N7S+1eE+l8R6lyE+m3MMftn",
+	"aM1dQE7cV11+eNRVI2PnaIIXL0JE9ugObOy9AilvkONp/93UnazLKUJLmYN5H6i/nkK6KUvGqshDB0Gm",
+	"zlY4IoO4qJlClQh5uxFh2pEHBDat+JNOnD9eUw9WO/XuuYqW+/+B8wWhjBNPTKCgPy+jb5GDGyFznXSp",
+	"jFdJp8520jXiNgrz1n8JrtxiMPU5y7IPkgDSnpiLy/l8/sFxMC3NEfcl3er4REifkvv7hxzTPluz8tZh",
+	"5YHK6+tU7pG/bpkD89fDlQeHA3PmljVdndVUrdiZUVRo3AJ9nzS6JRf2Qqf1YZgBd7MbZghXgzWWRUss",
+	"+NMLD2Pn5937J6RKRPyYYWJcdt80dkXb99aESiuO69dodcRMUVrOAibrBFxwTEh017OreYgUwL9Dpr/9",
+	"NzhH0MPrNNi5D23Ni5k18OAfqI06vzaziqv7wumWl4/tN822cqNYMo1IZQcLLAQceyFIvFObcc5wSGMF",
+	"X4tcKUiv+r2zvGimHw4sh6m37nARSQiLOXtkAp/lpWTjRSMGTU8LBp/MXffczcQPLludaeT+hmqR/ga3",
+	"u/snbW2rUNkrck3193GEtYXWnJhF4Hc3WRkG6JxyaVkBLa5DlIY/K/DtdbFS1gBXNS5ZUZfrI4ULGqrz",
+	"35t2y2mFOmtAjsIBg+VMS8ehEK5SVBguovL1U28gCL7PQqyoVc79RVSWbGu6FxEW4XYKmagGA3y0Rzbe",
+	"zowY6MBu9K+bCKViQgFC+mDHgVzcwGNEFJk0AXscXjfR5byVsoY8CAwIgHtcKog12oumNnyDCBnun24/",
+	"u7q5P+OX7b5saYNZCO4eGuLJE0J1nrq5vXHO6AcL1R1gftxfiZB4ceCpcgEa+9Hs83MIpiSC4ceFfuu6",
+	"cB4YdFr22eDgTAMYRQuIYuVo5/5g77dcMd0d+vFBNtrgFfOFfWZNtR3myfKy9Iy8racpFILtXntv2+/t",
+	"ukCVePQBsnja6E7/crJPRTILbhG2tfwvAbUqiJBZ5habFzMNe9sh8O+dCP2HYobJEt0v7PS6dTneLoYT",
+	"EsvSg4yjTKHKQVFr5GRspW0qT2i0zsRotR/yv/bKhE34yqo5C6qtJcJXKzB6lnyFoTprhC34qpEN6sN0",
+	"R7nhYvU0JPtEH75uTR2rOnNVNjVV+EdCq8bCSJ/VBVq1T3LDP1vFGvGdneoctGxf9GX/HTwtc8z6etYZ",
+	"MMq7uLqwf6vtGnID55FHONbF9ezq8w9H08tQu3dSVu7CO3LZXLjtT4kjNGLfx4FMhwRUys2GO6D8DUCi",
+	"Q2rjW7TP9NcAiYyWXb337P/H7Nbn0W5dPvps1IY9ejRpxx4f3bLLR5/nN+3xo4NN21Fl7YdOBlWbO9gW",
+	"0F22OZKQRrpgxJl4dh/a83s+8bhPyOqMr6pc2KCm1oQJr4Rtflq6usUWkAGT7n5vMYAsRc6cStDDZ1ns",
+	"87jrS0iv3SyYIlKRWwZoRL03oNaSgjhq0Q9+suMUvn6HmggHxUNGFLOn9mJ75u7YQ+W95iIEMSGLwR0K",
+	"qRiBLC53cgDXvkuOMvnKH13HAlq5QJ+DSbx2aXT/YEpiTBNw3A0jS1rX2NSC1jVphOtB0CNIJ+NtJEz+",
+	"1+1vbuzl1kPLDzlqw+/5Hh6CrAq8ymIkqM8ez/poQyGF7ff+StxtlfjGrv74pvsCWXyPX4L7tZuj06G6",
+	"ZEuzRwxSfcDxIT9xkDhSMCAlx2pXagxTlhf+D61+/WWWRC+qGBZlD733KU7Qq9cTCHlAL6hb9sRyryva",
+	"iJibTZI4AUD7gPdb/XOsRIjQEe4nGCIF9PBFVkOFkyTYHdYpD8ztJ//OAn4HtS29Hbxl++QO1lSbb2ST",
+	"gSm135Kly2dRtDRMaS9lcsuyv/lBe5oevBPlyIaLxrATlpWRpaDMytsR+5h6qS7lFrlhlCi6sY+nBNBd",
+	"m3t4VKqkGNtXb/odCTOLeS42mWIW6tA9pkc7r/y58B6/7tlAr95IqrgDliBLcF6FbVtIWTN7kXc9WcMD",
+	"vGifPKQeTLTzrnbU9KK3NWdV5MxICoVBLE6wv9kuOgHRqjom60gCftVG6BNEDCbgyLe5RK1vwJOWeB8Y",
+	"f5klYp4VhZ5M3khMr1MNAurW/K5F1b3GeiRuWh0SNAVSqT06n1NXr8ph0oLpbH8XOisJxirQN6RgL5eg",
+	"0h51hReBJUEYoD6aA2INMjnMGQW9JVPUdWfc8MHVk5oCqP7UsJei3qeOzQH7x5CvAZq48442PNPufJdL",
+	"Ww5DoiePjdbNhlU/oFWQwzvzOdS9LUMtFO9Gq6CmFNHNtmbvb/ai1COQdATMignFy/XG92Eb9RvgsGA0",
+	"HVlJd45bxTa82YweChKYXOXAiB98OKR7MXt/tpJn9sMzXxKJ+/A8XsSH1ps5jXyqdTxNoELIXR07TEhB",
+	"G/uDTrD3wWnn3W12gyaQ60PqVDQVN099w44umVAL6ykr6CJr+84EqPdb1rqmZt6ylyrRlmasWQlDFZF+",
+	"8Ta3hK+FUQkFmYY0id4MqF/0oF7QkudDMcny9pnZU4AVox2fXc1+1VKcv6a7750n44P31iYWw7fJj6GK",
+	"XTb6W/e7gzJS9p5WrOQbWl8Tttmavevi5S8oZoma1JKjlO/EsJr91h/toiCXBXlEzs/PIQFDNoas6FZ3",
+	"9Oi8Gasb55o5xjN2cNgqv8WF54L2JWF74pUAFQ9o5kieZbuHUD1b9v041E8739dsK1Vi5QslXZ5JXu2B",
+	"qNaebGtasoHN/ynsfmTsWI70RE5jPEMdtGK0gvRviL2S3VrWbCSfrZkHy4rXlT14jtWnWkzIpGneSsl9",
+	"S/Nv7cw+FDNYTZ8CLxzi9o5qn+5fkErJ7db+A8JKUEMg71iV0ocPZoijtBQv2r11REoxx5espI1mE+/j",
+	"1rUSwU9fzA/wpx8VR06+e01yXqEfWM6zlHOUTPGt9NwWi6b6ZYJTtcAQbfqwuzaque4+yrQN+4ysQ7cB",
+	"j3MOSusVmRfkybwgnz+xvHAxnxMHWJk2YB7IJxBcXLi8di1dd8CQpY8b+DRsV0Tkn+ZnX7z9/aK4ePLh",
+	"337++dz/efnh3//HX1LEx1c9gOR2TJVqfdoTsPk1vUCUmQnHZZw7tEOxiOe6R+wownuWIw9W2d3q/HJf",
+	"+f6NgwvecBF/evFPS4LEKuvbpzFEwvh9Dam1MQNO+X1aGxs6xEcaFfQOdPaIpi4tR4Xn1hzo9Ap44oju",
+	"Wwf01Z4Ifqkr7DD/J7SXsHe8pnvXihpcM6XcsLaV4BGuDSR/m9nKlx4i7lBSOOy47mYdMKlPyO0HvNw3",
+	"qKN4rIhr6B5F3NqvoG7PeZvSDqwy2V/wx/Xe0ud82MPeYoH0wyI+dPr7wAtC2f84j5EPzvT8RekNmRVx",
+	"OjOO5dbbzm8KE/p9/DDIa30Sh2WOWFwvPIbvbecfeCbFbc/WvK6iRJpDl0Wb5JFSVrw4HKHhuvzExFtc",
+	"xkCfpV4uiVlLzYq2iDKUYYdaTQBF2DNDFqgEWv7tfgmlrlKMU8UPqBkRwC/BL7udeJKusmLV15g61adq",
+	"NfII5HTOYywJE2jbABxYS1SzTOjarNke41d0pZhV3THB+QgfRGmp/SD7likN/dcwqud6g3nTH1vKENXU",
+	"jLjXJE3/wD4J/7JvcUw2oJ65/tBof7ksjKuQfLHYQ/MdzStWhALlxR5+AfUb59NihOWyTirbLTjUWD1+",
+	"INSrQk/AaGTFyl/S74kqRXq9fowmkBuTDUXGLREmhwV9r4SUtQBlT2gulNB6vzERrloUQojWqO/Sa+yk",
+	"BqcMZCzHGqlS+7Nyw6ukrHZ5cCNfAg9/iHsqTFSP+sLTt1/IX40ptamNccTkKuJOkC2nFGlZB8LC09NT",
+	"IlpbmFvY+yjJoJUL0XnocNiw+eVJ+rRm6p4pSVHSWdaJg3AJ4MrZcavpIboB34z14oT7MDMAVQz7TjOV",
+	"MX0zYg67xxlurPiEZ65JG1oT+zEyK3eGhr7Lni+kzw1CGpxsqOcYtL1o/aZFl25n5GzeV4d1HsDq7rLi",
+	"R+Ey9VP+iiZCFIv9K7iXRwqgxf51U4/N/apoQhF4LsgPb5710ldSZzVSCKeylR26fUGYd9Gud4hSEPl/",
+	"Fpw9f7gq3NdlHkxPgWLicdN5yJs3G2XvHvBBtRqmPrRND3icP66T/IrypDkxnvV0rgfkm530DSABf8k/",
+	"1c86PKDWLpXJYm88uTRMYP45Jr9tyA5zYsLLR0x40MfZ9pQMt8ORE94KvQPm8U19Rk0q60iXd0yZRonR",
+	"b7KSilX3uEedA9TPvzOFw9cPEeY129apewLtwIxtzqxtTtHaQjMvtuHGKExrB60z8tjiLH01Xp8ZO1re",
+	"mJuq3fYDaxg8YOA+WDAWlhVyt91q17QiRkIrdm14XZM1xEFGrt7nEo09vDVbmuNTtU8RI8Mkx0a6HU9P",
+	"95C0Opp2zBjW5eYc86djqHbvh7gSDLKM3n/ovmACEuWoJq7xVYHXJTVtO+yyluWtU5137hcOYs2wuj4h",
+	"uTaU7efb9cOc/LUONkbar+p7+03PxQ2dwPtmJkKN5OoU1rIGoKikXA1IJS6vwc2vXfPgznmT2efrOHST",
+	"0HMwlZ4T/5hrw0v9pyuu050GX9FkCkULNDLpbZEKmnip1+rSstjJIKf9jjz3aJePJFD3fuvO4itWQh6l",
+	"dsB3uzUv1w7MEI4BOH2MBKZrO3tDVwoQpJrysfeG6zEykbagPqVc8Uy6Gt1pr0M+TPmLuCjZeN+Ec6bw",
+	"UzxWzg+T5ZgGWzCOnUpPH+kLtQ2jApwi8SXziYYr0mc9T05M4QiyhrMNTFl4qdE34w6neqD4wEkOh9Az",
+	"TNjqDs2HxVhM33uqjZO1w9iD2N0IhN1oe+TjugY86IcEb/13SdUxQxPRWsAHNghiHJ10fYWGx2l+i3sv",
+	"25ecD9QX3SttppRiWtpM67Dvh0I92IAha0Zrs94XsFm4T+dpw7pUzNwwY7C8tJdpRTfYalu7RxwwsWLk",
+	"lm0N0QBqOc14y+btx0Ubu7XUUV900Bkc0C9OJPZFRj3ayYZWzOpg3GhWL4f9FTpadzr5IBl36s7ZzjMQ",
+	"xdIeaXpO/vL7i6fff/3BIWO6mbovZwlWH+vwdyttXf4HAN1U7EdEqaMXdfCfe2HrwxW/bFRACnbVpndM",
+	"VFLBX6yuLbs4PfuaSFHv/dK5WNUs2qtz8sLpxEA5ABiuuTbModpE2B1jz1ej0xHBwMcRVrTjZQzfHpnp",
+	"JAZ/oFSyVkRFnNo7sh2HtguUhFhIKyG76WctZY/GQhwFnjZmLRX/B02LYqpvMzc3Vsa1JwSQXC2dp9GU",
+	"uvHT1YpgiNGyZFqD4bPid0zEJpeQAmqluLBDl6dUNLYzSDHYj2tJVtAqwSQFrUOc7P/wpiNYN40G4O0l",
+	"r2ss2kcsj2nE2rp4fo9I4EZAkM4zLrxDYcFWXKQrwLdSa76o2ZFbktwKudN+B7DQy+2CT85cKLnTsQO5",
+	"m/CJjYx/UDyfJEDodkvcP53EAXJZkZEJKi8bjSkt/bvS+KJZo/Z2cs1qbYiQbg1FC5yo2IZV+07qADek",
+	"4lV+zHuXt2YI4FaNIOUtm4eZqW4iiqb740pZ2OGDM3bA8FGJK5z1lqO7u+eYryV+TJJhEfMt6CwPq+Yx",
+	"UW0lFyanbFg9ntCqUrjna16zqCikA4RfrlmVrB1Jl4wnTRnYSSZQlRHZHw4XFdizJgjAxy+t7qNYxYTh",
+	"tL6yf1m6LQHApCCUGHnLRIGnJzqcwZdoRdYJsnBJee3RdLrT/E7KW43JfQpaOFE4K8CPSy6gD4NTTtPB",
+	"aIhP2B0/ab9/ayQGZKYqQf8JPzyu/RyeRRAhmvLKCryaLc2Bow9gAVBaDGfb6C2r60m2uFff7A/vk0By",
+	"qE8aKW+/53XNdc4i/1buSC2hnYETorWUt8T+cKQvpdkinNvYyf2Az/ctygGFJ+akiGUTCwzzCcfPHWDP",
+	"UJEgCTs1LMweJlzoTd+PJWDo5vswie8nprCPMeqiV3725Mmjz4ZEyoa+70wTAGS7a/8wSI3/9DJpWkCh",
+	"55kcNHx8mKZ9WjaLuLmMa8z2oZhha48RDyqmmdFPB+bJtUt4hMYirehTLJaRhwrJJJl+wJQutCOXs2h+",
+	"Qwk5HSmZ1i1ipTqGNBgQ1ixd+Rfvn0dkERXRcvxGTnbjniLkM57QEGxJy9VjMq8XfmmEk8eu/YlZo+9v",
+	"pSg6/xAVpWphUHIRmpSror+ZtK4XtLzNmT6xCg1KGIc+UZDOnDF/aJPBx7mB7kIukdgpUzUzAPipmG7V",
+	"AKtRRkr5CcrWkMeP6lsuVo7XoNlM7PJLGC3dcomO4SLYLsvTEem4djY8nPkrsO/4JnToNJA1WGF4Wm48",
+	"hJAP0LgJ41xPIEY4HtntiB1S9qJ2OwFefksEVKIxInzKBDyTdyeA67qKR1/TuLETq8iemWvAh79jUPEC",
+	"0+t4yyxZ4DWOTLzdVSoq/xz4UVCyLPagetlnQ0Oxa4Jse9VyJhMVA9UbkKoQjNYfUhzKlY7fMacq4UcO",
+	"Rjd1KEOMJy0B4Xw1orYmB14UwGDM55ACKM8piFkZDTCc/aIX1/GcHYmzcK6PCLRI3LyQu77E+ZNdr0Pu",
+	"0kO6xG8eXuUPQRdPNFRGqY1Ft77zGoThIMUh9DXj2pmlctnRAnzxGk+gGbqMzZwi8pPXRGJdDLs+TvvR",
+	"jrHbab9J53fa1/gpDFA0VXxDa071QaT1qBevrKnOOFUBjpDAA+AEECQCyokPdwC1KQIeztskgocDQE1Z",
+	"eu5LkDpWQzjPYICwFgOmP+Md3bs4ErP84CRZQRZMm9aNMp44KwR5Z7k8E2qnze+Y2pOSCrJVcsN1OgYm",
+	"d3Ez2mxTVHvRNdrhIrWeT+Mb5eIPFwy6SmpWL68JXUA9OnqLpA6wn4AM7Rq/JjJjW/tlHMwd/iDpAmg2",
+	"G6r2EyEx8YNjabbwbRFYu4V79IN6Du5ELyI+KSII23Y7B0/Ww1nVUn1URrVUN7dsjFF9IHcas04fantf",
+	"MqUJFJ5aIw7L8KgC2FiqmPK3NziZY5kiEKwcnwqo9uArYbDtC6p5CdvPmTDPgn9SJ2WPnaNP7O7OE19c",
+	"EHjvFWjrgmJdTGTAX0YGeYQGTDX7QdU5U2BLzVpj4OOKrI3Z6qtPP9VruT134Pnnpdx8Sre8P1hqNNwv",
+	"PZ0JcVdfhu1uC8cvj9WNm3StHfi1feqhJReh2mdq2CvaBaiOEhA8x0kK9rb1ypv89id4T2xoxcaRzgub",
+	"xJUhFQQKQxaAvsboftBDTM16XBqN+PjiWPDDiyzPLe1OjjiLLwNK05QTCcZAKjSgOFyy8H0cfSqlqq7x",
+	"dFbSL9c7hxKF8hDmzUGnBLRpgGCn7vXjdgql9bE3e21BCuaCaL/z6sO4ETp9aboFvThRsCqp6FCJghLs",
+	"0/0hNfx/3bx8QQx7b66wbk2D9WTWjCvI5kEerRlV9nZWctM/FBfQAiJXE6xTU8TDJiqCfYthYoK5rYNa",
+	"gY6NjGv9RCdIkxrXYfpkSC+XULjjqTSR7rdsnws4sbpy8Vw47Usesc014dXQ+UsLFuionoX2oYCs3fI/",
+	"9oO2KteWrtjIAfQRUiFCujbjqCPoJpusBHznkBlHTU5Ay/eeSAVVoCD22x9UfRX5UB2rr6keK7m3dJXM",
+	"NPgW4nG4crKScEavMTPiyFUvl0vNTBvbLb3m4uYLffLFbfJ6B+yz0duNI2HAErtcYaAVrpZRq1eMVh6O",
+	"NZMD5GSCKwr3Id42gZ+ZHWMCWlZQPY5H2lr5nOMx2sdWro9cUQDKGPlyu8Pe9+dwCdwTbVbciGFh61Ki",
+	"ThBMIHJu1EPcA/Jvr3548++ZeoO0/y7DDuBq0M63x8t1aG/RyyQ6uhzX5ubI7eU9bKfcXndDRiRK0u7C",
+	"vCSi2g88aiU7RbfpQeAGakQVEuG9pIa+/Q767Mj7U6Veg8rQG8VpIrJi1Xp7Y5RpgO7nhkDjF2wO0+qS",
+	"aa6Zql/DnFqtulfRkAgRfH3H1D5u0m/PkuKssnroLctoW1tE7x4PDhRBtCQRpQeh7xwMjXcojwB9krcd",
+	"CLruprTTH6n3Alldc8iJeu+GCr5kuYvZfwt1fex9j08/u7x4/PjEWO+RBN6nLlulTfa8HszcJW+cnQy+",
+	"/Vu2TSXzHuxCWPwgdSMnVP8oSfVQyI1CmrTbx3lBE7HQQ5kQ3KXStHljnRTT9EJTzpu2V1km0QZ75DjN",
+	"2ZfzwHdcE8jJSHr1FgCIp++NcNipFz1gnRXlQuMstZ1Y7CWPp104Oa9WaW9njiKjqscMfeYdxYm93o0t",
+	"E8lBDj84SE6ubnBkFX+LuR3wjQMJQuc7XPkY0DTAyB+o7Q19EBNLsUOVVJvj3h5tvvHPgoEiJjWI4CWr",
+	"vuMi3W7C2RMZXkpX7/4guNEuImo5075kNFjZ1P5N0POTZmROvmNT27lwFP+qpHL30nuKmApZye42TAqN",
+	"kd2Nct2gwpzdfMYw4BvO1Ffc3jTpfiJbprg82pTgFT7l7a3x3AX8/wpstMTgARLwCD1w9Oi4tECA4USG",
+	"0+IPgGPeMOVW0rbSO3ePfK0N37gtP7gsK1cbNw6RPHRqS9Uc+Paa/csliOgEJovOgCwPiZKHEwmHlfLt",
+	"jrjuZEigHGG/iWRaL1ybuAO/aeqa2K9Cexeu0Uu7VDIT4Vrz1TpDhVtWZwgkd2nwi6in4uHcvtz7bJTO",
+	"pXxKragdPszPrSAUfEZzyJH1P63K7JMExmvNjUdmHOThuNvL4cSbAazGHILLhr53SLnz7v8iEN15amOf",
+	"yWYrxTOZxE84gB9PF2VmMCrv2/xt8DAmrwyc7vmx4oITyxI29P0rpt4wQVOlCfMrQsWeoJqdPkIb+v41",
+	"q9hmm2d9WtfEwAiaGLliZs3UNRnzbntIdHJa1hLyWTuJAnnEVx/e421N0zkCKD2W3Oi4yoIiQMb4xIBB",
+	"QMuKsQ2r0ume+Xg4dGj6RsnNeO6Dn/wwogz+aIKTQ131qoancYQ0H4l4t3Weyj0+OeC8eGmdOUe06hYO",
+	"xu3tQjaVPwcZKeNEwoPE7oN8ORmJHt/REmVyP6UUDvVzAaeqpPrQhffZ4yMJ66ntTs7b7cIf1B5zuOfl",
+	"H9XTMht4umWhgpvcrOVOeEDlkp0fa455pM/lvxpZ/nmNLHGHB9j5ubjjJldTXJZsa07Fd5h+HtjGdbE6",
+	"+SwMAT1wcZc8AtxS4CGa1CrXKmcQysw+45M7ElnUI05ak06qcc46l28st0x0u101ip+p0J69GNM+GPfD",
+	"LSwmVJ4hI5bxi8QZZ1iw4oONcnqe4hUkqaV9B4P23UAH4eeGbK395Psz2P3GexxNKmu+BFeNq7G5wqzP",
+	"/Qn5624J9wMtUelePxmsOI/75fLht5RDLnxBKkWXxq68rJsKUsNdurDlvgCsxs26UnQnzifil4cfniBA",
+	"UvwYFC5XgxTpXUEVaqnbZcx4LnlefAgVCZn6dPUIfv9CGnbv3uQRTtG42Bh2H08ExRIMKHLCVPZd1Que",
+	"RstvAx5dhv0PwC3YtTVuXOuGubSauJffmJqdfMWWT7KAU2AFHIwCUIa6pKpKFV4kHIjtjoUK3ok475j4",
+	"MLI7fOpktJ1MQmjI12WEQxOOSDtcDAM1iEISVvhgBwQY/KNIAP6K0eo7ZpwncpQxYjTmzmB9ETYooaJy",
+	"SBaZ9P2omUb/W4B3cBzl2ZYLbPOSzPrxN+sQkb7BTDr3dB5WpZTKDo84lj55hwtifzWlbcdhQpsmOyXF",
+	"qnDJVg4hBspYhg83BPDudYFW9W9D9lDSgpkyYL6ny2CkT2471ZtbzVQLvZnO7qL7WtJq/FaP6jeSaedt",
+	"d6gDKLFihnDYrFyHkqRsbnJ509AQRi6J3ovymRRLvjp33bm5bPuXLxSjt7oguinXhEJ6wIaaY0hjDxpD",
+	"HVP02wqOFiksj9kaeo0+fGfEXCS3lSqpqC52WA5dQ+S23xSrZT8///be8Wc0nJ1uY5BwG7WWqkeEVwj6",
+	"CBIsEk3DsvkrvLL1id6kozlf0yVwpfavfU9+aEObafgOYQBESpei3ufwmcZ0Lb0oBpMHDm4paNE6up6j",
+	"Zd1p+WsDjVLb3fumponizsw18hTrxl0uVkntHcsN5J37PqTIledTJbMXTMMrOuDToXZc3RU+gPJ0QLJM",
+	"PsIfoCMNr+4/lGy2E1qeTWleMP3kTVYP7nG7J2NXNTUsA0v1z5XLk7wBnJD3zRUSgnwcywNTPCjPI5t9",
+	"ZFbDg1LgY1v8OCCihNgfuMiNanqX6N9p3TDtO+WE8ju5E87iiO65+F2+O+wBDlI2aWh2NftVS3H+mu6+",
+	"d4cgeT3oI3S5YVFbof8L9ZX/Cq1jiNzZvgSV4nfwz9bng1nNdQZ2o32p/qr1rx0cbinYQEM46DXnlOFr",
+	"MnfpzZXaE9WIdGRfsQ3lIltVFPrM1WxprohiW+biAQ4oeGw7EGDLVPZ73C6PaM+9gOAfQF88KHFJNye1",
+	"XQ2jF0jBeNnp44TY8xPP0IAunewomeK+Y0p3FsLd3qFQafojF7rAVOToby0bVbp/G6pWzOC/d4yv1gbA",
+	"hax4eaW4VNzsC7JhasUKQu+YovYfZaMNpn1NRG3L9Ax56hp4Yn0jitTzA4lojWy6qNn5C/ePnw5k5NuO",
+	"21Tf8u2Z3OJunUECOVMo1tPH2DWWKVMecZ8heDBrxH0AzlRsI+8Ywj/mct3j5yE9D56+5aKKhQYm7gFX",
+	"umbRrkNbxjOTKv13dVbGmyolFVLwElH9N61PwzW5+kmv5fbteQSEvZZJzfIwIdQO7laQPDoo7R7u5ExJ",
+	"sRgyCbkuFdtSF8Y7zCz9tdFm08lwah3evTv6RcDRywUUXwJySyOgNS6r2updj+S7pqGH9JThNCI8v5EZ",
+	"42e4rXIykRpgnUL7FFdUFvCr1nQLvTPGo9y56+ek0P4xX3V8XHMYulawfqJdGhypERjXAwJ/ogN0S6jD",
+	"9SU/7id64p5kfAlft3lufUY4H+dK1mnb7VB6hLfPOjQaE2GKTsXf7FtbOPPnYqhQzQWwoUuYkChb2qWN",
+	"T+mDzpODza5cqNjTD8osF3sSEg4mu4gHIPe03DDA3tJraIIG0LfgGT7PNcYWJa95m+USTaQUA920R7fe",
+	"1rJusgd6osk/qYd1xBn3amMdvyfAEOfzMe/pkD7YkthDDacmdjsD6x30DvW5mN4T5/tUt4ei8G1mWyDN",
+	"sEeR8zmS1F33dCsehyOjEd2+qelqKhYJDI/XxJi6+v7le/nH3L0P4bOIbvKPw2nRTvh150BP2dCOhpLI",
+	"wrFCciGlq5vviqwx11hX1NyPEcKbjlAj3Y4xFyk9sS1h67ZxrYacftxve564prOdDDGGheMeW+Wx1oXF",
+	"bFnTVU7b/8pBJE1zWz0N7ZZCoyUuDmyCa6IZI+8+vbsIXO9+dG6Z412/+nnYXzXWFGvXNFDrpXUTlUBk",
+	"aiCzGbwBcOIYHgWoMSt+B/hMcCWgWXok5gvGdP/dmvLqyqone9mckw2julGsgpS+oGGHfeHVOaFY4HMV",
+	"oWm2aQoB6ZHC3eZfB04MxxPFzL0hyTrGVZDmz8uJ7YF9H09HBzdSTPYx9ZF+95+GvU43vlTj6nADM0Hc",
+	"pbxN+rS+YdQ0ynctsvsRzkejWUCTItsakDexpVALc24V3mvM4az3HpSFK2van0mhB0q/lzhwOp1xvR8R",
+	"HHQvwMen0Pc7Wt6mKOuWMZW2ljSZYxUTLY26XVPxJqv9Rfrs2KgTTCZ+r2eYdnlFR5i0vJEU2822BgiN",
+	"VM56xs5HT1lFtpQrD2/ElZUCbctSeAQb90rBrqCCC3pIRnBYgDFWYistQ2+ZIAta3oYCrwNDp2q2vxxp",
+	"gzjsDPjDzPSJnWoDySGTKCkBZCPul9XcIVacFdWYUqYgwGhjpN0lfssIE7JZrYmRZMH8Xvt0UUTYPsDc",
+	"RtwMmRTJR5OkTiDcazRpUhZamXRKfit3uLYCIfLmdnEXXRdPtnXEf0W+k19p1BhR3fG7VIvP9In0bi2A",
+	"tjZ0jw6tKX6DPypVqmN+epvS86XfwajzrOeSiAaA7z5rz0nXyBzMjRqUgfko1KQ2tQhzf4I8wLY+xxPe",
+	"Q6axG+noorRXKycYYFUUEvJnHdgMI3wbrvFu6So/kbz1EzgCFR7DxB7DiR0fbzokWTuZol3ZIN38boxP",
+	"xaniu3RCtlRurv0sweEJe79sJvUrCVEgGMLtjJCDZq2YthblqOczmV5hzPh9g8vKJEQd1U5W9nfj1JOH",
+	"1jRiPkjZYoezganCbDo4gCPu89DH/cAYDtoW3fjeZk6OFg6+PTQ9AP+vkXVFqIumYQVTR7UfJb9gp7I9",
+	"4hW742w3voImvPaV+2UGY+7hdYiHvu83CYjDZw6cEbRhRsuA5RpQIUWFn3tpRejCKmBmzTbnJ3dPOlWx",
+	"iA7TfTWLAWk3SWVo9YLQm94xSkJTwF04Lme+hwvu1CSrcWUDtdRp1GxL0QWzehB2wvA9PX1gSEDVAHrk",
+	"ronDRw3WPHZShbD7wuNj+nv7lrGtpYUq19gWZ6AMYkpORxbO9U3cIgLFW+iaLAW7BnvwYLJjVISLropw",
+	"mYzRbDKQovBVYlLQ4Qw9ydRcx8VyQkaIeFTsyQYQ8CLfFZ6PVJLIYCZLUKikNmeWW2A7CvxbMQeLEf11",
+	"ZgXFGXwQNGNZVwwM/63irkvFhoqG1sl9zR/0N4lTra9x4W7OpFxLqVmPwcakjvWvh75+3fFCHL/2UlJ/",
+	"RHQxay2OsQJPEa9Dss6JMW/v+CUNyqiHCCaFOXwcoSQ/3X9J5mnZdv/3C5sjKNW+1VFfxCcTKgMa2EXS",
+	"vZFnzFetYns/7ls6VKYTwX9/jEDFXYAH9MeD6E60hEF230FCCDL9UZ4/laPxlUOLHp9Zk8/c4eIQQtwv",
+	"rl1VNzWtpdF4RsZ3WnYe0oezDv5WYw1HbolYVm6bArUGxeTrICNOSkbspQhdO03Ig0OP8LsMTS6kAh22",
+	"lLvLXDouLXSKM3zquZuUoOR46h7ntJ9TZm1vbhxGPzcaEKPMmil2HI47ZPcErvEzjGlXOBIPss5NSVON",
+	"aId9HZayVKXS3F+B/wGPBlOM+CdH5s8vueB6fWK8BhzDI7212lA1CUSmh3IWGaeBHH4O8fs7izq6FQ+p",
+	"68HWnoyjcqDV9hM70AlcoHu4av3D8O+VFGnh//VdMrnnKXlWy6aCbzW5OJ8TJu5YLbcsrku1k7XXEiRz",
+	"MHj2XaotJ1JrKI2kt1z7o1IKw4TxDb1CrGuLlOBSfPprN/nrMBjXlxwhhWIskBS05y8jJcdP4+J8ntG6",
+	"8ngIvi/qOBnqFx7bYuzu55/P9V6UNRfs55+PZ87Hsy9cUCjkT2DHRTf+IcmLPDN+/X5bU0GxRzfbjoe8",
+	"+vo9LdNqpE+qaWu70AMK8wPGVmirbWl5i3k/S9YFsNw0teFbiL17RbKYlXSLHOl+bqC7CNZHebxL5Wrz",
+	"g+tKObGx4HXN0GO+4VjJgylxmdSXEzHGsyk0KfcJ29oTSKH9CkuDqqXTZ1y2TIQp7nYptcNwM9+E03Kw",
+	"uxMUgTZ/rg/EsqJ3rM2Kg1sXFOVr8u5/IvDbO19M5vyvI/jd58rRgYWdXI0ZFV8SzGLE1kHM8jXMctPt",
+	"ORMPLCrfWqRLTqaUVJk2t8F+bftKNZpFAG6aYX9EwEwdHS54hX1asskPQhqebNX0HGZSkEVjeonrt64R",
+	"+IPMAHBSUurowX7jc4UnYjv15OYrxv7B0sy4VPIfrNMiUYp673u1cLGqu6YG1/gT0b/xppyPxT6TlpHJ",
+	"2DhYPrVHehFF2fPLPq3PzoBZUkSNiHeWglxgT/hAlshQeTLSTvkGfpwzUlozYRCVMoSVoHfVjzRRuHgT",
+	"a/+gGy+gkbRDEyNGxoWgaLDSeMvHGsU5WyFMLbVj37K6ck1E+tIXfDGJdnSyjSI6/zpY/VyKq8NluMoC",
+	"59ypa6SAYjTTlirUJY6z5qjJN/L3tV294vayluXtCQCUbRHkSBfPRNN0zepJpm8Wgxjp/wmallxEqC/p",
+	"NuKTwbOOAl7RQwkm2G5qSlKmTTD4q1xb4BKg4jtNCXPZpyn3mSuig6JUYqQkS6qOX/yYGw+wTu6ERGU3",
+	"nQqbTl8f5GycT4Hi1G348Ll8AMswOuQfRRjgW66NVPuvhVH7ZC5IzkOHutwn2qEN+z7SR1W7IlsPrbGE",
+	"csFKumFxOUUQefZ143IcwklPZDZMuskzxdiWAs4LFLoHu/lbqduZPeAQP9jsAalxCAYazmgjCmLP/2Zr",
+	"ClJKsax5aexWAXodLVusuoWSzWoNmHWQB3E+DbT91wzI6mFlKRILRR2/wxbwiXSxnKR0DatDh84gMl1T",
+	"WXv1un8sUR8sZmZNd1EhH/xatH+9vW9J5VhgI94pFgRp5CoIQbC1xg0cNr/DPXE2cHofQm7FcuDjkFyy",
+	"zieU/gHJ6OtkcbZPN1qDDYm20ggvQe8cretq8Bx1R3X9068gbSKIR1B8QfWTO1b58vSrkPkE+qDXEiFd",
+	"m5KllVNWR+Ride0727r3+j633beCNa+vCO3e6ctGQc1T/HAcvXJTjm/ytpMXvjN5JLOdKAchSq0yOkW/",
+	"y1tEvsurlNibMVO/bU8Py6R6KfYrQtNCwUZURch1EL+uQKMt7oIKMg0xjKPwRX9W9rw9cgmc0FzDac8/",
+	"0I/zoNNXZFn59nHpg9XacnDEfA4RZJjieR155P6otPsEKin38QmXT+dS5deYqeub3gUuzWfZu96pnr2G",
+	"s+3t7jzETSDTzpt/zhsgRE663GNpe0V21JpjqIWhvnpNFKsZ1awqwrG88oxUuE5wK44oz4DXcE0c0lan",
+	"shJ40eetXRNaMwVvwsbqG8egW6o1q0IlYPD7gRNq55pukQUD+z4WlqGuF+cK//zV40555K9i5oZNys1/",
+	"NU35L2ia8vAdSlJ8327tAxz3iE8+ikP/POrekME1SLi4X/bcvq4dwWjf9tMWNiHVBXS7VfIO77F79rEo",
+	"axnaUCW9bdq1jbYSBh925uZuzWtGoJkjiC8r/o7iLR0vw0hd7/4JKw2Na4HemYVP813Iav8JiDn3k/FW",
+	"sNvpZ+1k0vSSm21jBiiGMlkwTWqqDVlKVE5RA4YvWbXCqthJPdEmtlEDjPDxfVEaNvrZJRe05v84NaWj",
+	"pqtcrprVXe842zF1AGQ0+ti4TQTgmcS56QnzXBuW0Pv2oc+1m2C2dfbY9i9hE6Z0gJnat1lRw57REcES",
+	"/9yHoC4MCBSnq/CqIHfSKkL2MlzBApvtCeIDR0wjzHwrd90RpSK79d5/lh5/YKgxZovb4hY0ylsco07X",
+	"fe2G0Pc62AN+c1pToNM9s5VnceeBgLyD5zW6J6LbpysL4r3v7Eokj1DSDFy0zwbvAt/Rje5BsbXT4BVT",
+	"CEoIyIXuPBagBa9x91eS6UROEdd24Zkic+K+dpdNEXD03ZCfaLLrxCWSzXjfWzlD6+eZzi9usp9oqx36",
+	"tbkBjrR7gYLh05pHsvfmFRJw8A4LxIU2FtGVSuiKYoeTE0Z+o/YnzdpteVTM20fBAycAgL3C/sD161kF",
+	"CZbbxmNyE1+i07wilyZFsupAC0n0Jsb8hfRiZKNwBUbtw+yd9PLmJdk02sAdeazz17IR1QR1QB9jDk9m",
+	"UsI1vaV7y78AYHKKBE9b1Vah5GJ15a48DK57D5aR3eNCFDNqD4+DD8eTTDN4yBIaZEJgQvuLZaOtGZ2g",
+	"J0FfZnetVNiVnnum+gXHuDpkvC7P4TiW/FeQ7hIwlfylZNcG/13Q8vbcCx6EYzp484KK23OnhV/B7XV4",
+	"d3mT3tEOTHmkywz5QDujXiDsUbwQLMGsZhHDFF5MVuEKSAM2KZ7Sl96A6JBLy8063heoOYBAQ+t9TB8S",
+	"jMCcJuoyfUGDw9Bv7Jbue51Bx1e++os2kvY4dDhH7VFvmwIFCR7LxUjU9ETeoeRO7dIsptfALeuBGce0",
+	"bvu12WwL6N9ROPW8II3QzcI+tLDWIKS4kw3dA86MVGmndQbTK9Na3D48sADQn+/bDLJcU8hz7i0Zspiu",
+	"rA2yEwhKKJA1uBQDCP+sTWkd7Q85TIPNGi05dG7Hy7VzIoKvjwrCHO7VQWpGzYfjp0NTtTQPWLtsRDLP",
+	"98yEJvzO7ujrQM65ABlg6EsIy8H90Wk8Lqn5QTFD52ZNo3FNTq/NAb4eYov72fih23QR553vp8y2/Nfl",
+	"nEGufwj/G/izPibn202uO6nzW7tLy16HEHT33qJFJuz+HU3h62GAEoNI6IvXRCq+4pDIZ/9SrGR8a4g9",
+	"dAWRd+7yAi3t4gnZcNGYlKXhOhF8r0cy3ZRWUBv6fuR7D7M+w6T8S/zAqZ0IZz/RvcGwK3dy0QRjVNUc",
+	"ArUCEOKw5pZuGAJEumufm9BeGhFTwKjsBnEbHWfp06qCE3aYmJ9Kw69dp9fWi5pkBC5uj+TZlXILiXY0",
+	"SrPr7u6CrUcIzzYXMIcSOxRg3olvpNqMH2OUn8KuPgqvivJELWsI3naosLfTkggwHSak5h/0ZPQ6WOvA",
+	"CAsq/A61dMxw+G1P0OBLwKsCmfdwRjC7qRskw5zeJJN9z7xL7yBlPxul6nkpG62St/avkk9MPMjizk7p",
+	"1H9fF5UPUbmiEhepCosZDjsjOR/gJnT78lFchDjXUzqHnRxMhB+m55LMp3wH4l6/g1AQWTJWkHeo6eh3",
+	"ITWDEt1srolgHJJ3uJWvjTA+OgLyvgMgvBflL3Y51GOgtmhBwGLtF0woXq697YSTCcqWzpxMo3iZqKZx",
+	"d+N31DDXdeWggkWQDa9rjoXcuvDZTSOUh5FYlV7KjFUZLEP9XdZNChL0uSArvqKLvWGa/NvF/P98QeDf",
+	"/z5yLi0MYqKzo9SsIBWjFamxA9jYtlpNWTKtl0099GKo0xydcgPu7Zu9KBOeCKznCIwI1pORoYBbKu8N",
+	"OqVLVzRwZ2WBdvGGFofs1dm95IkDg3V0geRT0a0lQ9wEWTPSCODLpfN+KGXHP7AQz/7HT/OzL97+93/7",
+	"+edz/Ne//4+/JGOM7vcHd9VP9Owfb39/9OEvR+/y1g7yb0ot/gXdsOp1pioBXfUuvc1eJzpRnyCNUzz3",
+	"zPTVtxPUsdEtRpPKSnKRbPe00ydhSoOFDBs8R09tG2PwZL4mC1bLHfkHUxLwmi1LLNNs8PtFcXH5IfDC",
+	"7xfF5YcMP4zrhPUo5RnyRnb8w8uJzRsCN3nDe6CYzZJ7y/+GOz+B1J30oUR9jFQhCVawu6Mx/mSMxClo",
+	"E1vV6VJuJ/TIubGPY8+kHEqrNaT5bw1zX/tWdImiYDd2htDPQp+2yX094YeoZ00kx6lUZMb4+tocKkj0",
+	"ys+ePHn0WZGEues0T43KFjPoH8LjI/olZ4nZbKV45vy0JwmJIbZ4CZqWVE/x6Q9Fqrnq4y4dHx+5GpLd",
+	"oHE6ByJn4OZAmjL1hgmaknUXMcTUNZlfQbIkqjCuiNSBQnl5hH/OMy6V16xiUROP7mBf7qHc0cBcdIC5",
+	"vybzWAAMTGDMHFB/7XuppIKo9gaTQe1Dn3gRD5Cw1LQApH4NGJfzbVW9YGqndHl0Oh4gYST/vHKPu74J",
+	"iXW8oA6Czbes0FD1y40ehpSMT9/jYghh8sl8CHZ6zCoQgukNe29mR2oWMUeAyM6Nq0/rOMqrbxx+2GFp",
+	"7u6QKuNMfnjnD8LwOhdGuAopREyM7peYidu4yzfYX8O38DPw171wNRcnybNYgPxJGktO8xheazdDeorW",
+	"4R1FcW+rJ4+PqlUnm/6dFOLMan5ki7WUt1+LClokTVzSifez/aCr5Ex8wQEA7aF8SMaLn0L/W4XtOMGX",
+	"veLCAT6vjdnqftfuiaqru/3t6Glqxx6n/n1gZc67Eh5450WqYO8N2dKVLw11yUXufOfVz5fB6slhII7S",
+	"L/E1WWAOZ3ONxwQccFvuUrDpgLAd7knnMwoJw0yQRoRmVRlj/6dw/+Xi/m7bQj04eqJhRqltjGnSdwaD",
+	"w2sKSVZM2GuKVWk3ZcSQqQBplqCCGofhd8RhD+XXjtvsW9KITK77dXqOitHqpaj36W91SVMX7ld8xY2O",
+	"ckdA/lyTswvXDC9WuxI+IgeINQ7uCDGsHE2i5URzj3civ+0P4K9+GV75z++vxrneGGqahHu1gwWZThGG",
+	"mOqaBofdCZZ0xUwukfRbuWtd0ooRzVgaOyC843W++xH05c/4GzXUuvqkQy3oVq+lGenOBDii8RUe1iqs",
+	"vobfJAsXlpTXXKxuuCjZCVG+2t72d0ztv8+kQdZSrHxpryuFo4ZsFQNfK1aXw9ZKeasxh5Qs9oQbzerl",
+	"FdnK2k6P0IpusVBt3cmtdE4+zw/khZPl+FLf585DC9LQrRDuaUoslaqmZtMkPrL8d1LeDjJrtCJ30dbU",
+	"MA0Y9PYD35Pc89yaav87+wPpINgm7siAh3K7probyHSsB6FSxegmB0x9NHEfTiZwtcvAPG4zJCFg0mW4",
+	"Bzc3ZpbRgHDxYHd38MgipdwpbjPkW+HRFwLds9BhkUDCLmhr5+j5g52Umz7UdT/APMQGf5++EKwsf1ZT",
+	"rcf2wDuqioxG6RisoR+Fv5Hh2tqjYqaUjCkYG9OK3KcgclDTLeruxQbafYl7fW+7LdTcStstHuSih9A6",
+	"Akd+HIpH14MJPntqKaXt2y6fzM/nALl6D6+BHwJ9sX+SH7Z3xH6iZ/+wM3X/PXv7+7z4LOc7PdWZyML1",
+	"LQX7RP9X+hH/yV13qRM/xRcWmAoT2P4k5/7kCG4xFAJ7DtU2IasPNB5cOzpOmIgwR4W70SOPOWQP7k/Q",
+	"JU7njaMR6VGb9qrl6o60yUmaRx1B8/iYoHnl2hZPaZiSdCFDiiuoUBLUuZIKsmCkXEsN+3Gqh9n3VR51",
+	"pGsqQmP4h9w71095zHbFU5jYmx4aRUO3wVJ/Kt0L9fmmIvjkglnNPgneGw//H4pOj/NX1UuR6RHoe4Jb",
+	"W3btemI444NrUrOlIc69r08MpzxKtOjy+37wliM+2PtIcsueidQzIXfvco15hNw5BeLMlSG8PSa9p7HS",
+	"gylZ+Lq/u9zHk1H+45fle9o4ATEya1RO6Pf4SvGSPRV6xzKOiDHiAmQe9Cplx5+NB0xvpevAAm/D5Ryj",
+	"3H82TJ8Qq2kP6QOdsWkbdR9J3PiutoMwIlo3G1b9AM8miX2MsH9vk4cP8ugbXpvnItVIAvqZ+mCxkitF",
+	"N+kKrCoS66fQ4OGp7RnZKdJJrYlrFNWd+9ij+x3BLu8yuB+lCNSMaDK0M/dsN3TPu3uEpI1+nSqXPidv",
+	"1ozQpgK32orcMrb1N/HUdDQ/ZJtscnDGV4qxTJTeSrkWuQvqWuDpU1BxToV96c/qO7Y0BVnsOzmf45Lk",
+	"fa1kv0vXRqbt/p6paljaG5SPQWVbV4BJFaeN+K5wHnitjX3CXX9+FI/gm+MnPul73aYUkedaNw6ATUjj",
+	"EEcelOxe5CRl0ZtMsSJ+GwneRDp23ayGgRpTJd+0Dnklk+iXspZ9MqGdSFvPA2zWBSxxEq9dcHd5RXw+",
+	"O7N0jBXte1QwBhs6JIBQGnzFjEvGOAhpwXvGB8idnZ/Z4WQjD49LuaEVC7yOSWgF5Ey5qhk9mstGqZ3Q",
+	"jSiayZHE0vhZKPr2MnTMRJzE7aXX48cHMykC0T3Rjm/fA+rqfq4fk1f0DTQu+rMu+WLWjJAOOSOscWd2",
+	"SDfYiWdxkvCh2hjSaYN97M5Lx1jXrF72ywJOuH3bxmCJKncq+JJpQ7ggjWYEA4BWP3DNQtKQCVmBnklj",
+	"GA+XEf9Ep1ErOzmaZUjjdt48uwpupnQx6RQOZgFzU8mibGdJF9BlxklYv/ljDerQyQzvlKiS1Pc6c4SK",
+	"ptq9mYahN15RxYTJdaVZ+rygpJp0tLw4rpI51sWji5joimOmtvDQh6Wy8JYQqMNCfPys528pZu/P7M/O",
+	"7qiCoh37eyTP39xb8K+vwrvw7x/8G/NO/edGkw015ToDr3qw6Uj2RJcPXF96H/cnVOm07QHvm27avik5",
+	"uwC1cZhgVqVa6ZV1o/kdG+/rBYd+TlNUE6SO/fx/u9SZ4QXjkH6AApYS/T5JhTrVAjXhnDk4hIyaRmVU",
+	"aA8p0msjMthHL4t7MxpbxE+q5U3XhQ9n1Fu+PV0reWY/PEMTC8jx1C4+JZTjKFACB3Pj1NpjTo7v8Elg",
+	"kYrVWVGWJ+547RldmxkYkwF6Y93yhGt24MJKZwy2twZSobdpUWTJLbrwfBmonePo78JmHLZdrr9BJklc",
+	"npCngu4Ih9AEzf98xj+F7OazTu+cSF1dRu+dkBASl2ZnUH+08cW3vnNEIn9zRJbcVso60zCnphr0l51U",
+	"t0wR+2SmnQLWlKeykaC7JEDTOog4l+xl4njxKTXDgbJFZ/9ye/9KJVGoMz1qQ+fT0SAyGLRPvGoa0lMI",
+	"/6cOOVPPW8ZIcCot1yRiHUiTA+JDgoJcYlX9LsOqUW5Bf4dzTgxYQEePWSlaNRS1jjusyYZ3/9IIbrq9",
+	"Y2vI6WmbxwaqJ3v68lTXyB8E4uBY/sIXj611z/rIQKwc7e+K4nDoMszSrNm+kemhITfQ0ikkhnOmwvF2",
+	"WbD2oVMOjEoqZKnbzhLgDU9je4y8dLsJHAz7uzlmGUCnsyf1hm+amv4zxI5yeT9vuok9hG6kWNm92VyT",
+	"R4dx1CAbLh9Hx/siKYpPiAePDSHFQb4xit3RO+qI2iOmqCN2blUO0ntAHZKG6YEmQBSDbdNs7BM9xJl8",
+	"XCj7aDb+PANdktJkvKbkFaOEH7fVnoJKFCCrW70JN8eTL8ssaV9fcK+OVjSPOg7yzkeYx70jyQfJDorR",
+	"GqyqM70X5buCvKPVHRUlq848yMiZYlrWjf2F/b6ihp61+Dj2I4Q+PTOKCh2gLTU8zCpe2vvvTDfbrVTw",
+	"uK7p2RdfnH3xhf1jzbeUnmlZXp5BFiq3g9svdmtu2FlNF6x+94BpJuEA+St6yxSsHS/fs2C72z8i/QGZ",
+	"yyy7iF/98G2vQv2d/9m7K/IOrE6m7Pq2Si6Z1rB/74hU5J29X9VWcc3enRP4ZXcK7gWioqp6R/4tEq3/",
+	"Dr9f8LOKK/Sr0fodRjEBDJfAqjVZ0ztmhfRBIDNJxvtH8JHUWVaujsGu9hBIBnBn/N8UhHpSqHwkAK1/",
+	"MHjqn4N02mYKJRtzOOtnF3fl8EU9uinXEfY+4O2TTm/PUcY2KNh50H+/HoQM08d9e8dBWb1i51T7+2G0",
+	"vsqhub/+5hn54vGTzwMMeQVBxARQaBqA+cbQRc2uQVXbAgx5o1kCO2N+9sUvb//7zz+ft3/8JVPURnmd",
+	"oXRorU1F5aqXJKlkcitdv/zxatJwu34urKjMRVB8DTbVt6yyZ/4QsPusdYwmbXzoXJ/qxPCCbsAdDtJ5",
+	"Lxs7BAiVNau3Pb/4b+lSkFDqOIAh3F+U5UMrBx1npA+MC/UkdHhES6aGAG9yCM0wYrloCnGG4yBuZYFt",
+	"on0qPOpDS9yBgxEqnw9b6jCypE1t9mRbU7RV06ciUeZUNxuRvHdo6H7nwPku0uXANRfsXi/YMO1v3cRp",
+	"4prslDOuMrDoW6roJg2p+AakHlN7Eh4qyJaadfs3ATallf3G7gujrs0cVEVnrlX3XVpSffbF/IL8r5uX",
+	"L/wrCBeu0s9tM1nIKtO5jm1Ytc/JcAmxTubneVyAe9pmmEoup6rU+uUyX9y4YCsqTupettlCmOq0JsCK",
+	"L02qyn3pzqtzgQmPVQhV0UbWdp9H+oqqhg0284CEKQdrESpyT6AE+61J2ZC+FBr9qIoReI5wASVE+whY",
+	"ecRa1ozmwSiZZli2JEWnlauht3aPxcgxrCqUhy3230IFhdxsqWIVWeyvydzrQ3YGIVideH0jhKXchIxq",
+	"KZevm0xDuok1i+lWKw6XCxx4nqHd6riW4goSjHxj584e2i+CIx/6m1TAu+4PX7YNeqOQls+gerggWsIO",
+	"/SyiPqeaYptMbs7JO4DQe9cjKqLG4hTPfxZxqr/9wczzYTHDiSBWrP9F2jeL85+iycjlDVZwpnyMaV9K",
+	"5xyEyuZTXKFRGanvPeKWHOqXQayE41Kg7OsKq4jRvYxombMlSlb6tjJqMrJf3ONroAT5EAFLsLbin6Oy",
+	"gwYmcuY0R9lSNmJSnkwrevqWpUO0OQhobLZmH/XoCAJcW3HeznlKnfS4dCyUGPjoQDpIB+me+76eVvW1",
+	"pI4BVD2CBTLe5GSRPEL8SH98v1w6YqIAvXOYxBFaYYcK6nAe/O6P4G7vSJzA4ZMyCg8P00eRUhhzWKcz",
+	"B8qdCCW/YrQ6Q3BotLGVtbIF7IJrUd6i6zscfbtjtWEKHpKCne0cIimk9mQibOGaPLZXiVBxuOkC1wc7",
+	"06rYjaiYIju6TzT3sM99mT39ncMEKmZXxZoIJxMUDi3Jko6NkWuTNFFee7AWV3zirueKr5g2rCo8WQDX",
+	"BcYvwPVjP8AEZKlZUE8d7PKtkDvtdNN+MzJdUryxDTfYB0sxnW7OgY7XJB7Ji04aW9x2HUP9fzweySm3",
+	"tueUeGk94BHcquyJuwmS9OHuW1STnEaa16rtXmObJq8Hgm6tnCk3BtBohH0A3nKyY3VNjNxR/NxqhlOM",
+	"hBxi/Y/Y+bWnjF4T5q9qER44H9YBxtgqcpfEL2MakhQrFq5VWFwRCAvwOlZqLPb2P9D30U7X2k91HZ8s",
+	"PKvdxgiimxU3Tq0AYKLE3iBgUWTnOPEw2pSi1RFwrHad49+pXWJRDqR5jFHcA7CCE46HAaTJbs3LNcHR",
+	"khXd2byhQ2k9Vkzn1aTden9vJWkNldD2TTG3eMvBUzXwQiwY3EbG+hMesZSgeh11jU7Dfv4ZGXjJmbFS",
+	"itLLhoN0l6ZmmVwJ+MpnIqnbyWnvegTkWnZPHWYUTm9oUfyknBNfO9FbBNxWU8yjiutSsS0VJZ+QO/FV",
+	"+FW6zLD9+tmErmhMVF8l/RyQz7ClAqAQWlC68fnPSy64Xp/o7OuVRqoyXRrp1dxxq/XYdhkLzzuyP9EB",
+	"BS900eWG0EU3VBdDcE51LSnjyT6yZOawiuC3hjXYoLYpS8aqtKyJ6ggOcr+6hyHqbtZ38Bw9tkbWTKUD",
+	"Ui8gQ9XJBHdlLKAFMiS2gsYSvGTnvaY60cRnV7Nf7f3yIrTbaY2cBzpD4YXjT1AqG67vdGr5Lt789vS1",
+	"dI+JWTih04qYzqlqmb8384Q4iMl1KIKOC8sHKAc8kL4fhe3enfNrjOpMBSXPSdinpKL7wilPXBOfFAtK",
+	"LCVWEpwflR6JV7osA00u55ePzy7mZ/OLo69sT/3BCw2pGfRW38lrZ9q4bBQvLLMdCCa1HOh3iu4dktwG",
+	"pfSnDnDuWCjIQdvvhDJHV+B10gXYunbH9bFcKsb+cTSl6Rt86kNwHyVcxxhigNACRmWh6pIYCRUHrXV5",
+	"cETjK0bf8u2Z3OIBOQtBVOiM41xZfcgtWEqLUuDcFBUrwfF+Df1SwfYEPG2HRueru2PndkH+J7ZIpbV7",
+	"iVUJ/ZuF0YSSPdMF+Z9IBP9Q1AxLyw1byGpP4IlpOiwfC6EJ0vhvuaZaWyaexa3tDnMB6r2bt+ZilXbs",
+	"R3Mol/Uv+ZSJdvLYiW8I1LyNK+yowznMo0LLHV7OR63PI+eok+TjGtGFIKk2HHwgZMWsmlYQsARALF1j",
+	"l+8MoZJmamv1JGAFFo3mgmntDB1n41hZ2/40BuAV1mSvpGU2qeyTQgL6M1Nkw5jBwIx91zkZ2tFxwc/I",
+	"ZkuGP0Niy6irWlWv2+ddx6ckYb6OQtMuYged0rgha2mPtCUQ4nysA+D1qI2J9WuoLB70ZByVkzdYndxj",
+	"qG+kIihuHex05TjIhKAP8PqGVuwag+ZmbXVa6qJVeGg+0UmemhoxhU7LwxXhJymlHQdHED1RwMeTOMQa",
+	"nCzoVm7HYM3t/dZtJ5yPhiJjPZAyqaqPR4lU1Sktadn7rXNDJu9Ke6os/93RumFttHxPNg30BLhjHhrr",
+	"oM/ak36ftYSh9Zruvnd5ReMv91xI2k05dNyCU+UWwBURbOeWUXhXbwi3+h4aOreSDRedLnLT1pYsdB9i",
+	"39cdOZrJwXUrBJmrUXlyWaLtR9wMi8FDlZbXlUrpbN/xuyjyhHwAo+AgCKwUjj/MBBZ5Td5h8PCnLYAG",
+	"vH3XVq9oqEzzr7R/w2W1GY8qYafr3LvJqiJsZ5xG6cRpbEDCugevCRwRvFc3mOdCBbmYF/P5PIoHhGVn",
+	"ah9hpRMSWGIsiqP1Le7lRbtZ7ULzDNV2/zjlbkN9qPOmD/mh9qLsi17ZmFKmGiJjV/crwmi59ld8G+71",
+	"1/s1cWHpK1fKuGHWcpB3TAGzceMS3UVhVUWn9IhrQCvktL7qJED5BhXwemBfbjTB5Fqi6V6T3XpvucFq",
+	"Olf+Ze7v64CRDNEiuNJ8GgmYxd5EQHXM5WzEWW8DDe3ddONmxThaBmz/GJx+EqG5OZqygvltsWJx/Kb0",
+	"jHHY3MFtPI4b5YUcv8QtJ53mEFnKAP4D6cyZbIOntZbO2BDSNwznGowNx2hUrZjRn5BSbrlrUAOBMmgw",
+	"UrQi16W34a9BjbUiMUrT+cRp9EPK5/NjaUG3bN9mL09rc+bHaIPW3d8f7/cGpLjJunE88jH0Vr9jmKgd",
+	"HZERXSQvI6VhdJ84KwtkY26w/Xtn0y/mRa43jpGtCwAUbGTTTpHtoyMQ+ocOpZi+0ZbmGfxHl4qRjI1H",
+	"V7yTIZDmqsmO7n27Fx+rjgxmn37R3l/2E9Mo0b/vrfhLcxwIRsy+iV56PhL5vfs++66rtiF/Vz/jLsnH",
+	"W/5R+ghWOV2T3xrOzBXZMrmtGeBmoDm+gF5nXKyuSbA7rw5bjneUISeKgVh7Zq6Jd+LYn3UMb4Tp5pAo",
+	"jwNfo6NGXLX1V/ABpMdaxRxmRrdbhplAXsgDjYsZLGIWWchWsrvR21SrYSGfEwwhTcpSr63HGcivyaGy",
+	"NOnOpD4rn2tIOWIVJD/0WyxNTvVJQ88GfJYWds7dGUDM9HmqFL9jCZwhFX1zDNTAP5oe4deTOmfnTsWP",
+	"VsNAmt6y7VFs3DR4uzbODh2+576EtLEo63VBy1sQgd6WcO4GS98ROMcDMICvWc1cu6spLUhd09keBfrx",
+	"+MSI25run4FwSXjpfe7jOGdlxUpe+RTCdDJ01pc6zXOv8k3sJnVJwofzWAKKaWCMdEkUuljdqi1HLNh5",
+	"JxZ8BNUPaBsiuzsuRAzrlJI9ULT6JcvC4UFOX7fCFdwMRrppwvzgix+5GBqr1xQ5ZMEGeRITrwj4c2Ez",
+	"2+iqo2JYYswp7ZqieRXDh8Sy7GmqLeg9zqV/VHWChzPNhjZMIcCNv6mg2BSpAsV/WIvrU7ozeb7s/VZh",
+	"GX56FMQ2OJBuj+fJ2S5zRYn1nvjdc/4drtG/0NeDiySgmVSu+Drjl33lHnlQzXRSqhH0AqSGrfapmKv/",
+	"znVUjIOj14S2zWA5gomRsx0Xbbj3vh2UwszSzHzHRJMQvYv99x6fcKTDFV70Wu5SzpzF3uMI3vtlB6vz",
+	"8wxjDKzytdxlMOg33ueTiOmANu1uWsAB+kQTJiqXSro7J4AF7LytAIrrY0+Anm1lnw9tULBVjXdZjUxm",
+	"dK65lC/sFeCi11bx3XmsG8RyZumsW/9l/1Vf7t0vCaDBpH89hPRTKbo0yWIjqycBnPuepZEMrLX5LIO4",
+	"b5cIDkqcHDqxHZnXtEIrXktXWwOwCemlr6x2+MM2hRzmnZ+LOp3+4N+bQYjDJl1HQezvJB+75XlsUNkY",
+	"CG07y3MkFAtWUGA312bjPG91DcD/Oofk16h0KjscuBqageMjROH5ugoqqYZCELj3YVAMv8OqIrzEPQGc",
+	"lcJnD5bQBzA3n2UjqtwZQJ3Y+Wy2CCtLrH3Gq2TldgYX1QEpRQhJkXSIaRLtesQd8VHt7lTLfdERjBbV",
+	"OQLhKOVEmdI0AZwPfbzHJ4Qgzcc/LxMnB2Gar3yACRtAG9iMa4LRvyvv3b0mGCaED2p+x1yf31iJmdis",
+	"dIKiPbI4rlf3Bl1DHakKR+LMtkAaSq6rAW3MOpMefEriUFvTnulNZ+Lyapz/6MjMcAHd2MZAnWZAblVt",
+	"duqv6CrY002d3FxvUyb64EN2Z7r1xrQk2wzI/NMRgPLZKuKQluo23K0kkKAbLA+0jKDR470d4rQHCZLj",
+	"q26azYaq/ccSLe9OeuCo9V1ukBrmfJgbZrfKanFpfPOTTuY/Iac/CK8md0LWnYxzuUPjmlYbsKHtZQav",
+	"XXLh8pXvONt1JGi73Neyru3FcX/n05OkuRdDUbRInBePP3/810efPf58GJGzd024dyXJ0tTsaZlpPV6a",
+	"LBpGVFywgxCkT9MV0vBlmkPpw+WvOpfIadArxx1vE1JVeTLorzFocsv2Vs/DpOjdWrbJZM0WQ8PcECl6",
+	"lfW0NMlboKZbnS6NvQlZgnHII5egF7L6XCmtncoJxbOYNzOBWOD7PR5fAKeLFPbDLaOI+TYp7PynOTwj",
+	"IIyEz7N0AhzC/rgxO0jskEvghopX3dSO6NVNDjusEzz6RMMtcf4ATe3x6Re5Ur1RbtpWmhyU4KQIJK3d",
+	"5QLhoMKAk8LEubn2kQWDPMs2cRsqaCMmt6zdpp4m9Wl6y8SRUxOSpDmgvHNzSjG5HScjV1x4fygZuU16",
+	"w8AgpIlhyyDt0gNO7rtz39KfiDuyTu1OUiYwcOHvkKItUvWEaD3eIWnTyxMvKODKaLevJXB8AXT94yGu",
+	"F0c/g9g8UiYauPcrB8ZwUvDtWGRpmtzw92qLs2nPPChD1xDOQy8sIKrC3A88sE/GxrbC4h9CV2+1io9D",
+	"TT+QW5GeuKMC3R/Aey1wAzQO9IF15x/51XtTkOHSmqMdKuCZ/yEMlt7etIKXsj1+XMsoL46bK0JBFoF8",
+	"fuer/96lrRCrO9cu3nSigoZAr6dmEL5uxDN8QS83/stExU9LohMMKEBCHQ/o9kxWrPoafpOsaXjgIuMm",
+	"XWTsYYu7tFk09S04fztgFAH6DXPQFkxzd/lqoxgFgHi8w3XsGoNCmoNK0Q0ViDhgR4qgCJIQ3UquFNOJ",
+	"7hQeJmdMq4w0tMsc73vXpewUQJcOdMvbZOVNa73d2/ETw+FMZImROptX1oZVAIed7C9tX8wbYcnFzqIY",
+	"6qZT5dsXENF2h7Pvj1ZaWPsDnk3BGAsG4mY8gOSBD1jtnY/FPvGd8EbikQziPsEh9Ggxgm71Wpr7oe4A",
+	"tI/UrCCsXFsLND7zLXQm4jzS2k5gPxqjMxVTx3SZSLddKHrLyNqF1Ee819fdpUkUCuYWjFSs5ndMYRyT",
+	"3w+sxs8btgAyTCe88NdMCPQr+zIERcPaEEt9h8NwukjLoVVdkxOEXehneYrZ4OBiPLiMP1/tO+NGke1p",
+	"7ShPrmDrACALmCAjDh5EY/1oVNXRlfuZrGmPt4p1VbKuzkkojJeCYZYK6nosNJF7V5CN911RAsqCahJ5",
+	"vpXaO1VzOE/weysDKPZyd9XZPXjouINDmEgazq6LU+sjdYm+dlAhNBlHTeCzydJlwrA9AVqxBYE6YjvK",
+	"s/CzQ5CBjhWfnohRDUvs/hDowHCGVHKiXBwUASeT/XPNhm940oT9ch/l4ruKt51UFeROYxNCn0PuwAcN",
+	"Q3SzkThJPaq0AGdJdGOcibVioKOC5WzstYK/OydxkVa/DVaUSja6mwwktlO9dqDsjsvBr+mOzaQkKQfO",
+	"NfHE/43t2wLEdjtUZZe+JLdsr6/JQpo1oiJRuydRGtdBnYuSiVKOFEWMHPPchynAam8gScNO2B8lV+mB",
+	"2Soup3ggo+5oSl0yqe6giiULIuDFqsMUpOU6Lh3fUmVcX75kecrR3L8j5TA9B6LdSA/01GwhnZUaRmhc",
+	"goQpXq7++QFTETO+h5ss4FMEPB1BPyWK09BwqDNulRsqqoV8n+jtay+h8RWS7j3fwNWVAoeyEmTy697Y",
+	"Xx3vRI7vLvycU9e/e+HXLvtsSqFaCGzlvCoHfqX5UfCKNy0QLHLSOQGwblTxdOSkTxQ7X/bLtnOA2j86",
+	"RMYSbhGAoUBlhEKpdb9NVu4cLWo2uRwttUlDW4OsM21vxnSS8qykZOOYScd1aMnSM0p0LXeu1RaKI1Ds",
+	"dtjcSVmxAM2HsRTVVapZswGRR7F9MKNCk8tuU8gj9WrFTK+pSigHr5giJTSgdF3BaF17jEUGiCfJ0R38",
+	"aRjfX5kDE7DqQ4Y2YCXhyG5QAvU/rkhG3jGFGFMKq7OSU/KZgUxUh1ObT6vmg90/xlF66nG/n9xrhfzl",
+	"MXSr49Iqh2t1XCTlQlw9gTF8aG9jcJCBib7xEiKNX9pLvWIVNxiBzcZxW5Vmyj7kEUHM1FaegeFbJ09w",
+	"D3jgwsv5HJmd624u9hHQ1dDk3BnpfZ9un8ROfkW6gBVDZyCGoA6E3lFew0YUMyu+ZsWsltqcoRSD0W6Z",
+	"0GdYQbKW8laf2QfCHxWMkAGOtIOe3VEFwVU7+mtq2Hdu8B86g9/g4N9JbZ76sd/A2F/D0N/a0b7DkeHf",
+	"X/mB7XJhQ3O1Yn9w/sqQkuhSBly7lXRa2MQOGblu5Bll1T4IgEpUewTuw94TK3enZ4MXoZKoqlzwbRPC",
+	"cPZHaS0xfZDfdErnW+J04MGFJBu63Vr5j3H5DPEGwLbjHgjJScDeQe0w42Cggu9R2AvbpT8sGHQB7G1e",
+	"Grx1epJHDhbLA+lBqffOlURX0EQafI/cWtGC0LJkW8MQ3NvVQHuMArxhI5gCYqS8xVyozErGhC/ic5ZI",
+	"OhkClh7hCt3RozxcddHcOw6Plrk7muqIHuS51Is+1rcvJXQi2YVp7MThBLYRm24LDr/V7XHPJ1UMJU3E",
+	"9H8AP2xHbH4UDtk+A/YYRm6ZuOpiJvh0o2vQNq/itCeufcG7z+2OQ6s+78CdNES/3XCtsYzjLpOwelPK",
+	"VDvJd3ajqJHqnR22be6xW0vAobHTgr6PNba2xwImgHkCbK6SCrLid179CTc6hgGg7x86+gUmBulOgq3P",
+	"vfWTSM+clYol2OqEcL0YkHupVi72oGNjMksP7dLMfAt9qCNJ3gHOPzplavdI1XIHH9fQjcK2EzlyiIHG",
+	"D3F8cbM+joMLc/273cWJttWd/03cmfvJk0efTXMl4GvSU2tTBO7L9KeUwPRySXLZCdkTZXfhdSNOUnC3",
+	"UtbpcsGourqtwuKGl76VRe1e7puv+3STdEmWezzJkv8ve2/D3DaupI3+FZTqbM3H0rIk2/lQ6tZeTzI5",
+	"yU4myRt7JnfPODeCSEjiMQVoCNKKjtf//S1044sSKVESlThzcmprJ5YoEgS6G92N7uepBtPwebEnVCJR",
+	"coC7PBi5j2aRKyLCdSyTSex430sJnWp4RCg81hn6vNYo9nwRB2lgizJtsYi3WLDe3ur60rOrPYMpeCq4",
+	"VBGtbgJeDsESuvi1wr2jDj1IJBGTJsGpE+zeVl3A60UISOpv9FxoWYGM0sTLzDlWwCFjCPkGCEMdW8af",
+	"aie6NkVOUkl+AW+r7jYD/PMJIzphVe56J+yGJb6asRvGs1xTVaUCFFaFIsg+mVIuUfZped/QlH56VjXf",
+	"XrZST/KULlR8IeZYyGHnylKCYpC4mQ33Dzs5payEGw90hmwSa1hS6KOQyzEhhDmbXXqczsI0BFYA9bLZ",
+	"ga0R6GfxaFQiycUGywbaJhtmeOcii7cZ3Kb7eSFuvcJLs5+WVl3e0CQupfes7EXDXxS7H+2kuddds5CN",
+	"uFrmnb4KXwsGa3A16pIRhUKuwxMCyB4aRQajznjm0CG/3OOk0xG2oK1uya7MfpZZPMXNtER89u+Ibkph",
+	"mytEZp9mccrkVr2k+9QuT6iclCSdIM+GUCGw1CbnpOHE9Ar7Rzd2dbeok54l29RJQ2lzv5DHWgb7QzxW",
+	"SSgBaIQntre9rz4yRCMxJ4B95FCK0fN7AtVV/aUqq+XKas+TqnRwOZu/c8cPjXHmvWZze5aABKlTyukY",
+	"gCcAnVkZBxImVJZjyDe9GzRSLL4mbSszNistXRAzxh1LHv7LUqeaCsZq3vFtDnH2L1qHtyjLH25VzV4R",
+	"sFjwBlvkCyVPSgeGIs/KfFqfU7ok0KHT2VZ1Fm5/uYCfbnAbNh0AtA9Wir+mAAaMV/2Sl225GPw5quaw",
+	"p9dM/jwaldbT0dksWfQ1Jf84TzWKClYTqO8M9qM1chFgqYCbAK59n3is/4huzNk8sOD/9ofYBwARFNRT",
+	"6V5PXYct4ZYW5pUH5WPSarlaHKr3k0g8UfbVIQFZk2s7oj3EusREpjo7jTDTH4IKJd5mPZ7jyPHEIVXi",
+	"sNOyvsffbiw0Aud1qZ/Debfe1uJLw7K7a8y4awWp1f/hXItC34eeMp86ztgAb04Ke5p2D7X3sK5jpGSm",
+	"V53Q6TAe5yKXG4iKQ+OJgAdAp4xQSSS7YSlNakbpVPNinxtQ3npblPnZu+ru0cJIUcYt9LQ9XoXEvaEW",
+	"CFzOwu+8tkzJE3pTN/kQxmmYJzRdRyddzuoAGo4luQDApe6U1H5sNa+Uz8Kl2RrV2yr7YHBIhwvbNl67",
+	"X0jWmvgh26N7qLZnls+SOKwxJsPuYySWcl0CPXIfb8W1vYHUG/wU0z8Es55zr9q0Dpk3FNGv6/zR+jhl",
+	"ZluA54wF4WJukOubblvSMLGidvNSzG1+Yc1bRAgJOKNS2jIDkRL4qT54ExpAggI0nlLo2m1DHrHomjFk",
+	"ecrVTXUvlaYhECNnOYzQuNRl3Q6u9fxvFXq6ZMBM0r3+M1Na0bXxPo0zs7Y2kTBm2RP0BGJJpgyEr+6z",
+	"0tmE8k06aO2dmlCTXYZNaqXupVaT2QYW8h0a1zC/Lnfr/LK7sjaS7nbOqhWWxfWJeVSuzqAF3p5cbBYr",
+	"ipPTMc9o2Daylc22bCP1Ni+3mBs8ieZSeJAV+9rSeDrM+tzAjtcVDJPLdWGV4IyBj85tpW1J2JxAaSny",
+	"5CrnUDBT6vivyyKsifkrSzpr0f8bR34lsseqV1OjuYQLiTfftMh20MsdcRvQuTJWgR32QswhftOgAbaW",
+	"rJJ0c+Qc9u2DqTXrUd70+zKTLlLUBDzlJ2SpmMuNnbjmVqbYUadB1nS+rWF7rxagWmKyKh9FvB4s2XFL",
+	"h7fVL+rWYYPEmBC0RGSiQv4D3Cm1BUxncOSrbPpH38gXdgKnkG4n4SL7qEatq3U9QlAEnpjSjyhl5SeS",
+	"mjCvFLZ4BzVeoQCIysv1zHPXzONKsxSkkTWY0g2cmNMc672WCg7UJ2k4iW+quqTcA/Jy+AT/vLyGvvkn",
+	"7OvKQVYcwJpO4zNGo1fYLl/zV2ux39bBcqR5RYYT6+DQP8N8t/LBRQo5qC0IbaHDvOSwZRcgWFluuhIh",
+	"rvOZyWW65k/s+Yy5RiKEDIAyb4DyUxtqFylnV1j5XH51l+qUrbOYcH3VIKrhQzdXpPjSX8hDWSrZZb9z",
+	"WUKXM4K+Zmfl9FtvILbCvClUlrhaScIZi2QZdaZYOT/ZCAVnu/FvSyvEavlUmirJlVQ4tnQc09qa+xJ1",
+	"NAt1W1rGbso+lyD7GE2QFSplUnMxsxsVlE4g41Dd+18TVXuptUVNjk2WenZWj690seNpntCMRYA9X2Jn",
+	"p/Zzx26+fCKusytrWQ3Ku93N0+EMpr3+/Ln0EUnMtzqei0MWvYp56ZlLNTeAHefmJTGI9z7UfWiqkext",
+	"Cu9l3uLDGvrcIxTNpfUqPWLUdQul3f+X9eRKw/W7XwRGDkpl6JpBSPwUzQFGeUtSRHk8YmUFEpdQ3oXf",
+	"Kqv/P+e/vmpXE+aX/XwOpy0itScyNaqc4NvAjav0vfw9pDQ6oEu7mMbJRXJBU+ExY2ksSlAKYEMr4RSG",
+	"OyLpef20spv4gwO/Ye3fRQ0Wn7LDxVGcJOvSe1DArjZ+yk0vMP6EUMOdjDQYwFA8oWn9LC3keaufHGfk",
+	"mrN53fJFNsqqF89mYj3sad28DDWYNEnEXJqyH92duz6fVl4fGFcgc2psZZQ9MmRjyuuilvgA/ltRIaoH",
+	"wlmn4Ew9Muay/jPnVaSfhbRkrIspVRiOsI9waL9TkYHhBXDaE2idNKJipdUNTy+8mXlHxlhQi7UHfPnQ",
+	"e72V3TSK3vAt/SXN7lJVfCY1y7IYjbaD5PX8sPIOuzmVmovpCeLFxLoECvmpswmrgjbSAC31RCOh4XUF",
+	"HyzNbAChzC4QHJNcMntID7Udltga1O6JZb7/lLlqEJPc0bg/hZla6gRnNMvTtU2Le2Q+bBRgHlOR/Crx",
+	"DV7hPD3XPyzzDcAcbPSS8CrPl1h7tc4IO/zMRoR6OxGpdHqyrRwe40jrAetR1PLLzNsX1FsNII0L3rHv",
+	"5KuvfjMGtSagVMmo7WiNwpqnOtNgl95p0ybb5NrBt6FhtCtdAeiGVVVyoo+d3SEWMAtrjIpKdKQHp2sx",
+	"fk56pfXc9WgsjAgtPW4D1tV8wkpcigEX88EydpIJTTl06ivrc6QX5UOthd60YG+VLWMlRHxryeW207NR",
+	"niSWvnCZjdHnIsPkE3oEc5KxdCod+DeQkxEpyIimpb6+jepKo8ZC6bS7q4b1qZshqhELvkZaw5JNZ3UY",
+	"oZgyRKXR3lxxSKtSq351WSo9l6bIoeTV1ssJLGYh9rTv4T/RX8fK4FNJF+SV0AGrysMmVGYXCx7uWGdY",
+	"FlmhyhT6jNGh4IKEYoYlGrHEnhvTcWS0Sy44MsbNGLd1rh7FrYXu1NzigX5caT7Ic0rX0z35tPUrDTVm",
+	"huwbV8/1mmy3i/BWc6nqbsUO/qXmIORwLJYtUr4AjIRyDaQb3/oV9Q4g6udg3sD11ZnZQyPoqvufj9na",
+	"7i6vl85iLdI4q1tCMptoru/i7Q0osu7zUPOvSypsbx7WQWhqEaifJ0qNnhAtiaatjPKFc8HNwZ+jATCx",
+	"inkidsIxOnWByhrmvzV1GsMFgbR0SabXYxSvUzGF2lfvYqPKdU9VHKJxrbNKHu4GILytqSlT+7pndPZw",
+	"zo9WUc6cCgZeZQuokS/tqNNlY7gE0tdmGrjZVJTwmtKIKdEZqBlT2w2J2M2gPDRcaXnJGN+unTtl46rD",
+	"fpnk41Ie6YlIM0TTAfMZRSmTsoKrd6U83h51ylwqUag40FRz9o9SBPWX56/PsZSf/BQnSjt14kZqEl4d",
+	"XOgkCIxT7XsBhLoV4D5N9UWrKfMPo8a63Nq8jV70Ykn1uoZnFLe3NAsnG6OLacz9T7tBBdrZlgi1/lJs",
+	"ywC++j4q1npjj+GrYOO22Bwr24d0RVH9KHqqxMnDXqzFkJyW59kRiM3Dry0p9KrSyRn2RTWXha7cqc41",
+	"TNxZAF5RRKgkEQsTmm5xegxLWo1rB1gxVfk2/FLXaUrgMy+EBCmLGM9imsjthgN1oBtPkQ2ykg8i6G8L",
+	"U6yrKsiFWx77ah+q5LwKHtEjkihDMl+PnVgBIN4MXKI3eatc/CIqj4onjEa6jmN3uMcpyyaiHG4uT5Mq",
+	"xK9hrdLAjSkDuJMdAz7RvVeAr142X7/xSJSk8GazJK5aX9MSu3oqz9hMVuHHKee22+nU1gI1sF/YLCs3",
+	"jLOsslZ7hTVEmTH1i/Zuxcr2HoaSu+o+SCje2ARYhvLSfsGkgsaj0BwAfCmJEHByktUAzzTr7j3BNycw",
+	"77aryb2xWfoqAftFr1fJZlnFsW+iIt1dF2eSJaM1OKZ78pfXzNev8JobiLuqilX19nVJMWoyoBkWUo3z",
+	"g7zLJIqjWkjTdVkw3vBkAaJTvvWXt8W7jN1NzOYFVgWf/FUSQMQkopRuoCbh6HvXGOnRRFguA/Ca56nI",
+	"6gFwl5bYOcZDrE9LmOVJgEhczPDEqwazmaxxfl5ay1myKqGv4jC8EVLVx9JrlNr4yvmWRxGrsm2qVJf7",
+	"DBbrCoiUpUvYp7pdZLSC1ZvxqP50Fhtu6pVqWgCuOkmFjKbZjqc6eqPHW+B7LbWieHhUZvLqnFE9owtc",
+	"oZL9Y7s6qpfI7lmZPGemCLaRJYfbbRrSr3ARItcCd8whFna51othd4J95M5LA6OvXJxtj21TmrGnNN34",
+	"i3fmugrw79V2oacJlXINWXVddWqS77nyBL2IRuuGvwb7u2Rp0OurXJuymuB9hH1ryzRL2TTOp5XIgFuZ",
+	"rWZpuOvmNjfiB28wfm4Sah3Vw20rF9Simqy1NoKz1eDbnrFbBbS20C/Sdu4z7IwfqnbStwktxdXcdr9c",
+	"o7Xbmdb1eOEHs7p7ymVZMGH9Tw8XqRLHva4cm+2gPh62b5O23ETugtbvLsNblJCx2AQnvjF3oPsMxqL8",
+	"ySI2BzLNsEJ7SdeT0ohuZnShlJqPszniV5lWZTjrLgtUVjkgZUWa+j0bToS4Ps8yNi0LVuk23MufQpbO",
+	"KqqfoVKSQxc9Dh7LXr+TZCg2AYTtkN9FPvbyviIvTVvn2L6yMHU5KYmP1BT5S7lHfTs/CWmma82yPMOz",
+	"30XZusCCyfI3ZDyaiVifdjlTMp9cl5oSc3nlHgdYo+XrCl99J0kcOcwg3VH3neyTOb7IUVwOvQu/3p7Y",
+	"ovBOUfnBGfuUaaneDfLYCclydIxsigmVGdHLQBAgar0Ua3z/w/FGLwmNa+iqqEDRaQt8EdBGLNXu6/o1",
+	"FevzwnZRWp1tWhZqcChYuVySOSNhgelYMHLhsVsbgV9eWn9iS/Sshna95M/Vu2ypYyarXl6MbMrhKnXt",
+	"m2p+U83Dq2aqTzNq5TuWfIGyqOFeq7rWSfPaNTS/AcSQ5Z36q0ANKRXHVWBV0Jw+0Ilwks+eOJT9KV0A",
+	"EBmJMzB1rsvTnOm5aiFbwOaAFMsKR/SYfvbt476FOvonFcRcdmDnWUWvjxRThhVooIljwJQFHtcNLT+l",
+	"PWFLLWXF51ntLlqvuUivl1q/6j2txBpfb1dhJJIICTl+K++G+s3QR3GzqyBCh4zHnEWurBf7ch1UfCwJ",
+	"VPVkQuzwXstoAvuaZCNv1iSr25YdZqqPVewC9koGhJIfiT6KYRzLGamp/4dgh0iB7Kt9+GKoSyNGSnGV",
+	"ygygoirOFgPYnQdpztsGf3GwXQ/TmoP2Jqqj8FQdJ6akY39JUFa6xHw9KxZQOf1cX0y1tFbNmW1rbTZV",
+	"nMDNawztixZ8VdfsaXiSDxUdx8XE7pZPXcs+bWVzhf176wq0UoVd0dMolnQI29ZwQS50JWZAJAPoIA1W",
+	"VzU/gf15nS3qfZxNGuTC+rZZ/XtuVhWwGr+zNB7FmrNbDRP6HWWbXACshh5ayNZX737bAb++HXAtlIle",
+	"tHdM6lKALVLTFX30OtjEZa3by758ugW3XjdgkVHTDL7FkMUNSxM6eyHyVBaqd3qny6U7z302p1VdHgsl",
+	"vRxUKebjIkP4g0cb+cGrXkzCUpRsAan9fHvkzqVeLfNQNBd5GmcLILk0VYvxL2Uk/eecnL99Sa7ZIiAD",
+	"mXxUMvgRVe3kAaBK0DDTVc5gEyA0ZTRFTmd89CTLZnjcJKspByIqJ0NB0+g7SfSFbQJFOykWgUlTq6N7",
+	"/kQaK/sAGMj0GsuJYnW3UIjr2MJD9Vuml+Kjeb5TfXzruzuA9B2VNGT8rGJbD8op80cK6ERYNRkJJpEt",
+	"DowPnco2iUQoj+ksbk8jwj7NEhpztMSh4EpPYsElQmPP6Jg9Uf+E9or+Fb/iR+THH89ztdlkcQhS/+OP",
+	"fTJQH4k0/hd80ic/wUwTszDtdnuA+xD11k2XA5ZMMMGpshN7xYk/t23yM2B4m0NlzZGs4TKmMd4jzmD+",
+	"Jfl+8OnIfT744QnOgJE2NQ2SLqRGLUlFwmDu4KGhUBuDTge08fVfRvLHH/EzSmYpG8WfcBH0XQzqOdSr",
+	"fT+QN+HHQQA7AP6XhR8HP7TJuT26FKkPxBVSToYMfg2I4XEm1VDiSF2Hf2OrCY5GBQxqPOpdyQAgSgbk",
+	"+y7JBFE+K2GJZKR39gNuQyGkUAaYNNXoLINbFQEExKVYAqIzLHcD/RQo5FePUWI9gJpSXP1jnaH6z39K",
+	"wQd9MghFxAbYD6e8TXjQhEotTQEZIHPVQC8aoLGD3VsgQ41+4FPBTROsEjAEpYDb6K1Ej15auRr8fEnH",
+	"gydYSwekD0YABi9HR7+q4GVAvj/tPTLV/AE57fYsRmYMs8xFRvC5rr3yhzbcQW325jbj+IZJctI51aN9",
+	"x2aMZjEfq7G6Ygddzwf7oOfDwlKpEb+M2HQmAATu6Be2GDxxVuSaLfRTHJA6Lhdy4oJOMCBLAPXunZKJ",
+	"2kisVExjJRZ9MrCU89oTsX8fvRVJHC4GSm4LXfxPyJAtBI8AOhS6ok97j3GeB+9Yli6OzkcZS1E2sEQ7",
+	"IDOaUiyVgMcA3ahXaa0mFgn/iW1EMbWkMbe2tE1eupXVJNYSUnJ0NmM0DQhNpAB94ESFOmaq+yQec2G4",
+	"OBYiNyjn11zM21cc2qRDxrGtM4YOjlHMUrWXzGg4YUe9dsfZZu8ztUHk0ylNF61+6xfGZt6SmOJXgJZW",
+	"QwIgVl0oAoCIQ5FNSBSnmpEYFU+p+CwVlslYlzC3TEznOUz9VrfdwVGIGeN0Frf6rZN2FwY7oxrZ7ViZ",
+	"2X9B5QD621YGX0atfgu/VRuxnAkucWvtdTq67TPTe3nGPmXHsB9AoP1Jgy63xLUFOS3LkK9wNr3MNKNJ",
+	"EYKmzF+3IzLESwVHoNX/44M/+8+EMfOpCJmUwAf0X0AdMpbKu/iVZRRPr4+BC6B6SvTXag6N3EJLEwDM",
+	"QImJ5urF1pYyrjAwXeGEhdeotyDyDqpmCiGf3f3/zFm6cAJ2w9KhgN7P6on98DlXLKQcFuysc1LzIX8c",
+	"fQD2rSGVTB9FXXHLerfLALjIcCrVI/1NGWbZHnc1LVZPqfUWrCGqkKqbrvKcjq4ZFkRXaJvMzsGDk6vy",
+	"VTZad8kxGGZomNtwoTkt2Swj/mb9Tx2y20U0qcU/CmmdVq/Te3DU7R71Ti47j/udTr/T+Uchouu3cpl+",
+	"7Dx4PD/5579Go27a6XS6ndOO/t+4wL3T53mSYCakdc0W63+WUJk9F7kyzL1P//Mv/clvcnVk3Y4bmSmQ",
+	"ZrNELKZ4CJeyG3GNP8MBoDe3Qhn/wbO2XTWh9lBLh23+OZa6050v2uuyECgFkNItkflz8IiIGKnNfhk+",
+	"FyuJ4pRM6bUK6YiKRdR1AGYgWXKjszwleKQ764fVCO2jy4DoScR9OOZhkkeQTDS6Ya5Us+i72bjUsg2A",
+	"NkCzXYYdObhmi4F5ce3fxGjilQOkW4TIS6w7KCaHYCe9ZrPMZ2ApaiLKK67C1qroOWcQjH3AQJbJ7Cdd",
+	"HlFfycrEs0oaa0vXazY/9wJFF2WrLetuxS50txvyPTEH0ELaMoHkVd7pnIQnHZJSHompF+iDNDzQDjfs",
+	"FkpP4Hq20arggJqzIXVX8KmeY28VVxMQ1wxKCL2GVhXoVN1aX3YM19wFrVcitLmpddfb6/Qo9jIfv+oA",
+	"RxuHLcwFi2LMBfk77fEtJkTuXJ9yea4GbIYkc5FmE8v9Z7MzGi4QVJgIDmZFZsrJ0AZIbdwBmdL0GrvO",
+	"9eKv2hX8Yle7MoIgsmzrPl37WnY4+y/QO7jVPksUlPs+Y5btPC0qwK6cms5Xab3up9k5nL1RdzxBMV4v",
+	"lq9F9quIVAQeNSDObzhzaUUfq8E5Ebu4LNvJLzfT+sGYrzyKs6MspXhoVx0rqOsu4bKDhwtBmX2JI+Vu",
+	"UjJl06FyPVMjA2WBK5IT/QG9zB8KQd6G9tTVZ59zgpQiRObhRFncgeHpBVRXFg0gS2w/HVQcxG0caiz4",
+	"nmN184QU4VSqsduO5zWPlzmccGz9/HW3jHnIijesd661cozwKUxyGSPr5poHQmPxDg9sLjqlocFg07Lg",
+	"s9JggSGY5I2WHHkmWijrXsIvouSVuGHQpXIHjQ6VwWbEMq3Tln9MH0qbYosC15j5Tldk3Nle+9bj0aMH",
+	"UedR99Gj0/Bh9ODsMe2NGKWd8OyMRp3uGT0Zjk5H3WFv2Bk+6vXCqHsWPQi7Z8POqNOhnUdq0Watfqv7",
+	"uNfutHvtLjbS3cQily/wES0btWjP5c/10yPZn61+t6esq+4Va8mbcN1vmo2YlS3cHDAznqXxXhlGu3dA",
+	"VfuMiVliIsqFJFEcBYSzufIUDQm+3T7UEEv2DjD3evNY3QH6NyyNR9jtUhoKvxYZIwO1nQ5IpAJdlkgG",
+	"cS3mjBci9/LGCc0AnZVm1s/VZ8FxpiEFlYeQ4fFjcc/BkRR2nf2UdJiKa8ads6JXB+VooqnPmhN5LaIA",
+	"8CESZuPdLSTsHZuJtFTGLAaFTjmKnDficT81MamKWWNuOsUQcRfkhCRivJuYDfNozLL1Ccmf9DXNGeSp",
+	"yNUvWmedTrvTKdR+OMvZ6V52PMsJJnqYR+ttkDbJ7ozbVLFZ+5IyihyzZ51i8q62GOB8VFoaKOmBGQvI",
+	"cKFZ+hsyNlQDDmsM7VBAmRmAnnnrr3EESyQgRuyGTbk12yZDBvgqbT1rAyAClOqZZ52APDwD+9LtdMiM",
+	"paH6gRiROAs0Uzak2nQ/JnkPh4CwGANM2sGm5jD8acquOO6C6gHeXfEQrixBh2vxRRN0q9K8KoRbytZr",
+	"0NDmE3P3UvG2m5qq0FPL6VeW7bpgSqeHRog3K7D0MN+LGS9tc45v8R9LCa+i7uDnu+rOVkmolx5ddBPJ",
+	"p6mA2pn9pqw6A2XnZL+t7puirUvzNJCy2WL9V/e8LZMzZj4+QNUE9jEUBQcBGhvRpzqb0JSlY3YEY/nP",
+	"dcL3CIVvy4XHXo1a2883rShqBaFSs1RxMf+SKoK4j01tLQbY/IgmLC0EC6scoeD4ZfGU6bpGgXVNljCZ",
+	"0FRIZLeAOlF3qYfI8p10TAXfA3D4U8FH8bhtbnMOAxn8QOaUZ9LE4JlIIjztRuc1lmRgftGGsQ9WQ1oV",
+	"4Twt3PazpFI3XPkckmeag7bJUo11ySnHat3vnQB/kLp3r2OALfs+Tg3oZUiTTTkhDd6zKRW0hNyjrDbj",
+	"mUgXRxLpM1BiLgzcycmDTqfR9FFBBjankbIJmzYS3OvHEtStytSRo/Nd1VxdSliM7K3SyoxmsczicI3i",
+	"jkwRt1ZSMWMcqytBK2eUPyEnHRLRBdDccDHH4leTQIolkRQAFciC0dTEpKvaNmZW2S7cuLZVuCXt+Jbx",
+	"1sm0xVvoQwccpeHiHSClPtJIY2pa11zgW4Wex3mIZU0GxPuPW5+MX41dhNcfE3bDAPdXW4zHpQZDyRQ0",
+	"NTZlE9TA7E1RYjFvKG5YmuUp/q1kK07N2GF8kKM20H1/qJdI2SgVcHw6pymbiFyyo2ioVG2u3vOPk+DR",
+	"B/D/YKOBe0UsjCP1hJPyg4CVYagZZZE1YGenaMB095Ge/c5R77Rgk2WW0oyNISfqP/VR8f4de6VayYTK",
+	"DFDP38dc6pM7N9qlcXm/m1Ke0wQmVuPBVm0VZS+zraX1DECFV+VMVxOm9oWYEzHKGDdV1iSKJVBYBsgk",
+	"CudzmDKfT1g2YSlR8yahHn8ikqgJe7w+1+qztt83J2TtATC+8wbLiBd9WFvfu8GYZzRbMuZ1RY1tvDkY",
+	"re0OW5tzzIZAG9UFv6vawmo9hsqT1hq/bLTBL0NzWVEW2/2H6+LUx4AIqq7+sf6+eOWlaUr45bejLiZT",
+	"RHLjF6WkTIIm6xKVxrxEGUfaUq4/hdWEFdpplAzPoKrmwoBAFneHoHWDdf7dnhKsgzywsDfpxz2GbUOf",
+	"DMMGWGbE/SBXec+cM+MSH8Jt3uwxWwPYpNt8AIdZHt+af95V2mrPjz1Iudr6ObGP/nI1Ux7Z2fYzvn0O",
+	"zr3xhzXL1deGBmETdn5C1bHY3+MbRtgnGmbJAnjOxYgMlMUZkO89vsr5REjT0jOPufwhIAP4a0C+179a",
+	"iDwlYs4DJIE3xfG609Io8+CKf5/ACQGQGaDt/8GcpLnORGiF1Y4KVnt6RAuUqBFqjgVwNqEeAHlAyg7W",
+	"9BzuId4wrDcz7GWv42gUj+PcL/c5lrP711Pl9GM/7IQCnr6akGVjXtvgPdMTvUWGtL4y76mYz0BCCN1W",
+	"O51pNgrkGUXdXLzRb7XXfYlKRKVxMUdaTUhmSIwekMaPfZolInK73XYOZi3kJDcBBcAQHzmpfNSGosRy",
+	"O36HlK4bXGl7+Yc9+wBr93hNWHhdXhbddflDQ1QLFnScMvlnUpHmXyqpRrdV8Fpp/iU3zHdVEd3igmVZ",
+	"zFHwZ1TKuXJfP3iOpvE7zWX4ouiDO6+yFbQmsBO0omFbT0o7FFMPS6Y1YTTJJgtL07X2LQ/ULOaEr5Yb",
+	"xm1HcYP1KUUL4Fkd+2mp3THfbqhIeWmZjAHF8gmQXw76GZPZQLND0axNEG6GmHXVRF00YRHsrCUNb+Vl",
+	"JW7YX7S0pFKhyvVgZ3EOnJL0W3+7fX/+7ucXb367+Pnj2/OLi/dv3j27U+ItoeUdU2/bdJp5k3mQbjNn",
+	"mFCr76UZatD4bL9azlrlXE/X1vZqe1tUldVzWv91Nqd5L7CTpVs+WzVfQCCj/6hRvrOPjdq6j8wDmWmw",
+	"nOcZvEhhRk1hskW4ySWTe0xzsC5+333+Gm04++ZZbfCs/NIE84Qa1ksFwT8tEAS8kCf8cHDLFvjYibq+",
+	"FSQbSbvBG4kzSQpFF19h69yepnCPdJBdCr8sa9nphUopAl/3nVdYQBaaImwZi6ChF0GCDEae4EwiwjxJ",
+	"ofJQEmpu0ybnmnsx8mbhisMZoyRUErvXlmVZUHwbs+ENlI35Kmt1s7fseYhU+1l3O+jN4UrLvg4nsCmL",
+	"2asymTXcO/9YwhrB3kGM4P0rh/scntsx9QENK2tu3gOWWeYmDDI/N4xHIgXkMUnenOfZhPQCRzCAsG40",
+	"BAQrgdU5+JPvJET4yippuEaNikQigQZPcyhP+1d8oC4FpL25GcUCW2IDA/0bc5KJIsgiltbpEU4oVAKp",
+	"gZJByhCm7Lc0HpQZu4K3VcB73L/SWl6X9rabRViv6e4qOFE9jyhwVEkJpS9/wNYyNnifsn98rNwHX/kK",
+	"UjBhySxi8tpKAGBoCynjYWLhwLy5qntfN0qYrlEuaWIOZiHTv9rsD/NBcDZ20O3iGlUouhbDTMP/xVyJ",
+	"WKh7DidiruRDCSwg1TXRAIUlGVJM2VBECzLWTBt6HLpYbZiKuUSo1i/jjmwyD+jWVtoFb7Tgo1jCdsJu",
+	"WLogIzYn05jnGZNt8t40lEOzoVoFQDVSqv4Yy/UCZYTlDLq2xAhOrWCzgGvUXw7+fY3OvsAxf4ZIxxFB",
+	"tfAv6f7lxHxE4yRP1Sg6Om2q7lx23wf6vn/mAnkQ6JqHJ2yUtfonjzpBS4xa/dNOB96YZbLs1j341d3S",
+	"ng9T7TLmstXvPXq07Besnv77wyiWhHWPer2C0VqOj/xyABczZUJc/1pgCHx0qpwCw7wJNX/doAXdeWZe",
+	"54xdt/qd9uPHj3bx77SYVNiLSSyVI1M8sdeBksEQVfsJxzbtCIGZYOGaKv8qZBqi2Fa4Al6/LnC9v5YD",
+	"8a6ry3jP5bUGGEXed4I+Rozwt2A9oBhf3ycggidIDQZLQXqdDoC24pJgzadpbK8snNeje6PH1th5k1dy",
+	"OmZcPdirnzEw2Nc5OOIAjtAHtEnNIUBhx3WtH9EbnizsB/qUDK5X2gNIYX/A7T7Ym8/yYRKH7aUCLLW7",
+	"tPq904arz3H61vUU60Uz3d+G2r+hxmKNHK3cEBYhm9r91QNJeTQUn9a41rqdxPiqAmCGEcgLTI+SdAPA",
+	"q4wNNK0omXGUgDCn2ruZ0xg3VQDQZp/UfCWJhBTAUuZSzhi9BteYqq01Ud6JyHlmkYkHXvqbi+yjfhkW",
+	"DUr34Av9rvvqFb4OLIaGMVEadQSg3xiq4ibRC1pyQpVId4KW2itkq3+iRB2mB2+gFUQ9nBqd1wTwnuLe",
+	"ttgUsE5aNKL/71LAith8Z50u6J8BMX7q7qiZuLfpyzdTVe2uqoVoQmWgNjme5okySnaFoQ72PiTEaupP",
+	"H8LZ3UqlCtm30hPbc+k89aI6zkWeRFjFJPKMIJCnqSBWTsCURuyJBeMaoEBhmZPyWG1mVYPb6eLKVfVR",
+	"7+frz46nsOsFWqTjokBrVfEVZFsR/hnzDDXSZJUd1zo1iTG7OUuRjEFGRvlaxpKp+KIZlBKdY9HraPap",
+	"ZTU5YOLFyDW47AcT7JeZtHvHWLj9AlwowLoFH2pIw2sUVc7mJFYbkBSQPsa1MKcBEski4b+SiCSyN6dO",
+	"tMlz3I3GwnIurRTtrdkrKqWEAlJ+E8sPR6OlC64f8hnWPUtFPkzYwVb+HTLRyxX/IHPby3e+g0CmjGVP",
+	"COWETWfZAlBCiQrRpEbvLy6iW0Jc7r2M1sp+nwiZHaEX0rKbfK+z/QarB7erfbqcsIXzqCy6KnpUDUji",
+	"K5YtCaLed6YgolpGDiiN3pFeX/egH0ggwbZ7j1MqzXiE6SJvx4VmLp2KT5nMpyzSB13ihqWWqkyM7GFl",
+	"m6A9xxwUZpeGC9gsYj4mU0b5fBInrE3OOQFaFsDcv+LZku9tOQ0yYyAY18Tbpnl0Tt12VZI8hin0yiv9",
+	"s+B9veLiwfJtSwmhMtzrMrPAbnWcsXXHQ8cbT48Q52hdbrrYgMPZ3MvyYoJI/1HED7Ste7se0vkT/FrM",
+	"K3vzfLkrHvQ0o8PUnWxkDEALoHxRi2XKZPa5lBhm/3COcnEqQYEg+wWUOnycTRhn0ROsbYYMuNNyHoGz",
+	"TChnc8j0Aqqkc7y1/6AWx2h6CmdEWjvhYXiIIIHGiAutzbYsmSZJnwxAyAwfIQgmcv9IEehaBnQnIFUN",
+	"lZWlnQXcrwb8y2myaW3bpLdVGr+E9vmX0ORzeW01We1KgAmXCeU5K2FfUezPp9NqGzyYUv+sFBjohpR0",
+	"mEys8/6Bz0pz5+nJcfqDs/TEzduSmpJSLTUP4SpGRvI+4L8rLC9yctkIGjwvuLsekMt/OUoNJX4VjUL5",
+	"lH3T569Gn3Up01yLybIwNq7umQAF97dt2BsOp+MHDv0BXsoyiI1EOmaZ1KfOjF6zNEB9l4GBAHVHWIiM",
+	"KU2c+AT+yMQ1A699KPLxJIN9/ImrGBQzJBhUHyPtoppeNYVXHE/M4GinTV7F/FoGBCkaZeA1QBht9s7q",
+	"XTUJvYHT4EWFdi/VyH6rcr1P/UP3qh7/rimX3ztOQYh+etDUETQQHcxcvJmpLT7OAkSE9pJFulPYnAmB",
+	"aieJmGsOWLWzEc5YpPdjkxGcF8o9gAcWb1TLQXiyzo1fzUapqfk30/9LcNhQ3aE6LhV83CYXDCyt7Rj7",
+	"7DYCKWTuR8+OV6/hJPEL2o3LdHGYwk6R1mp5Vpc1h86XxFQiWY9RADXyMKFSQlsv5RFNI4sooj7MxHQo",
+	"M8GRUT+z3dp/tMIoVJ9poTvK0ng8xsq4eMpkRqezluaT+BC0xjlNKc8YyBuQA8c3DHAOQtaHY50ZKCEW",
+	"FVqHTifxCt2Hf9y2IhFqslOi4r4oSqFidWQ7IpDeVKemTeEGaucE0cyLqWXL/m9rOPSZ8Qt19V2BlPMS",
+	"jqrxPPYtTuPF/3llCUd92lz3tQNk80zPIbp0RbquzMMJH3TnYid4MyfWarJhVgz8VeZVfujnsmhVf5SE",
+	"79O7q549pTweMZmR7//n/NdXSib+++LN68AABZLe2QPyS/zTD8jcqotHoZYCSyn0PgdJrBeXl2+fkIFS",
+	"VTO1dtbawCUO5aiZJPg1MrIDcbub3eMwl5mYAoM7UN7rZ6J0C84MdaTetyC5hpwL/VIick1mjuYxiTkL",
+	"SCiSfMr1Dj5l0QJOY6+4HQVMfjZhsAIGsiOFJmUNFKIZi009d9v2PANNBqFuYh2Hh64CrQbNt+u6d3Nz",
+	"sFp6swjsuY4u+KtCMuAiY1VgW2eVYFuF87ByVTCXxEwe/6rnp/U5WC2lyFNICJhV6ZPuFVev0VdSNoMV",
+	"MabnTQ6t6DMPCRL/qtG44Trb1G+OkvimSOjWs//WYFhQz70KUVjxTgV6XKFPF8Zo5nkO7Ed9xLza7r7+",
+	"XOn7enfcptbnzZw7KV7vs4gUzIzh/u9+bU3H51HkHBx06R18EL71EOFtnDXYxYiDD6SuSOn8aAgKBme6",
+	"K16RjaBEWr9NeRdjswwk9CUJB0rn3zYre+5xeb9yzenf3K4M87hny8w3J/N+OZlbO5AbLV6DhENO8CEh",
+	"Ad6MclsisZenuFu+RdPWz/JNjTPK5co5j/nY67+m10xXvyl5a5OfaZrELDVbg4RcqGkJMM4LOXc+Flb4",
+	"Kg917pqecrkiqOX51JtYNmkNv2rfq/PN9/r38L2+ZGroba4MGGdz6/z5JdpLW3nMM6F0+bO5TsfWWVsP",
+	"MoqX/+o8u2+q9E2VPrcqnVdoDWQ74kzaPTJwuyl4CutQ4T6Pu7CihH15zTReSHXCaiTSqXElbQc8bq86",
+	"HyOVwzqCg1l9igMY8pS8+/niEjjFhwwqwV1Y1iavHWHGNZtlT4hkgDZPM12aAWXjmbjiJtEDJ7iCDN6+",
+	"ubgkxRcZBO54X6S4FtoTaS/nqIzDopvbVbiolg0KmtHlgdpQ2L7L3Becs2IQsithYq68jNaQ0RQCBeUu",
+	"/5YmfmXHRMwKlR10FqsRmf7HP4wZa/VbxzTN4jCBoMs+pHV71Yqjq1afdANyhbZK/XXVumT0qnXX0nGW",
+	"+/XxbRypj7GPI1bRD/ZG9Vszln4EGIAA8v5Lz9QOlfeJtjH9lv4RzLH70/ZKYdrfGMrVwfidUdbKbh8s",
+	"XKC0HwJ1xe1gZVuFyNMjt13g3mA+26IlBobPoo120ipZqzGgN+v4g99g9VqbhVzmNCFyQme7Ow2rLoI7",
+	"ki61TRcYfSAUgneUDNoLDGeB/TrGqmusUAlTFjGexTSRgU55u7aV5V5I1DRlXQAahKaAE4B121dc/U5r",
+	"v2mQVOG6xM4uMGkamqDkrLuyfK3E6GTpohGLs15OrYz6R7VQmQP4ihcv3rz9ePnml59f37Xutle/yzSm",
+	"yTsc+WFY9fJsohY2xA5pzGP4prK8kxqv09YL7J3to455xjCHs6aVGn+v1dr8wmumjuEwfFpAIDjtBa0p",
+	"nKUVnu7bTq2OtvaurK80RuIaYxsvGXUdeNhQivKIvBogLWpDMLuAtwl47tRTnPCjS43avDzpd0FryrKJ",
+	"UHL59rdLZbc37lnOoHfxYH5okb+UY/IhaIlrMxcrb67pCrdiKC9KXSVJuXdw39QBvDWV4IUYTQpsF+c1",
+	"YzOo9E3BWKh/Um6pGvc0nqn680i54huO7OHC13Dd50cpf4NoCz7ot+Ym3YD1ra/6Usw0hrbTI/Dstc+A",
+	"vjNPU8ZDJQW51JCCmmcKpRirctINVTn6/ZRPGG/grTFB1lJp7ps8A3hrTN1lkxjS16Z8JkrpKFsmREnj",
+	"LGP8p8UKJkznrBDgDfHt0lqFRYX48a7Z6gEruzUwvuFaAgrRSG+vd79KwpXaDLwlWnt8G9rXW0+6Yi9r",
+	"7cS14H7eEP6lm5nPQ0bsv8GHTTPZj2IZ0jTaqcLRf9AaWHaZKY/U4OjEMtNxP6BgqnDZ5MRXvDs9uMKS",
+	"7oiBuSfFyBcVI2CVyWeE+sJkcEewdzKWMi9U5tQQsModsighcOuDycf7iYBqlnmq3inODCYhPJXEGRTZ",
+	"2CJ66EZBCw9N01j+ji9kYeZw8IhQOALyHElmNC6Bf4CH/LtLl4Es90RrGYZhN2GqhqF6mZEZ2gT8tSlN",
+	"onwBTYm20QmSaXQxZTwLMEGFha5SR6Xw/9vkDayqSCUZp5Rnpa3zzrtrshrTujtnhq+86PAEujLXwsM9",
+	"POo8ODrpXPZ6zoGAQS9znJ+VFC+nGzjOEZ2u1X2kB1MoWxbaAxqRE/Ja3DBwk5A1OUrpnJumpS2S0zif",
+	"azGpRlDdjghqmXUKGnQ5bMV8xrhae2UR9YTu4XpEjEZHCcsylh6NU5HP1ocNzxiNXsHVf8eL9+QrbpCU",
+	"B1iNWtOF/DNpA8fYRw0J6th4Tx4GLYQcxSkReQbMkanM1h2YJLT8+zP9/ZRJidioSvyU/6sUOxOCJIKP",
+	"7Tk01kC2G6UCL2NHbNTXXlrwdSqA4mN0IB03qgRv1AaohJWgsEoyXJCQFk8pn3nf1+U69BSgrujfU0ba",
+	"5rhi3avWY4tFKdwuKF9/R6XNXyrIX2tJllhnV62JRhK7w3+t8NNq0NZNJge2wSj5c71xwDyfoZatMlOd",
+	"Xc0UZk5b/dYsFVGOYHRiBnk7yVKkQ1wkgkJQJa9zO5a7nTlzgYa9cSbcJYLYUkZZqCKHfMiBmMmcUm3O",
+	"WviGrhl2GXe/yqzFvtbz+Dayr7g2c+FmYqfMhffzZjIX3mzvOh3bZy/8t6jm7XguUi/8m9M0woYMOJdH",
+	"VNoJvWHe6dJ3EqoR4KgbD8U5GWg9HTwhFH9mY8hxfMM0eD6wtEIbdWQAUJRhYCkJRZpCRwwAK3ALnxSl",
+	"5tcLDKVIzGWm5k2MMIrxTr009CiVaG6oj89LZBYnCV6Ch2qSTj0EUneyJxmHu05177492LOn/cuUsN8j",
+	"sATo9A/awqWpY3DyKWLNgR7A9hlKkzpMscrWF8S6ifruBphMaiCQ7mDAtiUv+Yz6/BTX1gPR5ORPLLWO",
+	"+Ra+orIJxgBrQd9s9PrQIbVLCmnZGlSkkOLQglHrA2bQG4BcMNzIplJHhPmUAQrfDU3iiCIXk1VlIsVK",
+	"DY4BI/P0DdITfVDmKw4g2a4DDf0FaASzOkMRyUb9FKHS5qsGo7QdS83c0sawN0jpn7la9mzR6h+dfg45",
+	"3xXbG9xgPVTfTzs6ReQrhKvgpGNdpNY0xnb7BtyR5wmdV7kk7/U2gXIGTeBPHFrdhHm57lgitGNTB6nO",
+	"SsuVo1O1ARzKc9nnpKCWGl/aDU2X2UfxaMRSSP0JTmZ5OhNS7/HoRts+xqqDg322nkMSjp8TSIXpAKC+",
+	"bOoVuJc7DBxSUO0dkHx26D3FXHkocTznROSZcS2tjwUQD8ZLc4DUXMzVLuE5o7reyoDd6V5hybIsMcT7",
+	"4GyOBZRfpSIfT3CjAa8Wn2N2CYORWQbrC9NwKEkviFTvM4sU1o14YcgKONQhJes8ia/ZAa2drfJAr950",
+	"IQWuHC4ioYgYClsslVC5dvizTodA91UWT1mlWOA7HFgitjGA6Om0+icPa1u9d+ZHJfvwCzFHwhKaMuT9",
+	"NhgsDUlfkqA6FlKs/qpBrvVQclnYcys3TRggwIpLloATi8lmkUQeiU6p4ARLJE8BmYMzbTZWHTVG6eJd",
+	"zgeu1BM8XghtVfB7npGEUcQ2V5Mz0KI8CMgAhVn9S8myBhay6UHAYVAxeVRjD5f3YhNfnwaFiXJEbub4",
+	"ze32snDOsZST28FL1T6BPIw7LjjSfKQqTOZQs37yUL0AytlWeuwt5DNdA7ZOo+cMmPmNQFPTBDFkIbTz",
+	"gg42Qm8Dngs80zRpHsJ7KTgsh9DlL6qsK27IV6esTSrlBaydhXf4ppU7br/wyMLW2+RGG8swZTPKw3hD",
+	"UfCzwpX38pBz1ZLEEfakqG2Hh3ESU4PfuOZ8sXhx8aRxu5PKbY9W7RQvzNlqg+XJEilrLwUevIUiSezx",
+	"pKn/QIgKjdV7etTtHHV7lx3vnFAfcTps35UzT0xXKBty1Gl3uvZw05QJmfNLueHcTsNReDe0lLMvOZLO",
+	"Asx7Of6wv4LKMocbaqu3OIZkUiS5vu+W9RpxpLstdBPGScc/cvwzj8ProRDXahnATrf6jx+3Hz9WUqYb",
+	"7vjHbvGUMo2hrUpf3kW+vaVDTdMB8vL170ewrp1Ot3W4s0wnxZsPM0cxj7ADIudTCh1sjthnKnQ6rzGc",
+	"jigGPg1Co6jo37wrSkzdPKFvE49v3Z+Lu/4owb7jrQNnd5NC5Fy0yOruz0X6jsF47oOXgfYFrIvGbo75",
+	"+ChjdOrX4KEROJrGcqqLRreXqueJ6dZuIv3nT3cD6LwUEoCeJABCnyaa2EbgQsFHSRxmas+WIqnas5ek",
+	"zlzboOAVVfe1fwCku0NMOtoYRgenHf0zl9kUUoYpQ9JlaHyCxni1V5ZSdKk38EdzL8Tbvord2Ao7QSpy",
+	"sGRH3oa1i3C/cze9nyJ+QRcGH92XcpfWtcTmzUg7U3FIdRX1BeBXHUFaGi9tk4FyeiBQo+RpIvLoZ/iC",
+	"dNsdwvgNS8SM+ZhwMScAe6l/PwXI6BR6HjX4p8McUOJ7xQevqMyO4LZHL58NsDbfQM2rt2LREz0cJ/kj",
+	"rNeYiDxtE8TI754R3fUJgCtTUBXTdWxKJLKU0ekVT+IbJjVRIXykL7S1FNdsQURKplDUTKZ0QSTTdRJA",
+	"lKOGHnPiHomBSpySRADYAaLfl8IawANxGlfVccnvXsyYO5WbpWwUf4JBaH8jIDIPJ4RKMkhz3h7FPJYT",
+	"Fg0CNXj46EfgeGWfZglErtohWeNnK6+86GbHGZtKtIIq8FE//f//oEf/+vjhP7+/umrrf/7wo/rj6urH",
+	"H/7rb62VssGgNaWfXuKNzlxVIU1TukDXv7EIxZJrg8y4rpaUhSy+wVwDvD924roJKMhhYQb8F+8cPf5w",
+	"2w16nbsj798lr1wj3sjYpww15QilomAoW3HUJw9PIXC44nBZn/jLfMWVcvbJ7VVLzlioZQLajbvtzlUr",
+	"0IgUVy1zF/URQu3Ax4Bnq7HKjte73PBT9Ybww4jdtOWCh0nMWdsfUvumi1fGU7yyrEYSrlBD11Nhb7u8",
+	"b9gLr1r926tWmuPLpTnfNFLw2uFimYchYxGLrlp3d1ccu+4rY9BydhNYm8Yc5wmdzZD3RmIZGPzpWXht",
+	"G1Ytu6XKK3jOUM21mZl6mNJrRr4fSDpi2eJykjKpfjn4AcvBcKdhSdRGA46XHcGv2tOIKBNCY80fBLjO",
+	"5S0xL2A0f/HCbfWSzacVNiUEJhD8d6EsGwL/SRLVC/w1qKaPHeWKjktJ51W4ux7eysYhakBI+6Yxl1IG",
+	"Fb92tzl8hfESu4Jh8oaZOlBorkRgc0wOqtWE5XiBVZ0VJcWodFsZjONb9Z+19cPqrjtVDsMPm6kZnuAY",
+	"tnzR7cuEccgfSmbo2NDErcvovmBJ9NTSyR3Y9jWYyBxK+IVWBqByLBb09e6CIlYBgtGdqf8DrAJotCz+",
+	"ptvp3AWl5YG9YLl/Qdm0dVam2HpR7Iqon2g0WTtzn/lk4dUCkhFLEjJKxZR0Ox2SCdIDJoTHj/7jCTnr",
+	"/AdEP0ki5ixqtunLSU0NgAVdd90QM4M5mcTwM2Ww9cNbqxnfrHD7luVX61s/Zbgz3e5608q6XjjO1LvT",
+	"YKngfZgiH5pGw3OhIGTGJRiioKIY/okJ0QL11TVjMxfBAllanRJDfG1tc+9RbeEzTeg6XKhoXL23v8Vv",
+	"hRX0Dl6xdj6m99l2GrU+SgGsWsgJTRJIbw/ZFtpQaFpfEuqE0d14uTdI9aWtG5QWNc1UFfIIBJUTW2Ko",
+	"K5smjAdECltiLDOaMCwdFDoHyfg4xqpDFGRdYaj+Rly1J4j6LJJopRAR69B1EWKZqMNk3BtZ114xMllO",
+	"pywlKRSdAuVxawvxxjW+09L9hYTZsNEXBBrIb3eV5JjfxBnV+PtrvKCX3nVfkxcUhmyW+YFXDRRe0+cz",
+	"TmnICp0+KxAN8POTzir+QsxvNsJU2d7WjYBQqQAfR62cnp/GHBW3sJsdFU9YAgPSI9KIpS5HOqXXAM+z",
+	"v6y/9B+GtU4A/+NJ+q+Qwy2Tdczu1uGS0szEmCjBTgx+7dLKmtxUPV/awuwJsnVAnW3INOyu8hyEPoct",
+	"Z0pyb7Q3VdI+JnGdeC8JWl0hes3m3svV8gC25Ev6SypyYIFBz//xZ/cf1//qRQ/zn0Vn9iDt0p9Owmfs",
+	"+fhF/N/Xr6avxds/38nL/Pf5/7f4R6fbOzk9e/Dw0WM6DCM2Gk/iVQDJZTprT3eP937aNqgvapGWhaMk",
+	"wW+vcCjgShOXYMq/CGcSjJ5ZpuOtDFDVZnt86/5Y4j1anRwwSbEkc5FmE+vYQVQLfG/Kr/PMJeEAk4X+",
+	"gfYFienmhcJMyJqXOW834rpopjZTJC2tXoN0SZeANsX9uwNp+/bzX02EtO5lO99MVGsHP2KzijsgV6fm",
+	"zeQUY385d3ATtozf/Jf+4JQciwSrjm3UXACIqKNkZHAwPxU8m/gJi3ymXIqIZsygAAXlrrmpSvwiILQW",
+	"mc0A/0Mqf0P16JanMvodPSydkoHApEoyh3YpO5lhIiSWxquP9ZlxjHUGMyaUum0qdFXiUVrgOhQiYZQ3",
+	"W4E6m6XihibWiMD4PaMiprN8Az9JmeHpdAslqgb5sIDEWw5Mp1QTYR03XziKOU3if/kDHiWohx+0udoS",
+	"lnfG0ljAMBmceOH79JbfB9bbvS6eKKVrJiCLp+wfUB7f+u3yKQDu0Iw91S1UWgRmLDUHVEUmbEyJuJfE",
+	"D7DwSX+yhBesT668SXzUPi2fRPuok6ZDPaVEteI80Ghnp5OYN5Ogfmlvrc+7cHn3xv81n4Jfpf51V2l/",
+	"z7X1VbZB65L1pUjCojFLCUR/sSRToZZ01e6i5wA409sDlbwWnGkw0L3Nhiu40yr2zXyArFZhjT+oenI4",
+	"oenYURlATQTXsYaP3vnA7Q9ZDDVG3ukYnEqnqPfqHc+URLNPALQZ9DodYqUIUq9/w2vuzKslMa916J9L",
+	"JH8BiWr1W8pCfXS3bjmj6ZnDmZBxZgDLZ6k+tV/w8Kjwy+W3sedrCx56w0fkjH8TQ10pNJ6h3tIIr3GS",
+	"DYb/zuxcJximrTfPr0X2q4jiUcyi5nxvwFb24/cCe+0BgcztrH6o3A+OC6bydo9HrEsngrpArG4yiEgN",
+	"z1I4vdHYnu7AUHmh6GCqOIQYiGscq9TRL0yrBrtG+85KcYvxV7tvTKucoJ8xLWm17ah3tgRJXE7IYCzT",
+	"34WI5nGSaFjqrbKW565e/SBZy+rdeZkn4mR3noi/pzRk5IWYzRBKw2357vbF/rRSJ2D5mhUnoNOsE/Cg",
+	"lhNQNUPGLbCNu//MgRxab7d/U3dXCva3B2pAZMgSMQfxMfqkccTjjHz/twfq6h/abif+5mRs72R0Dutk",
+	"QF8eDLLbqnI2uuudjc6Ks9H5Us6G6Tncwdc4a9jXwA17uRFJEgob+M6eSPBlkvXnUaR2TZxPkglCMdyD",
+	"vglD2i1Goz0oC9b7Fse37o+1mX3IWUHgqYeIySkugNdA7/NR2wfidAR8+snfSaJmuyyVPxU3zNveduar",
+	"2Il1wkpeY4cAnmwuHQLUXr493MoarhD3fYk1bugyv1jzfujLzDDmCB4y21ZJWCIZkqXIUvcRd/x9OE4O",
+	"4Q5qdrC1zuA2Lp9PiHIIl+8bv9mO/Gbbc5dVklw7fprAGNevbR97n+KZs8+1o1sjkcDJbAHNbmQG87ZO",
+	"9nRK02sWKVdBcLYuR/rM3HRDT+T5EM/BGOWSzKJR5cGMSKc0KxzIMJ5P1RTMIrWzh/JGTcJ+BAfqVoWm",
+	"vf94++z5Ubd9QtrtduHhejxKIzmFga4AoGBDoBpXsQ8QJyhAdzYw7nOgfPAAvOIAZiswHnOAViUwxuQq",
+	"veLOMQ60Vxt0A3DfgyWHOlhy4gNwv5XLGeQyUvfavoXOSEy7nAH1WSxdUFDKjR4nyo0xbe5Fc7x2NM0U",
+	"BxsvmEry9tlz5SU+vfj9/mStINA8vlX/uTv2QqMq/XwNBO2AGcKwr0ggLr2EShBwMfHYk8wngkgGR6Vs",
+	"QYY5WBlbcDylC0BrLz90fhVz9qYQDH41JaHrDj6EuvyTPWpTP3qaUCn9jrWWa4D5w0WyJrz+56b9ew0l",
+	"CIAKwUadqDjUYQPWbYbZph3v0LRHVjo2nzc6sW6qB0bGfJwwPxOiwRiUHmnveH/u0QMHFErH1tmGvo4R",
+	"DxNFPFeRKfTECO7S+Qi37TUcLOesWeQxM7pk9RNy2u1hBwHsTAQw4GK+Sg2xmtXGm+yZ1v7sxIvNhcAW",
+	"S2SuAUXAAUNYi1iSNB5Pska9wL7JwB4sPrUsncjEp/Z/R9cJzS2xhKJrSNvMaBwRmmE4ayDzU4Zg2lgM",
+	"mQkyo4tV4TFv8u8rPS+BHZVym1Ei9qCzOYEZxzfst9lhxOUc6CANt6ejUoD2p5KwA4bypdd739a8S//k",
+	"ELjdAe+Hb3G89RNDcr+mAJIOYNCWaXnhGA9b80DpmxXSGV0cRkJ/WpAh5dckSymXI5YiVLYp5iVvUXJt",
+	"1xwWfWpxVjoZR8ropQyifGjHzCZsKllyw0qgOGZ08dVKt0W9bP3kT5hyAs8s02xA7IXk9GG3W1/k9Uzf",
+	"c5G30k6RbBpaODk0I5M5XTQr9Dcijg61jUuzYSNtOxpkYnqxZwkN2YBQ5WYXC55tbe6URiyAwggAABwy",
+	"UwtR4gaqF/narfr7VPAxvj7EeTBFW3Za/y7iyKZj7pWMv9f00L6MW4wunbQstJo3KOaGmvpwlT2rRaOu",
+	"EzukXAmviYBWhdcM79zUf/z7+aH2IE9Pwc7HeEtCUIiCS1fvZ4ptT/q4hdChyDMT1Yq5bkchHsmhE1sM",
+	"SgnNsCVed4tKZe7EiDB15yVQ81hTYVzxwQyt2cBGKbHBlShlQCwGuvcDFd91s/xxW7M0xh4cnYJC4Rxs",
+	"aeR+ypNrqyuHAMYXeQZwlV7Lhcs5Y0WRPpSrf9xmWefwl7VrO1amaZvfbjOjb/ClK1nqnBArwV5q8QYa",
+	"wybyc+c6KaQMpwnPiWQ3LKWJ13ogUkhOg3YhU6MaO2rYHmZDt3ytBTswDWNfUVa7iptUZ6U3Hsn+U8R8",
+	"fadi2aGt7RYUcw5lagdCZMMF2ZxI1ou7Ck6gXk8Z4AuDbNmAHL91pyhDBoS82P+vc1o7NCAWRfT4Fv+x",
+	"qT04VooCN5SE8chtZpBS05a/TfQg8FwHALiHCwJlQoYOUgec5Be20Pld5Z+Dc/8E/y57z6raI3xek3VH",
+	"Fc3HGqIBkoEG1pfyBZmKtME2ZHNncB1Gu67zpnbknSetyZ6i+2dLtrMTVSfVuAhfY2vF1IjF4VuazRRW",
+	"E6pD3SIskjIm17iR5xz+iR8HBElUiA6PuNCA9pRcswViUAGOM1yuswelNSR4JtqIKWmACnzH1ngc/uGY",
+	"kL+wvlowE6uwvUYVVoMpI3PqXtrbDG2t3WIwYwezsDMkyJRlaRzKdVitv+pLNgHKTxiRM8o1agCwzFoI",
+	"eaVtR73TySDQ/+6eTe2/H0b2nyedo4gu5OAJedwh6l+GP67t3QOP4DiL4f2hT5aLlAxinrH0hibAKTAG",
+	"mvKKAq4snrJ3Kg6uwmKHZ/3RPXr8AZHYO8Hp3ffT/538b/S/R9OY5xmT/3s0EXkq/xcG/EMZSnspkjww",
+	"cZq2ZiBfF2nkzVR3MqgatXm/SgD5svFWjWyD7bpAdusd0LD3bylWkdiYvaIZBpq9k9PAMU+0+t0eFsb8",
+	"LpJczUu33QtaIxonyqCdngWIyy7lKE9a/e5Z99FjHc8q51v9/qx3crqFhUDprwJwz6eNFI08j8d5yhxf",
+	"K9TNQVUDKpX6PJ4WFR0HVheaWcwYp7O4bWa8St3f4HV7w9HEfCSgbM7rrVGhj2+oW912p91R06dH1+q3",
+	"Ttpd/MitD42iGJNJb1M13gxY8HSmAkVbVzWVrJJ6n/O3L4m67+4LxcI8hYahPz4Ua31iaSsQi4tDWx+8",
+	"qU9pJtLjUOQzwY9CEW0AfX6jf/EUfvAUrm8oVv9Qv9DZPrwy8k0S4H2WAQJaIh1ozMMkj5pJ1uAY8CGa",
+	"5UWfSkuSsoixaaBpObKyUiozj7I0PyMzmiTINYhLwKqx+p4uPVa5BDlX4f0FyzIkR3ubUCwYAWdz8PbN",
+	"xSUBIox8aG/Vx58P2uQcKbNjSXIJUxeiK+ujZ0UBUqLC7FZ1TKwKy30iNH11/tvrpy+Oep3ewxZwtbxl",
+	"6SVGrv0ufPCOqafrstJup6Pb5mSrfwKNdiHDNgZo8Esoh5WdJTQbiXR6BA11LG19CIrVCwnNeTghIZ3O",
+	"aDz2CfZe4TdiNMI4jyZx9BvPwIdVwzzqPDg66Vz2esYB3aq9wy1CUydk/i33VqhfMZsQOr3aS13WWbjj",
+	"29CO/K4PfZLbH475L195PoYXaQMBvK+oZSyC4G5VcRiP7qnWFCtwtPBCNdoN2yLmM2/3Dm93L0XxFbPd",
+	"htqmAl6BMoomf9aobCZivKatZELlRFndmGOOH47m2sSQ3CyAldJQ0GPqDQujNFirKSSkeRRnJBHjKrQ0",
+	"N9RXYvx1gRnryVJGuA3kLnIC9NQ0VBF4/7ZmwK87vG1WqbQfK1hbKR+xDJIOtzAYHBPuB5rLspC9U2vb",
+	"6rcejx49iDqPuo8enYYPowdnj2lvxCjthGdnNOp0z+jJcHQ66g57w87wUa8XRt2z6EHYPRt2Rp0O7TxS",
+	"cdlMea2Pe+1Ou9eGRvCU3cQily/wES2r+joV/eemivk/YRuUuS3LL7xIo8cY50o0N59iMJ6lcTNwW6A9",
+	"RgElqJBO3vsqW1kJv7/Oa3+hQut/WpAZ+GyeC2mO4BHxkAyMdz9A3HnogpsqtZ9PYhWz2x94TJulmm9e",
+	"5i0M6bN78/7jq2Tg0pUgNNYKASgMRE0ApGOTBGyrecpBfHWEyVa2em56A8YpYxK73dXjVSwNsLXn6gtT",
+	"HWmcBzh2umZstlSTwRbe9+D8G3TbNOdwvod9dFfcUKqQc3xUhuxskgzZOOdkyJCrEpJkmKG2jxmyccyl",
+	"gQdRm41OXSdizlJd8VZWvqENsr/O98KjUZNuPesVhAw03xDjv+EGpSZJxBzUYsRolqfM4K/xjI1tA9rZ",
+	"XdAKNTDGUlmC3VKWdwUQRpyJIXBmYBIBC0vUBw5vRMcgFurkMdQ/gDYxpHbOvJjirX4QuQSrHeitcBV6",
+	"xATHEOmo/61DOPFQVnr+w2cs/Zjz2B9AGXRJ1eBaUxGxxJseh+DyXKSEkgxICQMEf+m3Mv2zgm/q6bUY",
+	"EQjvdrJFjfmm/k1/17t/A6fsqFWenRcjQmHbwCrrG5YulA8LgT8Wm85Q9Rrexfq2Rue2kvV5pcxLUwak",
+	"bARJBjXizGShcTkloZJo2xHzcZsMuJgPChBicDUWzYZCZlInPlYK1nQZYjgRknFzWrJkpPAdlozUzral",
+	"vvW4x8biAJqK4En9W7Ap0tqau5009P+otdmO6rqp3YGLuYV3LFnqlZVMVHQEA6FJ8twuv3acl+ShZG43",
+	"ScKHyukvW7+lKCSbsDpvwM2TysaHqC3q24q4R318WTEaXdWnpBOr+bzh7SQZb7VFWu9K6gNULKIbMu3C",
+	"GApyqpy0xNgXff4B8ttYAOJstx0DVE2LhoONlN0wjihzpeEGtLRS53FCn6GpElSWmlP0CnU2IfDywTSK",
+	"JMlnGlgKDooMh31GtBSpoI0M9B0jpFZP5nQhySAUScLCTH36n2Qg8kxmFJjwB+Q/r/gATkt/m8GXBlVv",
+	"UOZk4gGRTi3h227rY+rf/Yomc//8xHDxK6KsKa0YLmBL2SYwMu9RIcSpmMtCgIiCqgHx95dQ/Xgj+cW4",
+	"eLjQj1OC0LhboeX1mH2aiTSrPJDCrz/7spcjlsB0BBC1G9sZOJUKUqY+jfk4sJW8Rh8CqwOBJ/8BiP7H",
+	"fBYYuQ+Us8QjFgVqb/qIHwcI7r8tQMm5Eh/0E2k4wbUM0HkEC6TfoDHYAeWoAXTeKE6aTZ6iRapOpbws",
+	"peMKxRR8SuOZ2i8Myoehs1qfMrnUD//8DBPnZEZTW3HJoTw9VUNOMwsZU1arIRlNw0lBWKb00yvGx8pS",
+	"IejkXuhAaxO1Sh+i59azKiupqsENo/FsC8igvbMKfNUPSoCnwvpa4CVnjNdC4voZX4K8ysAdBw8LvT71",
+	"b3wR/BtwK0v9H3MOWOECXRS+/t0DF5NJPgYrB2M4SjIfjYyGWXwDmpTGNNGnhJB0bR6rxMj55gytVsZG",
+	"uiGSxNxO9yHN7YkHyhGAWPKIiPlBLMrxLf7jbkNRijdBeydPUbI9R1qawo6hN+FLnjqeMeIfdtIxJExo",
+	"eK2UGO/32XDo9wmJcOBVEZEDmF2FnC0Jht7ShdvkMPVgAG80DTIgh/qBEktJGYQtqJlWKEAtw0KBok2r",
+	"zW5lLdgXs07etPlWyb19Q9ZoR1PzDI/RKlxf02DRTBG5iWksPr+vbYEBGkS3SGZiSmb6oGSvA4Ityw20",
+	"gbGoR5XW6tjag9vdH1KJfaTTdAVmru+kw4rjkeaT8jvaJQGWfRIj2LDJTrbJOSdxVCg0KoEtSSlfKju7",
+	"Hw2g4AtCxU7LFQY9WCkMsrnpC1v6n7kqoDlj11UVQFurjp6dpvPWF/7m01DbkBRTZjzvURHwKHZtvofb",
+	"042WmFKgncuAjMoEtUuGNrTTr5DeaWx8jxrwiVErB9W/gj62ubLoflUVnaNLZ3v0TDXlF68sOpAW/AwZ",
+	"Rl3tJooqcGDJNz7mAfaHlxmZ0YXTYSOhlMNRFCT+5LU+79FIP5tMPrpK90FYNwabK9SkqyWbS4eVQkNO",
+	"j8iJhfnZwfBrgpcDHIM0886wosu8JWerjK1hGm2gF2GjwmA2T2ZgMUa44Z/YElF7PZp2E14oNFA5C2AI",
+	"ez6HGTi+xX/shxSz1S6oJ9UzIuWYMPfQAlhx+zsKNMnmGgTmcHvUabWZNfApjXZ0D2l4bRA1dewzofAs",
+	"BOVasANLpi2Na3x7OrfnbX4vgwx03OKXzwoHPSY4w2YH6ISIEf/GpqDam+qdsEHjL1H1tDlRU1nKMI15",
+	"PM3Vk4HzQWcwitkEr66hokhpY0XSw0I1Eg2vkatJAmZrF8ua6lQm+amVO5tOOjfr3i5UHT0VPEtpmP11",
+	"i410c4YtLhJe2sRWF3l1SIIfNiVb7FxCNT6Ixfhp4ZUl5QmDoqR4hDYBq/F1+zJWFyHKlQHJ0kZihCUZ",
+	"JfWWsSx2VZWjtt67ysnqI44KnQhac6gxgcTkkU5E76QosPHe9+DurW6h1tuJ2kuaPyRfrxN+TV7TSrF7",
+	"OR9E9piGjzPJktHGQrzCyhxEZPeRTH90T9EKHSIIW9lNR/4R6soJzihPEl160jozJVWF+i2eTV6LOXyN",
+	"38JHlzgT+NlOc7Ch7qqY28LycR4VUAdQOsoqsFxtp9psMpZOpUsXIXa+FGRE0+bKs7QDCNuegVqTWTnG",
+	"0QEUWp85NaLBazIsl/CY+9VjmC7AwGQqpm8FrbzQBbvktW5/xAQvfM/3EHC5oIgbje0oZczaVb2xwLRo",
+	"16IJUVzflFQsrndBE/xquUulONLyKppmGo7sMXl9NGz1EutajfCN8KQmTq3Z0g5uYw1Ibt4AK8YkfyhX",
+	"vqSQbBfqFbOSaRzCwX/FWv6sBAsNW0mF/HBhMrbeqShGZwH5MxcZxRpRGkVH0JFVUo35Vo+gqeX1YlJb",
+	"QN/qt+aTOGNHCR2ypOWYdf92FnRg4yPUokrrGO432EYWIk9tnZQJ+t5797r7vCULOuK1DEf7Nt9osme4",
+	"BqofvNd8px9CZJ7i4RKGvs2WTHwN6lgJnuIbujItXFKzfkiTME9oxtb1wBAaAsESRn0sUm4z+BlI14LI",
+	"UOqPTpsMoD9iYPhKaZL4bHX6jD3myrdOMLI01lhTdSHiCZ0KPr7i2YRN22QAZfa2XVTmU3PwBL4hGnRY",
+	"diCDAhLuWE18Jg1tsMzYTFkH9d+yKmw7D7Cm+/jrVtlBJ47UK6LSlPcfaPfeefW20aTYm3fbgvpayFKd",
+	"3hkKMWnGRgHICU4clHxgj8qDLVtU4N0P2ptSq1HDO7uxQUBdnvWzjpekGzFWpCa3JggvM8bmrGhxlU3R",
+	"DfV4h5WepFJSdN3AVHhcVl00CQZP3xMeuV1zSu3iTNOiclbSorKVYJwDUnqVqdN6Bg0YhlqseQOnm090",
+	"GOYCGwyxdJ5P24Z6hlDpEQ/jJEZFO74tfrC2hvJd4dLWLj740i2aqQsrvoJzhKDDgoxiKNP3D+uXRrHq",
+	"q2lrszMG6fJrmmKwNE/YEaJgVLvv6pXAurtEJNXl7kg6lwkyZQw+zRPWJpdmk4HdIqMZQ1KiOY0zndNc",
+	"MElESrjwtiR39RzPyHS/uyNpn5J8Vh4RvMsTdh5+JurMrREEg9ty1l246g945w+t2t099lUvMh2Drb09",
+	"Lm/x/tWks9/JJfzGMeMQ633U8UIbMa9M4f/pYev+DUCL3gc/Ukf3sZ52FBpjioFOy/KDn9t6V/3BTwtE",
+	"OjE0pG5H6/ZwSwcvm4bZhioDOpP+7YUBAbu9C1qQE1rhDm9tQ0eKV5rd5uXr34+68KljgVJ/5olu0R0f",
+	"JWrbPgJWKGrVYxtSU7z0tZEoTnkY08SEIaaMF8qECxSoaTzDMPSacTcf8KeZ7EyNzdSsHwjn3ilLjR4E",
+	"5ew2lQIc5lJtwVIf/kRxVM2OWrh0o/UvMd3Ht6l9z71ITN10rT0M18Zfc7rExlZbIpqxUOadBxrXVmf9",
+	"WSKZpoqJ8XeyTc4TKchMSBkPE6bLfSnhopK11Bvivco8Pp2w8Hq/QkR4Nc/LayDH6C9oI5Rri0J97UbR",
+	"tSi37ZQB32IN+cVANDucAL9H+BnHiZcJrFspMA6pD6SYMqg/BNnNhLgm+UzHwXEq1Q/NaEuwLPU3905i",
+	"3W6hdhDYQjud015rB6v6THB2f4UVDBQinUfFyoKDCG7KEPHsi9ndWBJIcHExBzrf+SROoPBIueeYvAEP",
+	"vYRgRI38vprWc5ItZrCDpKn4i9lTLg4vlQkDsJcDieVLvZfbkxtgyRGcuYMedqOkUqNKJolEG0sQMgxI",
+	"/zzGODj6j6MyIYUXua9SClkYTNQqWdU5bzA9c/7XEVooOXalnnOqaUpJPju0JAPJ5aHEGElYOEMm9Th7",
+	"YqH2UEwlCwWyqCNlIYvIaecxtKJ5YnX0C5A86XyF4Yoiko7Ay0jZjNGSQ031ZoeS6y8qLVAYnM9MWbBa",
+	"TcjuNLsh8/XY8+/y+5QVepebxE1TTBSb1lPHvo2cPavJBsC4JCGGlqEysoWJr0vnoO6s9H1DzjffMdGb",
+	"N5bdzbl/ti3GKZNy65feIYebFxK3ZrL6IeUhS3azi+vdzT9zlrMIXjiWBJ+TAHcrVLQHYC4x9T+nCwK+",
+	"tsTtPxTTKdpQvUfgB5nGL5dt8hRvp7ZK7QFAYlg9LNNnm+KGpYGptTdphJI4C+70ZQXjIhMzHP0WkqCu",
+	"XpX+fsok0MA0v6DDPLl2MwzLYhdVpAQpZ4BrCFsXDHwGM72iQkQBwvFwNld3apN3unITUj3gv+HrQbGy",
+	"pXRiNzGUeMu4tFcbXxmXcJ+tr8xE9rY8IkXk72VqLi1kuJ/7KV48aMcMbwWAg5+ZxhBG/3YUcwAcd3fD",
+	"Yo6c14IbV8sJtSDaBqkVBziNjj127IDDiJPf6ve2y/3CGaY3OJPtRbuwjUvLK7HIjDDqlGGbPBdJIuZK",
+	"3GhGXolQ44ZBbJGKfDwhA6UvEFLIwRJ7mbl+E4OZva4RFjNhVYWCZzyKk2RHM4BTdqRt3vEt/o0Vwnd9",
+	"GoZstlOC4cK7z4Y+cjgDgVTCgofK2ntkcS6kQ3qi76TFvaLAUUENibsKBuOsKr8bxVJNBE1K0rzwjoXx",
+	"flF3uDhzTQjLcKEmFJC7uZgT4W8Z+DSz562TmgLp3Xqx0bP9WeQGqSeNzAQk5yhGBhW82M0NsrIqA3rA",
+	"f1kheAVswZmdNJoUg6G9pEAeh4JzpraxjdRoT82V+MTtai7xcWW0nn8z+0JrkmUz2T+GjfYIP22LdHwM",
+	"4IPHvU6vc9Tt6Tu1VrjPGqNMOyf/ffHmNcG3DAg8neinH6YM0Hse4mvbRflOkinl8YjJLMCCSaD7lJVk",
+	"a2ZZ9aJvXFQdLn5b0sMuqe/rmuqJmgvKwpRl63MWF/qar4hNpwZ8ma5MuXjx5u3L5//z8fLNLz+/hiqD",
+	"7KdFHZ4dZC9e+4gDFRLgemwuItBrC0C3WCa+/3bxGkCU/Ztj7+cNTfLCcawRmrINA74pZlz0h8e3+I+1",
+	"tPjvJzSDh8osThKN66zcGBonmoYkUxGgKNvO4Z44uM9AX49vY8LYJhbgGbwAofrWW834JoL6naelSYL6",
+	"e6e626llJZctfPs18tPjyL+TCNALQVc8ZVbzgXBIaf8Oyr995tFMsnL/8xLvf/BydKSk8QjEsU9+HOgj",
+	"EEwTwVGguga+HpCUzRIa6hMSeAuznRogABVHej+BO0KWQIwgo4hzADcoQyyTe2gVPNBFC8E2iniR0XS/",
+	"w0Rc037rKu90TkI7P/DnFmgx+Pa/w80O0lb8xcyFn0rbgR1/vblAWZxTaUQ02st09Drdb1a4sB9zNt95",
+	"RoMvk9y7gLp2a463N7rFCF3H7Rtcf33R5weHt5X7lC+0UZa6KB+aNdmnWQIkyAZ1eKuq9hgI+DfKEkav",
+	"+ojUBII0TekCa9034dnfSwT7GrqN0EWbsvL6ZWJ+w3gm0oXtEWWfsne5V2s9EyIB5xvlHxqlBMa2fruo",
+	"/acOvIuF6f7JwTJk8zYm+rThYAxkpE40Zk6oGwzHPP10ZkB/VPew23yqYi/4112NjM79DxJMHgT6Je1J",
+	"04qsYm2U1748pymbiFyyo2jockYzIbNxyuSficc/mImUjVKBEBp43ZSmMY2GeDr+19aiLTWkekvGVOJX",
+	"GRlhys2WYCTxjUvA7aSTu0REriKnNCT61ZaA6Wd5cGf2MFxXmp/b0WOQI+lCukpIDX4Ebyk4WymHuOIb",
+	"wi8zYYIniyfFOOwmliYMWxN5rUZcV/wNty0zCN+E8UVA2KeQzTJcncENTWIl3W94sigl31IWZ7G7dds/",
+	"WCtxJ6J0QdKc93Wdn2aN1M2uHshQSV1Kmdfhz0EZ1dJQiIQBjl9QWpIo6Q2DckTTRpPmXBqYI3uo4KGB",
+	"+EAtJKHhtcTDW6yerhom5M+3HN/7ySKwVb+TWJnmRdX9uchYlet1VuZ6BWWpPaC0d3SlIIFQYYv6Y9DE",
+	"QpqmMYuIyDME4MRCeIM5A4fbkMbEbiT1+VykiTvrfkKgbmUeS0ZOuz0yAIL4qbhh0aBNLjLKI8CVUC9v",
+	"dKXqzTV+W+mbd4EtN+b27woXtJBOKLec5pKYyeNnxho2Felbl80w9BnwETjQhy2Y59CVibjdwHAgs/dp",
+	"nLH3MVRf6poVjfsGyg44Y2rjfSr4KB63TYnnOyZFktt6XS4yx8+CRity+6zZW0+CVppzW6pinI+v3vM+",
+	"2cJn6Jb4DGd3QdEGWSqamhT7SkBYVM+h0MkTWCLY8WKL3mf3ONjeaKJ2moWu64klol4a2/tF0i5mGapE",
+	"fGXdtUTTKCrIs+ca1JPcrpbcg9Se+WLeZO2ZKfWtX3zWbbz47C+j4936Ol6Zqft8Ov51JvLe5pjIKx7Y",
+	"k5hnQm3jIdsydNDQ8p+OUjo/GsLWDLn1ygD/2HYw9CG9vNipHssPPMpLsdLYRB5ZSjM2XhDBDfolkxnp",
+	"dTodYseyVMkQaBBmXZgkUl3r7wgvfezWc07Yp5lSf6jtZfrBYULjqbziplZwSCULAKkKe2JCkUbfSXSx",
+	"8EHSUtDMMb4oqRBWU/bUDHsfhCh4IlgSjRSktA+nSi2wyNMQnZYtCHfV4LSBPgxwEwBCQwbBVIVBVlHP",
+	"h3KsRsl60+ZDXSxtMCUzImaML1ufXiErYU2Zn7wh85jLvi4YBbmC6WzvgXJx8ctvGuVCgvo/dsZSdwJF",
+	"wNXBOcLe+QkiiNp+Yq1+t6f/eB8vDxkR+6xgwaV6rsD7sqTUMPvII6IMNuwUj+tTgljnFnS/wsaKPIN2",
+	"Mwzw8hnJBDnr6Hp9CEEnKh4cMsYdW3bjuLXWcniPBHBOMSIzKjNnPjyj6XSzJoJFiYn084elWETn0vAo",
+	"zNM4yxjX3QlQSynSKbWCp4yYpQwKsIE/FPyGpdA2rQtWSEi54HFIE/h5KSCltrnPXIppyWqXnoLAYJZA",
+	"d/QKtUDBgxbj+VTNnP5zQaeJmrtakbBxHr6Tmn3+STFNBO0YdCg1T1LZEK3/sRScIt1Cr3v68PTRyYPT",
+	"hx4Hg4tPAR0PelSDz5yG/kJ55Xpa7iLvu6DwIrC4Bd5v/R59UnyNK67fon/FCTkicdQn/muoTwlRI+wT",
+	"9yJX2EJQjeuEbPw+eYlG4kLwSJuTVGYHZfdrSw77b4s5Ik/AP29SeI2By1Ek2JEM6Zq21THLnplLL8Jq",
+	"tOP1E7V0i/3n+IWYkxFNofvTNH4AdLO6B01hJzZTbR8uDwBot9Vcr0Om3ohUN2Op1A1IlpxABxGAe5cC",
+	"zC2bluPSeZPwOU7zm0OZc6KjQeYaBXVzCQwPp83iqNbHafvDefPwtkEria8Zh3xEp/1YbVeTlMmJUJd0",
+	"2o/O1GuMRM7XnrfBhhDls/VeqnbVVMwur1tliG46f6T2ZBP/69Bp3dMdBp1ewIKzfreNI233w9tWmE5b",
+	"/VYX9+tGhvRLe4dRTYqjkhMxa/VbDx+hgMkQcse4cjuj1IXp9EjLUhVOXZ7exDcuF3agmnGrQ5sLFWY0",
+	"Ththv3+rbqTuaMwz4nWmeAA5pQsy1I3bEM5Xtu7fI+t9fGv/fVdrw9xvr2zonFqtqDukNgbhc09wHV5F",
+	"7823Xo/jcSryWTVbAA0nGh0oBi4jOymWI0/jLhJN86LeWIVwGjAE99fhonCE8J10ESqedJsk1ZuR+U0E",
+	"zwq8jJM0cGCS0DDT8SxnpSGfnZK/w+vtJU94i/2F6tzzueBNUJkx2jPgSeqlv/urilkfVnavtOm2A60E",
+	"veKYYAizYJ10Kg9yGQloIZ+QgZ75AUkYvWESgAaJyLM2GfRzHokBiDQWYQLOCJh1BEIG8CU4swaSIxqW",
+	"AArBTK1I8T1Dy4L6FvSvcY+eKmfgLDrtnnZ6dBieDnv04YPh44fdx9HjbmHf3uT7bL9Hwxz9CgLWFO5W",
+	"4yYAqH0ENxbN5O5RDsZ6kWtpfjWa0rY6uQdfXONaeV6ma9wdXODOgHsNiBseRluQmkQI6ErPnui0SCbg",
+	"hvC7oAhk625XxUR3D9XPO+eYCpkdpSzEjOa/u2a9990NrVYg3zoFPgXNU7Z4t711W+XaC7Oh8c1OUzQi",
+	"Yel6LAfHYTphSYR7lYYlrcR58B33e7RFvWApkbHMtoFwtq+yDVH3Z45OLidsAXAt2VxgFCg/47bRTyjU",
+	"09wbuU7UEkfFJCCMscSwC5mpp91Tgb0UKh4AbfxrSayhxY1YaCqnR59TZO9P3PFTZawRVAQb6O0YGDZd",
+	"ehGKWcwkGQvA2DNuDmaFaKYh+jYEFfc+njigS3Mgb+ZwIUI2F59TYVQIey/0RfefCh6ZCUniGwM6beAN",
+	"ESRe+StP8OAQPL8AyfNMfsr6NTpfbmYWSZ0A17BKb9Rs3Fe1mQsyY2LmsNmS5C/m7SiFsIlEGl4fWA/6",
+	"eFR1mOI+yKdCEjWWRJ+JIZ6cZMlIw62GELFwkSlvwFwUS5KJJPIz0mrJysBa1A/2OLc8hLyajd/FDK2g",
+	"5Z/v/rHpvO5DUBT6YUp5OGFyB2F/pgcjD1LpZ0vPukELAVm3oigujFLdp+TY6f0S10kjCDnqabqfRrIb",
+	"ltIEk5aHVrcR1KMfQtleWuIQExwo86H2Bh6ZpO9cpNcsNVTIqau91Q2WxAqLnhtM5Kro65rNSkJi9TqH",
+	"Ur4vXj7yFKtECuUjlLN5XRkph0xdFY/1dORwSBTRBXjGC4D3B7MIootn04HyJWcJQ7bqOU25ipKfIMAp",
+	"lEdjKYhk5WUfWrgMT/lXA+FW1YCi9QNbXZA9Fj5qPWx3u60VLtl6UMgNNtoUOlvYp1mcMll89OlSQYNr",
+	"fikZ3mN1zYRK9ZizUS80NSGzZLvmGM7m7xxPsH2vVr932jm5W+oPWu2kUVcFBgIR6kpkxmZqD0S4UEu3",
+	"16pouelAmbKSY3+Cb32O3N6d69nzv1DDu2YLr/5avxv2pbS8cclMhNcfE3bDElkkAfRLKpequecTKOWB",
+	"qo81BZ2uC6hkmbr/aPm14DRaLNWAFsqLloYZscx+peR/SCU7ytJ4PAba3lE8Rk722xadDuNxLnIJE0rn",
+	"NM5iPj43TJT+h+8ct1YnaIVxGuYJTfEPV2HeMeohscAc0OXwc9+n6QQt9meun4BVXEr7OkFrAiVPnUBN",
+	"GE1i/PeUZuFEXyBmjD8tPNAjgu931d/pbAJGsuNVK/VOOx3TeSRb/Yd33irP8mESh+2lWVSzbnubxNze",
+	"wwrBUgUuLvs50RONPSM+Y7zeaZEuwJxzXwPWYBvZ5tVfP49GOCpoIDfif5jVeuitVu/kQa0FOznZasVO",
+	"Ny5Z7+Rh9aKdniwtmtmwtBJEzIIwSqDTlshx3uq5Ik6IGSBeUJdBOtTpb3tLdb/7cAi4F7Wb1qikUntu",
+	"I5VU6kaYD7DNURXFUvZS+bkwJyoIHix2AfigaAkdMrv2WZGR1Lqsi2L/Fx7t2CNT02aRCShH0KxWwuQS",
+	"MbuISAmGzwvZQaAf4Yqbfnsot1lxowNLWK7tLRmnYu546+DYiUZtco6N+4YZBIw9MkyQgdqoB30CpqDY",
+	"aqy8uis+ePvbJSn3FP9L3fX/eXF+8WJghoK315wWKlhe7v93TBeIGQCfEsttQZ5D2bCl2pCMqSG8uaga",
+	"A1B/DDRiRpQu3uW8FCtDDWFnqIwylozmQAUaotj45mV+8zK/eZnfvMxvXuY3L7Oel7mDB1nVeVvwL4ZM",
+	"uT/KZ6kgJLoPvEPPY44QR1grrWQU2NQ8/wfmOxK7uqrbYxyA923/Vg+7q8zDXZgUW8qInIi5LrcTEioa",
+	"obxZMlu9va419y1CLO3A6+LLRTNl/wk1ZLZzLUzXXL2bFGRE0y8WNAT1L8bZ+LDVIu/BQrjHEKu5XFmB",
+	"RHCJlaiKQvB+SRNQCk7pNeq0RhHbSXg2ZctTIUaVWvoegeUYSbDxHzntdcNnLAUnIxfJuWb8IjWkBMS0",
+	"trJMEp93JEZHsI3F2aI9jQj7NEtozE39CpWCl6v8WxjtLsuDv2ymCXaqgmGf+gzeBZpcksSdIlCJkPWs",
+	"sHYwji+UIfDWbcjGasKpJFIIjrSO+jyr5CjrCeJ0GVBEHeVDW3kkEAaRpMBpBEVIyopHArUQHqSzD1PJ",
+	"khsmy4qmxc0hWb56n09Ayo65uJhvIwJ1VPa4ENpWAWZkZCpkRs6CTqejhBHcYJ3GoVAWo3TNnkgijATc",
+	"H/IrABwEABOyosPZG8SXACxnJI50lg5eqgrtwrRBw0UfypAufcCNNXfACavfSQ1rbQtkGkQU98POWSqi",
+	"HHunbW+0i7PLm54fXvYQMPDkH+jNJg6dDoPy867vkv9f9r68uW0c2/eroFRT1d3zaEWynU3556WzvM6b",
+	"bNdOT6qm7duCSUjiiAI0BGhFnfJ3v4VzDkBSIrVSsZPr+WfaChcQy9nP71d4hy+liNIYYEO37Uku+mwF",
+	"v/15t9Vo5BjmPt+h66PHhSPVGKrOeuVpDV98s1Oj8w2ExbfowgVB0IRxV6uSPlP5nVFqjP6gL1pFxCdX",
+	"aFeeQmtfwKWBvbPOonPGwi0WUTSlVP5fTJSRhc2TG1ilzq99tYvdWDKMk9jFBepMQyqaMCMRp2wQyyiW",
+	"wxo1cbbwzO+/KALq7J1EPbUStdP91HlSjDzrMBVTLsPYRV/zn+YvVCYRSUzI6CVGF/FBnaOT7qfOijjy",
+	"wsu6HrMiDddEjvNYUPcYZWiUJQV4320BOhfG3SmP2wVNdRaGQmBYPQ+ctv6TxeH4SqmxRgS+eCoA/kol",
+	"IuUYL2t3ukErk37Ydg79n24GG9UY5X26XmEsnJV2Q0BGC4/dLA1ZHvtBNcZKaY7rA7DjgFAromes75et",
+	"79v7QYajJYpk8ZGHBbB/S2UC1i+doj7Yqch7iL4Fqk3rXEwUuJ4QxRMXstAi4XcUqhWs2O4WzGH7UAoJ",
+	"o3+Dtd9gwxvkGy8Po82s7Cu88rgD9nXen+9KAy9kXW2gw0yCHye9QvdRrFkfYW77QKqYs24D6zl2j+cL",
+	"3WdGJIlH8hQyqgbQxHvuRgF6lcyrFSobiI0dz/f2kJ2rD/TCCWzOlZw5Q9Il9UcqiTC2xZmeEhY+Yg5v",
+	"LA62sQcou1hLWnXmAU4O7wKuu1JJaNuU4fyTGgu5yT0fUzEQ1XwQjl4qL3/4SbOxmAfuwIFco19S33Aj",
+	"vhhHpAUeWYOsVKv909wvvNz2qeVPPyuCjUAEj2kF32RYIqw1ngvwdV73duBjb2M5drhjS8Oyh5PFMkyy",
+	"SGifSSpkCVaMg66+3JLoojQTsFMwVRFrJLecjeJwBLjYfOIbMiAuAZppceesGaQ98NJcruCMOCxT2Xo8",
+	"sFUZ701YonAVcnS3HF+sWDMQtPQ488n8G5fetDZgvFGoAQ7mP0rlBSqNh8sIwAGhPi8M4WuLr5iEypTk",
+	"Tbk04EqMsD1hqc5hTcZbzeRrlU7wTm9Hz2VIRrT9j5X1CjWZcY90hkUR/s+Txo3oNNrMeIZDu7+idEe0",
+	"bCjncQNq2qsyma3aup3oCr3jwVf8j5uVnjbS/TjNxoxVbVSvhkariAj1N0lA/nhTgV8XDAi8DxMybKDS",
+	"yiQLTsvWynwfzbs/Pd0PLbfKdRv2WXWiTM1EhFgvXizVTMhNUe59v5JrO6lUV/+BRzAo9wRbBT8Tka9S",
+	"BXDYvFOtoZoB9+p1dsO3lVubpOPdlG4h4x4QUdgG3sRvdOV37lM0H4lsBbVVlqsslqoKzK49PyHPtCjR",
+	"AP073awGFYUuCKhi1eYO6aBSYVeDtghtovXGiFWO/1ZZKnnSWOpnxKfAowHl8/6crwjffadn2sr5bCWa",
+	"OT71HK/b9gvOSTHd9YM6yq70VMGV1uo8n8uwEMg6fvype9w7Oe09fOyi43bOnHK0u4cnQiMZ0bpHPKp5",
+	"xF9CRkKPy/fnDFpwNdJC4H7dQnPS4lUeIqQLGqi0XF/g+DeeEUKrt0nLrENot0rotCYnupkjKFLhz52z",
+	"eWNZHOMPcf56g1SIvw6PUOSHtjL879bY1VojbqmEyJFm4lqkbfYcGouoSm/GNVMSbJ8Zn2PhJ9Jzpml8",
+	"LSB5EIn0M5/3YXPoYiS0ooUeJmNHF+agaCu/Qlkx5UTam0NPvKYv8sHqvVEmnIK+y25TvqlXGjUVfFYr",
+	"JnyQqr+EdGUu5Jm1/i/9/G1dtHr/63KB9Nvt/62gQF7DN23m9eD3NyJ04Vy7DkLiYQH5W2ohDFgmTZx4",
+	"pjA+K5GHrJfFUJt+s4WMtO+4fQn5qZDDMbmXKZWhElLwP4eCqvoBpSWWbCK4hK7IZXFnv+sQwu7HFy8o",
+	"CcjBuJUgzR2SAFgcP1TC6uImBMFbYRgnweJEwFCxEh1TY8e8B618hyHU9JPkOo+RPQ5CrLB4EB66SlU2",
+	"HBmHpWh4OhRGQxgnSYrG7k8aO7ArWqfBDEaBoIUxCZEo+4ZjE0+E62lYFgR2ChoRBN/Ez9qVvBO9I1Tf",
+	"OP3w8e4M4k/nLqoAdI12v9nVOM+LCNJ4ODJQbRRPhMrMOWAEamxt3copgknfoopgy17pnGXIx1C3INI8",
+	"GK10UX7X0krXhXi3IprOmVOWW5e7viO5W+pIPt6Varo217dUyXZT4jFCVtBFl73uSQsuO+7FdXd3K+++",
+	"2WG7bgAJR91qe3c5Bi37wiSW4qggMI5QYqx5yrKEaaBn0g6nCI8q1YxKrh3jm8lZWBtWVNeEGrg68O2u",
+	"+p4KZDMzqhQw62UH0aT2kPwUsAoEBrix6WS7s9xwEhuXYpM0Ni1a4HHkXPVhgwWh9I7NSkFvm+fSD9f6",
+	"X/ifN6vDw56qc0+i7N33Yg1SyCYEsbXoIagi/shvvoRNWuQ5viU+22ZPnjO8VvHatrY+ei+F4XFS77ng",
+	"VQGY4gVG/wVSZywsXiSORrE/ws5+XHqd00JbFYHpsuaSvMSw6xF4o5xQ+pse283iGHQeVx7ybI02o1ee",
+	"ZfJOFIa+hvq6s0xSbeFO/TxnGWmEZsR6tnFxv53EW2kadm0+nAHhC6CiQw1IAVrMHZw4ZSGsB3S8PkPX",
+	"VWfhiHFAw4o1w8p2xhPA0gkwCkapn7wCv30hLySVPSHPDFY6eWCtXhW1H6UH/LAA5j1gV0LHkaAK+1Tw",
+	"iZ1yR4MNzjtUu7AY2dyWHPYLSR77G2skS3YFvPGhSBJHhkNxE2qAtwa0USpymOosTLketdl5MfBnBymV",
+	"YXyi5JD1Sy5qn40ET3FjUBrFfeEglpFmXF9IxxBnRiKlhgSHH0aAAWTM5/Br2ggePSvQBSZc/qTZiOuR",
+	"lZsAc9anW7BlARFGlEzmhMrmboMgBWZprqgJ7EIiIprHWahoQ0A9fJbJA2CYbWG6wjR5GxELb+kRUUxd",
+	"bwVyYR9IdJ8DJsYQviX9NAJoBuhKafU6CEuzVRhic8WYyZVZoO49ENs9ENs9ENs9ENs9ENs9ENt3CMT2",
+	"WqXehunlpsa3hWVrDM/00PH1Qr3mptH0CZd2x1apn06NVtk5mJ5XnQnsdcq24aU7y2qh+tJM1qw/pMvM",
+	"CFJx2LcLHbO6fxfw+s4ymft5C4BA67y7NR2aOGlH5NLUtpF8AlimEtMhVLT74LdWEwHellHEHPQMMbvK",
+	"L2hPogJzLha56lU1ChAMgEe8oCF+i3BAcw2JxbG7xsTm4udE+ZOfGfrh1zkae84LCVWiwFhZxvIpSwyM",
+	"AIaj1Uc11q1ey4gvZtnmpslyL/TKgIckuwJrO6bWepQ5aNA2YgIvfU89sFbHwK+Q9M7hKEh22E1a1D1h",
+	"Oil2hHStCtTOvmwOdr6w6BuVj0+aiBW+huoVB88+EQGbCWmsXHM9bBhmMfNpfpR9ZYFHnqvLC8A3udjH",
+	"bWUH1peL01N8vfierWF5KhGFYsLn76xlfNwJWgnsMdosYOe0ei1QG6gpJ/zLS3fDSadTb+7e+HOz5Ngs",
+	"WHtd/OWl4NFbYXBuO4WyxdaC/oU8PqnTbSPy5AsCKSzCvoRKSkEmSyF1sGho8DiJ5fA8BoPZGR8JHM+T",
+	"x4+DFsCatnonT+0cQv779OGTJ0FL4x1eNi2Cwrg8QSqGSK4ctKAU0N9yvHgL2e8QW8mFAg9NfC2WXMCa",
+	"b0v4EDbKtUj5UNi1fHJKllird9KFZba/nh53vBukV/VDd572Hj7tPXzyrwXnMozC4i9nbk3fqiFkJFLh",
+	"tyoENK0VgyTyPgrQ2WApEqXGr65FWtyWVtK9VWpcrRpOYC7XOHjTEdfUVy74hDy+VaqGTEY7ars4WNfW",
+	"xf94jhMNp6ziwT5S4rwv5Lyjsjx7jwBEKfg5FXbc5F5R9UPv+OTpk5va47i1V1Lf4OACtxA4hU/RAZYV",
+	"Y/w44UOH3Ab17MBoATwQSEcLkWM9UjPNpGIkuHTDLdC/qVnBvoyU0HcoIUyH9MFX/I/q3ufDQgfjLtm6",
+	"jNd67euqAku4D2Mx94qZap2xnxObO9usjxWqCGaUZzF+0kzNpEthEOKPFDPCO3rG7MlnYjI1sb2AYEUu",
+	"ZF5SjJnOJMGcABkRgBTDWaimyPruChWzKVj53AiXPHgzOHpnv7bPfravJvsKnzJXGaRUfrHf0hdfpiI0",
+	"ffZzAYrpQuJnsUmmDTadSzX7xWUTHGuuTOYsHjCpwM+Ycc0G3KqBHhOJFsxqKP/xFLooNH1MU6GtOURj",
+	"q8wwwJt2LYQcwAzkpdDBzkXUd6SGEohvj2AX/58qICZYyYqe0Ooq6m3rzT7C6TkET+r/cpiSunb9xWXc",
+	"v3ffaeFDNO+fNtq87xOPmHu24paI7id8zq4E9vJDvBmjz3NhApbJROgyMtuIA6++kkOIJ6Vcah7iuS5i",
+	"cCwElV59QhtzVUAJrjlAWeTWMct7tIxd0DIW4xOb9W7su8PfFOOGYIJusDkR/EZEsXGNr2AcOEvBY7aD",
+	"oo6NPQvPWN9ORx+u7GtXiqD5HBGu7tB+3xdWD88/GSyFJrVGS34zGanD9KQAhXGayQDHjk6G3Q6AQme3",
+	"SCwXgAHbjCJLQ4FAQEUUTTMSczbiEdW8PVuEVUOS5Csejp+VS25mIhUXEqpLhgp6e+dYAnMFvDTEBjGH",
+	"6yhx45rFEVbOBZzB+HNGIoQQgDpFTA2ag4ndA9FimcsyUeGzC5kXEf2kiR2QDeNr7EBGm/qLYWQ9UbpR",
+	"ZymV2IgvPDRAJMg9/zcY8Kfd4ypz0y7yrkHtg1DlU2kLJWkzuT47tLGI+l1GanvIzC0SafafC/K1XJMx",
+	"FmJaLsuBcNs2DTHVZQlvsDDU7T4oGiM2R1gLuwspCEExC/hvK+MhC11Ta9Hp1BRbHN/sjpdS/gKsp0go",
+	"MnK81ULWtoHEGrvOKEccUPu+Pf2NVLPzsfDFd/ah8LZEqTHjxuGU8Uryqr1Fco+n4Si+FgeSylMhsaLT",
+	"+tkLFYLYzuvCk5olYmDKYQKN/YXAJ4rNgQSV5IDuCYETVDfIMT6pyLXRJ+5MFbroAV/uQYXUBA0vVJ46",
+	"64fP+HzLqNa6LRHFg8Fh9sPzMhMtg6CuJmzrItUEGl+gKAmKuo/X9peX196Wr22TLK7bpi+r6/kedrZo",
+	"hmjPBFRA+qI+Mp9LlXI+5fF1E7cDc5/rciN1iRprGpxlMndapkolUE6DmzhoTdNYpSDGW6ngCWEu+/90",
+	"erculbOUvUAdsNIRKzkTVE9E+nar+PZLu9NrPOjCakINtF2z5oLS/hyUGi0cQV6CM7F1qHobZsLeFDHO",
+	"DklhomZCY/D/GZW75wQdrkDcjIRss48809ZuNTMAgidlSNZsBTeWHfuPItCB1y6X6EUYkFTobFLCATnf",
+	"m96uhw9tauUXQfXts3+UlUHEBh9oUOkYbeGG10MliTX7DnMW3xRbwa4EUdJDGsXJ4We524jmlzOzrChS",
+	"2iyfPzfkxhY6uBXXkFr8PlFaKc0SAR/MVAoxnaKq6m4et3LreZAoPyp87xHWNREkXBtAHvocQ6+Zc7vy",
+	"gscSYGXJKpHhCyUH8bDt8tBnQqskw7q/RWMEZigvecon7LS6TOO7t1lOt7BZjitslkfOZuFGfJDJnJZy",
+	"4+31HGMC/uSvxS7YOUp505CzIpngaRKLNO/5jKVRDKBLdpKolS5MT2gTT2BlvtYIw1/hFJByFZJfOUQZ",
+	"PB4Q9cQR9hzksUa2Tgmss1GkHZ6NS7xOlDSjgkcbG38Z1PXDv/t2QMmUDFgSS2FtSvh/+H5tCn1kEmem",
+	"zd4rF50moJ1nrM+1zibwPRiJ1q7EwqEKDlRKDMuun9coCPdhEpzCnG323HfE2Td7FfFz/+OH809sFdNx",
+	"/xcYTAl1EF5mX6tdV92y1nDrU6s1qkkmHD5lnn6p44vIoVHyo+TbumNpHp1i+Vo8ySbIG+H/F7QmscTf",
+	"czKJWBoxFOlaBoy8d4O7/bD5oEMfK2160Je36g4XNios7tIa+cUvr5wrh4P70fYVX+xcdMuUUrGEJtny",
+	"BFPPIcyS/X4s9yy07n11nXsPO+1OpwXdcgmXVPxuFZobklUmfxZ6UILWBDRoF2d+mlLV4VyGR6XLfEQS",
+	"oFWK/5LJ2GD1rvvtJm8ldANa7iVMeDiGsi8Ynt1fybz6m/b4pEN8Ud0HAXd3rzUVqVPZ9pdP9JaPImWu",
+	"/62uNW5jben28yunG2rcfT6B4rWCIIfoUyqA1acJx/8csoaOtYp8CshW5UExiPDC7G2kDzPNh2JT17/n",
+	"jI569fg+zx6NxdSUANlizY47HcYTrXL8tRxjAnOn8Iplwe/efCfCdD6s5lvDaIbaWoSpMH9mEit5IeGf",
+	"Tazt/zhoWV3d6j0pto99wt52CF7ivezz87NXv334/fzVnx+fn59//nD20s7GVFmhbE+gL/vrPKDQtx3l",
+	"lGs9w2RrKiYigu0iwJbAgMm5MCaWQx2wc3iPbi8b4hQH286YfE0cpXXHwnGYEg0EGizS7lE7M40eC0hZ",
+	"KjnEN/G90EBWnIbsqvCNK+rti9ftrQqj6IPUrnE8myr3h587dDhKgn4q0lhFxA1YXwsO+iB3O1zHWX29",
+	"ufVw/gWV1a3fP73IxfHCMMtC2+7/SWywwzRJXgtusD0YBz7wfwMY50RF0DRQEPCk/YsiP833Lmn4j3ye",
+	"Q6YXYR58lQZ0vxY0UkFX5N0vN0HLpDFPtj0MpTWv86tGKkH2+oKqGHHrJQjJ+DAVCPDOEm5E2hTYFTV9",
+	"CmaE5ChuS7Chv8ZJYjfO8rmI5bUq1DJXnIIeUVbUaoXX1neRasaondBjAkHZAG5TqyPZc7dmvt6C/lGP",
+	"gNYzNkxlpscGQuiA/SdThkhO3fm/mmOVK7hMUE1+IR0EnWMdzC+IJfHMYbGGSKI2++x8ocJKcIQJNflK",
+	"DRF4RYpr4buI6itnl0TBjtEmf7wg0HBkB+XOAo+uuQxFdOQiLkdpHnKxh1EbNTmC0iZ0Dcj8irjhR0Km",
+	"cTgCUXmZ21YJN/bSI+w/TSG3L+y/SDVr7XQksKjjMHUO9wLyRxCQUHhfuKZUf9qELHwxUkoLB+bjSKh4",
+	"FB2Ro7JWHhaHtxBGKsrEaSpAYG5iKjsBwt5QzmaQaRI9YOrzCYAvaSW1nZBCuW1stEgGFektfPu94Dm4",
+	"4Fk6xVa5FURD91GZeD5LknckTx52yGG3RrEuOOfv1azgzsNPn3AGTvCWnSbhI+3ImmNXCkeSCW01K0GV",
+	"5ZsuoLLX2UglTpOik+G6a4xIXWeX/QmcTI9/2xAPlKM1h3Nc6fbuZdKkIhJiUn963xgUlFBu6YgZBstx",
+	"3Z80o7dRC46VPkUjRBOiWWwAMD6x/gsKPbAT2+zDgJmZ9ZgVw0HlFJxKApu6kqEI4A/AR4+r0m1w5wtQ",
+	"jHeippIc57fPf3//4rej487x4803NX7GmYjEpKBIGuAa/0BAZGUt1QCRKiwbZ2iYMPj2BlWNPWhRyku6",
+	"prz87op7n/Te5PrmJhdUp17xcLyAvJj39C64gnueDfRwV4VmPuEV29ccvFdSvMP+u8uG8vCr+30myufp",
+	"IaNthNwoo/0K38PeGgwJDgmmzeevdZINWz03nqMErlvKShdO1assVVPx4FeRJpBs3YEtlqa9Zg/isu2V",
+	"aj7pnK7fpO+VeaeieBAjdFIDsRUKqbi2D+hWVinTAvYquxJWqWtminXXNBfL+5qmIW8cp17phRYJKBfY",
+	"eR8X93ADHa/L2+SfsZCSt7bcGgdsbf0uDxvN4k69b5sctgVRf3tFHi+cWnAj+wkBAKAdL54I9hfidW56",
+	"ekr6IMNkSw2AVx+cL2rQA+gNDyKQCtJO1ma39jfQKArhLHrNfu6XXIn+L5XU77/DANbUKjzPY5KlafCf",
+	"/6zkXFhrH6npgXm0rjTAK9R809AuhHl05hWCMhiR2kf89x+do6eXX09vjvA/jm/+lgPea5NafdwIVtfc",
+	"5dDsT18QDBLPRH5EW0HJUAQc2qLdV0LlPO50ijVY+Pei4WiPfd6B6nLby0OpT3kXe22X33jzTa3clBvx",
+	"giMx3LI1us6g9N1XfyB22ouEa13MlbeWsE13RiRbzL9fLsIM5VO/vKjTVEzibOLl89IiNzSqevZsQuX5",
+	"2sI8f6vXetI+rSpO2LxjDMRCjYAGoRUwKyJFjgXPEhENRXNBlBnXDEKNxcKjYiEaFvuWLJd6k7xQTFCS",
+	"vQ8c+nWlACZE+oFKRci1sYJWC5aCQsBUGTS0QNBESBc0SeKxldGQxhIBUblBCIob9LTAE4N0TWr/FpGv",
+	"ZhvwgssR6+BCYlttvu0AIC4oZZYmKgV1RMgG3Le+QnR2ObdEVBcVOaGhMC8wUrWfAPUFuY8wTniVRUPh",
+	"mvM9bmWl2+smO5fDx92gNYqHVhp1T9oPMSo5Fom9p9ulMCWEJZ/iH6Uz+ggaMwthTAmu7x+Oxuvpkyed",
+	"lSIVCm5R9nfanc5Ja1Ux0ZL8zW98uKLW6OZbhx9cRfWCgquUsvVTkwOMpCrKQrNeA31DcYhCcIvIna41",
+	"SUPoE2hIsC3FYeHxmoLQAZuN5u54E7vEsAzutW3wGAWd+DJVab2o64f6mixNe56TPkJFcJZaqeRDRMit",
+	"zAY8NIGTMtBP4IAHXHocy4Ptzmmz/kCFme6DwDM0nTpYePaFRKkIRWOZjE2QR+mxIAegG15/ePH7Oeu2",
+	"jxG16nUsP0w1g15cu4LwBaC92PlUhPGAhNQvvbyS+ApwDSE0nQvFPBh+IWPNYq0zESHXUJgCroZURmji",
+	"74hNtS6iRfTACrELxS8Y41WyFxfohzTIg+rdtsGYqFa4NCZpja0/WqG+bgUt2KygNsIMSqf2dwaSkjJr",
+	"fb1ocXPR6l1UNmxetIILlJBwyYKMhH91EvECILVg5fOvWZoqCM0+sB9XGgU3AbwlcE8LHIVQQUoGhECH",
+	"cjnwAj1wQjggeR+Q0RqMxXzNgKoRmNSsMa47TMHBscddzRHuLqlNRCRKDl0gfEM7b/P2ibwlLu+iYFBo",
+	"A+XW4KtAJjyTbda3oqzvuIzydiUUpFDCTH0Mpa4IL9lRblgTuiDttBFT7Sw2LEpEOjOCaLA3tVkfZUw/",
+	"YH3I0pHwdiEDwhosJEKDNRGD+pYGbxLumFDzUQ63Da35o125PyKN+T9vttLY/2VHtF2ebassUrkE/fTp",
+	"k33q6psrQw/8kI47nYaGVOgVc2M5o5+YztJwxFPQTNVV8a4173HnEfqe3gVwviiO95Gbwop8l/T5rM03",
+	"wIal741Zb+BrocjC88ijqLJrai+3tKfjSZYsiKsF/m+6Asg1DlE/4yo+kMemrgBm48Wy4zzHMR/qvLrh",
+	"/gEkHVnuBFTstlxW20172m0/qqp2KftZNON29h9jBczNytKgUt8H/TM733bizt1r3+Hn1Wx0/PhgyfAD",
+	"rdWo8wL1HRTrwDMAroI94FRsUyyA2cNxmYmrkVLjo0gk8bVI4xVcFy/9JaD6xmKKFBcnHRbxua7mqPiM",
+	"z8/v/SY8FctLF0dg/kgmZATdFLXWMNJZuMvKjBYT/uWtkEO7abudTqUR3hxFRnnq5o4lI1j2VIC5QA0Y",
+	"YOwHaEnlTafUDvF3X2nU865S++/91dNgn7zdFDRIgm2MmEwJ3d+tR6vXmo3Gq2Ma7loKatCRwBoEIa1k",
+	"golCodQ56h67X9YygMxG0ZqUoPhinuO4C93jdNZ9JztgXm7CyUanUkQFpvrjTrFVE5dxyuOoWaqOhc23",
+	"nq0jFyCNhqehRBfc/ivBNGxvKjOsIuOgUVf195CgWyv+HnydlT99Jcv2wjTtX1RV3PPYfGSdYz0VIWVu",
+	"wAXutjsXrZvW/bFYPBZpTN4EX0X/9SUU6RQM7LE11e1EaBEqCUCEp52csLu7PMr8dTeXNedwxzP2Rr7O",
+	"klpubvrmeVPs2e55qB584A5sGnvoILhI23GnE7Y968HiYfLsB5uc0h7YY9EuGDjL763HpRJgdEHA2Hhe",
+	"NJUyqVy4ErRtkkBY04A8hC5Yh7zvArRx5AmIR1VYB/g5y/KlwdrdkqA63kNQ3Uuh9cp5R6GwThwELMpE",
+	"U6Wa50JG4NB44bCIrbLJ8S9V37ij65Z9Nb09Pf6Vv7gxY3KDCjC65Fd0YNPVe8kv/qptWUUzRFt1vFFp",
+	"WcXpUEmELdy/I8UTPtUhDZUZIvPasvkUEwze7m/lFK12LbPUOvIjY6a69+ABTWA7VBO3gPqBJsDxchHJ",
+	"5bYb261trUWZJN5H0xX5L6Bqm/AxwPo1YWgSorariZtxaZy9aVQSeb9K76oFKzXJO1QH6Eq/SFQWvYKX",
+	"2A/+/+cf3gdMx0MpgIHh3HAZ8TRi7rUQ7iYeSf++SeR1C3Hr9xFToO8mkYAYrAYdxIh4O3FNZ3qkZtJV",
+	"VIQVILh4OhYW8VYp5+vPSKPbfeMN/l7MFqdnowhct/Fa1h9IksEF8B4twj8vsk7nJDw5ZimXkZqwq7kR",
+	"cGSuuBaPTuGfReubCsAdxd/n2Izw6+s0vBOCaFFaaxInYw/OiFsh6f11UY6yqzmjSW3UsvA+gZvjG6Km",
+	"FBjjX0B9ht/3lmeD2n6Q08quwVizoZKi3Uhf2URB+Qh9dsWOiYph1+1nOlgX9yjM28EL9O/Ns28nndbJ",
+	"pNtsFvggxdKO/7YBinyW6tkM7Sgd4QmQueBig6kFSF1Fnu8iuOMz/Ce7N4Vjj2Ehl9YexZTTsm2G7UDN",
+	"yrIm+oKWt/XO7sKt9gbdi567I3ruWtPSsvoNGKDLQwHjhI+hCIlOf/PhlGWjZ/9AaFm+1cG059HJu0HT",
+	"tMiSXW702XI3nuEcbiRvtoycohCHOsUtB6XP8NaKE/KbmrEJl8h2gjF8u9UaCwoig1NRMyGjGEJjHXxH",
+	"K+PqdBrc0TUBmZCn6RwwN3Q8lAgBwGajOBHsSpkReWEamlMCphWq+VSEwop9Dbqa+tzVtUgp+BKnQEUM",
+	"vHEVaPgm19/kFd6FI2XHn/DpbypLoQFs61Nkv4v8yHs9fR/32DHuIcWMTl1AgH1VAcv9Jd2rL2HeiEx4",
+	"rFAzvae7sbW8MwIl1OH0t33DQWK59znFHyGniOmPRKmxiBhA1UwUwDQTKGnJ6r6VqCJaJczuYwwr7n4m",
+	"nUyrr/L5J12yrwobKvs81W0fP2o/KZF4d9ud9haNdG5ANQvpuPx3l4kizJDeBOjiCtkyK33p8Sh842Jo",
+	"8Z0wvHV5s/AIOy8x8En/cXkTfG0RMgr8SWx01T1YULgpteEJVjQTw629XuPbHcaz3ZKoyh5gfyIOaLl+",
+	"Q02QUxcx23Jslnaush10xlKh5UehpomHb8N8IRZ9xPI6RlNHFx70Tkyu7IctP+kfYo7QR9NUDVM+Kd71",
+	"/OMbNhbzqttKnBHW0lcQZSKGM7r/ZYZ7UFQ9Aerq/vb1/fN3r26w69t14ngkduK2Hqi08FBCDa8prh3H",
+	"EkmfHZcHYeHEurx8YBojanl5yl94Fs+aN/j2uySWY+wCxFctP8R3b1QSsWLZsvhPxhNsEcIFvCJCbkqd",
+	"Fj+cEMNrnlgA38ey2ywZA1GdI1sNXAwvNsAzWnj2x4Rjw6Wuf8mrLyLMsCkdTBEHNZ8/5SyTdbMWccOp",
+	"XHzCJR+KCRRQgmFFFF3FBxHSQ9WXQpJ85medRbEGgOTy9BM9/PIDiM6ZyE5gZqQykGIHyplYImKSBIDn",
+	"4mYWPGKJMKb6HLnnJjwdYve/ZFzOgf96IuB44rLOeGwIyxmpvQvv+E0lUe36ug8eQQrL+nNlEvCAWWHK",
+	"U8zUXyk1HgthX8EitTC3MoyTmDTg0su8A+/YSezxxm1qj2mSuJG4plhEuoYeALxYquLEfUyVGlS853U8",
+	"BIeWhJi17UsSy6RxWDUZ2O9Lss73spWdnLo5nKLcBIIfK/gipHhw8i6LYlN3K0XIA4eJiX8W7saqiYrb",
+	"z1Gr2A+dW/81F5rlbGThWd5uqJC8GdbSmwWN1IP+Cx0QtqP9D+xkth+b2jdkFAawS4hSrPhKBzlZd4JL",
+	"4jNH+82Xi7duLm/+JwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

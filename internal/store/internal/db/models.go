@@ -351,6 +351,8 @@ type ConnectionSubscription struct {
 	EndsAt *time.Time
 	// Why asking last failed, for people; empty when it did not.
 	Reason string
+	// Since when a person wants it to rest; NULL while it does not. A paused row stays when the last service goes.
+	PausedAt *time.Time
 }
 
 // One of many that need a new token claims the row, asks without holding a transaction, and stores the answer before anybody uses it.
@@ -618,6 +620,8 @@ type Duplicate struct {
 	Version   int64
 	// What a merge did, as its undoing needs it.
 	Merge json.RawMessage
+	// The pair whose merge decided this one, too: what the act did stands there. Its undoing gives back what waited.
+	Act *uuid.UUID
 }
 
 // The blocks that living entities belong to. Only entities with a block in common are compared.
