@@ -222,6 +222,34 @@ func TestLookupLosesNoEdit(t *testing.T) {
 	}
 }
 
+// A deletion goes before an answer that its system has not got yet: what a source says is no edit that would keep the record.
+func TestDeletionGoesBeforeAnAnswer(t *testing.T) {
+	b, o := newLookupBench(t, lookupDocument(fmt.Sprintf(askRegister, "")))
+	b.knows("A", "Anvil", "12.5")
+	b.user("warehouse").Put("A", bare("A"))
+	asked, answer := make(chan struct{}), make(chan struct{})
+	o.meanwhile = func() {
+		close(asked)
+		<-answer
+	}
+	b.start()
+	<-asked
+	b.eventually("the record in the shop", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	for range 200 {
+		b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connector.SlowDown, After: 50 * time.Millisecond})
+	}
+	close(answer)
+	b.eventually("the answer in the warehouse", func() bool { return record.Equal(b.user("warehouse").Get("A")["price"], record.Number("12.5")) })
+	b.user("shop").Delete("A")
+	b.eventually("the deletion", func() bool { return b.user("warehouse").Get("A") == nil })
+	if n := b.number(`SELECT count(*) FROM conflicts`); n != 0 {
+		t.Errorf("there are %d conflicts", n)
+	}
+	if b.systems["shop"].Planted() == 0 {
+		t.Error("the shop got the answer before")
+	}
+}
+
 // A crash at any point between question and commit asks again at worst, and charges once.
 func TestLookupCrashes(t *testing.T) {
 	for _, seam := range []string{"lookups counted", "lookups answered", "lookups saved", "lookups committed"} {

@@ -400,7 +400,10 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 			return nil, err
 		}
 		s.Read += int64(len(changes))
-		mapped := MapAll(l.Seat, changes)
+		mapped, err := l.mapCompared(ctx, changes, byKey)
+		if err != nil {
+			return nil, err
+		}
 		for i := range mapped {
 			if e := byKey[mapped[i].Key]; e != nil && len(differing(l.Seat, e, &mapped[i])) > 0 {
 				suspects[mapped[i].Key] = reading(mapped[i].Change)
@@ -525,7 +528,10 @@ func (c *comparison) look(ctx context.Context, l *lane, suspects map[record.Key]
 		for _, e := range known.Entities {
 			byKey[e.Links[l.System].Key] = e
 		}
-		mapped := MapAll(l.Seat, changes)
+		mapped, err := l.mapCompared(ctx, changes, byKey)
+		if err != nil {
+			return err
+		}
 		var take []record.Change
 		fields := make(map[record.Key][]string)
 		for i := range mapped {
@@ -807,7 +813,10 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			byKey[e.Links[l.System].Key] = e
 		}
 		suspects, strangers := make(map[record.Key][]byte), []record.Key(nil)
-		mapped := MapAll(l.Seat, page.Records)
+		mapped, err := l.mapCompared(ctx, page.Records, byKey)
+		if err != nil {
+			return err
+		}
 		for i := range mapped {
 			m := &mapped[i]
 			e := byKey[m.Key]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/syncline-dev/syncline/billing"
@@ -189,13 +190,13 @@ func (s *register) heard(r engine.LookupRow, before *lookupRow, now time.Time) {
 	}
 }
 
-// due says whether something is to be asked that may be.
+// due says whether something was never asked that may be, whatever clock looks: what is frozen is looked at an hour later.
 func (s *register) due(row *serviceRow, now time.Time) bool {
 	if s.limit > 0 { // then it may be next hour's
 		return false
 	}
 	for _, q := range row.lookups {
-		if q.due != nil && !q.due.After(now) {
+		if q.due != nil && q.outcome == "" && q.due.Before(now.Add(20*time.Minute)) {
 			return true
 		}
 	}
@@ -236,8 +237,9 @@ func (r *Run) checkLookups(c *customer, row *serviceRow, dead map[deliveryKey]bo
 		e := row.entities[id]
 		code := skuOf(e.Fields)
 		for _, f := range []string{"maker", "price"} {
-			v, none := e.Fields[f], e.Fields[f] == nil
-			if own := f == "maker" || !none && len(record.Text(v)) == 4 && record.Text(v)[0] == '1'; !none && own && !s.said[code+" "+record.Text(v)] {
+			v := record.Text(e.Fields[f])
+			people := f == "price" && (len(v) < 4 || strings.Contains(v, ".")) // they write less than 50
+			if v != "" && !people && !s.said[code+" "+v] {
 				fault("%s.%s is %v, which %s never said", code, f, v, s.name)
 			}
 		}
@@ -251,8 +253,18 @@ func (r *Run) checkLookups(c *customer, row *serviceRow, dead map[deliveryKey]bo
 			fault("%s was to be asked about %s, and was not", s.name, code)
 		case q.outcome != engine.LookupFilled && q.outcome != engine.LookupNothing:
 			fault("%s knows %s, and what came of asking is %q", s.name, code, q.outcome)
-		default:
+		case row.lastOfJournal(id, "maker") != nil: // what a system said later, nothing too, goes before an answer
 			fault("%s said who makes %s, and the record does not", s.name, code)
 		}
 	}
+}
+
+// lastOfJournal is what the history says that the field became last.
+func (row *serviceRow) lastOfJournal(id record.EntityID, field string) (last record.Value) {
+	for _, e := range row.journal {
+		if v, there := e.After[field]; e.Entity == id && (there || e.Op == record.Created) {
+			last = v
+		}
+	}
+	return last
 }
