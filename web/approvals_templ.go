@@ -177,7 +177,7 @@ func ApprovalsPage(v ApprovalsView) templ.Component {
 						if v.May {
 							if l.Taken {
 								templ_7745c5c3_Err = ui.Acts{Label: "Do", Items: ui.Fragments{
-									ui.Act{Action: l.Path + ":complete", Button: ui.Button{Label: "Done", Size: "sm", Kind: ui.Primary}},
+									ui.Act{Action: l.Path + ":complete", Button: ui.Button{Label: "Done", Size: "sm"}},
 									ui.Act{Action: l.Path + ":release", Button: ui.Button{Label: "Give back", Size: "sm"}},
 								}}.Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {
@@ -185,7 +185,7 @@ func ApprovalsPage(v ApprovalsView) templ.Component {
 								}
 							} else {
 								templ_7745c5c3_Err = ui.Acts{Label: "Do", Items: ui.Fragments{
-									ui.Act{Action: l.Path + ":take", Button: ui.Button{Label: "Take up", Size: "sm", Kind: ui.Primary}},
+									ui.Act{Action: l.Path + ":take", Button: ui.Button{Label: "Take up", Size: "sm"}},
 									ui.Act{Action: l.Path + ":complete", Button: ui.Button{Label: "Done", Size: "sm"}},
 								}}.Render(ctx, templ_7745c5c3_Buffer)
 								if templ_7745c5c3_Err != nil {

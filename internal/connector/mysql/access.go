@@ -108,11 +108,10 @@ func (a access) newPool(variables map[string]string, statements ...string) (*poo
 	if err := c.Apply(driverpkg.Charset("utf8mb4", "")); err != nil {
 		return nil, err
 	}
-	dialer, err := driverpkg.NewConnector(c)
-	if err != nil {
+	if _, err := driverpkg.NewConnector(c); err != nil { // what is wrong with the configuration is said now
 		return nil, err
 	}
-	db := sql.OpenDB(prepared{dialer, statements})
+	db := sql.OpenDB(prepared{c, statements})
 	db.SetMaxOpenConns(a.pool)
 	db.SetMaxIdleConns(a.pool)
 	db.SetConnMaxIdleTime(time.Minute)
@@ -120,14 +119,22 @@ func (a access) newPool(variables map[string]string, statements ...string) (*poo
 	return &pool{db}, nil
 }
 
-// prepared is a driver's connector whose connections have run some statements first.
+// prepared is a driver's connector whose connections have run some statements first. Each connection is dialled with a copy
+// of the configuration: where encryption is preferred, the driver takes it out of the configuration when a server offers none,
+// which would be a race between connections that are made side by side, and would leave all later ones without encryption.
 type prepared struct {
-	driver.Connector
+	config     *driverpkg.Config
 	statements []string
 }
 
+func (p prepared) Driver() driver.Driver { return driverpkg.MySQLDriver{} }
+
 func (p prepared) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := p.Connector.Connect(ctx)
+	dialer, err := driverpkg.NewConnector(p.config) // copies the configuration
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dialer.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +72,51 @@ func TestEncryption(t *testing.T) {
 				t.Errorf("%s because %s, %v", way, why, err)
 			}
 		})
+	}
+}
+
+// A server without encryption, as a replica that stands in may be, does not end the wish for it: the next connection asks again.
+func TestEveryConnectionAsksForEncryption(t *testing.T) {
+	t.Parallel()
+	// The first message of a server (protocol 10), without and with CLIENT_SSL.
+	greeting := func(capabilities string) []byte {
+		text := "\x0a8.0.0\x00\x01\x00\x00\x00saltsalt\x00" + capabilities + "\x21\x02\x00\x08\x00\x15" + strings.Repeat("\x00", 10) + "saltsaltsalt\x00mysql_native_password\x00"
+		return append([]byte{byte(len(text)), 0, 0, 0}, text...)
+	}
+	const clientSSL = 0x08 // in the second byte of what the client can do
+	asked := make(chan bool, 2)
+	dials := 0
+	a := access{host: "db.example.com", user: "root", encryption: "preferred", tls: &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "db.example.com"}, pool: 1}
+	a.dial = func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		capabilities := "\x00\x82"
+		if dials > 1 {
+			capabilities = "\x00\x8a"
+		}
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			reply := make([]byte, 6)
+			if _, err := server.Write(greeting(capabilities)); err == nil {
+				_, err = io.ReadFull(server, reply)
+				asked <- err == nil && reply[5]&clientSSL != 0
+			}
+		}()
+		return client, nil
+	}
+	p, err := a.newPool(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, want := range []bool{false, true} {
+		if conn, err := p.Conn(t.Context()); err == nil {
+			conn.Close()
+			t.Error("a server that hangs up lets us in")
+		}
+		if got := <-asked; got != want {
+			t.Errorf("encryption is asked for: %v, want %v", got, want)
+		}
 	}
 }
 
