@@ -107,6 +107,9 @@ func (f *flow) due(p Proof) time.Time {
 // prove compares whenever it is asked for or due, for as long as the flow lives.
 func (f *flow) prove(ctx context.Context) error {
 	for _, l := range f.lanes { // what a first sync has not read yet is no drift
+		if ctx.Err() != nil {
+			return nil // both may be there: always the same answer
+		}
 		select {
 		case <-l.complete:
 		case <-ctx.Done():
@@ -448,7 +451,10 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 			return nil, err
 		}
 		s.Read += int64(len(changes))
-		mapped := MapAll(l.Seat, changes)
+		mapped, err := l.mapCompared(ctx, changes, byKey)
+		if err != nil {
+			return nil, err
+		}
 		for i := range mapped {
 			if e := byKey[mapped[i].Key]; e != nil && len(differing(l.Seat, e, &mapped[i])) > 0 {
 				suspects[mapped[i].Key] = reading(mapped[i].Change)
@@ -573,7 +579,10 @@ func (c *comparison) look(ctx context.Context, l *lane, suspects map[record.Key]
 		for _, e := range known.Entities {
 			byKey[e.Links[l.System].Key] = e
 		}
-		mapped := MapAll(l.Seat, changes)
+		mapped, err := l.mapCompared(ctx, changes, byKey)
+		if err != nil {
+			return err
+		}
 		var take []record.Change
 		fields := make(map[record.Key][]string)
 		for i := range mapped {
@@ -854,7 +863,10 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			return err
 		}
 		suspects, strangers := make(map[record.Key][]byte), []record.Key(nil)
-		mapped := MapAll(l.Seat, page.Records)
+		mapped, err := l.mapCompared(ctx, page.Records, byKey)
+		if err != nil {
+			return err
+		}
 		for i := range mapped {
 			m := &mapped[i]
 			e := byKey[m.Key]

@@ -386,3 +386,16 @@ func TestWaitingIsNoRefusal(t *testing.T) {
 		t.Errorf("%d records were set back", n)
 	}
 }
+
+// A reference that one system refuses is set back in the others: the refused key stands for a record, which has another key there.
+func TestRefusedReferenceIsSetBack(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  consistency: transactional\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name) VALUES (7, 'A7', 'Acme'), (8, 'A8', 'Bell')`)
+	f.start()
+	f.both("the accounts", "A7 Acme of -\nA8 Bell of -\n")
+	f.do("shop", `ALTER TABLE accounts ADD CHECK (parent_id IS NULL)`)
+	f.do("crm", `UPDATE accounts SET parent_id = 7 WHERE id = 8`)
+	f.one("the refusal is taken back", `SELECT count(*) FROM journal WHERE actor = '@compensation'`, 1)
+	f.both("no parent", "A7 Acme of -\nA8 Bell of -\n")
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+}
