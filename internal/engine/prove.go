@@ -451,10 +451,7 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 			return nil, err
 		}
 		s.Read += int64(len(changes))
-		mapped, err := l.mapCompared(ctx, changes, byKey)
-		if err != nil {
-			return nil, err
-		}
+		mapped := MapAll(l.Seat, changes)
 		for i := range mapped {
 			if e := byKey[mapped[i].Key]; e != nil && len(differing(l.Seat, e, &mapped[i])) > 0 {
 				suspects[mapped[i].Key] = reading(mapped[i].Change)
@@ -579,10 +576,7 @@ func (c *comparison) look(ctx context.Context, l *lane, suspects map[record.Key]
 		for _, e := range known.Entities {
 			byKey[e.Links[l.System].Key] = e
 		}
-		mapped, err := l.mapCompared(ctx, changes, byKey)
-		if err != nil {
-			return err
-		}
+		mapped := MapAll(l.Seat, changes)
 		var take []record.Change
 		fields := make(map[record.Key][]string)
 		for i := range mapped {
@@ -863,10 +857,7 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			return err
 		}
 		suspects, strangers := make(map[record.Key][]byte), []record.Key(nil)
-		mapped, err := l.mapCompared(ctx, page.Records, byKey)
-		if err != nil {
-			return err
-		}
+		mapped := MapAll(l.Seat, page.Records)
 		for i := range mapped {
 			m := &mapped[i]
 			e := byKey[m.Key]

@@ -430,45 +430,6 @@ func (l *lane) recalledInward(ctx context.Context, recalled map[record.EntityID]
 	return nil
 }
 
-// mapCompared is MapAll for records that are compared with what is known of them. A key that stood for a record which the system
-// does not have any more stands for it still: two systems with such keys, each a word of its own for the same, would correct each
-// other without end.
-func (l *lane) mapCompared(ctx context.Context, changes []record.Change, known map[record.Key]*record.Entity) ([]Mapped, error) {
-	mapped := MapAll(l.Seat, changes)
-	type place struct {
-		m     *Mapped
-		field string
-		is    record.Reference
-	}
-	var places []place
-	var ids []record.EntityID
-	for i := range mapped {
-		m := &mapped[i]
-		e := known[m.Key]
-		if e == nil || m.Op == record.Delete {
-			continue
-		}
-		for j := range l.Refs {
-			f := l.Refs[j].Field
-			is, _ := record.ReferenceOf(e.Links[l.System].Shadow(e, f))
-			if now, ok := record.ReferenceOf(m.In[f]); ok && now.Entity.IsZero() && !is.Entity.IsZero() {
-				places, ids = append(places, place{m, f, is}), append(ids, is.Entity)
-			}
-		}
-	}
-	keys, err := l.keysIn(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range places {
-		if _, there := keys[p.is.Entity]; !there {
-			p.m.In = p.m.In.Clone()
-			p.m.In[p.field] = p.is.Text()
-		}
-	}
-	return mapped, nil
-}
-
 // native gives the entities' fields with the system's keys in place of the records that they refer to.
 func (l *lane) native(ctx context.Context, entities []*record.Entity) (func(e *record.Entity, field string) record.Value, error) {
 	plain := func(e *record.Entity, field string) record.Value { return l.Map.Wire(field, e.Fields[field]) }

@@ -365,6 +365,19 @@ func TestNamedByADeletedRecord(t *testing.T) {
 	}
 }
 
+// A record that waits for one that nobody knows, and is deleted meanwhile, is owed nothing any more, and its dead letter is over.
+func TestDeletedWhileItWaits(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n")
+	f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O7', 7, 70)`)
+	f.start()
+	f.one("it waits", `SELECT count(*) FROM deliveries WHERE waits = 'reference' AND waits_for IS NULL AND due_at > now() + interval '1 day'`, 1)
+	f.one("the dead letter", `SELECT count(*) FROM dead_letters WHERE code = 'reference.missing' AND direction = 'out' AND state = 'open'`, 1)
+	f.do("crm", `DELETE FROM orders WHERE number = 'O7'`)
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+}
+
 // Where what one system refuses none keeps, waiting for another record is no refusal, however long it lasts.
 func TestWaitingIsNoRefusal(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  consistency: transactional\n  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")

@@ -332,8 +332,7 @@ func (c *customer) checkCopy(row *serviceRow, e *record.Entity, seat *engine.Sea
 		if _, behind := l.Behind[f]; behind && seat.Map.Writable(f) {
 			fault("invariant 8: %s holds %s.%s = %v, the entity %v, and nothing says why", o.name, l.Key, f, v, e.Fields[f])
 		}
-		if own, there := l.OwnForm[f]; there && (o.norm[f] == nil || !record.Equal(own, o.norm[f](e.Fields[f]))) &&
-			(o.recalls || row.lost[o.id] == 0) { // else an edit that looks like one cannot be told from it
+		if own, there := l.OwnForm[f]; there && (o.norm[f] == nil || !record.Equal(own, o.norm[f](e.Fields[f]))) {
 			fault("invariant 8: %v passes for the form that %s has of %v", own, o.name, e.Fields[f])
 		}
 	}
@@ -355,6 +354,8 @@ func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(stri
 		if e.Kind != record.Delivered { // that it was sent does not tell where it came from
 			see(e.Before["name"])
 			see(e.After["name"])
+		} else if l := row.entities[e.Entity].Links[e.System]; l != nil && c.refused[string(e.System)+" "+string(l.Key)] {
+			see(e.Before["name"]) // it came after what was refused, and was set back with it: the history tells what stood there
 		}
 	}
 	whole := make(map[string]bool) // one deleted it, another changed it: the conflict tells of it, without values

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -251,12 +252,18 @@ func (r *Run) checkLookups(c *customer, row *serviceRow, dead map[deliveryKey]bo
 		case q != nil && q.outcome == "" && q.due != nil: // it was frozen when it should be asked about
 		case q == nil:
 			fault("%s was to be asked about %s, and was not", s.name, code)
+		case q.outcome == engine.LookupUnasked && !s.every && row.wasDeleted(id): // it was gone when its turn came, and is not new since
 		case q.outcome != engine.LookupFilled && q.outcome != engine.LookupNothing:
 			fault("%s knows %s, and what came of asking is %q", s.name, code, q.outcome)
 		case row.lastOfJournal(id, "maker") != nil: // what a system said later, nothing too, goes before an answer
 			fault("%s said who makes %s, and the record does not", s.name, code)
 		}
 	}
+}
+
+// wasDeleted says whether the record was ever deleted.
+func (row *serviceRow) wasDeleted(id record.EntityID) bool {
+	return slices.ContainsFunc(row.journal, func(e record.Entry) bool { return e.Entity == id && e.Op == record.Deleted })
 }
 
 // lastOfJournal is what the history says that the field became last.
