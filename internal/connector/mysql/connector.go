@@ -148,6 +148,7 @@ type system struct {
 	remembers bool   // writes are remembered in a table of our own
 
 	mu      sync.Mutex
+	told    place                    // the first place that was told of the present file of the log
 	tables  map[record.Object]*table // what is known of tables, re-read when it has become doubtful
 	chosen  map[record.Object]choice
 	sweeps  map[record.Object]sweepTime

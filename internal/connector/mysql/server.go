@@ -15,7 +15,7 @@ import (
 type server struct {
 	version       string
 	mariadb       bool
-	snapshotPlace bool // a consistent snapshot tells its exact place in the binary log (MariaDB)
+	snapshotPlace bool // it tells up to which place of the binary log transactions are visible (MariaDB)
 	major         int  // 10.11 is major 10, minor 11
 	minor         int
 	logBin        bool

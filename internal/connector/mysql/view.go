@@ -18,7 +18,8 @@ import (
 // Who reads a row on such a hint may still see the old state. So rows are read in a view of which it is known that it
 // holds all transactions up to a place in the log:
 //
-//   - MariaDB's consistent snapshots tell their exact place.
+//   - MariaDB tells up to which place transactions are visible; a snapshot taken afterwards holds them. (It also tells the exact
+//     place of a snapshot, but through variables that all connections share: another one's place may be read instead.)
 //   - MySQL with global transaction ids says when a transaction is visible.
 //   - Otherwise the rows are read with a shared lock, for which the transaction that changed them must have ended.
 
@@ -46,17 +47,10 @@ func (s *system) view(ctx context.Context) (*view, error) {
 		v.at = m.at
 		return v, nil
 	}
-	if _, _, err = exec(ctx, conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err == nil {
-		v.open = true
-		err = query(ctx, conn, "SHOW STATUS LIKE 'binlog_snapshot_%'", func(row []driver.Value) error {
-			switch strings.ToLower(word(row[0])) {
-			case "binlog_snapshot_file":
-				v.at.File = word(row[1])
-			case "binlog_snapshot_position":
-				v.at.Pos, _ = strconv.ParseUint(word(row[1]), 10, 64)
-			}
-			return nil
-		})
+	at, sure, err := s.visible(ctx, conn)
+	if v.at = at; err == nil && sure {
+		_, _, err = exec(ctx, conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+		v.open = err == nil
 	}
 	if err == nil && v.at.File == "" {
 		err = &connector.Error{Class: connector.Reject, Code: "mysql.log_off", Message: "The server keeps no binary log. Start it with log_bin and binlog_format=ROW, or choose another changeDetection."}
@@ -66,6 +60,30 @@ func (s *system) view(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// visible is the place in the log up to which MariaDB says that transactions are visible. That is not sure of the first place
+// that is told of a file: when a file is full, the server tells the beginning of the next one while the last transactions of
+// the full one are still being committed; and it tells file and position apart, so that the position may be of the file before.
+func (s *system) visible(ctx context.Context, conn *sql.Conn) (at place, sure bool, err error) {
+	err = query(ctx, conn, "SHOW STATUS LIKE 'binlog_snapshot_%'", func(row []driver.Value) error {
+		switch strings.ToLower(word(row[0])) {
+		case "binlog_snapshot_file":
+			at.File = word(row[1])
+		case "binlog_snapshot_position":
+			at.Pos, _ = strconv.ParseUint(word(row[1]), 10, 64)
+		}
+		return nil
+	})
+	if err != nil {
+		return at, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sure = at.File == s.told.File && at.Pos > s.told.Pos; !sure {
+		s.told = at
+	}
+	return at, sure, nil
 }
 
 func (v *view) close() {
@@ -157,6 +175,19 @@ func (s *system) present(ctx context.Context) (at place, open *place, err error)
 		}
 		at = v.at
 		v.close()
+		// A commit of ours makes it sure. Where we may not write, somebody else's does; and a server whose log has not moved for so
+		// long is done with the last commits of the file before.
+		sure := v.open || s.mark(ctx) == nil
+		for attempt := 0; !sure && attempt < 50; attempt++ {
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return at, nil, err
+			}
+			if v, err = s.view(ctx); err != nil {
+				return at, nil, classify(err, doing)
+			}
+			sure = v.open
+			v.close()
+		}
 	} else {
 		m, err := s.masterStatus(ctx)
 		if err != nil {
