@@ -168,7 +168,7 @@ func (s *session) previewGroup(ctx context.Context, service, pair string, req cl
 	if err != nil {
 		return nil, answered(nil, nil, err)
 	}
-	return (*client.DuplicateGroup)(res.JSON200), answered(res.HTTPResponse, res.Body, nil)
+	return res.JSON200, answered(res.HTTPResponse, res.Body, nil)
 }
 
 // keysOf says in which systems the record is, and as what: "crm 1, shop 77".
@@ -231,7 +231,7 @@ func duplicatesMergeCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair((*client.Duplicate)(res.JSON200), answered(res.HTTPResponse, res.Body, nil))
+			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
 		},
 	}
 	f.add(cmd)

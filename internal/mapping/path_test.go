@@ -159,12 +159,8 @@ func TestPathsThereAndBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		present := record.Fields{"lines": rapid.SliceOfN(item, 0, 4).Draw(t, "lines")}
-		list := make([]any, 0)
-		for _, v := range present["lines"].([]record.Value) {
-			list = append(list, v)
-		}
-		present["lines"] = list
+		list := rapid.SliceOfN(item, 0, 4).Draw(t, "lines")
+		present := record.Fields{"lines": list}
 		entity := record.Fields{"a": values.Draw(t, "a"), "b": values.Draw(t, "b"), "c": values.Draw(t, "c")}
 		out, err := p.Onto(present, entity, nil)
 		if err != nil {
