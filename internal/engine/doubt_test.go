@@ -3,6 +3,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,6 +140,91 @@ syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
 	})
 	if n := b.number(`SELECT count(*) FROM conflicts WHERE field <> 'quantity'`); n != 0 {
 		t.Errorf("%d conflicts about what was agreed on\n%s", n, b.state())
+	}
+}
+
+// TestCreationAmongOthers: nobody remembers a creation whose answer was lost, and the system holds other records with the same match
+// fields: people's own, more of them than a search tells of, or another entity's that is like it, both without a name. Ours is found among them and not made
+// again. (Simulation seeds 492 and 963.)
+func TestCreationAmongOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		others []record.Key // people's, in the shop
+		twins  int          // alike in the warehouse, without a name if there are several
+		shouts bool         // the shop has a form of its own for names
+	}{
+		"another":     {others: []record.Key{"10"}, twins: 1},
+		"in capitals": {others: []record.Key{"3"}, twins: 1, shouts: true},
+		"many others": {others: []record.Key{"10", "11", "12"}, twins: 1},
+		"two alike":   {twins: 2},
+		"three alike": {others: []record.Key{"10"}, twins: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			match, called := "sku", record.Value("Product")
+			if c.twins > 1 {
+				match, called = "name", nil
+			}
+			b := newBench(t, `
+service: stock
+direction: unidirectional
+systems:
+  - {id: warehouse, type: memory, objects: [{name: items, mapping: product}], primary: true}
+  - {id: shop, type: memory, objects: [{name: items, mapping: product}]}
+syncConfig: {frequency: realtime, matchFields: [`+match+`]}
+`)
+			for _, s := range []string{"warehouse", "shop"} {
+				b.systems[s] = connectortest.NewMemory(serial, products)
+			}
+			if c.shouts {
+				b.systems["shop"].Normalise(serial.Name, "name", func(v record.Value) record.Value { return strings.ToUpper(v.(string)) })
+			}
+			b.forgetful("shop")
+			warehouse, shop := b.systems["warehouse"].User(serial.Name), b.systems["shop"].User(serial.Name)
+			for _, k := range c.others {
+				shop.Put(k, record.Fields{"sku": "A", "name": called, "quantity": record.Int(7)})
+			}
+			put := func(key, sku string) {
+				warehouse.Put(record.Key(key), record.Fields{"sku": sku, "name": called, "quantity": record.Int(44), "price": record.Number("1.5")})
+			}
+			put("20", "B")
+			put("21", "C")
+			b.start()
+			there := func(n int) func() bool {
+				return func() bool { return len(shop.All()) == n && b.settledDown() }
+			}
+			b.eventually("two other records", there(len(c.others)+2))
+			for i := range c.twins {
+				b.systems["shop"].Plant(unheard)
+				put(fmt.Sprint(30+i), "A")
+				b.eventually("the creation", func() bool { return b.systems["shop"].Planted() == 0 && there(len(c.others)+3+i)() })
+				b.eventually("all of it to be known", func() bool {
+					return b.number(`SELECT count(*) FROM links WHERE system = 'shop'`) == int64(3+i) && b.settledDown()
+				})
+			}
+			for i := range c.twins {
+				warehouse.Put(record.Key(fmt.Sprint(30+i)), record.Fields{"quantity": record.Int(int64(50 + i))})
+			}
+			b.eventually("later changes", func() bool {
+				changed := 0
+				for _, f := range shop.All() {
+					if q, _ := f["quantity"].(record.Number); f["sku"] == "A" && len(q) == 2 && q >= "50" {
+						changed++
+					}
+				}
+				return changed == c.twins && b.settledDown()
+			})
+			if n := len(shop.All()); n != len(c.others)+2+c.twins {
+				t.Errorf("the shop holds %d records, %d were made: %v", n, 2+c.twins, shop.All())
+			}
+			for _, k := range c.others {
+				if f := shop.Get(k); !record.Equal(f["quantity"], record.Int(7)) || f["price"] != nil {
+					t.Errorf("somebody's record %s became %v", k, f)
+				}
+			}
+			if n := b.number(`SELECT count(*) FROM journal WHERE kind = 'delivery' AND op = 'create'`); n != int64(2+c.twins) {
+				t.Errorf("%d creations are in the journal", n)
+			}
+		})
 	}
 }
 
