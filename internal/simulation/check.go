@@ -354,8 +354,6 @@ func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(stri
 		if e.Kind != record.Delivered { // that it was sent does not tell where it came from
 			see(e.Before["name"])
 			see(e.After["name"])
-		} else if l := row.entities[e.Entity].Links[e.System]; l != nil && c.refused[string(e.System)+" "+string(l.Key)] {
-			see(e.Before["name"]) // it came after what was refused, and was set back with it: the history tells what stood there
 		}
 	}
 	whole := make(map[string]bool) // one deleted it, another changed it: the conflict tells of it, without values

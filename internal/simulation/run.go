@@ -75,7 +75,6 @@ type customer struct {
 	written   map[string]bool // every text that somebody wrote
 	committed map[string]bool // cursors, by system
 	asked     map[string]bool // names that somebody saw who was asked about a held change
-	refused   map[string]bool // by system and key: records of which somebody said no to a held change
 	// Fields in which a system has forms of its own, and of which it was once unknown what it had been sent: its form then cannot
 	// be told from an edit.
 	vague    map[string]bool
@@ -124,7 +123,7 @@ var names = []string{"crm", "shop", "erp", "web"}
 
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), refused: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int), wrote: make(map[string]bool), madeThere: make(map[string]record.Key)}
+	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int), wrote: make(map[string]bool), madeThere: make(map[string]record.Key)}
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -732,7 +731,6 @@ func (r *Run) decideHold(c *customer, yes bool) {
 			if name, ok := held.Fields["name"].(string); ok {
 				c.asked[strings.ToUpper(name)] = true
 			}
-			c.refused[string(h.System)+" "+string(held.Key)] = c.refused[string(h.System)+" "+string(held.Key)] || !yes
 		}
 		if !yes && h.Kind != engine.HoldChanges && (c.direction != "unidirectional" || h.Kind == engine.HoldAbsent) { // of records that are new, a no leaves nothing that knows of them
 			h.State, h.Restore = engine.HoldRejected, true
