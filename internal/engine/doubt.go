@@ -86,14 +86,25 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			rest = append(rest, e.ID)
 			continue
 		}
-		w, arrived := l.arrived(e, present[e.ID], past[e.ID], receipt, wrote, a.StartedAt)
+		there := present[e.ID]
+		var w Sent
+		var arrived bool
+		for i := 0; i == 0 || i < len(there) && !arrived; i++ {
+			var c *record.Change
+			if len(there) > 0 {
+				c = there[i]
+			}
+			w, arrived = l.arrived(e, c, past[e.ID], receipt, wrote, a.StartedAt)
+		}
 		if arrived {
 			sent = append(sent, w)
 			continue
 		}
 		rest = append(rest, e.ID)
-		if c := present[e.ID]; c != nil && e.Links[l.System] == nil {
-			found = append(found, c.Key)
+		if len(there) > 0 && e.Links[l.System] == nil {
+			for _, c := range there {
+				found = append(found, c.Key)
+			}
 		}
 	}
 	if _, _, err = l.settle(ctx, a, entities, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
@@ -133,8 +144,8 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 }
 
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
-// by the match fields.
-func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]connector.Receipt) (map[record.EntityID]*record.Change, error) {
+// by the match fields, which several may have: one of ours, and one that somebody made.
+func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]connector.Receipt) (map[record.EntityID][]*record.Change, error) {
 	byKey := make(map[record.Key]record.EntityID)
 	var keys []record.Key
 	var searched []record.EntityID
@@ -171,7 +182,7 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		}
 		searched, queries = append(searched, e.ID), append(queries, query)
 	}
-	out := make(map[record.EntityID]*record.Change, len(entities))
+	out := make(map[record.EntityID][]*record.Change, len(entities))
 	if len(keys) > 0 {
 		reader, ok := l.Open.(connector.KeyReader)
 		if !ok {
@@ -186,7 +197,7 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		}
 		for i := range changes {
 			if changes[i].Op == record.Upsert {
-				out[byKey[changes[i].Key]] = &changes[i]
+				out[byKey[changes[i].Key]] = []*record.Change{&changes[i]}
 			}
 		}
 	}
@@ -203,8 +214,8 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 			if err := l.Inward(ctx, found[i]); err != nil {
 				return nil, err
 			}
-			if len(found[i]) == 1 {
-				out[searched[i]] = &found[i][0]
+			for j := range found[i] {
+				out[searched[i]] = append(out[searched[i]], &found[i][j])
 			}
 		}
 	}

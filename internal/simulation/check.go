@@ -342,8 +342,8 @@ func (c *customer) checkSeen(row *serviceRow, plan *engine.Plan, fault func(stri
 		}
 	}
 	for _, e := range row.journal {
+		see(e.Before["name"])
 		if e.Kind != record.Delivered { // that it was sent does not tell where it came from
-			see(e.Before["name"])
 			see(e.After["name"])
 		}
 	}
