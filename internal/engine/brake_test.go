@@ -547,6 +547,113 @@ func TestDeliveriesWaitForHolds(t *testing.T) {
 	}
 }
 
+// late keeps a system from being read until it is opened.
+type late struct {
+	connector.Reader
+	open chan struct{}
+}
+
+func (l late) Read(ctx context.Context, req connector.ReadRequest) (connector.Page, error) {
+	select {
+	case <-l.open:
+	case <-ctx.Done():
+		return connector.Page{}, ctx.Err()
+	}
+	return l.Reader.Read(ctx, req)
+}
+
+// A no goes for what a person saw. What was changed since, and nobody has read yet, is a change like any other: it is neither set back
+// nor left where it is, also when the worker dies between the two. What was deleted since is deleted. (Simulation seed 679.)
+func TestRejectedAndChangedSince(t *testing.T) {
+	for name, c := range map[string]struct{ restore, crash bool }{"left": {}, "set back": {restore: true}, "left, crash": {crash: true}, "set back, crash": {true, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := braked(t, "maxDeletes: 0, maxDecreasePercent: 50, fields: [quantity]", 8)
+			warehouse, shop := b.user("warehouse"), b.user("shop")
+			for i := range 3 {
+				warehouse.Put(record.Key(sku(i)), record.Fields{"quantity": record.Int(10)})
+			}
+			warehouse.Delete("A003")
+			b.start()
+			values, deletes := b.held(engine.HoldValues, 3), b.held(engine.HoldDeletes, 1)
+			b.halt()
+
+			warehouse.Put("A000", record.Fields{"name": "Renamed"})
+			warehouse.Put("A001", record.Fields{"quantity": record.Int(90)})
+			warehouse.Put("A003", product("A003", 80))
+			for _, h := range []safety.Hold{values, deletes} {
+				if _, err := b.holds().Reject(context.Background(), b.person(), h.ID, "A slip.", c.restore, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open := make(chan struct{})
+			b.opened = func(name string, s connector.System) connector.System {
+				if name != "warehouse" {
+					return s
+				}
+				return struct {
+					connector.System
+					connector.Discoverer
+					connector.Reader
+					connector.KeyReader
+					connector.Writer
+					connector.Watcher
+				}{s, s.(connector.Discoverer), late{s.(connector.Reader), open}, s.(connector.KeyReader), s.(connector.Writer), s.(connector.Watcher)}
+			}
+			if c.crash {
+				crash := newCrash("held carried")
+				crash.arm(1)
+				b.engine.Seam = crash.at
+				b.startCrashing()
+				b.eventually("the crash", crash.happened)
+				b.crash()
+			}
+			b.start()
+			b.eventually("the decisions to be carried out", func() bool { return b.number(`SELECT count(*) FROM holds WHERE state = 'settled'`) == 2 })
+			close(open)
+			b.eventually("what was changed since", func() bool {
+				return shop.Get("A000")["name"] == "Renamed" && record.Equal(shop.Get("A001")["quantity"], record.Int(90)) &&
+					record.Equal(shop.Get("A003")["quantity"], record.Int(80)) && b.settledDown()
+			})
+			kept := record.Int(10)
+			if c.restore {
+				kept = record.Int(100)
+			}
+			for _, key := range []record.Key{"A000", "A002"} {
+				if here, there := warehouse.Get(key)["quantity"], shop.Get(key)["quantity"]; !record.Equal(here, kept) || !record.Equal(there, record.Int(100)) {
+					t.Errorf("%s: the quantity is %v in the warehouse and %v in the shop", key, here, there)
+				}
+			}
+			if got := warehouse.Get("A000")["name"]; got != "Renamed" {
+				t.Errorf("the warehouse's name became %v", got)
+			}
+			if n := b.number(`SELECT count(*) FROM held_changes`) + b.number(`SELECT count(*) FROM dead_letters`) + b.number(`SELECT count(*) FROM conflicts`); n != 0 {
+				t.Errorf("somebody is asked again\n%s", b.state())
+			}
+		})
+	}
+}
+
+// A no to a change is none to a deletion, which is a question of its own.
+func TestRejectedChangeIsNoDeletion(t *testing.T) {
+	b := braked(t, "maxDeletes: 0, maxDecreasePercent: 50, fields: [quantity]", 4)
+	b.user("warehouse").Put("A000", record.Fields{"quantity": record.Int(10)})
+	b.start()
+	h := b.held(engine.HoldValues, 1)
+	b.halt()
+	b.user("warehouse").Tamper("A000", nil)
+	h, err := b.holds().Reject(context.Background(), b.person(), h.ID, "A slip.", true, 0)
+	b.start()
+	b.decided(h, err)
+	gone := b.held(engine.HoldAbsent, 1)
+	if n := len(b.user("warehouse").All()); n != 3 {
+		t.Errorf("the warehouse holds %d records, and nobody was asked", n)
+	}
+	gone, err = b.holds().Reject(context.Background(), b.person(), gone.ID, "Nor this.", true, 0)
+	b.decided(gone, err)
+	b.eventually("it to be back", func() bool { return record.Equal(b.user("warehouse").Get("A000")["quantity"], record.Int(100)) })
+}
+
 // One system that cannot be reached keeps no other's decisions waiting.
 func TestDecisionsAreCarriedOutApart(t *testing.T) {
 	b := braked(t, "maxDeletes: 0", 4)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -73,27 +75,30 @@ func (l *lane) clearDoubt(ctx context.Context, a Attempt) error {
 			return err
 		}
 	}
-	present, err := l.present(ctx, entities, recalled)
+	present, err := l.present(ctx, entities, recalled, past, a.StartedAt)
 	if err != nil {
 		return err
 	}
 	var sent []Sent
 	var rest []record.EntityID
 	var found []record.Key
+	ours := make(map[record.Key]bool)
 	for _, e := range entities {
 		receipt, wrote := recalled[e.ID]
 		if exact && !wrote {
 			rest = append(rest, e.ID)
 			continue
 		}
-		w, arrived := l.arrived(e, present[e.ID], past[e.ID], receipt, wrote, a.StartedAt)
+		list := slices.DeleteFunc(present[e.ID], func(c *record.Change) bool { return ours[c.Key] })
+		w, arrived := l.recognised(e, list, past[e.ID], receipt, wrote, a.StartedAt)
 		if arrived {
 			sent = append(sent, w)
+			ours[w.Receipt.Key] = true
 			continue
 		}
 		rest = append(rest, e.ID)
-		if c := present[e.ID]; c != nil && e.Links[l.System] == nil {
-			found = append(found, c.Key)
+		if len(list) == 1 && e.Links[l.System] == nil {
+			found = append(found, list[0].Key)
 		}
 	}
 	if _, _, err = l.settle(ctx, a, entities, sent, nil, remaining{due: rest}); err != nil || len(found) == 0 {
@@ -132,12 +137,26 @@ func (l *lane) sendAgain(ctx context.Context, a Attempt, entities []*record.Enti
 	return err
 }
 
+// recognised is arrived for whichever of the records is the entity's: people may have made others with the same match fields,
+// and one that is linked to nothing in a system that is only written to stays there. The one that holds most of what was sent is it.
+func (l *lane) recognised(e *record.Entity, list []*record.Change, past []record.Entry, receipt connector.Receipt, wrote bool, started time.Time) (w Sent, arrived bool) {
+	if len(list) == 0 {
+		return l.arrived(e, nil, past, receipt, wrote, started)
+	}
+	for _, c := range list {
+		if one, is := l.arrived(e, c, past, receipt, wrote, started); is && (!arrived || len(one.Values) > len(w.Values)) {
+			w, arrived = one, true
+		}
+	}
+	return w, arrived
+}
+
 // present reads the records as they are now: by key where one is known, else by the key that the entity's fields make, else
-// by the match fields.
-func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]connector.Receipt) (map[record.EntityID]*record.Change, error) {
+// by the match fields. Of the latter there may be several; those that are linked to other entities are not among them.
+func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled map[record.EntityID]connector.Receipt, past map[record.EntityID][]record.Entry, started time.Time) (map[record.EntityID][]*record.Change, error) {
 	byKey := make(map[record.Key]record.EntityID)
 	var keys []record.Key
-	var searched []record.EntityID
+	var searched []*record.Entity
 	var queries []record.Fields
 	native, err := l.native(ctx, entities)
 	if err != nil {
@@ -169,9 +188,9 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 				query[r.Native] = native(e, r.Field)
 			}
 		}
-		searched, queries = append(searched, e.ID), append(queries, query)
+		searched, queries = append(searched, e), append(queries, query)
 	}
-	out := make(map[record.EntityID]*record.Change, len(entities))
+	out := make(map[record.EntityID][]*record.Change, len(entities))
 	if len(keys) > 0 {
 		reader, ok := l.Open.(connector.KeyReader)
 		if !ok {
@@ -186,7 +205,8 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		}
 		for i := range changes {
 			if changes[i].Op == record.Upsert {
-				out[byKey[changes[i].Key]] = &changes[i]
+				id := byKey[changes[i].Key]
+				out[id] = append(out[id], &changes[i])
 			}
 		}
 	}
@@ -200,15 +220,73 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 			return nil, err
 		}
 		for i := range found {
-			if err := l.Inward(ctx, found[i]); err != nil {
+			if len(found[i]) < 2 {
+				continue
+			}
+			// There may be more than are told of, so ours is looked for by all that was sent.
+			exact, err := finder.Find(ctx, l.Object, l.Map.Natives(), []record.Fields{l.sentOf(searched[i], past[searched[i].ID], queries[i], started)})
+			if err != nil {
 				return nil, err
 			}
-			if len(found[i]) == 1 {
-				out[searched[i]] = &found[i][0]
+			if len(exact) == 1 && len(exact[0]) > 0 {
+				found[i] = exact[0]
 			}
+		}
+		if err := l.others(ctx, searched, found, out); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// sentOf is the query with all else that was to be sent of the entity and that a system holds as it was sent, unless it has forms of
+// its own.
+func (l *lane) sentOf(e *record.Entity, past []record.Entry, query record.Fields, started time.Time) record.Fields {
+	all := query.Clone()
+	for _, f := range l.Map.Fields() {
+		v, native := valueAt(e, past, f, started), l.Map.Native(f)
+		info, there := l.Info.Field(native)
+		refers := slices.ContainsFunc(l.Refs, func(r Reference) bool { return r.Field == f })
+		if !there || refers || !l.tells(f, v) || !l.takes(e, f) || e.IsHeld(f) {
+			continue
+		}
+		if out, err := l.Map.Out(record.Fields{f: v}, []string{f}); err == nil && (info.Type == connector.TypeText || info.Type == connector.TypeInteger || info.Type == connector.TypeNumber) {
+			maps.Copy(all, out)
+		}
+	}
+	return all
+}
+
+// others adds what was found to out, without what is linked.
+func (l *lane) others(ctx context.Context, searched []*record.Entity, found [][]record.Change, out map[record.EntityID][]*record.Change) error {
+	var keys []record.Key
+	for i := range found {
+		if err := l.Inward(ctx, found[i]); err != nil {
+			return err
+		}
+		for j := range found[i] {
+			keys = append(keys, found[i][j].Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	var owners map[record.Key]record.EntityID
+	err := l.flow.inTx(ctx, func(tx Tx) (err error) {
+		owners, err = tx.Linked(ctx, l.flow.guard.Service, l.System, l.Object, keys)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		for j := range found[i] {
+			if _, taken := owners[found[i][j].Key]; !taken {
+				out[searched[i].ID] = append(out[searched[i].ID], &found[i][j])
+			}
+		}
+	}
+	return nil
 }
 
 // arrived says whether the system holds what an interrupted attempt would have written, and if so as which write it is to

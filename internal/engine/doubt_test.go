@@ -3,6 +3,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -142,6 +143,91 @@ syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
 	}
 }
 
+// TestCreationAmongOthers: nobody remembers a creation whose answer was lost, and the system holds other records with the same match
+// fields: people's own, more of them than a search tells of, or another entity's that is like it, both without a name. Ours is found among them and not made
+// again. (Simulation seeds 492 and 963.)
+func TestCreationAmongOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		others []record.Key // people's, in the shop
+		twins  int          // alike in the warehouse, without a name if there are several
+		shouts bool         // the shop has a form of its own for names
+	}{
+		"another":     {others: []record.Key{"10"}, twins: 1},
+		"in capitals": {others: []record.Key{"3"}, twins: 1, shouts: true},
+		"many others": {others: []record.Key{"10", "11", "12"}, twins: 1},
+		"two alike":   {twins: 2},
+		"three alike": {others: []record.Key{"10"}, twins: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			match, called := "sku", record.Value("Product")
+			if c.twins > 1 {
+				match, called = "name", nil
+			}
+			b := newBench(t, `
+service: stock
+direction: unidirectional
+systems:
+  - {id: warehouse, type: memory, objects: [{name: items, mapping: product}], primary: true}
+  - {id: shop, type: memory, objects: [{name: items, mapping: product}]}
+syncConfig: {frequency: realtime, matchFields: [`+match+`]}
+`)
+			for _, s := range []string{"warehouse", "shop"} {
+				b.systems[s] = connectortest.NewMemory(serial, products)
+			}
+			if c.shouts {
+				b.systems["shop"].Normalise(serial.Name, "name", func(v record.Value) record.Value { return strings.ToUpper(v.(string)) })
+			}
+			b.forgetful("shop")
+			warehouse, shop := b.systems["warehouse"].User(serial.Name), b.systems["shop"].User(serial.Name)
+			for _, k := range c.others {
+				shop.Put(k, record.Fields{"sku": "A", "name": called, "quantity": record.Int(7)})
+			}
+			put := func(key, sku string) {
+				warehouse.Put(record.Key(key), record.Fields{"sku": sku, "name": called, "quantity": record.Int(44), "price": record.Number("1.5")})
+			}
+			put("20", "B")
+			put("21", "C")
+			b.start()
+			there := func(n int) func() bool {
+				return func() bool { return len(shop.All()) == n && b.settledDown() }
+			}
+			b.eventually("two other records", there(len(c.others)+2))
+			for i := range c.twins {
+				b.systems["shop"].Plant(unheard)
+				put(fmt.Sprint(30+i), "A")
+				b.eventually("the creation", func() bool { return b.systems["shop"].Planted() == 0 && there(len(c.others)+3+i)() })
+				b.eventually("all of it to be known", func() bool {
+					return b.number(`SELECT count(*) FROM links WHERE system = 'shop'`) == int64(3+i) && b.settledDown()
+				})
+			}
+			for i := range c.twins {
+				warehouse.Put(record.Key(fmt.Sprint(30+i)), record.Fields{"quantity": record.Int(int64(50 + i))})
+			}
+			b.eventually("later changes", func() bool {
+				changed := 0
+				for _, f := range shop.All() {
+					if q, _ := f["quantity"].(record.Number); f["sku"] == "A" && len(q) == 2 && q >= "50" {
+						changed++
+					}
+				}
+				return changed == c.twins && b.settledDown()
+			})
+			if n := len(shop.All()); n != len(c.others)+2+c.twins {
+				t.Errorf("the shop holds %d records, %d were made: %v", n, 2+c.twins, shop.All())
+			}
+			for _, k := range c.others {
+				if f := shop.Get(k); !record.Equal(f["quantity"], record.Int(7)) || f["price"] != nil {
+					t.Errorf("somebody's record %s became %v", k, f)
+				}
+			}
+			if n := b.number(`SELECT count(*) FROM journal WHERE kind = 'delivery' AND op = 'create'`); n != int64(2+c.twins) {
+				t.Errorf("%d creations are in the journal", n)
+			}
+		})
+	}
+}
+
 // TestCreationWithoutHeldFields: what waited for a decision was left out of a creation whose answer was lost. So that it is
 // empty there is no edit, and it follows with the decision. (Simulation seed 778 of its second making.)
 func TestCreationWithoutHeldFields(t *testing.T) {
@@ -193,5 +279,28 @@ func TestRevivedInDoubt(t *testing.T) {
 	})
 	if n := b.number(`SELECT count(*) FROM conflicts`); n != 0 || b.user("warehouse").Get("A") == nil {
 		t.Errorf("%d conflicts\n%s", n, b.state())
+	}
+}
+
+// TestFoundAmongSeveral: a creation arrives, its answer does not, nobody remembers it, and by its match fields a record that somebody made
+// there answers as well. Ours is found all the same, and made once. (Simulation seed 4007.)
+func TestFoundAmongSeveral(t *testing.T) {
+	b := newBench(t, "service: stock\ndirection: multi-directional\nsystems:\n"+
+		"  - {id: warehouse, type: memory, objects: [{name: products, mapping: product}]}\n"+
+		"  - {id: shop, type: memory, objects: [{name: items, mapping: product}]}\n"+
+		"syncConfig: {frequency: realtime, matchFields: [sku]}\n", "warehouse")
+	b.systems["shop"] = connectortest.NewMemory(serial, products)
+	items := b.systems["shop"].User(serial.Name)
+	b.forgetful("shop")
+	fault := unheard
+	fault.Before = func() { items.Put("1000", record.Fields{"sku": "A", "name": "Another", "quantity": record.Int(3)}) }
+	b.systems["shop"].Plant(fault)
+	b.user("warehouse").Put("A", product("A", 1))
+	b.start()
+	b.eventually("the creation to be found out", func() bool {
+		return b.systems["shop"].Planted() == 0 && b.number(`SELECT count(*) FROM links WHERE system = 'shop'`) > 0 && b.settledDown()
+	})
+	if all := items.All(); len(all) != 2 {
+		t.Errorf("the shop holds %v, want somebody's and ours", all)
 	}
 }

@@ -253,51 +253,50 @@ func (f *flow) settleHold(ctx context.Context, h *Hold) error {
 }
 
 // carryHold carries out the next batch of a decided hold, and says whether there may be more. The records are read again, so
-// that a person's yes goes for what is there now, and nothing stale goes on. The lane's lock is held.
+// that a person's yes goes for what is there now, and a no for what it was said to: what was changed since is weighed like any
+// change. The lane's lock is held.
 func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 	f := l.flow
-	var changes []record.Change
+	var held []record.Change
 	err = f.inTx(ctx, func(tx Tx) (err error) {
-		changes, err = tx.HeldChanges(ctx, h.ID, max(f.plan.BatchSize, snapshotBatch))
+		held, err = tx.HeldChanges(ctx, h.ID, max(f.plan.BatchSize, snapshotBatch))
 		return err
 	})
 	if err != nil {
 		return false, err
 	}
-	if len(changes) == 0 {
+	if len(held) == 0 {
 		return false, f.settleHold(ctx, h)
 	}
-	keys := make([]record.Key, len(changes))
-	for i := range changes {
-		keys[i] = changes[i].Key
-	}
+	changes := held
 	if reader, ok := l.Open.(connector.KeyReader); ok {
-		present, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keys)
+		present, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keysOf(held))
 		if err == nil {
 			err = l.Inward(ctx, present)
 		}
 		if err != nil {
 			return false, err
 		}
-		if len(present) != len(changes) {
-			return false, fmt.Errorf("%d records were asked for by key and %d answered", len(changes), len(present))
+		if len(present) != len(held) {
+			return false, fmt.Errorf("%d records were asked for by key and %d answered", len(held), len(present))
 		}
 		changes = present
 	}
-	if h.State == HoldReleased && (h.Kind == HoldChanges || h.Kind == HoldValues) && l.Reads {
-		// A yes to a change is none to a deletion: what is gone meanwhile is the brake's to judge.
-		var gone []record.Change
-		left := keys[:0:0]
-		for _, c := range changes {
-			if c.Op == record.Delete {
-				c.Absent = true
-				gone = append(gone, c)
-			} else {
-				left = append(left, c.Key)
-			}
+	if l.Reads {
+		// An answer to a change is none to a deletion: what is gone meanwhile is the brake's to judge.
+		deleted := make(map[record.Key]bool)
+		for _, c := range held {
+			deleted[c.Key] = c.Op == record.Delete
 		}
-		keys = left
-		changes = slices.DeleteFunc(changes, func(c record.Change) bool { return c.Op == record.Delete })
+		var gone []record.Change
+		changes = slices.DeleteFunc(changes, func(c record.Change) bool {
+			if c.Op != record.Delete || deleted[c.Key] {
+				return false
+			}
+			c.Absent = true
+			gone = append(gone, c)
+			return true
+		})
 		if len(gone) > 0 {
 			signal(l.wake) // judged when the system was read to its end
 			if err := l.intake(ctx, taking{changes: gone}); err != nil || len(changes) == 0 {
@@ -305,11 +304,52 @@ func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 			}
 		}
 	}
-	if err := l.intake(ctx, taking{changes: changes, decided: h, unheld: keys}); err != nil {
+	t := taking{changes: changes, decided: h, unheld: keysOf(changes)}
+	var since []record.Change
+	if h.State == HoldRejected {
+		t.scanned, since = l.asHeld(held, changes)
+	}
+	if err := l.intake(ctx, t); err != nil {
 		return false, err
 	}
 	f.engine.seam("held carried")
-	return true, nil
+	if len(since) > 0 {
+		err = l.intake(ctx, taking{changes: since})
+	}
+	return err == nil, err
+}
+
+func keysOf(changes []record.Change) []record.Key {
+	keys := make([]record.Key, len(changes))
+	for i := range changes {
+		keys[i] = changes[i].Key
+	}
+	return keys
+}
+
+// asHeld is what records hold of what was held of them and rejected, and those of them that were changed since. Of these it has no
+// version, so that nothing is written over the change before that is taken in.
+func (l *lane) asHeld(held, present []record.Change) (rejected []Mapped, since []record.Change) {
+	before := make(map[record.Key]Mapped, len(held))
+	for _, m := range MapAll(l.Seat, held) {
+		before[m.Key] = m
+	}
+	for _, m := range MapAll(l.Seat, present) {
+		was, same := before[m.Key], make(record.Fields)
+		for f, v := range m.In {
+			if old, there := was.In[f]; there && record.Equal(v, old) {
+				same[f] = v
+			}
+		}
+		if m.Op != was.Op || m.Err != nil || len(same) < len(m.In) {
+			since = append(since, *m.Change)
+			c := *m.Change
+			c.Version = ""
+			m.Change, m.In = &c, same
+		}
+		rejected = append(rejected, m)
+	}
+	return rejected, since
 }
 
 // refusal is Refuse as a person's decision in the history.
