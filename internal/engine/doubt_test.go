@@ -281,3 +281,26 @@ func TestRevivedInDoubt(t *testing.T) {
 		t.Errorf("%d conflicts\n%s", n, b.state())
 	}
 }
+
+// TestFoundAmongSeveral: a creation arrives, its answer does not, nobody remembers it, and by its match fields a record that somebody made
+// there answers as well. Ours is found all the same, and made once. (Simulation seed 4007.)
+func TestFoundAmongSeveral(t *testing.T) {
+	b := newBench(t, "service: stock\ndirection: multi-directional\nsystems:\n"+
+		"  - {id: warehouse, type: memory, objects: [{name: products, mapping: product}]}\n"+
+		"  - {id: shop, type: memory, objects: [{name: items, mapping: product}]}\n"+
+		"syncConfig: {frequency: realtime, matchFields: [sku]}\n", "warehouse")
+	b.systems["shop"] = connectortest.NewMemory(serial, products)
+	items := b.systems["shop"].User(serial.Name)
+	b.forgetful("shop")
+	fault := unheard
+	fault.Before = func() { items.Put("1000", record.Fields{"sku": "A", "name": "Another", "quantity": record.Int(3)}) }
+	b.systems["shop"].Plant(fault)
+	b.user("warehouse").Put("A", product("A", 1))
+	b.start()
+	b.eventually("the creation to be found out", func() bool {
+		return b.systems["shop"].Planted() == 0 && b.number(`SELECT count(*) FROM links WHERE system = 'shop'`) > 0 && b.settledDown()
+	})
+	if all := items.All(); len(all) != 2 {
+		t.Errorf("the shop holds %v, want somebody's and ours", all)
+	}
+}

@@ -32,7 +32,7 @@ func (b *bench) item(key record.Key, name string, quantity int64) {
 // made for. Nothing stands still, and the other one's fate is told. (Simulation seeds 1935, 6748.)
 func TestKeyOfAnother(t *testing.T) {
 	b := oneKey(t)
-	b.user("shop").Tamper("A", nil)
+	b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connectortest.Pass, Before: func() { b.user("shop").Tamper("A", nil) }})
 	b.item("2", "two", 2)
 	b.eventually("the second to be there", func() bool {
 		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(2)) && b.settledDown()
