@@ -306,7 +306,8 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	commit := func(tx Tx) error {
 		sent, rest := sent, rest
 		var replaced []*record.Entity
-		entities, err := entities, error(nil)
+		entities := entities
+		var err error
 		if taken { // the first try has settled them
 			entities, sent, rest, replaced, err = l.untake(ctx, tx, a, entities, sent, rest)
 		} else {
