@@ -1078,8 +1078,8 @@ func (b *batch) delete(c *record.Change) {
 		}
 		return
 	}
-	if len(l.Behind) > 0 || e.IsHeld(record.WholeRecord) {
-		held := heldSide(e, latestField(e, l))
+	if latest := b.latestField(e, l); latest != record.WholeRecord || e.IsHeld(record.WholeRecord) {
+		held := heldSide(e, latest)
 		held.Value = nil
 		incoming := b.side(c, nil)
 		incoming.Deleted = true
@@ -1138,11 +1138,14 @@ func (b *batch) raise(e *record.Entity) {
 	b.touch(e)
 }
 
-// latestField is the field of those the system is behind in that changed last.
-func latestField(e *record.Entity, l *record.Link) string {
+// latestField is the field of those the system is behind in that a system or a person changed last; record.WholeRecord for none.
+func (b *batch) latestField(e *record.Entity, l *record.Link) string {
 	best := record.WholeRecord
 	var at time.Time
 	for _, f := range sortedKeys(l.Behind) {
+		if b.yields(e, f) {
+			continue
+		}
 		if s := e.StampOf(f); best == record.WholeRecord || s.At.After(at) {
 			best, at = f, s.At
 		}

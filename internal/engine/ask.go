@@ -351,17 +351,21 @@ func (s *Source) old(asked, now time.Time) bool {
 func (a *asking) answer(ctx context.Context, q *questions) error {
 	l := q.lookup
 	said, err := l.find(ctx, q.queries)
+	if len(said) > 0 { // what was answered before it failed is paid for, too
+		a.flow.engine.seam("lookups answered")
+		if err := a.take(ctx, q, said); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		give := a.flow.inTx(ctx, func(tx Tx) error {
-			return tx.NoteSource(ctx, a.flow.guard, a.Source, LookupCount{Asked: -int64(len(q.queries))}, "", "")
+			return tx.NoteSource(ctx, a.flow.guard, a.Source, LookupCount{Asked: int64(len(said) - len(q.queries))}, "", "")
 		})
 		if isStop(give) {
 			return give
 		}
-		return err
 	}
-	a.flow.engine.seam("lookups answered")
-	return a.take(ctx, q, said)
+	return err
 }
 
 // found is what a source said to a question.
@@ -370,7 +374,8 @@ type found struct {
 	refused bool
 }
 
-// find asks. A question that the source will not take does not spoil the others.
+// find asks. A question that the source will not take does not spoil the others. With an error come the answers to the first
+// questions that were given before it.
 func (l *Lookup) find(ctx context.Context, queries []record.Fields) ([]found, error) {
 	answers, err := l.finder.Find(ctx, l.Seat.Object, l.Seat.Map.Natives(), queries)
 	if err != nil && connector.Classify(err).Class == connector.Reject {
@@ -380,7 +385,7 @@ func (l *Lookup) find(ctx context.Context, queries []record.Fields) ([]found, er
 		half := len(queries) / 2
 		left, err := l.find(ctx, queries[:half])
 		if err != nil {
-			return nil, err
+			return left, err
 		}
 		right, err := l.find(ctx, queries[half:])
 		return append(left, right...), err
@@ -397,14 +402,14 @@ func (l *Lookup) find(ctx context.Context, queries []record.Fields) ([]found, er
 	return out, nil
 }
 
-// take commits answers: what they fill, what is owed for it, that they were given, and what they cost.
+// take commits the answers to the first questions: what they fill, what is owed for it, that they were given, and what they cost.
 func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 	f, l := a.flow, q.lookup
 	c := l.Seat.Collection
 	var ids []record.EntityID
 	asked := make(map[record.EntityID]int)
 	then := make(map[record.EntityID]record.Fields)
-	for i, list := range q.about {
+	for i, list := range q.about[:len(said)] {
 		for _, e := range list {
 			ids = append(ids, e.ID)
 			asked[e.ID], then[e.ID] = i, e.Fields
@@ -475,7 +480,7 @@ func (a *asking) take(ctx context.Context, q *questions, said []found) error {
 			return err
 		}
 		f.engine.seam("lookups saved")
-		return tx.Emit(ctx, "lookups", uuid.UUID(f.guard.Service), map[string]any{"source": a.Name, "asked": len(q.queries), "filled": len(filled)})
+		return tx.Emit(ctx, "lookups", uuid.UUID(f.guard.Service), map[string]any{"source": a.Name, "asked": len(said), "filled": len(filled)})
 	})
 	if err != nil {
 		return err

@@ -516,7 +516,7 @@ func (l *lane) giveUp(st *Settlement, sent []Sent) {
 			if sent[i].ID == id {
 				st.Rejected++
 				st.Dead = append(st.Dead, DeadLetter{ID: newID(), System: l.System, Object: l.Object, Key: sent[i].Key, Entity: id, Op: sent[i].Op,
-					Code: "delivery.keeps_moving", Payload: sent[i].Fields,
+					Code: "delivery.keeps_moving", Payload: l.said(&sent[i]),
 					Message: fmt.Sprintf("The record in %s was different from what was read, %d times in a row. Something else writes it all the time, or it holds a value that cannot be compared.", l.System, maxMoved)})
 			}
 		}

@@ -39,6 +39,8 @@ type oracle struct {
 	meanwhile func()
 	fails     error
 	refuses   string
+	stumbles  string         // asked about this and nothing that it refuses, it says once that it has too much to do
+	answered  map[string]int // how often it really answered
 }
 
 func (o *oracle) Find(ctx context.Context, object record.Object, fields []string, queries []record.Fields) ([][]record.Change, error) {
@@ -52,6 +54,16 @@ func (o *oracle) Find(ctx context.Context, object record.Object, fields []string
 		}
 		if o.refuses != "" && record.Text(q["code"]) == o.refuses {
 			fails = &connector.Error{Class: connector.Reject, Code: "test.refused", Message: "No."}
+		}
+	}
+	for _, q := range queries {
+		if fails == nil && o.stumbles != "" && record.Text(q["code"]) == o.stumbles {
+			fails, o.stumbles = &connector.Error{Class: connector.SlowDown, Code: "test.busy", Message: "Not so fast.", After: time.Millisecond}, ""
+		}
+	}
+	for _, q := range queries {
+		if fails == nil {
+			o.answered[record.Text(q["code"])]++
 		}
 	}
 	o.mu.Unlock()
@@ -89,7 +101,7 @@ func newLookupBench(t *testing.T, document string) (*bench, *oracle) {
 	t.Helper()
 	b := newBench(t, document, "warehouse", "shop")
 	b.systems["register"] = connectortest.NewMemory(register, products)
-	o := &oracle{asked: make(map[string]int)}
+	o := &oracle{asked: make(map[string]int), answered: make(map[string]int)}
 	b.opened = func(system string, s connector.System) connector.System {
 		if system != "register" {
 			return s
@@ -210,6 +222,34 @@ func TestLookupLosesNoEdit(t *testing.T) {
 	}
 }
 
+// A deletion goes before an answer that its system has not got yet: what a source says is no edit that would keep the record.
+func TestDeletionGoesBeforeAnAnswer(t *testing.T) {
+	b, o := newLookupBench(t, lookupDocument(fmt.Sprintf(askRegister, "")))
+	b.knows("A", "Anvil", "12.5")
+	b.user("warehouse").Put("A", bare("A"))
+	asked, answer := make(chan struct{}), make(chan struct{})
+	o.meanwhile = func() {
+		close(asked)
+		<-answer
+	}
+	b.start()
+	<-asked
+	b.eventually("the record in the shop", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	for range 200 {
+		b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connector.SlowDown, After: 50 * time.Millisecond})
+	}
+	close(answer)
+	b.eventually("the answer in the warehouse", func() bool { return record.Equal(b.user("warehouse").Get("A")["price"], record.Number("12.5")) })
+	b.user("shop").Delete("A")
+	b.eventually("the deletion", func() bool { return b.user("warehouse").Get("A") == nil })
+	if n := b.number(`SELECT count(*) FROM conflicts`); n != 0 {
+		t.Errorf("there are %d conflicts", n)
+	}
+	if b.systems["shop"].Planted() == 0 {
+		t.Error("the shop got the answer before")
+	}
+}
+
 // A crash at any point between question and commit asks again at worst, and charges once.
 func TestLookupCrashes(t *testing.T) {
 	for _, seam := range []string{"lookups counted", "lookups answered", "lookups saved", "lookups committed"} {
@@ -244,6 +284,36 @@ func TestLookupCrashes(t *testing.T) {
 				t.Errorf("only %d lookups are counted", n)
 			}
 		})
+	}
+}
+
+// What a source answered before it failed is kept and charged, and not asked again: here it refuses one question of a batch, so that
+// the others are asked in parts, and stumbles over a later part.
+func TestLookupsAnsweredBeforeAFailureAreKept(t *testing.T) {
+	b, o := newLookupBench(t, lookupDocument(fmt.Sprintf(askRegister, "")))
+	skus := []string{"A", "B", "C", "D"}
+	o.refuses, o.stumbles = "B", "C"
+	for _, sku := range skus {
+		b.knows(sku, "Name of "+sku, "")
+		b.user("warehouse").Put(record.Key(sku), bare(sku))
+	}
+	b.start()
+	b.eventually("the answers", func() bool { return b.lookups("filled") == 3 && b.lookups("refused") == 1 && b.settledDown() })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, sku := range []string{"A", "C", "D"} {
+		if n := o.answered[sku]; n != 1 {
+			t.Errorf("%s was answered %d times", sku, n)
+		}
+	}
+	if o.stumbles != "" {
+		t.Error("it never failed in between")
+	}
+	if n := b.enriched(); n != 3 {
+		t.Errorf("%d lookups are charged, 3 records were filled", n)
+	}
+	if n := b.number(`SELECT sum(asked) FROM lookup_counts`); n != 4 {
+		t.Errorf("%d lookups are counted, 4 questions got an answer or a refusal", n)
 	}
 }
 

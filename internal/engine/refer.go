@@ -379,6 +379,19 @@ func (b *batch) nearby(m *Mapped) {
 	}
 }
 
+// said is what was to be written, with entities in place of the keys of other records: so it is compared with what an entity says.
+func (s *Seat) said(w *Sent) record.Fields {
+	out := w.Fields
+	for i := range s.Refs {
+		r := &s.Refs[i]
+		if v := w.Values[r.Field]; v != nil && w.Fields[r.Native] != nil {
+			out = out.Clone()
+			out[r.Native] = v
+		}
+	}
+	return out
+}
+
 // restore puts entities in place of the keys in what the system says it stored.
 func (s *Seat) restore(w *Sent) {
 	for i := range s.Refs {

@@ -365,6 +365,19 @@ func TestNamedByADeletedRecord(t *testing.T) {
 	}
 }
 
+// A record that waits for one that nobody knows, and is deleted meanwhile, is owed nothing any more, and its dead letter is over.
+func TestDeletedWhileItWaits(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n")
+	f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O7', 7, 70)`)
+	f.start()
+	f.one("it waits", `SELECT count(*) FROM deliveries WHERE waits = 'reference' AND waits_for IS NULL AND due_at > now() + interval '1 day'`, 1)
+	f.one("the dead letter", `SELECT count(*) FROM dead_letters WHERE code = 'reference.missing' AND direction = 'out' AND state = 'open'`, 1)
+	f.do("crm", `DELETE FROM orders WHERE number = 'O7'`)
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+}
+
 // Where what one system refuses none keeps, waiting for another record is no refusal, however long it lasts.
 func TestWaitingIsNoRefusal(t *testing.T) {
 	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  consistency: transactional\n  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")
@@ -385,4 +398,17 @@ func TestWaitingIsNoRefusal(t *testing.T) {
 	if n := f.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`); n != 1 {
 		t.Errorf("%d records were set back", n)
 	}
+}
+
+// A reference that one system refuses is set back in the others: the refused key stands for a record, which has another key there.
+func TestRefusedReferenceIsSetBack(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  consistency: transactional\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name) VALUES (7, 'A7', 'Acme'), (8, 'A8', 'Bell')`)
+	f.start()
+	f.both("the accounts", "A7 Acme of -\nA8 Bell of -\n")
+	f.do("shop", `ALTER TABLE accounts ADD CHECK (parent_id IS NULL)`)
+	f.do("crm", `UPDATE accounts SET parent_id = 7 WHERE id = 8`)
+	f.one("the refusal is taken back", `SELECT count(*) FROM journal WHERE actor = '@compensation'`, 1)
+	f.both("no parent", "A7 Acme of -\nA8 Bell of -\n")
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
 }

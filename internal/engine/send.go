@@ -310,7 +310,7 @@ func (s *Settlement) refuse(seat *Seat, e *record.Entity, w *Sent) {
 	err := connector.Classify(w.Receipt.Err)
 	s.Rejected++
 	s.Dead = append(s.Dead, DeadLetter{ID: newID(), System: seat.System, Object: seat.Object, Key: w.Key, Entity: e.ID, Op: w.Op,
-		Code: err.Code, Message: err.Message, Payload: w.Fields})
+		Code: err.Code, Message: err.Message, Payload: seat.said(w)})
 	if l := e.Links[seat.System]; l != nil {
 		l.State = record.Rejected
 		s.Links = append(s.Links, LinkRow{e.ID, l})

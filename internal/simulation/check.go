@@ -198,7 +198,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 			if l := e.Links[o.id]; l != nil && row.isHeld(o, l.Key) {
 				continue
 			}
-			c.checkCopy(e, seat, o, i, full, openFields[id], deadOut[deliveryKey{o.id, id}], fault)
+			c.checkCopy(row, e, seat, o, i, full, openFields[id], deadOut[deliveryKey{o.id, id}], fault)
 		}
 	}
 	for _, o := range c.systems {
@@ -220,6 +220,12 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 	}
 	c.checkSeen(row, plan, fault)
 	c.checkTogether(r, row, fault)
+	if c.tree != "" {
+		c.checkTree(row, deadOut, openFields, fault)
+	}
+	if c.register != nil {
+		r.checkLookups(c, row, deadOut, openFields, fault)
+	}
 	c.checkFills(fault)
 	r.checkProof(c, fault)
 	c.checkHolds(row, fault)
@@ -287,7 +293,7 @@ func (c *customer) checkMoney(r *Run, row *serviceRow, written, guessed int64, f
 }
 
 // checkCopy compares an entity's record in a system with what is known of it (invariant 8).
-func (c *customer) checkCopy(e *record.Entity, seat *engine.Seat, o *outside, _ int, full bool, open map[string]bool, dead bool, fault func(string, ...any)) {
+func (c *customer) checkCopy(row *serviceRow, e *record.Entity, seat *engine.Seat, o *outside, _ int, full bool, open map[string]bool, dead bool, fault func(string, ...any)) {
 	l := e.Links[o.id]
 	if engine.Owes(e, seat) && !dead && !open[record.WholeRecord] {
 		fault("invariant 8: %s is to be brought up to date with %s %s, nothing is under way, and nothing says why", o.name, e.MatchKey, show(e.Fields))
@@ -313,6 +319,9 @@ func (c *customer) checkCopy(e *record.Entity, seat *engine.Seat, o *outside, _ 
 			continue // made by the system, and seen only when it tells of it
 		}
 		v, shadow := in[f], l.Shadow(e, f)
+		if f == "parent" {
+			v = row.reference(o, v, shadow)
+		}
 		if !record.Equal(v, shadow) {
 			fault("invariant 2: %s holds %s.%s = %v, and it is taken to hold %v (the entity has %v)", o.name, l.Key, f, v, shadow, e.Fields[f])
 			continue

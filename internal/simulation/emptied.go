@@ -88,6 +88,9 @@ func (r *Run) noteGone(t tenant.ID, g engine.Guard, in engine.Intake) {
 			continue
 		}
 		i := slices.IndexFunc(c.systems, func(o *outside) bool { return o.id == in.Seat.System })
+		if i < 0 {
+			return // answers of a lookup service
+		}
 		o := c.systems[i]
 		if o.emptied == nil {
 			return

@@ -22,6 +22,7 @@ type outside struct {
 	name   string // unique in the run: tenant and system
 	id     record.System
 	object record.Object
+	info   connector.ObjectInfo // as it is without what schema changes add
 	memory *connectortest.Memory
 	user   connectortest.User
 
@@ -39,8 +40,10 @@ type outside struct {
 	finds     bool
 	watches   bool
 	pageLimit int
-	picky     bool // refuses bad names
-	wide      bool // has a column more
+	picky     bool                // refuses bad names
+	wide      bool                // has a column more
+	existed   map[record.Key]bool // records that were ever there
+	named     map[record.Key]bool // records that people named as parents
 	norm      map[string]func(record.Value) record.Value
 	clock     func() time.Time
 	stamped   map[record.Key]time.Time // when people last changed a record, by the system's clock
@@ -64,8 +67,8 @@ type page struct {
 
 func newOutside(gate *Gate, name string, id record.System, info connector.ObjectInfo) *outside {
 	m := connectortest.NewMemory(info)
-	return &outside{gate: gate, name: name, id: id, object: info.Name, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
-		norm: make(map[string]func(record.Value) record.Value), clock: time.Now, stamped: make(map[record.Key]time.Time), writing: make(map[string]bool), pages: make(map[string][]page)}
+	return &outside{gate: gate, name: name, id: id, object: info.Name, info: info, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
+		norm: make(map[string]func(record.Value) record.Value), clock: time.Now, stamped: make(map[record.Key]time.Time), existed: make(map[record.Key]bool), named: make(map[record.Key]bool), writing: make(map[string]bool), pages: make(map[string][]page)}
 }
 
 // open connects a process to the system.
@@ -346,8 +349,9 @@ func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(
 	b := w.of
 	who := b.line.name + " " + b.name + " bell " + b.consumer
 	first := true
-	err := b.inner.(connector.Watcher).Watch(ctx, objects, func(o record.Object) {
-		b.gate.Park(who, "rung")
+	// It stops before it looks at what has changed: whoever rang may ring again, or end the flow, before it is let through.
+	ctx = connectortest.Woken(ctx, func() { b.gate.Park(who, "rung") })
+	return b.inner.(connector.Watcher).Watch(ctx, objects, func(o record.Object) {
 		if b.line.killed() || ctx.Err() != nil {
 			return
 		}
@@ -366,7 +370,6 @@ func (w watching) Watch(ctx context.Context, objects []record.Object, wake func(
 		}
 		wake(o)
 	})
-	return err
 }
 
 func show(f record.Fields) string {

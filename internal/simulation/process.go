@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -81,6 +82,7 @@ func (r *Run) start() *process {
 		defer r.all.Done()
 		p.schedule(log)
 	}()
+	synctest.Wait() // it listens: who tells it something now is heard, always
 	return p
 }
 
@@ -94,6 +96,9 @@ func (p *process) OpenSystem(ctx context.Context, t tenant.ID, s service.ID, _ *
 			if string(o.id) == system {
 				return o.open(ctx, p.line, consumer)
 			}
+		}
+		if c.register != nil && system == registerName {
+			return c.register.open(ctx, p.line, consumer)
 		}
 	}
 	return nil, connector.Spec{}, fmt.Errorf("there is no system %s", system)

@@ -77,7 +77,9 @@ type customer struct {
 	asked     map[string]bool // names that somebody saw who was asked about a held change
 	// Fields in which a system has forms of its own, and of which it was once unknown what it had been sent: its form then cannot
 	// be told from an edit.
-	vague map[string]bool
+	vague    map[string]bool
+	tree     string    // what the document says of references; "" where no record refers to another
+	register *register // its lookup service; nil without one
 }
 
 // wish is what the owner of a record wants it to be everywhere.
@@ -141,15 +143,38 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	}
 	match, quiet := "", pick(g, "", "", "", ", quietPeriod: 2s")
 	c.chooseLevel(g, quiet)
+	// By numbers of its own, so that other seeds stay as they were.
+	if own := rand.New(rand.NewPCG(r.seed, uint64(len(r.customers))+0x7ee5)); own.IntN(3) == 0 {
+		c.tree = fmt.Sprintf(", references: {wait: 15s, orphans: %s, cycles: %s}", pick(own, service.OrphansWait, service.OrphansDelete, service.OrphansDelete, service.OrphansDetach), pick(own, "refuse", "two-pass"))
+		c.apart, c.empties = false, false
+	}
+	enrichment := ""
+	if own := rand.New(rand.NewPCG(r.seed, uint64(len(r.customers))+0x100c)); c.tree == "" && own.IntN(5) == 0 {
+		enrichment = r.addRegister(c, own, len(r.customers))
+	}
 	for i := range n {
 		info := products
 		if g.IntN(4) == 0 {
 			info, match = items(names[i]), ", matchFields: [sku]"
 		}
+		if c.tree != "" {
+			info = withParent(info)
+		}
+		if c.register != nil {
+			info = withMaker(info)
+		}
 		o := newOutside(r.gate, fmt.Sprintf("%s%d/%s", tag, len(r.customers), names[i]), record.System(names[i]), info)
 		r.equip(o)
-		o.written = func(writes []connector.Write) { r.checkWrites(c, o, writes) }
+		o.written = func(writes []connector.Write) {
+			r.checkWrites(c, o, writes)
+			if c.tree != "" {
+				r.checkParents(o, writes)
+			}
+		}
 		o.took = func(writes []connector.Write, receipts []connector.Receipt) {
+			for i := range receipts {
+				o.existed[receipts[i].Key] = true
+			}
 			r.checkOrder(c, o, writes, receipts)
 			r.checkTwice(c, o, writes, receipts)
 			c.follow(o, writes, receipts)
@@ -159,19 +184,29 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "service: stock%d\ndirection: %s\nsystems:\n", len(r.customers), c.direction)
 	for i, o := range c.systems {
-		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product}]}\n", o.id, i%3+1, o.object)
+		refers := ""
+		if c.tree != "" {
+			refers = fmt.Sprintf(", references: {parent: %s}", o.object)
+		}
+		fmt.Fprintf(&b, "  - {id: %s, type: memory, weight: %d, objects: [{name: %s, mapping: product%s}]}\n", o.id, i%3+1, o.object, refers)
 	}
 	proof := ", proof: {enabled: false}"
 	if c.proves = g.IntN(5) == 0; c.proves {
 		proof = pick(g, "", ", proof: {every: 1m}")
 	}
-	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level, proof)
+	if c.tree != "" { // a comparison takes a key that was named before its record was known for drift
+		c.proves, proof = false, ", proof: {enabled: false}"
+	}
+	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s%s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level, proof, c.tree, enrichment)
 	c.text = b.String()
 	var err error
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
 		panic(fmt.Sprintf("%v\n%s", err, c.text))
 	}
 	r.store.AddService(t, c.service, c.doc, time.Now(), service.FirstRun)
+	if c.register != nil {
+		r.row(c).onAnswer = c.register.heard
+	}
 	if !c.realtime {
 		row := r.store.tenants[t].services[c.service]
 		row.every, row.nextAt = time.Minute, time.Now().Add(time.Minute)
@@ -371,6 +406,9 @@ func (r *Run) rest() error {
 		for _, o := range c.systems {
 			o.failing, o.unheard, o.breaking, o.halting, o.refusing, o.slow, o.losing, o.late, o.doubling, o.expired = 0, 0, 0, 0, 0, 0, 0, 0, 0, false
 		}
+		if s := c.register; s != nil {
+			s.failing, s.refusing, s.unheard, s.slow = 0, 0, 0, 0
+		}
 	}
 	const step, quiet, longest = 5 * time.Second, 70 * time.Second, 90 * time.Minute // quiet: two sweeps
 	still, before, proving := time.Duration(0), "", false
@@ -400,7 +438,10 @@ func (r *Run) rest() error {
 		row := r.row(c)
 		state += fmt.Sprintf("\n%s %s next at %s, lease %+v", c.name, row.State, row.nextAt, row.lease)
 		for k, d := range row.deliveries {
-			state += fmt.Sprintf(", %s is owed to %s, due %v, waits %q", show(row.entities[k.entity].Fields), k.system, d.due, d.waits)
+			state += fmt.Sprintf(", %s is owed to %s, due %v, waits %q, told of it: %v", show(row.entities[k.entity].Fields), k.system, d.due, d.waits, row.told(k))
+		}
+		for _, e := range row.journal[max(0, len(row.journal)-4):] {
+			state += fmt.Sprintf("\n  last: %s %s %s by %q in %s: %s -> %s", row.entities[e.Entity].MatchKey, e.Kind, e.Op, e.Actor, e.System, show(e.Before), show(e.After))
 		}
 		for _, run := range row.runs {
 			if !run.Over() || run.State == service.RunQueued || run == row.runs[len(row.runs)-1] {
@@ -428,9 +469,11 @@ func (r *Run) figures() (state string, busy bool) {
 		for _, cursor := range row.cursors {
 			busy = busy || cursor.failing
 		}
-		for _, d := range row.deliveries {
-			busy = busy || d.waits != engine.WaitsHold // what waits for a person may wait
+		for k, d := range row.deliveries {
+			// What waits for a person may wait, and so may what waits for another record, once that was told.
+			busy = busy || d.waits != engine.WaitsHold && (d.waits != engine.WaitsReference || !d.due.After(time.Now()) || !row.told(k))
 		}
+		busy = busy || c.register != nil && c.register.due(row, time.Now())
 		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || c.proves && row.proof != nil && row.proof.Running()
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
 		for _, o := range c.systems {
@@ -456,6 +499,9 @@ func (r *Run) end() {
 // edit is what people do in a customer's systems.
 func (r *Run) edit(c *customer) {
 	g := r.rng
+	if c.register != nil {
+		c.register.change()
+	}
 	o := pick(g, c.systems...)
 	if c.direction == "unidirectional" && (c.apart || g.IntN(4) > 0) {
 		o = c.systems[0]
@@ -492,10 +538,18 @@ func (r *Run) edit(c *customer) {
 		if o.object == "items" {
 			key = record.Key(fmt.Sprint(1000 + c.made))
 		}
-		r.put(c, o, key, r.values(c, sku))
+		fields := r.values(c, sku)
+		if c.tree != "" {
+			fields["parent"] = r.parent(c, o, keys)
+		}
+		r.put(c, o, key, fields)
 		return
 	}
 	key := pick(g, keys...)
+	if c.tree != "" && g.IntN(4) == 0 {
+		r.put(c, o, key, record.Fields{"parent": r.parent(c, o, keys)})
+		return
+	}
 	switch g.IntN(12) {
 	case 0:
 		r.tell("%s: delete %s", o.name, key)
@@ -555,6 +609,10 @@ func (r *Run) put(c *customer, o *outside, key record.Key, fields record.Fields)
 		c.touched[sku] = time.Now()
 	}
 	o.user.Put(key, fields)
+	o.existed[key] = true
+	if v := fields["parent"]; v != nil {
+		o.named[record.MakeKey(v)] = true
+	}
 	o.stamped[key] = o.clock()
 	o.filled()
 	synctest.Wait() // who watches has heard of it before the next edit: always as many notifications
@@ -638,10 +696,7 @@ func (r *Run) accident() {
 		r.wakeAll(c.service)
 	case 11:
 		// A column more, or one less, and later a revision that looks at it.
-		info := products
-		if o.object == "items" {
-			info = items(string(o.id))
-		}
+		info := o.info
 		if o.wide = !o.wide; o.wide {
 			info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "colour", Type: connector.TypeText, Nullable: true})
 		}

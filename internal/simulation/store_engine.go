@@ -381,6 +381,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linked {
 			row.entities[l.Entity].Links[l.System] = l.Link
 			row.keys[linkKey{l.System, l.Object, l.Key}] = l.Entity
+			row.once[formerKey{linkKey{l.System, l.Object, l.Key}, l.Entity}] = true
 		}
 		for _, l := range linksC {
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {
@@ -580,6 +581,9 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	}
 	for _, a := range in.Attempts {
 		t.addAttempt(row, a)
+	}
+	if err := t.inquire(ctx, row, in.Inquire); err != nil {
+		return err
 	}
 	for _, system := range slices.Sorted(maps.Keys(in.Parked)) {
 		if err := t.park(ctx, row, system, seat.Collection.Name, in.Parked[system]); err != nil {

@@ -77,7 +77,13 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 	over := func(row *serviceRow) (list []deliveryKey) {
 		for k, d := range row.deliveries {
 			e := row.entities[k.entity]
-			if d.waits != engine.WaitsReference || d.waitsFor.IsZero() || e == nil {
+			if d.waits != engine.WaitsReference || e == nil {
+				continue
+			}
+			if d.waitsFor.IsZero() {
+				if l := e.Links[k.system]; e.DeletedAt != nil && (l == nil || l.State == record.Frozen) {
+					list = append(list, k)
+				}
 				continue
 			}
 			parent := row.entities[d.waitsFor]

@@ -44,6 +44,7 @@ type twins struct {
 	cursors map[record.System]record.Cursor
 	open    []engine.Attempt
 	did     []string
+	asked   *engine.Lookup
 }
 
 // TestStoreIsTheStore holds the in-memory store to internal/store: the engine's own steps, made up, on both.
@@ -108,6 +109,7 @@ func newTwins(t *testing.T, deletes string) *twins {
 	if w.plan, err = engine.Compile(doc, opened); err != nil {
 		t.Fatal(err)
 	}
+	w.asked = &engine.Lookup{Source: &engine.Source{Name: "register", Per: "hour"}, Seat: w.plan.Seats[0]}
 	return w
 }
 
@@ -188,7 +190,7 @@ func (w *twins) step() {
 	ctx := context.Background()
 	seat := w.seat()
 	o := w.systems[seat.System]
-	switch n := w.rng.IntN(14); {
+	switch n := w.rng.IntN(16); {
 	case n < 4:
 		key := record.Key(fmt.Sprintf("P%d", w.rng.IntN(12)))
 		if w.rng.IntN(5) == 0 {
@@ -224,6 +226,8 @@ func (w *twins) step() {
 			slices.SortFunc(seats, func(a, b engine.SeatID) int { return strings.Compare(string(a.System), string(b.System)) })
 			return len(seats), err
 		})
+	case n > 13:
+		w.lookups()
 	default:
 		w.questions(seat)
 	}
@@ -249,11 +253,71 @@ func (w *twins) intake(seat *engine.Seat, page connector.Page) {
 		before := canonical(loaded.Entities) + fmt.Sprint(len(loaded.Conflicts))
 		if first {
 			out := engine.Apply(seat, mapped, loaded, tx.Now(), uuid.UUID{})
-			in = engine.Intake{Seat: seat, Outcome: out, Move: move, Settle: true, Owed: out.Owed, Complete: move.Complete}
+			in = engine.Intake{Seat: seat, Outcome: out, Move: move, Settle: true, Owed: out.Owed, Complete: move.Complete, Inquire: w.inquiry(out)}
 		}
 		return before, tx.SaveIntake(ctx, w.guard, in)
 	})
 	w.cursors[seat.System] = page.Cursor
+}
+
+// inquiry is what the register is to be asked about a page.
+func (w *twins) inquiry(o engine.Outcome) []engine.Inquiry {
+	q := engine.Inquiry{Source: w.asked.Name, Collection: w.asked.Seat.Collection.Name}
+	for _, e := range append(slices.Clone(o.New), o.Changed...) {
+		q.Entities, q.Questions = append(q.Entities, e.ID), append(q.Questions, pick(w.rng, "", e.MatchKey))
+	}
+	if len(q.Entities) == 0 {
+		return nil
+	}
+	return []engine.Inquiry{q}
+}
+
+// lookups asks the register what is due, or fails to.
+func (w *twins) lookups() {
+	ctx := context.Background()
+	var due []engine.Inquired
+	limit := 1 + w.rng.IntN(5)
+	w.both("pending lookups", func(tx engine.Tx, first bool) (any, error) {
+		p, err := tx.PendingLookups(ctx, w.service, w.asked, nil, limit)
+		if first {
+			due = p.List
+		}
+		var b strings.Builder
+		fmt.Fprint(&b, p.Asked)
+		if p.Next != nil {
+			fmt.Fprint(&b, " then ", clock(*p.Next))
+		}
+		for _, q := range p.List {
+			fmt.Fprint(&b, " ", q.Entity, q.Question, q.Outcome)
+			if q.AskedAt != nil {
+				fmt.Fprint(&b, clock(*q.AskedAt))
+			}
+		}
+		return b.String(), err
+	})
+	count := engine.LookupCount{Asked: w.rng.Int64N(4) - 1, Known: w.rng.Int64N(2), Filled: w.rng.Int64N(2)}
+	if w.rng.IntN(4) == 0 {
+		w.both("a register that fails", func(tx engine.Tx, _ bool) (any, error) {
+			return nil, tx.NoteSource(ctx, w.guard, w.asked.Source, count, "test.failing", "No.")
+		})
+		return
+	}
+	ids, rows := make([]record.EntityID, len(due)), make([]engine.LookupRow, len(due))
+	for i, q := range due {
+		ids[i] = q.Entity
+		rows[i] = engine.LookupRow{Entity: q.Entity, Question: fmt.Sprint("P", w.rng.IntN(12)), Outcome: pick(w.rng, engine.LookupFilled, engine.LookupUnasked), Asked: w.rng.IntN(2) == 0}
+		if w.rng.IntN(2) == 0 {
+			at := w.now.Add(time.Duration(w.rng.IntN(20)) * time.Second)
+			rows[i].Due = &at
+		}
+	}
+	w.both("lookups", func(tx engine.Tx, _ bool) (any, error) {
+		locked, err := tx.LockLookups(ctx, w.guard, w.asked, ids)
+		if err != nil {
+			return nil, err
+		}
+		return len(locked), tx.SaveLookups(ctx, w.guard, w.asked.Source, rows, count)
+	})
 }
 
 // attempt carries one out, gives it back, or loses it.

@@ -37,6 +37,14 @@ func (w *watcher) ring() {
 	}
 }
 
+type wokenKey struct{}
+
+// Woken lets fn be called by who watches with that context, each time the bell has rung and before it is looked at what has
+// changed: a simulation decides there who goes on.
+func Woken(ctx context.Context, fn func()) context.Context {
+	return context.WithValue(ctx, wokenKey{}, fn)
+}
+
 func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
 	w := &watcher{objects: make(map[record.Object]bool, len(objects)), bell: make(chan struct{}, 1)}
 	for _, o := range objects {
@@ -55,14 +63,15 @@ func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(r
 		delete(s.m.watchers, w)
 		s.m.mu.Unlock()
 	}()
-	for {
+	woken, _ := ctx.Value(wokenKey{}).(func())
+	for ctx.Err() == nil { // of two that are there, always the same counts
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.bell:
-			if ctx.Err() != nil { // both were there: always the same answer
-				return nil
-			}
+		}
+		if woken != nil {
+			woken()
 		}
 		if err, _ := s.m.trouble(OnWatch, ""); err != nil {
 			return err
@@ -80,4 +89,5 @@ func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(r
 			wake(o)
 		}
 	}
+	return nil
 }
