@@ -307,7 +307,7 @@ type questions struct {
 func (q *questions) take(e *record.Entity, p Inquired, now time.Time, left int64) (row LookupRow, settled bool) {
 	row = LookupRow{Entity: p.Entity, Question: p.Question}
 	if e == nil || e.DeletedAt != nil || e.IsMerged() {
-		row.Outcome = LookupUnasked
+		row.Outcome, row.Question = LookupUnasked, "" // one that comes back is asked about again: it may come back without the answer
 		return row, true
 	}
 	query := q.lookup.Query(e.Fields)
