@@ -156,7 +156,6 @@ func TestCreationAmongOthers(t *testing.T) {
 		"in capitals": {others: []record.Key{"3"}, twins: 1, shouts: true},
 		"many others": {others: []record.Key{"10", "11", "12"}, twins: 1},
 		"two alike":   {twins: 2},
-		"three alike": {others: []record.Key{"10"}, twins: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
