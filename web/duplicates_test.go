@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/ident"
 )
@@ -60,6 +61,14 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 	page(path+"/group", "3 records of one thing?", "Merge these 3", "X-8", g.Stamp())
 	page(path+"/group?survivor="+last+"&record="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "Merge these 2", "left out", `value="`+last+`" selected`)
 	page(path+"/group?survivor="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "It cannot be merged so", "two records at least")
+	// Finance sees nothing of them (TestFinanceSeesNoRecords, whose house has no pairs).
+	h.member("grace@harbour.example", auth.Finance)
+	grace := h.signedIn("grace@harbour.example")
+	for _, at := range []string{"/conflicts/duplicates", path, path + "/group"} {
+		if res, body := h.do(grace, "GET", at); res.StatusCode != http.StatusForbidden || strings.Contains(body, "Merino") || strings.Contains(body, "X-8") {
+			t.Errorf("%s answers finance %d:\n%s", at, res.StatusCode, body)
+		}
+	}
 	h.eventually("the group merged", func() bool {
 		_, err := h.deps.Duplicates.JoinGroup(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{Survivor: g.Records[0].ID})
 		return err == nil

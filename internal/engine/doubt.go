@@ -224,19 +224,63 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 				continue
 			}
 			// There may be more than are told of, so ours is looked for by all that was sent.
-			exact, err := finder.Find(ctx, l.Object, l.Map.Natives(), []record.Fields{l.sentOf(searched[i], past[searched[i].ID], queries[i], started)})
+			all := l.sentOf(searched[i], past[searched[i].ID], queries[i], started)
+			exact, err := finder.Find(ctx, l.Object, l.Map.Natives(), []record.Fields{all})
 			if err != nil {
 				return nil, err
 			}
 			if len(exact) == 1 && len(exact[0]) > 0 {
-				found[i] = exact[0]
+				found[i], queries[i] = exact[0], all
 			}
 		}
-		if err := l.others(ctx, searched, found, out); err != nil {
+		hidden, err := l.others(ctx, searched, found, out)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.beyond(ctx, searched, queries, hidden, out); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// beyond looks through the whole object for what searches did not tell of, because they tell of two records at most and those were
+// others'. Where the object cannot be gone through, that stays unseen.
+func (l *lane) beyond(ctx context.Context, searched []*record.Entity, queries []record.Fields, hidden []int, out map[record.EntityID][]*record.Change) error {
+	scanner, ok := l.Open.(connector.Scanner)
+	if !ok || len(hidden) == 0 {
+		return nil
+	}
+	for place := record.Cursor(nil); ; {
+		page, err := scanner.Scan(ctx, connector.ScanRequest{Object: l.Object, Fields: l.Map.Natives(), Place: place, Limit: snapshotBatch})
+		if err != nil {
+			return err
+		}
+		found := make([][]record.Change, len(searched))
+		for _, c := range page.Records {
+			for _, i := range hidden {
+				if holds(c.Fields, queries[i]) {
+					found[i] = append(found[i], c)
+				}
+			}
+		}
+		if _, err := l.others(ctx, searched, found, out); err != nil {
+			return err
+		}
+		if place = page.Next; place == nil {
+			return nil
+		}
+	}
+}
+
+// holds says whether the record has these values.
+func holds(all, some record.Fields) bool {
+	for name, v := range some {
+		if !record.Equal(all[name], v) {
+			return false
+		}
+	}
+	return true
 }
 
 // sentOf is the query with all else that was to be sent of the entity and that a system holds as it was sent, unless it has forms of
@@ -257,36 +301,41 @@ func (l *lane) sentOf(e *record.Entity, past []record.Entry, query record.Fields
 	return all
 }
 
-// others adds what was found to out, without what is linked.
-func (l *lane) others(ctx context.Context, searched []*record.Entity, found [][]record.Change, out map[record.EntityID][]*record.Change) error {
+// others adds what was found to out, without what is linked. hidden are those of which two records were found, both linked: there may
+// be more.
+func (l *lane) others(ctx context.Context, searched []*record.Entity, found [][]record.Change, out map[record.EntityID][]*record.Change) (hidden []int, err error) {
 	var keys []record.Key
 	for i := range found {
 		if err := l.Inward(ctx, found[i]); err != nil {
-			return err
+			return nil, err
 		}
 		for j := range found[i] {
 			keys = append(keys, found[i][j].Key)
 		}
 	}
 	if len(keys) == 0 {
-		return nil
+		return nil, nil
 	}
 	var owners map[record.Key]record.EntityID
-	err := l.flow.inTx(ctx, func(tx Tx) (err error) {
+	err = l.flow.inTx(ctx, func(tx Tx) (err error) {
 		owners, err = tx.Linked(ctx, l.flow.guard.Service, l.System, l.Object, keys)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range found {
+		before := len(out[searched[i].ID])
 		for j := range found[i] {
 			if _, taken := owners[found[i][j].Key]; !taken {
 				out[searched[i].ID] = append(out[searched[i].ID], &found[i][j])
 			}
 		}
+		if len(found[i]) > 1 && len(out[searched[i].ID]) == before {
+			hidden = append(hidden, i)
+		}
 	}
-	return nil
+	return hidden, nil
 }
 
 // arrived says whether the system holds what an interrupted attempt would have written, and if so as which write it is to

@@ -39,7 +39,8 @@ func (b *bench) forgetful(system string) {
 			connector.Finder
 			connector.Writer
 			connector.Watcher
-		}{s, s.(connector.Discoverer), s.(connector.Reader), s.(connector.KeyReader), s.(connector.Finder), s.(connector.Writer), s.(connector.Watcher)}
+			connector.Scanner
+		}{s, s.(connector.Discoverer), s.(connector.Reader), s.(connector.KeyReader), s.(connector.Finder), s.(connector.Writer), s.(connector.Watcher), s.(connector.Scanner)}
 	}
 }
 
@@ -144,7 +145,7 @@ syncConfig: {frequency: realtime, conflictResolution: {strategy: manual}}
 }
 
 // TestCreationAmongOthers: nobody remembers a creation whose answer was lost, and the system holds other records with the same match
-// fields: people's own, more of them than a search tells of, or another entity's that is like it, both without a name. Ours is found among them and not made
+// fields: people's own, more of them than a search tells of, or other entities' that are like it, all without a name. Ours is found among them and not made
 // again. (Simulation seeds 492 and 963.)
 func TestCreationAmongOthers(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -156,6 +157,7 @@ func TestCreationAmongOthers(t *testing.T) {
 		"in capitals": {others: []record.Key{"3"}, twins: 1, shouts: true},
 		"many others": {others: []record.Key{"10", "11", "12"}, twins: 1},
 		"two alike":   {twins: 2},
+		"three alike": {others: []record.Key{"10"}, twins: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
