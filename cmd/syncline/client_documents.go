@@ -289,6 +289,17 @@ func short(v any) string {
 	return string(text)
 }
 
+// plain is short without the marks of JSON around texts; a value that is not there is nothing.
+func plain(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	}
+	return short(v)
+}
+
 func applyCommand() *cobra.Command {
 	var files *[]string
 	var yes, dry, draft bool

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/syncline-dev/syncline/api/client"
-	"github.com/syncline-dev/syncline/internal/record"
 )
 
 func duplicatesCommand() *cobra.Command {
@@ -195,7 +194,7 @@ func (s *session) showGroup(g *client.DuplicateGroup) error {
 	cells := func(head, note string, values client.Fields) []any {
 		list := []any{head, note}
 		for _, f := range fields {
-			list = append(list, record.Text(values[f]))
+			list = append(list, plain(values[f]))
 		}
 		return list
 	}

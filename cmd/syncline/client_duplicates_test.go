@@ -15,7 +15,7 @@ func TestDuplicateGroupVerbs(t *testing.T) {
 		t.Fatalf("apply: %d", code)
 	}
 	b.exec(`INSERT INTO entities (tenant_id, service_id, id, collection, match_key, fields, origin, created_at, changed_at)
-SELECT tenant_id, id, ('00000000-0000-7000-8000-00000000000' || n)::uuid, 'products', 'SKU-' || n, jsonb_build_object('sku', 'SKU-' || n, 'name', CASE n WHEN 2 THEN 'Desk' END), 'warehouse', now(), now()
+SELECT tenant_id, id, ('00000000-0000-7000-8000-00000000000' || n)::uuid, 'products', 'SKU-' || n, jsonb_build_object('sku', 'SKU-' || n, 'name', CASE n WHEN 2 THEN 'Desk' END, 'price', 92.5, 'tags', '["wood"]'::jsonb), 'warehouse', now(), now()
 FROM services, generate_series(1, 3) n`)
 	b.exec(`INSERT INTO duplicates (tenant_id, id, service_id, collection, a_id, b_id, score, fields, outcome, state, found_at)
 SELECT tenant_id, ('00000000-0000-7000-8000-0000000000d' || n)::uuid, id, 'products', ('00000000-0000-7000-8000-00000000000' || n)::uuid, ('00000000-0000-7000-8000-00000000000' || n + 1)::uuid, 0.9, '[]', 'ask', 'open', now()
@@ -26,7 +26,7 @@ FROM services, generate_series(1, 2) n`)
 		t.Fatalf("the list: %d, %v\n%s", code, err, out)
 	}
 	pair := list.Data[0].ID
-	if out, _, code := b.syncline("duplicates", "group", "stock", pair); code != 0 || strings.Count(out, "rec_") != 4 || !strings.Contains(out, "stays") || strings.Count(out, "Desk") != 2 {
+	if out, _, code := b.syncline("duplicates", "group", "stock", pair); code != 0 || strings.Count(out, "rec_") != 4 || !strings.Contains(out, "stays") || strings.Count(out, "Desk") != 2 || strings.Count(out, "92.5") != 4 || strings.Count(out, `["wood"]`) != 4 {
 		t.Errorf("the group: %d\n%s", code, out)
 	}
 	if _, _, code := b.syncline("duplicates", "merge", "stock", pair, "--group", "--strategy", "best"); code == 0 {
