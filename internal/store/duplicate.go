@@ -308,7 +308,7 @@ func (t *Tx) DuplicateGroup(ctx context.Context, id uuid.UUID, lock bool) (g dup
 	case g.State == duplicate.Merged && g.Merge != nil:
 		ids = g.Merge.Entities()
 	case g.State == duplicate.Open, g.State == duplicate.Later:
-		if ids, err = t.waitingWith(ctx, g.Service, g.A); err != nil {
+		if ids, err = t.waitingWith(ctx, g.Service, g.A, g.B); err != nil {
 			return g, err
 		}
 	}
@@ -350,15 +350,16 @@ func (t *Tx) DuplicateGroup(ctx context.Context, id uuid.UUID, lock bool) (g dup
 	return g, nil
 }
 
-// waitingWith lists the records that are linked with the one by pairs that wait, itself included.
-func (t *Tx) waitingWith(ctx context.Context, s service.ID, id record.EntityID) ([]record.EntityID, error) {
+// waitingWith lists the records that are linked with the two by pairs that wait. The two are of it even when their pair was decided
+// since it was read, so that it is read again once they are locked.
+func (t *Tx) waitingWith(ctx context.Context, s service.ID, a, b record.EntityID) ([]record.EntityID, error) {
 	rows, err := t.tx.Query(ctx, `WITH RECURSIVE near (id) AS (
-  VALUES ($2::uuid)
+  VALUES ($2::uuid), ($3)
   UNION
   SELECT CASE d.a_id WHEN n.id THEN d.b_id ELSE d.a_id END FROM near n
   JOIN duplicates d ON d.tenant_id = current_tenant() AND d.service_id = $1 AND (d.a_id = n.id OR d.b_id = n.id) AND d.state IN ('open', 'later')
 )
-SELECT id FROM near LIMIT $3`, uuid.UUID(s), uuid.UUID(id), duplicate.MostInGroup+1)
+SELECT id FROM near LIMIT $4`, uuid.UUID(s), uuid.UUID(a), uuid.UUID(b), duplicate.MostInGroup+1)
 	if err != nil {
 		return nil, unavailable(err)
 	}
