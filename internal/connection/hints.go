@@ -20,6 +20,8 @@ type HintTx interface {
 	AddHints(ctx context.Context, id ID, hints []connector.Hint, messages []string) (added int, err error)
 	LastHint(ctx context.Context, id ID) (int64, error)
 	HintsAfter(ctx context.Context, id ID, object record.Object, seq int64, limit int) ([]connector.Hint, error)
+	// WakeHints wakes those who wait for hints of the connection, at the commit.
+	WakeHints(ctx context.Context, id ID) error
 }
 
 // hints are what a connection's vendor told.
@@ -50,12 +52,23 @@ func (h hints) After(ctx context.Context, object record.Object, seq int64, limit
 // hintSweep is how often a reader looks although nothing was told: messages get lost.
 const hintSweep = time.Minute
 
+// Wait ends with an error when a person lets the telling rest: who waits then looks at once, and goes on looking.
 func (h hints) Wait(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
 	heard, forget := h.m.ears.listen(h.id.String())
 	defer forget()
 	tick := time.NewTicker(hintSweep)
 	defer tick.Stop()
 	for {
+		resting, err := h.resting(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if resting {
+			return &connector.Error{Class: connector.Retry, Code: "connection.subscription_paused", Message: "What the vendor tells was paused by a person; changes are looked for."}
+		}
 		for _, o := range objects {
 			wake(o)
 		}
@@ -66,6 +79,15 @@ func (h hints) Wait(ctx context.Context, objects []record.Object, wake func(reco
 		case <-tick.C:
 		}
 	}
+}
+
+func (h hints) resting(ctx context.Context) (resting bool, err error) {
+	err = h.m.inTx(ctx, h.tenant, func(tx Tx) error {
+		l, _, err := tx.Subscription(ctx, h.id)
+		resting = l.PausedAt != nil
+		return err
+	})
+	return resting, err
 }
 
 // ears are those of this process that wait for hints, by connection.

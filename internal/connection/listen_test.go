@@ -22,6 +22,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 )
 
@@ -400,5 +401,53 @@ func TestASubscriptionIsSeenToByHand(t *testing.T) {
 	}
 	if did != "renewed active, paused paused, resumed active, renewed failing, paused paused, resumed" {
 		t.Errorf("audited is %q", did)
+	}
+}
+
+// Who waits for what the vendor tells hears at once that a person paused it, and so does not wait for the next minute to look; whoever opens the
+// connection then has nothing to wait for, even where the document asks to be told.
+func TestAPauseIsHeardAtOnce(t *testing.T) {
+	b, _, _ := newVendor(t)
+	b.carry("svc_1")
+	open := func(detection string) (connector.System, bool) {
+		system, _, err := b.Open(t.Context(), b.id, "talk", connector.Env{Consumer: "svc_1", Detection: detection})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = system.Close() }) // nothing was written through it
+		_, told := system.(connector.Watcher)
+		return system, told
+	}
+	system, told := open("auto")
+	if !told {
+		t.Fatal("there is nothing to wait for")
+	}
+	awake, ended := make(chan struct{}, 100), make(chan error, 1)
+	go func() {
+		ended <- system.(connector.Watcher).Watch(t.Context(), []record.Object{"things"}, func(record.Object) { awake <- struct{}{} })
+	}()
+	<-awake
+	if err := b.heard("from-the-vendor"); err != nil {
+		t.Fatal(err)
+	}
+	b.Heard("") // what the program does when the database says so
+	<-awake
+	if _, err := b.PauseSubscription(t.Context(), b.who, "talk"); err != nil {
+		t.Fatal(err)
+	}
+	b.Heard("")
+	if err := <-ended; connector.Classify(err).Code != "connection.subscription_paused" || connector.Classify(err).Class != connector.Retry {
+		t.Errorf("waiting ends with %v", err)
+	}
+	for _, detection := range []string{"auto", "webhook"} {
+		if _, told := open(detection); told {
+			t.Errorf("with %s it waits to be told", detection)
+		}
+	}
+	if _, err := b.ResumeSubscription(t.Context(), b.who, "talk"); err != nil {
+		t.Fatal(err)
+	}
+	if _, told := open("auto"); !told {
+		t.Error("resumed, there is nothing to wait for")
 	}
 }

@@ -31,8 +31,7 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 	var c Connection
 	var sealed connector.Settings
 	var found connector.Connector
-	var told bool
-	var listening bool
+	var told, listening, resting bool
 	err := m.inTx(ctx, id, func(tx Tx) (err error) {
 		if c, err = tx.Connection(ctx, ref); err != nil {
 			return err
@@ -43,7 +42,7 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 		if l, there, err := tx.Subscription(ctx, c.ID); err != nil {
 			return err
 		} else if l.PausedAt != nil {
-			told = false
+			resting = true
 		} else if listening = there && l.Sealed != nil && listens(extras.Detection); listening {
 			had, err := m.unsealSubscription(ctx, tx, c.ID, l.Sealed)
 			if err != nil {
@@ -65,7 +64,7 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 		return nil, connector.Spec{}, err
 	}
 	extras.Credentials = m.tokensOf(id, c.ID)
-	if told || listening || extras.Detection == "webhook" {
+	if !resting && (told || listening || extras.Detection == "webhook") {
 		extras.Hints = hints{m, id, c.ID}
 	}
 	return m.open(ctx, id, c, found, sealed, extras)

@@ -37,7 +37,10 @@ func (m *Manager) PauseSubscription(ctx context.Context, who auth.Principal, ref
 		return "subscription_paused", m.inTx(ctx, who.Tenant, func(tx Tx) error {
 			at := tx.Now()
 			l.PausedAt, l.Sealed, l.Since, l.EndsAt, l.RenewAt, l.Reason = &at, nil, nil, nil, nil, ""
-			return tx.SaveSubscription(ctx, a.ID, l)
+			if err := tx.SaveSubscription(ctx, a.ID, l); err != nil {
+				return err
+			}
+			return tx.WakeHints(ctx, a.ID)
 		})
 	})
 }

@@ -85,7 +85,7 @@ func newCRM(t *testing.T, prepare func(*crm)) *crm {
 		conns: map[string]*manifest.Connector{"salesforce": salesforce.New(pool), "hubspot": hubspot.New(pool), "zendesk": zendesk.New(pool)}}
 	judges := map[string]func(*http.Request, []byte){
 		"salesforce": sandboxtest.NewCollection(t, "salesforce", "postman-requests.json", "PATCH /services/data/v{{version}}/composite/sobjects", "DELETE /services/data/v{{version}}/composite/sobjects").See,
-		"hubspot":    sandboxtest.NewJudge(t, "hubspot", []string{"crm-contacts-v3.json", "crm-properties-v3.json", "oauth-v1.json"}).See,
+		"hubspot":    sandboxtest.NewJudge(t, "hubspot", []string{"crm-contacts-v3.json", "crm-properties-v3.json", "oauth-v1.json"}, "/account-info/").See,
 		"zendesk":    sandboxtest.NewJudge(t, "zendesk", []string{"users.yml", "job-statuses.yml", "incremental.yml"}, "/oauth/").See,
 	}
 	for name, v := range map[string]sandbox.Vendor{"salesforce": &salesforce.Simulator{}, "hubspot": &hubspot.Simulator{}, "zendesk": &zendesk.Simulator{}} {

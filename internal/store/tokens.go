@@ -124,3 +124,9 @@ func (t *Tx) HintsAfter(ctx context.Context, id connection.ID, object record.Obj
 	})
 	return list, unavailable(err)
 }
+
+// WakeHints wakes those who wait for hints of the connection, at the commit.
+func (t *Tx) WakeHints(ctx context.Context, id connection.ID) error {
+	_, err := t.tx.Exec(ctx, `SELECT pg_notify($1, $2)`, HintChannel, id.String())
+	return unavailable(err)
+}

@@ -104,6 +104,16 @@ func TestTextFormatsKeepWhatNobodyChanged(t *testing.T) {
 			after: "<people>\n  <person>\n    <id>1</id>\n    <address kind=\"home\"><city>Oslo</city><!-- why --></address>\n    <tag>a</tag>\n    <tag>c &amp; d</tag>\n    <tag></tag>\n  </person>\n" +
 				"  <person>\n    <id>2</id>\n    <address kind=\"work\">\n      <city>Bergen</city>\n      <floors>3</floors>\n      <phone x=\"true\">1</phone>\n      <phone>2</phone>\n    </address>\n  </person>\n" +
 				"  <person>\n    <id>3</id>\n    <address>just text</address>\n    <tag>only</tag>\n  </person>\n</people>\n"},
+		{name: "prefixes and what binds them", file: "a.xml",
+			before: "<c:people xmlns:c=\"urn:crm\" xmlns=\"urn:old\">\n  <c:person xsi:type=\"c:Lead\" xmlns:xsi=\"urn:xsi\"><c:id>1</c:id><name xmlns=\"urn:names\">Ada</name><a:address xmlns:a=\"urn:post\" a:kind=\"home\" kind=\"x\"><a:city>Oslo</a:city></a:address><c:tag>a</c:tag><tag>b</tag></c:person>\n" +
+				"  <c:person><c:id>2</c:id></c:person>\n  <c:person><c:id>3</c:id><p:note xmlns:p=\"urn:p\">n</p:note></c:person>\n</c:people>\n",
+			writes: []connector.Write{
+				set("1", record.Fields{"name": "Ada L.", "address": map[string]any{"@a:kind": "work", "@kind": "x", "city": "Bergen"}, "tag": []any{"a", "c", "d"}}),
+				set("2", record.Fields{"note": "new", "@type": "c:Lead"}),
+				add(record.Fields{"id": "4", "name": "Bo", "note": "m"})},
+			after: "<c:people xmlns:c=\"urn:crm\" xmlns=\"urn:old\">\n  <c:person xmlns:xsi=\"urn:xsi\" xsi:type=\"c:Lead\">\n    <c:id>1</c:id>\n    <name xmlns=\"urn:names\">Ada L.</name>\n    <a:address xmlns:a=\"urn:post\" a:kind=\"work\" kind=\"x\">\n      <a:city>Bergen</a:city>\n    </a:address>\n    <c:tag>a</c:tag>\n    <tag>c</tag>\n    <tag>d</tag>\n  </c:person>\n" +
+				"  <c:person xsi:type=\"c:Lead\" xmlns:xsi=\"urn:xsi\">\n    <c:id>2</c:id>\n    <p:note xmlns:p=\"urn:p\">new</p:note>\n  </c:person>\n  <c:person><c:id>3</c:id><p:note xmlns:p=\"urn:p\">n</p:note></c:person>\n" +
+				"  <c:person xmlns:xsi=\"urn:xsi\">\n    <c:id>4</c:id>\n    <name xmlns=\"urn:names\">Bo</name>\n    <p:note xmlns:p=\"urn:p\">m</p:note>\n  </c:person>\n</c:people>\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -242,7 +252,8 @@ func TestFaultyFiles(t *testing.T) {
 		{"a.json", `{"a":[],"b":[]}`, "", "files.malformed", "recordPath"},
 		{"a.json", `[1]`, "", "files.malformed", "record 1"},
 		{"a.jsonl", "{\"id\":1}\n{\"id\":", "", "files.malformed", "line 2"},
-		{"a.xml", "<a><b>", "", "files.malformed", "a.xml"},
+		{"a.xml", "<a><b>", "", "files.malformed", "ends inside the element b"},
+		{"a.xml", "<a><x:b></y:b></a>", "", "files.malformed", "y:b ends where it has not begun"},
 		{"a.xml", "<a><b><id>1</id></b><c/></a>", "", "files.malformed", "called b"},
 		{"a.xml", "<?xml version=\"1.0\" encoding=\"koi8-r\"?><a/>", "", "files.encoding", "koi8-r"},
 		{"a.xml", "<a><b><id>\xe9</id></b></a>", "", "files.encoding", "utf-8"},
@@ -353,8 +364,8 @@ func TestNestedElements(t *testing.T) {
 			continue
 		}
 		var b bytes.Buffer
-		c := &xmlCodec{coding: coding{charset: "utf-8"}}
-		if err := c.nested(&b, "v", got, "\n  "); err != nil {
+		w := &xmlWriter{c: &xmlCodec{coding: coding{charset: "utf-8"}}}
+		if err := w.element(&b, nil, "v", got, "\n  "); err != nil {
 			t.Fatal(err)
 		}
 		l, err := readXML([]byte("<r><x><id>1</id>"+b.String()+"</x><x><id>2</id><v><deep/></v></x></r>"), Options{}, "a.xml")

@@ -3,9 +3,15 @@
 package hubspot_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +19,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/hubspot"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox"
 	"github.com/syncline-dev/syncline/internal/connector/sandbox/sandboxtest"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
@@ -22,9 +29,12 @@ import (
 
 var began = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
+// accountInfo is described apart from the CRM: developers.hubspot.com, Account Information API v3, GET /details without parameters.
+const accountInfo = "/account-info/"
+
 func TestSuite(t *testing.T) {
 	t.Parallel()
-	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-contacts-v3.json", "crm-properties-v3.json", "oauth-v1.json"})
+	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-contacts-v3.json", "crm-properties-v3.json", "oauth-v1.json"}, accountInfo)
 	connectortest.RunRecords(t, connectortest.Records{
 		Judge:    "its simulator",
 		Settings: connector.Settings{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "sandbox_refresh"},
@@ -88,7 +98,7 @@ func TestMessages(t *testing.T) {
 // Companies and deals, whose time of change has another name than that of contacts, and which are found by search.
 func TestMoreObjects(t *testing.T) {
 	t.Parallel()
-	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-companies-v3.json", "crm-deals-v3.json", "crm-properties-v3.json", "oauth-v1.json"})
+	judge := sandboxtest.NewJudge(t, "hubspot", []string{"crm-companies-v3.json", "crm-deals-v3.json", "crm-properties-v3.json", "oauth-v1.json"}, accountInfo)
 	for object, kind := range map[record.Object]struct {
 		fields                 func(n int) record.Fields
 		field, other, identity string
@@ -114,5 +124,61 @@ func TestMoreObjects(t *testing.T) {
 				New: kind.fields, Field: kind.field, Other: kind.other, Identity: kind.identity,
 			})
 		})
+	}
+}
+
+// Which account it is, HubSpot says itself (Account Information API v3): an app's messages come from all accounts that have it, and those of others
+// are left out. Where the token may not ask, nothing is left out, and the connection works all the same.
+func TestPortal(t *testing.T) {
+	t.Parallel()
+	clock := sandbox.NewClock(began, 100*time.Millisecond)
+	for _, test := range []struct {
+		name, written string
+		mute          bool
+		own, other    int
+	}{
+		{"learnt", "", false, 1, 0},
+		{"written", "62515", false, 1, 0},
+		{"another one written", "7", false, 0, 0},
+		{"not to be learnt", "", true, 1, 1},
+	} {
+		a := sandboxtest.New(&hubspot.Simulator{}, clock, "contacts", nil)
+		var asked atomic.Int32
+		through := manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasPrefix(r.URL.Path, accountInfo) {
+				if asked.Add(1); test.mute {
+					return &http.Response{StatusCode: 403, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"category":"MISSING_SCOPES"}`)), Request: r}, nil
+				}
+			}
+			return a.RoundTrip(r)
+		})
+		c := hubspot.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait})
+		env := connector.Env{Sandbox: through}
+		settings, err := c.Spec().Check(connector.Settings{"accessToken": "sandbox_token", "clientSecret": "app-secret", "portalId": test.written})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys, err := c.Open(t.Context(), settings, env)
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if err := sys.Check(t.Context()); err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		for portal, want := range map[int]int{62515: test.own, 99: test.other} {
+			body := fmt.Sprintf(`[{"eventId":1,"portalId":%d,"subscriptionType":"contact.creation","objectId":123}]`, portal)
+			stamp := strconv.FormatInt(clock.Now().UnixMilli(), 10)
+			const at = "https://sync.example.com/hooks/ten_1/con_1"
+			mac := hmac.New(sha256.New, []byte("app-secret"))
+			_, _ = mac.Write([]byte("POST" + at + body + stamp))
+			v, err := c.Inbound(t.Context(), settings, env, connector.Inbound{Method: "POST", URL: at, Body: []byte(body), Now: clock.Now(),
+				Header: http.Header{"X-Hubspot-Signature-V3": {base64.StdEncoding.EncodeToString(mac.Sum(nil))}, "X-Hubspot-Request-Timestamp": {stamp}}})
+			if err != nil || len(v.Hints) != want {
+				t.Errorf("%s: a message of account %d: %+v, %v", test.name, portal, v.Hints, err)
+			}
+		}
+		if n := asked.Load(); test.written != "" && n != 0 || test.written == "" && !test.mute && n != 1 {
+			t.Errorf("%s: it was asked %d times", test.name, n)
+		}
 	}
 }

@@ -146,6 +146,9 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 		x.Reply.Set("X-HubSpot-RateLimit-Remaining", strconv.Itoa(left))
 	}
 	switch {
+	case x.Path == "/account-info/v3/details" && x.Method == http.MethodGet:
+		x.Say(http.StatusOK, map[string]any{"portalId": portal, "accountType": "SANDBOX", "timeZone": "UTC", "companyCurrency": "EUR", "additionalCurrencies": []any{}, "utcOffset": "+00:00", "utcOffsetMilliseconds": 0,
+			"uiDomain": "app.hubspot.com", "dataHostingLocation": "na1"})
 	case len(x.Steps) < 4 || kinds[x.Steps[3]] == nil:
 	case len(x.Steps) == 4 && x.Steps[1] == "v3" && x.Steps[2] == "properties" && x.Method == http.MethodGet:
 		v.properties(x, kinds[x.Steps[3]])
@@ -154,7 +157,10 @@ func (v *Simulator) Serve(x *sandbox.Exchange) {
 	}
 }
 
-var consent = sandbox.Consent{Vendor: "HubSpot", Account: "Sandbox portal 62515", Known: true, Scopes: map[string]string{
+// portal is the account's number.
+const portal = 62515
+
+var consent = sandbox.Consent{Vendor: "HubSpot", Account: fmt.Sprintf("Sandbox portal %d", portal), Known: true, Scopes: map[string]string{
 	"crm.objects.contacts.read": "Read contacts", "crm.objects.contacts.write": "Make, change and delete contacts", "crm.schemas.contacts.read": "See which properties contacts have", "oauth": "Know which account it is",
 	"crm.objects.companies.read": "Read companies", "crm.objects.companies.write": "Make, change and delete companies", "crm.schemas.companies.read": "See which properties companies have",
 	"crm.objects.deals.read": "Read deals", "crm.objects.deals.write": "Make, change and delete deals", "crm.schemas.deals.read": "See which properties deals have",
@@ -583,7 +589,7 @@ func (v *Simulator) batch(x *sandbox.Exchange, k *kind, verb string) {
 
 // Message is a webhook: a list of one event with an id and at most one property, never the record.
 func (v *Simulator) Message(w *sandbox.World, h sandbox.Hook, e sandbox.Event) *http.Request {
-	event := map[string]any{"eventId": e.Number, "subscriptionId": 1, "portalId": 62515, "appId": 54321, "occurredAt": e.At.UnixMilli(), "attemptNumber": 0, "changeSource": "CRM_UI"}
+	event := map[string]any{"eventId": e.Number, "subscriptionId": 1, "portalId": portal, "appId": 54321, "occurredAt": e.At.UnixMilli(), "attemptNumber": 0, "changeSource": "CRM_UI"}
 	id, _ := strconv.ParseInt(e.ID, 10, 64)
 	event["objectId"] = id
 	single := kinds[e.Table].single

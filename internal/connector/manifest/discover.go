@@ -229,6 +229,9 @@ func (s *system) learn(ctx context.Context, settings map[string]any) error {
 			continue
 		}
 		body, _, err := s.do(ctx, "check", l.Request, s.scope)
+		if err != nil && l.Optional {
+			continue // asked again when it is opened the next time
+		}
 		if err != nil {
 			return err
 		}
@@ -252,6 +255,9 @@ func (s *system) learn(ctx context.Context, settings map[string]any) error {
 				continue
 			}
 			v := digText(one, path)
+			if v == "" && l.Optional {
+				continue
+			}
 			if v == "" {
 				return &connector.Error{Class: connector.Reconnect, Code: "http.setting_not_learnt", Message: fmt.Sprintf("%s does not say what %s is, for these credentials and settings. Enter it, or check what the credentials may see.", s.m.Title, s.m.titleOf(name))}
 			}

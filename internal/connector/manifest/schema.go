@@ -295,6 +295,7 @@ type Learn struct {
 	List     string            `yaml:"list" doc:"Where the answer has a list of which one is taken; without it, the answer itself."`
 	Where    *Predicate        `yaml:"where" doc:"Which one of the list; without it the first. equals may have placeholders."`
 	Settings map[string]string `yaml:"settings" must:"true" doc:"Setting to where it stands."`
+	Optional bool              `yaml:"optional" doc:"The connection works without them, so it does not matter when the request fails."`
 }
 
 // Guarded is a token that the vendor wants with each write, and hands out beforehand.

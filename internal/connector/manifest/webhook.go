@@ -91,14 +91,17 @@ func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, en
 	if !ok || shape.Events == "" && events == nil {
 		events = []any{body}
 	}
-	mine := s.text(w.AccountIs, nil)
+	mine, err := c.mine(ctx, s, settings, env)
+	if err != nil {
+		return Verdict{}, err
+	}
 	for _, e := range flat(events) {
 		if w.Account != "" {
 			account := digText(e, w.Account)
 			if account == "" {
 				account = digText(body, w.Account)
 			}
-			if account != "" && account != mine {
+			if account != "" && mine != "" && account != mine {
 				continue
 			}
 		}
@@ -114,6 +117,30 @@ func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, en
 		v.IDs = append(v.IDs, id)
 	}
 	return v, nil
+}
+
+// mine is what messages call the connection's account: what the settings say, else what the vendor said when the connection was made or
+// says now. "" when nobody knows; then every message counts, which costs a look at a record that may not be here.
+func (c *Connector) mine(ctx context.Context, s *system, settings connector.Settings, env connector.Env) (string, error) {
+	w := c.m.Webhook
+	if said := s.text(w.AccountIs, nil); said != "" || w.Account == "" {
+		return said, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyPatient)
+	defer cancel()
+	checked, err := c.Spec().Check(settings)
+	if err != nil {
+		return "", nil //nolint:nilerr // the connection says so itself; the message is proven all the same
+	}
+	full, err := c.open(ctx, checked, env)
+	if err != nil {
+		if class := connector.Classify(err).Class; class == connector.Retry || class == connector.SlowDown {
+			return "", err // the message comes again
+		}
+		return "", nil
+	}
+	defer func() { _ = full.Close() }()
+	return full.text(w.AccountIs, nil), nil
 }
 
 func (w *Webhook) format() string {
