@@ -136,7 +136,7 @@ func newVendor(t *testing.T) (*bench, *vendor, connector.Connector) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.restart(connection.GuardOptions{AllowLoopback: true}, c)
+	b.restart(connection.GuardOptions{AllowLoopback: true}, c.WithWebhooks())
 	if _, err := b.Create(t.Context(), b.who, connection.New{Name: "talk", Connector: "talker"}); err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf16"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/xuri/excelize/v2"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -371,6 +373,112 @@ func TestNestedElements(t *testing.T) {
 		l, err := readXML([]byte("<r><x><id>1</id>"+b.String()+"</x><x><id>2</id><v><deep/></v></x></r>"), Options{}, "a.xml")
 		if err != nil || !record.Equal(l.rows[0].fields["v"], test.kept) {
 			t.Errorf("%s is read again as %#v, %v", test.name, l.rows[0].fields["v"], err)
+		}
+	}
+}
+
+type parquetPhone struct {
+	Kind   string   `parquet:"kind"`
+	Number *string  `parquet:"number,optional"`
+	Tags   []string `parquet:"tags,list"`
+}
+
+type parquetGeo struct {
+	Lat float64 `parquet:"lat"`
+	Lon float64 `parquet:"lon"`
+}
+
+type parquetAddress struct {
+	City string      `parquet:"city"`
+	Geo  *parquetGeo `parquet:"geo,optional"`
+}
+
+type parquetPerson struct {
+	ID      int64             `parquet:"id"`
+	Name    string            `parquet:"name"`
+	Address *parquetAddress   `parquet:"address,optional"`
+	Phones  []parquetPhone    `parquet:"phones,list"`
+	Bare    []parquetPhone    `parquet:"bare"`
+	Labels  map[string]string `parquet:"labels"`
+	Counts  map[int32]int64   `parquet:"counts"`
+}
+
+// Groups, lists of groups and maps, as another program wrote them, are read as objects and lists; what is written, that program reads.
+func TestNestedParquet(t *testing.T) {
+	t.Parallel()
+	text := func(s string) *string { return &s }
+	ada := parquetPerson{ID: 1, Name: "Ada", Address: &parquetAddress{"Oslo", &parquetGeo{59.9, 10.7}}, Phones: []parquetPhone{{Kind: "home", Number: text("1"), Tags: []string{"a", "b"}}, {Kind: "work"}},
+		Bare: []parquetPhone{{Kind: "x", Tags: []string{"c"}}, {Kind: "y", Tags: []string{"d", "e"}}}, Labels: map[string]string{"vip": "yes", "lang": "en"}, Counts: map[int32]int64{7: 70}}
+	var file bytes.Buffer
+	w := parquet.NewGenericWriter[parquetPerson](&file)
+	if _, err := w.Write([]parquetPerson{ada, {ID: 2, Name: "Bob"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fields := func(address, phones, bare, labels, counts string) record.Fields {
+		out := record.Fields{}
+		for name, text := range map[string]string{"address": address, "phones": phones, "bare": bare, "labels": labels, "counts": counts} {
+			v, err := record.ParseJSON([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[name] = v
+		}
+		return out
+	}
+	same := func(what string, got, want record.Fields) {
+		t.Helper()
+		for name, v := range want {
+			if !record.Equal(got[name], v) {
+				t.Errorf("%s: %s is %s, want %s", what, name, record.Text(got[name]), record.Text(v))
+			}
+		}
+	}
+	adaSays := fields(`{"city":"Oslo","geo":{"lat":59.9,"lon":10.7}}`, `[{"kind":"home","number":"1","tags":["a","b"]},{"kind":"work","number":null,"tags":[]}]`, `[{"kind":"x","number":null,"tags":["c"]},{"kind":"y","number":null,"tags":["d","e"]}]`,
+		`{"lang":"en","vip":"yes"}`, `[{"key":7,"value":70}]`)
+	carlSays := fields(`{"city":"Rome","geo":null}`, `[{"kind":"a","number":"2","tags":[]},{"kind":"b","number":null,"tags":["z"]}]`, `[]`, `{}`, `[{"key":1,"value":2},{"key":3,"value":4}]`)
+	carlSays["id"], carlSays["name"] = record.Number("3"), "Carl"
+	out, after := edit(t, Options{}, "a.parquet", file.Bytes(), "", add(carlSays),
+		set("2", record.Fields{"address": map[string]any{"city": "Bonn"}, "phones": adaSays["phones"], "labels": map[string]any{"k": "v"}}))
+	same("Ada", after.byKey["1"].fields, adaSays)
+	same("Carl", after.byKey["3"].fields, carlSays)
+	same("Bob", after.byKey["2"].fields, fields(`{"city":"Bonn","geo":null}`, `[{"kind":"home","number":"1","tags":["a","b"]},{"kind":"work","number":null,"tags":[]}]`, `[]`, `{"k":"v"}`, `[]`))
+	if a, p := after.column("address"), after.column("phones"); a.Type != connector.TypeJSON || a.Native != "struct" || !a.Nullable || p.Type != connector.TypeArray || p.Native != "list" {
+		t.Errorf("the columns are %+v and %+v", a, p)
+	}
+	// The other program.
+	people, err := parquet.Read[parquetPerson](bytes.NewReader(out), int64(len(out)))
+	if err != nil || len(people) != 3 {
+		t.Fatalf("%d people, %v", len(people), err)
+	}
+	for i := range people {
+		switch p := people[i]; p.ID {
+		case 1:
+			if *p.Phones[0].Number != "1" || !slices.Equal(p.Phones[0].Tags, []string{"a", "b"}) || p.Address.Geo.Lon != 10.7 || p.Labels["vip"] != "yes" || p.Counts[7] != 70 || len(p.Bare) != 2 || !slices.Equal(p.Bare[1].Tags, []string{"d", "e"}) {
+				t.Errorf("Ada is %+v", p)
+			}
+		case 2:
+			if p.Address == nil || p.Address.City != "Bonn" || p.Address.Geo != nil || len(p.Phones) != 2 || *p.Phones[0].Number != "1" || p.Labels["k"] != "v" {
+				t.Errorf("Bob is %+v", p)
+			}
+		case 3:
+			if p.Name != "Carl" || p.Address.City != "Rome" || len(p.Phones) != 2 || p.Phones[1].Tags[0] != "z" || p.Counts[3] != 4 {
+				t.Errorf("Carl is %+v", p)
+			}
+		}
+	}
+	// What does not fit says where.
+	table, err := Options{}.read("a.parquet", file.Bytes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for words, bad := range map[string]record.Value{
+		"no such column": map[string]any{"city": "x", "street": "y"}, "null in city": map[string]any{"geo": nil}, "geo is an object": map[string]any{"city": "x", "geo": "there"}, "does not take this in lat": map[string]any{"city": "x", "geo": map[string]any{"lat": "far", "lon": record.Number("1")}},
+	} {
+		if _, err := table.column("address").accept(bad); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s is %v, want %q", record.Text(bad), err, words)
 		}
 	}
 }

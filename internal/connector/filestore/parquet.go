@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,10 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-// Parquet: the file has its own types, and lists of them. Other nested columns are kept and never shown. The file is written anew
-// with the same schema; the values of columns that nobody changed are copied as they are.
+// Parquet: the file has its own types, groups, lists and maps of them, in any depth. A group is a value of type json whose members are its
+// columns, a list an array, a map an object by its keys, or where these are no texts a list of objects with key and value. What has a type that
+// is not read is kept and never shown. The file is written anew with the same schema; the values of columns that nobody changed are copied as
+// they are. How nested values lie in columns, by levels of definition and repetition: github.com/apache/parquet-format, README, Nested Encoding.
 
 type parquetCodec struct {
 	schema *parquet.Schema
@@ -31,16 +35,29 @@ type parquetCodec struct {
 	width  int // leaf columns
 }
 
-// parquetField is a top column that records have as a field.
+// parquetField is a column of records, or a part of one.
 type parquetField struct {
-	name                string
-	node                parquet.Node // the leaf
-	leaf                int          // its index
-	optional            bool         // the field may be null
-	list, elementOption bool
-	typ                 connector.Type
-	scale               int
+	name               string
+	node               parquet.Node
+	shape              parquetShape
+	leaf, leaves       int // the first leaf below, and how many there are
+	optional, repeated bool
+	bare               bool            // of a list: its items are the repeated column itself
+	kind               connector.Type  // of a leaf: the type of one value
+	parts              []*parquetField // of a group its members, of a list its items, of a map key and value
+	typ                connector.Type
+	scale              int
 }
+
+// parquetShape is what a column holds.
+type parquetShape int
+
+const (
+	parquetLeaf  parquetShape = iota
+	parquetGroup              // columns by name
+	parquetList               // a repeated column in a group
+	parquetMap                // a repeated group of key and value in a group
+)
 
 // parquetRow is the row's values by leaf.
 type parquetRow [][]parquet.Value
@@ -55,14 +72,16 @@ func readParquet(b []byte, object record.Object) (layout, error) {
 	}
 	c := &parquetCodec{schema: f.Schema(), places: map[string]*parquetField{}, width: len(f.Schema().Columns())}
 	l := layout{codec: c}
-	for leaf, path := range c.schema.Columns() {
-		pf := parquetFieldOf(c.schema, path, leaf)
-		if pf == nil || c.places[pf.name] != nil {
+	leaf := 0
+	for _, node := range c.schema.Fields() {
+		pf := parquetFieldOf(node, leaf)
+		leaf += pf.leaves
+		if pf.typ == "" || c.places[pf.name] != nil {
 			continue
 		}
 		c.fields = append(c.fields, pf)
 		c.places[pf.name] = pf
-		col := &column{FieldInfo: connector.FieldInfo{Name: pf.name, Type: pf.typ, Native: pf.node.Type().String(), Nullable: pf.optional, Scale: -1}}
+		col := &column{FieldInfo: connector.FieldInfo{Name: pf.name, Type: pf.typ, Native: pf.native(), Nullable: pf.optional, Scale: -1}}
 		if pf.typ == connector.TypeNumber {
 			col.Scale = pf.scale
 		}
@@ -92,38 +111,82 @@ func readParquet(b []byte, object record.Object) (layout, error) {
 	}
 }
 
-// parquetFieldOf makes a field of a leaf that is a top column, or the element of one that is a list; nil for others.
-func parquetFieldOf(schema *parquet.Schema, path []string, leaf int) *parquetField {
-	pf := &parquetField{name: path[0], leaf: leaf}
-	var top parquet.Node
-	for _, f := range schema.Fields() {
-		if f.Name() == path[0] {
-			top = f
-		}
+// parquetFieldOf makes a field of a column whose first leaf has that number. Its type is "" when a part of it has a type that is not read.
+func parquetFieldOf(node parquet.Field, leaf int) *parquetField {
+	pf := &parquetField{name: node.Name(), node: node, leaf: leaf, optional: node.Optional(), repeated: node.Repeated()}
+	if node.Leaf() {
+		pf.leaves, pf.kind = 1, parquetType(node, pf)
+		pf.typ = pf.kind
+	} else {
+		pf.group(node)
 	}
-	switch {
-	case top == nil || top.Repeated():
-		return nil
-	case len(path) == 1:
-		pf.node, pf.optional = top, top.Optional()
-	case len(path) == 3 && len(top.Fields()) == 1 && top.Fields()[0].Repeated() && len(top.Fields()[0].Fields()) == 1 && top.Fields()[0].Fields()[0].Leaf():
-		element := top.Fields()[0].Fields()[0]
-		if element.Repeated() {
-			return nil
-		}
-		pf.node, pf.optional, pf.list, pf.elementOption = element, top.Optional(), true, element.Optional()
-		if parquetType(element, pf) == "" {
-			return nil
-		}
+	if pf.repeated && pf.typ != "" {
 		pf.typ = connector.TypeArray
-		return pf
-	default:
-		return nil
-	}
-	if pf.typ = parquetType(pf.node, pf); pf.typ == "" {
-		return nil
 	}
 	return pf
+}
+
+func (pf *parquetField) group(node parquet.Field) {
+	readable := len(node.Fields()) > 0
+	for _, f := range node.Fields() {
+		part := parquetFieldOf(f, pf.leaf+pf.leaves)
+		pf.leaves += part.leaves
+		readable = readable && part.typ != ""
+		pf.parts = append(pf.parts, part)
+	}
+	pf.shape, pf.typ = parquetGroup, connector.TypeJSON
+	if len(pf.parts) == 1 && pf.parts[0].repeated {
+		inner := pf.parts[0]
+		isList, isMap := annotated(node)
+		switch {
+		case (isMap || inner.name == "key_value") && inner.shape == parquetGroup && len(inner.parts) == 2 && inner.parts[0].shape == parquetLeaf && !inner.parts[0].optional && !inner.parts[0].repeated:
+			pf.shape = parquetMap
+			if inner.parts[0].typ != connector.TypeText {
+				pf.typ = connector.TypeArray
+			}
+		case isList || len(inner.parts) == 1:
+			pf.shape, pf.typ = parquetList, connector.TypeArray
+			// A repeated group of one column stands for that column, but under names by which older programs called groups that are items.
+			pf.bare = len(inner.parts) != 1 || inner.name == "array" || inner.name == pf.name+"_tuple"
+		}
+	}
+	if !readable {
+		pf.typ = ""
+	}
+}
+
+func annotated(node parquet.Node) (isList, isMap bool) {
+	lt := node.Type().LogicalType()
+	if lt == nil {
+		return false, false
+	}
+	_, isList = lt.Value.(*format.ListType)
+	_, isMap = lt.Value.(*format.MapType)
+	return isList, isMap
+}
+
+// native is the type's name in the file.
+func (pf *parquetField) native() string {
+	switch pf.shape {
+	case parquetLeaf:
+		return pf.node.Type().String()
+	case parquetList:
+		if item := pf.item(); item.shape == parquetLeaf {
+			return item.native()
+		}
+		return "list"
+	case parquetMap:
+		return "map"
+	}
+	return "struct"
+}
+
+// item is what a list is of.
+func (pf *parquetField) item() *parquetField {
+	if pf.bare {
+		return pf.parts[0]
+	}
+	return pf.parts[0].parts[0]
 }
 
 // logical is a leaf's logical type, taken apart.
@@ -202,7 +265,7 @@ func (c *parquetCodec) row(values parquet.Row) (*row, error) {
 	}
 	r := &row{fields: make(record.Fields, len(c.fields)), raw: raw}
 	for _, pf := range c.fields {
-		v, err := pf.read(raw[pf.leaf])
+		v, err := pf.read(raw)
 		if err != nil {
 			return nil, fmt.Errorf("the field %s: %w", pf.name, err)
 		}
@@ -211,46 +274,105 @@ func (c *parquetCodec) row(values parquet.Row) (*row, error) {
 	return r, nil
 }
 
-// levels of a list's values, by what is optional.
-func (pf *parquetField) levels() (null, empty, nothing, something int) {
-	base := 0
-	if pf.optional {
-		base = 1
-	}
-	return 0, base, base + 1, base + 1 + btoi(pf.elementOption)
+// read puts the field of a row together.
+func (pf *parquetField) read(raw parquetRow) (record.Value, error) {
+	return pf.assemble(raw[pf.leaf:pf.leaf+pf.leaves], 0, 0)
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
+// assemble reads one place of the column. columns are its leaves' values there; definition and repetition are the levels around it.
+func (pf *parquetField) assemble(columns parquetRow, definition, repetition int) (record.Value, error) {
+	switch {
+	case pf.repeated:
+		return pf.several(columns, definition, repetition, func(one parquetRow) (record.Value, error) {
+			return pf.present(one, definition+1, repetition+1)
+		})
+	case pf.optional && !defined(columns, definition):
+		return nil, nil
+	case pf.optional:
+		definition++
 	}
-	return 0
+	return pf.present(columns, definition, repetition)
 }
 
-func (pf *parquetField) read(values []parquet.Value) (record.Value, error) {
-	if !pf.list {
-		if len(values) == 0 || values[0].IsNull() {
-			return nil, nil
+// defined says whether there is more than this level there.
+func defined(columns parquetRow, definition int) bool {
+	return len(columns[0]) > 0 && columns[0][0].DefinitionLevel() > definition
+}
+
+// present reads what is there, one of a repeated column.
+func (pf *parquetField) present(columns parquetRow, definition, repetition int) (record.Value, error) {
+	part := func(inner *parquetField, i int, from parquetRow, definition, repetition int) (record.Value, error) {
+		at := inner.parts[i].leaf - inner.leaf
+		v, err := inner.parts[i].assemble(from[at:at+inner.parts[i].leaves], definition, repetition)
+		if err != nil {
+			err = fmt.Errorf("in %s: %w", inner.parts[i].name, err)
 		}
-		return pf.one(values[0])
+		return v, err
 	}
-	list := []any{}
-	_, empty, _, something := pf.levels()
-	for _, v := range values {
-		switch level := v.DefinitionLevel(); {
-		case pf.optional && level == 0:
-			return nil, nil
-		case level == empty:
-			return list, nil
-		case level < something:
-			list = append(list, nil)
-		default:
-			x, err := pf.one(v)
+	switch pf.shape {
+	case parquetGroup:
+		m := make(map[string]any, len(pf.parts))
+		for i := range pf.parts {
+			v, err := part(pf, i, columns, definition, repetition)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, x)
+			m[pf.parts[i].name] = v
 		}
+		return m, nil
+	case parquetList:
+		return pf.several(columns, definition, repetition, func(one parquetRow) (record.Value, error) {
+			if pf.bare {
+				return pf.parts[0].present(one, definition+1, repetition+1)
+			}
+			return part(pf.parts[0], 0, one, definition+1, repetition+1)
+		})
+	case parquetMap:
+		m := map[string]any{}
+		list, err := pf.several(columns, definition, repetition, func(one parquetRow) (record.Value, error) {
+			key, err := part(pf.parts[0], 0, one, definition+1, repetition+1)
+			if err != nil {
+				return nil, err
+			}
+			value, err := part(pf.parts[0], 1, one, definition+1, repetition+1)
+			m[record.Text(key)] = value
+			return map[string]any{pf.parts[0].parts[0].name: key, pf.parts[0].parts[1].name: value}, err
+		})
+		if pf.typ == connector.TypeArray || err != nil {
+			return list, err
+		}
+		return m, nil
+	}
+	if len(columns[0]) == 0 || columns[0][0].IsNull() {
+		return nil, nil
+	}
+	return pf.one(columns[0][0])
+}
+
+// several reads the items of what is repeated.
+func (pf *parquetField) several(columns parquetRow, definition, repetition int, read func(parquetRow) (record.Value, error)) (record.Value, error) {
+	list := []any{}
+	if !defined(columns, definition) {
+		return list, nil
+	}
+	rest := slices.Clone(columns)
+	for len(rest[0]) > 0 {
+		one := make(parquetRow, len(rest))
+		for i, values := range rest {
+			if len(values) == 0 {
+				return nil, errors.New("its columns hold different numbers of items")
+			}
+			n := 1
+			for n < len(values) && values[n].RepetitionLevel() > repetition+1 {
+				n++
+			}
+			one[i], rest[i] = values[:n], values[n:]
+		}
+		v, err := read(one)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
 	}
 	return list, nil
 }
@@ -341,37 +463,11 @@ func decimalOf(v parquet.Value, kind parquet.Kind, scale int) (record.Value, err
 
 // fits says what the column keeps of a value.
 func (pf *parquetField) fits(v record.Value) (record.Value, error) {
-	values := []any{v}
-	if pf.list {
-		values, _ = v.([]any) // accept has seen to that
+	raw := make(parquetRow, pf.leaf+pf.leaves)
+	if err := pf.shred(raw, v, 0, 0, 0); err != nil {
+		return nil, err
 	}
-	out := make([]any, len(values))
-	for i, x := range values {
-		if x == nil {
-			if !pf.elementOption {
-				return nil, fmt.Errorf("takes no null in its list")
-			}
-			continue
-		}
-		if pf.list {
-			var err error
-			scratch := *pf
-			if x, err = fromValue(parquetType(pf.node, &scratch), x); err != nil {
-				return nil, fmt.Errorf("does not take this list: %w", err)
-			}
-		}
-		made, err := pf.make(x)
-		if err != nil {
-			return nil, err
-		}
-		if out[i], err = pf.one(made); err != nil {
-			return nil, err
-		}
-	}
-	if pf.list {
-		return out, nil
-	}
-	return out[0], nil
+	return pf.read(raw)
 }
 
 // make turns a canonical value of the right type into the file's. The error is a sentence about the field.
@@ -524,33 +620,99 @@ func (pf *parquetField) makeDecimal(v record.Value, t parquet.Type) (parquet.Val
 	return parquet.FixedLenByteArrayValue(b), nil
 }
 
-func (pf *parquetField) values(v record.Value) ([]parquet.Value, error) {
-	null, empty, nothing, something := pf.levels()
-	switch list, isList := v.([]any); {
-	case v == nil && pf.list:
-		return []parquet.Value{parquet.NullValue().Level(0, null, pf.leaf)}, nil
-	case v == nil:
-		return []parquet.Value{parquet.NullValue().Level(0, 0, pf.leaf)}, nil
-	case !pf.list:
-		x, err := pf.make(v)
-		return []parquet.Value{x.Level(0, btoi(pf.optional), pf.leaf)}, err
-	case !isList || len(list) == 0:
-		return []parquet.Value{parquet.NullValue().Level(0, empty, pf.leaf)}, nil
-	default:
-		var out []parquet.Value
-		for i, e := range list {
-			if e == nil {
-				out = append(out, parquet.NullValue().Level(min(i, 1), nothing, pf.leaf))
-				continue
-			}
-			x, err := pf.make(e)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, x.Level(min(i, 1), something, pf.leaf))
-		}
-		return out, nil
+// shred adds a value to the leaves of a row. repeat is the level at which it begins, definition and repetition are the levels around it. The error
+// is a sentence about the field.
+func (pf *parquetField) shred(raw parquetRow, v record.Value, repeat, definition, repetition int) error {
+	switch {
+	case pf.repeated:
+		return pf.spread(raw, v, repeat, definition, repetition, func(e any, repeat int) error {
+			return pf.put(raw, e, repeat, definition+1, repetition+1)
+		})
+	case pf.optional && v == nil:
+		pf.nothing(raw, repeat, definition)
+		return nil
+	case pf.optional:
+		definition++
 	}
+	return pf.put(raw, v, repeat, definition, repetition)
+}
+
+func (pf *parquetField) nothing(raw parquetRow, repeat, definition int) {
+	for leaf := pf.leaf; leaf < pf.leaf+pf.leaves; leaf++ {
+		raw[leaf] = append(raw[leaf], parquet.NullValue().Level(repeat, definition, leaf))
+	}
+}
+
+func (pf *parquetField) put(raw parquetRow, v record.Value, repeat, definition, repetition int) error {
+	switch pf.shape {
+	case parquetGroup:
+		m, isObject := v.(map[string]any)
+		if !isObject && v != nil {
+			return fmt.Errorf("cannot hold %s: %s is an object", shorten(record.Text(v)), pf.name)
+		}
+		for name := range m {
+			if !slices.ContainsFunc(pf.parts, func(p *parquetField) bool { return p.name == name }) {
+				return fmt.Errorf("cannot hold the member %s: the file's schema has no such column in %s", shorten(name), pf.name)
+			}
+		}
+		for _, p := range pf.parts {
+			if err := p.shred(raw, m[p.name], repeat, definition, repetition); err != nil {
+				return err
+			}
+		}
+		return nil
+	case parquetList:
+		return pf.spread(raw, v, repeat, definition, repetition, func(e any, repeat int) error {
+			if pf.bare {
+				return pf.parts[0].put(raw, e, repeat, definition+1, repetition+1)
+			}
+			return pf.item().shred(raw, e, repeat, definition+1, repetition+1)
+		})
+	case parquetMap:
+		if m, isObject := v.(map[string]any); isObject && pf.typ == connector.TypeJSON {
+			list := make([]any, 0, len(m))
+			for _, k := range slices.Sorted(maps.Keys(m)) {
+				list = append(list, map[string]any{pf.parts[0].parts[0].name: k, pf.parts[0].parts[1].name: m[k]})
+			}
+			v = list
+		}
+		return pf.spread(raw, v, repeat, definition, repetition, func(e any, repeat int) error {
+			return pf.parts[0].put(raw, e, repeat, definition+1, repetition+1)
+		})
+	}
+	if v == nil {
+		return fmt.Errorf("takes no null in %s", pf.name)
+	}
+	x, err := fromValue(pf.kind, v)
+	if err != nil {
+		return fmt.Errorf("does not take this in %s: %w", pf.name, err)
+	}
+	made, err := pf.make(x)
+	if err != nil {
+		return err
+	}
+	raw[pf.leaf] = append(raw[pf.leaf], made.Level(repeat, definition, pf.leaf))
+	return nil
+}
+
+// spread puts the items of a list. None is an empty one.
+func (pf *parquetField) spread(raw parquetRow, v record.Value, repeat, definition, repetition int, put func(e any, repeat int) error) error {
+	list, isList := v.([]any)
+	if !isList && v != nil {
+		return fmt.Errorf("cannot hold %s: %s is a list", shorten(record.Text(v)), pf.name)
+	}
+	if len(list) == 0 {
+		pf.nothing(raw, repeat, definition)
+	}
+	for i, e := range list {
+		if i > 0 {
+			repeat = repetition + 1
+		}
+		if err := put(e, repeat); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *parquetCodec) encode(t *table) ([]byte, error) {
@@ -562,14 +724,20 @@ func (c *parquetCodec) encode(t *table) ([]byte, error) {
 			next := make(parquetRow, c.width)
 			copy(next, raw)
 			for _, pf := range c.fields {
-				values, err := pf.values(r.fields[pf.name])
-				if err != nil {
-					return nil, fmt.Errorf("the field %s: %w", pf.name, err)
+				if raw != nil {
+					if was, err := pf.read(raw); err == nil && record.Equal(was, r.fields[pf.name]) {
+						continue
+					}
 				}
-				next[pf.leaf] = values
+				for leaf := pf.leaf; leaf < pf.leaf+pf.leaves; leaf++ {
+					next[leaf] = nil
+				}
+				if err := pf.shred(next, r.fields[pf.name], 0, 0, 0); err != nil {
+					return nil, fmt.Errorf("the field %s %w", pf.name, err)
+				}
 			}
 			for leaf := range next {
-				if next[leaf] == nil { // a nested column of a new record
+				if next[leaf] == nil { // a new record, and a column that is not shown
 					next[leaf] = []parquet.Value{parquet.NullValue().Level(0, 0, leaf)}
 				}
 			}
