@@ -62,31 +62,41 @@ func (c *Connector) signers(ctx context.Context, settings connector.Settings, en
 	if given == "" || !keyName.MatchString(kid) || !v.plausible(given, in) {
 		return nil, nil
 	}
-	ring := c.ring(fmt.Sprintf("%s%s %s %d", c.space, env.Tenant, env.Consumer, at))
+	key, err := c.remembered(ctx, fmt.Sprintf("%s%s %s %d", c.space, env.Tenant, env.Consumer, at), kid, in.Now, duration(v.Keys.Lasts, keyLasts), func(ctx context.Context) (string, error) {
+		return c.fetchKey(ctx, settings, env, v.Keys, kid)
+	})
+	if err != nil || key == "" {
+		return nil, err
+	}
+	return []string{key}, nil
+}
+
+// remembered is the key of that id in a ring, fetched when it is not kept in mind; "" when there is none.
+func (c *Connector) remembered(ctx context.Context, name, kid string, now time.Time, lasts time.Duration, fetch func(context.Context) (string, error)) (string, error) {
+	ring := c.ring(name)
 	ctx, cancel := context.WithTimeout(ctx, keyPatient)
 	defer cancel()
 	select {
 	case ring.lock <- struct{}{}:
 		defer func() { <-ring.lock }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return "", ctx.Err()
 	}
-	now := in.Now
 	if e, known := ring.kept[kid]; known && now.Before(e.until) {
-		return e.list(), nil
+		return e.key, nil
 	}
 	for len(ring.asked) > 0 && now.Sub(ring.asked[0]) >= keyPer {
 		ring.asked = ring.asked[1:]
 	}
 	if len(ring.asked) >= keyAsks { // it may be a good one, so it may come again
-		return nil, &connector.Error{Class: connector.SlowDown, Code: "http.budget", After: keyPer, Message: "Too many messages name keys that are not known."}
+		return "", &connector.Error{Class: connector.SlowDown, Code: "http.budget", After: keyPer, Message: "Too many messages name keys that are not known."}
 	}
 	ring.asked = append(ring.asked, now)
-	key, err := c.fetchKey(ctx, settings, env, v.Keys, kid)
+	key, err := fetch(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("fetching the key of a message: %w", err)
+		return "", fmt.Errorf("fetching the key of a message: %w", err)
 	}
-	e := keyEntry{key, now.Add(duration(v.Keys.Lasts, keyLasts))}
+	e := keyEntry{key, now.Add(lasts)}
 	if key == "" {
 		e.until = now.Add(keyUnknown)
 	}
@@ -97,14 +107,7 @@ func (c *Connector) signers(ctx context.Context, settings connector.Settings, en
 		clear(ring.kept)
 	}
 	ring.kept[kid] = e
-	return e.list(), nil
-}
-
-func (e keyEntry) list() []string {
-	if e.key == "" {
-		return nil
-	}
-	return []string{e.key}
+	return e.key, nil
 }
 
 // plausible says whether the message could hold, if the key fits.

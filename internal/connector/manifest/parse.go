@@ -530,6 +530,15 @@ func (c *checker) webhook(w *Webhook) {
 		if len(v.Claims) > 0 && v.Kind != "jwt" {
 			c.say(at+"/claims", "manifest.bad_value", "Leave claims out, or write kind: jwt.", "Only a signed token has claims.")
 		}
+		if (v.Kind == "sns") != (v.Topic != "") {
+			c.say(at+"/topic", "manifest.missing", "Give kind: sns and topic together.", "It is not said which topic is meant.")
+		}
+		if v.Kind == "sns" { // the message has all of it
+			if v.Header != "" || v.Query != "" || v.Body != "" || v.Secret != "" || v.Keys != nil {
+				c.say(at, "manifest.bad_value", "Give kind, topic and tolerance alone.", "A message of SNS says itself how it is signed.")
+			}
+			continue
+		}
 		places := 0
 		for _, p := range []string{v.Header, v.Query, v.Body} {
 			if p != "" {

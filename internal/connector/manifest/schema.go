@@ -538,7 +538,7 @@ type Subscribe struct {
 
 // Verify is a recipe for a signature.
 type Verify struct {
-	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body." enum:"hmac,secret,ecdsa,jwt"`
+	Kind      string `yaml:"kind" must:"true" doc:"hmac: a signature over the message. secret: a shared secret in a header or parameter. ecdsa: a signature with a key of which we have the public half. jwt: a signed token, which may hold a hash of the body. sns: a message of Amazon SNS, which also confirms the subscription." enum:"hmac,secret,ecdsa,jwt,sns"`
 	Header    string `yaml:"header" doc:"The header that carries it."`
 	Query     string `yaml:"query" doc:"The parameter that carries it."`
 	Body      string `yaml:"body" doc:"secret: where the message carries it; with * in the path, each of them must be it."`
@@ -557,6 +557,7 @@ type Verify struct {
 	ID        string `yaml:"idHeader" doc:"The header with the message's id."`
 	Timestamp string `yaml:"timestampHeader" doc:"The header with the time; t of parts when field is given."`
 	Tolerance string `yaml:"tolerance" doc:"How old a message may be: 5m. jwt: by its iat."`
+	Topic     string `yaml:"topic" doc:"sns: the ARN of the topic, {settings.topicArn}; Amazon signs for all topics with the same keys. tolerance is 1h unless said."`
 	BodyHash  string `yaml:"bodyHash" doc:"jwt: the claim with the SHA-256 of the body, in hexadecimal."`
 
 	Claims map[string]string `yaml:"claims" doc:"jwt: claims that must have these values, with placeholders; an empty value fits nothing. Needed where one key signs for everybody: the account of Google Cloud that pushes."`

@@ -60,6 +60,18 @@ func (c *Connector) Inbound(ctx context.Context, settings connector.Settings, en
 	proven := false
 	for i := range w.Verify {
 		v, with := &w.Verify[i], in
+		if v.Kind == "sns" {
+			if proven, err = c.sns(ctx, settings, env, i, v, s.text(v.Topic, nil), in); err != nil {
+				return Verdict{}, err
+			}
+			if !proven {
+				continue
+			}
+			if said, done, err := c.snsControl(ctx, settings, env, in); done || err != nil {
+				return said, err
+			}
+			break
+		}
 		if v.Keys != nil {
 			// Only fetched keys count: the secret of a subscription is none.
 			if with.Secrets, err = c.signers(ctx, settings, env, i, v, in, u); err != nil {
