@@ -58,6 +58,7 @@ type Tx interface {
 	HealthTx
 	HintTx
 	ListenTx
+	ListTx
 
 	// OwnConnectors returns the tenant's own connectors of these types.
 	OwnConnectors(ctx context.Context, types []string) ([]catalog.Own, error)

@@ -64,6 +64,7 @@ func (m *Manager) Open(ctx context.Context, id tenant.ID, ref string, extras con
 		return nil, connector.Spec{}, err
 	}
 	extras.Credentials = m.tokensOf(id, c.ID)
+	extras.Lists = lists{m, id, c.ID, extras.Consumer}
 	if !resting && (told || listening || extras.Detection == "webhook") {
 		extras.Hints = hints{m, id, c.ID}
 	}
@@ -334,6 +335,13 @@ func (m *Manager) Clean(ctx context.Context, id tenant.ID, ref, consumer string,
 		return err
 	}
 	err = m.leave(ctx, id, ref, consumer, system)
+	err = errors.Join(err, m.inTx(ctx, id, func(tx Tx) error {
+		c, err := tx.Connection(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return tx.DropLists(ctx, c.ID, consumer)
+	}))
 	if c, ok := system.(connector.Cleaner); ok {
 		err = errors.Join(err, c.Clean(ctx, objects))
 	}

@@ -91,6 +91,8 @@ type Env struct {
 	Credentials Credentials
 	// Hints are what the vendor told of this connection's records; nil when it cannot tell.
 	Hints Hints
+	// Lists keeps what is too long for a cursor; nil when there is nowhere to keep it.
+	Lists Lists
 	// Sandbox carries HTTP calls in place of the network, for a connection whose environment is the sandbox.
 	Sandbox http.RoundTripper
 }
@@ -102,6 +104,26 @@ type Credentials interface {
 	// Renew replaces them: of many that call at once, in any process, one runs get, and what it returns is stored before
 	// anybody uses it. Who finds an access_token other than the stale one takes what is there. get is handed what is kept.
 	Renew(ctx context.Context, stale string, get func(ctx context.Context, kept map[string]string) (map[string]string, error)) (map[string]string, error)
+}
+
+// Lists keeps long lists of keys to compare with, for one consumer of a connection. A cursor names them; they are no part of the commit
+// that stores it, so a list that a stored cursor may still name must not be changed in a way that this cursor would miss.
+type Lists interface {
+	// Put sets entries of a list, which is made when it is not there.
+	Put(ctx context.Context, list uuid.UUID, entries []Entry) error
+	// Digests returns those of the keys that the list has.
+	Digests(ctx context.Context, list uuid.UUID, keys []string) (map[string]uint64, error)
+	// Lacks returns keys of one list that the other has not, in order, those after the one given ("" for the first), at most limit. there is
+	// false when the first is gone.
+	Lacks(ctx context.Context, list, other uuid.UUID, after string, limit int) (keys []string, there bool, err error)
+	// Drop forgets a list; one that is not there is fine.
+	Drop(ctx context.Context, list uuid.UUID) error
+}
+
+// Entry is one key of a list, with a digest of what was read where contents are compared.
+type Entry struct {
+	Key    string
+	Digest uint64
 }
 
 // Hint says that a record may be different. What else the message said is not used: the record is read.

@@ -85,6 +85,7 @@ func with(kind, own map[card.Line]string) map[card.Line]string {
 const (
 	NoBudget = "it has connections and no budget of calls that could be used up"
 	NoToken  = "it is signed in to with a password or a key, which does not end; one that was changed is refused as bad credentials"
+	NoMore   = "its list of changes is read; what the vendor would send says not more than that something changed"
 	NoHooks  = "changes are read from it, and nothing is sent to us"
 )
 

@@ -41,7 +41,7 @@ func place(t *testing.T) (filestoretest.Place, filestoretest.Trouble) {
 		server.Do(t.Context(), func(x *sandbox.Exchange) { f(sandbox.Shelf{W: x.W}) })
 	}
 	return filestoretest.Place{
-		Connector: dropbox.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "its simulator", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks},
+		Connector: dropbox.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "its simulator", Not: map[card.Line]string{card.Webhook: connectortest.NoMore},
 		Bad: []connector.Settings{{}, {"accessToken": "wrong-token", "environment": "sandbox"}, {"folder": "elsewhere", "accessToken": "sandbox_token"},
 			{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "taken-back"}},
 		Put: func(_ testing.TB, name string, data []byte) {

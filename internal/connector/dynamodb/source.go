@@ -378,7 +378,7 @@ func classify(err error, object record.Object) error {
 	case "ResourceNotFoundException":
 		return &connector.Error{Class: connector.Reject, Code: "dynamodb.no_table", Message: fmt.Sprintf("There is no table %s in this region. Make it, or correct the name or the setting region.", object), Err: err}
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "IncompleteSignature", "MissingAuthenticationToken", "InvalidClientTokenId":
-		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.credentials", Message: "DynamoDB does not accept the credentials. Check access key, secret and region.", Err: err}
+		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.credentials", Message: "DynamoDB does not accept the credentials. Check access key, secret and region; temporary credentials end.", Err: err}
 	case "AccessDeniedException":
 		return &connector.Error{Class: connector.Reconnect, Code: "dynamodb.forbidden", Message: fmt.Sprintf("The access key may not use the table %s. It needs dynamodb:ListTables, DescribeTable, Scan, BatchGetItem, PutItem, UpdateItem and DeleteItem.", object), Err: err}
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "LimitExceededException":

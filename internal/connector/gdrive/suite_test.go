@@ -61,7 +61,7 @@ func place(t *testing.T, judge *sandboxtest.Discovery, folder string) (filestore
 		})
 	}
 	return filestoretest.Place{
-		Connector: gdrive.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "simulator; Google's API description", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks},
+		Connector: gdrive.New(&transport.Pool{Now: clock.Now, Wait: clock.Wait}), Settings: good, Env: connector.Env{Sandbox: server}, Judge: "simulator; Google's API description", Not: map[card.Line]string{card.Webhook: connectortest.NoMore},
 		Bad: []connector.Settings{{}, {"accessToken": "wrong-token", "environment": "sandbox"}, {"folderId": "folder-elsewhere", "accessToken": "sandbox_token"},
 			{"clientId": "app", "clientSecret": "sandbox_app", "refreshToken": "taken-back"}},
 		Put: func(_ testing.TB, name string, data []byte) {

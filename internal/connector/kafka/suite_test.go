@@ -14,6 +14,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -138,7 +139,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	connectortest.Run(t, connectortest.Harness{
-		Connector: New(), Settings: c.settings, Detection: byStream, Judge: "kfake (broker)", Objects: "topics", Not: connectortest.Served(),
+		Connector: New(), Settings: c.settings, Detection: byStream, Judge: "kfake (broker)", Objects: "topics", Not: map[card.Line]string{card.Expired: connectortest.NoToken, card.Webhook: connectortest.NoHooks, card.Limit: "its brokers slow clients down by themselves and refuse nothing"},
 		Bad:   []connector.Settings{with(c.settings, "password", "wrong-password"), with(c.settings, "brokers", "127.0.0.1:1")},
 		Users: &users{c, open(t, c.settings, "user")},
 		Types: []connector.Type{connector.TypeText, connector.TypeInteger, connector.TypeNumber, connector.TypeBoolean, connector.TypeJSON, connector.TypeArray},

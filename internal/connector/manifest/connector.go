@@ -369,7 +369,8 @@ type system struct {
 	client   *transport.Client
 
 	guarding sync.Mutex
-	guarded  *proof // the token that writes carry
+	dropped  []string // lists that are no more
+	guarded  *proof   // the token that writes carry
 
 	mu      sync.Mutex
 	objects map[record.Object]*object
@@ -377,15 +378,16 @@ type system struct {
 }
 
 var (
-	_ connector.Discoverer = (*system)(nil)
-	_ connector.Reader     = (*system)(nil)
-	_ connector.KeyReader  = (*system)(nil)
-	_ connector.Finder     = (*system)(nil)
-	_ connector.Writer     = (*system)(nil)
-	_ connector.Chooser    = (*system)(nil)
-	_ connector.Pacer      = (*system)(nil)
-	_ connector.Watcher    = (*watching)(nil)
-	_ connector.Gauged     = (*system)(nil)
+	_ connector.Discoverer   = (*system)(nil)
+	_ connector.Reader       = (*system)(nil)
+	_ connector.KeyReader    = (*system)(nil)
+	_ connector.Finder       = (*system)(nil)
+	_ connector.Writer       = (*system)(nil)
+	_ connector.Chooser      = (*system)(nil)
+	_ connector.Pacer        = (*system)(nil)
+	_ connector.Watcher      = (*watching)(nil)
+	_ connector.Acknowledger = (*system)(nil)
+	_ connector.Gauged       = (*system)(nil)
 )
 
 // watching is a system whose vendor tells of changes.

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/transport"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -45,6 +47,10 @@ type place struct {
 	Acks     []string          `json:"acks,omitempty"`   // queue: handles of messages to take away, since the cursor has what they say
 	Known    map[string]uint64 `json:"known,omitempty"`  // full: key -> hash of what was read; diff: the keys that there are
 	Fresh    map[string]uint64 `json:"fresh,omitempty"`  // full: the same, of the pass under way
+	List     string            `json:"list,omitempty"`   // what Known is, where that is too long for a cursor
+	Next     string            `json:"next,omitempty"`   // what Fresh is, likewise
+	Old      []string          `json:"old,omitempty"`    // lists that go when this cursor is stored
+	Ending   bool              `json:"ending,omitempty"` // full: the list is read, and what it lacks is being told; After is the last such key
 	Parts    map[string]place  `json:"parts,omitempty"`  // keyset, feed: of each parent
 	Todo     []string          `json:"todo,omitempty"`   // keyset, feed: parents that the pass under way has still to ask
 }
@@ -57,6 +63,8 @@ type gonePlace struct {
 	Number int    `json:"n,omitempty"`
 	High   string `json:"high,omitempty"`
 	Busy   bool   `json:"busy,omitempty"`
+	Ending bool   `json:"ending,omitempty"` // diff: the list is read, and what it lacks is looked at by key
+	After  string `json:"after,omitempty"`  // the last such key
 }
 
 func (p place) cursor() record.Cursor {
@@ -65,7 +73,7 @@ func (p place) cursor() record.Cursor {
 	return b
 }
 
-// maxFull bounds what is kept to compare with.
+// maxFull bounds what a cursor keeps to compare with; more is kept in lists, where there is a place for them.
 const maxFull = 20_000
 
 // maxSeen bounds what is remembered of the overlap; what is forgotten is read twice, which does no harm.
@@ -93,8 +101,12 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 	} else if err := json.Unmarshal(req.Cursor, &p); err != nil || p.V != 1 {
 		return connector.Page{}, &connector.Error{Class: connector.LostPlace, Code: "http.lost_place", Message: "The position does not belong to this object; it is read anew.", Err: err}
 	}
+	p.Old = slices.DeleteFunc(p.Old, s.isDropped)
 	r := &reader{s: s, o: o, req: req, p: p, sc: s.scopeOf(o.Object).with(scope{"fields": o.wanted(req.Fields)})}
 	page, err := r.next(ctx)
+	if err == nil {
+		err = r.remember(ctx)
+	}
 	if err != nil {
 		if classOf(err) == "drift" {
 			s.mu.Lock()
@@ -175,6 +187,8 @@ type reader struct {
 	req connector.ReadRequest
 	p   place
 	sc  scope
+
+	told []record.Change // whose keys are to be remembered
 }
 
 // begun notes when a snapshot's first answer came, by the vendor's clock, which may differ from ours.
@@ -259,6 +273,8 @@ func (r *reader) restart() error {
 		return nil
 	}
 	r.p.Token, r.p.Number, r.p.Fresh = "", 0, nil
+	r.drop(r.p.Next)
+	r.p.Next, r.p.Ending = "", false
 	r.p.Passing, r.p.Ties, r.p.After = false, false, ""
 	return nil
 }
@@ -778,6 +794,9 @@ func (r *reader) feed(ctx context.Context) (connector.Page, error) {
 
 // full reads everything and returns what differs from the last time.
 func (r *reader) full(ctx context.Context) (connector.Page, error) {
+	if r.p.Ending {
+		return r.ending(ctx)
+	}
 	l := r.o.List
 	token := r.p.Token
 	if token == "+" {
@@ -787,27 +806,58 @@ func (r *reader) full(ctx context.Context) (connector.Page, error) {
 	if err != nil {
 		return connector.Page{}, err
 	}
-	if r.p.Fresh == nil {
+	known := r.p.Known
+	if r.spilled() {
+		if known, err = r.digests(ctx, items); err != nil {
+			return connector.Page{}, err
+		}
+		if r.p.Next == "" {
+			r.p.Next = uuid.NewString()
+		}
+	} else if r.p.Fresh == nil {
 		r.p.Fresh = make(map[string]uint64)
 	}
+	var entries []connector.Entry
 	changed := items[:0:0]
 	for _, it := range items {
 		if it.deleted {
 			continue
 		}
 		h := digest(it.fields)
-		r.p.Fresh[string(it.key)] = h
-		if old, known := r.p.Known[string(it.key)]; !known || old != h {
+		if r.spilled() {
+			entries = append(entries, connector.Entry{Key: string(it.key), Digest: h})
+		} else {
+			r.p.Fresh[string(it.key)] = h
+		}
+		if old, there := known[string(it.key)]; !there || old != h {
 			changed = append(changed, it)
 		}
 	}
-	if len(r.p.Fresh) > maxFull {
-		return connector.Page{}, &connector.Error{Class: connector.Reject, Code: "http.too_many_to_compare", Message: "The object has more than 20,000 records, too many to compare each time. Describe how the system is asked for changes in the manifest."}
+	switch {
+	case r.spilled():
+		if err := r.put(ctx, r.p.Next, entries); err != nil {
+			return connector.Page{}, err
+		}
+	case len(r.p.Fresh) > maxFull:
+		if err := r.spill(ctx, true, tooMany("The object has more than 20,000 records, too many to compare each time. Describe how the system is asked for changes in the manifest.")); err != nil {
+			return connector.Page{}, err
+		}
 	}
 	r.p.Token, r.p.Number = next, number
 	page := r.page(changed, next != "")
-	if next == "" {
-		if !r.p.Snapshot && r.o.Deletes.Mode == "diff" {
+	if next != "" {
+		return page, nil
+	}
+	r.p.Token, r.p.Number = "", 0
+	diff := !r.p.Snapshot && r.o.Deletes.Mode == "diff"
+	if r.spilled() && diff {
+		r.p.Ending, r.p.After, page.More = true, "", true
+		return page, nil
+	}
+	if r.spilled() {
+		r.swap()
+	} else {
+		if diff {
 			for k := range r.p.Known {
 				if _, there := r.p.Fresh[k]; !there {
 					page.Changes = append(page.Changes, record.Change{Key: record.Key(k), Op: record.Delete})
@@ -815,10 +865,49 @@ func (r *reader) full(ctx context.Context) (connector.Page, error) {
 			}
 			slices.SortFunc(page.Changes, func(a, b record.Change) int { return strings.Compare(string(a.Key), string(b.Key)) })
 		}
-		r.p.Known, r.p.Fresh, r.p.Token, r.p.Number = r.p.Fresh, nil, "", 0
-		r.endSnapshot()
-		page.Phase, page.More = r.phase(), false
+		r.p.Known, r.p.Fresh = r.p.Fresh, nil
 	}
+	r.endSnapshot()
+	page.Phase, page.More = r.phase(), false
+	return page, nil
+}
+
+func tooMany(message string) *connector.Error {
+	return &connector.Error{Class: connector.Reject, Code: "http.too_many_to_compare", Message: message}
+}
+
+// digests are those of what was handed out before.
+func (r *reader) digests(ctx context.Context, items []item) (map[string]uint64, error) {
+	list, err := listID(r.p.List)
+	if err != nil {
+		return nil, err
+	}
+	if r.s.env.Lists == nil {
+		return nil, lostList(nil)
+	}
+	keys := make([]string, len(items))
+	for i := range items {
+		keys[i] = string(items[i].key)
+	}
+	return r.s.env.Lists.Digests(ctx, list, keys)
+}
+
+// ending tells, a page at a time, of the keys that the list has no more.
+func (r *reader) ending(ctx context.Context) (connector.Page, error) {
+	keys, err := r.lacking(ctx, r.p.After, r.req.Limit)
+	if err != nil {
+		return connector.Page{}, err
+	}
+	page := connector.Page{Phase: r.phase(), More: len(keys) == r.req.Limit}
+	for _, k := range keys {
+		page.Changes = append(page.Changes, record.Change{Key: record.Key(k), Op: record.Delete})
+	}
+	if page.More {
+		r.p.After = keys[len(keys)-1]
+		return page, nil
+	}
+	r.p.Ending, r.p.After = false, ""
+	r.swap()
 	return page, nil
 }
 

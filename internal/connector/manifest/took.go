@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
 )
@@ -56,18 +58,7 @@ func (o *object) missing() bool {
 }
 
 // knows keeps which keys there are, for the next look.
-func (r *reader) knows(c record.Change) {
-	if c.Op == record.Delete {
-		delete(r.p.Known, string(c.Key))
-		return
-	}
-	if r.p.Known == nil {
-		r.p.Known = make(map[string]uint64)
-	}
-	if len(r.p.Known) <= maxFull {
-		r.p.Known[string(c.Key)] = 1
-	}
-}
+func (r *reader) knows(c record.Change) { r.told = append(r.told, c) }
 
 // lost looks which records the list has no more, when it is time: a page of it at a time, and at its end those that are missing by
 // key, since a list may change while it is read.
@@ -84,11 +75,16 @@ func (r *reader) lost(ctx context.Context) (connector.Page, bool, error) {
 	if !g.Busy && now.Sub(moment(g.At)) < duration(r.o.Deletes.Every, time.Hour) {
 		return connector.Page{}, false, nil
 	}
-	if !g.Busy {
-		g.Busy, g.Token, g.Number, r.p.Fresh = true, "", 0, make(map[string]uint64)
+	if g.Ending {
+		return r.lostOnes(ctx, g, now)
 	}
-	if r.p.Fresh == nil {
-		r.p.Fresh = make(map[string]uint64)
+	if !g.Busy {
+		g.Busy, g.Token, g.Number = true, "", 0
+		r.drop(r.p.Next) // of a pass that was given up
+		r.p.Next, r.p.Fresh = "", nil
+	}
+	if r.spilled() && r.p.Next == "" {
+		r.p.Next = uuid.NewString()
 	}
 	l := r.o.List
 	token := g.Token
@@ -102,16 +98,15 @@ func (r *reader) lost(ctx context.Context) (connector.Page, bool, error) {
 	if err != nil {
 		return connector.Page{}, false, err
 	}
-	for _, it := range items {
-		if !it.deleted {
-			r.p.Fresh[string(it.key)] = 1
-		}
-	}
-	if len(r.p.Fresh) > maxFull || len(r.p.Known) > maxFull {
-		return connector.Page{}, false, &connector.Error{Class: connector.Reject, Code: "http.too_many_to_compare", Message: "The object has more than 20,000 records, too many to look for those that are missing. Describe how the system tells of deletions in the manifest, or that it never does."}
+	if err := r.found(ctx, items); err != nil {
+		return connector.Page{}, false, err
 	}
 	page := connector.Page{Phase: r.phase(), More: true}
 	if g.Token, g.Number = next, number; next != "" {
+		return page, true, nil
+	}
+	if r.spilled() {
+		g.Ending, g.After = true, ""
 		return page, true, nil
 	}
 	var keys []record.Key
@@ -130,6 +125,65 @@ func (r *reader) lost(ctx context.Context) (connector.Page, bool, error) {
 		}
 	}
 	g.Busy, g.At = false, record.Time(now)
+	return page, true, nil
+}
+
+// found keeps which keys the list has.
+func (r *reader) found(ctx context.Context, items []item) error {
+	if r.p.Fresh == nil && !r.spilled() {
+		r.p.Fresh = make(map[string]uint64)
+	}
+	var entries []connector.Entry
+	for _, it := range items {
+		switch {
+		case it.deleted:
+		case r.spilled():
+			entries = append(entries, connector.Entry{Key: string(it.key), Digest: 1})
+		default:
+			r.p.Fresh[string(it.key)] = 1
+		}
+	}
+	if r.spilled() {
+		return r.put(ctx, r.p.Next, entries)
+	}
+	if len(r.p.Fresh) > maxFull || len(r.p.Known) > maxFull {
+		return r.spill(ctx, true, tooMany("The object has more than 20,000 records, too many to look for those that are missing. Describe how the system tells of deletions in the manifest, or that it never does."))
+	}
+	return nil
+}
+
+// lostAtOnce is how many keys are looked at for a page.
+const lostAtOnce = 500
+
+// lostOnes looks, a page at a time, at the keys that the list has no more.
+func (r *reader) lostOnes(ctx context.Context, g *gonePlace, now time.Time) (connector.Page, bool, error) {
+	limit := min(r.req.Limit, lostAtOnce)
+	lacking, err := r.lacking(ctx, g.After, limit)
+	if err != nil {
+		return connector.Page{}, false, err
+	}
+	keys := make([]record.Key, len(lacking))
+	for i, k := range lacking {
+		keys[i] = record.Key(k)
+	}
+	page := connector.Page{Phase: r.phase(), More: true}
+	if page.Changes, err = r.absent(ctx, keys); err != nil {
+		return connector.Page{}, false, err
+	}
+	for _, c := range page.Changes {
+		if c.Op == record.Upsert {
+			r.knows(c)
+		}
+	}
+	if err := r.remember(ctx); err != nil { // into the next list, too, while there is one
+		return connector.Page{}, false, err
+	}
+	if len(lacking) == limit {
+		g.After = lacking[limit-1]
+		return page, true, nil
+	}
+	r.swap()
+	g.Ending, g.After, g.Busy, g.At = false, "", false, record.Time(now)
 	return page, true, nil
 }
 

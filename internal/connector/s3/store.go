@@ -130,7 +130,7 @@ func (s *store) classify(err error, doing string) error {
 	case status == http.StatusPreconditionFailed || status == http.StatusConflict:
 		return filestore.ErrMoved
 	case code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken" || code == "AuthorizationHeaderMalformed" || status == http.StatusUnauthorized:
-		return reconnect("s3.credentials", err, "The credentials are not accepted for the bucket %s. Check access key, secret and region.", s.bucket)
+		return reconnect("s3.credentials", err, "The credentials are not accepted for the bucket %s. Check access key, secret and region; temporary credentials end.", s.bucket)
 	case status == http.StatusForbidden && doing == "write":
 		return fmt.Errorf("%w: %w", filestore.ErrReadOnly, err)
 	case status == http.StatusForbidden:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
 	"github.com/syncline-dev/syncline/internal/connector/filestore/filestoretest"
 )
 
@@ -86,7 +87,7 @@ func placeWith(t *testing.T, busy func() bool) (filestoretest.Place, connector.S
 		return open(checked, connector.Env{})
 	}
 	return filestoretest.Place{
-		Connector: New(), Settings: good, Judge: "gofakes3", Not: connectortest.Signed(), Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
+		Connector: New(), Settings: good, Judge: "gofakes3", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks}, Bad: []connector.Settings{with(good, "accessKeyId", "bad"), with(good, "bucket", "elsewhere")},
 		Put: func(t testing.TB, name string, data []byte) {
 			s := files(t)
 			if _, err := s.client.PutObject(t.Context(), put(s, name, data)); err != nil {

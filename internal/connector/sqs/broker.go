@@ -243,8 +243,8 @@ func (b *broker) classify(err error, object record.Object) error {
 	switch {
 	case strings.HasSuffix(code, "QueueDoesNotExist") || strings.HasSuffix(code, "NonExistentQueue"):
 		return &connector.Error{Class: connector.Reject, Code: "sqs.no_queue", Message: fmt.Sprintf("There is no queue %s in this region. Make it, or correct the name or the setting region.", object), Err: err}
-	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidSecurity" || code == "InvalidAccessKeyId" || code == "MissingAuthenticationToken":
-		return &connector.Error{Class: connector.Reconnect, Code: "sqs.credentials", Message: "SQS does not accept the credentials. Check access key, secret and region.", Err: err}
+	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidSecurity" || code == "InvalidAccessKeyId" || code == "MissingAuthenticationToken":
+		return &connector.Error{Class: connector.Reconnect, Code: "sqs.credentials", Message: "SQS does not accept the credentials. Check access key, secret and region; temporary credentials end.", Err: err}
 	case code == "AccessDenied" || code == "AccessDeniedException" || status == http.StatusForbidden:
 		return &connector.Error{Class: connector.Reconnect, Code: "sqs.forbidden", Message: fmt.Sprintf("The access key may not use the queue %s. It needs sqs:GetQueueUrl, sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:SendMessage; sqs:ListQueues to offer queues.", object), Err: err}
 	case code == "RequestThrottled" || code == "ThrottlingException" || code == "OverLimit" || status == http.StatusTooManyRequests:

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqs_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest/card"
+	"github.com/syncline-dev/syncline/internal/connector/manifest"
+	"github.com/syncline-dev/syncline/internal/connector/sandbox"
+	"github.com/syncline-dev/syncline/internal/connector/sqs"
+)
+
+// Temporary credentials end. Then reading and writing say that the connection needs new ones, no message is sent or taken, and with new ones what waits is read.
+func TestTemporaryCredentialsEnd(t *testing.T) {
+	t.Parallel()
+	connectortest.Proves(t, "sqs", card.Expired)
+	a := &account{server: sandbox.NewServer(&sqs.Simulator{}, sandbox.NewWorld(nil, 1), false)}
+	var valid atomic.Value
+	valid.Store("token-1")
+	through := manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Header.Get("X-Amz-Security-Token") != valid.Load() {
+			return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}`))}, nil
+		}
+		return a.server.RoundTrip(r)
+	})
+	open := func(token string) connector.System {
+		checked, err := sqs.New().Spec().Check(connector.Settings{"accessKeyId": "sandbox", "secretAccessKey": "sandbox_secret", "sessionToken": token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys, err := sqs.New().Open(t.Context(), checked, connector.Env{Sandbox: through, Consumer: "svc_1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sys.Close() })
+		return sys
+	}
+	q := a.queue(t)
+	sys := open("token-1")
+	if err := sys.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.call(t, "SendMessage", map[string]any{"QueueUrl": "https://x/1/" + string(q), "MessageBody": `{"id":"1","name":"Ada"}`})
+	valid.Store("token-2")
+	_, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: q, Limit: 10})
+	if e := connector.Classify(err); e.Class != connector.Reconnect || e.Code != "sqs.credentials" {
+		t.Errorf("reading with what ended: %v", err)
+	}
+	receipts, err := sys.(connector.Writer).Write(t.Context(), q, []connector.Write{{Op: "upsert", Create: true, Key: "2", Fields: map[string]any{"id": "2"}, Whole: map[string]any{"id": "2"}}})
+	if e := connector.Classify(err); err != nil && e.Class != connector.Reconnect || err == nil && (receipts[0].Outcome != connector.Unsent || connector.Classify(receipts[0].Err).Class != connector.Reconnect) {
+		t.Errorf("writing with what ended: %+v, %v", receipts, err)
+	}
+	if n := a.depth(t, q); n != 1 {
+		t.Errorf("%d messages wait", n)
+	}
+	again := open("token-2")
+	var cursor connector.Page
+	for range 20 {
+		page, err := again.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: q, Cursor: cursor.Cursor, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Changes) == 1 && page.Changes[0].Key == "1" {
+			return
+		}
+		cursor = page
+	}
+	t.Error("with new ones the message is not read")
+}

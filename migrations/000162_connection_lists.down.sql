@@ -1,0 +1,2 @@
+DROP TABLE connection_list_keys;
+DROP TABLE connection_lists;
