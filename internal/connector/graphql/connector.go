@@ -171,6 +171,7 @@ type records interface {
 	connector.Pacer
 	connector.Scanner
 	connector.Drafter
+	connector.Acknowledger
 	Account() string
 }
 

@@ -360,7 +360,7 @@ type Write struct {
 	Lock        *Lock    `yaml:"lock" doc:"How a write is refused when the record moved on."`
 	Exists      string   `yaml:"exists" doc:"A regular expression on the message of a conflict; its group is the key of the record that is there already."`
 	Also        []Also   `yaml:"also" doc:"Fields that another request changes."`
-	Idempotency string   `yaml:"idempotencyHeader" doc:"The header that makes a repeated creation harmless."`
+	Idempotency string   `yaml:"idempotencyHeader" doc:"The header that makes a repeated write harmless. Elsewhere in the request, or in an item of a batch, it is {once}: the same when the same write is tried again, and another for the next."`
 	Batch       *Batch   `yaml:"batch" doc:"Several in one request."`
 	Job         *Job     `yaml:"job" doc:"The answer to one record is a job to wait for, where it has its id or the status is 202; what is read of the answer is read of the last one of poll."`
 }

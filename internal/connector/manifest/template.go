@@ -17,7 +17,7 @@ import (
 
 // roots are the names that placeholders begin with.
 var roots = []string{"settings", "key", "keys", "fields", "names", "record", "items", "item", "native", "object", "limit", "token", "offset", "page", "since", "after", "until",
-	"field", "value", "values", "version", "job", "trace", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part",
+	"field", "value", "values", "version", "job", "trace", "once", "credentials", "now", "method", "url", "timestamp", "body", "root", "callback", "secret", "subscription", "expires", "id", "parent", "part",
 	"lock", "by", "rest", "taken", "kid", "region"}
 
 // template is a text with placeholders.

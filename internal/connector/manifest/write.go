@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -351,9 +352,23 @@ func (o *object) stored(t *task, held record.Fields) record.Fields {
 	return out
 }
 
+// once is a text by which the system knows a write that is repeated: the same for the same record, fields and state before, in whatever batch
+// and whenever it is tried again, and another for the next change, which must not pass for the one before.
+func (t *task) once() string {
+	before := uint64(0)
+	if t.before != nil {
+		before = digest(t.before.fields)
+	}
+	set, err := json.Marshal(t.set) // in the order of names
+	if err != nil {
+		set = []byte(fmt.Sprint(t.set))
+	}
+	return sha(fmt.Appendf(nil, "%s %s %x %s", t.w.ID, t.verb, before, set))[:32]
+}
+
 // scope is what placeholders mean for a write.
 func (s *system) taskScope(o *object, t *task, w *Write) scope {
-	sc := scope{"key": keyText(t.w.Key), "part": o.parts(t.w.Key), "fields": t.set, "trace": t.trace, "version": nil, "record": nil}
+	sc := scope{"key": keyText(t.w.Key), "part": o.parts(t.w.Key), "fields": t.set, "trace": t.trace, "once": t.once(), "version": nil, "record": nil}
 	if t.before == nil && o.Empty == "omit" {
 		sc["fields"] = full(t.set)
 	}
@@ -507,7 +522,7 @@ func (s *system) sendOnce(ctx context.Context, o *object, verb string, w *Write,
 		headers[w.Lock.Header] = w.Lock.Value
 	}
 	if w.Idempotency != "" {
-		headers[w.Idempotency] = "{trace}"
+		headers[w.Idempotency] = "{once}"
 	}
 	req.Headers = headers
 	var apart []Also

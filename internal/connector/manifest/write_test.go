@@ -370,3 +370,76 @@ func TestJobOfOne(t *testing.T) {
 		t.Errorf("code beside a tenant's manifest: %v", err)
 	}
 }
+
+// What makes a repeated write harmless is the same when a write is tried again, whatever batch it is in, in a header, the address and the body; it is
+// another for another record, and for the next change of one, also when that brings back what was there before.
+func TestOnceForARepeatedWrite(t *testing.T) {
+	var seen [][]string
+	name := "a"
+	sys, _ := timed(t, headed+thing+`    create: {request: {method: POST, path: /things, query: {requestid: "{once}"}, body: {directive: "{once}", data: "{fields}"}}, idempotencyHeader: Idempotency-Key, key: id}
+    update: {request: {method: PATCH, path: "/things/{key}", query: {requestid: "{once}"}, body: {directive: "{once}", data: "{fields}"}}, idempotencyHeader: Idempotency-Key}
+`, func(r *http.Request) (int, string, http.Header) {
+		switch r.Method {
+		case http.MethodPost, http.MethodPatch:
+			var in struct {
+				Directive string
+				Data      map[string]string
+			}
+			if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+				t.Error(err)
+			}
+			seen = append(seen, []string{r.Header.Get("Idempotency-Key"), r.URL.Query().Get("requestid"), in.Directive})
+			if r.Method == http.MethodPatch {
+				name = in.Data["name"]
+			}
+			return 200, `{"id": "9"}`, nil
+		case http.MethodGet:
+			if r.URL.Path == "/things" {
+				return 200, `[]`, nil
+			}
+			return 200, `{"id": "9", "name": "` + name + `"}`, nil
+		}
+		return 404, `{}`, nil
+	})
+	write := func(writes ...connector.Write) {
+		t.Helper()
+		got, err := sys.(connector.Writer).Write(t.Context(), "things", writes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range got {
+			if r.Outcome != connector.Applied {
+				t.Errorf("%s: %v", r.Outcome, r.Err)
+			}
+		}
+	}
+	one, two := record.NewEntityID(), record.NewEntityID()
+	create := func(id record.EntityID) connector.Write {
+		return connector.Write{ID: id, Op: record.Upsert, Create: true, Fields: record.Fields{"name": "x"}}
+	}
+	to := func(name string) connector.Write {
+		return connector.Write{ID: one, Op: record.Upsert, Key: "9", Fields: record.Fields{"name": name}}
+	}
+	write(create(one)) // 0
+	write(create(two)) // 1
+	write(create(one)) // 2: tried again
+	write(to("b"))     // 3
+	write(to("a"))     // 4
+	write(to("c"))     // 5
+	write(to("a"))     // 6: the same fields as 4, after another state
+	name = "b"         // 4 was not carried out
+	write(to("a"))     // 7: 4, tried again
+	if len(seen) != 8 {
+		t.Fatalf("sent were %v", seen)
+	}
+	all := map[string]int{}
+	for i, s := range seen {
+		if s[0] == "" || s[0] != s[1] || s[0] != s[2] {
+			t.Errorf("write %d has %v", i, s)
+		}
+		all[s[0]]++
+	}
+	if seen[0][0] != seen[2][0] || seen[4][0] != seen[7][0] || len(all) != 6 {
+		t.Errorf("they are %v", seen)
+	}
+}
