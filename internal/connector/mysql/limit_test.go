@@ -5,6 +5,7 @@ package mysql
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func TestAccountsWithLimits(t *testing.T) {
 	if sys, err = open("first-Word-1"); err != nil {
 		t.Fatal(err)
 	}
-	if keys, cursor, err = read(sys, cursor); err != nil || len(keys) != 1 || keys[0] != "2" {
+	if keys, cursor, err = read(sys, cursor); err != nil || !slices.Contains(keys, "2") {
 		t.Errorf("with more: %v, %v", keys, err)
 	}
 	d.exec(`INSERT INTO thing VALUES (3, 'c')`, fmt.Sprintf("ALTER USER '%s'@'%%' PASSWORD EXPIRE", user))
@@ -81,7 +82,7 @@ func TestAccountsWithLimits(t *testing.T) {
 	if sys, err = open("second-Word-2"); err != nil {
 		t.Fatal(err)
 	}
-	if keys, _, err = read(sys, cursor); err != nil || len(keys) != 1 || keys[0] != "3" {
+	if keys, _, err = read(sys, cursor); err != nil || !slices.Contains(keys, "3") {
 		t.Errorf("with a new one: %v, %v", keys, err)
 	}
 }

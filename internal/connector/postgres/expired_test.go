@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestPasswordEnds(t *testing.T) {
 		t.Errorf("with a password that ended: %v", err)
 	}
 	mustExec(t, db, `ALTER ROLE `+role+` PASSWORD 'second' VALID UNTIL 'infinity'`)
-	if keys, _, err = read("second", cursor); err != nil || len(keys) != 1 || keys[0] != "2" {
+	if keys, _, err = read("second", cursor); err != nil || !slices.Contains(keys, "2") {
 		t.Errorf("with a new one: %v, %v", keys, err)
 	}
 }

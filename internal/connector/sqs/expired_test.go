@@ -48,7 +48,7 @@ func TestTemporaryCredentialsEnd(t *testing.T) {
 	if err := sys.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.call(t, "SendMessage", map[string]any{"QueueUrl": "https://x/1/" + string(q), "MessageBody": `{"id":"1","name":"Ada"}`})
+	a.send(t, q, `{"id":"1","name":"Ada"}`, nil)
 	valid.Store("token-2")
 	_, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: q, Limit: 10})
 	if e := connector.Classify(err); e.Class != connector.Reconnect || e.Code != "sqs.credentials" {
