@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -162,7 +163,7 @@ func (r *reader) drop(list string) {
 // Acknowledge drops the lists that no cursor names any more.
 func (s *system) Acknowledge(ctx context.Context, _ record.Object, cursor record.Cursor) error {
 	var p place
-	if s.env.Lists == nil || json.Unmarshal(cursor, &p) != nil {
+	if s.env.Lists == nil || !bytes.Contains(cursor, []byte(`"old":[`)) || json.Unmarshal(cursor, &p) != nil { // it may be long, and most have none
 		return nil
 	}
 	for _, old := range p.Old {
