@@ -20,7 +20,7 @@ const listsLast = 30 * 24 * time.Hour
 func (t *Tx) PutList(ctx context.Context, id connection.ID, consumer string, list uuid.UUID, entries []connector.Entry) error {
 	keys, digests := make([][]byte, len(entries)), make([]int64, len(entries))
 	for i, e := range entries {
-		keys[i], digests[i] = []byte(e.Key), int64(e.Digest) //nolint:gosec // the same 64 bits
+		keys[i], digests[i] = []byte(e.Key), int64(e.Digest)
 	}
 	b := &pgx.Batch{}
 	b.Queue(`INSERT INTO connection_lists (tenant_id, id, connection_id, consumer, used_at) VALUES (current_tenant(), $1, $2, $3, $4)
@@ -45,7 +45,7 @@ func (t *Tx) ListDigests(ctx context.Context, list uuid.UUID, keys []string) (ma
 	var key []byte
 	var digest int64
 	_, err = pgx.ForEachRow(rows, []any{&key, &digest}, func() error {
-		out[string(key)] = uint64(digest) //nolint:gosec // the same 64 bits
+		out[string(key)] = uint64(digest)
 		return nil
 	})
 	return out, unavailable(err)

@@ -147,7 +147,7 @@ func TestPortal(t *testing.T) {
 		through := manifest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			if strings.HasPrefix(r.URL.Path, accountInfo) {
 				if asked.Add(1); test.mute {
-					return &http.Response{StatusCode: 403, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"category":"MISSING_SCOPES"}`)), Request: r}, nil
+					return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"category":"MISSING_SCOPES"}`)), Request: r}, nil
 				}
 			}
 			return a.RoundTrip(r)
