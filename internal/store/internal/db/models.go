@@ -313,6 +313,24 @@ type ConnectionHook struct {
 	ReceivedAt   time.Time
 }
 
+// A cursor names the lists it needs. One that no cursor names any more is dropped when the cursor after it is safe; what crashes leave behind goes with its consumer, or after 30 days without use.
+type ConnectionList struct {
+	TenantID     uuid.UUID
+	ID           uuid.UUID
+	ConnectionID uuid.UUID
+	// Whose reading it belongs to: svc_ and the id of a service.
+	Consumer string
+	UsedAt   time.Time
+}
+
+type ConnectionListKey struct {
+	TenantID uuid.UUID
+	ListID   uuid.UUID
+	Key      []byte
+	// Of what was read, where records are compared; 1 where only keys are.
+	Digest int64
+}
+
 // Ids of events that came, so that one that comes again is not another. Kept for a day, which is longer than any signature is good.
 type ConnectionMessage struct {
 	TenantID     uuid.UUID
