@@ -814,6 +814,8 @@ func heldWhat(c HeldLine) string {
 		return "It was deleted."
 	case "new record":
 		return "It is new."
+	case "orphan":
+		return c.Why + " It would be deleted."
 	}
 	return c.Why
 }
@@ -824,6 +826,8 @@ func holdRemedy(kind string) string {
 		return "See whether the system answered with all its records: an export that was cut off, a filter or a wrong database looks the same as a deletion. Release when the records are really gone; they settle by themselves when they are there again."
 	case "deletes":
 		return "Ask whoever works in the system whether they meant to delete all of these. Release when they did, reject to keep them elsewhere or to bring them back."
+	case "orphans":
+		return "See whether the records that these refer to were meant to be deleted. Release to let the document's rule for orphans go on. Reject to keep them as they are: the deletions then wait in each system until nothing there refers to what is deleted."
 	case "values":
 		return "Look at the numbers. Release those that are right; reject to keep the former ones."
 	}

@@ -747,6 +747,7 @@ const (
 	HoldKindAbsent  HoldKind = "absent"
 	HoldKindChanges HoldKind = "changes"
 	HoldKindDeletes HoldKind = "deletes"
+	HoldKindOrphans HoldKind = "orphans"
 	HoldKindValues  HoldKind = "values"
 )
 
@@ -758,6 +759,8 @@ func (e HoldKind) Valid() bool {
 	case HoldKindChanges:
 		return true
 	case HoldKindDeletes:
+		return true
+	case HoldKindOrphans:
 		return true
 	case HoldKindValues:
 		return true
@@ -3687,7 +3690,7 @@ type HeldChange struct {
 	// Title What people call the record.
 	Title string `json:"title"`
 
-	// Why Which number moved too far.
+	// Why Which number moved too far, or which deleted record it refers to.
 	Why string `json:"why"`
 }
 
@@ -3748,7 +3751,7 @@ type Hold struct {
 	Held int64  `json:"held"`
 	ID   string `json:"id"`
 
-	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed; orphans: more records than allowed refer to deleted ones, and would be deleted or lose their reference.
 	Kind     HoldKind  `json:"kind"`
 	Note     string    `json:"note"`
 	Object   string    `json:"object"`
@@ -3773,7 +3776,7 @@ type Hold struct {
 	Version int64 `json:"version"`
 }
 
-// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed; orphans: more records than allowed refer to deleted ones, and would be deleted or lose their reference.
 type HoldKind string
 
 // HoldList defines model for HoldList.

@@ -241,10 +241,20 @@ type Tx interface {
 	FoundReferences(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
 	// Quarantined lists records that wait in quarantine because one that they refer to is not known, with what they refer to.
 	Quarantined(ctx context.Context, s service.ID, limit int) ([]RecordIn, []record.Reference, error)
-	// Orphans lists records, each in one of its systems, that refer to a deleted one.
-	Orphans(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
-	// DeletedOf says which of the entities are deleted.
-	DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error)
+	// Orphans lists records, each in the first of its systems, that refer to a deleted one: those that follow it, and those that were not
+	// weighed, of which nothing is held.
+	Orphans(ctx context.Context, s service.ID, limit int) (follow, unasked []RecordIn, err error)
+	// Unasked lists the seat's orphans that were not weighed: those that Orphans lists there, all of them.
+	Unasked(ctx context.Context, s service.ID, seat *Seat) ([]record.EntityID, error)
+	// SaveFate writes what becomes of orphans that were not weighed.
+	SaveFate(ctx context.Context, s service.ID, orphans []record.EntityID, fate Fate) error
+	// FollowDeleted says that what refers to these entities was weighed with their deletion.
+	FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID) error
+	// TidyOrphans forgets what was decided of references to records that are alive again and, with held, lets go what is held of
+	// records that are no orphans any more; unless ruled, of all.
+	TidyOrphans(ctx context.Context, s service.ID, held, ruled bool) error
+	// Follows says which fields of the orphans refer to a deleted record that they follow.
+	Follows(ctx context.Context, s service.ID, orphans []record.EntityID) (map[record.EntityID][]string, error)
 
 	// PendingLookups lists what the source is to be asked about the collection, the longest due first; what one of the sources
 	// before has yet to answer waits.

@@ -116,6 +116,9 @@ func (c *customer) checkTree(row *serviceRow, dead map[deliveryKey]bool, open ma
 		}
 		p := row.entities[ref.Entity]
 		orphan := p != nil && p.DeletedAt != nil && len(e.Links) > 0
+		if orphan && row.fate(e, "parent", p.ID) == engine.FateStays {
+			continue // somebody said so
+		}
 		if policy := c.doc.Orphans(); orphan && policy != service.OrphansWait && open[id] == nil {
 			fault("%s refers to %s, which is deleted, and orphans are to %s", e.MatchKey, p.MatchKey, policy)
 		}
