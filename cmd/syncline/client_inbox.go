@@ -289,6 +289,7 @@ you decide, nothing is done.`,
 		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
 			return err
 		}
+		s.sayToken(res.HTTPResponse)
 		return s.printConflict(res.JSON200)
 	})
 	return cmd

@@ -53,7 +53,9 @@ func TestBrakeWeighsLateOrphans(t *testing.T) {
 	}
 	// What is asked about flows all the same, and no other system waits for the answer.
 	f.do("shop", `UPDATE orders SET total = 11 WHERE number = 'O1'`)
-	f.eventually("the change of a held order", func() bool { return f.count("crm", `SELECT count(*) FROM orders WHERE number = 'O1' AND total = 11`) == 1 })
+	f.eventually("the change of a held order", func() bool {
+		return f.count("crm", `SELECT count(*) FROM orders WHERE number = 'O1' AND total = 11`) == 1
+	})
 	f.held(engine.HoldOrphans, 3)
 
 	_, err := f.holds().Reject(context.Background(), f.person(), h.ID, "The orders are still being paid.", false, 0)
@@ -62,7 +64,9 @@ func TestBrakeWeighsLateOrphans(t *testing.T) {
 		t.Errorf("%d orders stay\n%s", n, f.state())
 	}
 	f.do("shop", `UPDATE orders SET total = 12 WHERE number = 'O1'`)
-	f.eventually("an order that stays goes on being synced", func() bool { return f.count("crm", `SELECT count(*) FROM orders WHERE number = 'O1' AND total = 12`) == 1 })
+	f.eventually("an order that stays goes on being synced", func() bool {
+		return f.count("crm", `SELECT count(*) FROM orders WHERE number = 'O1' AND total = 12`) == 1
+	})
 
 	// As long as the deletion waits, others can come to refer to the account.
 	f.do("shop", `INSERT INTO orders (number, account_id, total) SELECT n.number, a.id, 70 FROM accounts a, (SELECT 'O7' AS number UNION SELECT 'O8' UNION SELECT 'O9') n WHERE a.number = 'A1'`)

@@ -66,6 +66,7 @@ type Intake struct {
 	Usage    []billing.UsageEvent
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
+	Found    bool         // refusals to make the records of new links are settled where these are as they should be
 	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
 	Beside   *Beside      // the run beside the stream that read it, and where that stands; nil for none
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
@@ -205,8 +206,8 @@ type Tx interface {
 	// SaveCompensated writes the entity that a refusal set back, its links, the conflicts that are thereby moot and its history, makes
 	// deliveries to the systems, and settles the dead letter.
 	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*Conflict, entry record.Entry, dead uuid.UUID, systems []string) error
-	// SettleDead settles an open dead letter.
-	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error
+	// SettleDead settles an open dead letter, and says why.
+	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID, why string) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
 	Audit(ctx context.Context, e audit.Entry) error
 
@@ -300,8 +301,8 @@ type Tx interface {
 	OwedBy(ctx context.Context, s service.ID, at, clear time.Time) (due, later int64, err error)
 	// MoveRun writes a run's new state.
 	MoveRun(ctx context.Context, r service.Run) error
-	// HasDeadLetters says whether there are open inward dead letters.
-	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
+	// HasDeadLetters says whether there are open inward dead letters, and open outward ones.
+	HasDeadLetters(ctx context.Context, s service.ID) (in, out bool, err error)
 	// Redriven lists inward dead letters that a person wants read again.
 	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
 	// SettleRedriven closes those that were read again; what failed again is open once more and stays so.
