@@ -20,7 +20,7 @@ systems:
   - {id: mail, type: memory, objects: [contacts]}
 syncConfig:
   frequency: realtime
-  deduplication: {enabled: true, fields: [email], mergeStrategy: primary, priority: [mail]}
+  deduplication: {fuzzyMatch: {name: {threshold: 0.9}}, mergeStrategy: primary, priority: [mail]}
 `), service.YAML)
 	if err != nil {
 		t.Fatal(err)

@@ -346,8 +346,7 @@ WHERE l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = ANY
   ON d.system = w.system AND d.object = w.object AND d.key = w.key WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.direction = 'in' AND d.state <> 'settled'`,
 		sid, at.systems, at.objects, at.keys).Query(byKey(out.DeadIn))
 	b.Queue(`SELECT d.system, d.key FROM held_changes d JOIN unnest($2::text[], $3::text[], $4::text[]) AS w(system, object, key)
-  ON d.system = w.system AND d.object = w.object AND d.key = w.key
-JOIN holds h ON h.tenant_id = d.tenant_id AND h.id = d.hold_id AND h.kind <> 'orphans' WHERE d.tenant_id = current_tenant() AND d.service_id = $1`,
+  ON d.system = w.system AND d.object = w.object AND d.key = w.key WHERE d.tenant_id = current_tenant() AND d.service_id = $1`,
 		sid, at.systems, at.objects, at.keys).Query(byKey(out.Held))
 	return out, t.send(ctx, b)
 }
