@@ -263,7 +263,9 @@ func TestDocsConflicts(t *testing.T) {
 	m.eventually("the first sync", func() bool { return m.fromMy(`SELECT count(*) FROM products`) == "1" && m.settledDown() })
 	m.halt()
 	m.inPG(step[1])
-	m.exec(`SELECT pg_sleep(0.01)`) // the shop is later, by the clock that both read
+	// The shop is later, by the clock that both read; its log tells of whole seconds.
+	second := m.fromMy(`SELECT unix_timestamp()`)
+	m.eventually("the next second", func() bool { return m.fromMy(`SELECT unix_timestamp()`) != second })
 	m.inMy(step[2])
 	m.start()
 	m.eventually("the rules' decisions", func() bool {

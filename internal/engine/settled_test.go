@@ -23,7 +23,7 @@ func TestRefusalEndsWhenItsRecordIsEqual(t *testing.T) {
 	const why = "The system holds the record as it is now."
 	for name, how := range map[string]func(b *bench){
 		"the others come back": func(b *bench) { b.user("warehouse").Put("A", product("A", 1)) },
-		"it comes to hold it":  func(b *bench) { b.user("shop").Tamper("A", product("A", 2)) },
+		"it comes to hold it":  func(b *bench) { b.user("shop").Put("A", product("A", 2)) },
 		"it is made by hand":   nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestRefusalEndsWhenItsRecordIsEqual(t *testing.T) {
 			b.user("warehouse").Put("A", product("A", 2))
 			b.eventually("a refusal", func() bool { return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) == 1 })
 			if how == nil {
-				how = func(b *bench) { b.user("shop").Tamper("A", product("A", 2)) }
+				how = func(b *bench) { b.user("shop").Put("A", product("A", 2)) }
 			}
 			how(b)
 			b.eventually("its end", func() bool {
