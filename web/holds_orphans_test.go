@@ -37,7 +37,7 @@ syncConfig: {frequency: realtime, safetyThreshold: {maxDeletes: 2}, references: 
 	h.eventually("all in the shop", func() bool { return in() == "4" && h.quiet("groups") })
 	h.exec(warehouse, "DELETE FROM accounts WHERE number = 'GROUP'")
 	h.eventually("the deletion to wait", func() bool {
-		list, err := h.deps.Records.Records(context.Background(), h.owner, h.service("groups").ID, engine.RecordQuery{Limit: 10})
+		list, err := h.deps.Reader.Records(context.Background(), h.owner, h.service("groups").ID, engine.RecordQuery{Limit: 10})
 		h.must(err)
 		return len(list) == 3
 	})
