@@ -52,7 +52,7 @@ syncConfig: {frequency: realtime, safetyThreshold: {maxDeletes: 2}, references: 
 	c := h.signedIn(ownerEmail)
 	path := "/holds/" + ident.Format(ident.Hold, holds[0].ID)
 	res, body := h.do(c, "GET", path)
-	for _, want := range []string{"3 orphans from warehouse", "These records refer to deleted ones", "parent refers to GROUP of accounts, which is deleted. It would be deleted.", "ACME", "The records stay, for as long as they refer to what was deleted."} {
+	for _, want := range []string{"3 orphans from shop", "These records refer to deleted ones", "parent refers to GROUP of groups, which is deleted. It would be deleted.", "ACME", "The records stay, for as long as they refer to what was deleted."} {
 		if res.StatusCode != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("the page is answered %d and does not say %q", res.StatusCode, want)
 		}
