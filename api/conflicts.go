@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/syncline-dev/syncline/api/spec"
@@ -107,7 +108,9 @@ func (s *server) ResolveConflict(ctx context.Context, req spec.ResolveConflictRe
 	if err != nil {
 		return nil, err
 	}
-	return spec.ResolveConflict200JSONResponse{ConflictJSONResponse: conflictAnswer(c)}, nil
+	token := s.tokens.write(who(ctx).Tenant, wrote{Service: uuid.UUID(c.Service), Record: uuid.UUID(c.Entity), Version: c.Wrote})
+	return spec.ResolveConflict200JSONResponse{DecidedConflictJSONResponse: spec.DecidedConflictJSONResponse{Body: showConflict(c),
+		Headers: spec.DecidedConflictResponseHeaders{ETag: etag(c.Version), SynclineConsistencyToken: token}}}, nil
 }
 
 // decisionOf reads a decision: exactly one of its three forms.

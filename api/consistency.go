@@ -31,13 +31,15 @@ import (
 //
 // This file makes and reads tokens and waits for what they stand for.
 
-// wrote is what a token stands for: a record at a version, or the run that reads one.
+// wrote is what a token stands for: a record at a version, the run that reads one, or what one act wrote of several.
 type wrote struct {
 	Service uuid.UUID  `json:"s"`
 	Record  uuid.UUID  `json:"r,omitzero"`
 	Version int64      `json:"v,omitempty"`
 	Run     uuid.UUID  `json:"u,omitzero"`
 	Key     record.Key `json:"k,omitempty"` // of the run's record
+	First   uuid.UUID  `json:"f,omitzero"`  // the lines of the history that an act on several records wrote
+	Last    uuid.UUID  `json:"l,omitzero"`
 }
 
 // Limits of tokens that are shown.
@@ -65,6 +67,11 @@ func (t tokens) write(id tenant.ID, w wrote) string {
 		panic(err) // ids and numbers
 	}
 	return base64.RawURLEncoding.EncodeToString(append(t.signature(t.keys[0], id, b), b...))
+}
+
+// tokenOfAct stands for what an act wrote of several records.
+func (s *server) tokenOfAct(ctx context.Context, id service.ID, of record.Span) string {
+	return s.tokens.write(who(ctx).Tenant, wrote{Service: uuid.UUID(id), First: of.First, Last: of.Last})
 }
 
 // read reads the tokens of a header: one, or several with commas between them.
@@ -171,6 +178,13 @@ func (s *server) missing(ctx context.Context, w wrote, systems []string) (string
 	if err != nil {
 		return "", goneIsReached(err)
 	}
+	if w.First != uuid.Nil {
+		list, err := s.Records.Outstanding(ctx, who(ctx), sid, record.Span{First: w.First, Last: w.Last})
+		if err != nil {
+			return "", err
+		}
+		return outstanding(list, r.Document, systems)
+	}
 	d, err := s.Records.Record(ctx, who(ctx), sid, ref)
 	if err != nil {
 		return "", goneIsReached(err)
@@ -187,6 +201,22 @@ func goneIsReached(err error) error {
 		return nil
 	}
 	return err
+}
+
+// outstanding says which of the systems lacks what an act wrote. It is a function of its arguments.
+func outstanding(list []engine.Outstanding, doc *service.Document, systems []string) (missing string, err error) {
+	why := map[string]string{"hold": "changes there wait for somebody to decide", "frozen": "records are frozen", "approval": "records wait for approval",
+		"rejected": "it refused some, and dead letters wait for somebody", "in-doubt": "decisions about them wait for somebody"}
+	for _, o := range list {
+		switch system := string(o.System); {
+		case systems != nil && !slices.Contains(systems, system), !slices.Contains(doc.Receiving()[o.Collection], system):
+		case o.Blocked != "":
+			return "", fault.New(fault.Conflict, "consistency.blocked", "What was written does not reach %s by waiting: %s.", o.System, why[o.Blocked])
+		case missing == "":
+			missing = fmt.Sprintf("%s is still to get %d of the records.", o.System, o.Records)
+		}
+	}
+	return missing, nil
 }
 
 // lacking says which of the systems does not have the record as it is. What waits for a person, or was refused, is a fault. It is a

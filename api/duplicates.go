@@ -130,7 +130,12 @@ func (s *server) MergeDuplicate(ctx context.Context, req spec.MergeDuplicateRequ
 	if err != nil {
 		return nil, err
 	}
-	return spec.MergeDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+	return spec.MergeDuplicate200JSONResponse{DecidedDuplicateJSONResponse: s.decidedPair(ctx, p)}, nil
+}
+
+// decidedPair answers an act that made one record of several, or took that back.
+func (s *server) decidedPair(ctx context.Context, p duplicate.Pair) spec.DecidedDuplicateJSONResponse {
+	return spec.DecidedDuplicateJSONResponse{Body: showDuplicate(p), Headers: spec.DecidedDuplicateResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, p.Service, p.Merge.Wrote)}}
 }
 
 // wishOf reads what a person wishes of a merge: who stays, and whose values count.
@@ -217,7 +222,8 @@ func (s *server) MergeDuplicateGroup(ctx context.Context, req spec.MergeDuplicat
 	if err != nil {
 		return nil, err
 	}
-	return spec.MergeDuplicateGroup200JSONResponse{DuplicateGroupJSONResponse: showGroup(&g, nil)}, nil
+	return spec.MergeDuplicateGroup200JSONResponse{DecidedDuplicateGroupJSONResponse: spec.DecidedDuplicateGroupJSONResponse{Body: spec.DuplicateGroup(showGroup(&g, nil)),
+		Headers: spec.DecidedDuplicateGroupResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, g.Service, g.Merge.Wrote)}}}, nil
 }
 
 func (s *server) DismissDuplicate(ctx context.Context, req spec.DismissDuplicateRequestObject) (spec.DismissDuplicateResponseObject, error) {
@@ -253,7 +259,7 @@ func (s *server) UndoDuplicate(ctx context.Context, req spec.UndoDuplicateReques
 	if err != nil {
 		return nil, err
 	}
-	return spec.UndoDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+	return spec.UndoDuplicate200JSONResponse{DecidedDuplicateJSONResponse: s.decidedPair(ctx, p)}, nil
 }
 
 func (s *server) DecideDuplicates(ctx context.Context, req spec.DecideDuplicatesRequestObject) (spec.DecideDuplicatesResponseObject, error) {

@@ -142,7 +142,11 @@ func (s *server) UndoChanges(ctx context.Context, req spec.UndoChangesRequestObj
 	out.Keeps = shown(u.Kept[:min(len(u.Kept), shownOfUndo)], func(k safety.Kept) spec.UndoKept {
 		return spec.UndoKept{Record: public(ident.Entity, k.Entity), Title: k.Title, Field: k.Field, Why: k.Why}
 	})
-	return spec.UndoChanges200JSONResponse(out), nil
+	answer := spec.UndoChanges200JSONResponse{Body: out}
+	if u.Applied {
+		answer.Headers.SynclineConsistencyToken = new(s.tokenOfAct(ctx, u.Service, u.Wrote))
+	}
+	return answer, nil
 }
 
 func (s *server) FreezeRecord(ctx context.Context, req spec.FreezeRecordRequestObject) (spec.FreezeRecordResponseObject, error) {

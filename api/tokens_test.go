@@ -3,13 +3,17 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
+	"github.com/syncline-dev/syncline/internal/duplicate"
+	"github.com/syncline-dev/syncline/internal/match"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/store"
 )
 
 const tokenHeader = "Syncline-Consistency-Token"
@@ -151,3 +155,108 @@ func TestConsistencyTokens(t *testing.T) {
 	other.consistent("causal")
 	other.refused(400, "consistency.token_invalid", other.as("GET", "/v1/services/causal-b/records", "", tokenHeader, token))
 }
+
+// Decisions of people answer with a token, too: of a conflict for its record, of a merge, its undoing, and of an undo for all the records that
+// they wrote. What only looks has none.
+func TestTokensOfDecisions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.connect()
+	applied := p.apply("service: decided\nsystems:\n  - {id: left, type: left-a, connection: left-db-a, objects: [products]}\n" +
+		"  - {id: right, type: right-a, connection: right-db-a, objects: [products]}\nsyncConfig: {frequency: realtime, conflictResolution: manual}\n")
+	id := applied.Service.ID
+	const base = "/v1/services/decided"
+	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
+	for i := range 5 {
+		left.Put(recordKey(fmt.Sprint("SKU-", i)), record.Fields{"name": "Desk", "quantity": record.Int(int64(i))})
+	}
+	p.carry(id, func() { p.eventually("the first sync", func() bool { return len(right.All()) == 5 && p.quiet(id) }) })
+	left.Put("SKU-0", record.Fields{"name": "Left"})
+	right.Put("SKU-0", record.Fields{"name": "Right"})
+	p.carry(id, func() {
+		p.eventually("a conflict", func() bool {
+			return p.number(`SELECT count(*) FROM conflicts WHERE state = 'open'`) == 1 && p.quiet(id)
+		})
+	})
+	open := p.want(200, p.as("GET", "/v1/conflicts?filter[state]=open&filter[field]=name", "")).json(t)["data"].([]any)[0].(map[string]any)
+	collection := open["collection"].(string)
+	ctx := context.Background()
+	p.must(store.InTx(p.db, func(tx *store.Tx) duplicate.Tx { return tx })(ctx, p.tenant, func(tx duplicate.Tx) error {
+		some, err := tx.EntitiesAfter(ctx, id, collection, record.EntityID{}, 5)
+		if err == nil {
+			likely := match.Verdict{Score: 0.9, Outcome: match.Ask}
+			_, err = tx.AddDuplicates(ctx, id, []duplicate.Pair{{Collection: collection, A: some[1].ID, B: some[2].ID, Verdict: likely},
+				{Collection: collection, A: some[3].ID, B: some[4].ID, Verdict: likely}})
+		}
+		return err
+	}))
+	read := func(token, record string) call {
+		return p.as("GET", base+"/records/"+record, "", tokenHeader, token, "Prefer", "wait=20")
+	}
+	late := func(token, record string) {
+		t.Helper()
+		p.refused(503, "consistency.not_reached", p.as("GET", base+"/records/"+record, "", tokenHeader, token, "Prefer", "wait=0"))
+	}
+	decided := func(path, body string) string {
+		t.Helper()
+		got := p.want(200, p.as("POST", path, body))
+		token := got.header.Get(tokenHeader)
+		if token == "" {
+			t.Fatalf("%s is answered without a token", path)
+		}
+		return token
+	}
+
+	disputed := open["record"].(string)
+	ofConflict := decided("/v1/conflicts/"+open["id"].(string)+":resolve", `{"value": "Decided"}`)
+	late(ofConflict, disputed)
+	p.carry(id, func() {
+		p.want(200, read(ofConflict, disputed))
+		if key := open["recordTitle"].(string); left.Get(recordKey(key))["name"] != "Decided" || right.Get(recordKey(key))["name"] != "Decided" {
+			t.Errorf("the read is answered, and the systems hold %v and %v", left.Get(recordKey(key)), right.Get(recordKey(key)))
+		}
+	})
+
+	// An undo of what the key's owner changed in several records.
+	keys := []string{"SKU-1", "SKU-2"}
+	was := map[string]any{}
+	actor := "all " + p.canary
+	for _, key := range keys {
+		was[key] = right.Get(recordKey(key))["quantity"]
+		p.want(200, p.as("PATCH", base+"/systems/left/records/"+key, `{"fields": {"quantity": 4711}}`))
+	}
+	look := p.want(200, p.as("POST", base+"/undo", fmt.Sprintf(`{"actor": %q, "dryRun": true}`, actor)))
+	if look.header.Get(tokenHeader) != "" {
+		t.Errorf("a preview has a token")
+	}
+	p.carry(id, func() {
+		p.eventually("the edits to arrive", func() bool {
+			return quantityOf(right, "SKU-1") == 4711 && quantityOf(right, "SKU-2") == 4711 && p.quiet(id)
+		})
+	})
+	ofUndo := decided(base+"/undo", fmt.Sprintf(`{"actor": %q}`, actor))
+	late(ofUndo, "SKU-3") // whichever record is read
+	p.carry(id, func() {
+		p.want(200, read(ofUndo, "SKU-3"))
+		for _, key := range keys {
+			if got := right.Get(recordKey(key))["quantity"]; fmt.Sprint(got) != fmt.Sprint(was[key]) {
+				t.Errorf("the read is answered, and the right system holds %v of %s, not %v", got, key, was[key])
+			}
+		}
+	})
+
+	pairs := p.want(200, p.as("GET", base+"/duplicates", "")).json(t)["data"].([]any)
+	pair := base + "/duplicates/" + pairs[0].(map[string]any)["id"].(string)
+	merged := p.want(200, p.as("POST", pair+":merge", `{}`))
+	ofMerge, survivor := merged.header.Get(tokenHeader), fmt.Sprint(merged.json(t)["survivor"])
+	p.carry(id, func() { p.want(200, read(ofMerge, survivor)) })
+	apart := decided(pair+":undo", `{"reason": "Two things"}`)
+	p.carry(id, func() { p.want(200, read(apart, survivor)) })
+	group := base + "/duplicates/" + pairs[1].(map[string]any)["id"].(string) + "/group"
+	joined := p.want(200, p.as("POST", group+":merge", `{}`))
+	ofGroup, stays := joined.header.Get(tokenHeader), fmt.Sprint(joined.json(t)["survivor"])
+	p.carry(id, func() { p.want(200, read(ofGroup, stays)) })
+}
+
+func recordKey(text string) record.Key { return record.Key(text) }

@@ -25,6 +25,9 @@ var (
 	testName  = regexp.MustCompile(`\bTest[A-Z][A-Za-z0-9_]*\b`)
 	// ourPath is a path of the repository as documents name one, without the places in it that stand for something else.
 	ourPath = regexp.MustCompile(`^(api|billing|cmd|deploy|docs|internal|migrations|scripts|web)(/[A-Za-z0-9_.*-]+)+/?$`)
+	// globbed is a request with brackets in its address, which curl takes for a pattern unless -g is said.
+	globbed  = regexp.MustCompile(`(?m)^curl(?:\\\n|[^\n])*?"[^"\s]*/[^"\s]*\[(?:\\\n|[^\n])*$`)
+	curlAsIs = regexp.MustCompile(`^curl(?:\s.*)?\s-[a-zA-Z]*g`)
 	// machinePath is a path that means something on one machine only.
 	machinePath = regexp.MustCompile(`(^|[\s"'(=])(/(work|root|home|Users|tmp)/|[A-Z]:\\)`)
 )
@@ -78,6 +81,11 @@ func docFaults(fsys fs.FS, sources []*source) []string {
 		}
 		if m := machinePath.FindString(doc); m != "" {
 			report("%s holds %q, a path of one machine", file, strings.TrimSpace(m))
+		}
+		for _, request := range globbed.FindAllString(doc, -1) {
+			if !curlAsIs.MatchString(request) {
+				report("%s has a curl that takes [ for a pattern: say -g", file)
+			}
 		}
 		if strings.Contains(prose, "—") {
 			report("%s holds an em dash", file)
@@ -185,6 +193,9 @@ func TestFalseDocumentsAreSeen(t *testing.T) {
 		{"a test that is gone", "Kept by TestGone.", "the test TestGone"},
 		{"a path of one machine", "Run it in /home/ada/src.", "a path of one machine"},
 		{"links in code do not count", "```\n[x](gone.md)\n```", ""},
+		{"a request with brackets", "```\ncurl \"$URL/v1/x?filter[a]=b\"\n```", "say -g"},
+		{"a request with brackets, as it is", "```\ncurl -gN -H \"A: b\" \\\n  \"$URL/v1/x?filter[a]=b\"\n```", ""},
+		{"a request with a list", "```\ncurl \"$URL/v1/x\" -d '{\"a\": [1]}'\n```", ""},
 		{"an em dash", "This — and that.", "em dash"},
 	}
 	for _, test := range tests {

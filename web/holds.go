@@ -40,6 +40,7 @@ func holdTitle(h safety.Hold) string {
 	}
 	what := map[engine.HoldKind][2]string{
 		engine.HoldDeletes: {"deletion", "deletions"}, engine.HoldAbsent: {"missing record", "missing records"},
+		engine.HoldOrphans: {"orphan", "orphans"},
 		engine.HoldChanges: {"change", "changes"}, engine.HoldValues: {"number that moved far", "numbers that moved far"},
 	}[h.Kind]
 	if h.State == engine.HoldAlerted {
@@ -125,7 +126,7 @@ func (v *visit) holdView() (view HoldView, err error) {
 	view = HoldView{
 		Line: holdLine(h, r), Path: holdPath(h.ID), Live: s.ID.Public(), Kind: string(h.Kind), Held: h.Held,
 		May: v.can(auth.EditRecords) && h.State == engine.HoldOpen, MayRead: v.can(auth.ViewRecords), Restore: h.Restore,
-		MayRestore: revision.Document != nil && takesChanges(revision.Document, string(h.System)),
+		MayRestore: h.Kind != engine.HoldOrphans && revision.Document != nil && takesChanges(revision.Document, string(h.System)),
 	}
 	view.Part = view.Path + "/parts/now"
 	if q := v.r.URL.RawQuery; q != "" {
@@ -171,6 +172,8 @@ func heldLine(c safety.HeldChange, s service.Service) HeldLine {
 	switch {
 	case c.Absent:
 		line.What = "missing"
+	case c.Op == record.Delete && c.Why != "":
+		line.What = "orphan"
 	case c.Op == record.Delete:
 		line.What = "deletion"
 	case c.Entity.IsZero():
@@ -235,7 +238,10 @@ func (h *Handler) rejectHold(v *visit) error {
 		return v.holdAgain(one, err)
 	}
 	text := "Rejected; " + string(one.System) + " keeps what it has, and so do the others."
-	if restore {
+	switch {
+	case one.Kind == engine.HoldOrphans:
+		text = "Rejected; the records stay as they are, and what they refer to is deleted where nothing refers to it any more."
+	case restore:
 		text = "Rejected; " + string(one.System) + " is brought back to what the others hold."
 	}
 	v.flash(ui.OK, text)

@@ -56,7 +56,7 @@ type HeldLine struct {
 	Key   string
 	Title string
 	Href  string // of the record; "" for a new one
-	What  string // "deletion", "missing", "change", "new record"
+	What  string // "deletion", "missing", "change", "new record", "orphan"
 	Why   string
 	At    time.Time
 	Diff  ui.Diff

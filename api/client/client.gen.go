@@ -747,6 +747,7 @@ const (
 	HoldKindAbsent  HoldKind = "absent"
 	HoldKindChanges HoldKind = "changes"
 	HoldKindDeletes HoldKind = "deletes"
+	HoldKindOrphans HoldKind = "orphans"
 	HoldKindValues  HoldKind = "values"
 )
 
@@ -758,6 +759,8 @@ func (e HoldKind) Valid() bool {
 	case HoldKindChanges:
 		return true
 	case HoldKindDeletes:
+		return true
+	case HoldKindOrphans:
 		return true
 	case HoldKindValues:
 		return true
@@ -3687,7 +3690,7 @@ type HeldChange struct {
 	// Title What people call the record.
 	Title string `json:"title"`
 
-	// Why Which number moved too far.
+	// Why Which number moved too far, or which deleted record it refers to.
 	Why string `json:"why"`
 }
 
@@ -3748,7 +3751,7 @@ type Hold struct {
 	Held int64  `json:"held"`
 	ID   string `json:"id"`
 
-	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+	// Kind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed; orphans: more records than allowed refer to deleted ones, and would be deleted or lose their reference.
 	Kind     HoldKind  `json:"kind"`
 	Note     string    `json:"note"`
 	Object   string    `json:"object"`
@@ -3773,7 +3776,7 @@ type Hold struct {
 	Version int64 `json:"version"`
 }
 
-// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed.
+// HoldKind deletes: more deletions than allowed; absent: records were missing from a full reading; changes: more changes than allowed; values: a number moved further than allowed; orphans: more records than allowed refer to deleted ones, and would be deleted or lose their reference.
 type HoldKind string
 
 // HoldList defines model for HoldList.
@@ -6365,6 +6368,15 @@ type RevenueMonths = int
 
 // Systems defines model for Systems.
 type Systems = []string
+
+// DecidedConflict defines model for DecidedConflict.
+type DecidedConflict = Conflict
+
+// DecidedDuplicate defines model for DecidedDuplicate.
+type DecidedDuplicate = Duplicate
+
+// DecidedDuplicateGroup defines model for DecidedDuplicateGroup.
+type DecidedDuplicateGroup = DuplicateGroup
 
 // DuplicateScans defines model for DuplicateScans.
 type DuplicateScans = DuplicateScanList
@@ -30218,7 +30230,8 @@ func (r GetConflictResponse) ContentType() string {
 
 // ResolveConflictResponse200Headers the declared response headers of an HTTP 200 response for ResolveConflict
 type ResolveConflictResponse200Headers struct {
-	ETag string
+	ETag                     string
+	SynclineConsistencyToken string
 }
 
 // ResolveConflictResponseDefaultHeaders the declared response headers of an HTTP default response for ResolveConflict
@@ -30230,7 +30243,7 @@ type ResolveConflictResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Conflict
+	JSON200 *DecidedConflict
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -30240,7 +30253,7 @@ type ResolveConflictResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ResolveConflictResponse) GetJSON200() *Conflict {
+func (r ResolveConflictResponse) GetJSON200() *DecidedConflict {
 	return r.JSON200
 }
 
@@ -37252,6 +37265,11 @@ func (r GetDuplicateGroupResponse) ContentType() string {
 	return ""
 }
 
+// MergeDuplicateGroupResponse200Headers the declared response headers of an HTTP 200 response for MergeDuplicateGroup
+type MergeDuplicateGroupResponse200Headers struct {
+	SynclineConsistencyToken string
+}
+
 // MergeDuplicateGroupResponseDefaultHeaders the declared response headers of an HTTP default response for MergeDuplicateGroup
 type MergeDuplicateGroupResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37261,15 +37279,17 @@ type MergeDuplicateGroupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *DuplicateGroup
+	JSON200 *DecidedDuplicateGroup
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *MergeDuplicateGroupResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *MergeDuplicateGroupResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r MergeDuplicateGroupResponse) GetJSON200() *DuplicateGroup {
+func (r MergeDuplicateGroupResponse) GetJSON200() *DecidedDuplicateGroup {
 	return r.JSON200
 }
 
@@ -37472,6 +37492,11 @@ func (r PostponeDuplicateResponse) ContentType() string {
 	return ""
 }
 
+// MergeDuplicateResponse200Headers the declared response headers of an HTTP 200 response for MergeDuplicate
+type MergeDuplicateResponse200Headers struct {
+	SynclineConsistencyToken string
+}
+
 // MergeDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for MergeDuplicate
 type MergeDuplicateResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37481,15 +37506,17 @@ type MergeDuplicateResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Duplicate
+	JSON200 *DecidedDuplicate
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *MergeDuplicateResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *MergeDuplicateResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r MergeDuplicateResponse) GetJSON200() *Duplicate {
+func (r MergeDuplicateResponse) GetJSON200() *DecidedDuplicate {
 	return r.JSON200
 }
 
@@ -37527,6 +37554,11 @@ func (r MergeDuplicateResponse) ContentType() string {
 	return ""
 }
 
+// UndoDuplicateResponse200Headers the declared response headers of an HTTP 200 response for UndoDuplicate
+type UndoDuplicateResponse200Headers struct {
+	SynclineConsistencyToken string
+}
+
 // UndoDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for UndoDuplicate
 type UndoDuplicateResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37536,15 +37568,17 @@ type UndoDuplicateResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Duplicate
+	JSON200 *DecidedDuplicate
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UndoDuplicateResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *UndoDuplicateResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r UndoDuplicateResponse) GetJSON200() *Duplicate {
+func (r UndoDuplicateResponse) GetJSON200() *DecidedDuplicate {
 	return r.JSON200
 }
 
@@ -39071,6 +39105,11 @@ func (r ChangeRecordResponse) ContentType() string {
 	return ""
 }
 
+// UndoChangesResponse200Headers the declared response headers of an HTTP 200 response for UndoChanges
+type UndoChangesResponse200Headers struct {
+	SynclineConsistencyToken *string
+}
+
 // UndoChangesResponseDefaultHeaders the declared response headers of an HTTP default response for UndoChanges
 type UndoChangesResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -39083,6 +39122,8 @@ type UndoChangesResponse struct {
 	JSON200 *Undo
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UndoChangesResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *UndoChangesResponseDefaultHeaders
 }
@@ -45923,7 +45964,7 @@ func ParseResolveConflictResponse(rsp *http.Response) (*ResolveConflictResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Conflict
+		var dest DecidedConflict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -45947,6 +45988,13 @@ func ParseResolveConflictResponse(rsp *http.Response) (*ResolveConflictResponse,
 				return nil, err
 			}
 			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
 		}
 		response.Headers200 = &headers
 	case true:
@@ -52044,7 +52092,7 @@ func ParseMergeDuplicateGroupResponse(rsp *http.Response) (*MergeDuplicateGroupR
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest DuplicateGroup
+		var dest DecidedDuplicateGroup
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -52060,6 +52108,16 @@ func ParseMergeDuplicateGroupResponse(rsp *http.Response) (*MergeDuplicateGroupR
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers MergeDuplicateGroupResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers MergeDuplicateGroupResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -52228,7 +52286,7 @@ func ParseMergeDuplicateResponse(rsp *http.Response) (*MergeDuplicateResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Duplicate
+		var dest DecidedDuplicate
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -52244,6 +52302,16 @@ func ParseMergeDuplicateResponse(rsp *http.Response) (*MergeDuplicateResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers MergeDuplicateResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers MergeDuplicateResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -52274,7 +52342,7 @@ func ParseUndoDuplicateResponse(rsp *http.Response) (*UndoDuplicateResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Duplicate
+		var dest DecidedDuplicate
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -52290,6 +52358,16 @@ func ParseUndoDuplicateResponse(rsp *http.Response) (*UndoDuplicateResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers UndoDuplicateResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers UndoDuplicateResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -53627,6 +53705,16 @@ func ParseUndoChangesResponse(rsp *http.Response) (*UndoChangesResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers UndoChangesResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers UndoChangesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -207,6 +207,13 @@ func (s *session) say(format string, args ...any) {
 	}
 }
 
+// sayToken says how to see what was written: by the token that the answer came with.
+func (s *session) sayToken(res *http.Response) {
+	if token := res.Header.Get("Syncline-Consistency-Token"); token != "" {
+		s.say("Reads that show this token (--after) are answered when all systems have it: %s", token)
+	}
+}
+
 // print writes data.
 func (s *session) print(format string, args ...any) error {
 	_, err := fmt.Fprintf(s.out, format, args...)

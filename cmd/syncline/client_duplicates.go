@@ -230,7 +230,11 @@ func duplicatesMergeCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+				return err
+			}
+			s.sayToken(res.HTTPResponse)
+			return s.showPair(res.JSON200, nil)
 		},
 	}
 	f.add(cmd)
@@ -264,6 +268,7 @@ func (s *session) mergeGroup(ctx context.Context, service, pair string, req clie
 	if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
 		return err
 	}
+	s.sayToken(res.HTTPResponse)
 	if s.json {
 		return s.printJSON(res.JSON200)
 	}
@@ -305,7 +310,11 @@ func duplicatesUndoCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+				return err
+			}
+			s.sayToken(res.HTTPResponse)
+			return s.showPair(res.JSON200, nil)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")

@@ -144,7 +144,7 @@ there are any.`,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that were decided, too")
 	cmd.Flags().StringVar(&field, "field", "", "only of this field")
-	cmd.AddCommand(conflictAlertsCommand(), conflictShowCommand(), conflictResolveCommand(), conflictWhatIfCommand())
+	cmd.AddCommand(conflictAlertsCommand(), conflictStatsCommand(), conflictShowCommand(), conflictResolveCommand(), conflictWhatIfCommand())
 	return cmd
 }
 
@@ -289,6 +289,7 @@ you decide, nothing is done.`,
 		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
 			return err
 		}
+		s.sayToken(res.HTTPResponse)
 		return s.printConflict(res.JSON200)
 	})
 	return cmd
@@ -397,6 +398,59 @@ func conflictAlertsCommand() *cobra.Command {
 			})
 		}),
 	}
+}
+
+func conflictStatsCommand() *cobra.Command {
+	var days int
+	cmd := &cobra.Command{
+		Use: "stats [SERVICE]", Short: "How many conflicts there were, where, who decided, and whether it held", Args: atMostOne,
+		Long: "How many conflicts there were, about which fields, between which systems and with which winner, who decides and how long that takes, and how often\na decision was overturned: the record came to hold what the loser had said. Of one service or of all.",
+		Example: `  syncline conflicts stats
+  syncline conflicts stats stock --days 7`,
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			if days < 1 || days > 366 {
+				return usageError{fmt.Errorf("--days takes 1 to 366")}
+			}
+			since := time.Now().AddDate(0, 0, -days)
+			res, err := s.api.GetConflictStatisticsWithResponse(ctx, &client.GetConflictStatisticsParams{FilterService: given(firstOf(args)), FilterSince: &since})
+			if err != nil {
+				return answered(nil, nil, err)
+			}
+			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+				return err
+			}
+			st := res.JSON200
+			if s.json {
+				return s.printJSON(st)
+			}
+			if err := s.print("%d conflicts: %d decided by rules, %d by people, %d wait. %d decisions were overturned. People take %s.\n",
+				st.Opened, st.ByRule, st.ByPerson, st.Open, st.Overturned, time.Duration(st.WaitedSeconds)*time.Second); err != nil || st.Opened == 0 {
+				return err
+			}
+			return s.table(func(row func(...any)) {
+				row("BY", "WHICH", "CONFLICTS", "")
+				for i := range st.Fields {
+					f := &st.Fields[i]
+					field, err := f.Field.Get()
+					if err != nil {
+						field = "the record"
+					}
+					row("field", f.ServiceName+" "+field, f.Count, fmt.Sprintf("%d wait", f.Open))
+				}
+				for _, p := range st.Pairs {
+					row("systems", strings.Join(p.Systems, ", "), p.Count, fmt.Sprintf("%s won %d, %s %d", p.Systems[0], p.Won[0], p.Systems[1], p.Won[1]))
+				}
+				for _, x := range st.Strategies {
+					row("strategy", x.Strategy, x.Decided, fmt.Sprintf("%d overturned", x.Overturned))
+				}
+				for _, p := range st.People {
+					row("person", p.Name, p.Decided, fmt.Sprintf("%d overturned, after %s", p.Overturned, time.Duration(p.WaitedSeconds)*time.Second))
+				}
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&days, "days", 30, "of how many days, up to now")
+	return cmd
 }
 
 func deadLettersCommand() *cobra.Command {

@@ -61,8 +61,20 @@ SELECT tenant_id, '0192f000-0000-7000-8000-000000000009', id, NULL, 20, 3600, 23
 			t.Errorf("%v: %d", args, code)
 		}
 	}
-	if out, _, code := b.syncline("conflicts", "resolve", id, "--value", "11", "--reason", "Counted by hand"); code != 0 || !strings.Contains(out, "resolved") || !strings.Contains(out, "11") {
-		t.Errorf("resolve: %d %q", code, out)
+	out, talk, code = b.syncline("conflicts", "resolve", id, "--value", "11", "--reason", "Counted by hand")
+	_, token, told := strings.Cut(talk, "have it: ")
+	if code != 0 || !strings.Contains(out, "resolved") || !strings.Contains(out, "11") || !told {
+		t.Errorf("resolve: %d %q %q", code, out, talk)
+	}
+	if out, talk, code := b.syncline("record", "stock", "0192f000-0000-7000-8000-000000000001", "--after", strings.TrimSpace(token)); strings.Contains(talk, "token_invalid") {
+		t.Errorf("a read with the decision's token: %d %q %q", code, out, talk)
+	}
+	if out, _, code := b.syncline("conflicts", "stats", "stock", "--days", "7"); code != 0 || !strings.Contains(out, "1 conflicts: 0 decided by rules, 1 by people, 0 wait. 0 decisions were overturned.") ||
+		!strings.Contains(strings.Join(strings.Fields(out), " "), "field stock quantity 1 0 wait") {
+		t.Errorf("stats: %d %q", code, out)
+	}
+	if _, _, code := b.syncline("conflicts", "stats", "--days", "0"); code != exitUsage {
+		t.Errorf("stats of no days: %d", code)
 	}
 	if _, _, code := b.syncline("conflicts", "resolve", id, "--side", "shop"); code != exitFailed {
 		t.Errorf("a second decision: %d", code)

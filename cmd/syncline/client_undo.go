@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,6 +81,7 @@ func (s *session) undo(ctx context.Context, service string, flags undoFlags) err
 	if err != nil {
 		return err
 	}
+	var last *http.Response
 	ask := func(dry bool, hash *string) (*client.Undo, error) {
 		body.DryRun, body.Hash = &dry, hash
 		key := uuid.NewString()
@@ -87,6 +89,7 @@ func (s *session) undo(ctx context.Context, service string, flags undoFlags) err
 		if err != nil {
 			return nil, answered(nil, nil, err)
 		}
+		last = res.HTTPResponse
 		return res.JSON200, answered(res.HTTPResponse, res.Body, nil)
 	}
 	u, err := ask(true, nil)
@@ -98,6 +101,7 @@ func (s *session) undo(ctx context.Context, service string, flags undoFlags) err
 			return err
 		}
 	}
+	s.sayToken(last)
 	if s.json {
 		return s.printJSON(u)
 	}

@@ -48,6 +48,7 @@ type Merge struct {
 	Steps    []Merge                 `json:"steps,omitempty"`    // of three records and more: one after the other, each into the survivor
 	Undone   *time.Time              `json:"undone,omitempty"`
 	By       string                  `json:"by,omitempty"`
+	Wrote    record.Span             `json:"-"` // of the history, by what was just done
 }
 
 // steps are the merges of two that it is made of.
@@ -183,6 +184,7 @@ func (m *Manager) unify(ctx context.Context, tx Tx, s service.ID, doc *service.D
 	if len(steps) > 1 {
 		done = Merge{Survivor: plan.Survivor.ID, Strategy: plan.strategy, Fate: plan.fate, By: by, Steps: steps}
 	}
+	done.Wrote = record.SpanOf(entries)
 	if err := m.save(ctx, tx, s, doc, list, entries, act, by); err != nil {
 		return done, err
 	}
@@ -393,7 +395,7 @@ func (m *Manager) Undo(ctx context.Context, who auth.Principal, id uuid.UUID, re
 			entries = append(entries, lines...)
 			usage = append(usage, billing.RecordRevived(lines[len(lines)-1].ID.String(), now, uuid.UUID(g.Service), record.Object(l.Collection), classOf(doc, l.Collection), l.ID, was))
 		}
-		g.Merge.Undone = &now
+		g.Merge.Undone, g.Merge.Wrote = &now, record.SpanOf(entries)
 		if err := m.save(ctx, tx, g.Service, doc, g.Records, entries, g.Act, who.Name); err != nil {
 			return err
 		}

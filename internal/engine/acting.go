@@ -107,7 +107,7 @@ func (f *flow) tellActs(ctx context.Context, tx Tx, o Outcome) error {
 		}
 	}
 	for _, x := range o.Lapsed {
-		lapsed = append(lapsed, map[string]any{"action": ident.Format(ident.RuleAction, x.ID), "rule": x.Rule, "does": x.Action, "record": x.Entity.String()})
+		lapsed = append(lapsed, map[string]any{"action": ident.Format(ident.RuleAction, x.ID), "rule": x.Rule, "does": x.Action, "record": ident.Format(ident.Entity, x.Entity)})
 	}
 	sid := uuid.UUID(f.guard.Service)
 	for _, told := range []struct {
@@ -128,6 +128,6 @@ func (f *flow) tellActs(ctx context.Context, tx Tx, o Outcome) error {
 // often the event comes.
 func (a *Act) Told() map[string]any {
 	id := ident.Format(ident.RuleAction, a.ID)
-	return map[string]any{"action": id, "idempotencyKey": id, "rule": a.Rule, "does": a.Action, "record": a.Entity.String(), "title": a.Title, "collection": a.Collection,
+	return map[string]any{"action": id, "idempotencyKey": id, "rule": a.Rule, "does": a.Action, "record": ident.Format(ident.Entity, a.Entity), "title": a.Title, "collection": a.Collection,
 		"system": a.System, "targets": a.Targets, "fields": a.Fields, "options": a.Options}
 }

@@ -1159,10 +1159,17 @@ func (b *batch) oweAll(e *record.Entity, c *record.Change) {
 	b.compute(e, c)
 	b.act(e, c)
 	for _, s := range b.seat.Collection.Seats {
-		if Owes(e, s) {
+		if Owes(e, s) || righted(e, s) {
 			b.owe(e, s.System, c)
 		}
 	}
+}
+
+// righted says whether the system, which refused the entity, holds it as it is now: there is nothing to send any more, and the delivery that
+// finds that settles the dead letter.
+func righted(e *record.Entity, s *Seat) bool {
+	l := e.Links[s.System]
+	return l != nil && l.State == record.Rejected && len(l.Behind) == 0 && s.Writes && len(e.Held) == 0
 }
 
 func (b *batch) owe(e *record.Entity, to record.System, c *record.Change) {

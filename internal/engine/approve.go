@@ -84,10 +84,10 @@ func saveAct(ctx context.Context, tx DecideTx, who auth.Principal, c *ActCase) (
 	}
 	c.Version++
 	public := ident.Format(ident.RuleAction, c.ID)
-	if err := tx.Emit(ctx, "rule.answered", uuid.UUID(c.Service), map[string]any{"action": public, "rule": c.Rule, "does": c.Action, "state": c.State, "record": c.Entity.String(), "reference": c.Reference}); err != nil {
+	if err := tx.Emit(ctx, "rule.answered", uuid.UUID(c.Service), map[string]any{"action": public, "rule": c.Rule, "does": c.Action, "state": c.State, "record": ident.Format(ident.Entity, c.Entity), "reference": c.Reference}); err != nil {
 		return 0, err
 	}
-	return waiting, tx.Audit(ctx, who.Did("rule_action."+string(c.State), public, map[string]any{"rule": c.Rule, "record": c.Entity.String(), "reason": c.Reason, "reference": c.Reference}))
+	return waiting, tx.Audit(ctx, who.Did("rule_action."+string(c.State), public, map[string]any{"rule": c.Rule, "record": ident.Format(ident.Entity, c.Entity), "reason": c.Reason, "reference": c.Reference}))
 }
 
 // handle changes an action that waits for who takes it up.

@@ -31,6 +31,7 @@ const (
 	HoldAbsent  HoldKind = "absent"  // records were missing from a full reading: nobody said that they were deleted
 	HoldChanges HoldKind = "changes" // more records changed than allowed
 	HoldValues  HoldKind = "values"  // a number rose or fell further than allowed
+	HoldOrphans HoldKind = "orphans" // more records than allowed refer to deleted ones, and would follow them
 )
 
 // HoldState is where a hold stands.

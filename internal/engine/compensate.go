@@ -145,8 +145,11 @@ func (f *flow) compensate(ctx context.Context) error {
 				l := e.Links[seat.System]
 				deleted := e.DeletedAt != nil && (l == nil || l.State == record.Frozen)
 				found := e.DeletedAt == nil && l != nil && l.State == record.Synced && len(l.Behind) == 0 && len(e.Held) == 0
-				if deleted || found {
-					return tx.SettleDead(ctx, f.guard.Service, d.ID)
+				switch {
+				case deleted:
+					return tx.SettleDead(ctx, f.guard.Service, d.ID, "The record was deleted.")
+				case found:
+					return tx.SettleDead(ctx, f.guard.Service, d.ID, "The system holds the record as it is now.")
 				}
 				return nil
 			}

@@ -341,7 +341,7 @@ func matchFields(doc *service.Document, c service.Collection, coll *Collection, 
 // rules compiles the conflict strategies.
 func rules(doc *service.Document) (func(string) conflict.Rule, error) {
 	ids := doc.SystemIDs()
-	rank := func(s record.System) int { return slices.Index(ids, string(s)) }
+	rank := service.Rank(ids)
 	of := func(field string) (conflict.Rule, error) {
 		st := doc.StrategyFor(field)
 		r := conflict.Rule{Source: record.System(doc.Primary().ID), System: record.System(st.System), Rank: rank, Weights: make(map[record.System]int)}

@@ -36,6 +36,7 @@ type Case struct {
 	Service     service.ID
 	ServiceName string
 	Title       string // what people call the record: its match key
+	Wrote       int64  // the record's version that a decision wrote; 0 unless one was just made
 }
 
 // DecideTx is the transaction as deciding needs it.
@@ -129,6 +130,7 @@ func (d *Decider) Resolve(ctx context.Context, who auth.Principal, id uuid.UUID,
 			return err
 		}
 		c.Version++
+		c.Wrote = e.Version
 		out = c
 		if err := tx.Wake(ctx, c.Service); err != nil {
 			return err
@@ -214,7 +216,7 @@ func (d *Decider) byRule(ctx context.Context, tx DecideTx, c Case, decision Deci
 	}
 	rule.Strategy, rule.Source, rule.Weights = decision.Strategy, record.System(doc.Primary().ID), make(map[record.System]int)
 	ids := doc.SystemIDs()
-	rule.Rank = func(s record.System) int { return slices.Index(ids, string(s)) }
+	rule.Rank = service.Rank(ids)
 	for _, id := range ids {
 		if s, ok := doc.System(id); ok {
 			rule.Weights[record.System(id)] = s.Weight

@@ -302,7 +302,7 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 	f := l.flow
 	defer l.settles(a)()
 	var st Settlement
-	linked, taken := false, false
+	linked, taken, refused := false, false, false
 	commit := func(tx Tx) error {
 		sent, rest := sent, rest
 		var replaced []*record.Entity
@@ -359,10 +359,13 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		if err := tellSome(ctx, tx, "dead_letter", uuid.UUID(f.guard.Service), deadLetters(st.Dead), "/v1/dead-letters"); err != nil {
 			return err
 		}
+		refused = len(st.Dead) > 0
 		linked = len(st.NewLinks)+len(st.Unlinked) > 0 || slices.ContainsFunc(st.Parked, func(p Parked) bool { return p.Waits == WaitsReference })
 		return l.activity(ctx, tx, "out", map[string]int64{"created": st.Created, "updated": st.Updated, "deleted": st.Deleted, "rejected": st.Rejected})
 	}
-	if err = f.inTx(ctx, commit); errors.Is(err, ErrLinkTaken) {
+	// Between the look at who is linked and the commit another may link a record once more; each time it is looked at anew.
+	err = f.inTx(ctx, commit)
+	for n := 0; n < mostTaken && errors.Is(err, ErrLinkTaken); n++ {
 		taken = true
 		err = f.inTx(ctx, commit)
 	}
@@ -370,8 +373,17 @@ func (l *lane) settle(ctx context.Context, a Attempt, entities []*record.Entity,
 		f.linkedNow()
 		signal(l.duty)
 	}
+	if err == nil && refused {
+		f.mu.Lock()
+		f.refused = true
+		f.mu.Unlock()
+	}
 	return next, st.Reread, err
 }
+
+// mostTaken is how often the settling of an attempt is begun again because another linked a record meanwhile. Each time is a commit of
+// another's, so that many in a row are something else; the flow then begins anew, as after any failure.
+const mostTaken = 10
 
 // untake looks after writes that made, or found, a record which is linked to another entity: two entities are one thing to the system, or
 // the other's record was deleted there and nobody has read that yet. A record that was made is the entity's that it was made for, and

@@ -247,3 +247,71 @@ func TestDocsRuleActions(t *testing.T) {
 	expect(t, "what is still wanted, and what was done", []int64{m.number(`SELECT count(*) FROM rule_actions WHERE state = 'wanted'`), m.number(`SELECT count(*) FROM rule_actions WHERE state = 'done' AND action = 'generate_invoice'`)}, []int64{0, 1})
 	expect(t, "marks without an end", m.number(`SELECT count(*) FROM (SELECT entity_id FROM journal WHERE op IN ('reconcile', 'unreconcile') GROUP BY entity_id HAVING count(*) % 2 = 1) open`), int64(0))
 }
+
+// steps are the statements of a page's example.
+func steps(t *testing.T, guide string) []string {
+	t.Helper()
+	return strings.Split(blocks(t, guide, "sql")[0], ";\n")
+}
+
+func TestDocsConflicts(t *testing.T) {
+	const table = `CREATE TABLE products (sku varchar(20) PRIMARY KEY, name varchar(100), price integer, quantity integer)`
+	m := newMixedBench(t, blocks(t, "conflicts", "yaml")[0], table, table)
+	step := steps(t, "conflicts")
+	m.inPG(step[0])
+	m.start()
+	m.eventually("the first sync", func() bool { return m.fromMy(`SELECT count(*) FROM products`) == "1" && m.settledDown() })
+	m.halt()
+	m.inPG(step[1])
+	// The shop is later, by the clock that both read; its log tells of whole seconds.
+	second := m.fromMy(`SELECT unix_timestamp()`)
+	m.eventually("the next second", func() bool { return m.fromMy(`SELECT unix_timestamp()`) != second })
+	m.inMy(step[2])
+	m.start()
+	m.eventually("the rules' decisions", func() bool {
+		return m.fromPG(`SELECT price || ' ' || quantity FROM products`) == "104 8" && m.fromMy(`SELECT concat(price, ' ', quantity) FROM products`) == "104 8"
+	})
+	m.eventually("the name to wait", func() bool {
+		return m.number(`SELECT count(*) FROM conflicts WHERE state = 'open' AND field = 'name'`) == 1 && m.settledDown()
+	})
+	expect(t, "the warehouse", m.fromPG(`SELECT name FROM products`), "Oak desk")
+	expect(t, "the shop", m.fromMy(`SELECT name FROM products`), "New! Desk")
+}
+
+func TestDocsDeletes(t *testing.T) {
+	const table = `CREATE TABLE products (sku varchar(20) PRIMARY KEY, name varchar(100), status varchar(20))`
+	m := newMixedBench(t, blocks(t, "deletes", "yaml")[1], table, table)
+	step := steps(t, "deletes")
+	in := func() string { return m.fromMy(`SELECT group_concat(sku, ' ', status ORDER BY sku) FROM products`) }
+	m.inPG(step[0])
+	m.start()
+	m.eventually("the first sync", func() bool { return in() == "A1 sold,A2 sold" && m.settledDown() })
+	m.inPG(step[1])
+	m.eventually("the mark", func() bool { return in() == "A1 sold,A2 discontinued" && m.settledDown() })
+	expect(t, "the warehouse", m.fromPG(`SELECT string_agg(sku, ',') FROM products`), "A1")
+	m.inPG(step[2])
+	m.eventually("it to be back", func() bool { return in() == "A1 sold,A2 back" && m.settledDown() })
+	if n := m.number(`SELECT count(*) FROM entities`); n != 2 {
+		t.Errorf("%d records are known", n)
+	}
+}
+
+func TestDocsSafetyBrake(t *testing.T) {
+	m := newDocsBench(t, "safety-brake")
+	step := steps(t, "safety-brake")
+	in := func() string { return m.fromMy(`SELECT group_concat(sku, ' ', quantity ORDER BY sku) FROM products`) }
+	m.inPG(step[0])
+	m.start()
+	m.eventually("the first sync", func() bool { return m.fromMy(`SELECT count(*) FROM products`) == "5" && m.settledDown() })
+	m.inPG(step[1:]...)
+	deletes, values := m.held(engine.HoldDeletes, 3), m.held(engine.HoldValues, 1)
+	m.eventually("what goes through", func() bool { return in() == "A1 100,A2 50,A3 100,A4 100,A5 100" && m.settledDown() })
+	_, err := m.holds().Release(t.Context(), m.person(), deletes.ID, "", 0)
+	m.decided(deletes, err)
+	m.eventually("the deletions", func() bool { return in() == "A1 100,A2 50" })
+	_, err = m.holds().Reject(t.Context(), m.person(), values.ID, "Counted", true, 0)
+	m.decided(values, err)
+	m.eventually("the warehouse to be set back", func() bool {
+		return m.fromPG(`SELECT string_agg(sku || ' ' || quantity, ',' ORDER BY sku) FROM products`) == "A1 100,A2 50"
+	})
+}

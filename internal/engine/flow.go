@@ -150,6 +150,7 @@ type flow struct {
 	aside    service.RunID // the run being executed beside the stream; zero for none
 	runSince time.Time
 	dead     bool  // there may be open inward dead letters
+	refused  bool  // and outward ones
 	holding  bool  // the brake may hold something
 	proving  bool  // the flow stays until equality is proven
 	links    int64 // how often links came or went
@@ -230,7 +231,7 @@ func (f *flow) carry(ctx context.Context) error {
 		if doubts, err = tx.Recover(ctx, f.guard); err != nil {
 			return err
 		}
-		if f.dead, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
+		if f.dead, f.refused, err = tx.HasDeadLetters(ctx, f.guard.Service); err != nil {
 			return err
 		}
 		if holds, err = tx.Holds(ctx, f.guard.Service); err != nil {

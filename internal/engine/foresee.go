@@ -338,12 +338,23 @@ func (f *foreseeing) read(ctx context.Context, seat *Seat) error {
 	if err != nil {
 		return err
 	}
+	var gone []record.Change
 	for {
 		page, err := scan.next(ctx, snapshotBatch)
 		if err != nil {
 			return unreachable(seat.System, err)
 		}
 		n.Rows = max(n.Rows, page.total, page.seen)
+		if f.Bulk != nil && seat.Reads {
+			page.mapped = slices.DeleteFunc(page.mapped, func(m Mapped) bool {
+				if m.Op != record.Delete {
+					return false
+				}
+				m.Change.Absent = true // it was asked for by key and is missing: nobody told that it was deleted
+				gone = append(gone, *m.Change)
+				return true
+			})
+		}
 		if err := f.intake(ctx, seat, page.mapped); err != nil {
 			return err
 		}
@@ -357,7 +368,12 @@ func (f *foreseeing) read(ctx context.Context, seat *Seat) error {
 			break
 		}
 	}
-	if !f.Joins || f.Service == (service.ID{}) {
+	switch {
+	case f.Service == (service.ID{}):
+		return nil
+	case len(gone) > 0:
+		return f.judge(ctx, seat, gone, -1)
+	case !f.Joins:
 		return nil
 	}
 	return f.missing(ctx, seat)
@@ -369,7 +385,6 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 	if !ok {
 		return nil
 	}
-	n := f.of(seat)
 	var gone []record.Change
 	known := int64(0)
 	after := record.Key("")
@@ -401,8 +416,25 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 			break // more than anybody would let go unasked
 		}
 	}
-	if len(gone) == 0 {
-		return nil
+	return f.judge(ctx, seat, gone, known)
+}
+
+// judge decides about records that were not there, as the engine does at the end of a reading. known are the records of the object that are
+// known; negative when they were not counted.
+func (f *foreseeing) judge(ctx context.Context, seat *Seat, gone []record.Change, known int64) error {
+	gone, err := f.linked(ctx, seat, gone)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	n := f.of(seat)
+	if known < 0 {
+		err := f.inTx(ctx, func(tx AsideTx) (err error) {
+			known, err = tx.CountLinks(ctx, f.Service, seat, seat.Collection.Brake.JudgeUpTo(Tally{}, int64(len(gone))))
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	follows, err := f.follows(ctx, seat, gone)
 	if err != nil {
@@ -419,6 +451,19 @@ func (f *foreseeing) missing(ctx context.Context, seat *Seat) error {
 		}
 	}
 	return nil
+}
+
+// linked are those of the changes whose record is known; what was named and never known is nothing to anybody.
+func (f *foreseeing) linked(ctx context.Context, seat *Seat, changes []record.Change) ([]record.Change, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	var known map[record.Key]record.EntityID
+	err := f.inTx(ctx, func(tx AsideTx) (err error) {
+		known, err = tx.Linked(ctx, f.Service, seat.System, seat.Object, keysOf(changes))
+		return err
+	})
+	return slices.DeleteFunc(changes, func(c record.Change) bool { _, there := known[c.Key]; return !there }), err
 }
 
 // follows finds out what would become of the records that refer to those which are gone, as the service knows them.

@@ -268,6 +268,10 @@ func (l *lane) carryHold(ctx context.Context, h *Hold) (more bool, err error) {
 	if len(held) == 0 {
 		return false, f.settleHold(ctx, h)
 	}
+	if h.Kind == HoldOrphans {
+		err := l.carryOrphans(ctx, h, held)
+		return err == nil, err
+	}
 	changes := held
 	if reader, ok := l.Open.(connector.KeyReader); ok {
 		present, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), keysOf(held))

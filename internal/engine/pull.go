@@ -449,7 +449,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 				}
 			}
 		}
-		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld, Beside: t.beside}
+		in := Intake{Seat: l.Seat, Outcome: outcome, Move: move, Run: run, Settle: f.mayHaveDead(), Found: f.mayBeFound(outcome), Owed: make(map[record.System][]record.EntityID), Parked: make(map[record.System][]Parked), Braked: braked, Unheld: unheld, Beside: t.beside}
 		attempts = attempts[:0]
 		for _, system := range sortedKeys(outcome.Owed) {
 			ids := outcome.Owed[system]
@@ -477,6 +477,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		}
 		in.Inquire = f.inquiries(l.Collection, outcome)
 		if err := tx.SaveIntake(ctx, f.guard, in); err != nil {
+			return err
+		}
+		if err := f.followed(ctx, tx, l.Seat, outcome); err != nil {
 			return err
 		}
 		if err := f.tellHeld(ctx, tx, braked); err != nil {
@@ -565,6 +568,16 @@ func (l *lane) wakeAfter(d time.Duration) {
 	}
 }
 
+// mayBeFound says whether records were linked, and any may have been refused before.
+func (f *flow) mayBeFound(o Outcome) bool {
+	if len(o.NewLinks) == 0 {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused
+}
+
 func (f *flow) mayHaveDead() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -607,7 +620,7 @@ func (l *lane) tell(ctx context.Context, tx Tx, o Outcome) error {
 	var disagree []map[string]any
 	for _, c := range o.Conflicts {
 		if c.Open && c.isNew {
-			disagree = append(disagree, map[string]any{"conflict": c.ID, "record": c.Entity.String(), "field": c.Field, "system": l.System})
+			disagree = append(disagree, map[string]any{"conflict": ident.Format(ident.Conflict, c.ID), "record": ident.Format(ident.Entity, c.Entity), "field": c.Field, "system": l.System})
 		}
 	}
 	if err := tellSome(ctx, tx, "conflict", sid, disagree, "/v1/conflicts"); err != nil {

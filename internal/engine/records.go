@@ -151,6 +151,8 @@ type ReadTx interface {
 	Relatives(ctx context.Context, s service.ID, of record.EntityID, ids []record.EntityID, upTo int) (map[record.EntityID]*record.Entity, []ChildrenOf, error)
 	// History lists the journal of an entity, the newest first, those before the mark.
 	History(ctx context.Context, s service.ID, id record.EntityID, before uuid.UUID, limit int) ([]record.Entry, error)
+	// Outstanding says which systems lack what the lines of the history wrote.
+	Outstanding(ctx context.Context, s service.ID, of record.Span) ([]Outstanding, error)
 	Statuses(ctx context.Context, s service.ID) ([]SystemStatus, error)
 	Oldest(ctx context.Context, s service.ID) (since time.Time, system record.System, err error)
 	Minutes(ctx context.Context, s service.ID, from, to time.Time) ([]Minute, error)
@@ -167,6 +169,26 @@ type ReadTx interface {
 	// Lookups says how a lookup service does in the period that began then.
 	Lookups(ctx context.Context, s service.ID, source record.System, period time.Time) (LookupFigures, error)
 	Recents(ctx context.Context, s service.ID, before uuid.UUID, limit int) ([]Recent, error)
+}
+
+// Outstanding is what one system still lacks of several records of a collection.
+type Outstanding struct {
+	Collection string
+	System     record.System
+	Records    int64
+	Blocked    string // why waiting does not help: "hold", "frozen", "approval", "rejected", "in-doubt"; "" while it does
+}
+
+// Outstanding says which systems lack what the lines of the history wrote. What was written since of the same records is counted with it.
+func (r *Reader) Outstanding(ctx context.Context, who auth.Principal, s service.ID, of record.Span) (list []Outstanding, err error) {
+	if err := who.May(auth.ViewRecords); err != nil {
+		return nil, err
+	}
+	err = r.inTx(ctx, who.Tenant, func(tx ReadTx) (err error) {
+		list, err = tx.Outstanding(ctx, s, of)
+		return err
+	})
+	return list, err
 }
 
 // Reader answers questions about records and how their sync does.

@@ -66,6 +66,7 @@ type Intake struct {
 	Usage    []billing.UsageEvent
 	Bytes    int64
 	Braked   *Braked      // what the brake holds of the page; nil for nothing
+	Found    bool         // refusals to make the records of new links are settled where these are as they should be
 	Unheld   []record.Key // what was held of these keys is so no longer: the page says more lately, or a person decided; deliveries that waited for it are due
 	Beside   *Beside      // the run beside the stream that read it, and where that stands; nil for none
 	// Complete is set by the commit that ends the object's snapshot: from now on the system can be owed the entities that it
@@ -205,8 +206,8 @@ type Tx interface {
 	// SaveCompensated writes the entity that a refusal set back, its links, the conflicts that are thereby moot and its history, makes
 	// deliveries to the systems, and settles the dead letter.
 	SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*Conflict, entry record.Entry, dead uuid.UUID, systems []string) error
-	// SettleDead settles an open dead letter.
-	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error
+	// SettleDead settles an open dead letter, and says why.
+	SettleDead(ctx context.Context, s service.ID, dead uuid.UUID, why string) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
 	Audit(ctx context.Context, e audit.Entry) error
 
@@ -241,10 +242,20 @@ type Tx interface {
 	FoundReferences(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
 	// Quarantined lists records that wait in quarantine because one that they refer to is not known, with what they refer to.
 	Quarantined(ctx context.Context, s service.ID, limit int) ([]RecordIn, []record.Reference, error)
-	// Orphans lists records, each in one of its systems, that refer to a deleted one.
-	Orphans(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)
-	// DeletedOf says which of the entities are deleted.
-	DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error)
+	// Orphans lists records, each in the first of its systems, that refer to a deleted one: those that follow it, and those that were not
+	// weighed, of which nothing is held.
+	Orphans(ctx context.Context, s service.ID, limit int) (follow, unasked []RecordIn, err error)
+	// Unasked lists the seat's orphans that were not weighed: those that Orphans lists there, all of them.
+	Unasked(ctx context.Context, s service.ID, seat *Seat) ([]record.EntityID, error)
+	// SaveFate writes what becomes of orphans that were not weighed.
+	SaveFate(ctx context.Context, s service.ID, orphans []record.EntityID, fate Fate) error
+	// FollowDeleted says that what refers to these entities was weighed with their deletion.
+	FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID) error
+	// TidyOrphans forgets what was decided of references to records that are alive again and, with held, lets go what is held of
+	// records that are no orphans any more; unless ruled, of all.
+	TidyOrphans(ctx context.Context, s service.ID, held, ruled bool) error
+	// Follows says which fields of the orphans refer to a deleted record that they follow.
+	Follows(ctx context.Context, s service.ID, orphans []record.EntityID) (map[record.EntityID][]string, error)
 
 	// PendingLookups lists what the source is to be asked about the collection, the longest due first; what one of the sources
 	// before has yet to answer waits.
@@ -290,8 +301,8 @@ type Tx interface {
 	OwedBy(ctx context.Context, s service.ID, at, clear time.Time) (due, later int64, err error)
 	// MoveRun writes a run's new state.
 	MoveRun(ctx context.Context, r service.Run) error
-	// HasDeadLetters says whether there are open inward dead letters.
-	HasDeadLetters(ctx context.Context, s service.ID) (bool, error)
+	// HasDeadLetters says whether there are open inward dead letters, and open outward ones.
+	HasDeadLetters(ctx context.Context, s service.ID) (in, out bool, err error)
 	// Redriven lists inward dead letters that a person wants read again.
 	Redriven(ctx context.Context, s service.ID) ([]Redrive, error)
 	// SettleRedriven closes those that were read again; what failed again is open once more and stays so.

@@ -211,11 +211,17 @@ func (f *flow) references(ctx context.Context) error {
 // out what the document says of records whose parent was deleted. It returns what it found.
 func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 	var released int64
-	var orphans, quarantined, named []RecordIn
+	var orphans, unasked, quarantined, named []RecordIn
+	ruled := f.plan.References.Orphans != service.OrphansWait
 	var names []record.Reference
 	err = f.inTx(ctx, func(tx Tx) (err error) {
 		if released, err = tx.ReleaseWaiting(ctx, f.guard); err != nil {
 			return err
+		}
+		if held := f.mayHold(); ruled || held {
+			if err = tx.TidyOrphans(ctx, f.guard.Service, held, ruled); err != nil {
+				return err
+			}
 		}
 		if named, err = tx.FoundReferences(ctx, f.guard.Service, tangleBatch); err != nil {
 			return err
@@ -234,9 +240,9 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 		}
 		return nil
 	})
-	if err == nil && f.plan.References.Orphans != service.OrphansWait {
+	if err == nil && ruled {
 		err = f.inTx(ctx, func(tx Tx) (err error) {
-			orphans, err = tx.Orphans(ctx, f.guard.Service, tangleBatch)
+			orphans, unasked, err = tx.Orphans(ctx, f.guard.Service, tangleBatch)
 			return err
 		})
 	}
@@ -247,7 +253,7 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 		if released > 0 {
 			signal(l.duty)
 		}
-		var keys, alone, name []record.Key
+		var keys, alone, weigh, name []record.Key
 		for _, r := range named {
 			if r.System == l.System && r.Object == l.Object {
 				name = append(name, r.Key)
@@ -263,20 +269,25 @@ func (f *flow) untangle(ctx context.Context) (found []RecordIn, err error) {
 				alone = append(alone, r.Key)
 			}
 		}
-		if len(keys) == 0 && len(alone) == 0 && len(name) == 0 {
+		for _, r := range unasked {
+			if r.System == l.System && r.Object == l.Object {
+				weigh = append(weigh, r.Key)
+			}
+		}
+		if len(keys) == 0 && len(alone) == 0 && len(weigh) == 0 && len(name) == 0 {
 			continue
 		}
-		if err := l.again(ctx, keys, alone, name); err != nil {
+		if err := l.again(ctx, keys, alone, weigh, name); err != nil {
 			return nil, err
 		}
 	}
 	if released > 0 {
 		found = append(found, RecordIn{Key: record.Key(fmt.Sprint(released))})
 	}
-	return slices.Concat(found, named, orphans), nil
+	return slices.Concat(found, named, orphans, unasked), nil
 }
 
-func (l *lane) again(ctx context.Context, keys, alone, name []record.Key) error {
+func (l *lane) again(ctx context.Context, keys, alone, weigh, name []record.Key) error {
 	l.lock.take(ctx)
 	defer l.lock.release()
 	if err := l.clearDoubts(ctx); err != nil {
@@ -296,7 +307,12 @@ func (l *lane) again(ctx context.Context, keys, alone, name []record.Key) error 
 		}
 	}
 	if len(alone) > 0 {
-		return l.rewrite(ctx, alone, l.orphaned)
+		if err := l.rewrite(ctx, alone, l.orphaned); err != nil {
+			return err
+		}
+	}
+	if len(weigh) > 0 {
+		return l.weighOrphans(ctx, weigh)
 	}
 	return nil
 }
@@ -370,17 +386,11 @@ func Named(seat *Seat, loaded Loaded, known map[RecordIn]record.EntityID, now ti
 
 // orphaned deletes the records, or empties their reference, because the one that they refer to was deleted.
 func (l *lane) orphaned(ctx context.Context, tx Tx, loaded Loaded) (Outcome, error) {
-	var parents []record.EntityID
-	for _, e := range loaded.Entities {
-		for _, p := range parentsOf(l.Collection, e) {
-			parents = append(parents, p)
-		}
-	}
-	gone, err := tx.DeletedOf(ctx, l.flow.guard.Service, parents)
+	follows, err := tx.Follows(ctx, l.flow.guard.Service, entityIDs(loaded.Entities))
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Orphaned(l.Seat, loaded, gone, l.flow.plan.References.Orphans, tx.Now()), nil
+	return Orphaned(l.Seat, loaded, follows, l.flow.plan.References.Orphans, tx.Now()), nil
 }
 
 // rewrite commits what becomes of the records with these keys, of which no system told anything. The lane's lock is held.
@@ -399,7 +409,10 @@ func (l *lane) rewrite(ctx context.Context, keys []record.Key, decide func(conte
 			return err
 		}
 		in := Intake{Seat: l.Seat, Outcome: out, Owed: out.Owed, Usage: l.usageOf(out, tx.Now())}
-		return tx.SaveIntake(ctx, f.guard, in)
+		if err = tx.SaveIntake(ctx, f.guard, in); err != nil {
+			return err
+		}
+		return f.followed(ctx, tx, l.Seat, out)
 	})
 	if err != nil {
 		return err
@@ -430,16 +443,16 @@ func parentsOf(c *Collection, e *record.Entity) map[string]record.EntityID {
 // byReferences is how the history names what the document's rule for orphans did.
 const byReferences = "references"
 
-// Orphaned decides what becomes of entities that refer to deleted ones. It is a function of its arguments.
-func Orphaned(seat *Seat, loaded Loaded, gone map[record.EntityID]bool, policy string, now time.Time) Outcome {
+// Orphaned decides what becomes of entities of which these fields refer to deleted ones. It is a function of its arguments.
+func Orphaned(seat *Seat, loaded Loaded, follows map[record.EntityID][]string, policy string, now time.Time) Outcome {
 	b := newBatch(seat, loaded, now, uuid.Nil)
 	for _, e := range loaded.Entities {
 		if e.DeletedAt != nil {
 			continue
 		}
 		parents := parentsOf(seat.Collection, e)
-		for _, f := range sortedKeys(parents) {
-			if !gone[parents[f]] || e.DeletedAt != nil {
+		for _, f := range follows[e.ID] {
+			if parents[f].IsZero() || e.DeletedAt != nil {
 				continue
 			}
 			if policy == service.OrphansDelete {

@@ -24,6 +24,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
 	"github.com/syncline-dev/syncline/internal/fault"
+	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/notify"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
@@ -221,7 +222,8 @@ func TestEventsAreSent(t *testing.T) {
 	b.endpoint(who, some, "invoice.*", "run.progress")
 	b.endpoint(other, others)
 	conflict := uuid.Must(uuid.NewV7())
-	b.emit(who, "conflict", map[string]any{"conflict": conflict, "field": "price"})
+	disputed := uuid.Must(uuid.NewV7())
+	b.emit(who, "conflict", map[string]any{"conflict": conflict, "record": disputed.String(), "field": "price"})
 	b.emit(who, "invoice.finalized", map[string]any{"invoice": "bil_1", "total": "12.00"})
 	b.emit(who, "run.progress", map[string]any{"done": 1})
 	b.emit(who, "activity", map[string]any{"system": "shop"})
@@ -244,7 +246,7 @@ func TestEventsAreSent(t *testing.T) {
 		t.Errorf("another tenant heard %v", others.heard)
 	}
 	for _, m := range all.heard {
-		if m.typ == "dev.syncline.conflict.v1" && m.data["conflict"] != "cfl_"+m.data["conflict"].(string)[4:] {
+		if m.typ == "dev.syncline.conflict.v1" && (m.data["conflict"] != ident.Format(ident.Conflict, conflict) || m.data["record"] != ident.Format(ident.Entity, disputed)) {
 			t.Errorf("ids have their prefix: %v", m.data)
 		}
 	}

@@ -3,6 +3,7 @@
 package record
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -171,6 +172,23 @@ const (
 	Delivered JournalKind = "delivery" // a change was applied to a system
 	Decided   JournalKind = "decision" // a person or rule settled a conflict
 )
+
+// Span are the first and the last line of the history that one act of a person wrote, of however many records.
+type Span struct{ First, Last uuid.UUID }
+
+// SpanOf finds the span of lines that are in no order; their ids are in the order of time.
+func SpanOf(lines []Entry) (s Span) {
+	for i := range lines {
+		id := lines[i].ID
+		if s.First == uuid.Nil || bytes.Compare(id[:], s.First[:]) < 0 {
+			s.First = id
+		}
+		if bytes.Compare(id[:], s.Last[:]) > 0 {
+			s.Last = id
+		}
+	}
+	return s
+}
 
 // JournalOp says what happened to the entity or record.
 type JournalOp string

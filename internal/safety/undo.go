@@ -57,6 +57,8 @@ type Undo struct {
 	Kept      []Kept
 	Hash      string // of what would be done: apply takes it, and refuses when the records moved on
 	Applied   bool
+	Service   service.ID
+	Wrote     record.Span // of the history, once it is applied
 }
 
 // Undo previews or carries out that changes are taken back. Later edits by others stay: a field that changed again since is
@@ -116,7 +118,11 @@ func (m *Editor) Undo(ctx context.Context, who auth.Principal, ref string, sel S
 		if err := tx.AddUsage(ctx, usage(s.ID, doc, edits, revived, tx.Now())); err != nil {
 			return err
 		}
-		out.Applied = true
+		lines := make([]record.Entry, len(edits))
+		for i := range edits {
+			lines[i] = edits[i].Entry
+		}
+		out.Applied, out.Service, out.Wrote = true, s.ID, record.SpanOf(lines)
 		if err := tx.Wake(ctx, s.ID); err != nil {
 			return err
 		}

@@ -97,8 +97,19 @@ func (d *Document) MergeChoice() match.Choice {
 		}
 		order = append(slices.Clone(dedup.Priority), order...)
 	}
-	c.Rank = func(s record.System) int { return slices.Index(order, string(s)) }
+	c.Rank = Rank(order)
 	return c
+}
+
+// Rank says the place of a system in an order; one that is not in it comes last, such as a system that a revision took out while
+// records still stem from it.
+func Rank(order []string) func(record.System) int {
+	return func(s record.System) int {
+		if i := slices.Index(order, string(s)); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
 }
 
 // LoserFate is what becomes of the second record in one system.

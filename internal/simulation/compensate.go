@@ -125,7 +125,7 @@ func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity
 }
 
 // SettleDead settles an open dead letter.
-func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error {
+func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID, _ string) error {
 	if err := t.step(ctx, "settle dead"); err != nil {
 		return err
 	}

@@ -73,6 +73,7 @@ type serviceRow struct {
 	places     map[service.RunID][]byte // of those beside the stream
 	holds      []*engine.Hold
 	held       map[heldKey]*heldRow
+	fates      map[referenceKey]fated
 	tallies    map[cursorKey]engine.Tally
 	looked     map[record.EntityID]bool // what somebody loaded to send it, and has not settled: it may be on its way
 	lost       map[record.System]int    // how many duties were in attempts that were cut short
@@ -157,7 +158,7 @@ func (s *Store) AddService(t tenant.ID, id service.ID, doc *service.Document, no
 		conflicts: make(map[uuid.UUID]*engine.Conflict), attempts: make(map[uuid.UUID]*attemptRow),
 		deliveries: make(map[deliveryKey]*deliveryRow), cursors: make(map[cursorKey]*cursorRow), lost: make(map[record.System]int),
 		looked: make(map[record.EntityID]bool), places: make(map[service.RunID][]byte),
-		held: make(map[heldKey]*heldRow), tallies: make(map[cursorKey]engine.Tally),
+		held: make(map[heldKey]*heldRow), fates: make(map[referenceKey]fated), tallies: make(map[cursorKey]engine.Tally),
 	}
 	row.UpdatedAt = now
 	r.services[id] = row

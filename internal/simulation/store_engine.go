@@ -571,6 +571,19 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	}
 	seat := in.Seat
 	t.saveBraked(row, in)
+	if in.Found {
+		found := make(map[deliveryKey]bool)
+		for _, l := range o.NewLinks {
+			if l.State == record.Synced && len(l.Behind) == 0 {
+				found[deliveryKey{l.System, l.Entity}] = true
+			}
+		}
+		t.write(func() {
+			row.settleDead([]string{"open"}, func(d *deadRow) bool {
+				return !d.Inward && d.Op == record.Upsert && found[deliveryKey{d.System, d.Entity}]
+			})
+		})
+	}
 	if in.Settle && len(o.Settled) > 0 {
 		settled := slices.Clone(o.Settled)
 		t.write(func() {
@@ -1020,13 +1033,14 @@ func (t *Tx) MoveRun(ctx context.Context, r service.Run) error {
 	return t.step(ctx, "run moved")
 }
 
-// HasDeadLetters says whether there are open inward dead letters.
-func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (has bool, err error) {
+// HasDeadLetters says whether there are open inward dead letters, and open outward ones.
+func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (in, out bool, err error) {
 	if err := t.step(ctx, "dead letters"); err != nil {
-		return false, err
+		return false, false, err
 	}
-	return has, t.read(s, func(row *serviceRow) error {
-		has = slices.ContainsFunc(row.dead, func(d *deadRow) bool { return d.Inward && d.state == "open" })
+	return in, out, t.read(s, func(row *serviceRow) error {
+		in = slices.ContainsFunc(row.dead, func(d *deadRow) bool { return d.Inward && d.state == "open" })
+		out = slices.ContainsFunc(row.dead, func(d *deadRow) bool { return !d.Inward && d.state == "open" })
 		return nil
 	})
 }

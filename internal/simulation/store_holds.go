@@ -130,7 +130,7 @@ func (t *Tx) HeldOf(ctx context.Context, s service.ID, seat *engine.Seat, ids []
 	out := make(map[record.EntityID]bool)
 	return out, t.read(s, func(row *serviceRow) error {
 		for k, h := range row.held {
-			if k.system == seat.System && k.object == seat.Object && slices.Contains(ids, h.Entity) {
+			if k.system == seat.System && k.object == seat.Object && h.Kind != engine.HoldOrphans && slices.Contains(ids, h.Entity) {
 				out[h.Entity] = true
 			}
 		}

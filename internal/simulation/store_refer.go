@@ -216,31 +216,136 @@ func (t *Tx) Quarantined(_ context.Context, s service.ID, limit int) (list []eng
 	return list, names, err
 }
 
-// Orphans lists records, each in one of its systems, that refer to a deleted one.
-func (t *Tx) Orphans(_ context.Context, s service.ID, limit int) (list []engine.RecordIn, err error) {
+// fated is what was decided of a reference; it is forgotten when the field refers to another record.
+type fated struct {
+	parent record.EntityID
+	fate   engine.Fate
+}
+
+type referenceKey struct {
+	entity record.EntityID
+	field  string
+}
+
+func (row *serviceRow) fate(e *record.Entity, field string, parent record.EntityID) engine.Fate {
+	if f := row.fates[referenceKey{e.ID, field}]; f.parent == parent {
+		return f.fate
+	}
+	return ""
+}
+
+// orphans calls fn for each reference of a living record to a deleted one, with the link by which the record is named.
+func (row *serviceRow) orphans(fn func(e *record.Entity, l *record.Link, field string, parent record.EntityID)) {
+	row.references(func(e *record.Entity, field string, r record.Reference) {
+		parent := row.entities[r.Entity]
+		if e.DeletedAt == nil && parent != nil && parent.DeletedAt != nil && len(e.Links) > 0 {
+			fn(e, e.Links[slices.Min(slices.Collect(maps.Keys(e.Links)))], field, parent.ID)
+		}
+	})
+}
+
+// Orphans lists records, each in one of its systems, that refer to a deleted one and follow it; and those that were not weighed.
+func (t *Tx) Orphans(_ context.Context, s service.ID, limit int) (follow, unasked []engine.RecordIn, err error) {
 	err = t.read(s, func(row *serviceRow) error {
-		row.references(func(e *record.Entity, _ string, r record.Reference) {
-			parent := row.entities[r.Entity]
-			if e.DeletedAt != nil || parent == nil || parent.DeletedAt == nil || len(e.Links) == 0 {
-				return
+		row.orphans(func(e *record.Entity, l *record.Link, field string, parent record.EntityID) {
+			switch r := (engine.RecordIn{System: l.System, Object: l.Object, Key: l.Key}); row.fate(e, field, parent) {
+			case engine.FateFollows:
+				follow = append(follow, r)
+			case "":
+				if row.held[heldKey{l.System, l.Object, l.Key}] == nil {
+					unasked = append(unasked, r)
+				}
 			}
-			l := e.Links[slices.Min(slices.Collect(maps.Keys(e.Links)))]
-			list = append(list, engine.RecordIn{System: l.System, Object: l.Object, Key: l.Key})
 		})
 		return nil
 	})
-	return sortedRecords(list, limit), err
+	return sortedRecords(follow, limit), sortedRecords(unasked, limit), err
 }
 
-// DeletedOf says which of the entities are deleted.
-func (t *Tx) DeletedOf(_ context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error) {
-	out := make(map[record.EntityID]bool)
-	return out, t.read(s, func(row *serviceRow) error {
-		for _, id := range ids {
-			if e := row.entities[id]; e != nil && e.DeletedAt != nil {
-				out[id] = true
+// Unasked lists the seat's orphans that were not weighed.
+func (t *Tx) Unasked(ctx context.Context, s service.ID, seat *engine.Seat) (list []record.EntityID, err error) {
+	if err := t.step(ctx, "unasked"); err != nil {
+		return nil, err
+	}
+	return list, t.read(s, func(row *serviceRow) error {
+		row.orphans(func(e *record.Entity, l *record.Link, field string, parent record.EntityID) {
+			if l.System == seat.System && l.Object == seat.Object && row.fate(e, field, parent) == "" && row.held[heldKey{l.System, l.Object, l.Key}] == nil && !slices.Contains(list, e.ID) {
+				list = append(list, e.ID)
+			}
+		})
+		return nil
+	})
+}
+
+// SaveFate writes what becomes of orphans that were not weighed.
+func (t *Tx) SaveFate(_ context.Context, s service.ID, orphans []record.EntityID, fate engine.Fate) error {
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	orphans = slices.Clone(orphans)
+	t.write(func() {
+		row.orphans(func(e *record.Entity, _ *record.Link, field string, parent record.EntityID) {
+			if slices.Contains(orphans, e.ID) && row.fate(e, field, parent) == "" {
+				row.fates[referenceKey{e.ID, field}] = fated{parent, fate}
+			}
+		})
+	})
+	return nil
+}
+
+// FollowDeleted says that what refers to these entities was weighed with their deletion.
+func (t *Tx) FollowDeleted(_ context.Context, s service.ID, deleted []record.EntityID) error {
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	deleted = slices.Clone(deleted)
+	t.write(func() {
+		row.references(func(e *record.Entity, field string, r record.Reference) {
+			if slices.Contains(deleted, r.Entity) && row.fate(e, field, r.Entity) == "" {
+				row.fates[referenceKey{e.ID, field}] = fated{r.Entity, engine.FateFollows}
+			}
+		})
+	})
+	return nil
+}
+
+// TidyOrphans forgets what was decided of references to records that are alive again, and lets go what is held of no orphans.
+func (t *Tx) TidyOrphans(_ context.Context, s service.ID, held, ruled bool) error {
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	t.write(func() {
+		for k, f := range row.fates {
+			if p := row.entities[f.parent]; p == nil || p.DeletedAt == nil {
+				delete(row.fates, k)
 			}
 		}
+		still := make(map[record.EntityID]bool)
+		row.orphans(func(e *record.Entity, _ *record.Link, field string, parent record.EntityID) {
+			still[e.ID] = still[e.ID] || row.fate(e, field, parent) == ""
+		})
+		for k, h := range row.held {
+			open := slices.ContainsFunc(row.holds, func(o *engine.Hold) bool { return o.ID == h.hold && o.State == engine.HoldOpen })
+			if held && h.Kind == engine.HoldOrphans && open && (!ruled || !still[h.Entity]) {
+				delete(row.held, k)
+			}
+		}
+	})
+	return nil
+}
+
+// Follows says which fields of the orphans refer to a deleted record that they follow.
+func (t *Tx) Follows(_ context.Context, s service.ID, orphans []record.EntityID) (map[record.EntityID][]string, error) {
+	out := make(map[record.EntityID][]string)
+	return out, t.read(s, func(row *serviceRow) error {
+		row.orphans(func(e *record.Entity, _ *record.Link, field string, parent record.EntityID) {
+			if slices.Contains(orphans, e.ID) && row.fate(e, field, parent) == engine.FateFollows {
+				out[e.ID] = append(out[e.ID], field)
+			}
+		})
 		return nil
 	})
 }

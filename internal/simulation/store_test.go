@@ -425,7 +425,10 @@ func (w *twins) questions(seat *engine.Seat) {
 		m, err := p.CountEntities(ctx, w.service)
 		return fmt.Sprint(n, m, compared(all), compared(some)), err
 	})
-	w.both("dead letters", func(tx engine.Tx, _ bool) (any, error) { return tx.HasDeadLetters(ctx, w.service) })
+	w.both("dead letters", func(tx engine.Tx, _ bool) (any, error) {
+		in, out, err := tx.HasDeadLetters(ctx, w.service)
+		return []bool{in, out}, err
+	})
 	guard := w.guard
 	guard.Fence += w.rng.Int64N(2)
 	guard.Revision += w.rng.IntN(2)

@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -116,6 +117,9 @@ func (c *customer) checkTree(row *serviceRow, dead map[deliveryKey]bool, open ma
 		}
 		p := row.entities[ref.Entity]
 		orphan := p != nil && p.DeletedAt != nil && len(e.Links) > 0
+		if orphan && row.fate(e, "parent", p.ID) == engine.FateStays || orphan && row.isHeldIn(e, slices.Min(slices.Collect(maps.Keys(e.Links)))) {
+			continue // somebody said so, or is asked
+		}
 		if policy := c.doc.Orphans(); orphan && policy != service.OrphansWait && open[id] == nil {
 			fault("%s refers to %s, which is deleted, and orphans are to %s", e.MatchKey, p.MatchKey, policy)
 		}

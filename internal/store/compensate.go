@@ -65,15 +65,15 @@ WHERE tenant_id = current_tenant() AND service_id = $1 AND state = 'open' AND di
 
 // SaveCompensated writes the entity that a refusal set back, makes deliveries, and settles the dead letter.
 func (t *Tx) SaveCompensated(ctx context.Context, s service.ID, e *record.Entity, moot []*engine.Conflict, entry record.Entry, dead uuid.UUID, systems []string) error {
-	if err := t.SettleDead(ctx, s, dead); err != nil {
+	if err := t.SettleDead(ctx, s, dead, "What one system refuses none keeps: the record was set back."); err != nil {
 		return err
 	}
 	return t.SaveDecided(ctx, s, e, moot, entry, systems)
 }
 
-// SettleDead settles an open dead letter.
-func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID) error {
-	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
-WHERE tenant_id = current_tenant() AND service_id = $2 AND id = $3 AND state = 'open'`, t.now, uuid.UUID(s), dead)
+// SettleDead settles an open dead letter, and says why.
+func (t *Tx) SettleDead(ctx context.Context, s service.ID, dead uuid.UUID, why string) error {
+	_, err := t.tx.Exec(ctx, `UPDATE dead_letters SET state = 'settled', reason = $4, last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND id = $3 AND state = 'open'`, t.now, uuid.UUID(s), dead, why)
 	return unavailable(err)
 }

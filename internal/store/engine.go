@@ -428,8 +428,11 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 	}
 	queueUnheld(b, sid, t.now, in.Seat, in.Unheld)
 	queueBraked(b, sid, t.now, in.Seat, in.Braked)
+	if in.Found {
+		queueFound(b, sid, t.now, o.NewLinks)
+	}
 	if in.Settle && len(o.Settled) > 0 {
-		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+		b.Queue(`UPDATE dead_letters SET state = 'settled', reason = 'The record was read again and taken in.', last_at = $1, version = version + 1
 WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND direction = 'in' AND state = 'open' AND system = $3 AND object = $4 AND key = ANY($5)`,
 			t.now, sid, string(in.Seat.System), string(in.Seat.Object), texts(o.Settled))
 	}
@@ -501,7 +504,7 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	queueDead(b, sid, t.now, st.Dead)
 	b.Queue(`DELETE FROM attempts WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND id = $2`, sid, s.Attempt.ID)
 	if len(st.Done) > 0 {
-		b.Queue(`UPDATE dead_letters SET state = 'settled', last_at = $1, version = version + 1
+		b.Queue(`UPDATE dead_letters SET state = 'settled', reason = '`+becauseEqual+`', last_at = $1, version = version + 1
 WHERE tenant_id = (SELECT current_tenant()) AND service_id = $2 AND direction = 'out' AND state IN ('open', 'redriven') AND system = $3 AND entity_id = ANY($4)`,
 			t.now, sid, string(system), uuids(st.Done))
 	}
@@ -757,9 +760,10 @@ func (t *Tx) NoteLook(ctx context.Context, s service.ID, system record.System, o
 	return unavailable(err)
 }
 
-// HasDeadLetters says whether there are open inward dead letters.
-func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (has bool, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM dead_letters
-WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND state = 'open' AND direction = 'in')`, uuid.UUID(s)).Scan(&has)
-	return has, unavailable(err)
+// HasDeadLetters says whether there are open inward dead letters, and open outward ones.
+func (t *Tx) HasDeadLetters(ctx context.Context, s service.ID) (in, out bool, err error) {
+	err = t.tx.QueryRow(ctx, `SELECT
+  EXISTS (SELECT FROM dead_letters WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND state = 'open' AND direction = 'in'),
+  EXISTS (SELECT FROM dead_letters WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND state = 'open' AND direction = 'out')`, uuid.UUID(s)).Scan(&in, &out)
+	return in, out, unavailable(err)
 }

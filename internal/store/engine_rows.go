@@ -54,11 +54,29 @@ WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u
 
 // queueMoot settles refusals of records that are deleted and of which nothing is in the system that refused: nothing more is sent
 // that would settle them. It comes after what changes entities, links and dead letters.
+// becauseEqual is why a refusal is settled that nobody decided about.
+const becauseEqual = "The system holds the record as it is now."
+
+// queueFound settles refusals to make records which are found in their system as they should be.
+func queueFound(b *pgx.Batch, sid uuid.UUID, now time.Time, links []engine.LinkRow) {
+	bySystem := make(map[record.System][]record.EntityID)
+	for _, l := range links {
+		if l.State == record.Synced && len(l.Behind) == 0 {
+			bySystem[l.System] = append(bySystem[l.System], l.Entity)
+		}
+	}
+	for system, ids := range bySystem {
+		b.Queue(`UPDATE dead_letters SET state = 'settled', reason = '`+becauseEqual+`', last_at = $1, version = version + 1
+WHERE tenant_id = current_tenant() AND service_id = $2 AND direction = 'out' AND state = 'open' AND op = 'upsert' AND system = $3 AND entity_id = ANY($4)`,
+			now, sid, string(system), uuids(ids))
+	}
+}
+
 func queueMoot(b *pgx.Batch, sid uuid.UUID, now time.Time, ids []record.EntityID) {
 	if len(ids) == 0 {
 		return
 	}
-	b.Queue(`UPDATE dead_letters d SET state = 'settled', last_at = $1, version = d.version + 1 FROM entities e
+	b.Queue(`UPDATE dead_letters d SET state = 'settled', reason = 'The record was deleted.', last_at = $1, version = d.version + 1 FROM entities e
 WHERE d.tenant_id = current_tenant() AND d.service_id = $2 AND d.direction = 'out' AND d.state = 'open' AND d.entity_id = ANY($3)
   AND e.tenant_id = d.tenant_id AND e.service_id = d.service_id AND e.id = d.entity_id AND e.deleted_at IS NOT NULL
   AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.entity_id AND l.system = d.system AND l.state <> 'frozen')`,

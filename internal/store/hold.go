@@ -126,8 +126,8 @@ WHERE tenant_id = current_tenant() AND hold_id = $1 ORDER BY key LIMIT $2`, hold
 
 // HeldOf says of which of the entities a change in the seat's system is held.
 func (t *Tx) HeldOf(ctx context.Context, s service.ID, seat *engine.Seat, ids []record.EntityID) (map[record.EntityID]bool, error) {
-	rows, err := t.tx.Query(ctx, `SELECT entity_id FROM held_changes
-WHERE tenant_id = current_tenant() AND service_id = $1 AND system = $2 AND object = $3 AND entity_id = ANY($4)`, uuid.UUID(s), string(seat.System), string(seat.Object), uuids(ids))
+	rows, err := t.tx.Query(ctx, `SELECT c.entity_id FROM held_changes c JOIN holds h ON h.tenant_id = c.tenant_id AND h.id = c.hold_id AND h.kind <> 'orphans'
+WHERE c.tenant_id = current_tenant() AND c.service_id = $1 AND c.system = $2 AND c.object = $3 AND c.entity_id = ANY($4)`, uuid.UUID(s), string(seat.System), string(seat.Object), uuids(ids))
 	if err != nil {
 		return nil, unavailable(err)
 	}

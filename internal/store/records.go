@@ -147,6 +147,29 @@ var waitTexts = map[string]string{
 	"reference": "A record that it refers to is not there yet.",
 }
 
+// Outstanding says which systems lack what the lines of the history wrote.
+func (t *Tx) Outstanding(ctx context.Context, s service.ID, of record.Span) ([]engine.Outstanding, error) {
+	rows, err := t.tx.Query(ctx, `WITH act AS MATERIALIZED (
+  SELECT e.id, e.collection, e.held FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id IN (
+    SELECT entity_id FROM journal WHERE tenant_id = current_tenant() AND service_id = $1 AND id BETWEEN $2 AND $3)
+), lacking AS (
+  SELECT a.id, a.collection, d.system, CASE WHEN d.waits = 'hold' THEN 'hold' WHEN $4 = ANY(a.held) THEN 'frozen' WHEN $5 = ANY(a.held) THEN 'approval' ELSE '' END AS blocked
+  FROM act a JOIN deliveries d ON d.tenant_id = current_tenant() AND d.service_id = $1 AND d.entity_id = a.id
+  UNION ALL SELECT a.id, a.collection, t.system, '' FROM attempts t, unnest(t.entity_ids) AS u(entity) JOIN act a ON a.id = u.entity WHERE t.tenant_id = current_tenant() AND t.service_id = $1
+  UNION ALL SELECT a.id, a.collection, l.system, CASE l.state WHEN 'rejected' THEN 'rejected' WHEN 'conflict' THEN 'in-doubt' ELSE '' END
+  FROM act a JOIN links l ON l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = a.id WHERE l.state IN ('pending', 'rejected', 'conflict')
+)
+SELECT collection, system, count(DISTINCT id), max(blocked) FROM lacking GROUP BY collection, system ORDER BY 1, 2`, uuid.UUID(s), of.First, of.Last, record.Ice, record.Approval)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o engine.Outstanding, err error) {
+		err = row.Scan(&o.Collection, (*string)(&o.System), &o.Records, &o.Blocked)
+		return o, err
+	})
+	return list, unavailable(err)
+}
+
 func (t *Tx) owedTo(ctx context.Context, s service.ID, id record.EntityID) (map[record.System]time.Time, map[record.System]engine.Waiting, error) {
 	rows, err := t.tx.Query(ctx, `SELECT system, since, waits, waits_why, waits_for, due_at FROM deliveries WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = $2
 UNION ALL SELECT system, started_at, '', '', NULL, started_at FROM attempts WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_ids @> ARRAY[$2]::uuid[]`, uuid.UUID(s), uuid.UUID(id))

@@ -38,12 +38,17 @@ func queueReferences(b *pgx.Batch, sid uuid.UUID, list []*record.Entity, known b
 		}
 	}
 	if known {
-		b.Queue(`DELETE FROM entity_references WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = ANY($2)`, sid, all)
+		// A reference that is as it was keeps what was decided of it.
+		b.Queue(`DELETE FROM entity_references r WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.entity_id = ANY($2) AND NOT EXISTS (
+  SELECT FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[]) AS u(entity_id, field, parent_id, system, object, key)
+  WHERE u.entity_id = r.entity_id AND u.field = r.field AND u.parent_id IS NOT DISTINCT FROM r.parent_id AND u.system = r.system AND u.object = r.object AND u.key = r.key)`,
+			sid, all, entities, fields, parents, systems, objects, keys)
 	}
 	if len(entities) > 0 {
 		b.Queue(`INSERT INTO entity_references (tenant_id, service_id, entity_id, field, parent_id, system, object, key)
 SELECT current_tenant(), $1, u.entity_id, u.field, u.parent_id, u.system, u.object, u.key
-FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[]) AS u(entity_id, field, parent_id, system, object, key)`,
+FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[]) AS u(entity_id, field, parent_id, system, object, key)
+ON CONFLICT (tenant_id, service_id, entity_id, field) DO NOTHING`,
 			sid, entities, fields, parents, systems, objects, keys)
 	}
 }
@@ -193,13 +198,71 @@ JOIN links c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.
 WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id IS NULL ORDER BY 1, 2, 3 LIMIT $2`, uuid.UUID(s), limit)
 }
 
-// Orphans lists records, as one of the systems names them, that refer to a deleted one.
-func (t *Tx) Orphans(ctx context.Context, s service.ID, limit int) ([]engine.RecordIn, error) {
-	return t.recordsIn(ctx, `SELECT DISTINCT l.system, l.object, l.key FROM entities p
+// orphansSQL are the living records that refer to a deleted one, each as the first of its systems names it.
+const orphansSQL = ` FROM entities p
 JOIN entity_references r ON r.tenant_id = p.tenant_id AND r.service_id = p.service_id AND r.parent_id = p.id
 JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL,
 LATERAL (SELECT k.system, k.object, k.key FROM links k WHERE k.tenant_id = c.tenant_id AND k.service_id = c.service_id AND k.entity_id = c.id ORDER BY k.system LIMIT 1) l
-WHERE p.tenant_id = current_tenant() AND p.service_id = $1 AND p.deleted_at IS NOT NULL ORDER BY 1, 2, 3 LIMIT $2`, uuid.UUID(s), limit)
+WHERE p.tenant_id = current_tenant() AND p.service_id = $1 AND p.deleted_at IS NOT NULL`
+
+// unaskedSQL are those of them that were not weighed, and of which nothing is held.
+const unaskedSQL = orphansSQL + ` AND r.fate = '' AND NOT EXISTS (
+  SELECT FROM held_changes h WHERE h.tenant_id = c.tenant_id AND h.service_id = c.service_id AND h.system = l.system AND h.object = l.object AND h.key = l.key)`
+
+// Orphans lists records, as one of the systems names them, that refer to a deleted one and follow it; and those that were not weighed.
+func (t *Tx) Orphans(ctx context.Context, s service.ID, limit int) (follow, unasked []engine.RecordIn, err error) {
+	const first = ` ORDER BY 1, 2, 3 LIMIT $2`
+	if follow, err = t.recordsIn(ctx, `SELECT DISTINCT l.system, l.object, l.key`+orphansSQL+` AND r.fate = 'follows'`+first, uuid.UUID(s), limit); err != nil {
+		return nil, nil, err
+	}
+	unasked, err = t.recordsIn(ctx, `SELECT DISTINCT l.system, l.object, l.key`+unaskedSQL+first, uuid.UUID(s), limit)
+	return follow, unasked, err
+}
+
+// Unasked lists the seat's orphans that were not weighed.
+func (t *Tx) Unasked(ctx context.Context, s service.ID, seat *engine.Seat) ([]record.EntityID, error) {
+	rows, err := t.tx.Query(ctx, `SELECT DISTINCT c.id`+unaskedSQL+` AND l.system = $2 AND l.object = $3`, uuid.UUID(s), string(seat.System), string(seat.Object))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	out := make([]record.EntityID, len(list))
+	for i, id := range list {
+		out[i] = id
+	}
+	return out, unavailable(err)
+}
+
+// SaveFate writes what becomes of the orphans, of all that they refer to and that was not weighed.
+func (t *Tx) SaveFate(ctx context.Context, s service.ID, orphans []record.EntityID, fate engine.Fate) error {
+	_, err := t.tx.Exec(ctx, `UPDATE entity_references r SET fate = $3 FROM entities p
+WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.entity_id = ANY($2) AND r.fate = ''
+  AND p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NOT NULL`, uuid.UUID(s), uuids(orphans), string(fate))
+	return unavailable(err)
+}
+
+// FollowDeleted says that what refers to these entities was weighed with their deletion.
+func (t *Tx) FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID) error {
+	_, err := t.tx.Exec(ctx, `UPDATE entity_references SET fate = 'follows' WHERE tenant_id = current_tenant() AND service_id = $1 AND parent_id = ANY($2) AND fate = ''`,
+		uuid.UUID(s), uuids(deleted))
+	return unavailable(err)
+}
+
+// TidyOrphans forgets what was decided of references to records that are alive again and, when any hold is open, lets go what is held of
+// records that are no orphans any more; of all, when the document has no rule for them.
+func (t *Tx) TidyOrphans(ctx context.Context, s service.ID, held, ruled bool) error {
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE entity_references r SET fate = '' FROM entities p WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.fate <> ''
+  AND p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NULL`, uuid.UUID(s))
+	if held {
+		b.Queue(`DELETE FROM held_changes d USING holds h WHERE d.tenant_id = current_tenant() AND d.service_id = $1
+  AND h.tenant_id = d.tenant_id AND h.id = d.hold_id AND h.kind = 'orphans' AND h.state = 'open' AND (NOT $2 OR NOT EXISTS (
+    SELECT FROM entity_references r
+    JOIN entities p ON p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NOT NULL
+    JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL
+    WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.entity_id AND r.fate = ''))`, uuid.UUID(s), ruled)
+	}
+	return t.send(ctx, b)
 }
 
 func (t *Tx) recordsIn(ctx context.Context, sql string, args ...any) ([]engine.RecordIn, error) {
@@ -214,17 +277,21 @@ func (t *Tx) recordsIn(ctx context.Context, sql string, args ...any) ([]engine.R
 	return list, unavailable(err)
 }
 
-// DeletedOf says which of the entities are deleted.
-func (t *Tx) DeletedOf(ctx context.Context, s service.ID, ids []record.EntityID) (map[record.EntityID]bool, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($2) AND deleted_at IS NOT NULL`, uuid.UUID(s), uuids(ids))
+// Follows says which fields of the orphans refer to a deleted record that they follow.
+func (t *Tx) Follows(ctx context.Context, s service.ID, orphans []record.EntityID) (map[record.EntityID][]string, error) {
+	rows, err := t.tx.Query(ctx, `SELECT r.entity_id, r.field FROM entity_references r
+JOIN entities p ON p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NOT NULL
+WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.entity_id = ANY($2) AND r.fate = 'follows' ORDER BY 1, 2`, uuid.UUID(s), uuids(orphans))
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	out := make(map[record.EntityID]bool)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-	for _, id := range list {
-		out[id] = true
-	}
+	out := make(map[record.EntityID][]string)
+	var id [16]byte
+	var field string
+	_, err = pgx.ForEachRow(rows, []any{&id, &field}, func() error {
+		out[id] = append(out[id], field)
+		return nil
+	})
 	return out, unavailable(err)
 }
 

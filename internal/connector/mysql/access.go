@@ -41,6 +41,7 @@ type access struct {
 	port                           int
 	encryption                     string // the tls setting
 	tls                            *tls.Config
+	compress                       bool             // what goes over the network
 	pool                           int              // connections of each of the two pools
 	second                         *failover.Dialer // nil where there is no second host
 	dial                           func(ctx context.Context, network, address string) (net.Conn, error)
@@ -52,7 +53,7 @@ func newAccess(settings connector.Settings, env connector.Env) (access, error) {
 		return access{}, &connector.Error{Class: connector.Reconnect, Code: "mysql.port", Message: "The port must be a number from 1 to 65535; correct it in the connection."}
 	}
 	a := access{host: settings["host"], user: settings["user"], password: settings["password"], database: settings["database"],
-		port: port, encryption: settings["tls"], pool: poolSize, dial: env.Dial}
+		port: port, encryption: settings["tls"], compress: settings["compression"] == "true", pool: poolSize, dial: env.Dial}
 	if a.dial == nil {
 		a.dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
@@ -105,7 +106,7 @@ func (a access) newPool(variables map[string]string, statements ...string) (*poo
 	for name, value := range variables {
 		c.Params[name] = value
 	}
-	if err := c.Apply(driverpkg.Charset("utf8mb4", "")); err != nil {
+	if err := c.Apply(driverpkg.Charset("utf8mb4", ""), driverpkg.EnableCompression(a.compress)); err != nil {
 		return nil, err
 	}
 	if _, err := driverpkg.NewConnector(c); err != nil { // what is wrong with the configuration is said now

@@ -43,6 +43,7 @@ func (mysqlConnector) Spec() connector.Spec {
 			{Name: "password", Title: "Password", Kind: connector.Text, Secret: true, Doc: "The password of the account."},
 			{Name: "tls", Title: "Encryption", Kind: connector.Choice, Default: "preferred", Choices: []string{"false", "preferred", "required", "verify"},
 				Doc: "false: never; preferred: when the server offers it; required: always, any certificate; verify: always, and the certificate must be valid for the host."},
+			{Name: "compression", Title: "Compression", Kind: connector.Boolean, Default: "false", Doc: "Whether what goes over the network is compressed, where the server can; for a database far away. It costs processor time on both sides. The binary log is read as it is."},
 			failover.Setting(),
 			{Name: "maxConnections", Title: "Most connections", Kind: connector.Integer, Default: strconv.Itoa(poolSize), Min: leastPool, Max: mostPool,
 				Doc: "The most connections to read that each service keeps open, and as many again to write, from 2 to 50."},

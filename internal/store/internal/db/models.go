@@ -695,6 +695,8 @@ type EntityReference struct {
 	Object   string
 	// With system and object: how the system names a record that is not known yet.
 	Key string
+	// Of a reference to a deleted record. follows: weighed, or released by a person, so that the document's rule for orphans is carried out; stays: a person said that it is not; empty: not weighed yet.
+	Fate string
 }
 
 // What browsers and programs are told live. Read in the order (xid, id) below the oldest running transaction, so that an event committed late is not skipped. Kept for an hour.
