@@ -419,6 +419,13 @@ func (b *batch) upsert(m *Mapped) {
 	b.before(known)
 	if known != nil {
 		b.settleKey(c)
+		if heir := b.heir(known, m); heir != nil {
+			b.detach(known, c.Key)
+			b.before(heir)
+			b.link(heir, m)
+			b.says(m, heir)
+			return
+		}
 		b.update(known, known.Links[b.seat.System], m)
 		b.says(m, known)
 		return
@@ -641,18 +648,77 @@ func (b *batch) link(e *record.Entity, m *Mapped) {
 	b.oweAll(e, c)
 }
 
-// update meets a linked entity: the shadow tells what the system really changed (invariant 5: nothing means an echo).
-func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
-	c, in := m.Change, m.In
-	var changed []string
-	for f, v := range in {
+// heir is the living entity whose copy the record of a deleted one becomes: somebody changed it before the deletion arrived, and meanwhile
+// the same thing was made again elsewhere. Revived, it would be there twice. nil where there is none.
+func (b *batch) heir(e *record.Entity, m *Mapped) *record.Entity {
+	if !b.seat.revives(e, m) {
+		return nil
+	}
+	if outcome, heir := match.Decide(b.seat.System, b.byMatch[m.MatchKey]); outcome == match.Found && heir.DeletedAt == nil {
+		return heir
+	}
+	return nil
+}
+
+// revives says whether the change is one to a record whose entity is deleted, and that can be recognised.
+func (s *Seat) revives(e *record.Entity, m *Mapped) bool {
+	l := e.Links[s.System]
+	return e.DeletedAt != nil && !e.IsMerged() && m.Op == record.Upsert && m.Err == nil && m.MatchKey != "" && l.State != record.Frozen && len(s.changed(e, l, m)) > 0
+}
+
+// revived are the match keys of records that a page's changes may bring back to life. What else has such a key is not loaded with them,
+// because records that are known are found by their links.
+func (s *Seat) revived(mapped []Mapped, loaded Loaded) (matchKeys []string) {
+	var dead map[record.Key]*record.Entity
+	for _, e := range loaded.Entities {
+		if l := e.Links[s.System]; e.DeletedAt != nil && l != nil && l.Object == s.Object {
+			if dead == nil {
+				dead = make(map[record.Key]*record.Entity)
+			}
+			dead[l.Key] = e
+		}
+	}
+	if dead == nil {
+		return nil
+	}
+	for i := range mapped {
+		if e := dead[mapped[i].Key]; e != nil && s.revives(e, &mapped[i]) {
+			matchKeys = append(matchKeys, mapped[i].MatchKey)
+		}
+	}
+	return matchKeys
+}
+
+// detach takes the system's record away from a deleted entity; what was open about it is moot.
+func (b *batch) detach(e *record.Entity, key record.Key) {
+	l := e.Links[b.seat.System]
+	delete(e.Links, b.seat.System)
+	delete(b.links, l)
+	delete(b.byKey, key)
+	b.out.Unlinked = append(b.out.Unlinked, LinkRow{e.ID, l})
+	b.journal(e, record.Unlinked, nil, nil)
+	b.moot(e, "Its record belongs to the one that was made in its place.")
+	b.touch(e)
+}
+
+// changed are the fields that the system holds otherwise than it did.
+func (s *Seat) changed(e *record.Entity, l *record.Link, m *Mapped) (changed []string) {
+	for f, v := range m.In {
 		if e.DeletedAt != nil && !knows(e, l, f) {
 			continue // to learn what the system made by itself revives nothing
 		}
-		if !b.seat.Map.Same(f, m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
+		if !s.Map.Same(f, m.own(f), l.Shadow(e, f)) || m.Fixed[f] && !record.Equal(v, e.Fields[f]) {
 			changed = append(changed, f)
 		}
 	}
+	slices.Sort(changed)
+	return changed
+}
+
+// update meets a linked entity: the shadow tells what the system really changed (invariant 5: nothing means an echo).
+func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
+	c, in := m.Change, m.In
+	changed := b.seat.changed(e, l, m)
 	thawed := l.State == record.Frozen && e.DeletedAt == nil
 	if len(changed) == 0 && !thawed {
 		b.out.Counts.Equal++
@@ -667,7 +733,6 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		}
 		return
 	}
-	slices.Sort(changed)
 	if c.Version != "" {
 		l.Version = c.Version
 	}
@@ -1110,13 +1175,7 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 		e.Stamps = make(map[string]record.Stamp)
 	}
 	e.Stamps[record.WholeRecord] = record.Stamp{System: b.seat.System, At: at}
-	for _, cf := range b.open[e.ID] {
-		if cf.Open {
-			cf.Open, cf.Reason, cf.ResolvedAt = false, "The record was deleted.", &b.now
-			b.change(cf)
-		}
-	}
-	e.Settle()
+	b.moot(e, "The record was deleted.")
 	for _, l := range e.Links {
 		if l.State == record.InDoubt {
 			l.State = record.Synced
@@ -1125,6 +1184,17 @@ func (b *batch) kill(e *record.Entity, at time.Time) {
 	}
 	b.out.Died++
 	b.touch(e)
+}
+
+// moot closes what is open about the entity.
+func (b *batch) moot(e *record.Entity, reason string) {
+	for _, cf := range b.open[e.ID] {
+		if cf.Open {
+			cf.Open, cf.Reason, cf.ResolvedAt = false, reason, &b.now
+			b.change(cf)
+		}
+	}
+	e.Settle()
 }
 
 // raise brings a deleted entity back to life.

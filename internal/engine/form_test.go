@@ -34,3 +34,34 @@ func TestSameForm(t *testing.T) {
 		}
 	}
 }
+
+// A name stands for what was known by it while the system has nothing else by that name.
+func TestSameName(t *testing.T) {
+	t.Parallel()
+	r := &Reference{Parent: &Seat{System: "crm", Object: "accounts"}}
+	here, gone, other := record.NewEntityID(), record.NewEntityID(), record.NewEntityID()
+	keys := map[record.EntityID]record.Key{here: "1", other: "2"}
+	to := func(e record.EntityID) record.Reference { return record.Reference{Entity: e} }
+	missing := func(system record.System, key record.Key) record.Reference {
+		return record.Reference{System: system, Object: "accounts", Key: key}
+	}
+	for name, c := range map[string]struct {
+		was, is record.Reference
+		same    bool
+	}{
+		"the record is gone, and its key with it": {to(gone), missing("crm", "7"), true},
+		"named before it was known":               {missing("crm", "1"), to(here), true},
+		"unlinked since it was read":              {to(here), missing("crm", "1"), true},
+		"another record":                          {to(here), to(other), false},
+		"another in place of one that is gone":    {to(gone), to(other), false},
+		"a key of nobody in place of a record":    {to(here), missing("crm", "7"), false},
+		"another key of nobody":                   {missing("crm", "8"), missing("crm", "7"), false},
+		"another was meant before it was known":   {missing("crm", "2"), to(here), false},
+		"by the key of another system":            {missing("shop", "1"), to(here), false},
+		"what was read is gone meanwhile":         {missing("crm", "9"), to(gone), false},
+	} {
+		if got := r.sameName(c.was, c.is, keys); got != c.same {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

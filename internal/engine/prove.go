@@ -450,6 +450,9 @@ func (c *comparison) records(ctx context.Context, l *lane, entities []*record.En
 		if err != nil || !ok {
 			return nil, err
 		}
+		if err := l.sameNames(ctx, rest, changes); err != nil {
+			return nil, err
+		}
 		s.Read += int64(len(changes))
 		mapped := MapAll(l.Seat, changes)
 		for i := range mapped {
@@ -570,6 +573,9 @@ func (c *comparison) look(ctx context.Context, l *lane, suspects map[record.Key]
 			})
 		}
 		if err := compared(); err != nil {
+			return err
+		}
+		if err := l.sameNames(ctx, known.Entities, changes); err != nil {
 			return err
 		}
 		byKey := make(map[record.Key]*record.Entity)
@@ -845,6 +851,9 @@ func (c *comparison) scan(ctx context.Context, l *lane, scanner connector.Scanne
 			known, err = tx.CompareKeys(ctx, c.guard.Service, l.Seat, keys)
 			return err
 		})
+		if err == nil {
+			err = l.sameNames(ctx, known.Entities, page.Records)
+		}
 		if err != nil {
 			return err
 		}

@@ -390,7 +390,8 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	alone := l.alone()
 	// What is read beside the stream was read before.
 	keys, matchKeys := l.wanted(mapped, t.anew && t.beside == nil)
-	err := f.inTx(ctx, func(tx Tx) error {
+	further := false
+	commit := func(tx Tx) error {
 		var loaded Loaded
 		var err error
 		if len(mapped) > 0 {
@@ -400,6 +401,10 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		}
 		if err != nil {
 			return err
+		}
+		if more := l.revived(mapped, loaded); len(more) > 0 && !further {
+			further, keys, matchKeys = true, append(keys, make([]record.Key, len(more))...), append(matchKeys, more...)
+			return errFurther
 		}
 		if blocks := blocksOf(mapped); len(blocks) > 0 {
 			if loaded.Alike, err = tx.Alike(ctx, f.guard.Service, l.Collection.Name, blocks); err != nil {
@@ -494,7 +499,11 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			return t.beside.tellProgress(ctx, tx, f.guard.Service)
 		}
 		return nil
-	})
+	}
+	err := f.inTx(ctx, commit)
+	if errors.Is(err, errFurther) {
+		err = f.inTx(ctx, commit)
+	}
 	if err != nil && owes {
 		// Committed or not: who does not know must not go on, or duties that were taken on would wait for the next flow's
 		// recovery, however long this one lives.
@@ -540,6 +549,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 	}
 	return nil
 }
+
+// errFurther rolls a commit back that has to look more up: what it loads it locks in one order, so it loads all at once.
+var errFurther = errors.New("engine: more has to be loaded")
 
 // resting are duties that wait until nobody has changed the records for a while.
 func resting(ids []record.EntityID, until time.Time) []Parked {

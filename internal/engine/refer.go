@@ -459,6 +459,84 @@ func (l *lane) native(ctx context.Context, entities []*record.Entity) (func(e *r
 	}, nil
 }
 
+// sameNames gives back what the entities' records were known to refer to, where reading them by name tells nothing else: the record that is
+// named is gone and took its key with it, or it was named before it was known. A comparison would take either for drift. Another
+// key that nobody has, in place of one whose record is gone, is left to what the system tells of changes.
+func (l *lane) sameNames(ctx context.Context, known []*record.Entity, changes []record.Change) error {
+	if len(l.Refs) == 0 {
+		return nil
+	}
+	byKey := make(map[record.Key]*record.Entity, len(known))
+	for _, e := range known {
+		byKey[e.Links[l.System].Key] = e
+	}
+	type name struct {
+		change  *record.Change
+		ref     *Reference
+		was, is record.Reference
+		shadow  record.Value
+	}
+	var names []name
+	var ids []record.EntityID
+	for i := range changes {
+		c := &changes[i]
+		e := byKey[c.Key]
+		if e == nil || c.Op == record.Delete {
+			continue
+		}
+		for j := range l.Refs {
+			n := name{change: c, ref: &l.Refs[j], shadow: e.Links[l.System].Shadow(e, l.Refs[j].Field)}
+			var was, is bool
+			n.was, was = record.ReferenceOf(n.shadow)
+			n.is, is = record.ReferenceOf(c.Fields[n.ref.Native])
+			if !was || !is || n.was == n.is {
+				continue
+			}
+			names = append(names, n)
+			for _, r := range []record.Reference{n.was, n.is} {
+				if !r.Entity.IsZero() {
+					ids = append(ids, r.Entity)
+				}
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	keys, err := l.keysIn(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if n.ref.sameName(n.was, n.is, keys) {
+			n.change.Fields = n.change.Fields.Clone()
+			n.change.Fields[n.ref.Native] = n.shadow
+		}
+	}
+	return nil
+}
+
+// sameName says whether the key that was read stands for what the record was known to refer to; keys are those of entities in the
+// system.
+func (r *Reference) sameName(was, is record.Reference, keys map[record.EntityID]record.Key) bool {
+	key := func(ref record.Reference) (record.Key, bool) {
+		if ref.Entity.IsZero() {
+			return ref.Key, ref.System == r.Parent.System && ref.Object == r.Parent.Object
+		}
+		k, known := keys[ref.Entity]
+		return k, known
+	}
+	before, known := key(was)
+	now, there := key(is)
+	switch {
+	case !there:
+		return false
+	case known:
+		return before == now
+	}
+	return !was.Entity.IsZero() && is.Entity.IsZero()
+}
+
 func (l *lane) keysIn(ctx context.Context, ids []record.EntityID) (keys map[record.EntityID]record.Key, err error) {
 	if len(ids) == 0 {
 		return nil, nil

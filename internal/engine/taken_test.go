@@ -5,6 +5,7 @@ package engine_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -57,5 +58,47 @@ func TestCopyOfAnother(t *testing.T) {
 	})
 	if n := b.number(`SELECT count(*) FROM links l JOIN links w USING (tenant_id, entity_id) WHERE l.system = 'shop' AND w.system = 'warehouse' AND w.key = '1'`); n != 1 {
 		t.Errorf("%d records of the shop are the first's", n)
+	}
+}
+
+// A record was deleted and made again under another key while its copy was being made. The copy, which somebody then changed in its own
+// system, outlives the first's deletion as the second's copy: revived as the first's, the same thing would be there twice. (Simulation
+// seed 12976.)
+func TestMadeAgainWhileCopied(t *testing.T) {
+	b := newBench(t, "service: stock\ndirection: unidirectional\nsystems:\n"+
+		"  - {id: warehouse, type: memory, objects: [{name: items, mapping: product}]}\n"+
+		"  - {id: shop, type: memory, objects: [{name: products, mapping: product}]}\n"+
+		"syncConfig: {frequency: realtime, deletes: propagate, matchFields: [sku]}\n", "shop")
+	b.systems["warehouse"] = connectortest.NewMemory(serial, products)
+	b.systems["shop"].SetClock(func() time.Time { return time.Now().Add(time.Minute) }) // its edit is the later one
+	writing, goOn := make(chan struct{}), make(chan struct{})
+	b.systems["shop"].Plant(
+		connectortest.Fault{On: connectortest.OnWrite, Class: connectortest.Pass, Before: func() { close(writing); <-goOn }},
+		connectortest.Fault{On: connectortest.OnWrite, Class: connectortest.Pass, Before: func() { b.user("shop").Put("A", record.Fields{"quantity": record.Int(30)}) }},
+	)
+	b.item("1", "one", 1)
+	b.start()
+	<-writing
+	b.systems["warehouse"].User(serial.Name).Delete("1")
+	b.item("2", "two", 2)
+	b.eventually("the second to be known", func() bool { return b.number(`SELECT count(*) FROM entities`) == 2 })
+	close(goOn)
+	b.eventually("the shop to hold the second", func() bool {
+		return record.Equal(b.user("shop").Get("A")["quantity"], record.Int(2)) && b.settledDown()
+	})
+	if n := b.systems["shop"].Planted(); n != 0 {
+		t.Fatalf("%d writes did not come", n)
+	}
+	if n := b.number(`SELECT count(*) FROM entities WHERE deleted_at IS NULL`); n != 1 {
+		t.Errorf("%d records are alive, one is there", n)
+	}
+	if n := b.number(`SELECT count(*) FROM links l JOIN links w USING (tenant_id, entity_id) WHERE l.system = 'shop' AND l.key = 'A' AND w.system = 'warehouse' AND w.key = '2'`); n != 1 {
+		t.Errorf("%d records of the shop are the second's", n)
+	}
+	if n := b.number(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters\n%s", n, b.state())
+	}
+	if n := b.number(`SELECT sum(quantity) FROM usage_events WHERE meter = 'records'`); n != 1 {
+		t.Errorf("%d records are metered", n)
 	}
 }

@@ -133,7 +133,7 @@ func (r *Run) checkProof(c *customer, fault func(string, ...any)) {
 		if d.Reason == engine.ByDirection { // a form of its own, or what somebody wrote into a system that is only written to
 			oneWay[d.Entity] = true
 			for _, f := range d.Fields {
-				if _, shared := products.Field(f); !shared && (c.register == nil || f != "maker") {
+				if _, shared := products.Field(f); !shared && (c.register == nil || f != "maker") && (c.tree == "" || f != "parent") {
 					fault("proof: %s %s is said to differ in %s, which no other system has", d.System, d.Key, f)
 				}
 			}
@@ -157,7 +157,7 @@ func (r *Run) checkProof(c *customer, fault func(string, ...any)) {
 		if alive++; !named[id] {
 			equal++
 		}
-		differs := c.differs(e, plan)
+		differs := c.differs(row, e, plan)
 		switch {
 		case differs != "" && !named[id]:
 			fault("proof: %s is said to be equal, and %s", e.MatchKey, differs)
@@ -171,7 +171,7 @@ func (r *Run) checkProof(c *customer, fault func(string, ...any)) {
 }
 
 // differs says what one of the systems holds that is not what the entity says; "" for nothing.
-func (c *customer) differs(e *record.Entity, plan *engine.Plan) string {
+func (c *customer) differs(row *serviceRow, e *record.Entity, plan *engine.Plan) string {
 	for _, o := range c.systems {
 		seat := plan.Collections[0].Seats[o.id]
 		l := e.Links[o.id]
@@ -184,6 +184,9 @@ func (c *customer) differs(e *record.Entity, plan *engine.Plan) string {
 		there := o.user.Get(l.Key)
 		if there == nil {
 			return string(o.id) + " does not hold " + string(l.Key)
+		}
+		if v := row.reference(o, there["parent"], l.Shadow(e, "parent")); c.tree != "" && !record.Equal(v, e.Fields["parent"]) {
+			return string(o.id) + " refers to another record"
 		}
 		for _, f := range []string{"sku", "name", "quantity", "price"} {
 			want := e.Fields[f]

@@ -194,9 +194,6 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	if c.proves = g.IntN(5) == 0; c.proves {
 		proof = pick(g, "", ", proof: {every: 1m}")
 	}
-	if c.tree != "" { // a comparison takes a key that was named before its record was known for drift
-		c.proves, proof = false, ", proof: {enabled: false}"
-	}
 	fmt.Fprintf(&b, "syncConfig: {frequency: %s, batchSize: %d, deletes: %s, conflictResolution: %s%s%s%s, consistency: %s%s%s%s}\n", frequency, pick(g, 10, 50, 500), c.deletes, c.strategy, match, quiet, pick(g, "", "", "", ", safetyThreshold: {maxDeletes: 1}", ", safetyThreshold: {maxChanges: 3, maxDeletes: 0}", ", safetyThreshold: {maxDecreasePercent: 60, fields: [quantity]}"), c.level, proof, c.tree, enrichment)
 	c.text = b.String()
 	var err error
