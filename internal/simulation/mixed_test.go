@@ -5,6 +5,7 @@ package simulation
 import (
 	"flag"
 	"math/rand/v2"
+	"net"
 	"reflect"
 	"testing"
 
@@ -72,7 +73,7 @@ func TestKindsAreTheConnectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := its.connector.Open(t.Context(), settings, connector.Env{Consumer: "svc_1"})
+		opened, err := its.connector.Open(t.Context(), settings, connector.Env{Consumer: "svc_1", Dial: (&net.Dialer{}).DialContext})
 		if err != nil {
 			t.Fatal(err)
 		}
