@@ -314,6 +314,7 @@ type place struct {
 	After record.Key `json:"after,omitempty"`
 	Begun bool       `json:"begun,omitempty"`
 	Known []byte     `json:"known,omitempty"` // the digests of what was handed out, packed
+	Ours  int        `json:"ours,omitempty"`  // how often there were records of ours among it: what somebody undid leaves Known as it was
 
 	// Where the place tells of changes:
 	Told json.RawMessage `json:"told,omitempty"` // where in them
@@ -522,6 +523,9 @@ func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place
 	if len(page.Changes) == 0 && req.Cursor != nil && !p.Snap && len(p.Known) > 0 {
 		page.Cursor = slices.Clone(req.Cursor) // nothing to pack anew
 		return page, nil
+	}
+	if len(ours) > 0 {
+		p.Ours++
 	}
 	if p.Known, err = pack(known); err != nil {
 		return page, err
