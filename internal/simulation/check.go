@@ -226,6 +226,9 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 	if c.register != nil {
 		r.checkLookups(c, row, deadOut, openFields, fault)
 	}
+	if c.mixed != nil {
+		c.checkEqual(row, plan, fault)
+	}
 	c.checkFills(fault)
 	r.checkProof(c, fault)
 	c.checkHolds(row, fault)
@@ -243,7 +246,7 @@ func (row *serviceRow) isHeld(o *outside, key record.Key) bool {
 func (c *customer) plan() (*engine.Plan, error) {
 	opened := make(map[record.System]engine.Opened)
 	for _, o := range c.systems {
-		s, err := o.memory.Open(context.Background(), connector.Settings{}, connector.Env{Consumer: "check"})
+		s, err := o.place.open(context.Background(), nil, "check")
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +255,7 @@ func (c *customer) plan() (*engine.Plan, error) {
 			return nil, err
 		}
 		_ = s.Close()
-		opened[o.id] = engine.Opened{System: s, Spec: o.memory.Spec(), Objects: infos}
+		opened[o.id] = engine.Opened{System: s, Spec: o.place.Spec(), Objects: infos}
 	}
 	return engine.Compile(c.doc, opened)
 }
@@ -308,6 +311,9 @@ func (c *customer) checkCopy(row *serviceRow, e *record.Entity, seat *engine.Sea
 			fault("invariant 2: %s does not hold %s, which its link says it does", o.name, l.Key)
 		}
 		return
+	}
+	if o.kind != nil && o.kind.raw != nil {
+		held = o.kind.raw(held)
 	}
 	in, err := seat.Map.In(held)
 	if err != nil {

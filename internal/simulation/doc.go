@@ -8,6 +8,7 @@
 //	Store     our database: transactions, row locks, leases, the queue; the same answers as internal/store, which a
 //	          test holds it to (TestStoreIsTheStore)
 //	outside   a customer's system as a connector shows it, with its troubles
+//	mixed     systems of five kinds in one service, with their connectors' own code where it needs no network
 //	run       one seed: the scenario, the people, the accidents
 //	check     what must be true at each commit and in the end
 //

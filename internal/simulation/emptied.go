@@ -47,7 +47,7 @@ func (r *Run) emptyOut(c *customer) {
 		}
 		o.user.Tamper(k, nil)
 	}
-	o.memory.LosePlaces(o.object)
+	o.place.LosePlaces(o.object)
 	r.tell("%s: %d of %d records are gone, and nobody deleted them", o.name, len(e.gone), len(all))
 }
 

@@ -23,8 +23,9 @@ type outside struct {
 	id     record.System
 	object record.Object
 	info   connector.ObjectInfo // as it is without what schema changes add
-	memory *connectortest.Memory
-	user   connectortest.User
+	place  place
+	memory *connectortest.Memory // the place, where it is an in-memory system; else nil
+	user   people
 
 	// What it does, of thousand calls.
 	failing   int // nothing happens, an error comes back
@@ -46,6 +47,7 @@ type outside struct {
 	named     map[record.Key]bool // records that people named as parents
 	norm      map[string]func(record.Value) record.Value
 	clock     func() time.Time
+	kind      *kind                    // of a mixed service's system; nil for others
 	stamped   map[record.Key]time.Time // when people last changed a record, by the system's clock
 	emptied   *emptied                 // nil while it was not
 
@@ -59,6 +61,32 @@ type outside struct {
 	took    func([]connector.Write, []connector.Receipt) // and of what became of it
 }
 
+// place is what keeps a system's records.
+type place interface {
+	Spec() connector.Spec
+	// open connects a consumer to it by way of a line; nil is somebody who only looks, without trouble.
+	open(ctx context.Context, l *line, consumer string) (connector.System, error)
+	LosePlaces(object record.Object)
+	Declare(info connector.ObjectInfo)
+}
+
+// people edit a system's records behind every connector's back, as connectortest.User says.
+type people interface {
+	Put(key record.Key, fields record.Fields)
+	Delete(key record.Key)
+	Get(key record.Key) record.Fields
+	All() map[record.Key]record.Fields
+	Writes() int64
+	Tamper(key record.Key, fields record.Fields)
+}
+
+// inMemory is the suite's own system as a place.
+type inMemory struct{ *connectortest.Memory }
+
+func (m inMemory) open(ctx context.Context, _ *line, consumer string) (connector.System, error) {
+	return m.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+}
+
 // page is what a Read returned, kept to check what is made of it.
 type page struct {
 	from string
@@ -67,7 +95,7 @@ type page struct {
 
 func newOutside(gate *Gate, name string, id record.System, info connector.ObjectInfo) *outside {
 	m := connectortest.NewMemory(info)
-	return &outside{gate: gate, name: name, id: id, object: info.Name, info: info, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
+	return &outside{gate: gate, name: name, id: id, object: info.Name, info: info, place: inMemory{m}, memory: m, user: m.User(info.Name), recalls: true, finds: true, watches: true, pageLimit: 1000,
 		norm: make(map[string]func(record.Value) record.Value), clock: time.Now, stamped: make(map[record.Key]time.Time), existed: make(map[record.Key]bool), named: make(map[record.Key]bool), writing: make(map[string]bool), pages: make(map[string][]page)}
 }
 
@@ -76,33 +104,37 @@ func (o *outside) open(ctx context.Context, l *line, consumer string) (connector
 	if err := o.call(ctx, l, "open"); err != nil {
 		return nil, connector.Spec{}, err
 	}
-	inner, err := o.memory.Open(ctx, connector.Settings{}, connector.Env{Consumer: consumer})
+	inner, err := o.place.open(ctx, l, consumer)
 	if err != nil {
 		return nil, connector.Spec{}, err
 	}
 	b := base{outside: o, line: l, inner: inner, consumer: consumer}
+	if o.kind != nil {
+		return o.kind.able(b), o.place.Spec(), nil
+	}
+	m := scanned{b, scanning{b}, once{b}}
 	var s connector.System
 	switch {
 	case o.recalls && o.watches:
 		s = struct {
-			base
+			scanned
 			recalling
 			watching
-		}{b, recalling{b}, watching{b}}
+		}{m, recalling{b}, watching{b}}
 	case o.recalls:
 		s = struct {
-			base
+			scanned
 			recalling
-		}{b, recalling{b}}
+		}{m, recalling{b}}
 	case o.watches:
 		s = struct {
-			base
+			scanned
 			watching
-		}{b, watching{b}}
+		}{m, watching{b}}
 	default:
-		s = b
+		s = m
 	}
-	return s, o.memory.Spec(), nil
+	return s, o.place.Spec(), nil
 }
 
 func (o *outside) trouble(class connector.Class, after time.Duration) error {
@@ -153,15 +185,30 @@ var (
 	_ connector.Reader     = base{}
 	_ connector.KeyReader  = base{}
 	_ connector.Finder     = base{}
-	_ connector.Scanner    = base{}
 	_ connector.Writer     = base{}
 	_ connector.Chooser    = base{}
 )
+
+// scanned is a system all of whose records can be read apart from its stream, and whose snapshot shows each once.
+type scanned struct {
+	base
+	scanning
+	once
+}
+
+// scanning is a system that can be read apart from its stream.
+type scanning struct{ of base }
+
+// once is a system whose snapshot shows each key once.
+type once struct{ of base }
 
 func (b base) Check(ctx context.Context) error { return b.inner.Check(ctx) }
 func (b base) Close() error                    { return b.inner.Close() }
 
 func (b base) Detection(ctx context.Context, object record.Object) (string, string, error) {
+	if b.kind != nil && b.kind.detection != "" {
+		return b.kind.detection, "The connector does so.", nil
+	}
 	return b.inner.(connector.Chooser).Detection(ctx, object)
 }
 
@@ -204,7 +251,8 @@ func (b base) alive(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (b base) Scan(ctx context.Context, req connector.ScanRequest) (connector.Scanned, error) {
+func (s scanning) Scan(ctx context.Context, req connector.ScanRequest) (connector.Scanned, error) {
+	b := s.of
 	if err := b.call(ctx, b.line, "scan"); err != nil {
 		return connector.Scanned{}, err
 	}
@@ -217,8 +265,8 @@ func (b base) Scan(ctx context.Context, req connector.ScanRequest) (connector.Sc
 	return page, err
 }
 
-func (b base) ReadsOnce(object record.Object) bool {
-	return b.inner.(connector.OnceReader).ReadsOnce(object)
+func (o once) ReadsOnce(object record.Object) bool {
+	return o.of.inner.(connector.OnceReader).ReadsOnce(object)
 }
 
 func (b base) ReadKeys(ctx context.Context, object record.Object, fields []string, keys []record.Key) ([]record.Change, error) {
@@ -331,6 +379,21 @@ func (b base) inParts(all []connector.Write, part []int, receipts []connector.Re
 	b.gate.Note("%s hands back %d of %d unsent", b.name, len(all)-len(part), len(all))
 	return out
 }
+
+// acknowledging is a system that wants to know what is safely stored.
+type acknowledging struct{ of base }
+
+func (a acknowledging) Acknowledge(ctx context.Context, object record.Object, cursor record.Cursor) error {
+	if err := a.of.call(ctx, a.of.line, "acknowledge"); err != nil {
+		return err
+	}
+	return a.of.inner.(connector.Acknowledger).Acknowledge(ctx, object, cursor)
+}
+
+// pacing is a system that says how often it is to be asked.
+type pacing struct{ of base }
+
+func (p pacing) Pace() connector.Pace { return p.of.inner.(connector.Pacer).Pace() }
 
 // recalling is a system that remembers what it did last.
 type recalling struct{ of base }

@@ -78,8 +78,10 @@ type customer struct {
 	// Fields in which a system has forms of its own, and of which it was once unknown what it had been sent: its form then cannot
 	// be told from an edit.
 	vague    map[string]bool
-	tree     string    // what the document says of references; "" where no record refers to another
-	register *register // its lookup service; nil without one
+	healed   bool       // a mixed service was compared at the end
+	mixed    *rand.Rand // of a customer whose systems are of many kinds; nil for others
+	tree     string     // what the document says of references; "" where no record refers to another
+	register *register  // its lookup service; nil without one
 }
 
 // wish is what the owner of a record wants it to be everywhere.
@@ -102,6 +104,21 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // newRun makes the scenario of a seed. It must be called in a bubble.
 func newSeed(seed uint64, log *slog.Logger) *Run {
+	r := newSetting(seed, log)
+	for i := range 1 + r.rng.IntN(5)/3 {
+		t := tenant.ID(r.uuid())
+		for range 1 + r.rng.IntN(8)/7 {
+			r.addCustomer(t, string(rune('a'+i)))
+		}
+	}
+	if isMixed(seed) {
+		newMixed(seed, r)
+	}
+	return r
+}
+
+// newSetting makes it without anybody in it.
+func newSetting(seed uint64, log *slog.Logger) *Run {
 	r := &Run{seed: seed, gate: newGate(seed), rng: rand.New(rand.NewPCG(seed, 0xd41e5)), log: log}
 	r.store = NewStore(r.gate)
 	r.store.onJob, r.store.onWake, r.store.onIntake = r.job, r.wakeAll, r.checkIntake
@@ -110,20 +127,19 @@ func newSeed(seed uint64, log *slog.Logger) *Run {
 	if r.rng.IntN(2) == 0 {
 		r.dbFailing, r.dbUnheard = r.rng.IntN(8), r.rng.IntN(8)
 	}
-	for i := range 1 + r.rng.IntN(5)/3 {
-		t := tenant.ID(r.uuid())
-		for range 1 + r.rng.IntN(8)/7 {
-			r.addCustomer(t, string(rune('a'+i)))
-		}
-	}
 	return r
 }
 
 var names = []string{"crm", "shop", "erp", "web"}
 
+// newCustomer is one without systems.
+func newCustomer(t tenant.ID, id service.ID, tag string) *customer {
+	return &customer{tenant: t, service: id, name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int), wrote: make(map[string]bool), madeThere: make(map[string]record.Key)}
+}
+
 func (r *Run) addCustomer(t tenant.ID, tag string) {
 	g := r.rng
-	c := &customer{tenant: t, service: service.ID(r.uuid()), name: tag, last: make(map[string]*wish), written: make(map[string]bool), names: make(map[string]string), committed: make(map[string]bool), asked: make(map[string]bool), vague: make(map[string]bool), touched: make(map[string]time.Time), upTo: make(map[string]int), wrote: make(map[string]bool), madeThere: make(map[string]record.Key)}
+	c := newCustomer(t, service.ID(r.uuid()), tag)
 	n := pick(g, 2, 2, 2, 3, 3, 4)
 	c.direction = pick(g, "multi-directional", "multi-directional", "unidirectional")
 	if n == 2 && c.direction == "multi-directional" && g.IntN(2) == 0 {
@@ -165,20 +181,7 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 		}
 		o := newOutside(r.gate, fmt.Sprintf("%s%d/%s", tag, len(r.customers), names[i]), record.System(names[i]), info)
 		r.equip(o)
-		o.written = func(writes []connector.Write) {
-			r.checkWrites(c, o, writes)
-			if c.tree != "" {
-				r.checkParents(o, writes)
-			}
-		}
-		o.took = func(writes []connector.Write, receipts []connector.Receipt) {
-			for i := range receipts {
-				o.existed[receipts[i].Key] = true
-			}
-			r.checkOrder(c, o, writes, receipts)
-			r.checkTwice(c, o, writes, receipts)
-			c.follow(o, writes, receipts)
-		}
+		r.listen(c, o)
 		c.systems = append(c.systems, o)
 	}
 	var b strings.Builder
@@ -200,17 +203,40 @@ func (r *Run) addCustomer(t tenant.ID, tag string) {
 	if c.doc, err = service.Parse([]byte(c.text), service.YAML); err != nil {
 		panic(fmt.Sprintf("%v\n%s", err, c.text))
 	}
-	r.store.AddService(t, c.service, c.doc, time.Now(), service.FirstRun)
+	r.begin(c)
+	for range g.IntN(12) {
+		r.edit(c)
+	}
+}
+
+// begin makes the customer's service.
+func (r *Run) begin(c *customer) {
+	r.store.AddService(c.tenant, c.service, c.doc, time.Now(), service.FirstRun)
 	if c.register != nil {
 		r.row(c).onAnswer = c.register.heard
 	}
 	if !c.realtime {
-		row := r.store.tenants[t].services[c.service]
+		row := r.row(c)
 		row.every, row.nextAt = time.Minute, time.Now().Add(time.Minute)
 	}
 	r.customers = append(r.customers, c)
-	for range g.IntN(12) {
-		r.edit(c)
+}
+
+// listen has the checks see what arrives in a system.
+func (r *Run) listen(c *customer, o *outside) {
+	o.written = func(writes []connector.Write) {
+		r.checkWrites(c, o, writes)
+		if c.tree != "" {
+			r.checkParents(o, writes)
+		}
+	}
+	o.took = func(writes []connector.Write, receipts []connector.Receipt) {
+		for i := range receipts {
+			o.existed[receipts[i].Key] = true
+		}
+		r.checkOrder(c, o, writes, receipts)
+		r.checkTwice(c, o, writes, receipts)
+		c.follow(o, writes, receipts)
 	}
 }
 
@@ -383,6 +409,7 @@ func (r *Run) rest() error {
 	for _, c := range r.customers {
 		row := r.row(c)
 		row.State = service.Active
+		r.mend(c)
 		r.thawAll(c)
 		for r.rng.IntN(3) > 0 && slices.ContainsFunc(row.holds, func(h *engine.Hold) bool { return h.State == engine.HoldOpen }) {
 			r.decideHold(c, !c.empties || r.rng.IntN(2) == 0)
@@ -425,6 +452,10 @@ func (r *Run) rest() error {
 		if still += step; still < quiet && (!proving || still < quiet/3) {
 			continue
 		}
+		if r.toHeal() {
+			still, before, proving = 0, "", true
+			continue
+		}
 		if err := r.check(); err != nil || !r.toProve() {
 			return err
 		}
@@ -436,6 +467,11 @@ func (r *Run) rest() error {
 		state += fmt.Sprintf("\n%s %s next at %s, lease %+v", c.name, row.State, row.nextAt, row.lease)
 		for k, d := range row.deliveries {
 			state += fmt.Sprintf(", %s is owed to %s, due %v, waits %q, told of it: %v", show(row.entities[k.entity].Fields), k.system, d.due, d.waits, row.told(k))
+		}
+		for k, p := range row.cursors {
+			if p.failing {
+				state += fmt.Sprintf(", %s is not read: %s", k.system, p.code)
+			}
 		}
 		for _, e := range row.journal[max(0, len(row.journal)-4):] {
 			state += fmt.Sprintf("\n  last: %s %s %s by %q in %s: %s -> %s", row.entities[e.Entity].MatchKey, e.Kind, e.Op, e.Actor, e.System, show(e.Before), show(e.After))
@@ -471,7 +507,7 @@ func (r *Run) figures() (state string, busy bool) {
 			busy = busy || d.waits != engine.WaitsHold && (d.waits != engine.WaitsReference || !d.due.After(time.Now()) || !row.told(k))
 		}
 		busy = busy || c.register != nil && c.register.due(row, time.Now())
-		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || c.proves && row.proof != nil && row.proof.Running()
+		busy = busy || len(row.attempts) > 0 || open > 0 && c.realtime || slices.ContainsFunc(row.runs, isAside) || (c.proves || c.mixed != nil) && row.proof != nil && row.proof.Running()
 		fmt.Fprintf(&b, "%s: %d attempts, %d deliveries, %d journal entries", c.name, len(row.attempts), len(row.deliveries), len(row.journal))
 		for _, o := range c.systems {
 			fmt.Fprintf(&b, ", %d writes to %s", o.user.Writes(), o.id)
@@ -499,6 +535,7 @@ func (r *Run) edit(c *customer) {
 	if c.register != nil {
 		c.register.change()
 	}
+	r.others(c)
 	o := pick(g, c.systems...)
 	if c.direction == "unidirectional" && (c.apart || g.IntN(4) > 0) {
 		o = c.systems[0]
@@ -666,7 +703,7 @@ func (r *Run) accident() {
 		o.mu.Unlock()
 	case 8:
 		r.tell("%s loses places", o.name)
-		o.memory.LosePlaces(o.object)
+		o.place.LosePlaces(o.object)
 	case 9:
 		row := r.row(c)
 		switch {
@@ -697,7 +734,7 @@ func (r *Run) accident() {
 		if o.wide = !o.wide; o.wide {
 			info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "colour", Type: connector.TypeText, Nullable: true})
 		}
-		o.memory.Declare(info)
+		o.place.Declare(info)
 		r.tell("%s has a column more: %v", o.name, o.wide)
 	case 12, 13:
 		r.decideHold(c, g.IntN(3) > 0 || c.apart)

@@ -45,14 +45,19 @@ type outcome struct {
 func play(t *testing.T, seed uint64, log *slog.Logger) outcome { return playSpoiled(t, seed, log, nil) }
 
 // playSpoiled runs it with something broken.
-func playSpoiled(t *testing.T, seed uint64, log *slog.Logger, spoil func(*Run)) (out outcome) {
+func playSpoiled(t *testing.T, seed uint64, log *slog.Logger, spoil func(*Run)) outcome {
+	return playScene(t, func() *Run { return newSeed(seed, log) }, spoil)
+}
+
+// playScene runs a scenario, with something broken where spoil is given.
+func playScene(t *testing.T, scene func() *Run, spoil func(*Run)) (out outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			out.err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	synctest.Test(t, func(*testing.T) {
-		r := newSeed(seed, log)
+		r := scene()
 		r.gate.keep = *verbose
 		if spoil != nil {
 			spoil(r)
@@ -70,9 +75,14 @@ func playSpoiled(t *testing.T, seed uint64, log *slog.Logger, spoil func(*Run)) 
 
 // TestSeeds is the simulation: each seed another customer, other people, other accidents.
 func TestSeeds(t *testing.T) {
+	playAll(t, *seeds, "make simulate SEEDS=1 SEED=%d", func(t *testing.T, seed uint64) outcome { return play(t, seed, nil) })
+}
+
+// playAll plays so many seeds, on all processors; a failing one says how it is replayed.
+func playAll(t *testing.T, seeds int, replay string, play func(*testing.T, uint64) outcome) {
 	var next atomic.Uint64
 	next.Store(*first)
-	last := *first + uint64(*seeds)
+	last := *first + uint64(seeds)
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("seeds", func(t *testing.T) {
 			t.Parallel()
@@ -81,13 +91,13 @@ func TestSeeds(t *testing.T) {
 				if seed >= last {
 					return
 				}
-				out := play(t, seed, nil)
+				out := play(t, seed)
 				ran.Add(1)
 				if out.err == nil {
 					continue
 				}
 				failed.Add(1)
-				t.Errorf("seed %d: %v\n%sreplay: make simulate SEEDS=1 SEED=%d", seed, out.err, shorten(out.story), seed)
+				t.Errorf("seed %d: %v\n%sreplay: "+replay, seed, out.err, shorten(out.story), seed)
 			}
 		})
 	}

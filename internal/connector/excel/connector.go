@@ -127,6 +127,8 @@ func (g *grid) Check(ctx context.Context) error {
 	return err
 }
 
+func (g *grid) Wait(ctx context.Context, d time.Duration) error { return g.client.Wait(ctx, d) }
+
 func (g *grid) Close() error {
 	g.client.Close()
 	return nil

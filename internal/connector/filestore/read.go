@@ -58,6 +58,7 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 			return connector.Page{}, lost(req.Object, err)
 		}
 	}
+	ours := s.ours(req.Object, req.Cursor)
 	t, err := s.load(ctx, req.Object)
 	if err != nil {
 		return connector.Page{}, err
@@ -83,7 +84,7 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 	if p.Snap || p.Whole || p.Bare != "" {
 		return s.whole(t, p, req), nil
 	}
-	return s.compare(ctx, t, p, req)
+	return s.compare(ctx, t, p, req, ours)
 }
 
 // whole hands out all records in the order of keys: the snapshot, or without lists also what comes after it.
@@ -118,9 +119,9 @@ func (s *System) whole(t *table, p place, req connector.ReadRequest) connector.P
 }
 
 // compare hands out what differs from the list.
-func (s *System) compare(ctx context.Context, t *table, p place, req connector.ReadRequest) (connector.Page, error) {
+func (s *System) compare(ctx context.Context, t *table, p place, req connector.ReadRequest, ours map[record.Key]int) (connector.Page, error) {
 	page := connector.Page{Phase: connector.Stream}
-	if p.Next == "" && idOf(p.Base) == t.id {
+	if p.Next == "" && idOf(p.Base) == t.id && len(ours) == 0 {
 		page.Cursor = p.cursor()
 		return page, nil
 	}
@@ -128,6 +129,7 @@ func (s *System) compare(ctx context.Context, t *table, p place, req connector.R
 	if err != nil {
 		return page, err
 	}
+	known = unknown(known, ours)
 	i, j := 0, 0
 	if p.Begun {
 		i = sort.Search(len(t.sorted), func(i int) bool { return t.sorted[i].key > p.After })
@@ -163,13 +165,14 @@ func (s *System) compare(ctx context.Context, t *table, p place, req connector.R
 			return connector.Page{}, err
 		}
 	}
+	to := place{Base: next}
 	if page.More {
-		p = place{Base: p.Base, Next: next, After: last, Begun: true}
+		to = place{Base: p.Base, Next: next, After: last, Begun: true}
 	} else {
-		p = place{Base: next}
 		page.More = idOf(next) != t.id
 	}
-	page.Cursor = p.cursor()
+	s.handed(req.Object, ours, p, to)
+	page.Cursor = to.cursor()
 	return page, nil
 }
 

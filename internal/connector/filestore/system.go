@@ -29,6 +29,7 @@ type System struct {
 	tables map[record.Object]*table // as they were read last
 	bare   bool                     // nothing can be kept in the place, so deletes are not seen
 	kept   map[record.Object]string // the list that was acknowledged last
+	wrote  map[record.Object]*wrote
 }
 
 // ByHash is the detection: files are compared with a list of what was in them.
@@ -46,7 +47,7 @@ func New(store Store, title string, o Options, env connector.Env) (*System, erro
 		return nil, &connector.Error{Class: connector.Reject, Code: "files.detection_unknown",
 			Message: fmt.Sprintf("Changes in files cannot be detected by %q; use auto or %s.", d, ByHash)}
 	}
-	return &System{store: store, options: o, title: title, env: env, tables: map[record.Object]*table{}, kept: map[record.Object]string{}}, nil
+	return &System{store: store, options: o, title: title, env: env, tables: map[record.Object]*table{}, kept: map[record.Object]string{}, wrote: map[record.Object]*wrote{}}, nil
 }
 
 // Check implements connector.System.

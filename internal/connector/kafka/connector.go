@@ -12,12 +12,10 @@ import (
 	"fmt"
 	"net"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -61,15 +59,8 @@ func (Connector) Spec() connector.Spec {
 
 // Open prepares a system; brokers are spoken to when it is first used.
 func (Connector) Open(_ context.Context, settings connector.Settings, env connector.Env) (connector.System, error) {
-	if d := env.Detection; d != "" && d != "auto" && d != byStream {
-		return nil, &connector.Error{Class: connector.Reject, Code: "kafka.detection_unknown", Message: fmt.Sprintf("Changes in Kafka cannot be detected by %q; use auto or %s.", d, byStream)}
-	}
-	s := &system{env: env, views: map[string]*view{}, maxRecords: 1_000_000}
-	if n, err := strconv.Atoi(settings["maxRecords"]); err == nil && n > 0 {
-		s.maxRecords = n
-	}
-	var err error
-	if s.keys, err = parseKeys(settings["key"]); err != nil {
+	s, err := prepare(settings, env)
+	if err != nil {
 		return nil, err
 	}
 	var brokers []string
@@ -81,18 +72,41 @@ func (Connector) Open(_ context.Context, settings connector.Settings, env connec
 	if len(brokers) == 0 {
 		return nil, &connector.Error{Class: connector.Reconnect, Code: "kafka.unreachable", Message: "The setting brokers names no address."}
 	}
-	s.options = []kgo.Opt{
+	options := []kgo.Opt{
 		kgo.SeedBrokers(brokers...), kgo.ClientID("syncline"), kgo.Dialer(dialer(settings, env)),
 		kgo.RequestRetries(3), kgo.RetryTimeout(20 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond), kgo.DisableClientMetrics(),
 	}
 	if m := mechanism(settings); m != nil {
-		s.options = append(s.options, kgo.SASL(m))
+		options = append(options, kgo.SASL(m))
 	}
-	if s.client, err = kgo.NewClient(append(slices.Clone(s.options), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second))...); err != nil {
-		return nil, classify(err, "connecting")
+	if s.log, err = dial(options); err != nil {
+		return nil, err
 	}
-	s.admin = kadm.NewClient(s.client)
 	return s, nil
+}
+
+// Over makes a system of a log other than that of brokers: the simulation has one that can be repeated step by step.
+func Over(log Log, settings connector.Settings, env connector.Env) (connector.System, error) {
+	s, err := prepare(settings, env)
+	if err != nil {
+		return nil, err
+	}
+	s.log = log
+	return s, nil
+}
+
+// prepare reads the settings that have to do with records.
+func prepare(settings connector.Settings, env connector.Env) (*system, error) {
+	if d := env.Detection; d != "" && d != "auto" && d != byStream {
+		return nil, &connector.Error{Class: connector.Reject, Code: "kafka.detection_unknown", Message: fmt.Sprintf("Changes in Kafka cannot be detected by %q; use auto or %s.", d, byStream)}
+	}
+	s := &system{env: env, views: map[string]*view{}, maxRecords: 1_000_000}
+	if n, err := strconv.Atoi(settings["maxRecords"]); err == nil && n > 0 {
+		s.maxRecords = n
+	}
+	var err error
+	s.keys, err = parseKeys(settings["key"])
+	return s, err
 }
 
 // dialer goes through the guard, and encrypts where that is asked for.

@@ -123,3 +123,20 @@ func TestRecall(t *testing.T) {
 		t.Errorf("another attempt recalls %v, %v", got, err)
 	}
 }
+
+// A field that no message has a value in yet takes what it is given: a number stays one.
+func TestNumberAmongNulls(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "nulls", 1)
+	if err := c.client.ProduceSync(t.Context(), &kgo.Record{Topic: string(o), Key: []byte("1"), Value: []byte(`{"id":1,"price":null}`)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := open(t, c.settings, "svc_1").Describe(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, there := infos[0].Field("price"); !there || f.Type != connector.TypeJSON {
+		t.Errorf("a field of nulls is described as %+v", f)
+	}
+}

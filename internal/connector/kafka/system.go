@@ -5,9 +5,7 @@ package kafka
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,9 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -26,40 +21,22 @@ import (
 // system is an open cluster.
 type system struct {
 	env        connector.Env
-	options    []kgo.Opt
+	log        Log
 	keys       []keyRule
 	maxRecords int
-	client     *kgo.Client // reads
-	admin      *kadm.Client
 
 	polling sync.Mutex // guards views and reading on
 	views   map[string]*view
 
-	writing sync.Mutex
-	writer  *kgo.Client // writes transactions; made when it is first needed
+	writing sync.Mutex // a write is compared and sent before the next
 }
 
-func (s *system) Check(ctx context.Context) error {
-	if err := s.client.Ping(ctx); err != nil {
-		if errors.Is(err, io.EOF) { // how a broker says that it does not speak with us
-			return &connector.Error{Class: connector.Reconnect, Code: "kafka.credentials", Message: "The brokers close the connection at once. Check mechanism, user, password and encryption.", Err: err}
-		}
-		return classify(err, "connecting")
-	}
-	if _, err := s.admin.ListTopics(ctx); err != nil {
-		return classify(err, "listing topics")
-	}
-	return nil
-}
+func (s *system) Check(ctx context.Context) error { return s.log.Check(ctx) }
 
 func (s *system) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.writer != nil {
-		s.writer.Close()
-		s.writer = nil
-	}
-	s.client.Close()
+	s.log.Close()
 	return nil
 }
 
@@ -69,12 +46,12 @@ func (s *system) Pace() connector.Pace {
 }
 
 func (s *system) Objects(ctx context.Context) ([]record.Object, error) {
-	topics, err := s.admin.ListTopics(ctx)
+	topics, err := s.log.Topics(ctx)
 	if err != nil {
-		return nil, classify(err, "listing topics")
+		return nil, err
 	}
 	var out []record.Object
-	for _, t := range topics.Names() {
+	for _, t := range topics {
 		if !strings.HasPrefix(t, "__") {
 			out = append(out, record.Object(t))
 		}
@@ -260,55 +237,17 @@ func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID)
 	return nil, nil
 }
 
-// Watch implements connector.Watcher by reading on from where the topics end now.
+// Watch implements connector.Watcher.
 func (s *system) Watch(ctx context.Context, objects []record.Object, wake func(record.Object)) error {
 	if len(objects) == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	var names []string
-	for _, o := range objects {
-		names = append(names, string(o))
+	topics := make([]string, len(objects))
+	for i, o := range objects {
+		topics[i] = string(o)
 	}
-	ends, err := s.admin.ListEndOffsets(ctx, names...)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return ended(ctx, classify(err, "watching"))
-	}
-	places := map[string]map[int32]kgo.Offset{}
-	for topic, parts := range ends {
-		places[topic] = map[int32]kgo.Offset{}
-		for p, end := range parts {
-			places[topic][p] = kgo.NewOffset().At(end.Offset)
-		}
-	}
-	client, err := kgo.NewClient(append(slices.Clone(s.options), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumePartitions(places), kgo.FetchMaxWait(5*time.Second))...)
-	if err != nil {
-		return classify(err, "watching")
-	}
-	defer client.Close()
-	for _, o := range objects {
-		wake(o)
-	}
-	for {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		for _, e := range fetches.Errors() {
-			return classifyTopic(e.Err, e.Topic)
-		}
-		fetches.EachTopic(func(t kgo.FetchTopic) { wake(record.Object(t.Topic)) })
-	}
-}
-
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return s.log.Watch(ctx, topics, func(topic string) { wake(record.Object(topic)) })
 }
 
 // group is the consumer group that shows in Kafka's own tools how far the service has read.
@@ -320,23 +259,12 @@ func (s *system) Acknowledge(ctx context.Context, object record.Object, cursor r
 	if json.Unmarshal(cursor, &p) != nil || p.Snapshot {
 		return nil // there is nothing to show
 	}
-	offsets := kadm.Offsets{}
-	for id, at := range p.Offsets {
-		offsets.AddOffset(string(object), id, at, -1)
-	}
-	if err := s.admin.CommitAllOffsets(ctx, s.group(), offsets); err != nil && !errors.Is(err, kerr.GroupAuthorizationFailed) && !errors.Is(err, kerr.TopicAuthorizationFailed) {
-		return classify(err, "showing the place in a consumer group")
-	}
-	return nil
+	return s.log.Show(ctx, s.group(), string(object), p.Offsets)
 }
 
 // Clean implements connector.Cleaner.
 func (s *system) Clean(ctx context.Context, _ []record.Object) error {
-	_, err := s.admin.DeleteGroup(ctx, s.group())
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !errors.Is(err, kerr.GroupAuthorizationFailed) {
-		return classify(err, "removing the consumer group")
-	}
-	return nil
+	return s.log.Forget(ctx, s.group())
 }
 
 var (

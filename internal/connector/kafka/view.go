@@ -9,10 +9,10 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -53,7 +53,7 @@ type entry struct {
 	key       record.Key
 	partition int32
 	offset    int64
-	at        kgo.Record // only its time is used
+	at        time.Time
 	fields    record.Fields
 	deleted   bool
 	replaced  bool
@@ -61,19 +61,9 @@ type entry struct {
 
 // follow brings the view up to what the topic holds now.
 func (s *system) follow(ctx context.Context, topic string) (*view, error) {
-	ends, err := s.admin.ListCommittedOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	bounds, err := s.log.Bounds(ctx, topic)
 	if err != nil {
-		return nil, classifyTopic(err, topic)
-	}
-	starts, err := s.admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, classifyTopic(err, topic)
+		return nil, err
 	}
 	s.polling.Lock()
 	defer s.polling.Unlock()
@@ -82,56 +72,53 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[string]attempt{}}
 		s.views[topic] = v
 	}
-	add := map[int32]kgo.Offset{}
-	for p, end := range ends[topic] {
-		begin := starts[topic][p].Offset
+	add := map[int32]int64{}
+	for p, b := range bounds {
 		part := v.parts[p]
-		if part != nil && end.Offset < part.next { // made anew under the same name
-			s.client.RemoveConsumePartitions(map[string][]int32{topic: partitionsOf(v)})
+		if part != nil && b.End < part.next { // made anew under the same name
+			s.log.Leave(topic, partitionsOf(v))
 			delete(s.views, topic)
 			return nil, &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place", Message: fmt.Sprintf("The topic %s was made anew; it is read from its beginning.", topic)}
 		}
 		if part == nil {
-			part = &partition{next: begin}
+			part = &partition{next: b.Start}
 			v.parts[p] = part
-			add[p] = kgo.NewOffset().At(begin)
+			add[p] = b.Start
 		}
-		part.start = begin
-		part.next = max(part.next, begin)
+		part.start = b.Start
+		part.next = max(part.next, b.Start)
 	}
 	if len(add) > 0 {
-		s.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: add})
+		s.log.Follow(topic, add)
 	}
 	behind := func() bool {
-		for p, end := range ends[topic] {
-			if v.parts[p].next < end.Offset {
+		for p, b := range bounds {
+			if v.parts[p].next < b.End {
 				return true
 			}
 		}
 		return false
 	}
 	for behind() {
-		fetches := s.client.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
+		messages, err := s.log.Poll(ctx, topic)
+		if err != nil {
 			return nil, err
 		}
-		for _, e := range fetches.Errors() {
-			if e.Topic == topic || e.Topic == "" { // the trouble of another topic is told to who reads that one
-				return nil, classifyTopic(e.Err, topic)
+		var bad error
+		for i := range messages {
+			m := &messages[i]
+			of := s.views[m.Topic]
+			if of == nil {
+				continue
+			}
+			if err := of.take(m); err != nil && bad == nil {
+				bad = err
+			}
+			if of.live > s.maxRecords && bad == nil {
+				bad = &connector.Error{Class: connector.Reject, Code: "kafka.too_many_records",
+					Message: fmt.Sprintf("The topic %s has more than %d keys. Raise the connection's setting maxRecords where there is memory for them.", m.Topic, s.maxRecords)}
 			}
 		}
-		var bad error
-		fetches.EachRecord(func(r *kgo.Record) {
-			if of := s.views[r.Topic]; of != nil {
-				if err := of.take(r); err != nil && bad == nil {
-					bad = err
-				}
-				if of.live > s.maxRecords && bad == nil {
-					bad = &connector.Error{Class: connector.Reject, Code: "kafka.too_many_records",
-						Message: fmt.Sprintf("The topic %s has more than %d keys. Raise the connection's setting maxRecords where there is memory for them.", r.Topic, s.maxRecords)}
-				}
-			}
-		})
 		if bad != nil {
 			return nil, bad
 		}
@@ -147,13 +134,13 @@ func partitionsOf(v *view) (list []int32) {
 }
 
 // take notes a message.
-func (v *view) take(r *kgo.Record) error {
+func (v *view) take(r *Message) error {
 	p := v.parts[r.Partition]
 	if p == nil || r.Offset < p.next {
 		return nil
 	}
 	p.next = r.Offset + 1
-	if r.Attrs.IsControl() {
+	if r.Control {
 		return nil
 	}
 	key, fields, err := v.decode(r)
@@ -172,7 +159,7 @@ func (v *view) take(r *kgo.Record) error {
 		}
 	}
 	e := &entry{key: key, partition: r.Partition, offset: r.Offset, fields: fields, deleted: fields == nil}
-	e.at.Timestamp = r.Timestamp
+	e.at = r.At
 	if !e.deleted {
 		v.live++
 	}
@@ -182,7 +169,7 @@ func (v *view) take(r *kgo.Record) error {
 	return nil
 }
 
-func (v *view) remember(r *kgo.Record, key record.Key) {
+func (v *view) remember(r *Message, key record.Key) {
 	var consumer string
 	var id uuid.UUID
 	var entity record.EntityID
@@ -209,7 +196,7 @@ func (v *view) remember(r *kgo.Record, key record.Key) {
 }
 
 // decode makes a record of a message. A value that is no JSON object is kept in the field value.
-func (v *view) decode(r *kgo.Record) (record.Key, record.Fields, error) {
+func (v *view) decode(r *Message) (record.Key, record.Fields, error) {
 	var fields record.Fields
 	if r.Value != nil {
 		x, err := record.ParseJSON(r.Value)
@@ -291,7 +278,7 @@ func (v *view) since(offsets, quiet map[int32]int64, limit int) (found []*entry,
 }
 
 func (v *view) change(e *entry, fields []string) record.Change {
-	c := record.Change{Key: e.key, Op: record.Delete, Version: fmt.Sprintf("%d:%d", e.partition, e.offset), At: e.at.Timestamp}
+	c := record.Change{Key: e.key, Op: record.Delete, Version: fmt.Sprintf("%d:%d", e.partition, e.offset), At: e.at}
 	if e.deleted {
 		return c
 	}
@@ -366,8 +353,6 @@ func typeOf(x record.Value) connector.Type {
 
 func merge(kinds map[connector.Type]bool) connector.Type {
 	switch {
-	case len(kinds) == 0:
-		return connector.TypeText
 	case len(kinds) == 2 && kinds[connector.TypeInteger] && kinds[connector.TypeNumber]:
 		return connector.TypeNumber
 	case len(kinds) == 1:

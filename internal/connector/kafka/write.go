@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -34,46 +33,19 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 	}
 	s.polling.Unlock()
 	for i := range b.out {
-		b.out[i].Headers = append(b.out[i].Headers, kgo.RecordHeader{Key: headerConsumer, Value: []byte(s.env.Consumer)})
+		b.out[i].Headers = append(b.out[i].Headers, Header{Key: headerConsumer, Value: []byte(s.env.Consumer)})
 	}
 	if len(b.out) == 0 {
 		return receipts, nil
 	}
-	return receipts, s.send(ctx, b.out)
-}
-
-// send writes the messages in one transaction.
-func (s *system) send(ctx context.Context, messages []*kgo.Record) error {
-	if s.writer == nil {
-		w, err := kgo.NewClient(append(slices.Clone(s.options), kgo.TransactionalID(s.group()), kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()))...)
-		if err != nil {
-			return classify(err, "writing")
-		}
-		s.writer = w
-	}
-	fail := func(err error) error { // whatever state the transaction is in, a new writer ends it
-		s.writer.Close()
-		s.writer = nil
-		return classify(err, "writing")
-	}
-	if err := s.writer.BeginTransaction(); err != nil {
-		return fail(err)
-	}
-	if err := s.writer.ProduceSync(ctx, messages...).FirstErr(); err != nil {
-		_ = s.writer.EndTransaction(context.WithoutCancel(ctx), kgo.TryAbort) // the error is what counts
-		return fail(err)
-	}
-	if err := s.writer.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return fail(err)
-	}
-	return nil
+	return receipts, s.log.Send(ctx, s.group(), b.out)
 }
 
 // batch decides what messages the writes need.
 type batch struct {
 	*view
 	now map[record.Key]record.Fields // what this batch made of records; nil for a deleted one
-	out []*kgo.Record
+	out []Message
 }
 
 func refused(code, format string, args ...any) connector.Receipt {
@@ -151,7 +123,7 @@ func keysGiven(key []string, fields record.Fields) bool {
 
 func (b *batch) put(w *connector.Write, key record.Key, fields record.Fields) {
 	b.now[key] = fields
-	m := &kgo.Record{Topic: b.topic, Key: []byte(key), Headers: []kgo.RecordHeader{
+	m := Message{Topic: b.topic, Key: []byte(key), Headers: []Header{
 		{Key: headerAttempt, Value: []byte(w.Attempt.String())}, {Key: headerEntity, Value: []byte(uuid.UUID(w.ID).String())}}}
 	if fields != nil {
 		m.Value = record.AppendJSON(nil, map[string]any(fields))

@@ -153,10 +153,8 @@ func (s *source) Apply(ctx context.Context, object record.Object, t *sheet.Table
 		if _, err := s.bulk(ctx, c, inserts, inserted, answers); err != nil {
 			return nil, err
 		}
-		for _, i := range inserted {
-			if e := (*connector.Error)(nil); errors.As(answers[i], &e) && e.Code == "mongodb.not_unique" && t.Made {
-				answers[i] = sheet.ErrMoved // somebody made it meanwhile
-			}
+		if err := s.overtaken(ctx, object, t, edits, inserted, answers); err != nil {
+			return nil, err
 		}
 	}
 	if len(changes) == 0 {
@@ -167,6 +165,34 @@ func (s *source) Apply(ctx context.Context, object record.Object, t *sheet.Table
 		return answers, err
 	}
 	return answers, s.tell(ctx, c, edits, changed, ids, answers)
+}
+
+// overtaken tells a document that somebody made meanwhile, which is looked at again, from one that has another's value in some other field
+// whose index is unique.
+func (s *source) overtaken(ctx context.Context, object record.Object, t *sheet.Table, edits []*sheet.Edit, inserted []int, answers []error) error {
+	var doubles []int
+	var keys []record.Key
+	for _, i := range inserted {
+		if e := (*connector.Error)(nil); errors.As(answers[i], &e) && e.Code == "mongodb.not_unique" {
+			doubles, keys = append(doubles, i), append(keys, edits[i].Key)
+		}
+	}
+	if len(doubles) == 0 {
+		return nil
+	}
+	there, err := s.Rows(ctx, object, keys)
+	if err != nil {
+		return err
+	}
+	for _, r := range there.Rows {
+		key := record.MakeKey(r.Fields[t.Key[0]])
+		for _, i := range doubles {
+			if edits[i].Key == key {
+				answers[i] = sheet.ErrMoved
+			}
+		}
+	}
+	return nil
 }
 
 // bulk carries out operations that do not depend on each other, notes which are refused, and counts those that met their condition.

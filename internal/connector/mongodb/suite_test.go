@@ -4,6 +4,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -297,5 +298,40 @@ func TestConditional(t *testing.T) {
 	var d bson.M
 	if err := u.db.Collection(string(o)).FindOne(t.Context(), bson.M{"id": 1}).Decode(&d); err != nil || d["name"] != "by a person" || d["city"] != "Paris" {
 		t.Errorf("the document is %v, %v", d, err)
+	}
+}
+
+// A document that a person made between our looking and our making it is looked at again; one that has another's value in some other
+// field is refused.
+func TestMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	u := newUsers(t)
+	o := u.collection(t, "items")
+	for _, field := range []string{"id", "email"} {
+		if _, err := u.db.Collection(string(o)).Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: field, Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checked, err := New().Spec().Check(settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys, err := New().source(checked, connector.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	table, err := sys.Load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Insert(t, o, record.Fields{"id": record.Int(1), "name": "by a person", "email": "ada@example.com"})
+	answers, err := sys.Apply(t.Context(), o, table, []*sheet.Edit{
+		{Set: record.Fields{"id": record.Int(1), "name": "ours", "email": "one@example.com"}, Key: "1"},
+		{Set: record.Fields{"id": record.Int(2), "name": "ours", "email": "ada@example.com"}, Key: "2"},
+		{Set: record.Fields{"id": record.Int(3), "name": "ours", "email": "three@example.com"}, Key: "3"},
+	})
+	if err != nil || !errors.Is(answers[0], sheet.ErrMoved) || answers[1] == nil || connector.Classify(answers[1]).Code != "mongodb.not_unique" || answers[2] != nil {
+		t.Errorf("the answers are %v, %v", answers, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -36,6 +37,8 @@ type Grid interface {
 	Append(ctx context.Context, object record.Object, rows [][]any) error
 	// Remove deletes rows; those below move up.
 	Remove(ctx context.Context, object record.Object, rows []int) error
+	// Wait lets time pass by the place's clock.
+	Wait(ctx context.Context, d time.Duration) error
 	Close() error
 }
 
@@ -220,7 +223,43 @@ func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, 
 			return nil, err
 		}
 	}
-	return answers, p.verify(ctx, object, t, edits, answers, at, width)
+	return answers, p.insist(ctx, func(ctx context.Context) error {
+		return p.verify(ctx, object, t, edits, answers, at, width)
+	})
+}
+
+const (
+	lookTries  = 6                // how often it is tried to look again, a minute's quota being used up
+	lookWithin = 10 * time.Second // for a try that the caller does not wait for any more
+)
+
+// insist looks again although the place is busy or the caller has ended meanwhile: cells that hit another row look like a person's edit
+// to whoever reads the table next, and only who wrote them knows better.
+func (p *positional) insist(ctx context.Context, look func(context.Context) error) error {
+	for try := 1; ; try++ {
+		ended := ctx.Err() != nil
+		err := lookOn(ctx, look)
+		if err == nil || ended || try == lookTries {
+			return err
+		}
+		if ctx.Err() != nil {
+			continue // once more, without the caller
+		}
+		e := connector.Classify(err)
+		if e.Class != connector.Retry && e.Class != connector.SlowDown {
+			return err
+		}
+		_ = p.Wait(ctx, max(e.After, time.Duration(try)*500*time.Millisecond)) // it fails when the caller ends
+	}
+}
+
+func lookOn(ctx context.Context, look func(context.Context) error) error {
+	if ctx.Err() != nil {
+		alone, stop := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
+		defer stop()
+		return look(alone)
+	}
+	return look(ctx)
 }
 
 // look reads header and rows again just before they are written: where the columns are now, and for each edit whether its row is

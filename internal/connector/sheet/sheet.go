@@ -152,11 +152,12 @@ type System struct {
 
 	mu     sync.Mutex
 	chosen map[record.Object]choice
+	wrote  map[record.Object]*wrote
 }
 
 // New makes a system of a source. It starts nothing.
 func New(source Source, o Options, env connector.Env, pace connector.Pace) (connector.System, error) {
-	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, now: time.Now}
+	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, wrote: map[record.Object]*wrote{}, now: time.Now}
 	s.keyed, _ = source.(Keyed)
 	told, tells := source.(Told)
 	switch d := env.Detection; {
@@ -313,6 +314,7 @@ type place struct {
 	After record.Key `json:"after,omitempty"`
 	Begun bool       `json:"begun,omitempty"`
 	Known []byte     `json:"known,omitempty"` // the digests of what was handed out, packed
+	Ours  int        `json:"ours,omitempty"`  // how often there were records of ours among it: what somebody undid leaves Known as it was
 
 	// Where the place tells of changes:
 	Told json.RawMessage `json:"told,omitempty"` // where in them
@@ -398,11 +400,72 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 	return s.compare(ctx, req, p)
 }
 
+// wrote are the records that were written and not compared since. They count as unknown: who deletes a new row at once, or puts back
+// what had stood there, leaves the table as it was when it was compared last.
+type wrote struct {
+	keys   map[record.Key]int // with the number of the last write
+	writes int
+	told   map[record.Key]int // those of the last page: who goes on behind its cursor has them
+	cursor record.Cursor
+}
+
+// ours are those keys. They are asked for before the table is read: what was noted by then stood in it.
+func (s *System) ours(object record.Object, cursor record.Cursor) map[record.Key]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.wrote[object]
+	if w == nil {
+		return nil
+	}
+	if bytes.Equal(w.cursor, cursor) {
+		for k, n := range w.told {
+			if w.keys[k] == n {
+				delete(w.keys, k)
+			}
+		}
+		w.told = nil
+	}
+	return maps.Clone(w.keys)
+}
+
+// handed notes that a page's cursor has them.
+func (s *System) handed(object record.Object, ours map[record.Key]int, cursor record.Cursor) {
+	if len(ours) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.wrote[object]
+	w.told, w.cursor = ours, slices.Clone(cursor)
+}
+
+// note says that the records were written.
+func (s *System) note(object record.Object, keys []record.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(keys) == 0 || s.chosen[object].told {
+		return
+	}
+	w := s.wrote[object]
+	if w == nil {
+		w = &wrote{keys: map[record.Key]int{}}
+		s.wrote[object] = w
+	}
+	w.writes++
+	for _, k := range keys {
+		w.keys[k] = w.writes
+	}
+}
+
 // compare reads the whole table, and hands out what differs from what was handed out.
 func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place) (connector.Page, error) {
 	known, err := unpack(p.Known)
 	if err != nil {
 		return connector.Page{}, lost(req.Object, err)
+	}
+	ours := s.ours(req.Object, req.Cursor)
+	for k := range ours {
+		known[k] = digest{}
 	}
 	t, err := s.load(ctx, req.Object)
 	if err != nil {
@@ -461,11 +524,15 @@ func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place
 		page.Cursor = slices.Clone(req.Cursor) // nothing to pack anew
 		return page, nil
 	}
+	if len(ours) > 0 {
+		p.Ours++
+	}
 	if p.Known, err = pack(known); err != nil {
 		return page, err
 	}
 	b, err := json.Marshal(p)
 	page.Cursor = b
+	s.handed(req.Object, ours, page.Cursor)
 	return page, err
 }
 

@@ -49,10 +49,15 @@ func (s *System) Write(ctx context.Context, object record.Object, writes []conne
 		if err != nil {
 			return nil, err
 		}
+		var written []record.Key
 		for j, err := range answers {
 			switch i := of[j]; {
 			case err == nil:
 				receipts[i].Key = edits[j].Key
+				written = append(written, edits[j].Key)
+				if row := edits[j].Row; row != nil && row.Key != edits[j].Key {
+					written = append(written, row.Key)
+				}
 			case errors.Is(err, ErrMoved) && try < maxTries:
 				left = append(left, i)
 			case errors.Is(err, ErrMoved):
@@ -61,6 +66,7 @@ func (s *System) Write(ctx context.Context, object record.Object, writes []conne
 				receipts[i] = connector.Receipt{Outcome: connector.Refused, Err: err}
 			}
 		}
+		s.note(object, written)
 	}
 	return receipts, nil
 }

@@ -141,6 +141,9 @@ func (c *Client) Close() { c.http.Close() }
 // Now is the clock that calls wait by.
 func (c *Client) Now() time.Time { return c.http.Now() }
 
+// Wait lets time pass by the same clock.
+func (c *Client) Wait(ctx context.Context, d time.Duration) error { return c.http.Sleep(ctx, d) }
+
 // token returns the present access token.
 func (c *Client) token(ctx context.Context, stale string) (string, error) {
 	if !c.granted && c.auth.RefreshToken == "" && c.auth.ServiceAccount == "" && c.auth.Grant == "" {

@@ -63,6 +63,66 @@ func Run(t *testing.T, p Place, format string) {
 		Can: connectortest.Can{Deletes: true, Independent: true, Finds: true, Keyless: format != "parquet", Composite: true, Rekeys: true,
 			Unique: true, LimitsLength: true, NotNull: true, Rounds: format == "parquet"},
 	})
+	if format == "csv" {
+		t.Run("undone at once", func(t *testing.T) {
+			t.Parallel()
+			p.undone(t)
+		})
+	}
+}
+
+// undone: somebody undoes what we wrote before we read the file again, and it is as it was when we read it last. It is heard of all the
+// same.
+func (p Place) undone(t *testing.T) {
+	checked, err := p.Connector.Spec().Check(p.Settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := p.Env
+	env.Consumer = "svc_undone"
+	sys, err := p.Connector.Open(t.Context(), checked, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sys.Close() })
+	const object, before = record.Object("undone.csv"), "id,name\n1,Ada\n2,Bob\n3,Cy\n"
+	p.Put(t, string(object), []byte(before))
+	var cursor record.Cursor
+	heard := func() string {
+		out := map[record.Key]string{}
+		for more := true; more; {
+			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: object, Cursor: cursor, Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page.Changes {
+				out[c.Key] = string(c.Op) + " " + record.Text(c.Fields["name"])
+			}
+			cursor, more = page.Cursor, page.More
+		}
+		return fmt.Sprint(out)
+	}
+	heard()
+	receipts, err := sys.(connector.Writer).Write(t.Context(), object, []connector.Write{
+		{ID: record.NewEntityID(), Op: record.Upsert, Create: true, Fields: record.Fields{"id": "9", "name": "Ivy"}},
+		{ID: record.NewEntityID(), Op: record.Upsert, Key: "1", Fields: record.Fields{"name": "Ada L."}},
+		{ID: record.NewEntityID(), Op: record.Delete, Key: "2"},
+	})
+	if err != nil || receipts[0].Outcome != connector.Applied || receipts[1].Outcome != connector.Applied || receipts[2].Outcome != connector.Applied {
+		t.Fatalf("the receipts are %+v, %v", receipts, err)
+	}
+	p.Put(t, string(object), []byte(before))
+	older, want := cursor, fmt.Sprint(map[record.Key]string{"9": string(record.Delete) + " ", "1": string(record.Upsert) + " Ada", "2": string(record.Upsert) + " Bob"})
+	if got := heard(); got != want {
+		t.Errorf("read were %s, want %s", got, want)
+	}
+	cursor = older // as after a commit that failed
+	if got := heard(); got != want {
+		t.Errorf("from where it had stood, read were %s, want %s", got, want)
+	}
+	if got := heard(); got != fmt.Sprint(map[record.Key]string{}) {
+		t.Errorf("read were %s once more", got)
+	}
 }
 
 func shape(shapes *sync.Map, o record.Object) connectortest.Shape {

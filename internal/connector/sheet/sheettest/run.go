@@ -68,6 +68,7 @@ func Run(t *testing.T, p Place) {
 		"unknown column":          unknownColumn,
 		"moved rows":              movedRows,
 		"people at the same time": sameTime,
+		"undone at once":          undone,
 		"rate limit":              rateLimit,
 		"server errors":           serverErrors,
 		"lost answer":             lostAnswer,
@@ -86,6 +87,10 @@ func Run(t *testing.T, p Place) {
 		t.Run("sorted in the instant between", func(t *testing.T) {
 			t.Parallel()
 			sortedBetween(t, p.table(t))
+		})
+		t.Run("sorted while the quota ends", func(t *testing.T) {
+			t.Parallel()
+			sortedBusy(t, p.table(t))
 		})
 	}
 }
@@ -340,6 +345,58 @@ func sortedBetween(t *testing.T, b *table) {
 	}
 	delete(want, "p2")
 	b.holds(t, want)
+}
+
+// sortedBusy: the second look is too many calls. It is waited for, since what was hit would pass for a person's edit.
+func sortedBusy(t *testing.T, b *table) {
+	judge, stage := b.server.Judge, 0
+	b.server.Judge = func(r *http.Request, body []byte) {
+		if judge != nil {
+			judge(r, body)
+		}
+		switch {
+		case stage == 0 && b.Writes(r):
+			stage = 1
+			b.server.Do(t.Context(), func(x *sandbox.Exchange) { sandbox.Grid{W: x.W, Title: "People"}.Reverse() })
+		case stage == 1:
+			stage = 2
+			b.server.Plant(sandbox.TooMany(1))
+		}
+	}
+	if got := b.write(t, set("p1", "one")); got[0].Outcome != connector.Applied || stage != 2 {
+		t.Errorf("the receipt is %+v, at stage %d", got[0], stage)
+	}
+	want := names()
+	want["p1"] = "one"
+	b.holds(t, want)
+}
+
+// undone: a person undoes what we wrote before we read the table again, and it is as it was when we read it last. It is heard of all the
+// same.
+func undone(t *testing.T, b *table) {
+	b.write(t, add("p9", "nine"), set("p1", "one"), connector.Write{Op: record.Delete, Key: "p2"})
+	b.people.Delete(t, b.object, "p9")
+	b.people.Update(t, b.object, "p1", record.Fields{"name": "Name 1"})
+	b.people.Insert(t, b.object, record.Fields{"id": "p2", "name": "Name 2", "city": "Town"})
+	older := b.cursor
+	heard := func() map[record.Key]string {
+		out := map[record.Key]string{}
+		for _, c := range b.read(t) {
+			out[c.Key] = string(c.Op) + " " + record.Text(c.Fields["name"])
+		}
+		return out
+	}
+	want := fmt.Sprint(map[record.Key]string{"p9": string(record.Delete) + " ", "p1": string(record.Upsert) + " Name 1", "p2": string(record.Upsert) + " Name 2"})
+	if got := fmt.Sprint(heard()); got != want {
+		t.Errorf("read were %v, want %s", got, want)
+	}
+	b.cursor = older // as after a commit that failed
+	if got := fmt.Sprint(heard()); got != want {
+		t.Errorf("from where it had stood, read were %v, want %s", got, want)
+	}
+	if got := heard(); len(got) > 0 {
+		t.Errorf("read were %v once more", got)
+	}
 }
 
 func rateLimit(t *testing.T, b *table) {
