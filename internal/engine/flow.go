@@ -30,6 +30,7 @@ const (
 	sweepEvery    = 30 * time.Second      // reading all the same, though a watcher says that nothing changed
 	moveEvery     = 10 * time.Second      // saving a cursor that moved over nothing of interest
 	ackEvery      = time.Second           // telling a system what it need not keep
+	lookEvery     = time.Second           // writing anew when the next look is
 	choreEvery    = 10 * time.Second
 	shapeEvery    = 30 * time.Second       // how long a schema change may go unnoticed that breaks nothing
 	nudgeEvery    = 250 * time.Millisecond // telling browsers
@@ -184,6 +185,7 @@ type lane struct {
 	ackedAt   time.Time
 	notedAt   time.Time
 	looksIn   time.Duration // the wait that was written last
+	lookedAt  time.Time     // and when
 	since     time.Time     // when this flow's snapshot began
 	readAt    time.Time     // when the last read began that reached the end
 	sending   int

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -224,7 +225,7 @@ func (l *lane) noteLook(ctx context.Context, d time.Duration) error {
 		return tx.NoteLook(ctx, l.flow.guard.Service, l.System, l.Object, d)
 	})
 	if err == nil {
-		l.looksIn = d
+		l.looksIn, l.lookedAt = d, time.Now()
 	}
 	return err
 }
@@ -530,6 +531,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		target.queue <- a
 	}
 	for _, system := range sortedKeys(outcome.Owed) {
+		if slices.ContainsFunc(attempts, func(a Attempt) bool { return a.System == system }) {
+			continue // nothing of it is in the backlog
+		}
 		if target := f.laneOf(system, l.Collection); target != nil {
 			signal(target.duty)
 			target.wakeAfter(quiet)
