@@ -141,7 +141,7 @@ func (v *visit) connectionView(c connection.Connection) (view ConnectionView, er
 	if len(view.Line.Services) > 0 {
 		view.WhyNot = and(view.Line.Services) + map[bool]string{true: " uses it", false: " use it"}[len(view.Line.Services) == 1]
 	}
-	view.Settings = settingsShown(spec, c)
+	view.Settings = settingsShown(spec, c, view.Sandboxed)
 	if view.Grant, err = v.grantView(spec, c); err != nil {
 		return view, err
 	}
@@ -219,14 +219,17 @@ func (h *Handler) onSubscription(do func(*connection.Manager, context.Context, a
 	}
 }
 
-// settingsShown lists the settings in the connector's order. Of secret ones only that there is a value.
-func settingsShown(spec connector.Spec, c connection.Connection) (out []ui.KeyValue) {
+// settingsShown lists the settings in the connector's order. Of secret ones only that there is a value. A connection may be in the
+// sandbox by its credentials alone.
+func settingsShown(spec connector.Spec, c connection.Connection, sandboxed bool) (out []ui.KeyValue) {
 	for _, s := range spec.Settings {
 		switch value, given := c.Settings[s.Name]; {
 		case slices.Contains(c.Secrets, s.Name):
 			out = append(out, ui.KeyValue{Key: s.Title, Text: "sealed", Hint: "kept with your tenant's key; never shown"})
 		case given:
 			out = append(out, ui.KeyValue{Key: s.Title, Text: value, Mono: true})
+		case sandboxed && s.Name == "environment":
+			out = append(out, ui.KeyValue{Key: s.Title, Text: "sandbox", Mono: true, Hint: "its credentials are the sandbox's: a simulator answers"})
 		case s.Default != "":
 			out = append(out, ui.KeyValue{Key: s.Title, Text: s.Default, Mono: true, Hint: "the default"})
 		}

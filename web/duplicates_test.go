@@ -11,6 +11,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/web/webtest"
 )
 
 // The inbox of duplicates, as served: a pair waits, is merged, and the merge is undone; several are decided at once.
@@ -61,6 +62,12 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 	page(path+"/group", "3 records of one thing?", "Merge these 3", "X-8", g.Stamp())
 	page(path+"/group?survivor="+last+"&record="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "Merge these 2", "left out", `value="`+last+`" selected`)
 	page(path+"/group?survivor="+last+"&record="+ident.Format(ident.Entity, g.Records[0].ID), "It cannot be merged so", "two records at least")
+	for _, scheme := range []string{"light", "dark"} {
+		p := h.open(ownerEmail, path+"/group", webtest.Options{Scheme: scheme})
+		p.WaitText("main", "3 records of one thing?")
+		p.Axe()
+		p.Shot("duplicates-group")
+	}
 	// Finance sees nothing of them (TestFinanceSeesNoRecords, whose house has no pairs).
 	h.member("grace@harbour.example", auth.Finance)
 	grace := h.signedIn("grace@harbour.example")
@@ -80,9 +87,10 @@ fieldMapping: {sku: sku, name: name, quantity: quantity}
 		return err == nil
 	})
 	page("/conflicts/duplicates?state=later", "one of a group of 3 records")
-	if _, err := h.deps.Duplicates.Join(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{}); err != nil {
-		t.Fatal(err)
-	}
+	h.eventually("the pair merged", func() bool {
+		_, err := h.deps.Duplicates.Join(context.Background(), h.owner, waiting[0].ID, duplicate.Wish{})
+		return err == nil
+	})
 	page(path, "Undo the merge", "stays")
 	page("/conflicts/duplicates?state=merged", "Merino Wool Sock", "Merged by")
 	if n := h.text(shop, "SELECT count(*)::text FROM products WHERE sku = 'X-7'"); n != "0" {

@@ -98,7 +98,7 @@ WHERE c.connector = $1 AND s.connection_id = c.id AND r.value -> 'fields' ->> $3
 	until("the subscription after a reset", subscribed)
 
 	// A service that is paused listens to nobody; when it goes on it does again.
-	if page := ada.get(address); !strings.Contains(page, "Told of changes") || !strings.Contains(page, "it tells") {
+	if page := ada.get(address); !strings.Contains(page, "Told of changes") || !strings.Contains(page, "it tells") || !strings.Contains(page, "a simulator answers") {
 		t.Errorf("the connection's page says %.2000s", page)
 	}
 	if page := ada.post("/services/crm-contact-sync:pause", url.Values{}); !strings.HasPrefix(page, "200") {

@@ -393,13 +393,13 @@ func TestMixedService(t *testing.T) {
 	// Trouble: the vendor of the spreadsheet fails, asks for fewer calls and loses answers, the bucket's store has no time, and people work on in
 	// four of the systems at once, each in a record of their own. Once they rest all agree on what each of them did last.
 	trouble.Store(true)
-	for _, kind := range []string{"unavailable", "rate-limit", "lost-answer"} {
+	for i, kind := range []string{"unavailable", "rate-limit", "lost-answer"} {
 		page.Goto(sandbox)
 		page.Eval(`document.querySelector('[name="kind"]').value = "` + kind + `"`)
 		page.Fill(`[name="share"]`, "10")
 		page.Fill(`[name="times"]`, "")
 		page.Click(`button[aria-label="Add trouble"]`)
-		page.Wait(`document.readyState === "complete" && document.querySelectorAll(".sandbox-faults li").length > 0`)
+		page.Wait(`document.readyState === "complete" && document.querySelectorAll(".sandbox-faults li").length > ` + strconv.Itoa(i))
 	}
 	for round := range 8 {
 		name := func(who string) string { return fmt.Sprintf("%s %d", who, round) }
