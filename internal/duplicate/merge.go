@@ -313,9 +313,7 @@ func move(from, to *record.Entity, l *record.Link) {
 	l.Behind, l.OwnForm = nil, nil
 	for f, v := range held {
 		_, form := own[f]
-		// What is the record's key in its system stays what it is there.
-		key := v != nil && record.Text(v) == string(l.Key)
-		l.Holds(f, v, to.Fields[f], key || form && record.Equal(from.Fields[f], to.Fields[f]))
+		l.Holds(f, v, to.Fields[f], itsOwn(l, v, form && record.Equal(from.Fields[f], to.Fields[f])))
 		if _, behind := l.Behind[f]; behind {
 			stampIfOld(to, f)
 		}
@@ -328,6 +326,12 @@ func move(from, to *record.Entity, l *record.Link) {
 	}
 	delete(from.Links, l.System)
 	to.Links[l.System] = l
+}
+
+// itsOwn says whether what the link's record holds in a field is its system's own form of what the entity holds. So is the record's
+// key: it stays what it is there, whichever entity the record belongs to.
+func itsOwn(l *record.Link, v record.Value, form bool) bool {
+	return form || v != nil && record.Text(v) == string(l.Key)
 }
 
 // stampIfOld lets the value go to every system, whatever directions say: people, or the document, want the two to be one.
@@ -423,7 +427,9 @@ func part(s, l *record.Entity, m *Merge, matchFields []string, undecided bool, n
 			continue // it was deleted there, and is made again
 		}
 		for f, v := range m.Fields {
-			link.Holds(f, link.Shadow(l, f), v, false)
+			_, form := link.OwnForm[f]
+			held := link.Shadow(l, f)
+			link.Holds(f, held, v, itsOwn(link, held, form && record.Equal(l.Fields[f], v)))
 		}
 	}
 	l.Fields = m.Fields.Clone()
