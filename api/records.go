@@ -50,7 +50,7 @@ func showRecord(e *record.Entity) spec.Record {
 		l := standing(e, e.Links[system])
 		out.Systems = append(out.Systems, spec.Link{
 			System: string(l.System), Object: string(l.Object), Key: string(l.Key), State: spec.LinkState(l.State), Version: l.Version,
-			SyncedAt: someTime(l.SyncedAt), Behind: values(l.Behind), OwnForm: values(l.OwnForm),
+			SyncedAt: someTime(e.SyncedAt(l)), Behind: values(l.Behind), OwnForm: values(l.OwnForm),
 		})
 	}
 	return out
@@ -249,7 +249,7 @@ func recordStatus(d engine.Detail, systems []string) map[string]spec.SystemRecor
 		_, owed := d.Owed[record.System(system)]
 		switch {
 		case l != nil:
-			status.LastSync, status.Status = someTime(l.SyncedAt), spec.SystemRecordStatusStatus(standing(d.Entity, l).State)
+			status.LastSync, status.Status = someTime(d.SyncedAt(l)), spec.SystemRecordStatusStatus(standing(d.Entity, l).State)
 			if owed && !d.IsFrozen() && l.State == record.Synced {
 				status.Status = spec.SystemRecordStatusStatusPending
 			}

@@ -430,7 +430,7 @@ func recordLinksOf(d engine.Detail, in string, r roster, refused []delivery.Dead
 		since, owed := d.Owed[id]
 		link := RecordLink{System: r.ref(id)}
 		if l := d.Links[id]; l != nil {
-			link.Key, link.State, link.Version, link.Synced = keyText(string(l.Key)), string(stateOf(d.Entity, l)), l.Version, l.SyncedAt
+			link.Key, link.State, link.Version, link.Synced = keyText(string(l.Key)), string(stateOf(d.Entity, l)), l.Version, d.SyncedAt(l)
 		} else if d.DeletedAt != nil || !owed {
 			continue // it never had a copy, or has none any more
 		} else {

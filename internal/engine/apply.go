@@ -733,6 +733,15 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		}
 		return
 	}
+	was := *l
+	was.Behind, was.OwnForm = maps.Clone(l.Behind), maps.Clone(l.OwnForm)
+	if _, there := b.links[l]; !there {
+		defer func() {
+			if b.touched[e] && l.Says(&was) {
+				delete(b.links, l) // the entity tells when, see Entity.SyncedAt
+			}
+		}()
+	}
 	if c.Version != "" {
 		l.Version = c.Version
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/conflict"
 	"github.com/syncline-dev/syncline/internal/connector"
@@ -109,6 +110,39 @@ func TestOneFieldChanges(t *testing.T) {
 }
 
 // Several changes before a delivery make one write of the last state.
+// A change that the entity takes over leaves its system's link as it was, which is a row less to write; the entity tells when it came.
+func TestLinkOfTheChangedSystem(t *testing.T) {
+	w := agreed(t, twoWays, "crm", "shop")
+	w.unstamped = true
+	linked := w.one().Links["crm"].SyncedAt
+	w.now = w.now.Add(time.Minute)
+	w.put("crm", "A", quantity(7))
+	w.pull("crm")
+	written := make([]record.System, len(w.last.Links))
+	for i, r := range w.last.Links {
+		written[i] = r.System
+	}
+	if !slices.Equal(written, []record.System{"shop"}) {
+		t.Errorf("the links of %v are written", written)
+	}
+	e := w.one()
+	if at := e.SyncedAt(e.Links["crm"]); !at.After(linked) || at.After(w.now) {
+		t.Errorf("crm was last synced at %v, linked at %v; it is %v", at, linked, w.now)
+	}
+	if at := e.SyncedAt(e.Links["shop"]); !at.Equal(e.Links["shop"].SyncedAt) {
+		t.Errorf("shop was last synced at %v", at)
+	}
+	w.deliver("shop")
+	w.put("shop", "A", quantity(8))
+	w.put("crm", "A", name("Bolt")) // what crm holds of the quantity is old by then
+	w.pull("shop")
+	w.pull("crm")
+	if len(w.last.Links) == 0 {
+		t.Error("a link that says something new is not written")
+	}
+	w.settle()
+}
+
 func TestBurstsCoalesce(t *testing.T) {
 	w := agreed(t, twoWays, "crm", "shop")
 	writes := w.writes()

@@ -51,6 +51,7 @@ type world struct {
 	acts        []engine.Act                  // what rules did, in its order
 	said        []engine.Seen                 // what duplicate checks remember
 	corrections map[record.Key]engine.Redrive // what people wrote in quarantine of the records being read again
+	unstamped   bool                          // systems do not say which version of a record they hold
 }
 
 // newWorld compiles the document against systems that have these objects.
@@ -142,6 +143,11 @@ func (w *world) intake(seat *engine.Seat, changes []record.Change) {
 	w.t.Helper()
 	if len(changes) == 0 {
 		return
+	}
+	if w.unstamped {
+		for i := range changes {
+			changes[i].Version = ""
+		}
 	}
 	loaded := engine.Loaded{Entities: slices.Collect(maps.Values(w.entities)), Conflicts: slices.Collect(maps.Values(w.conflicts))}
 	slices.SortFunc(loaded.Entities, func(a, b *record.Entity) int { return strings.Compare(string(a.ID[:]), string(b.ID[:])) })

@@ -4,6 +4,7 @@ package record
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"time"
 
@@ -126,6 +127,31 @@ func (l *Link) Shadow(e *Entity, field string) Value {
 		return v
 	}
 	return e.Fields[field]
+}
+
+// Says is whether the link says what another does of the same record, apart from when.
+func (l *Link) Says(other *Link) bool {
+	return l.Key == other.Key && l.State == other.State && l.Version == other.Version && sameFields(l.Behind, other.Behind) && sameFields(l.OwnForm, other.OwnForm)
+}
+
+func sameFields(a, b Fields) bool {
+	return maps.EqualFunc(a, b, func(x, y Value) bool { return Equal(x, y) })
+}
+
+// SyncedAt is when the link's system last told of the record, or was told: the link's own time or, since a change that the entity took
+// over may leave the link as it was, that of the newest value that is the system's.
+func (e *Entity) SyncedAt(l *Link) time.Time {
+	at := l.SyncedAt
+	for _, s := range e.Stamps {
+		// What a system says of its own time may be ahead of ours.
+		if s.System == l.System && s.At.After(at) && e.ChangedAt.After(at) {
+			at = s.At
+			if e.ChangedAt.Before(at) {
+				at = e.ChangedAt
+			}
+		}
+	}
+	return at
 }
 
 // SetBehind notes that the system still holds v while the entity moved on. Of several moves the first counts: it is what

@@ -33,6 +33,22 @@ var _ engine.Tx = (*Tx)(nil)
 const byKeySQL = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true),
   set_config('enable_seqscan', 'off', true), set_config('enable_material', 'off', true)`
 
+// fewKeysSQL does the same for a page of few records, most of whose time would be the making of plans: the connection's are kept, once
+// the tables are large and have statistics, which tell their indexes apart. One made before would be kept while they grow.
+const fewKeysSQL = byKeySQL + `, set_config('plan_cache_mode',
+  CASE WHEN (SELECT relpages >= 100 FROM pg_class WHERE oid = 'links'::regclass) THEN 'force_generic_plan' ELSE 'force_custom_plan' END, true)`
+
+// fewKeys is the most records of a page whose plans are kept.
+const fewKeys = 50
+
+// byKey is the statement that makes the plans of a transaction about so many records go key by key.
+func byKey(records int) string {
+	if 0 < records && records <= fewKeys {
+		return fewKeysSQL
+	}
+	return byKeySQL
+}
+
 // The entities and links of a list of ids, one look into the primary key each. The list is sorted, so that entities are
 // locked in the order of their ids. Parameters: 1 the service, 2 the ids.
 const (
@@ -44,10 +60,13 @@ const (
   SELECT l.*, l.xmin, l.ctid FROM links l WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 AND l.entity_id = w.id OFFSET 0) l`
 )
 
-const guardSQL = `
+// guardSeenSQL is the guard where nothing is written.
+const guardSeenSQL = `
 SELECT l.fence, s.revision, s.state FROM leases l
 JOIN services s ON s.tenant_id = l.tenant_id AND s.id = l.service_id
-WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1 FOR SHARE OF l`
+WHERE l.tenant_id = (SELECT current_tenant()) AND l.service_id = $1`
+
+const guardSQL = guardSeenSQL + ` FOR SHARE OF l`
 
 func guard(row pgx.Row, g engine.Guard) error {
 	var fence int64
@@ -79,10 +98,12 @@ func (t *Tx) Guard(ctx context.Context, g engine.Guard) error {
 const frozenSQL = `SELECT EXISTS (SELECT FROM record_freezes WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1)
   AND EXISTS (SELECT FROM record_freezes WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND entity_id = ANY($2))`
 
-// Frozen passes the guard and says whether any of the entities is frozen.
+// Frozen passes the guard and says whether any of the entities is frozen. It locks nothing: the lock would be over before the write that
+// is asked for, and its commit would wait for the disk.
 func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) (frozen bool, err error) {
 	b := &pgx.Batch{}
-	b.Queue(guardSQL, uuid.UUID(g.Service))
+	b.Queue(byKey(len(ids)))
+	b.Queue(guardSeenSQL, uuid.UUID(g.Service))
 	b.Queue(frozenSQL, uuid.UUID(g.Service), uuids(ids))
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
@@ -90,6 +111,9 @@ func (t *Tx) Frozen(ctx context.Context, g engine.Guard, ids []record.EntityID) 
 			err = unavailable(closeErr)
 		}
 	}()
+	if _, err := results.Exec(); err != nil {
+		return false, unavailable(err)
+	}
 	if err := guard(results.QueryRow(), g); err != nil {
 		return false, err
 	}
@@ -123,7 +147,7 @@ const conflictColumns = `c.id, c.entity_id, c.collection, c.field, c.base, c.sid
 // its own after the locks are held, so that it sees what a settling commit wrote that held them before.
 func (t *Tx) Load(ctx context.Context, g engine.Guard, seat *engine.Seat, keys []record.Key, matchKeys []string) (out engine.Loaded, err error) {
 	b := &pgx.Batch{}
-	b.Queue(byKeySQL)
+	b.Queue(byKey(len(keys)))
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	if len(keys) > 0 {
 		b.Queue(`WITH hit AS MATERIALIZED (`+hitSQL+`), w AS MATERIALIZED (SELECT id FROM hit WHERE id IS NOT NULL UNION `+matchSQL+` ORDER BY id)
@@ -160,7 +184,7 @@ WHERE c.tenant_id = (SELECT current_tenant()) AND c.service_id = $1 AND c.state 
 	return out, err
 }
 
-// guarded sends a batch that begins with byKeySQL and guardSQL, and reads the entities that a third statement selects.
+// guarded sends a batch that begins with byKey and guardSQL, and reads the entities that a third statement selects.
 func (t *Tx) guarded(ctx context.Context, b *pgx.Batch, g engine.Guard) (list []*record.Entity, err error) {
 	results := t.tx.SendBatch(ctx, b)
 	defer func() {
@@ -211,7 +235,7 @@ func (t *Tx) LoadEntities(ctx context.Context, g engine.Guard, ids []record.Enti
 	}
 	ids = slices.SortedFunc(slices.Values(ids), func(a, b record.EntityID) int { return bytes.Compare(a[:], b[:]) })
 	b := &pgx.Batch{}
-	b.Queue(byKeySQL)
+	b.Queue(byKey(len(ids)))
 	b.Queue(guardSQL, uuid.UUID(g.Service))
 	b.Queue(sql, uuid.UUID(g.Service), uuids(ids))
 	b.Queue(linksByID, uuid.UUID(g.Service), uuids(ids))
@@ -314,7 +338,7 @@ func (t *Tx) Moved(ctx context.Context, g engine.Guard, seat *engine.Seat, entit
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(byKeySQL)
+	b.Queue(byKey(len(entities)))
 	b.Queue(guardSQL, sid)
 	if located {
 		b.Queue(`SELECT e.id, e.xmin FROM unnest($2::uuid[], $3::tid[]) AS w(id, at), LATERAL (

@@ -23,9 +23,11 @@ import (
 // short intervals, and arms again as soon as no writer holds its share. Those that wrote unnoticed have then committed,
 // so one look after arming misses none.
 
-// How long a disarmed watcher waits between two looks at the log: at first, and at most.
+// How long a disarmed watcher waits between two looks at the log: after a single change, while each look finds more, and at most. A
+// change that comes meanwhile is seen so much later.
 const (
-	lookSoonest = 10 * time.Millisecond
+	lookSoonest = 2 * time.Millisecond
+	lookBusy    = 10 * time.Millisecond
 	lookLatest  = 250 * time.Millisecond
 )
 
@@ -112,7 +114,7 @@ func (s *system) watched(ctx context.Context, objects []record.Object) (tables [
 			if ch.by == byLog {
 				streamed = append(streamed, t)
 			} else {
-				tables = append(tables, &watched{t: t, by: ch.by, after: lookSoonest})
+				tables = append(tables, &watched{t: t, by: ch.by, after: lookSoonest / 2})
 			}
 		}
 		return nil
@@ -248,10 +250,12 @@ func (s *system) lookAt(ctx context.Context, c *pgconn.PgConn, w *watched, arm b
 		err = statement{sql: "SELECT pg_current_snapshot()::text", row: func(v [][]byte) error { w.seen = string(v[0]); return nil }}.run(ctx, c)
 	}
 	switch {
-	case found || !arm:
-		w.after = lookSoonest
+	case found:
+		w.after = min(2*w.after, lookBusy)
 	case covered:
 		w.after = pollEvery
+	case w.armed || !arm:
+		w.after = lookSoonest / 2
 	default:
 		w.after = min(2*w.after, lookLatest)
 	}
