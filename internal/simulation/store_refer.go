@@ -56,6 +56,19 @@ func (t *Tx) KeysIn(_ context.Context, s service.ID, system record.System, ids [
 	})
 }
 
+// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	out := make(map[record.EntityID]record.Key)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, id := range ids {
+			if k, ok := row.former[deliveryKey{system, id}]; ok {
+				out[id] = k
+			}
+		}
+		return nil
+	})
+}
+
 // Referring names one of the records that refer to each of the entities in the system.
 func (t *Tx) Referring(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
 	out := make(map[record.EntityID]record.EntityID)

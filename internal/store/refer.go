@@ -95,6 +95,37 @@ func (t *Tx) KeysIn(ctx context.Context, s service.ID, system record.System, ids
 	return out, unavailable(rows.Err())
 }
 
+// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	rows, err := t.tx.Query(ctx, `SELECT id, former_keys ->> $2 FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`,
+		uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.EntityID]record.Key)
+	for rows.Next() {
+		var key string
+		var id [16]byte
+		if err := rows.Scan(&id, &key); err != nil {
+			return nil, err
+		}
+		out[id] = record.Key(key)
+	}
+	return out, unavailable(rows.Err())
+}
+
+// queueFormerKeys keeps the keys of records that are not the entities' any more, where others may refer to them.
+func queueFormerKeys(b *pgx.Batch, sid uuid.UUID, seat *engine.Seat, rows []engine.LinkRow) {
+	if len(rows) == 0 || len(seat.Collection.Children) == 0 {
+		return
+	}
+	c := linkColumnsOf(rows)
+	b.Queue(`UPDATE entities e SET former_keys = coalesce(e.former_keys, '{}') || u.keys
+FROM (SELECT entity_id, jsonb_object_agg(system, key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS w(entity_id, system, key) GROUP BY entity_id) u
+WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.entity_id`, sid, c.entities, c.systems, c.keys)
+}
+
 // Referring names, for each of the entities that the system has other records of referring to it, one of those.
 func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
 	rows, err := t.tx.Query(ctx, `SELECT w.id, c.entity_id FROM unnest($3::uuid[]) AS w(id), LATERAL (
