@@ -239,7 +239,7 @@ type Tx interface {
 	// Referring names, for each of the entities that the system has other records of referring to it, one of those.
 	Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error)
 	// ReleaseWaiting passes the guard and makes deliveries due whose wait for another record is over: it came, or where one is to
-	// be deleted, it went. It says how many.
+	// be deleted, it went, or nothing of it refers to that record any more. It says how many.
 	ReleaseWaiting(ctx context.Context, g Guard) (int64, error)
 	// FoundReferences lists records whose entity names one as unknown that is known meanwhile.
 	FoundReferences(ctx context.Context, s service.ID, limit int) ([]RecordIn, error)

@@ -93,6 +93,10 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 			if d.waits != engine.WaitsReference || e == nil {
 				continue
 			}
+			if e.DeletedAt == nil && !refersToEntity(e, d.waitsFor) {
+				list = append(list, k)
+				continue
+			}
 			if d.waitsFor.IsZero() {
 				if l := e.Links[k.system]; e.DeletedAt != nil && (l == nil || l.State == record.Frozen) {
 					list = append(list, k)
@@ -138,6 +142,7 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 	return int64(len(list)), nil
 }
 
+// refersToEntity says whether a field of the entity refers to the other one; zero is any that is not known.
 func refersToEntity(e *record.Entity, to record.EntityID) bool {
 	for _, v := range e.Fields {
 		if r, ok := record.ReferenceOf(v); ok && r.Entity == to {
