@@ -93,7 +93,7 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 			if d.waits != engine.WaitsReference || e == nil {
 				continue
 			}
-			if e.DeletedAt == nil && !refersToEntity(e, d.waitsFor) {
+			if e.DeletedAt == nil && !needs(e, k.system, d.waitsFor) {
 				list = append(list, k)
 				continue
 			}
@@ -142,7 +142,16 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 	return int64(len(list)), nil
 }
 
-// refersToEntity says whether a field of the entity refers to the other one; zero is any that is not known.
+// needs says whether the entity refers to the other one, or for zero to any that is not known, by a name that the system has no key for.
+func needs(e *record.Entity, in record.System, to record.EntityID) bool {
+	for _, v := range e.Fields {
+		if r, ok := record.ReferenceOf(v); ok && r.Entity == to && r.System != in {
+			return true
+		}
+	}
+	return false
+}
+
 func refersToEntity(e *record.Entity, to record.EntityID) bool {
 	for _, v := range e.Fields {
 		if r, ok := record.ReferenceOf(v); ok && r.Entity == to {

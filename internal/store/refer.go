@@ -211,7 +211,7 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (int64, error) 
   SELECT d.system, d.entity_id FROM deliveries d
   JOIN entities e ON e.tenant_id = d.tenant_id AND e.service_id = d.service_id AND e.id = d.entity_id
   WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.waits = 'reference' AND (e.deleted_at IS NULL
-    AND NOT EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.entity_id AND r.parent_id IS NOT DISTINCT FROM d.waits_for)
+    AND NOT EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.entity_id AND r.parent_id IS NOT DISTINCT FROM d.waits_for AND r.system <> d.system)
     OR d.waits_for IS NULL AND e.deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.entity_id AND l.system = d.system AND l.state <> 'frozen')
     OR d.waits_for IS NOT NULL AND (e.deleted_at IS NULL) = (EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.waits_for AND l.system = d.system)
       AND (e.deleted_at IS NULL OR EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.waits_for AND r.parent_id = d.entity_id))))
