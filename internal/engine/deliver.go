@@ -284,6 +284,9 @@ func (l *lane) asTheyStand(ctx context.Context, entities []*record.Entity) (map[
 	if err == nil {
 		err = l.Inward(ctx, changes)
 	}
+	if err == nil {
+		err = l.sameNames(ctx, entities, changes)
+	}
 	if err != nil {
 		return nil, err
 	}

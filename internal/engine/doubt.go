@@ -200,6 +200,9 @@ func (l *lane) present(ctx context.Context, entities []*record.Entity, recalled 
 		if err == nil {
 			err = l.Inward(ctx, changes)
 		}
+		if err == nil {
+			err = l.sameNames(ctx, entities, changes)
+		}
 		if err != nil {
 			return nil, err
 		}

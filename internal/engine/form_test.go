@@ -41,6 +41,7 @@ func TestSameName(t *testing.T) {
 	r := &Reference{Parent: &Seat{System: "crm", Object: "accounts"}}
 	here, gone, other := record.NewEntityID(), record.NewEntityID(), record.NewEntityID()
 	keys := map[record.EntityID]record.Key{here: "1", other: "2"}
+	former := map[record.EntityID]record.Key{gone: "7", other: "5"}
 	to := func(e record.EntityID) record.Reference { return record.Reference{Entity: e} }
 	missing := func(system record.System, key record.Key) record.Reference {
 		return record.Reference{System: system, Object: "accounts", Key: key}
@@ -49,18 +50,21 @@ func TestSameName(t *testing.T) {
 		was, is record.Reference
 		same    bool
 	}{
-		"the record is gone, and its key with it": {to(gone), missing("crm", "7"), true},
-		"named before it was known":               {missing("crm", "1"), to(here), true},
-		"unlinked since it was read":              {to(here), missing("crm", "1"), true},
-		"another record":                          {to(here), to(other), false},
-		"another in place of one that is gone":    {to(gone), to(other), false},
-		"a key of nobody in place of a record":    {to(here), missing("crm", "7"), false},
-		"another key of nobody":                   {missing("crm", "8"), missing("crm", "7"), false},
-		"another was meant before it was known":   {missing("crm", "2"), to(here), false},
-		"by the key of another system":            {missing("shop", "1"), to(here), false},
-		"what was read is gone meanwhile":         {missing("crm", "9"), to(gone), false},
+		"the record is gone, and its key with it":  {to(gone), missing("crm", "7"), true},
+		"made again with another key":              {to(other), missing("crm", "5"), true},
+		"another key in place of one that is gone": {to(gone), missing("crm", "8"), false},
+		"the same key of another object's system":  {to(gone), missing("shop", "7"), false},
+		"named before it was known":                {missing("crm", "1"), to(here), true},
+		"unlinked since it was read":               {to(here), missing("crm", "1"), true},
+		"another record":                           {to(here), to(other), false},
+		"another in place of one that is gone":     {to(gone), to(other), false},
+		"a key of nobody in place of a record":     {to(here), missing("crm", "7"), false},
+		"another key of nobody":                    {missing("crm", "8"), missing("crm", "7"), false},
+		"another was meant before it was known":    {missing("crm", "2"), to(here), false},
+		"by the key of another system":             {missing("shop", "1"), to(here), false},
+		"what was read is gone meanwhile":          {missing("crm", "9"), to(gone), false},
 	} {
-		if got := r.sameName(c.was, c.is, keys); got != c.same {
+		if got := r.sameName(c.was, c.is, keys, former); got != c.same {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -449,4 +449,16 @@ func TestProofKnowsNamesOfTheGone(t *testing.T) {
 	if got := b.differences(proofs); len(got) != 1 || !strings.HasSuffix(got[0], "drift [quantity] true") {
 		t.Errorf("what differed: %v", got)
 	}
+	b.eventually("the change to be carried on", func() bool {
+		return record.Equal(b.user("shop").Get("C")["quantity"], record.Int(7)) && b.settledDown()
+	})
+	expect(t, "C still names its parent", b.user("shop").Get("C")["parent"], record.Value("P"))
+	r = b.prove(proofs)
+	expect(t, "all is equal", []int64{r.Total, r.Equal, r.Drift}, []int64{1, 1, 0})
+	if owed := b.number(`SELECT count(*) FROM deliveries`); owed != 0 {
+		t.Errorf("%d records are owed to a system", owed)
+	}
+	if missing := b.number(`SELECT count(*) FROM entity_references WHERE parent_id IS NULL`); missing != 0 {
+		t.Errorf("%d references were changed that nobody changed", missing)
+	}
 }

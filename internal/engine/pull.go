@@ -406,6 +406,9 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			further, keys, matchKeys = true, append(keys, make([]record.Key, len(more))...), append(matchKeys, more...)
 			return errFurther
 		}
+		if err := l.sameNamesIn(ctx, tx, loaded.Entities, mapped); err != nil {
+			return err
+		}
 		if blocks := blocksOf(mapped); len(blocks) > 0 {
 			if loaded.Alike, err = tx.Alike(ctx, f.guard.Service, l.Collection.Name, blocks); err != nil {
 				return err

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -460,65 +461,121 @@ func (l *lane) native(ctx context.Context, entities []*record.Entity) (func(e *r
 }
 
 // sameNames gives back what the entities' records were known to refer to, where reading them by name tells nothing else: the record that is
-// named is gone and took its key with it, or it was named before it was known. A comparison would take either for drift. Another
-// key that nobody has, in place of one whose record is gone, is left to what the system tells of changes.
+// named is gone and left its key behind, or it was named before it was known. Either would be taken for a change that nobody made.
 func (l *lane) sameNames(ctx context.Context, known []*record.Entity, changes []record.Change) error {
+	read := make([]*record.Change, len(changes))
+	for i := range changes {
+		read[i] = &changes[i]
+	}
+	names := l.names(known, read)
+	if len(names) == 0 {
+		return nil
+	}
+	return l.flow.inTx(ctx, func(tx Tx) error {
+		return l.resolve(ctx, tx, names, func(n *name, ref record.Value) {
+			n.change.Fields = n.change.Fields.Clone()
+			n.change.Fields[n.ref.Native] = ref
+		})
+	})
+}
+
+// sameNamesIn is sameNames for a page that is about to be committed.
+func (l *lane) sameNamesIn(ctx context.Context, tx Tx, known []*record.Entity, mapped []Mapped) error {
 	if len(l.Refs) == 0 {
+		return nil
+	}
+	read, of := make([]*record.Change, len(mapped)), make(map[*record.Change]*Mapped, len(mapped))
+	for i := range mapped {
+		read[i], of[mapped[i].Change] = mapped[i].Change, &mapped[i]
+	}
+	return l.resolve(ctx, tx, l.names(known, read), func(n *name, ref record.Value) { of[n.change].refers(l.Seat, n.ref, ref) })
+}
+
+// name is what a record was read to refer to, where that is not what it was known to refer to.
+type name struct {
+	change *record.Change
+	ref    *Reference
+	is     record.Reference
+	was    []record.Value // what the system was known to hold, and what the entity says
+}
+
+// names lists those by which the changes refer to other records than the system was known to.
+func (s *Seat) names(known []*record.Entity, changes []*record.Change) (names []name) {
+	if len(s.Refs) == 0 {
 		return nil
 	}
 	byKey := make(map[record.Key]*record.Entity, len(known))
 	for _, e := range known {
-		byKey[e.Links[l.System].Key] = e
+		if l := e.Links[s.System]; l != nil && l.Object == s.Object {
+			byKey[l.Key] = e
+		}
 	}
-	type name struct {
-		change  *record.Change
-		ref     *Reference
-		was, is record.Reference
-		shadow  record.Value
-	}
-	var names []name
-	var ids []record.EntityID
-	for i := range changes {
-		c := &changes[i]
+	for _, c := range changes {
 		e := byKey[c.Key]
 		if e == nil || c.Op == record.Delete {
 			continue
 		}
-		for j := range l.Refs {
-			n := name{change: c, ref: &l.Refs[j], shadow: e.Links[l.System].Shadow(e, l.Refs[j].Field)}
-			var was, is bool
-			n.was, was = record.ReferenceOf(n.shadow)
-			n.is, is = record.ReferenceOf(c.Fields[n.ref.Native])
-			if !was || !is || n.was == n.is {
+		for i := range s.Refs {
+			r := &s.Refs[i]
+			n := name{change: c, ref: r}
+			var named bool
+			if n.is, named = record.ReferenceOf(c.Fields[r.Native]); !named {
 				continue
 			}
-			names = append(names, n)
-			for _, r := range []record.Reference{n.was, n.is} {
-				if !r.Entity.IsZero() {
-					ids = append(ids, r.Entity)
+			held := e.Links[s.System].Shadow(e, r.Field)
+			if record.Equal(held, c.Fields[r.Native]) {
+				continue
+			}
+			for _, v := range []record.Value{held, e.Fields[r.Field]} {
+				if _, ok := record.ReferenceOf(v); ok && (len(n.was) == 0 || !record.Equal(v, n.was[0])) {
+					n.was = append(n.was, v)
 				}
+			}
+			if len(n.was) > 0 {
+				names = append(names, n)
 			}
 		}
 	}
-	if len(names) == 0 {
+	return names
+}
+
+// resolve calls same for each of the names that stands for what was known.
+func (l *lane) resolve(ctx context.Context, tx Tx, names []name, same func(*name, record.Value)) error {
+	var ids []record.EntityID
+	for i := range names {
+		ids = append(ids, names[i].is.Entity)
+		for _, v := range names[i].was {
+			ref, _ := record.ReferenceOf(v)
+			ids = append(ids, ref.Entity)
+		}
+	}
+	slices.SortFunc(ids, compareIDs)
+	if ids = slices.DeleteFunc(slices.Compact(ids), record.EntityID.IsZero); len(ids) == 0 {
 		return nil
 	}
-	keys, err := l.keysIn(ctx, ids)
+	keys, err := tx.KeysIn(ctx, l.flow.guard.Service, l.System, ids)
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		if n.ref.sameName(n.was, n.is, keys) {
-			n.change.Fields = n.change.Fields.Clone()
-			n.change.Fields[n.ref.Native] = n.shadow
+	former, err := tx.FormerKeysIn(ctx, l.flow.guard.Service, l.System, ids)
+	if err != nil {
+		return err
+	}
+	for i := range names {
+		n := &names[i]
+		for _, v := range n.was {
+			if was, _ := record.ReferenceOf(v); n.ref.sameName(was, n.is, keys, former) {
+				same(n, v)
+				break
+			}
 		}
 	}
 	return nil
 }
 
 // sameName says whether the key that was read stands for what the record was known to refer to; keys are those of entities in the
-// system.
-func (r *Reference) sameName(was, is record.Reference, keys map[record.EntityID]record.Key) bool {
+// system, former those that they had there last before.
+func (r *Reference) sameName(was, is record.Reference, keys, former map[record.EntityID]record.Key) bool {
 	key := func(ref record.Reference) (record.Key, bool) {
 		if ref.Entity.IsZero() {
 			return ref.Key, ref.System == r.Parent.System && ref.Object == r.Parent.Object
@@ -526,15 +583,34 @@ func (r *Reference) sameName(was, is record.Reference, keys map[record.EntityID]
 		k, known := keys[ref.Entity]
 		return k, known
 	}
-	before, known := key(was)
 	now, there := key(is)
-	switch {
-	case !there:
+	if !there {
 		return false
-	case known:
-		return before == now
 	}
-	return !was.Entity.IsZero() && is.Entity.IsZero()
+	if before, known := key(was); known && before == now {
+		return true
+	}
+	// Nobody has the key any more: it still names the record that had it.
+	left, gone := former[was.Entity]
+	return gone && is.Entity.IsZero() && left == now
+}
+
+// refers puts what the record was known to refer to in place of the name by which it was read.
+func (m *Mapped) refers(seat *Seat, r *Reference, v record.Value) {
+	m.Fields = m.Fields.Clone()
+	m.Fields[r.Native] = v
+	var unknown *unknownParent
+	switch _, there := m.In[r.Field]; {
+	case errors.As(m.Err, &unknown):
+		m.In, m.Err = seat.Map.In(m.Fields)
+		m.check(seat)
+	case there:
+		m.In = m.In.Clone()
+		m.In[r.Field] = v
+		if m.Err == nil {
+			m.recognise(seat)
+		}
+	}
 }
 
 func (l *lane) keysIn(ctx context.Context, ids []record.EntityID) (keys map[record.EntityID]record.Key, err error) {

@@ -341,6 +341,25 @@ func TestWaitIsOverByAnEdit(t *testing.T) {
 	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
 }
 
+// A record that waits for another in a system, and that somebody makes there so that it refers to a third, waits for nothing: when all agree on
+// that one the system is owed nothing, and no duty comes by.
+func TestWaitIsOverInTheSystem(t *testing.T) {
+	f := newFamily(t, blocks(t, "hierarchies", "yaml")[0]+"  references: {wait: 1s}\n  filterConditions: [{field: name, operator: notEquals, value: Secret}]\n")
+	f.do("crm", `INSERT INTO accounts (id, number, name) VALUES (7, 'A7', 'Secret'), (8, 'A8', 'Bolt')`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O7', 7, 70)`)
+	f.start()
+	f.one("the dead letter", `SELECT count(*) FROM dead_letters WHERE code = 'reference.missing' AND state = 'open'`, 1)
+	f.one("the other account", `SELECT count(*) FROM links WHERE system = 'shop'`, 1)
+	f.do("shop", `INSERT INTO orders (number, account_id, total) SELECT 'O7', id, 70 FROM accounts`)
+	f.one("the order is known", `SELECT count(*) FROM links WHERE system = 'shop'`, 2)
+	f.do("crm", `UPDATE orders SET account_id = 8 WHERE number = 'O7'`)
+	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
+	f.one("the dead letter is settled", `SELECT count(*) FROM dead_letters WHERE state = 'open'`, 0)
+	if got := f.tree("shop"); got != "A8 Bolt of -\nO7 70.00 of A8\n" {
+		t.Errorf("the shop has\n%s", got)
+	}
+}
+
 // A record that was deleted in the system that named an unknown one, and lives on elsewhere, refers to that when it comes. Its own
 // system has nothing more to say of it, and is not asked again and again.
 func TestNamedByADeletedRecord(t *testing.T) {

@@ -222,6 +222,7 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 	c.checkTogether(r, row, fault)
 	if c.tree != "" {
 		c.checkTree(row, deadOut, openFields, fault)
+		c.checkNames(row, fault)
 	}
 	if c.register != nil {
 		r.checkLookups(c, row, deadOut, openFields, fault)

@@ -291,6 +291,7 @@ func (t *Tx) Empty(_ context.Context, s service.ID) (empty bool, err error) {
 type saved struct {
 	created, changed         []*record.Entity
 	unlinked, linked, linksC []engine.LinkRow
+	referred                 bool // others may refer to the entities: the keys of what is unlinked are kept
 	journal                  []record.Entry
 	conflicts                []*engine.Conflict
 	dead                     []engine.DeadLetter
@@ -314,7 +315,7 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 	for i, e := range v.changed {
 		changed[i] = cloneEntity(e)
 	}
-	linked, linksC := cloneRows(v.linked), cloneRows(v.linksC)
+	linked, linksC, unlinked := cloneRows(v.linked), cloneRows(v.linksC), cloneRows(v.unlinked)
 	for _, list := range [][]*record.Entity{v.created, v.changed, created, changed} {
 		for _, e := range list {
 			e.Row = t.serial
@@ -372,7 +373,10 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 				row.entities[e.ID] = e
 			}
 		}
-		for _, l := range v.unlinked {
+		for _, l := range unlinked {
+			if v.referred {
+				row.former[deliveryKey{l.System, l.Entity}] = l.Key
+			}
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {
 				delete(row.keys, linkKey{l.System, e.Links[l.System].Object, e.Links[l.System].Key})
 				delete(e.Links, l.System)
@@ -561,7 +565,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		return err
 	}
 	o := in.Outcome
-	if err := t.save(ctx, g.Service, saved{created: o.New, changed: o.Changed, unlinked: o.Unlinked, linked: o.NewLinks, linksC: o.Links,
+	if err := t.save(ctx, g.Service, saved{referred: len(in.Seat.Collection.Children) > 0, created: o.New, changed: o.Changed, unlinked: o.Unlinked, linked: o.NewLinks, linksC: o.Links,
 		journal: o.Journal, conflicts: o.Conflicts, dead: o.Dead}); err != nil {
 		return err
 	}
@@ -671,7 +675,7 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 		return err
 	}
 	st := s.Settlement
-	if err := t.save(ctx, g.Service, saved{unlinked: st.Unlinked, linked: st.NewLinks, linksC: st.Links, journal: st.Journal, dead: st.Dead}); err != nil {
+	if err := t.save(ctx, g.Service, saved{referred: len(s.Seat.Collection.Children) > 0, unlinked: st.Unlinked, linked: st.NewLinks, linksC: st.Links, journal: st.Journal, dead: st.Dead}); err != nil {
 		return err
 	}
 	row, err := t.lockedService(g.Service)

@@ -56,6 +56,19 @@ func (t *Tx) KeysIn(_ context.Context, s service.ID, system record.System, ids [
 	})
 }
 
+// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	out := make(map[record.EntityID]record.Key)
+	return out, t.read(s, func(row *serviceRow) error {
+		for _, id := range ids {
+			if k, ok := row.former[deliveryKey{system, id}]; ok {
+				out[id] = k
+			}
+		}
+		return nil
+	})
+}
+
 // Referring names one of the records that refer to each of the entities in the system.
 func (t *Tx) Referring(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
 	out := make(map[record.EntityID]record.EntityID)
@@ -78,6 +91,10 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 		for k, d := range row.deliveries {
 			e := row.entities[k.entity]
 			if d.waits != engine.WaitsReference || e == nil {
+				continue
+			}
+			if e.DeletedAt == nil && !needs(e, k.system, d.waitsFor) {
+				list = append(list, k)
 				continue
 			}
 			if d.waitsFor.IsZero() {
@@ -123,6 +140,16 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (n int64, err e
 		}
 	})
 	return int64(len(list)), nil
+}
+
+// needs says whether the entity refers to the other one, or for zero to any that is not known, by a name that the system has no key for.
+func needs(e *record.Entity, in record.System, to record.EntityID) bool {
+	for _, v := range e.Fields {
+		if r, ok := record.ReferenceOf(v); ok && r.Entity == to && r.System != in {
+			return true
+		}
+	}
+	return false
 }
 
 func refersToEntity(e *record.Entity, to record.EntityID) bool {

@@ -126,6 +126,20 @@ func (c *customer) checkTree(row *serviceRow, dead map[deliveryKey]bool, open ma
 	}
 }
 
+// checkNames: that a record was deleted changes no reference to it (invariant 5). The key that is left of it in a system is no other record's name.
+func (c *customer) checkNames(row *serviceRow, fault func(string, ...any)) {
+	for _, e := range row.journal {
+		if e.Kind != record.Changed || e.Op != record.Updated {
+			continue
+		}
+		was, before := record.ReferenceOf(e.Before["parent"])
+		is, after := record.ReferenceOf(e.After["parent"])
+		if before && after && is.Entity.IsZero() && row.once[formerKey{linkKey{is.System, is.Object, is.Key}, was.Entity}] {
+			fault("invariant 5: %s is said by %s to refer to %s now, by which it named %s before", row.entities[e.Entity].MatchKey, e.System, is.Text(), was.Text())
+		}
+	}
+}
+
 func (row *serviceRow) isHeldIn(e *record.Entity, system record.System) bool {
 	l := e.Links[system]
 	return l != nil && row.held[heldKey{system, l.Object, l.Key}] != nil

@@ -436,6 +436,7 @@ func (t *Tx) SaveIntake(ctx context.Context, g engine.Guard, in engine.Intake) e
 		queueReferences(b, sid, o.Changed, true)
 	}
 	queueUnlink(b, sid, o.Unlinked)
+	queueFormerKeys(b, sid, in.Seat, o.Unlinked)
 	queueNewLinks(b, sid, o.NewLinks)
 	changed.queueLinks(b, o.Links)
 	queueJournal(b, sid, o.Journal)
@@ -521,6 +522,7 @@ func (t *Tx) SaveSettling(ctx context.Context, g engine.Guard, s engine.Settling
 	st := s.Settlement
 	system := s.Seat.System
 	queueUnlink(b, sid, st.Unlinked)
+	queueFormerKeys(b, sid, s.Seat, st.Unlinked)
 	queueNewLinks(b, sid, st.NewLinks)
 	changed := placed{sid: sid}
 	changed.queueLinks(b, st.Links)

@@ -95,6 +95,37 @@ func (t *Tx) KeysIn(ctx context.Context, s service.ID, system record.System, ids
 	return out, unavailable(rows.Err())
 }
 
+// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
+	rows, err := t.tx.Query(ctx, `SELECT id, former_keys ->> $2 FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`,
+		uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	out := make(map[record.EntityID]record.Key)
+	for rows.Next() {
+		var key string
+		var id [16]byte
+		if err := rows.Scan(&id, &key); err != nil {
+			return nil, err
+		}
+		out[id] = record.Key(key)
+	}
+	return out, unavailable(rows.Err())
+}
+
+// queueFormerKeys keeps the keys of records that are not the entities' any more, where others may refer to them.
+func queueFormerKeys(b *pgx.Batch, sid uuid.UUID, seat *engine.Seat, rows []engine.LinkRow) {
+	if len(rows) == 0 || len(seat.Collection.Children) == 0 {
+		return
+	}
+	c := linkColumnsOf(rows)
+	b.Queue(`UPDATE entities e SET former_keys = coalesce(e.former_keys, '{}') || u.keys
+FROM (SELECT entity_id, jsonb_object_agg(system, key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS w(entity_id, system, key) GROUP BY entity_id) u
+WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.entity_id`, sid, c.entities, c.systems, c.keys)
+}
+
 // Referring names, for each of the entities that the system has other records of referring to it, one of those.
 func (t *Tx) Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error) {
 	rows, err := t.tx.Query(ctx, `SELECT w.id, c.entity_id FROM unnest($3::uuid[]) AS w(id), LATERAL (
@@ -179,8 +210,9 @@ func (t *Tx) ReleaseWaiting(ctx context.Context, g engine.Guard) (int64, error) 
 	tag, err := t.tx.Exec(ctx, `WITH over AS MATERIALIZED (
   SELECT d.system, d.entity_id FROM deliveries d
   JOIN entities e ON e.tenant_id = d.tenant_id AND e.service_id = d.service_id AND e.id = d.entity_id
-  WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.waits = 'reference' AND (d.waits_for IS NULL
-    AND e.deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.entity_id AND l.system = d.system AND l.state <> 'frozen')
+  WHERE d.tenant_id = current_tenant() AND d.service_id = $1 AND d.waits = 'reference' AND (e.deleted_at IS NULL
+    AND NOT EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.entity_id AND r.parent_id IS NOT DISTINCT FROM d.waits_for AND r.system <> d.system)
+    OR d.waits_for IS NULL AND e.deleted_at IS NOT NULL AND NOT EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.entity_id AND l.system = d.system AND l.state <> 'frozen')
     OR d.waits_for IS NOT NULL AND (e.deleted_at IS NULL) = (EXISTS (SELECT FROM links l WHERE l.tenant_id = d.tenant_id AND l.service_id = d.service_id AND l.entity_id = d.waits_for AND l.system = d.system)
       AND (e.deleted_at IS NULL OR EXISTS (SELECT FROM entity_references r WHERE r.tenant_id = d.tenant_id AND r.service_id = d.service_id AND r.entity_id = d.waits_for AND r.parent_id = d.entity_id))))
   ORDER BY d.entity_id FOR UPDATE OF d

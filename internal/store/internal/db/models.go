@@ -681,6 +681,8 @@ type Entity struct {
 	CreatedAt time.Time
 	ChangedAt time.Time
 	DeletedAt *time.Time
+	// Of an entity that others may refer to: by system the key of the last record there that is its record no more, {"shop": "P7"}.
+	FormerKeys json.RawMessage
 }
 
 // Fields of entities that refer to other records, as the entity has them now. Derived from entities.fields in the same commit.
