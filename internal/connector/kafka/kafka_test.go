@@ -124,6 +124,46 @@ func TestRecall(t *testing.T) {
 	}
 }
 
+// Who opens a topic anew reads its partitions in any order among each other: the last batch is recalled also where another partition,
+// which has none of it, is read after its own. A record that got another key is recalled by that.
+func TestRecallInAnyPartition(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "spread", 3)
+	s := open(t, c.settings, "svc_1")
+	write := func(writes ...connector.Write) uuid.UUID {
+		t.Helper()
+		attempt := uuid.Must(uuid.NewV7())
+		for i := range writes {
+			writes[i].ID, writes[i].Attempt, writes[i].Op = record.NewEntityID(), attempt, record.Upsert
+		}
+		receipts, err := s.Write(t.Context(), o, writes)
+		for _, r := range receipts {
+			if r.Outcome != connector.Applied {
+				t.Errorf("the receipt is %+v", r)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return attempt
+	}
+	for n := range int64(8) {
+		var everywhere []connector.Write
+		for i := range int64(12) {
+			everywhere = append(everywhere, connector.Write{Create: true, Fields: record.Fields{"id": record.Int(100*n + i)}})
+		}
+		write(everywhere...)
+		old, moved := record.MakeKey(record.Int(100*n)), record.MakeKey(record.Int(100*n+50))
+		last := []connector.Write{{Key: old, Fields: record.Fields{"id": record.Int(100*n + 50)}}}
+		attempt := write(last...)
+		got, err := open(t, c.settings, "svc_1").Recall(t.Context(), o, attempt)
+		if err != nil || len(got) != 1 || got[last[0].ID].Key != moved {
+			t.Errorf("recalled of the change of %s to %s was %v, %v", old, moved, got, err)
+		}
+	}
+}
+
 // A field that no message has a value in yet takes what it is given: a number stays one.
 func TestNumberAmongNulls(t *testing.T) {
 	t.Parallel()

@@ -227,14 +227,19 @@ func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID)
 	}
 	s.polling.Lock()
 	defer s.polling.Unlock()
-	if a := v.attempts[s.env.Consumer]; a.id == id {
-		out := make(map[record.EntityID]connector.Receipt, len(a.keys))
-		for id, key := range a.keys {
-			out[id] = connector.Receipt{Outcome: connector.Applied, Key: key} // a topic keeps what it is given
+	out := map[record.EntityID]connector.Receipt{}
+	note := func(keys func(attempt) map[record.EntityID]record.Key) {
+		for p := range v.parts {
+			if a := v.attempts[sender{s.env.Consumer, p}]; a.id == id {
+				for id, key := range keys(a) {
+					out[id] = connector.Receipt{Outcome: connector.Applied, Key: key} // a topic keeps what it is given
+				}
+			}
 		}
-		return out, nil
 	}
-	return nil, nil
+	note(func(a attempt) map[record.EntityID]record.Key { return a.gone })
+	note(func(a attempt) map[record.EntityID]record.Key { return a.keys })
+	return out, nil
 }
 
 // Watch implements connector.Watcher.

@@ -32,13 +32,21 @@ type view struct {
 	parts map[int32]*partition
 	rows  map[record.Key]*entry
 	live  int
-	// attempts are the last batches by consumer, for Recall.
-	attempts map[string]attempt
+	// attempts are the last batches by consumer and partition, for Recall. Partitions are read in any order among each other, so which
+	// batch is the last of all cannot be told; but the last of all is the last in each partition that it reached.
+	attempts map[sender]attempt
+}
+
+// sender is a consumer in one partition.
+type sender struct {
+	consumer  string
+	partition int32
 }
 
 type attempt struct {
 	id   uuid.UUID
 	keys map[record.EntityID]record.Key
+	gone map[record.EntityID]record.Key // of tombstones: a record that was deleted, or that has another key now
 }
 
 // partition is how far a partition was followed.
@@ -69,7 +77,7 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 	defer s.polling.Unlock()
 	v := s.views[topic]
 	if v == nil {
-		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[string]attempt{}}
+		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[sender]attempt{}}
 		s.views[topic] = v
 	}
 	add := map[int32]int64{}
@@ -187,12 +195,17 @@ func (v *view) remember(r *Message, key record.Key) {
 	if consumer == "" || id == uuid.Nil {
 		return
 	}
-	a := v.attempts[consumer]
+	who := sender{consumer, r.Partition}
+	a := v.attempts[who]
 	if a.id != id {
-		a = attempt{id: id, keys: map[record.EntityID]record.Key{}}
+		a = attempt{id: id, keys: map[record.EntityID]record.Key{}, gone: map[record.EntityID]record.Key{}}
 	}
-	a.keys[entity] = key
-	v.attempts[consumer] = a
+	if r.Value == nil {
+		a.gone[entity] = key
+	} else {
+		a.keys[entity] = key
+	}
+	v.attempts[who] = a
 }
 
 // decode makes a record of a message. A value that is no JSON object is kept in the field value.
