@@ -97,7 +97,7 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 			return connector.Page{}, lost(req.Object, err)
 		}
 	}
-	v, err := s.follow(ctx, string(req.Object))
+	v, err := s.settled(ctx, string(req.Object))
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -221,7 +221,7 @@ func holds(all, some record.Fields) bool {
 
 // Recall implements connector.Recaller: the messages themselves say which batch they are of.
 func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
-	v, err := s.follow(ctx, string(object))
+	v, err := s.settled(ctx, string(object))
 	if err != nil {
 		return nil, err
 	}
