@@ -333,7 +333,7 @@ type Appender interface {
 type Recaller interface {
 	// Recall returns the receipts of the records that the attempt wrote (Outcome Applied), by entity, with Key, Version
 	// where the system has one, and Stored; none when nothing of it was committed. Where the account may not keep anything
-	// the error is ErrNotRemembered.
+	// the error is ErrNotRemembered; receipts beside it are of what is remembered all the same.
 	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]Receipt, error)
 }
 

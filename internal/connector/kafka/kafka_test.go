@@ -4,6 +4,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -301,5 +302,38 @@ func TestWrittenBetweenAndDied(t *testing.T) {
 		if got, err := open(t, c.settings, "svc_2").ReadKeys(t.Context(), o, nil, []record.Key{"1"}); err != nil || got[0].Fields["name"] != "oak" {
 			t.Errorf("%s: the record is %v, %v", name, got, err)
 		}
+	}
+}
+
+// Where messages of the time of a batch are gone, that none of it is found says nothing; what is found was written all the same.
+func TestRecallOfWhatMayBeGone(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "gone", 1)
+	s := open(t, c.settings, "svc_1")
+	attempt, one, two := uuid.Must(uuid.NewV7()), record.NewEntityID(), record.NewEntityID()
+	write := func(id record.EntityID, key int64) {
+		t.Helper()
+		if _, err := s.Write(t.Context(), o, []connector.Write{{ID: id, Attempt: attempt, Op: record.Upsert, Create: true, Fields: record.Fields{"id": record.Int(key)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(one, 1)
+	write(two, 2)
+	if got, err := open(t, c.settings, "svc_1").Recall(t.Context(), o, attempt); err != nil || len(got) != 2 {
+		t.Errorf("recalled was %v, %v", got, err)
+	}
+	if _, err := c.admin.DeleteRecords(t.Context(), kadm.Offsets{string(o): {0: kadm.Offset{Topic: string(o), At: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t, c.settings, "svc_1").Recall(t.Context(), o, attempt); !errors.Is(err, connector.ErrNotRemembered) || len(got) != 1 || got[two].Key != "2" {
+		t.Errorf("with the first message gone, recalled was %v, %v", got, err)
+	}
+	long, err := uuid.Parse("ffffffff-0000-7000-8000-000000000001") // a batch that was begun later than anything there
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t, c.settings, "svc_1").Recall(t.Context(), o, long); err != nil || len(got) != 0 {
+		t.Errorf("of what was begun after all that is gone, recalled was %v, %v", got, err)
 	}
 }

@@ -219,7 +219,8 @@ func holds(all, some record.Fields) bool {
 	return true
 }
 
-// Recall implements connector.Recaller: the messages themselves say which batch they are of.
+// Recall implements connector.Recaller: the messages themselves say which batch they are of. Where some of that time were compacted
+// or ran out, what is found was written, and of the rest nothing is known.
 func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
 	v, err := s.settled(ctx, string(object))
 	if err != nil {
@@ -239,6 +240,9 @@ func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID)
 	}
 	note(func(a attempt) map[record.EntityID]record.Key { return a.gone })
 	note(func(a attempt) map[record.EntityID]record.Key { return a.keys })
+	if at, _ := id.Time().UnixTime(); v.mayForget(time.Unix(at, 0)) {
+		return out, connector.ErrNotRemembered
+	}
 	return out, nil
 }
 

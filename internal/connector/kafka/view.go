@@ -61,6 +61,8 @@ type partition struct {
 	start, next int64
 	log         []*entry // in order of offsets; those that a later message has replaced are dropped now and then
 	stale       int
+	hole        bool      // messages before the next one that is read are not there any more
+	holeAt      time.Time // when the message behind the last hole was made
 }
 
 // entry is the last message of a key.
@@ -100,12 +102,13 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 			return nil, &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place", Message: fmt.Sprintf("The topic %s was made anew; it is read from its beginning.", topic)}
 		}
 		if part == nil {
-			part = &partition{next: b.Start}
+			part = &partition{next: b.Start, hole: b.Start > 0}
 			v.parts[p] = part
 			add[p] = b.Start
 		}
-		part.start = b.Start
-		part.next = max(part.next, b.Start)
+		if part.start = b.Start; part.next < b.Start {
+			part.next, part.hole = b.Start, true
+		}
 	}
 	if len(add) > 0 {
 		s.log.Follow(topic, add)
@@ -157,6 +160,9 @@ func (v *view) take(r *Message) error {
 	p := v.parts[r.Partition]
 	if p == nil || r.Offset < p.next {
 		return nil
+	}
+	if p.hole || r.Offset > p.next { // compacted, run out, or of a transaction that was given up
+		p.hole, p.holeAt = false, r.At
 	}
 	p.next = r.Offset + 1
 	if r.Control {
@@ -263,6 +269,17 @@ func (v *view) hide(old, e *entry) {
 	if old.hidden = nil; e.hidden != nil {
 		v.hiding[e.key] = e
 	}
+}
+
+// mayForget says whether messages of a batch that was begun then may have been removed since.
+func (v *view) mayForget(begun time.Time) bool {
+	const apart = 10 * time.Minute // clocks
+	for _, p := range v.parts {
+		if p.hole || p.holeAt.After(begun.Add(-apart)) {
+			return true
+		}
+	}
+	return false
 }
 
 // decode makes a record of a message. A value that is no JSON object is kept in the field value.

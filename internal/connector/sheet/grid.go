@@ -216,6 +216,20 @@ func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, 
 			return nil, err
 		}
 	}
+	if len(gone) > 0 && len(cells)+len(added) > 0 {
+		// That took its time: who moved rows meanwhile would lose one that nobody meant. Without a second look nothing is removed.
+		_, moved, err := p.look(ctx, object, t, edits)
+		gone = gone[:0]
+		for i, e := range edits {
+			switch {
+			case answers[i] != nil || !e.Delete:
+			case err != nil || moved[i]:
+				answers[i] = ErrMoved
+			default:
+				gone = append(gone, e.Row.Handle.(int))
+			}
+		}
+	}
 	if len(gone) > 0 {
 		slices.Sort(gone)
 		slices.Reverse(gone) // from below, so that those above stay where they are
