@@ -307,6 +307,7 @@ type Receipt struct {
 	Version string        // the system's stamp after the write, "" where it has none
 	Stored  record.Fields // after Applied or Already: the written fields as the system holds them now, where that can differ from what was asked for (rounding, trimming, normalising); nil when they are as asked for. For Moved: the record's present fields where known
 	Err     error         // for Refused and Unsent, classified
+	Deleted bool          // of Recall, where the system knows: what was written is a deletion
 }
 
 // Writer can write and delete records.

@@ -124,6 +124,13 @@ func TestRecall(t *testing.T) {
 	if got, err := again.Recall(t.Context(), o, uuid.Must(uuid.NewV7())); err != nil || len(got) != 0 {
 		t.Errorf("another attempt recalls %v, %v", got, err)
 	}
+	last := uuid.Must(uuid.NewV7())
+	if _, err := s.Write(t.Context(), o, []connector.Write{{ID: one, Attempt: last, Op: record.Delete, Key: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t, c.settings, "svc_1").Recall(t.Context(), o, last); err != nil || !got[one].Deleted || got[one].Key != "1" {
+		t.Errorf("recalled of a deletion was %v, %v", got, err)
+	}
 }
 
 // Who opens a topic anew reads its partitions in any order among each other: the last batch is recalled also where another partition,
@@ -257,7 +264,7 @@ func TestWrittenBetween(t *testing.T) {
 			check("the writer", s)
 			again := open(t, cluster.settings, "svc_1")
 			recalled, err := again.Recall(t.Context(), o, w.Attempt)
-			if wrote := len(recalled) > 0; err != nil || wrote != (c.outcome == connector.Applied) {
+			if wrote := len(recalled) > 0; recalled[w.ID].Deleted || err != nil || wrote != (c.outcome == connector.Applied) {
 				t.Errorf("recalled was %v, %v, and the outcome was %s", recalled, err, c.outcome)
 			}
 			check("who comes later", again)

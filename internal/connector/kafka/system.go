@@ -229,17 +229,17 @@ func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID)
 	s.polling.Lock()
 	defer s.polling.Unlock()
 	out := map[record.EntityID]connector.Receipt{}
-	note := func(keys func(attempt) map[record.EntityID]record.Key) {
+	note := func(deleted bool, keys func(attempt) map[record.EntityID]record.Key) {
 		for p := range v.parts {
 			if a := v.attempts[sender{s.env.Consumer, p}]; a.id == id {
 				for id, key := range keys(a) {
-					out[id] = connector.Receipt{Outcome: connector.Applied, Key: key} // a topic keeps what it is given
+					out[id] = connector.Receipt{Outcome: connector.Applied, Key: key, Deleted: deleted} // a topic keeps what it is given
 				}
 			}
 		}
 	}
-	note(func(a attempt) map[record.EntityID]record.Key { return a.gone })
-	note(func(a attempt) map[record.EntityID]record.Key { return a.keys })
+	note(true, func(a attempt) map[record.EntityID]record.Key { return a.gone })
+	note(false, func(a attempt) map[record.EntityID]record.Key { return a.keys })
 	if at, _ := id.Time().UnixTime(); v.mayForget(time.Unix(at, 0)) {
 		return out, connector.ErrNotRemembered
 	}

@@ -353,7 +353,7 @@ func (p *positional) verify(ctx context.Context, object record.Object, before *T
 		if answers[i] != nil || last[e.Key] != e || e.Delete {
 			continue
 		}
-		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) {
+		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) && !e.arrived(r) {
 			answers[i] = ErrMoved // somebody was there in that instant: look again
 		}
 	}
@@ -402,6 +402,20 @@ func (p *positional) verify(ctx context.Context, object record.Object, before *T
 		return p.Append(ctx, object, again)
 	}
 	return nil
+}
+
+// arrived says whether the row has any of what the edit changed in it. All cells of a row are written at once, so the others were
+// changed since: the next reading tells of them, against what was written.
+func (e *Edit) arrived(r *Row) bool {
+	if e.Row == nil {
+		return false
+	}
+	for name, v := range e.Set {
+		if !record.Equal(e.Row.Fields[name], v) && record.Equal(r.Fields[name], v) {
+			return true
+		}
+	}
+	return false
 }
 
 // hit says whether a deletion of the batch missed its row.

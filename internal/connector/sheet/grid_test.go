@@ -74,6 +74,36 @@ func (g *grid) Remove(_ context.Context, _ record.Object, rows []int) error {
 	return nil
 }
 
+// Somebody types into a row between our writing and our second look: what was written is there, and is not told of as somebody's edit.
+func TestTypedBeforeTheSecondLook(t *testing.T) {
+	t.Parallel()
+	g := &grid{header: []string{"id", "name", "n"}, rows: [][]any{{"a", "ash", "1"}, {"b", "box", "1"}}}
+	g.setting = func() { g.rows[0][2] = "7" }
+	s := over(t, g)
+	receipts, err := s.(connector.Writer).Write(t.Context(), "Stock", []connector.Write{{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Key: "a",
+		Fields: record.Fields{"name": "yew", "n": "2"}, Expect: record.Fields{"name": "ash", "n": "1"}}})
+	if err != nil || receipts[0].Outcome != connector.Applied {
+		t.Errorf("the receipts are %+v, %v", receipts, err)
+	}
+	changes, err := s.(connector.KeyReader).ReadKeys(t.Context(), "Stock", nil, []record.Key{"a"})
+	if err != nil || changes[0].Fields["name"] != "yew" || changes[0].Fields["n"] != "7" {
+		t.Errorf("the row is %+v, %v", changes, err)
+	}
+}
+
+func over(t *testing.T, g *grid) connector.System {
+	t.Helper()
+	options, err := ReadOptions(connector.Settings{"key": "id"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Positional(g, options), options, connector.Env{Consumer: "svc_1"}, Every())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // Cells are written, then rows are removed. Who puts a line in between the two and types into the row that would be hit keeps what was
 // typed, and the row that was meant is the one that is removed.
 func TestRowsMoveBeforeRemoval(t *testing.T) {
@@ -83,14 +113,7 @@ func TestRowsMoveBeforeRemoval(t *testing.T) {
 		g.rows = slices.Insert(g.rows, 0, []any{nil, "a note"})
 		g.rows[2][1] = "oak" // of b, which stands where c stood
 	}
-	options, err := ReadOptions(connector.Settings{"key": "id"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(Positional(g, options), options, connector.Env{Consumer: "svc_1"}, Every())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := over(t, g)
 	writes := []connector.Write{
 		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Key: "a", Fields: record.Fields{"name": "yew"}, Expect: record.Fields{"name": "ash"}},
 		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Delete, Key: "c", Expect: record.Fields{"name": "elm"}},
