@@ -307,6 +307,7 @@ type Receipt struct {
 	Version string        // the system's stamp after the write, "" where it has none
 	Stored  record.Fields // after Applied or Already: the written fields as the system holds them now, where that can differ from what was asked for (rounding, trimming, normalising); nil when they are as asked for. For Moved: the record's present fields where known
 	Err     error         // for Refused and Unsent, classified
+	Deleted bool          // of Recall, where the system knows: what was written is a deletion
 }
 
 // Writer can write and delete records.
@@ -333,7 +334,7 @@ type Appender interface {
 type Recaller interface {
 	// Recall returns the receipts of the records that the attempt wrote (Outcome Applied), by entity, with Key, Version
 	// where the system has one, and Stored; none when nothing of it was committed. Where the account may not keep anything
-	// the error is ErrNotRemembered.
+	// the error is ErrNotRemembered; receipts beside it are of what is remembered all the same.
 	Recall(ctx context.Context, object record.Object, attempt uuid.UUID) (map[record.EntityID]Receipt, error)
 }
 

@@ -354,9 +354,10 @@ func (l *lane) arrived(e *record.Entity, c *record.Change, past []record.Entry, 
 	}
 	if c == nil {
 		// Gone: deleted by us when that was the duty. What we wrote and somebody deleted since was written all the same; the
-		// next read tells that it is gone.
+		// next read tells that it is gone. Times alone do not always tell the two apart: an entity that came back in a commit
+		// which began before the attempt's has its times in the wrong order.
 		switch {
-		case link != nil && (e.DeletedAt != nil || diedBy(past, started) || !wrote && diedOnce(past)):
+		case link != nil && (e.DeletedAt != nil || receipt.Deleted || diedBy(past, started) || !wrote && diedOnce(past)):
 			// The entity may have come back since; then it is made there again.
 			w.Op = record.Delete
 			return w, true

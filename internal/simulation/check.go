@@ -137,11 +137,11 @@ func (r *Run) checkCustomer(c *customer, fault func(string, ...any)) {
 		if o.broken != nil {
 			fault("%w", o.broken)
 		}
-		if !o.recalls {
+		if !o.recalls || o.forgot.Load() {
 			guessed += int64(row.lost[o.id])
 		}
 		written += o.user.Writes()
-		if row.lost[o.id] > 0 && !o.recalls {
+		if row.lost[o.id] > 0 && (!o.recalls || o.forgot.Load()) {
 			for f := range o.norm {
 				c.vague[f] = true
 			}

@@ -243,7 +243,7 @@ func (b *broker) Send(ctx context.Context, _ string, messages []kafka.Message) e
 	}
 	b.of.mu.Lock()
 	b.of.add(messages...)
-	b.of.written += int64(len(messages))
+	b.of.written += stands(messages)
 	for i := range b.of.parts { // the end of the transaction
 		p := &b.of.parts[i]
 		p.log = append(p.log, kafka.Message{Topic: string(b.of.o.object), Partition: int32(i), Offset: p.end, At: time.Now(), Control: true})
@@ -252,6 +252,21 @@ func (b *broker) Send(ctx context.Context, _ string, messages []kafka.Message) e
 	b.of.mu.Unlock()
 	b.of.ring()
 	return b.changed(ctx)
+}
+
+// stands counts the records that are written and not taken back: a message that says again what another had hidden takes one back.
+func stands(messages []kafka.Message) (n int64) {
+	for i := range messages {
+		for _, h := range messages[i].Headers {
+			switch h.Key {
+			case "syncline-attempt":
+				n++
+			case "syncline-back":
+				n--
+			}
+		}
+	}
+	return n
 }
 
 func (b *broker) Watch(ctx context.Context, _ []string, wake func(string)) error {

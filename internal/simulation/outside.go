@@ -4,9 +4,11 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +40,7 @@ type outside struct {
 	doubling  int // a notification comes twice
 	slow      int // a call takes its time
 	recalls   bool
+	forgot    atomic.Bool // it was asked what it wrote, and could not tell
 	finds     bool
 	watches   bool
 	pageLimit int
@@ -402,7 +405,11 @@ func (r recalling) Recall(ctx context.Context, object record.Object, attempt uui
 	if err := r.of.call(ctx, r.of.line, "recall"); err != nil {
 		return nil, err
 	}
-	return r.of.inner.(connector.Recaller).Recall(ctx, object, attempt)
+	recalled, err := r.of.inner.(connector.Recaller).Recall(ctx, object, attempt)
+	if errors.Is(err, connector.ErrNotRemembered) {
+		r.of.forgot.Store(true)
+	}
+	return recalled, err
 }
 
 // watching is a system that tells of changes, mostly.

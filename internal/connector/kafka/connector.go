@@ -53,7 +53,7 @@ func (Connector) Spec() connector.Spec {
 		},
 		Detections: []string{byStream},
 		Deletes:    "tombstone (a message without a value); messages that run out by retention are not deletes",
-		Guarantee:  "effectively once: a batch is one transaction, compared before with the last message of each key; producers that write the same key in the same instant are not kept out",
+		Guarantee:  "effectively once: a batch is one transaction, compared before with the last message of each key; what another producer writes to the same key in the same instant is put back and compared with",
 	}
 }
 

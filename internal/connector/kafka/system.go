@@ -97,7 +97,7 @@ func (s *system) Read(ctx context.Context, req connector.ReadRequest) (connector
 			return connector.Page{}, lost(req.Object, err)
 		}
 	}
-	v, err := s.follow(ctx, string(req.Object))
+	v, err := s.settled(ctx, string(req.Object))
 	if err != nil {
 		return connector.Page{}, err
 	}
@@ -219,22 +219,31 @@ func holds(all, some record.Fields) bool {
 	return true
 }
 
-// Recall implements connector.Recaller: the messages themselves say which batch they are of.
+// Recall implements connector.Recaller: the messages themselves say which batch they are of. Where some of that time were compacted
+// or ran out, what is found was written, and of the rest nothing is known.
 func (s *system) Recall(ctx context.Context, object record.Object, id uuid.UUID) (map[record.EntityID]connector.Receipt, error) {
-	v, err := s.follow(ctx, string(object))
+	v, err := s.settled(ctx, string(object))
 	if err != nil {
 		return nil, err
 	}
 	s.polling.Lock()
 	defer s.polling.Unlock()
-	if a := v.attempts[s.env.Consumer]; a.id == id {
-		out := make(map[record.EntityID]connector.Receipt, len(a.keys))
-		for id, key := range a.keys {
-			out[id] = connector.Receipt{Outcome: connector.Applied, Key: key} // a topic keeps what it is given
+	out := map[record.EntityID]connector.Receipt{}
+	note := func(deleted bool, keys func(attempt) map[record.EntityID]record.Key) {
+		for p := range v.parts {
+			if a := v.attempts[sender{s.env.Consumer, p}]; a.id == id {
+				for id, key := range keys(a) {
+					out[id] = connector.Receipt{Outcome: connector.Applied, Key: key, Deleted: deleted} // a topic keeps what it is given
+				}
+			}
 		}
-		return out, nil
 	}
-	return nil, nil
+	note(true, func(a attempt) map[record.EntityID]record.Key { return a.gone })
+	note(false, func(a attempt) map[record.EntityID]record.Key { return a.keys })
+	if at, _ := id.Time().UnixTime(); v.mayForget(time.Unix(at, 0)) {
+		return out, connector.ErrNotRemembered
+	}
+	return out, nil
 }
 
 // Watch implements connector.Watcher.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -23,7 +24,12 @@ const (
 	headerConsumer = "syncline-consumer"
 	headerAttempt  = "syncline-attempt"
 	headerEntity   = "syncline-entity"
+	headerOver     = "syncline-over" // what it was to replace: partition:offset, or none
+	headerBack     = "syncline-back" // it says again what another of ours had hidden
 )
+
+// none is a headerOver of a record that was not there.
+const none = "-"
 
 // view is a topic as a table: the last message of each key, as far as it was followed.
 type view struct {
@@ -32,13 +38,22 @@ type view struct {
 	parts map[int32]*partition
 	rows  map[record.Key]*entry
 	live  int
-	// attempts are the last batches by consumer, for Recall.
-	attempts map[string]attempt
+	// attempts are the last batches by consumer and partition, for Recall. Partitions are read in any order among each other, so which
+	// batch is the last of all cannot be told; but the last of all is the last in each partition that it reached.
+	attempts map[sender]attempt
+	hiding   map[record.Key]*entry // last messages that hide another
+}
+
+// sender is a consumer in one partition.
+type sender struct {
+	consumer  string
+	partition int32
 }
 
 type attempt struct {
 	id   uuid.UUID
 	keys map[record.EntityID]record.Key
+	gone map[record.EntityID]record.Key // of tombstones: a record that was deleted, or that has another key now
 }
 
 // partition is how far a partition was followed.
@@ -46,6 +61,8 @@ type partition struct {
 	start, next int64
 	log         []*entry // in order of offsets; those that a later message has replaced are dropped now and then
 	stale       int
+	hole        bool      // messages before the next one that is read are not there any more
+	holeAt      time.Time // when the message behind the last hole was made
 }
 
 // entry is the last message of a key.
@@ -57,6 +74,10 @@ type entry struct {
 	fields    record.Fields
 	deleted   bool
 	replaced  bool
+	consumer  string // of one of ours
+	over      string
+	back      bool
+	hidden    *entry // somebody else's, written between our look and our message, of which nobody would hear
 }
 
 // follow brings the view up to what the topic holds now.
@@ -69,7 +90,7 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 	defer s.polling.Unlock()
 	v := s.views[topic]
 	if v == nil {
-		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[string]attempt{}}
+		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[sender]attempt{}, hiding: map[record.Key]*entry{}}
 		s.views[topic] = v
 	}
 	add := map[int32]int64{}
@@ -81,12 +102,13 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 			return nil, &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place", Message: fmt.Sprintf("The topic %s was made anew; it is read from its beginning.", topic)}
 		}
 		if part == nil {
-			part = &partition{next: b.Start}
+			part = &partition{next: b.Start, hole: b.Start > 0}
 			v.parts[p] = part
 			add[p] = b.Start
 		}
-		part.start = b.Start
-		part.next = max(part.next, b.Start)
+		if part.start = b.Start; part.next < b.Start {
+			part.next, part.hole = b.Start, true
+		}
 	}
 	if len(add) > 0 {
 		s.log.Follow(topic, add)
@@ -139,6 +161,9 @@ func (v *view) take(r *Message) error {
 	if p == nil || r.Offset < p.next {
 		return nil
 	}
+	if p.hole || r.Offset > p.next { // compacted, run out, or of a transaction that was given up
+		p.hole, p.holeAt = false, r.At
+	}
 	p.next = r.Offset + 1
 	if r.Control {
 		return nil
@@ -163,6 +188,17 @@ func (v *view) take(r *Message) error {
 	if !e.deleted {
 		v.live++
 	}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case headerConsumer:
+			e.consumer = string(h.Value)
+		case headerOver:
+			e.over = string(h.Value)
+		case headerBack:
+			e.back = true
+		}
+	}
+	v.hide(v.rows[key], e)
 	v.rows[key] = e
 	p.log = append(p.log, e)
 	v.remember(r, key)
@@ -184,15 +220,66 @@ func (v *view) remember(r *Message, key record.Key) {
 			entity = record.EntityID(u)
 		}
 	}
+	if v.rows[key].back {
+		v.attempts[sender{consumer, r.Partition}].forget(key)
+	}
 	if consumer == "" || id == uuid.Nil {
 		return
 	}
-	a := v.attempts[consumer]
+	who := sender{consumer, r.Partition}
+	a := v.attempts[who]
 	if a.id != id {
-		a = attempt{id: id, keys: map[record.EntityID]record.Key{}}
+		a = attempt{id: id, keys: map[record.EntityID]record.Key{}, gone: map[record.EntityID]record.Key{}}
 	}
-	a.keys[entity] = key
-	v.attempts[consumer] = a
+	if r.Value == nil {
+		a.gone[entity] = key
+	} else {
+		a.keys[entity] = key
+	}
+	v.attempts[who] = a
+}
+
+// forget takes back that a record was written: what our message hid was put in its place.
+func (a attempt) forget(key record.Key) {
+	for _, keys := range []map[record.EntityID]record.Key{a.keys, a.gone} {
+		maps.DeleteFunc(keys, func(_ record.EntityID, k record.Key) bool { return k == key })
+	}
+}
+
+// hide notes whether one of our messages came after one that it was not made for. Kafka has no condition for writing: between our look
+// and our message somebody else may have written, and what they said would be nobody's last word.
+func (v *view) hide(old, e *entry) {
+	delete(v.hiding, e.key)
+	if old == nil || e.consumer == "" || e.over == "" || old.partition != e.partition {
+		return
+	}
+	switch {
+	case old.consumer == e.consumer && !e.back:
+		e.hidden = old.hidden // of the same batch
+	case old.consumer == e.consumer, e.over == none && old.deleted, old.deleted == e.deleted && len(old.fields) == len(e.fields) && holds(old.fields, e.fields):
+	case e.over == none:
+		e.hidden = old
+	default:
+		var partition int32
+		var offset int64
+		if n, _ := fmt.Sscanf(e.over, "%d:%d", &partition, &offset); n == 2 && partition == e.partition && offset < old.offset {
+			e.hidden = old
+		}
+	}
+	if old.hidden = nil; e.hidden != nil {
+		v.hiding[e.key] = e
+	}
+}
+
+// mayForget says whether messages of a batch that was begun then may have been removed since.
+func (v *view) mayForget(begun time.Time) bool {
+	const apart = 10 * time.Minute // clocks
+	for _, p := range v.parts {
+		if p.hole || p.holeAt.After(begun.Add(-apart)) {
+			return true
+		}
+	}
+	return false
 }
 
 // decode makes a record of a message. A value that is no JSON object is kept in the field value.
@@ -277,8 +364,10 @@ func (v *view) since(offsets, quiet map[int32]int64, limit int) (found []*entry,
 	return found, next, more
 }
 
+func (e *entry) version() string { return fmt.Sprintf("%d:%d", e.partition, e.offset) }
+
 func (v *view) change(e *entry, fields []string) record.Change {
-	c := record.Change{Key: e.key, Op: record.Delete, Version: fmt.Sprintf("%d:%d", e.partition, e.offset), At: e.at}
+	c := record.Change{Key: e.key, Op: record.Delete, Version: e.version(), At: e.at}
 	if e.deleted {
 		return c
 	}

@@ -216,6 +216,20 @@ func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, 
 			return nil, err
 		}
 	}
+	if len(gone) > 0 && len(cells)+len(added) > 0 {
+		// That took its time: who moved rows meanwhile would lose one that nobody meant. Without a second look nothing is removed.
+		_, moved, err := p.look(ctx, object, t, edits)
+		gone = gone[:0]
+		for i, e := range edits {
+			switch {
+			case answers[i] != nil || !e.Delete:
+			case err != nil || moved[i]:
+				answers[i] = ErrMoved
+			default:
+				gone = append(gone, e.Row.Handle.(int))
+			}
+		}
+	}
 	if len(gone) > 0 {
 		slices.Sort(gone)
 		slices.Reverse(gone) // from below, so that those above stay where they are
@@ -339,7 +353,7 @@ func (p *positional) verify(ctx context.Context, object record.Object, before *T
 		if answers[i] != nil || last[e.Key] != e || e.Delete {
 			continue
 		}
-		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) {
+		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) && !e.arrived(r) {
 			answers[i] = ErrMoved // somebody was there in that instant: look again
 		}
 	}
@@ -388,6 +402,20 @@ func (p *positional) verify(ctx context.Context, object record.Object, before *T
 		return p.Append(ctx, object, again)
 	}
 	return nil
+}
+
+// arrived says whether the row has any of what the edit changed in it. All cells of a row are written at once, so the others were
+// changed since: the next reading tells of them, against what was written.
+func (e *Edit) arrived(r *Row) bool {
+	if e.Row == nil {
+		return false
+	}
+	for name, v := range e.Set {
+		if !record.Equal(e.Row.Fields[name], v) && record.Equal(r.Fields[name], v) {
+			return true
+		}
+	}
+	return false
 }
 
 // hit says whether a deletion of the batch missed its row.
