@@ -135,7 +135,7 @@ func (s *server) MergeDuplicate(ctx context.Context, req spec.MergeDuplicateRequ
 
 // decidedPair answers an act that made one record of several, or took that back.
 func (s *server) decidedPair(ctx context.Context, p duplicate.Pair) spec.DecidedDuplicateJSONResponse {
-	return spec.DecidedDuplicateJSONResponse{Body: showDuplicate(p), Headers: spec.DecidedDuplicateResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, p.Service, p.Merge.Wrote)}}
+	return spec.DecidedDuplicateJSONResponse{Body: showDuplicate(p), Headers: spec.DecidedDuplicateResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, p.Service, p.Wrote)}}
 }
 
 // wishOf reads what a person wishes of a merge: who stays, and whose values count.
@@ -223,7 +223,7 @@ func (s *server) MergeDuplicateGroup(ctx context.Context, req spec.MergeDuplicat
 		return nil, err
 	}
 	return spec.MergeDuplicateGroup200JSONResponse{DecidedDuplicateGroupJSONResponse: spec.DecidedDuplicateGroupJSONResponse{Body: spec.DuplicateGroup(showGroup(&g, nil)),
-		Headers: spec.DecidedDuplicateGroupResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, g.Service, g.Merge.Wrote)}}}, nil
+		Headers: spec.DecidedDuplicateGroupResponseHeaders{SynclineConsistencyToken: s.tokenOfAct(ctx, g.Service, g.Wrote)}}}, nil
 }
 
 func (s *server) DismissDuplicate(ctx context.Context, req spec.DismissDuplicateRequestObject) (spec.DismissDuplicateResponseObject, error) {

@@ -55,8 +55,9 @@ type Pair struct {
 	DecidedBy   string
 	Reason      string
 	Version     int64
-	Act         uuid.UUID // the pair whose merge decided this one, too; itself for the one the act was done by
-	Merge       *Merge    // of a merged one: what the act did
+	Act         uuid.UUID   // the pair whose merge decided this one, too; itself for the one the act was done by
+	Merge       *Merge      // of a merged one: what the act did
+	Wrote       record.Span // of the history, by what was just done
 
 	Records [2]*record.Entity // A and B as they are; nil where one is gone for good. Only of Get and List.
 }

@@ -128,14 +128,14 @@ func (m *Manager) JoinGroup(ctx context.Context, who auth.Principal, id uuid.UUI
 		}
 		// What the act did stands by the pair it was done by; where a record of that was left out, by another.
 		lead := max(0, slices.IndexFunc(pairs, func(p Pair) bool { return p.ID == id }))
-		done, err := m.unify(ctx, tx, g.Service, doc, list, w, pairs[lead].ID, who.Name)
+		done, wrote, err := m.unify(ctx, tx, g.Service, doc, list, w, pairs[lead].ID, who.Name)
 		if err != nil {
 			return err
 		}
 		for i := range pairs {
 			pairs[i].State, pairs[i].Act, pairs[i].Reason = Merged, pairs[lead].ID, w.Reason
 		}
-		pairs[lead].Merge = &done
+		pairs[lead].Merge, pairs[lead].Wrote = &done, wrote
 		g.Pair, g.Pairs, g.Records = pairs[lead], pairs, list
 		return nil
 	})

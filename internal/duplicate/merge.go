@@ -48,7 +48,6 @@ type Merge struct {
 	Steps    []Merge                 `json:"steps,omitempty"`    // of three records and more: one after the other, each into the survivor
 	Undone   *time.Time              `json:"undone,omitempty"`
 	By       string                  `json:"by,omitempty"`
-	Wrote    record.Span             `json:"-"` // of the history, by what was just done
 }
 
 // steps are the merges of two that it is made of.
@@ -81,11 +80,11 @@ func (m *Manager) join(ctx context.Context, tx Tx, p *Pair, doc *service.Documen
 	case w.Version != 0 && w.Version != p.Version:
 		return fault.New(fault.Stale, "duplicate.version_stale", "Somebody decided about this pair, or it was compared again, since you looked at it. Look again; nothing was merged.")
 	}
-	done, err := m.unify(ctx, tx, p.Service, doc, p.Records[:], w, p.ID, by)
+	done, wrote, err := m.unify(ctx, tx, p.Service, doc, p.Records[:], w, p.ID, by)
 	if err != nil {
 		return err
 	}
-	p.State, p.Merge, p.Act, p.Reason = Merged, &done, p.ID, w.Reason
+	p.State, p.Merge, p.Act, p.Reason, p.Wrote = Merged, &done, p.ID, w.Reason, wrote
 	return m.handOver(ctx, tx, p, doc, by)
 }
 
@@ -149,26 +148,26 @@ func intend(doc *service.Document, list []*record.Entity, w Wish) (intent, error
 	return out, nil
 }
 
-// unify makes one record of several, which are locked, and says what it did.
-func (m *Manager) unify(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, w Wish, act uuid.UUID, by string) (Merge, error) {
+// unify makes one record of several, which are locked, and says what it did and which lines of the history it wrote.
+func (m *Manager) unify(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, w Wish, act uuid.UUID, by string) (done Merge, wrote record.Span, err error) {
 	ids := make([]record.EntityID, len(list))
 	for i, e := range list {
 		switch {
 		case e == nil || e.DeletedAt != nil:
-			return Merge{}, fault.New(fault.Conflict, "duplicate.not_open", "One of the records is not there any more.")
+			return done, wrote, fault.New(fault.Conflict, "duplicate.not_open", "One of the records is not there any more.")
 		case slices.ContainsFunc(e.Held, func(f string) bool { return f != record.Twin }):
-			return Merge{}, fault.New(fault.Conflict, "duplicate.in_conflict", "One of the records waits for another decision: a conflict, or an approval. Decide that first.")
+			return done, wrote, fault.New(fault.Conflict, "duplicate.in_conflict", "One of the records waits for another decision: a conflict, or an approval. Decide that first.")
 		}
 		ids[i] = e.ID
 	}
 	plan, err := intend(doc, list, w)
 	if err != nil {
-		return Merge{}, err
+		return done, wrote, err
 	}
 	if busy, err := tx.Quiesce(ctx, s, ids); err != nil {
-		return Merge{}, err
+		return done, wrote, err
 	} else if busy {
-		return Merge{}, fault.New(fault.Conflict, "duplicate.busy", "A change of one of the records is being sent right now. Try again in a moment; nothing was merged.")
+		return done, wrote, fault.New(fault.Conflict, "duplicate.busy", "A change of one of the records is being sent right now. Try again in a moment; nothing was merged.")
 	}
 	now := tx.Now()
 	var steps []Merge
@@ -180,15 +179,14 @@ func (m *Manager) unify(ctx context.Context, tx Tx, s service.ID, doc *service.D
 		steps, entries = append(steps, step), append(entries, lines...)
 		usage = append(usage, billing.RecordsDeleted(lines[len(lines)-1].ID.String(), now, uuid.UUID(s), record.Object(loser.Collection), classOf(doc, loser.Collection), 1))
 	}
-	done := steps[0]
+	done = steps[0]
 	if len(steps) > 1 {
 		done = Merge{Survivor: plan.Survivor.ID, Strategy: plan.strategy, Fate: plan.fate, By: by, Steps: steps}
 	}
-	done.Wrote = record.SpanOf(entries)
 	if err := m.save(ctx, tx, s, doc, list, entries, act, by); err != nil {
-		return done, err
+		return done, wrote, err
 	}
-	return done, tx.AddUsage(ctx, usage)
+	return done, record.SpanOf(entries), tx.AddUsage(ctx, usage)
 }
 
 // save writes records whose copies moved between them, with the lines of their history.
@@ -395,7 +393,7 @@ func (m *Manager) Undo(ctx context.Context, who auth.Principal, id uuid.UUID, re
 			entries = append(entries, lines...)
 			usage = append(usage, billing.RecordRevived(lines[len(lines)-1].ID.String(), now, uuid.UUID(g.Service), record.Object(l.Collection), classOf(doc, l.Collection), l.ID, was))
 		}
-		g.Merge.Undone, g.Merge.Wrote = &now, record.SpanOf(entries)
+		g.Merge.Undone = &now
 		if err := m.save(ctx, tx, g.Service, doc, g.Records, entries, g.Act, who.Name); err != nil {
 			return err
 		}
@@ -408,7 +406,7 @@ func (m *Manager) Undo(ctx context.Context, who auth.Principal, id uuid.UUID, re
 			if p.ID == g.Act {
 				p.Merge = g.Merge
 			}
-			p.State, p.Reason, p.Act = again, reason, uuid.Nil
+			p.State, p.Reason, p.Act, p.Wrote = again, reason, uuid.Nil, record.SpanOf(entries)
 		}
 		return tx.AddUsage(ctx, usage)
 	})
