@@ -109,7 +109,6 @@ func TestOneFieldChanges(t *testing.T) {
 	w.quiet()
 }
 
-// Several changes before a delivery make one write of the last state.
 // A change that the entity takes over leaves its system's link as it was, which is a row less to write; the entity tells when it came.
 func TestLinkOfTheChangedSystem(t *testing.T) {
 	w := agreed(t, twoWays, "crm", "shop")
@@ -143,6 +142,7 @@ func TestLinkOfTheChangedSystem(t *testing.T) {
 	w.settle()
 }
 
+// Several changes before a delivery make one write of the last state.
 func TestBurstsCoalesce(t *testing.T) {
 	w := agreed(t, twoWays, "crm", "shop")
 	writes := w.writes()

@@ -79,40 +79,29 @@ func (t *Tx) KeysIn(ctx context.Context, s service.ID, system record.System, ids
 	rows, err := t.tx.Query(ctx, `SELECT w.id, l.key FROM unnest($3::uuid[]) AS w(id), LATERAL (
   SELECT key FROM links WHERE tenant_id = current_tenant() AND service_id = $1 AND entity_id = w.id AND system = $2 OFFSET 0) l`,
 		uuid.UUID(s), string(system), uuids(ids))
+	return keysOf(rows, err)
+}
+
+// keysOf collects rows of an entity and a key.
+func keysOf(rows pgx.Rows, err error) (map[record.EntityID]record.Key, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	defer rows.Close()
-	out := make(map[record.EntityID]record.Key, len(ids))
-	for rows.Next() {
-		var key string
-		var id [16]byte
-		if err := rows.Scan(&id, &key); err != nil {
-			return nil, err
-		}
+	out := make(map[record.EntityID]record.Key)
+	var id [16]byte
+	var key string
+	_, err = pgx.ForEachRow(rows, []any{&id, &key}, func() error {
 		out[id] = record.Key(key)
-	}
-	return out, unavailable(rows.Err())
+		return nil
+	})
+	return out, unavailable(err)
 }
 
 // FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
 func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
 	rows, err := t.tx.Query(ctx, `SELECT id, former_keys ->> $2 FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`,
 		uuid.UUID(s), string(system), uuids(ids))
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	defer rows.Close()
-	out := make(map[record.EntityID]record.Key)
-	for rows.Next() {
-		var key string
-		var id [16]byte
-		if err := rows.Scan(&id, &key); err != nil {
-			return nil, err
-		}
-		out[id] = record.Key(key)
-	}
-	return out, unavailable(rows.Err())
+	return keysOf(rows, err)
 }
 
 // queueFormerKeys keeps the keys of records that are not the entities' any more, where others may refer to them.
