@@ -11,6 +11,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/safety"
+	"github.com/syncline-dev/syncline/web/webtest"
 )
 
 // The page of a hold of orphans says what would become of them, of which record, and what each answer means; there is nothing to bring back.
@@ -59,5 +60,11 @@ syncConfig: {frequency: realtime, safetyThreshold: {maxDeletes: 2}, references: 
 	}
 	if strings.Contains(body, "reject-restore") {
 		t.Error("the page offers to bring something back")
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		p := h.open(ownerEmail, path, webtest.Options{Scheme: scheme})
+		p.WaitText("main", "3 orphans from shop")
+		p.Axe()
+		p.Shot("holds-orphans")
 	}
 }
