@@ -185,11 +185,13 @@ func (s *system) cleanSchema(ctx context.Context, c *pgconn.PgConn) error {
 		return execute(ctx, c, "DROP TABLE syncline.consumers, syncline.relations", "DROP SCHEMA syncline")
 	})
 	if missingRelation(err) { // there never was a log, and so there is nothing but what we wrote
-		return execute(ctx, c, `DO $syncline$ BEGIN
+		return inTransaction(ctx, c, func() error {
+			return execute(ctx, c, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, 0)", lockClass), `DO $syncline$ BEGIN
 IF NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'syncline') AND pg_has_role((SELECT nspowner FROM pg_namespace WHERE nspname = 'syncline'), 'USAGE') THEN
   DROP SCHEMA syncline;
 END IF;
 END $syncline$`)
+		})
 	}
 	return err
 }

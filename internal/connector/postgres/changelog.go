@@ -34,13 +34,17 @@ const lockClass = 0x53594e43
 // channel is what triggers notify.
 const channel = "syncline_changes"
 
-// makeSchema does nothing to what is there: a role that was given the schema need not own it.
-const makeSchema = `
-DO $syncline$ BEGIN
-IF to_regnamespace('syncline') IS NULL THEN
+// ensureSchema does nothing to what is there: a role that was given the schema need not own it. It asks the catalog's table and
+// not to_regnamespace, which answers from what the session remembers: who waited for the maker before it would still know of none.
+// Opening the table makes the session hear what was committed meanwhile, also for the lines after this one.
+const ensureSchema = `
+IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'syncline') THEN
   CREATE SCHEMA syncline;
   COMMENT ON SCHEMA syncline IS 'Logs of changed rows, kept by Syncline. Removed with the last service that reads them.';
-END IF;
+END IF;`
+
+const makeSchema = `
+DO $syncline$ BEGIN` + ensureSchema + `
 IF to_regclass('syncline.relations') IS NULL THEN
   CREATE TABLE syncline.relations (
     relation oid PRIMARY KEY, name text NOT NULL, shape text NOT NULL, triggers int NOT NULL, notifies boolean NOT NULL,

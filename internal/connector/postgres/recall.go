@@ -26,11 +26,7 @@ SELECT CASE
   ELSE has_database_privilege(current_database(), 'CREATE') END, to_regclass('syncline.writes') IS NOT NULL`
 
 const makeWrites = `
-DO $syncline$ BEGIN
-IF to_regnamespace('syncline') IS NULL THEN
-  CREATE SCHEMA syncline;
-  COMMENT ON SCHEMA syncline IS 'Logs of changed rows, kept by Syncline. Removed with the last service that reads them.';
-END IF;
+DO $syncline$ BEGIN` + ensureSchema + `
 IF to_regclass('syncline.writes') IS NULL THEN
   CREATE TABLE syncline.writes (consumer text, relation oid, attempt uuid NOT NULL, written text NOT NULL, PRIMARY KEY (consumer, relation)) WITH (fillfactor = 50);
   COMMENT ON TABLE syncline.writes IS 'What the last batch of each consumer wrote to a table.';
