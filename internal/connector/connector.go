@@ -78,8 +78,8 @@ type Env struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is the base configuration for encrypted connections; nil for the default.
 	TLS *tls.Config
-	// Consumer names the service that uses the system, stable over its life and unique in the installation
-	// ("svc_0192..."). Connectors use it to name what they leave in the system (replication slot, change log consumer)
+	// Consumer names the service and which of its systems this is, stable over its life and unique in the installation
+	// ("svc_0192....shop"). Connectors use it to name what they leave in the system (replication slot, change log consumer)
 	// and to mark their own writes, so that echoes can be dropped at the source.
 	Consumer string
 	// Tenant is the id of the tenant that the connection belongs to. Only a connector whose systems are places of the

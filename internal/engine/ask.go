@@ -164,7 +164,7 @@ func (a *asking) letOthers() {
 // openSource connects the source and finds out what it is asked, and about which collections.
 func (a *asking) openSource(ctx context.Context, doc *service.Document) (connector.System, error) {
 	f := a.flow
-	system, spec, err := f.engine.open.OpenSystem(ctx, f.tenant, f.guard.Service, doc, string(a.Name), "svc_"+f.guard.Service.String())
+	system, spec, err := f.engine.open.OpenSystem(ctx, f.tenant, f.guard.Service, doc, string(a.Name), f.guard.Service.Consumer(string(a.Name)))
 	if err != nil {
 		return nil, err
 	}

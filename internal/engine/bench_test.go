@@ -42,6 +42,8 @@ type pgBench struct {
 	*bench
 	conns map[string]*pgx.Conn
 	urls  map[string]string
+
+	detection string // the connector's own choice when empty
 }
 
 func newPGBench(t testing.TB) *pgBench {
@@ -85,7 +87,7 @@ func (p *pgBench) OpenSystem(ctx context.Context, _ tenant.ID, _ service.ID, _ *
 		return nil, connector.Spec{}, err
 	}
 	var d net.Dialer
-	s, err := c.Open(ctx, settings, connector.Env{Consumer: consumer, Dial: d.DialContext})
+	s, err := c.Open(ctx, settings, connector.Env{Consumer: consumer, Dial: d.DialContext, Detection: p.detection})
 	return s, c.Spec(), err
 }
 

@@ -31,7 +31,7 @@ func (f *flow) openAll(ctx context.Context, doc *service.Document) (closers []co
 	f.objects = wanted
 	for _, id := range doc.SystemIDs() {
 		system := record.System(id)
-		sys, spec, err := f.engine.open.OpenSystem(ctx, f.tenant, f.guard.Service, doc, id, "svc_"+f.guard.Service.String())
+		sys, spec, err := f.engine.open.OpenSystem(ctx, f.tenant, f.guard.Service, doc, id, f.guard.Service.Consumer(id))
 		if err != nil {
 			return closers, f.trouble(ctx, system, err)
 		}

@@ -412,7 +412,7 @@ func (m *Manager) quiet(ctx context.Context, a CleanArgs) (later bool, err error
 	if err := m.inTx(ctx, a.TenantID, look); err != nil || later || !paused || name == "" {
 		return later, err
 	}
-	err = m.connections.Leave(ctx, a.TenantID, name, a.ServiceID.Consumer())
+	err = m.connections.Leave(ctx, a.TenantID, name, a.ServiceID.Consumer(string(a.System)))
 	if fault.IsCode(err, "connection.not_found") {
 		return false, nil
 	}
@@ -497,7 +497,7 @@ func (m *Manager) Clean(ctx context.Context, a CleanArgs, last bool) (later bool
 		return later, err
 	}
 	slices.Sort(objects)
-	failed := m.connections.Clean(ctx, a.TenantID, name, a.ServiceID.Consumer(), objects)
+	failed := m.connections.Clean(ctx, a.TenantID, name, a.ServiceID.Consumer(string(a.System)), objects)
 	if fault.IsCode(failed, "connection.not_found") {
 		failed = nil // nobody can reach it any more
 	}

@@ -640,7 +640,7 @@ func TestArchive(t *testing.T) {
 			t.Errorf("cleaning %s: %v, %v", a.System, later, err)
 		}
 	}
-	if want := []string{s.ID.Consumer() + ": products"}; !slices.Equal(b.leaver.cleaned, want) {
+	if want := []string{s.ID.Consumer("shop") + ": products"}; !slices.Equal(b.leaver.cleaned, want) {
 		t.Errorf("cleaned %v, want %v", b.leaver.cleaned, want)
 	}
 	if _, err := b.connections.Get(t.Context(), b.who, "stock/shop"); err != nil {
@@ -702,7 +702,7 @@ func TestRemovedSystemsAreCleanedUp(t *testing.T) {
 			t.Errorf("cleaning revision %d: %v, %v", a.Revision, later, err)
 		}
 	}
-	if want := []string{s.ID.Consumer() + ": prices", s.ID.Consumer() + ": products"}; !slices.Equal(b.leaver.cleaned, want) {
+	if want := []string{s.ID.Consumer("shop") + ": prices", s.ID.Consumer("shop") + ": products"}; !slices.Equal(b.leaver.cleaned, want) {
 		t.Errorf("cleaned %v, want %v", b.leaver.cleaned, want)
 	}
 	if _, err := b.connections.Get(t.Context(), b.who, "stock/shop"); fault.KindOf(err) != fault.NotFound {
@@ -877,7 +877,7 @@ func TestOpenSystem(t *testing.T) {
 	out := b.apply(stock("15m", "15m\n  changeDetection: polling"))
 	doc := out.Revision.Document
 	for system, name := range map[string]string{"shop": "stock/shop", "warehouse": "warehouse-db"} {
-		open, spec, err := b.OpenSystem(t.Context(), b.id, out.Service.ID, doc, system, out.Service.ID.Consumer())
+		open, spec, err := b.OpenSystem(t.Context(), b.id, out.Service.ID, doc, system, out.Service.ID.Consumer(system))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -913,7 +913,7 @@ func TestOpenSource(t *testing.T) {
 	inline := `{type: leaves, id: register, connection: {token: "${TOKEN}"}}, `
 	out := b.apply(stock("15m", fmt.Sprintf(sources, inline)))
 	for _, source := range []string{"register", "table"} {
-		open, _, err := b.OpenSystem(t.Context(), b.id, out.Service.ID, out.Revision.Document, source, out.Service.ID.Consumer())
+		open, _, err := b.OpenSystem(t.Context(), b.id, out.Service.ID, out.Revision.Document, source, out.Service.ID.Consumer(source))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,8 +16,9 @@ import (
 // Public returns the id as people and programs see it: "svc_...".
 func (id ID) Public() string { return ident.Format(ident.Service, id) }
 
-// Consumer names the service to outside systems, see connector.Env.Consumer.
-func (id ID) Consumer() string { return ident.Service + "_" + id.String() }
+// Consumer names the service to one of its systems, see connector.Env.Consumer. The system is part of it: two systems of a service
+// may be two databases of one server, which knows the names of replication slots only once.
+func (id ID) Consumer(system string) string { return ident.Service + "_" + id.String() + "." + system }
 
 // ParseID reads the public form.
 func ParseID(s string) (ID, error) {

@@ -48,7 +48,7 @@ func (r *Run) checkIntake(t tenant.ID, g engine.Guard, in engine.Intake) error {
 			if s.id != in.Move.System {
 				continue
 			}
-			consumer := "svc_" + c.service.String()
+			consumer := c.service.Consumer(string(s.id))
 			if !s.covers(consumer, string(in.Move.Cursor), int(o.Counts.Read), func(from string) bool {
 				return from == "" || c.committed[string(s.id)+from]
 			}, 0) {
