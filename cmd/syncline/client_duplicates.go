@@ -29,7 +29,7 @@ func duplicatesCommand() *cobra.Command {
   syncline duplicates find crm-contact-sync`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(duplicatesListCommand(), duplicatesFindCommand(), duplicatesGroupCommand(), duplicatesMergeCommand(), duplicatesDismissCommand(), duplicatesUndoCommand())
+	cmd.AddCommand(duplicatesListCommand(), duplicatesFindCommand(), duplicatesGroupCommand(), duplicatesMergeCommand(), duplicatesDismissCommand(), duplicatesLaterCommand(), duplicatesUndoCommand())
 	return cmd
 }
 
@@ -291,6 +291,23 @@ func duplicatesDismissCommand() *cobra.Command {
 			}
 			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
 		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
+	return cmd
+}
+
+func duplicatesLaterCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "later SERVICE PAIR", Short: "Put a pair aside; it waits among those of state later", Args: pairArgs,
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			key := uuid.NewString()
+			res, err := s.api.PostponeDuplicateWithResponse(ctx, args[0], args[1], &client.PostponeDuplicateParams{IdempotencyKey: &key}, client.DuplicateReason{Reason: &reason})
+			if err != nil {
+				return answered(nil, nil, err)
+			}
+			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
 	return cmd

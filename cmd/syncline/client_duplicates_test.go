@@ -32,6 +32,12 @@ FROM services, generate_series(1, 2) n`)
 	if _, _, code := b.syncline("duplicates", "merge", "stock", pair, "--group", "--strategy", "best"); code == 0 {
 		t.Error("a strategy that is none is merged by")
 	}
+	if _, talk, code := b.syncline("duplicates", "later", "stock", pair, "--reason", "to be asked"); code != 0 {
+		t.Errorf("putting it aside: %d %q", code, talk)
+	}
+	if out, _, code := b.syncline("duplicates", "list", "stock", "--state", "later"); code != 0 || !strings.Contains(out, pair) {
+		t.Errorf("what is put aside: %d\n%s", code, out)
+	}
 	if out, talk, code := b.syncline("duplicates", "merge", "stock", pair, "--group", "--yes", "--reason", "one desk"); code != 0 || !strings.Contains(out, "3 records are one: rec_") {
 		t.Errorf("the merge: %d %q\n%s", code, talk, out)
 	}

@@ -58,6 +58,12 @@ func given[S ~string](text S) *S {
 	return &text
 }
 
+// atMost is a limit as the API takes it.
+func atMost(n int) *client.Limit {
+	limit := client.Limit(n)
+	return &limit
+}
+
 func firstOf(args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -75,6 +81,19 @@ func typed(text string) json.RawMessage {
 		return json.RawMessage("null") // text always encodes
 	}
 	return b
+}
+
+// assignments reads FIELD=VALUE as written on the command line.
+func assignments(list []string) (map[string]json.RawMessage, error) {
+	fields := make(map[string]json.RawMessage)
+	for _, a := range list {
+		name, value, ok := strings.Cut(a, "=")
+		if !ok || name == "" {
+			return nil, usageError{fmt.Errorf("write FIELD=VALUE, not %q", a)}
+		}
+		fields[name] = typed(value)
+	}
+	return fields, nil
 }
 
 // waits ends a list: exit code 1 when something in it waits.
@@ -608,13 +627,9 @@ is told of it where it takes changes. Values are JSON, or text.`,
 			return nil
 		},
 		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
-			fields := make(map[string]json.RawMessage)
-			for _, a := range args[1:] {
-				name, value, ok := strings.Cut(a, "=")
-				if !ok || name == "" {
-					return usageError{fmt.Errorf("write FIELD=VALUE, not %q", a)}
-				}
-				fields[name] = typed(value)
+			fields, err := assignments(args[1:])
+			if err != nil {
+				return err
 			}
 			body, err := json.Marshal(map[string]any{"fields": fields})
 			if err != nil {

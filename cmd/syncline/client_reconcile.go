@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,24 +94,131 @@ func (s *session) showReconciliation(r *client.Reconciliation) error {
 	return s.table(func(row func(...any)) {
 		row("ID", "RECORD", "FINDING", "WHO HOLDS WHAT")
 		for _, list := range [][]client.Discrepancy{r.Discrepancies, r.Unmatched} {
-			for _, d := range list {
-				what := "missing in " + strings.Join(d.MissingIn, ", ")
-				if d.Field != "" {
-					what = d.Field + " differs"
-				}
-				if d.Difference != nil {
-					what += " by " + d.Difference.String()
-				}
-				var sides []string
-				for _, one := range d.Sides {
-					text := one.System + " " + one.Key
-					if one.Value != nil {
-						text += fmt.Sprint(" ", one.Value)
-					}
-					sides = append(sides, text)
-				}
-				row(d.ID, d.Title, what, strings.Join(sides, ", "))
+			for i := range list {
+				what, sides := findingText(&list[i])
+				row(list[i].ID, list[i].Title, what, sides)
 			}
 		}
 	})
+}
+
+// findingText is what a reconciliation found, and who holds what.
+func findingText(d *client.Discrepancy) (what, holds string) {
+	what = "missing in " + strings.Join(d.MissingIn, ", ")
+	if d.Field != "" {
+		what = d.Field + " differs"
+	}
+	if d.Difference != nil {
+		what += " by " + d.Difference.String()
+	}
+	sides := make([]string, len(d.Sides))
+	for i, one := range d.Sides {
+		sides[i] = one.System + " " + one.Key
+		if one.Value != nil {
+			sides[i] += fmt.Sprint(" ", one.Value)
+		}
+	}
+	return what, strings.Join(sides, ", ")
+}
+
+func discrepanciesCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "discrepancies [SERVICE]", Short: "What reconciliations found and nobody has decided yet",
+		Long: `What reconciliations found. Without a verb it lists those that wait, of one service or of all, and exits with 1 when there are any.`,
+		Example: `  syncline discrepancies financial-sync
+  syncline discrepancies resolve dsc_069w3jzff1r00010400000000g --as rounding-difference --adjustment -0.01
+  syncline discrepancies flag dsc_069w3jzff1r00010400000000g --reason amount-mismatch --assign-to accounting-team`,
+		Args: atMostOne,
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			return s.discrepancies(ctx, firstOf(args), all)
+		}),
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "those that were decided, too")
+	cmd.AddCommand(discrepancyResolveCommand(), discrepancyFlagCommand())
+	return cmd
+}
+
+func (s *session) discrepancies(ctx context.Context, service string, all bool) error {
+	params := &client.ListDiscrepanciesParams{FilterService: given(service)}
+	list, err := every(func(cursor *string) (data []client.Discrepancy, next maybe, err error) {
+		params.Cursor = cursor
+		res, err := s.api.ListDiscrepanciesWithResponse(ctx, params)
+		if err != nil {
+			return nil, next, answered(nil, nil, err)
+		}
+		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
+			return nil, next, err
+		}
+		return res.JSON200.Data, res.JSON200.NextCursor, nil
+	})
+	if err != nil {
+		return err
+	}
+	waits := func(d *client.Discrepancy) bool { return d.State != client.DiscrepancyStateResolved }
+	if !all {
+		list = slices.DeleteFunc(list, func(d client.Discrepancy) bool { return !waits(&d) })
+	}
+	in := inbox[client.Discrepancy]{
+		none: "No discrepancy.", how: "syncline discrepancies resolve DISCREPANCY --as WHAT",
+		head: []any{"DISCREPANCY", "RECORD", "STATE", "FINDING", "WHO HOLDS WHAT", "FOR"},
+		row: func(d *client.Discrepancy) []any {
+			what, sides := findingText(d)
+			return []any{d.ID, d.Title, d.State, what, sides, d.AssignedTo}
+		},
+		waits: waits,
+	}
+	return in.show(s, list)
+}
+
+func discrepancyResolveCommand() *cobra.Command {
+	var what, adjustment string
+	cmd := &cobra.Command{
+		Use: "resolve DISCREPANCY --as WHAT", Short: "Say what a discrepancy was, and what was booked for it", Args: exactly("the id of a discrepancy"),
+		Example: `  syncline discrepancies resolve dsc_069w3jzff1r00010400000000g --as rounding-difference --adjustment -0.01`,
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			key := uuid.NewString()
+			body := client.DiscrepancyResolution{Resolution: what, Adjustment: given(json.Number(adjustment))}
+			res, err := s.api.ResolveDiscrepancyWithResponse(ctx, args[0], &client.ResolveDiscrepancyParams{IdempotencyKey: &key}, body)
+			if err != nil {
+				return answered(nil, nil, err)
+			}
+			return s.showDiscrepancy(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+		}),
+	}
+	cmd.Flags().StringVar(&what, "as", "", "what it was, such as rounding-difference")
+	cmd.Flags().StringVar(&adjustment, "adjustment", "", "what was booked for it, a number")
+	return cmd
+}
+
+func discrepancyFlagCommand() *cobra.Command {
+	var reason, assignee string
+	cmd := &cobra.Command{
+		Use: "flag DISCREPANCY --reason WHY", Short: "Have somebody look at a discrepancy", Args: exactly("the id of a discrepancy"),
+		Example: `  syncline discrepancies flag dsc_069w3jzff1r00010400000000g --reason amount-mismatch --assign-to accounting-team`,
+		RunE: withSession(func(ctx context.Context, s *session, args []string) error {
+			key := uuid.NewString()
+			body := client.DiscrepancyFlag{Reason: reason, AssignTo: given(assignee)}
+			res, err := s.api.FlagForReviewWithResponse(ctx, args[0], &client.FlagForReviewParams{IdempotencyKey: &key}, body)
+			if err != nil {
+				return answered(nil, nil, err)
+			}
+			return s.showDiscrepancy(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	cmd.Flags().StringVar(&assignee, "assign-to", "", "who shall")
+	return cmd
+}
+
+func (s *session) showDiscrepancy(d *client.Discrepancy, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case s.json:
+		return s.printJSON(d)
+	}
+	what, _ := findingText(d)
+	s.say("%s, %s: %s.", d.Title, what, d.State)
+	return nil
 }

@@ -58,7 +58,6 @@ everything was applied or equal.`,
 	flags.StringVar(&f.to, "to", "", "the last key of a range")
 	flags.StringSliceVar(&f.records, "records", nil, "keys of the source")
 	flags.StringVar(&f.since, "updated-since", "", "records changed since, as 2026-11-23T10:00:00Z")
-	flags.StringVar(&f.resume, "resume", "", "go on with the backfill of this id, which was cancelled or failed")
 	flags.StringVar(&f.filter, "filter", "", "an expression on entity fields")
 	return cmd
 }
@@ -66,7 +65,6 @@ everything was applied or equal.`,
 type runFlags struct {
 	detach, all, dry                              bool
 	plan, source, object, from, to, since, filter string
-	resume                                        string
 	targets, records                              []string
 }
 
@@ -122,18 +120,6 @@ func (f runFlags) request() (*client.RunRequest, error) {
 }
 
 func (s *session) run(ctx context.Context, service string, f runFlags) error {
-	detach := f.detach
-	if f.resume != "" {
-		key := uuid.NewString()
-		res, err := s.api.ResumeRunWithResponse(ctx, f.resume, &client.ResumeRunParams{IdempotencyKey: key})
-		if err != nil {
-			return answered(nil, nil, err)
-		}
-		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-			return err
-		}
-		return s.followToEnd(ctx, service, res.JSON202, detach)
-	}
 	params := &client.CreateRunParams{IdempotencyKey: uuid.NewString()}
 	body, err := f.request()
 	if err != nil {
@@ -164,17 +150,26 @@ func (s *session) run(ctx context.Context, service string, f runFlags) error {
 		}
 		return nil
 	}
-	return s.followToEnd(ctx, service, res.JSON202, detach)
+	return s.followToEnd(ctx, service, res.JSON202, f.detach)
 }
 
 // followToEnd shows a run until it is over, unless it is detached, and says how it ended.
 func (s *session) followToEnd(ctx context.Context, service string, run *client.Run, detach bool) (err error) {
 	if !detach {
 		s.say("Run %s of %s. Ctrl-C cancels it.", run.ID, service)
-		if run, err = s.follow(ctx, run); err != nil {
+		if run, err = s.follow(ctx, run, s.cancelInterrupted); err != nil {
 			return err
 		}
+		return s.ended(service, run)
 	}
+	if s.json {
+		return s.printJSON(run)
+	}
+	return s.printRun(run)
+}
+
+// ended prints a run that is over, and says how it ended; the exit code is 1 unless everything was applied or equal.
+func (s *session) ended(service string, run *client.Run) error {
 	if s.json {
 		if err := s.printJSON(run); err != nil {
 			return err
@@ -182,10 +177,9 @@ func (s *session) followToEnd(ctx context.Context, service string, run *client.R
 	} else if err := s.printRun(run); err != nil {
 		return err
 	}
-	if detach || run.State == client.RunStateSucceeded {
-		return nil
-	}
 	switch run.State {
+	case client.RunStateSucceeded:
+		return nil
 	case client.RunStatePartial:
 		s.say("Some records are in conflict or dead letters: syncline status %s.", service)
 	case client.RunStateFailed:
@@ -209,8 +203,8 @@ func (s *session) getRun(ctx context.Context, id string) (*client.Run, error) {
 	return res.JSON200, nil
 }
 
-// follow shows a run's progress until it is over. When ctx ends the run is cancelled, and followed on to its end.
-func (s *session) follow(ctx context.Context, run *client.Run) (*client.Run, error) {
+// follow shows a run's progress until it is over. When ctx ends, interrupted says what becomes of it.
+func (s *session) follow(ctx context.Context, run *client.Run, interrupted func(context.Context, *client.Run) (*client.Run, error)) (*client.Run, error) {
 	p := &progress{s: s, began: time.Now()}
 	defer p.done()
 	look := time.NewTicker(lookAgain)
@@ -223,8 +217,7 @@ func (s *session) follow(ctx context.Context, run *client.Run) (*client.Run, err
 		select {
 		case <-ctx.Done():
 			p.done()
-			s.say("Cancelling; what was committed stays.")
-			return s.cancel(context.WithoutCancel(ctx), run.ID)
+			return interrupted(ctx, run)
 		case <-look.C:
 		}
 		next, err := s.getRun(ctx, run.ID)
@@ -236,6 +229,12 @@ func (s *session) follow(ctx context.Context, run *client.Run) (*client.Run, err
 		}
 		run = next
 	}
+}
+
+// cancelInterrupted cancels a run whose follower was interrupted, and follows it on to its end.
+func (s *session) cancelInterrupted(ctx context.Context, run *client.Run) (*client.Run, error) {
+	s.say("Cancelling; what was committed stays.")
+	return s.cancel(context.WithoutCancel(ctx), run.ID)
 }
 
 // cancel asks a run to stop, and waits for that.
@@ -378,23 +377,25 @@ func statusCommand() *cobra.Command {
 	}
 }
 
-func (s *session) statusOfAll(ctx context.Context) error {
-	var all []client.Service
+func (s *session) services(ctx context.Context) ([]client.Service, error) {
 	params := &client.ListServicesParams{}
-	for {
+	return every(func(cursor *string) (data []client.Service, next maybe, err error) {
+		params.Cursor = cursor
 		res, err := s.api.ListServicesWithResponse(ctx, params)
 		if err != nil {
-			return answered(nil, nil, err)
+			return nil, next, answered(nil, nil, err)
 		}
 		if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-			return err
+			return nil, next, err
 		}
-		all = append(all, res.JSON200.Data...)
-		next, err := res.JSON200.NextCursor.Get()
-		if err != nil {
-			break
-		}
-		params.Cursor = &next
+		return res.JSON200.Data, res.JSON200.NextCursor, nil
+	})
+}
+
+func (s *session) statusOfAll(ctx context.Context) error {
+	all, err := s.services(ctx)
+	if err != nil {
+		return err
 	}
 	if s.json {
 		return s.printJSON(all)
