@@ -39,7 +39,7 @@ var bands = []band{
 		"an edge is joined to the others by cmd alone, so that each can be exchanged"},
 	{"program", []string{"cmd/syncline", "internal/localdb", "internal/demo", "migrations"},
 		"nothing is above the program"},
-	{"testing", []string{"internal", "internal/killtest", "internal/bench", "internal/simulation", "internal/connector/connectortest/...", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/connector/sheet/sheettest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
+	{"testing", []string{"internal", "docs/docstest", "internal/killtest", "internal/bench", "internal/simulation", "internal/connector/connectortest/...", "internal/connector/sandbox/sandboxtest", "internal/connector/filestore/filestoretest", "internal/connector/sheet/sheettest", "internal/store/storetest", "billing/stripe/stripetest", "internal/localdb/testdb", "internal/localdb/cmd/testservers", "web/webtest", "web/gallery/..."},
 		"helps tests and is not part of the program"},
 }
 
