@@ -40,6 +40,7 @@ type wrote struct {
 	Key     record.Key `json:"k,omitempty"` // of the run's record
 	First   uuid.UUID  `json:"f,omitzero"`  // the lines of the history that an act on several records wrote
 	Last    uuid.UUID  `json:"l,omitzero"`
+	Actor   string     `json:"a,omitempty"` // whose lines they are
 }
 
 // Limits of tokens that are shown.
@@ -71,7 +72,15 @@ func (t tokens) write(id tenant.ID, w wrote) string {
 
 // tokenOfAct stands for what an act wrote of several records.
 func (s *server) tokenOfAct(ctx context.Context, id service.ID, of record.Span) string {
-	return s.tokens.write(who(ctx).Tenant, wrote{Service: uuid.UUID(id), First: of.First, Last: of.Last})
+	return s.tokens.write(who(ctx).Tenant, wrote{Service: uuid.UUID(id), First: of.First, Last: of.Last, Actor: of.Actor})
+}
+
+// tokenIfWrote is tokenOfAct, and nil for an act that wrote nothing.
+func (s *server) tokenIfWrote(ctx context.Context, id service.ID, of record.Span) *string {
+	if of.IsZero() {
+		return nil
+	}
+	return new(s.tokenOfAct(ctx, id, of))
 }
 
 // read reads the tokens of a header: one, or several with commas between them.
@@ -179,7 +188,7 @@ func (s *server) missing(ctx context.Context, w wrote, systems []string) (string
 		return "", goneIsReached(err)
 	}
 	if w.First != uuid.Nil {
-		list, err := s.Records.Outstanding(ctx, who(ctx), sid, record.Span{First: w.First, Last: w.Last})
+		list, err := s.Records.Outstanding(ctx, who(ctx), sid, record.Span{First: w.First, Last: w.Last, Actor: w.Actor})
 		if err != nil {
 			return "", err
 		}

@@ -235,7 +235,9 @@ func (s *server) DismissDuplicate(ctx context.Context, req spec.DismissDuplicate
 	if err != nil {
 		return nil, err
 	}
-	return spec.DismissDuplicate200JSONResponse{DuplicateJSONResponse: spec.DuplicateJSONResponse(showDuplicate(p))}, nil
+	out := spec.DismissDuplicate200JSONResponse{Body: showDuplicate(p)}
+	out.Headers.SynclineConsistencyToken = s.tokenIfWrote(ctx, p.Service, p.Wrote)
+	return out, nil
 }
 
 func (s *server) PostponeDuplicate(ctx context.Context, req spec.PostponeDuplicateRequestObject) (spec.PostponeDuplicateResponseObject, error) {
@@ -273,13 +275,14 @@ func (s *server) DecideDuplicates(ctx context.Context, req spec.DecideDuplicates
 			return nil, err
 		}
 	}
-	decided, failed, err := s.Duplicates.DecideAll(ctx, who(ctx), sid, ids, duplicate.Decision(req.Body.Decision), word(req.Body.Reason))
+	all, err := s.Duplicates.DecideAll(ctx, who(ctx), sid, ids, duplicate.Decision(req.Body.Decision), word(req.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
-	out := spec.DecideDuplicates200JSONResponse{Decided: decided, Failed: []spec.DuplicateFailure{}}
-	for _, f := range failed {
-		out.Failed = append(out.Failed, spec.DuplicateFailure{Duplicate: public(ident.Duplicate, f.ID), Code: f.Fault.Code, Message: f.Fault.Message})
+	out := spec.DecideDuplicates200JSONResponse{Body: spec.DuplicateDecided{Decided: all.Decided, Failed: []spec.DuplicateFailure{}}}
+	out.Headers.SynclineConsistencyToken = s.tokenIfWrote(ctx, sid, all.Wrote)
+	for _, f := range all.Failed {
+		out.Body.Failed = append(out.Body.Failed, spec.DuplicateFailure{Duplicate: public(ident.Duplicate, f.ID), Code: f.Fault.Code, Message: f.Fault.Message})
 	}
 	return out, nil
 }

@@ -143,9 +143,7 @@ func (s *server) UndoChanges(ctx context.Context, req spec.UndoChangesRequestObj
 		return spec.UndoKept{Record: public(ident.Entity, k.Entity), Title: k.Title, Field: k.Field, Why: k.Why}
 	})
 	answer := spec.UndoChanges200JSONResponse{Body: out}
-	if u.Applied {
-		answer.Headers.SynclineConsistencyToken = new(s.tokenOfAct(ctx, u.Service, u.Wrote))
-	}
+	answer.Headers.SynclineConsistencyToken = s.tokenIfWrote(ctx, u.Service, u.Wrote)
 	return answer, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/duplicate"
 	"github.com/syncline-dev/syncline/internal/match"
@@ -168,10 +169,10 @@ func TestTokensOfDecisions(t *testing.T) {
 	id := applied.Service.ID
 	const base = "/v1/services/decided"
 	left, right := p.systems["left-a"].User("products"), p.systems["right-a"].User("products")
-	for i := range 5 {
+	for i := range 9 {
 		left.Put(recordKey(fmt.Sprint("SKU-", i)), record.Fields{"name": "Desk", "quantity": record.Int(int64(i))})
 	}
-	p.carry(id, func() { p.eventually("the first sync", func() bool { return len(right.All()) == 5 && p.quiet(id) }) })
+	p.carry(id, func() { p.eventually("the first sync", func() bool { return len(right.All()) == 9 && p.quiet(id) }) })
 	left.Put("SKU-0", record.Fields{"name": "Left"})
 	right.Put("SKU-0", record.Fields{"name": "Right"})
 	p.carry(id, func() {
@@ -183,12 +184,15 @@ func TestTokensOfDecisions(t *testing.T) {
 	collection := open["collection"].(string)
 	ctx := context.Background()
 	p.must(store.InTx(p.db, func(tx *store.Tx) duplicate.Tx { return tx })(ctx, p.tenant, func(tx duplicate.Tx) error {
-		some, err := tx.EntitiesAfter(ctx, id, collection, record.EntityID{}, 5)
-		if err == nil {
-			likely := match.Verdict{Score: 0.9, Outcome: match.Ask}
-			_, err = tx.AddDuplicates(ctx, id, []duplicate.Pair{{Collection: collection, A: some[1].ID, B: some[2].ID, Verdict: likely},
-				{Collection: collection, A: some[3].ID, B: some[4].ID, Verdict: likely}})
+		some, err := tx.EntitiesAfter(ctx, id, collection, record.EntityID{}, 9)
+		if err != nil {
+			return err
 		}
+		var pairs []duplicate.Pair
+		for i := 1; i < len(some); i += 2 {
+			pairs = append(pairs, duplicate.Pair{Collection: collection, A: some[i].ID, B: some[i+1].ID, Verdict: match.Verdict{Score: 0.9, Outcome: match.Ask}})
+		}
+		_, err = tx.AddDuplicates(ctx, id, pairs)
 		return err
 	}))
 	read := func(token, record string) call {
@@ -257,6 +261,58 @@ func TestTokensOfDecisions(t *testing.T) {
 	joined := p.want(200, p.as("POST", group+":merge", `{}`))
 	ofGroup, stays := joined.header.Get(tokenHeader), fmt.Sprint(joined.json(t)["survivor"])
 	p.carry(id, func() { p.want(200, read(ofGroup, stays)) })
+
+	// Several pairs at once: one token for what was written of all of them, and none where nothing was.
+	several := fmt.Sprintf(`{"duplicates": [%q, %q], "decision": %%q}`, pairs[2].(map[string]any)["id"], pairs[3].(map[string]any)["id"])
+	if put := p.want(200, p.as("POST", base+"/duplicates:decide", fmt.Sprintf(several, "later"))); put.header.Get(tokenHeader) != "" {
+		t.Errorf("putting pairs off is answered with a token, and wrote nothing")
+	}
+	ofAll := decided(base+"/duplicates:decide", fmt.Sprintf(several, "merge"))
+	late(ofAll, disputed)
+	missing := p.refused(503, "consistency.not_reached", p.as("GET", base+"/records/"+disputed, "", tokenHeader, ofAll, "Prefer", "wait=0"))
+	if !strings.Contains(string(missing.body), "is still to get 4 of the records") {
+		t.Errorf("the token is not about both merges: %s", missing.body)
+	}
+	p.carry(id, func() { p.want(200, read(ofAll, disputed)) })
+}
+
+// An act of several commits has other people's lines between its own; what these wrote is not waited for.
+func TestOutstandingIsOfTheActor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	p := w.newParty("a")
+	p.consistent("causal")
+	id, err := parseService(p.ids["service"])
+	w.must(err)
+	left := p.systems["left-a"].User("products")
+	for i := range 3 {
+		left.Put(recordKey(fmt.Sprint("SKU-", i)), record.Fields{"name": "Desk", "quantity": record.Int(1)})
+	}
+	p.carry(id, func() {
+		p.eventually("the first sync", func() bool { return len(p.systems["right-a"].User("products").All()) == 3 && p.quiet(id) })
+	})
+	for i := range 3 {
+		c := p.as("PATCH", fmt.Sprint("/v1/services/causal-a/systems/left/records/SKU-", i), `{"fields": {"quantity": 2}}`)
+		if i == 1 {
+			c.key = p.keys[auth.ScopeWrite]
+		}
+		p.want(200, c)
+	}
+	var of record.Span
+	w.must(p.admin.QueryRow(context.Background(), `SELECT min(id::text)::uuid, max(id::text)::uuid FROM journal WHERE actor = $1`, "all "+p.canary).Scan(&of.First, &of.Last))
+	for actor, want := range map[string]int64{"": 3, "all " + p.canary: 2} {
+		of.Actor = actor
+		list, err := p.deps.Records.Outstanding(context.Background(), p.owner(), id, of)
+		w.must(err)
+		for _, o := range list {
+			if o.Records != want {
+				t.Errorf("%s is still to get %d records that %q wrote, want %d", o.System, o.Records, actor, want)
+			}
+		}
+		if len(list) != 2 {
+			t.Errorf("lacking are %+v", list)
+		}
+	}
 }
 
 func recordKey(text string) record.Key { return record.Key(text) }

@@ -91,6 +91,16 @@ func (l *logged) String() string {
 // newWorld starts the API. Parties named here get connectors of their own, "left-<name>" and "right-<name>".
 func newWorld(t testing.TB, parties ...string) *world {
 	t.Helper()
+	var types []string
+	for _, name := range parties {
+		types = append(types, "left-"+name, "right-"+name)
+	}
+	return newWorldOf(t, types)
+}
+
+// newWorldOf starts the API with a system in memory of each of these types, and more connectors.
+func newWorldOf(t testing.TB, types []string, connectors ...connector.Connector) *world {
+	t.Helper()
 	w := &world{TB: t, log: &logged{}, systems: map[string]*connectortest.Memory{}}
 	address := storetest.URL(t)
 	w.db = storetest.Open(t, address, nil)
@@ -102,22 +112,19 @@ func newWorld(t testing.TB, parties ...string) *world {
 	if w.contract, err = api.NewContract(); err != nil {
 		t.Fatal(err)
 	}
-	var connectors []connector.Connector
-	for _, name := range parties {
-		for _, side := range []string{"left-", "right-"} {
-			info := connector.ObjectInfo{Name: "products", Key: []string{"sku"}, Fields: []connector.FieldInfo{
-				{Name: "sku", Type: connector.TypeText},
-				{Name: "name", Type: connector.TypeText, Nullable: true},
-				{Name: "quantity", Type: connector.TypeInteger, Nullable: true},
-			}}
-			if side == "right-" {
-				info.Fields[1].MaxLength = 60
-			}
-			m := connectortest.NewMemory(info).Named(side + name)
-			m.SetClock(time.Now)
-			w.systems[side+name] = m
-			connectors = append(connectors, m)
+	for i, typ := range types {
+		info := connector.ObjectInfo{Name: "products", Key: []string{"sku"}, Fields: []connector.FieldInfo{
+			{Name: "sku", Type: connector.TypeText},
+			{Name: "name", Type: connector.TypeText, Nullable: true},
+			{Name: "quantity", Type: connector.TypeInteger, Nullable: true},
+		}}
+		if i%2 == 1 {
+			info.Fields[1].MaxLength = 60
 		}
+		m := connectortest.NewMemory(info).Named(typ)
+		m.SetClock(time.Now)
+		w.systems[typ] = m
+		connectors = append(connectors, m)
 	}
 	master, err := vault.ParseMaster(storetest.MasterKey)
 	if err != nil {

@@ -348,8 +348,7 @@ func (h *Handler) decideDuplicates(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return fault.Wrap(err, fault.Malformed, "request.malformed", "The form cannot be read.")
 	}
-	var decided int64
-	var failed []duplicate.Failed
+	var all duplicate.DecidedAll
 	for _, ref := range v.r.PostForm["pair"] {
 		id, err := ident.Parse(ident.Duplicate, ref)
 		if err != nil {
@@ -359,16 +358,16 @@ func (h *Handler) decideDuplicates(v *visit) error {
 		if err != nil {
 			return err
 		}
-		n, bad, err := h.Duplicates.DecideAll(v.ctx(), v.who, p.Service, []uuid.UUID{id}, duplicate.Decision(or(v.form("decision"), "later")), "")
+		one, err := h.Duplicates.DecideAll(v.ctx(), v.who, p.Service, []uuid.UUID{id}, duplicate.Decision(or(v.form("decision"), "later")), "")
 		if err != nil {
 			return err
 		}
-		decided, failed = decided+n, append(failed, bad...)
+		all.Decided, all.Failed = all.Decided+one.Decided, append(all.Failed, one.Failed...)
 	}
-	if len(failed) > 0 {
-		v.flash(ui.Warn, fmt.Sprintf("%d decided, %d not: %s", decided, len(failed), failed[0].Fault.Message))
+	if len(all.Failed) > 0 {
+		v.flash(ui.Warn, fmt.Sprintf("%d decided, %d not: %s", all.Decided, len(all.Failed), all.Failed[0].Fault.Message))
 	} else {
-		v.flash(ui.OK, fmt.Sprintf("%d decided.", decided))
+		v.flash(ui.OK, fmt.Sprintf("%d decided.", all.Decided))
 	}
 	return v.redirect(duplicatesPath)
 }

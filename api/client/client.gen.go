@@ -37382,6 +37382,11 @@ func (r PreviewDuplicateGroupResponse) ContentType() string {
 	return ""
 }
 
+// DismissDuplicateResponse200Headers the declared response headers of an HTTP 200 response for DismissDuplicate
+type DismissDuplicateResponse200Headers struct {
+	SynclineConsistencyToken *string
+}
+
 // DismissDuplicateResponseDefaultHeaders the declared response headers of an HTTP default response for DismissDuplicate
 type DismissDuplicateResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37394,6 +37399,8 @@ type DismissDuplicateResponse struct {
 	JSON200 *Duplicate
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DismissDuplicateResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DismissDuplicateResponseDefaultHeaders
 }
@@ -37616,6 +37623,11 @@ func (r UndoDuplicateResponse) ContentType() string {
 	return ""
 }
 
+// DecideDuplicatesResponse200Headers the declared response headers of an HTTP 200 response for DecideDuplicates
+type DecideDuplicatesResponse200Headers struct {
+	SynclineConsistencyToken *string
+}
+
 // DecideDuplicatesResponseDefaultHeaders the declared response headers of an HTTP default response for DecideDuplicates
 type DecideDuplicatesResponseDefaultHeaders struct {
 	RetryAfter *string
@@ -37628,6 +37640,8 @@ type DecideDuplicatesResponse struct {
 	JSON200 *DuplicateDecided
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DecideDuplicatesResponse200Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *DecideDuplicatesResponseDefaultHeaders
 }
@@ -52210,6 +52224,16 @@ func ParseDismissDuplicateResponse(rsp *http.Response) (*DismissDuplicateRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers DismissDuplicateResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers DismissDuplicateResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -52414,6 +52438,16 @@ func ParseDecideDuplicatesResponse(rsp *http.Response) (*DecideDuplicatesRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers DecideDuplicatesResponse200Headers
+		if values := rsp.Header.Values("Syncline-Consistency-Token"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Syncline-Consistency-Token", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SynclineConsistencyToken = &value
+		}
+		response.Headers200 = &headers
 	case true:
 		var headers DecideDuplicatesResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -107,11 +108,12 @@ func pairArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func (s *session) showPair(p *client.Duplicate, err error) error {
-	switch {
-	case err != nil:
+func (s *session) showPair(res *http.Response, body []byte, p *client.Duplicate) error {
+	if err := answered(res, body, nil); err != nil {
 		return err
-	case s.json:
+	}
+	s.sayToken(res)
+	if s.json {
 		return s.printJSON(p)
 	}
 	return s.print("%s is %s.\n", p.ID, p.State)
@@ -230,11 +232,7 @@ func duplicatesMergeCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-				return err
-			}
-			s.sayToken(res.HTTPResponse)
-			return s.showPair(res.JSON200, nil)
+			return s.showPair(res.HTTPResponse, res.Body, res.JSON200)
 		},
 	}
 	f.add(cmd)
@@ -289,7 +287,7 @@ func duplicatesDismissCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+			return s.showPair(res.HTTPResponse, res.Body, res.JSON200)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")
@@ -327,11 +325,7 @@ func duplicatesUndoCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			if err := answered(res.HTTPResponse, res.Body, nil); err != nil {
-				return err
-			}
-			s.sayToken(res.HTTPResponse)
-			return s.showPair(res.JSON200, nil)
+			return s.showPair(res.HTTPResponse, res.Body, res.JSON200)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")

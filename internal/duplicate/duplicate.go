@@ -183,7 +183,9 @@ func (m *Manager) Dismiss(ctx context.Context, who auth.Principal, id uuid.UUID,
 			return notOpen(*p)
 		}
 		p.State, p.Reason = Dismissed, reason
-		return m.release(ctx, tx, p.Service, doc, p.Records[:], p.ID, who.Name)
+		var err error
+		p.Wrote, err = m.release(ctx, tx, p.Service, doc, p.Records[:], p.ID, who.Name)
+		return err
 	})
 }
 
@@ -254,15 +256,16 @@ func (m *Manager) tell(ctx context.Context, tx Tx, who auth.Principal, what stri
 	return tx.Audit(ctx, who.Did("duplicate."+what, public, data))
 }
 
-// release lets entities go on that were held back because of the pair, when no other pair holds them.
-func (m *Manager) release(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, but uuid.UUID, by string) error {
+// release lets entities go on that were held back because of the pair, when no other pair holds them, and says what it wrote.
+func (m *Manager) release(ctx context.Context, tx Tx, s service.ID, doc *service.Document, list []*record.Entity, but uuid.UUID, by string) (record.Span, error) {
+	var entries []record.Entry
 	for _, e := range list {
 		if e == nil || !holds(e, record.Twin) {
 			continue
 		}
 		others, err := tx.OpenDuplicates(ctx, s, e.ID, but)
 		if err != nil {
-			return err
+			return record.Span{}, err
 		}
 		if others > 0 {
 			continue
@@ -274,10 +277,11 @@ func (m *Manager) release(ctx context.Context, tx Tx, s service.ID, doc *service
 		}
 		entry := record.Entry{ID: newID(), Entity: e.ID, At: tx.Now(), Kind: record.Decided, Op: record.Updated, System: record.Person, Actor: by, Cause: but}
 		if err := tx.SaveMerged(ctx, s, []*record.Entity{e}, []record.Entry{entry}, doc.SystemIDs()); err != nil {
-			return err
+			return record.Span{}, err
 		}
+		entries = append(entries, entry)
 	}
-	return nil
+	return record.SpanOf(entries), nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -298,10 +302,17 @@ type Failed struct {
 	Fault *fault.Error
 }
 
+// DecidedAll is what came of a decision about several pairs.
+type DecidedAll struct {
+	Decided int64
+	Failed  []Failed
+	Wrote   record.Span // of the history
+}
+
 // DecideAll decides about several pairs of a service, each in a commit of its own.
-func (m *Manager) DecideAll(ctx context.Context, who auth.Principal, s service.ID, ids []uuid.UUID, d Decision, reason string) (decided int64, failed []Failed, err error) {
+func (m *Manager) DecideAll(ctx context.Context, who auth.Principal, s service.ID, ids []uuid.UUID, d Decision, reason string) (out DecidedAll, err error) {
 	if err := who.May(auth.ResolveConflicts); err != nil {
-		return 0, nil, err
+		return out, err
 	}
 	for _, id := range ids {
 		p, err := m.Get(ctx, who, id)
@@ -311,21 +322,22 @@ func (m *Manager) DecideAll(ctx context.Context, who auth.Principal, s service.I
 		if err == nil {
 			switch d {
 			case DecideMerge:
-				_, err = m.Join(ctx, who, id, Wish{Reason: reason})
+				p, err = m.Join(ctx, who, id, Wish{Reason: reason})
 			case DecideDismiss:
-				_, err = m.Dismiss(ctx, who, id, reason)
+				p, err = m.Dismiss(ctx, who, id, reason)
 			default:
-				_, err = m.Later(ctx, who, id, reason)
+				p, err = m.Later(ctx, who, id, reason)
 			}
 		}
 		switch f := fault.As(err); {
 		case err == nil:
-			decided++
+			out.Decided++
+			out.Wrote = out.Wrote.And(p.Wrote)
 		case f != nil && f.Kind != fault.Unavailable:
-			failed = append(failed, Failed{id, f})
+			out.Failed = append(out.Failed, Failed{id, f})
 		default:
-			return decided, failed, err
+			return out, err
 		}
 	}
-	return decided, failed, nil
+	return out, nil
 }

@@ -115,7 +115,7 @@ func (m *Manager) drop(ctx context.Context, tx Tx, s service.ID, doc *service.Do
 	if err != nil {
 		return err
 	}
-	if err := m.release(ctx, tx, s, doc, held, uuid.Nil, ByRule); err != nil {
+	if _, err := m.release(ctx, tx, s, doc, held, uuid.Nil, ByRule); err != nil {
 		return err
 	}
 	return tx.Wake(ctx, s)
@@ -225,7 +225,7 @@ func (m *Manager) gone(ctx context.Context, t tenant.ID, id uuid.UUID) error {
 		}
 		now := tx.Now()
 		p.State, p.DecidedAt, p.Reason = Gone, &now, "One of the two is not there any more."
-		if err := m.release(ctx, tx, p.Service, doc, p.Records[:], p.ID, ByRule); err != nil {
+		if _, err := m.release(ctx, tx, p.Service, doc, p.Records[:], p.ID, ByRule); err != nil {
 			return err
 		}
 		return tx.SaveDuplicate(ctx, p)

@@ -99,7 +99,9 @@ func (m *Manager) handOver(ctx context.Context, tx Tx, p *Pair, doc *service.Doc
 	if err != nil {
 		return err
 	}
-	return m.release(ctx, tx, p.Service, doc, list, p.Act, by)
+	released, err := m.release(ctx, tx, p.Service, doc, list, p.Act, by)
+	p.Wrote = p.Wrote.And(released)
+	return err
 }
 
 // intent is what a merge is going to do.

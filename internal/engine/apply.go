@@ -717,7 +717,7 @@ func (s *Seat) changed(e *record.Entity, l *record.Link, m *Mapped) (changed []s
 
 // update meets a linked entity: the shadow tells what the system really changed (invariant 5: nothing means an echo).
 func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
-	c, in := m.Change, m.In
+	c := m.Change
 	changed := b.seat.changed(e, l, m)
 	thawed := l.State == record.Frozen && e.DeletedAt == nil
 	if len(changed) == 0 && !thawed {
@@ -735,13 +735,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 	}
 	was := *l
 	was.Behind, was.OwnForm = maps.Clone(l.Behind), maps.Clone(l.OwnForm)
-	if _, there := b.links[l]; !there {
-		defer func() {
-			if b.touched[e] && l.Says(&was) {
-				delete(b.links, l) // the entity tells when, see Entity.SyncedAt
-			}
-		}()
-	}
+	_, written := b.links[l]
 	if c.Version != "" {
 		l.Version = c.Version
 	}
@@ -750,12 +744,19 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 	if thawed {
 		l.State = record.Synced
 	}
-	if e.DeletedAt != nil && !b.revive(e, l, m, changed) {
-		return
+	if e.DeletedAt == nil || b.revive(e, l, m, changed) {
+		b.take(e, l, m, changed)
 	}
+	if !written && b.touched[e] && l.Says(&was) {
+		delete(b.links, l) // the entity tells when, see Entity.SyncedAt
+	}
+}
+
+// take gives the entity the fields that the system changed, or opens a conflict about them.
+func (b *batch) take(e *record.Entity, l *record.Link, m *Mapped, changed []string) {
 	before, after := record.Fields{}, record.Fields{}
 	for _, f := range changed {
-		v, present := in[f], e.Fields[f]
+		v, present := m.In[f], e.Fields[f]
 		base, behind := l.Behind[f]
 		switch {
 		case b.seat.Collection.computes(f):
@@ -786,7 +787,7 @@ func (b *batch) update(e *record.Entity, l *record.Link, m *Mapped) {
 		b.compare(e)
 	}
 	b.corrected(e, m)
-	b.oweAll(e, c)
+	b.oweAll(e, m.Change)
 }
 
 // stamp says who gives the field of the change its value: the system, or the person who corrected it.

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -84,14 +85,37 @@ func (f *flow) inquiries(c *Collection, o Outcome) (out []Inquiry) {
 	return out
 }
 
+// Inquire is what the document's sources are to be asked about records that a person edited: the same as about those that systems change. Which
+// question that is, and whether it was answered before, is found out when it is asked. It is a function of its arguments.
+func Inquire(doc *service.Document, edited ...*record.Entity) (out []Inquiry) {
+	for _, s := range sources(doc) {
+		for _, e := range edited {
+			if !s.Changed || e.DeletedAt != nil || e.IsMerged() || s.said.Collection != "" && s.said.Collection != e.Collection {
+				continue
+			}
+			i := slices.IndexFunc(out, func(q Inquiry) bool { return q.Source == s.Name && q.Collection == e.Collection })
+			if i < 0 {
+				i, out = len(out), append(out, Inquiry{Source: s.Name, Collection: e.Collection})
+			}
+			out[i].Entities, out[i].Questions = append(out[i].Entities, e.ID), append(out[i].Questions, "")
+		}
+	}
+	return out
+}
+
 // wakeSources lets the sources look for what a commit wants to know.
 func (f *flow) wakeSources(o Outcome) {
 	for _, a := range f.asking {
 		if a.New && len(o.New) > 0 || a.Source.Changed && len(o.Changed) > 0 {
-			a.wanted.Add(1)
-			signal(a.wake)
+			a.look()
 		}
 	}
+}
+
+// look has the source look for what it is to be asked.
+func (a *asking) look() {
+	a.wanted.Add(1)
+	signal(a.wake)
 }
 
 // ask asks what is due, for as long as the flow lives.
@@ -154,8 +178,7 @@ func (a *asking) letOthers() {
 	behind := false
 	for _, other := range a.flow.asking {
 		if behind {
-			other.wanted.Add(1)
-			signal(other.wake)
+			other.look()
 		}
 		behind = behind || other == a
 	}
@@ -259,7 +282,8 @@ func (a *asking) step(ctx context.Context, l *Lookup) (more bool, next time.Dura
 		for i, p := range pending.List {
 			ids[i] = p.Entity
 		}
-		if entities, err = tx.LoadEntities(ctx, f.guard, ids, false); err != nil {
+		// Locked, so that what somebody edits meanwhile is not settled by what the record was before.
+		if entities, err = tx.LoadEntities(ctx, f.guard, ids, true); err != nil {
 			return err
 		}
 		byID := make(map[record.EntityID]*record.Entity, len(entities))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/syncline-dev/syncline/docs"
+	"github.com/syncline-dev/syncline/docs/docstest"
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/expression"
 	"github.com/syncline-dev/syncline/internal/record"
@@ -16,20 +17,13 @@ import (
 
 // The worked examples of the documentation are run: the document in the page's yaml block, records from its json blocks.
 
-var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
-
-func blocks(t *testing.T, guide, lang string) (out []string) {
+func blocks(t *testing.T, guide, lang string) []string {
 	t.Helper()
 	page, found := docs.Guide(guide)
 	if !found {
 		t.Fatalf("there is no page %s", guide)
 	}
-	for _, m := range fence.FindAllStringSubmatch(string(page), -1) {
-		if m[1] == lang {
-			out = append(out, m[2])
-		}
-	}
-	return out
+	return docstest.Blocks(page, lang)
 }
 
 func recordsOf(t *testing.T, json string) (out []record.Fields) {

@@ -232,7 +232,7 @@ syncConfig:
 	if p, err := m.Later(t.Context(), who, grace.ID, "busy"); err != nil || p.State != duplicate.Later {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if p, err := m.Dismiss(t.Context(), who, grace.ID, "her sister"); err != nil || p.State != duplicate.Dismissed {
+	if p, err := m.Dismiss(t.Context(), who, grace.ID, "her sister"); err != nil || p.State != duplicate.Dismissed || p.Wrote.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	b.engine.Nudge(b.service)

@@ -440,6 +440,11 @@ func (f *flow) control(ctx context.Context) error {
 				left = 0
 				signal(f.proof)
 				signal(f.shapes)
+				for _, a := range f.asking {
+					if a.Source.Changed { // somebody may have edited a record
+						a.look()
+					}
+				}
 			case f.current() != nil && f.quiet():
 				left = 0
 			default:

@@ -48,6 +48,7 @@ type AsideTx interface {
 	// AsideByID loads entities: as the plan has them so far, else as the service has them.
 	AsideByID(ctx context.Context, plan uuid.UUID, s service.ID, ids []record.EntityID) ([]*record.Entity, error)
 	followTx
+	namingTx
 }
 
 // Looker opens a system of a document that need not be in force, to look at it only; *service.Manager is one.
@@ -515,6 +516,9 @@ func (f *foreseeing) takeIn(ctx context.Context, seat *Seat, mapped []Mapped, ju
 	var weighed Weighed
 	err := f.inTx(ctx, func(tx AsideTx) (err error) {
 		if loaded, err = tx.LoadAside(ctx, f.Plan, f.Service, seat, keys, matchKeys); err != nil {
+			return err
+		}
+		if err = seat.sameNames(loaded.Entities, mapped, f.naming(ctx, tx, seat)); err != nil {
 			return err
 		}
 		if seat.Collection.acts() && f.Service != (service.ID{}) && len(loaded.Entities) > 0 {

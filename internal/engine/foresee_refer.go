@@ -46,6 +46,31 @@ func (f *foreseeing) Linked(ctx context.Context, system record.System, object re
 	})
 }
 
+// naming tells by which keys the seat's system names entities by the plan: of what the plan lets go, the key that the service knows is the
+// former one.
+func (f *foreseeing) naming(ctx context.Context, tx AsideTx, seat *Seat) naming {
+	return func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+		now, err := tx.AsideByID(ctx, f.Plan, f.Service, ids)
+		if err != nil {
+			return nil, nil, err
+		}
+		known, former, err := namesIn(ctx, tx, f.Service, seat.System, ids)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = make(map[record.EntityID]record.Key, len(now))
+		for _, e := range now {
+			was, had := known[e.ID]
+			if l := e.Links[seat.System]; l != nil {
+				keys[e.ID] = l.Key
+			} else if had {
+				former[e.ID] = was
+			}
+		}
+		return keys, former, nil
+	}
+}
+
 // lineage is what is known of the records that a system would get.
 type lineage struct {
 	blocked map[record.EntityID]bool // they would wait

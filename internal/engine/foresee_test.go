@@ -378,8 +378,27 @@ func TestPlanOfReferences(t *testing.T) {
 	orphans := int64(0)
 	for _, s := range p.Outcome.Seats {
 		orphans += s.Orphans
+		if s.Object == "orders" && s.Updates+s.Conflicts+s.Open != 0 { // they name what they named, though that is gone
+			t.Errorf("foreseen of orders in %s: %+v", s.System, s)
+		}
 	}
 	if orphans != 3 { // A1 and its order, and the order of A2
 		t.Errorf("%d orphans are foreseen\n%+v", orphans, p.Outcome.Seats)
+	}
+}
+
+// A plan that reads records which name one that is gone foresees no change of them.
+func TestPlanKnowsNamesOfTheGone(t *testing.T) {
+	b, items := newTree(t)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(items.All()) == 2 && b.settledDown() })
+	b.user("shop").Delete("P")
+	b.eventually("the parent to be gone", func() bool { return len(items.All()) == 1 && b.settledDown() })
+	b.halt()
+	next := treeOfTwo + "businessRules:\n  - {name: cheap, condition: quantity > 100, source: warehouse, target: shop, mapping: {sku: name}}\n"
+	p := b.planned(b.planner().PlanDocument(context.Background(), b.person(), "", []byte(next), service.YAML))
+	for _, system := range []record.System{"warehouse", "shop"} {
+		s := seatOf(t, p, system)
+		expect(t, "equal, updates, conflicts and what would wait in "+string(system), []int64{s.Equal, s.Updates, s.Conflicts + s.Open, s.Unfound}, []int64{1, 0, 0, 0})
 	}
 }

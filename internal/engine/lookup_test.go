@@ -14,6 +14,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/safety"
 	"github.com/syncline-dev/syncline/internal/store"
 	"github.com/syncline-dev/syncline/internal/store/storetest"
 	"github.com/syncline-dev/syncline/internal/tenant"
@@ -433,6 +434,38 @@ func TestLookupOfChanges(t *testing.T) {
 	})
 	if n := o.times("A"); n != 1 {
 		t.Errorf("A was asked about %d times", n)
+	}
+}
+
+// What a person edits in Syncline is asked about as what a system changes, and paid for as that: with onUpdate, and once.
+func TestLookupOfEdits(t *testing.T) {
+	for word, asked := range map[string]int{"onUpdate": 1, "onNewContact": 0} {
+		t.Run(word, func(t *testing.T) {
+			b, o := newLookupBench(t, lookupDocument("    "+word+": true\n"+fmt.Sprintf(askRegister, "")))
+			b.user("warehouse").Put("A", record.Fields{"sku": "A", "name": "Anvil", "quantity": record.Int(1)})
+			b.start()
+			asking := func() bool { return b.number(`SELECT count(*) FROM lookups WHERE due_at <= now()`) > 0 }
+			b.eventually("the first sync", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() && !asking() })
+			before := o.times("A")
+			b.knows("A", "Anvil of iron", "12.5")
+			editor := safety.NewEditor(store.InTx(b.db, func(tx *store.Tx) safety.EditTx { return tx }))
+			for n := int64(2); n < 4; n++ {
+				if _, err := editor.Change(t.Context(), b.person(), safety.Edit{Service: b.service.Public(), System: "shop", Record: "A", Fields: record.Fields{"quantity": record.Int(n)}}); err != nil {
+					t.Fatal(err)
+				}
+				b.engine.Nudge(b.service)
+				b.eventually("the edit, and what is asked because of it", func() bool {
+					f := b.user("shop").Get("A")
+					return record.Equal(f["quantity"], record.Int(n)) && record.Equal(f["price"], record.Number("12.5")) == (asked > 0) && b.settledDown() && !asking()
+				})
+			}
+			if n := o.times("A") - before; n != asked {
+				t.Errorf("it was asked about %d times because of two edits, want %d", n, asked)
+			}
+			if n := b.enriched(); n != int64(asked) {
+				t.Errorf("%d lookups are charged, want %d", n, asked)
+			}
+		})
 	}
 }
 

@@ -418,22 +418,8 @@ syncConfig:
 // Records that name one which is gone hold what they held: the keys of the gone one, which nobody has any more, are no drift, in
 // whatever system. (Simulation seeds 403, 512.)
 func TestProofKnowsNamesOfTheGone(t *testing.T) {
-	b := newBench(t, "service: stock\ndirection: multi-directional\nsystems:\n"+
-		"  - {id: warehouse, type: memory, objects: [{name: items, mapping: product, references: {parent: items}}]}\n"+
-		"  - {id: shop, type: memory, objects: [{name: products, mapping: product, references: {parent: products}}]}\n"+
-		"syncConfig: {frequency: realtime, deletes: propagate, matchFields: [sku], references: {wait: 1s}, proof: {every: 1h}}\n")
-	below := func(info connector.ObjectInfo, key connector.Type) connector.ObjectInfo {
-		info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "parent", Type: key, Nullable: true})
-		return info
-	}
-	b.systems["warehouse"] = connectortest.NewMemory(below(serial, connector.TypeInteger), products)
-	b.systems["shop"] = connectortest.NewMemory(below(products, connector.TypeText))
-	items := b.systems["warehouse"].User(serial.Name)
+	b, items := newTree(t)
 	proofs := b.proving()
-	b.user("shop").Put("P", product("P", 1))
-	child := product("C", 2)
-	child["parent"] = "P"
-	b.user("shop").Put("C", child)
 	b.start()
 	b.eventually("the first sync", func() bool { return len(items.All()) == 2 && b.settledDown() })
 	b.user("shop").Delete("P")
@@ -461,4 +447,27 @@ func TestProofKnowsNamesOfTheGone(t *testing.T) {
 	if missing := b.number(`SELECT count(*) FROM entity_references WHERE parent_id IS NULL`); missing != 0 {
 		t.Errorf("%d references were changed that nobody changed", missing)
 	}
+}
+
+// treeOfTwo has records that refer to each other, by numbers in one system and by texts in the other.
+const treeOfTwo = "service: stock\ndirection: multi-directional\nsystems:\n" +
+	"  - {id: warehouse, type: memory, objects: [{name: items, mapping: product, references: {parent: items}}]}\n" +
+	"  - {id: shop, type: memory, objects: [{name: products, mapping: product, references: {parent: products}}]}\n" +
+	"syncConfig: {frequency: realtime, deletes: propagate, matchFields: [sku], references: {wait: 1s}, proof: {every: 1h}}\n"
+
+// newTree is a bench of it, with P in both systems and C that names P, before the first sync; items are the warehouse's.
+func newTree(t *testing.T) (b *bench, items connectortest.User) {
+	b = newBench(t, treeOfTwo)
+	below := func(info connector.ObjectInfo, key connector.Type) connector.ObjectInfo {
+		info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "parent", Type: key, Nullable: true})
+		return info
+	}
+	b.systems["warehouse"] = connectortest.NewMemory(below(serial, connector.TypeInteger), products)
+	b.systems["shop"] = connectortest.NewMemory(below(products, connector.TypeText))
+	items = b.systems["warehouse"].User(serial.Name)
+	b.user("shop").Put("P", product("P", 1))
+	child := product("C", 2)
+	child["parent"] = "P"
+	b.user("shop").Put("C", child)
+	return b, items
 }

@@ -406,7 +406,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 			further, keys, matchKeys = true, append(keys, make([]record.Key, len(more))...), append(matchKeys, more...)
 			return errFurther
 		}
-		if err := l.sameNamesIn(ctx, tx, loaded.Entities, mapped); err != nil {
+		if err := l.Seat.sameNames(loaded.Entities, mapped, l.naming(ctx, tx)); err != nil {
 			return err
 		}
 		if blocks := blocksOf(mapped); len(blocks) > 0 {

@@ -472,23 +472,50 @@ func (l *lane) sameNames(ctx context.Context, known []*record.Entity, changes []
 		return nil
 	}
 	return l.flow.inTx(ctx, func(tx Tx) error {
-		return l.resolve(ctx, tx, names, func(n *name, ref record.Value) {
+		return resolve(names, l.naming(ctx, tx), func(n *name, ref record.Value) {
 			n.change.Fields = n.change.Fields.Clone()
 			n.change.Fields[n.ref.Native] = ref
 		})
 	})
 }
 
-// sameNamesIn is sameNames for a page that is about to be committed.
-func (l *lane) sameNamesIn(ctx context.Context, tx Tx, known []*record.Entity, mapped []Mapped) error {
-	if len(l.Refs) == 0 {
+// naming tells by which keys the system names entities, and named them.
+type naming func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error)
+
+func (l *lane) naming(ctx context.Context, tx Tx) naming {
+	return func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+		return namesIn(ctx, tx, l.flow.guard.Service, l.System, ids)
+	}
+}
+
+// namingTx is what knows them.
+type namingTx interface {
+	// KeysIn says which keys the entities have in the system.
+	KeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
+	// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more. They are kept of what others
+	// may refer to.
+	FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
+}
+
+// namesIn are the keys that the service knows of the entities in the system, and those that they had there last before.
+func namesIn(ctx context.Context, tx namingTx, s service.ID, system record.System, ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+	if keys, err = tx.KeysIn(ctx, s, system, ids); err != nil {
+		return nil, nil, err
+	}
+	former, err = tx.FormerKeysIn(ctx, s, system, ids)
+	return keys, former, err
+}
+
+// sameNames is what a lane's is, for a page that is about to be committed or, by a plan, kept aside.
+func (s *Seat) sameNames(known []*record.Entity, mapped []Mapped, by naming) error {
+	if len(s.Refs) == 0 {
 		return nil
 	}
 	read, of := make([]*record.Change, len(mapped)), make(map[*record.Change]*Mapped, len(mapped))
 	for i := range mapped {
 		read[i], of[mapped[i].Change] = mapped[i].Change, &mapped[i]
 	}
-	return l.resolve(ctx, tx, l.names(known, read), func(n *name, ref record.Value) { of[n.change].refers(l.Seat, n.ref, ref) })
+	return resolve(s.names(known, read), by, func(n *name, ref record.Value) { of[n.change].refers(s, n.ref, ref) })
 }
 
 // name is what a record was read to refer to, where that is not what it was known to refer to.
@@ -540,7 +567,7 @@ func (s *Seat) names(known []*record.Entity, changes []*record.Change) (names []
 }
 
 // resolve calls same for each of the names that stands for what was known.
-func (l *lane) resolve(ctx context.Context, tx Tx, names []name, same func(*name, record.Value)) error {
+func resolve(names []name, by naming, same func(*name, record.Value)) error {
 	var ids []record.EntityID
 	for i := range names {
 		ids = append(ids, names[i].is.Entity)
@@ -553,11 +580,7 @@ func (l *lane) resolve(ctx context.Context, tx Tx, names []name, same func(*name
 	if ids = slices.DeleteFunc(slices.Compact(ids), record.EntityID.IsZero); len(ids) == 0 {
 		return nil
 	}
-	keys, err := tx.KeysIn(ctx, l.flow.guard.Service, l.System, ids)
-	if err != nil {
-		return err
-	}
-	former, err := tx.FormerKeysIn(ctx, l.flow.guard.Service, l.System, ids)
+	keys, former, err := by(ids)
 	if err != nil {
 		return err
 	}

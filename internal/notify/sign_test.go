@@ -3,7 +3,9 @@
 package notify_test
 
 import (
+	"bufio"
 	"net/http"
+	"net/textproto"
 	"os"
 	"regexp"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/syncline-dev/syncline/docs/docstest"
 	"github.com/syncline-dev/syncline/internal/notify"
 )
 
@@ -21,6 +24,27 @@ func TestSignatureVector(t *testing.T) {
 	got := notify.Sign([]notify.Secret{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 		t.Errorf("signed %s, want %s", got, want)
+	}
+}
+
+// The worked example of docs/webhooks.md, by which others try out their own code.
+func TestDocsWebhooks(t *testing.T) {
+	page, err := os.ReadFile("../../docs/webhooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := regexp.MustCompile("With the secret `(whsec_[^`]+)`").FindSubmatch(page)
+	head, body, _ := strings.Cut(docstest.Blocks(page, "http")[0], "\n\n")
+	r, err := textproto.NewReader(bufio.NewReader(strings.NewReader(head + "\n\n"))).ReadMIMEHeader()
+	if err != nil || secret == nil {
+		t.Fatalf("the page has no example: %v", err)
+	}
+	at, err := strconv.ParseInt(r.Get("webhook-timestamp"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := notify.Sign([]notify.Secret{notify.Secret(secret[1])}, r.Get("webhook-id"), time.Unix(at, 0), []byte(strings.TrimSpace(body))); got != r.Get("webhook-signature") {
+		t.Errorf("signed %s, the page says %s", got, r.Get("webhook-signature"))
 	}
 }
 

@@ -199,19 +199,37 @@ const (
 	Decided   JournalKind = "decision" // a person or rule settled a conflict
 )
 
-// Span are the first and the last line of the history that one act of a person wrote, of however many records.
-type Span struct{ First, Last uuid.UUID }
+// Span is what one act of a person wrote into the history, of however many records: the lines from the first to the last that have its
+// actor. An act of several commits has other people's lines between its own.
+type Span struct {
+	First, Last uuid.UUID
+	Actor       string // "" for whoever
+}
 
-// SpanOf finds the span of lines that are in no order; their ids are in the order of time.
+// SpanOf finds the span of an actor's lines, which are in no order; their ids are in the order of time.
 func SpanOf(lines []Entry) (s Span) {
 	for i := range lines {
-		id := lines[i].ID
-		if s.First == uuid.Nil || bytes.Compare(id[:], s.First[:]) < 0 {
-			s.First = id
-		}
-		if bytes.Compare(id[:], s.Last[:]) > 0 {
-			s.Last = id
-		}
+		s = s.And(Span{lines[i].ID, lines[i].ID, lines[i].Actor})
+	}
+	return s
+}
+
+// IsZero says whether nothing was written.
+func (s Span) IsZero() bool { return s.First == uuid.Nil }
+
+// And is the span of both, which one actor wrote.
+func (s Span) And(o Span) Span {
+	switch {
+	case s.IsZero():
+		return o
+	case o.IsZero():
+		return s
+	}
+	if bytes.Compare(o.First[:], s.First[:]) < 0 {
+		s.First = o.First
+	}
+	if bytes.Compare(o.Last[:], s.Last[:]) > 0 {
+		s.Last = o.Last
 	}
 	return s
 }

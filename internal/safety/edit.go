@@ -57,6 +57,8 @@ type EditTx interface {
 	LockEntities(ctx context.Context, s service.ID, ids []record.EntityID) ([]*record.Entity, error)
 	// SaveEdited writes entities, links and history, and makes deliveries to the systems, by collection.
 	SaveEdited(ctx context.Context, s service.ID, list []Edited, systems map[string][]string) error
+	// Inquire notes what sources of enrichment are to be asked.
+	Inquire(ctx context.Context, s service.ID, list []engine.Inquiry) error
 	AddUsage(ctx context.Context, events []billing.UsageEvent) error
 	// Wake tells the worker that carries the service at commit.
 	Wake(ctx context.Context, s service.ID) error
@@ -119,6 +121,9 @@ func (m *Editor) Change(ctx context.Context, who auth.Principal, edit Edit) (e *
 		}
 		entry.Actor = who.Name
 		if err := tx.SaveEdited(ctx, s.ID, []Edited{{e, entry}}, taking); err != nil {
+			return err
+		}
+		if err := tx.Inquire(ctx, s.ID, engine.Inquire(doc, e)); err != nil {
 			return err
 		}
 		if err := tx.Wake(ctx, s.ID); err != nil {

@@ -27,6 +27,13 @@ WHERE (lookups.due_at IS NULL OR lookups.due_at > excluded.due_at) AND lookups.q
 	}
 }
 
+// Inquire makes lookups due.
+func (t *Tx) Inquire(ctx context.Context, s service.ID, list []engine.Inquiry) error {
+	b := &pgx.Batch{}
+	queueInquiries(b, uuid.UUID(s), t.now, list)
+	return t.send(ctx, b)
+}
+
 // PendingLookups lists what the source is to be asked about the collection.
 func (t *Tx) PendingLookups(ctx context.Context, s service.ID, l *engine.Lookup, before []record.System, limit int) (p engine.Pending, err error) {
 	err = t.tx.QueryRow(ctx, `SELECT coalesce((SELECT asked FROM lookup_counts WHERE tenant_id = current_tenant() AND service_id = $1 AND source = $2 AND since = $4), 0),

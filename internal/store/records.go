@@ -151,7 +151,7 @@ var waitTexts = map[string]string{
 func (t *Tx) Outstanding(ctx context.Context, s service.ID, of record.Span) ([]engine.Outstanding, error) {
 	rows, err := t.tx.Query(ctx, `WITH act AS MATERIALIZED (
   SELECT e.id, e.collection, e.held FROM entities e WHERE e.tenant_id = current_tenant() AND e.service_id = $1 AND e.id IN (
-    SELECT entity_id FROM journal WHERE tenant_id = current_tenant() AND service_id = $1 AND id BETWEEN $2 AND $3)
+    SELECT entity_id FROM journal WHERE tenant_id = current_tenant() AND service_id = $1 AND id BETWEEN $2 AND $3 AND $6 IN ('', actor))
 ), lacking AS (
   SELECT a.id, a.collection, d.system, CASE WHEN d.waits = 'hold' THEN 'hold' WHEN $4 = ANY(a.held) THEN 'frozen' WHEN $5 = ANY(a.held) THEN 'approval' ELSE '' END AS blocked
   FROM act a JOIN deliveries d ON d.tenant_id = current_tenant() AND d.service_id = $1 AND d.entity_id = a.id
@@ -159,7 +159,7 @@ func (t *Tx) Outstanding(ctx context.Context, s service.ID, of record.Span) ([]e
   UNION ALL SELECT a.id, a.collection, l.system, CASE l.state WHEN 'rejected' THEN 'rejected' WHEN 'conflict' THEN 'in-doubt' ELSE '' END
   FROM act a JOIN links l ON l.tenant_id = current_tenant() AND l.service_id = $1 AND l.entity_id = a.id WHERE l.state IN ('pending', 'rejected', 'conflict')
 )
-SELECT collection, system, count(DISTINCT id), max(blocked) FROM lacking GROUP BY collection, system ORDER BY 1, 2`, uuid.UUID(s), of.First, of.Last, record.Ice, record.Approval)
+SELECT collection, system, count(DISTINCT id), max(blocked) FROM lacking GROUP BY collection, system ORDER BY 1, 2`, uuid.UUID(s), of.First, of.Last, record.Ice, record.Approval, of.Actor)
 	if err != nil {
 		return nil, unavailable(err)
 	}

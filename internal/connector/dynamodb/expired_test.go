@@ -43,20 +43,8 @@ func TestTemporaryCredentialsEnd(t *testing.T) {
 		t.Cleanup(func() { _ = sys.Close() })
 		return sys
 	}
-	read := func(sys connector.System, cursor record.Cursor) (keys []record.Key, _ record.Cursor, err error) {
-		for range 20 {
-			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "orders", Cursor: cursor, Limit: 10})
-			if err != nil {
-				return nil, cursor, err
-			}
-			for _, c := range page.Changes {
-				keys = append(keys, c.Key)
-			}
-			if cursor = page.Cursor; !page.More {
-				break
-			}
-		}
-		return keys, cursor, nil
+	read := func(sys connector.System, cursor record.Cursor) ([]record.Key, record.Cursor, error) {
+		return connectortest.ReadKeys(t.Context(), sys, "orders", cursor)
 	}
 	sys := open("token-1")
 	keys, cursor, err := read(sys, nil)

@@ -58,7 +58,7 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 			return connector.Page{}, lost(req.Object, err)
 		}
 	}
-	ours := s.ours(req.Object, req.Cursor)
+	ours := s.written.Since(req.Object, req.Cursor)
 	t, err := s.load(ctx, req.Object)
 	if err != nil {
 		return connector.Page{}, err

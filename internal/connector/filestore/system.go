@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/written"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -29,7 +30,8 @@ type System struct {
 	tables map[record.Object]*table // as they were read last
 	bare   bool                     // nothing can be kept in the place, so deletes are not seen
 	kept   map[record.Object]string // the list that was acknowledged last
-	wrote  map[record.Object]*wrote
+
+	written written.Records // what a file's list does not tell of
 }
 
 // ByHash is the detection: files are compared with a list of what was in them.
@@ -47,7 +49,7 @@ func New(store Store, title string, o Options, env connector.Env) (*System, erro
 		return nil, &connector.Error{Class: connector.Reject, Code: "files.detection_unknown",
 			Message: fmt.Sprintf("Changes in files cannot be detected by %q; use auto or %s.", d, ByHash)}
 	}
-	return &System{store: store, options: o, title: title, env: env, tables: map[record.Object]*table{}, kept: map[record.Object]string{}, wrote: map[record.Object]*wrote{}}, nil
+	return &System{store: store, options: o, title: title, env: env, tables: map[record.Object]*table{}, kept: map[record.Object]string{}}, nil
 }
 
 // Check implements connector.System.

@@ -55,7 +55,7 @@ func (s *System) Write(ctx context.Context, object record.Object, writes []conne
 			s.forget(object)
 			return nil, err
 		}
-		s.note(object, writes, receipts)
+		s.written.NoteApplied(object, writes, receipts)
 		s.forget(object) // what was written is read back, so that what counts as known is what stands there
 		return receipts, nil
 	}

@@ -34,20 +34,8 @@ func TestAccountsWithLimits(t *testing.T) {
 		}
 		return sys, err
 	}
-	read := func(sys connector.System, cursor record.Cursor) (keys []record.Key, _ record.Cursor, err error) {
-		for range 20 {
-			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "thing", Cursor: cursor, Limit: 10})
-			if err != nil {
-				return keys, cursor, err
-			}
-			for _, c := range page.Changes {
-				keys = append(keys, c.Key)
-			}
-			if cursor = page.Cursor; !page.More {
-				break
-			}
-		}
-		return keys, cursor, nil
+	read := func(sys connector.System, cursor record.Cursor) ([]record.Key, record.Cursor, error) {
+		return connectortest.ReadKeys(t.Context(), sys, "thing", cursor)
 	}
 	sys, err := open("first-Word-1")
 	if err != nil {

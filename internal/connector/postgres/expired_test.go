@@ -40,19 +40,7 @@ func TestPasswordEnds(t *testing.T) {
 			return nil, cursor, err
 		}
 		defer func() { _ = sys.Close() }()
-		for range 20 {
-			page, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "thing", Cursor: cursor, Limit: 10})
-			if err != nil {
-				return keys, cursor, err
-			}
-			for _, c := range page.Changes {
-				keys = append(keys, c.Key)
-			}
-			if cursor = page.Cursor; !page.More {
-				break
-			}
-		}
-		return keys, cursor, nil
+		return connectortest.ReadKeys(t.Context(), sys, "thing", cursor)
 	}
 	keys, cursor, err := read("first", nil)
 	if err != nil || len(keys) != 1 {

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/written"
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
@@ -152,12 +153,13 @@ type System struct {
 
 	mu     sync.Mutex
 	chosen map[record.Object]choice
-	wrote  map[record.Object]*wrote
+
+	written written.Records // what comparing may not see
 }
 
 // New makes a system of a source. It starts nothing.
 func New(source Source, o Options, env connector.Env, pace connector.Pace) (connector.System, error) {
-	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, wrote: map[record.Object]*wrote{}, now: time.Now}
+	s := &System{source: source, options: o, pace: pace, asked: env.Detection, chosen: map[record.Object]choice{}, now: time.Now}
 	s.keyed, _ = source.(Keyed)
 	told, tells := source.(Told)
 	switch d := env.Detection; {
@@ -400,60 +402,13 @@ func (s *System) Read(ctx context.Context, req connector.ReadRequest) (connector
 	return s.compare(ctx, req, p)
 }
 
-// wrote are the records that were written and not compared since. They count as unknown: who deletes a new row at once, or puts back
-// what had stood there, leaves the table as it was when it was compared last.
-type wrote struct {
-	keys   map[record.Key]int // with the number of the last write
-	writes int
-	told   map[record.Key]int // those of the last page: who goes on behind its cursor has them
-	cursor record.Cursor
-}
-
-// ours are those keys. They are asked for before the table is read: what was noted by then stood in it.
-func (s *System) ours(object record.Object, cursor record.Cursor) map[record.Key]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.wrote[object]
-	if w == nil {
-		return nil
-	}
-	if bytes.Equal(w.cursor, cursor) {
-		for k, n := range w.told {
-			if w.keys[k] == n {
-				delete(w.keys, k)
-			}
-		}
-		w.told = nil
-	}
-	return maps.Clone(w.keys)
-}
-
-// handed notes that a page's cursor has them.
-func (s *System) handed(object record.Object, ours map[record.Key]int, cursor record.Cursor) {
-	if len(ours) == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.wrote[object]
-	w.told, w.cursor = ours, slices.Clone(cursor)
-}
-
-// note says that the records were written.
+// note says that the records were written. Who is told of changes compares nothing.
 func (s *System) note(object record.Object, keys []record.Key) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(keys) == 0 || s.chosen[object].told {
-		return
-	}
-	w := s.wrote[object]
-	if w == nil {
-		w = &wrote{keys: map[record.Key]int{}}
-		s.wrote[object] = w
-	}
-	w.writes++
-	for _, k := range keys {
-		w.keys[k] = w.writes
+	told := s.chosen[object].told
+	s.mu.Unlock()
+	if !told {
+		s.written.Note(object, keys)
 	}
 }
 
@@ -463,7 +418,7 @@ func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place
 	if err != nil {
 		return connector.Page{}, lost(req.Object, err)
 	}
-	ours := s.ours(req.Object, req.Cursor)
+	ours := s.written.Since(req.Object, req.Cursor)
 	for k := range ours {
 		known[k] = digest{}
 	}
@@ -532,7 +487,9 @@ func (s *System) compare(ctx context.Context, req connector.ReadRequest, p place
 	}
 	b, err := json.Marshal(p)
 	page.Cursor = b
-	s.handed(req.Object, ours, page.Cursor)
+	if len(ours) > 0 {
+		s.written.Told(req.Object, ours, page.Cursor)
+	}
 	return page, err
 }
 
