@@ -12,6 +12,7 @@ import (
 
 	"github.com/syncline-dev/syncline/internal/engine"
 	"github.com/syncline-dev/syncline/internal/ident"
+	"github.com/syncline-dev/syncline/internal/record"
 )
 
 // The queue of approvals, as served: a record waits, is approved, and goes on.
@@ -65,16 +66,17 @@ businessRules:
 `)
 	h.exec(warehouse, "INSERT INTO stock_levels VALUES ('SKU-9', 'Wool Sock', 5000)")
 	h.eventually("the record", func() bool { return h.text(shop, "SELECT count(*)::text FROM products WHERE sku = 'SKU-9'") == "1" })
-	acts := func(action string, state engine.ActState) []engine.ActCase {
-		list, err := h.deps.Reader.Acts(context.Background(), h.owner, engine.ActQuery{Action: action, State: state, Limit: 10})
+	acts := func(action string, state engine.ActState, of record.EntityID) []engine.ActCase {
+		list, err := h.deps.Reader.Acts(context.Background(), h.owner, engine.ActQuery{Action: action, State: state, Entity: of, Limit: 10})
 		h.must(err)
 		return list
 	}
 	h.eventually("mark and invoice", func() bool {
-		return len(acts(engine.ActInvoice, engine.ActWanted)) == 1 && len(acts(engine.ActReconciled, engine.ActDone)) > 0
+		list := acts(engine.ActInvoice, engine.ActWanted, record.EntityID{})
+		return len(list) == 1 && len(acts(engine.ActReconciled, engine.ActDone, list[0].Entity)) > 0 // the others agree, too
 	})
 	c := h.signedIn(ownerEmail)
-	wanted := acts(engine.ActInvoice, engine.ActWanted)[0]
+	wanted := acts(engine.ActInvoice, engine.ActWanted, record.EntityID{})[0]
 	path := "/conflicts/approvals/" + ident.Format(ident.RuleAction, wanted.ID)
 	if res, body := h.do(c, "GET", "/conflicts/approvals"); res.StatusCode != http.StatusOK || !strings.Contains(body, "an invoice is wanted") || !strings.Contains(body, path+":take") {
 		t.Errorf("%d %s", res.StatusCode, body)
@@ -94,7 +96,7 @@ businessRules:
 	if _, body := h.do(c, "GET", "/conflicts/approvals"); !strings.Contains(body, "Nothing is wanted") {
 		t.Errorf("done: %s", body)
 	}
-	if list := acts(engine.ActInvoice, engine.ActDone); len(list) != 1 || list[0].DecidedBy == "" {
+	if list := acts(engine.ActInvoice, engine.ActDone, wanted.Entity); len(list) != 1 || list[0].DecidedBy == "" {
 		t.Errorf("done are %+v", list)
 	}
 	if _, body := h.do(c, "GET", "/services/harbours/records/"+ident.Format(ident.Entity, uuid.UUID(wanted.Entity))); !strings.Contains(body, "Reconciled by agreed") || !strings.Contains(body, "Reconciled by rule agreed") {

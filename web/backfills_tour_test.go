@@ -4,10 +4,8 @@ package web_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 
-	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/webtest"
 )
@@ -50,10 +48,7 @@ func TestBackfill(t *testing.T) {
 		t.Fatalf("the backfills are %+v", list)
 	}
 
-	reading, going := make(chan struct{}), make(chan struct{})
-	release := sync.OnceFunc(func() { close(going) })
-	t.Cleanup(release)
-	h.left.Plant(connectortest.Fault{On: connectortest.OnRead, Class: connectortest.Pass, Before: sync.OnceFunc(func() { close(reading); <-going })})
+	reading, release := h.readsWait(h.left)
 	p.Goto(h.url + "/services/" + stock + "/backfills")
 	p.Click(`button[name="act"][value="run"]`)
 	p.Wait(`location.pathname.startsWith("/runs/")`)

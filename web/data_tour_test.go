@@ -130,11 +130,11 @@ func TestConflictsAreDecidedByKeyboard(t *testing.T) {
 	p.Fill(`[name="value.quantity"]`, "25")
 	p.Fill(`[name="reason"]`, "counted by hand")
 	p.Type(kb.Enter)
-	both("SKU-2", "quantity", "25")
 
 	// The next one is there already. 1 and 2 pick a side, a applies.
+	p.WaitText(".toasts", "quantity is \"25\"") // it goes after some seconds
 	p.WaitText("#conflict", "SKU-1")
-	p.WaitText(".toasts", "quantity is \"25\"")
+	both("SKU-2", "quantity", "25")
 	p.Wait(`window.htmx && document.querySelector("#conflict-form")`)
 	p.Type("1")
 	first := webtest.Eval[string](p, `document.querySelector('[name="value.name"]').value`)

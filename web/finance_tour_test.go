@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/syncline-dev/syncline/billing"
 	"github.com/syncline-dev/syncline/billing/invoicing"
 	"github.com/syncline-dev/syncline/billing/stripe/stripetest"
 	"github.com/syncline-dev/syncline/internal/auth"
@@ -33,8 +34,9 @@ func (h *house) past() {
 	conn, err := pgx.Connect(context.Background(), h.database)
 	h.must(err)
 	defer func() { _ = conn.Close(context.Background()) }()
-	now := time.Now()
-	last := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location()).AddDate(0, -1, 4)
+	zone, err := billing.Zone(h.session.Tenant.TimeZone) // where another month may have begun
+	h.must(err)
+	last := billing.PeriodOf(time.Now(), zone).Start().AddDate(0, -1, 4)
 	id := uuid.UUID(h.owner.Tenant)
 	for _, do := range []struct {
 		sql  string
@@ -47,7 +49,7 @@ func (h *house) past() {
 		_, err := conn.Exec(context.Background(), do.sql, do.args...)
 		h.must(err)
 	}
-	_, err = h.deps.Invoicer.WithGrace(time.Minute).Close(context.Background(), h.owner.Tenant)
+	_, err = h.deps.Invoicer.WithGrace(time.Nanosecond).Close(context.Background(), h.owner.Tenant)
 	h.must(err)
 }
 

@@ -65,7 +65,7 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	p.Wait(`document.querySelector("[role=alert]")`)
 	look(p, "sign-in-refused")
 	h.signIn(p, ownerEmail, password)
-	p.Wait(`location.pathname === "/"`)
+	p.WaitPath("/")
 	look(p, "overview-empty")
 	for path, name := range map[string]string{"/services": "services-empty", "/try-it": "try-it-empty", "/services?q=nothing": "services-filtered"} {
 		p.Goto(h.url + path)

@@ -5,11 +5,9 @@ package web_test
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/syncline-dev/syncline/internal/auth"
-	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/service"
 	"github.com/syncline-dev/syncline/web/webtest"
@@ -98,10 +96,7 @@ func TestPlanIsMade(t *testing.T) {
 	h := newHouse(t)
 	h.furnish(3)
 	h.member(viewerEmail, auth.Viewer)
-	reading, going := make(chan struct{}), make(chan struct{})
-	release := sync.OnceFunc(func() { close(going) })
-	t.Cleanup(release)
-	h.left.Plant(connectortest.Fault{On: connectortest.OnRead, Class: connectortest.Pass, Before: sync.OnceFunc(func() { close(reading); <-going })})
+	reading, release := h.readsWait(h.left)
 	_, err := h.deps.Planner.PlanRun(context.Background(), h.owner, stock, service.Selection{})
 	h.must(err)
 	p := h.open(ownerEmail, "/services/"+stock+"/plans", webtest.Options{})

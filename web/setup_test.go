@@ -217,6 +217,18 @@ func (h *house) eventually(what string, condition func() bool) {
 	}
 }
 
+// readsWait lets readings of a system wait until they are let go, and tells of the first. It is two that wait: the one that is meant, and one
+// that the service makes all the same now and then, which would otherwise take the place of it.
+func (h *house) readsWait(of *connectortest.Memory) (reading <-chan struct{}, letGo func()) {
+	first, going := make(chan struct{}), make(chan struct{})
+	tell, letGo := sync.OnceFunc(func() { close(first) }), sync.OnceFunc(func() { close(going) })
+	h.Cleanup(letGo)
+	for range 2 {
+		of.Plant(connectortest.Fault{On: connectortest.OnRead, Class: connectortest.Pass, Before: func() { tell(); <-going }})
+	}
+	return first, letGo
+}
+
 // document is a service between left and right where a person decides names.
 func document(name string) string {
 	return fmt.Sprintf(`# What the harbour sells.

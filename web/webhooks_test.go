@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/syncline-dev/syncline/internal/auth"
 	"github.com/syncline-dev/syncline/internal/connection"
@@ -34,7 +33,7 @@ func TestWebhookPages(t *testing.T) {
 	db := storetest.Open(t, h.database, nil)
 	guard, err := connection.NewGuard(connection.GuardOptions{AllowLoopback: true})
 	h.must(err)
-	sender := notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), storetest.Vault(t), webhook.New(guard.Dial, time.Second).Post, h.deps.Log)
+	sender := notify.NewSender(store.InTx(db, func(tx *store.Tx) notify.SendTx { return tx }), db.Operator(), storetest.Vault(t), webhook.New(guard.Dial, webhook.Timeout).Post, h.deps.Log)
 
 	c := h.signedIn(ownerEmail)
 	post := func(path string, form url.Values) (int, string) {

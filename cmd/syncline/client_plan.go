@@ -18,7 +18,9 @@ import (
 
 // foresee has a plan of a document made, and shows it.
 func (s *session) foresee(ctx context.Context, f documentFile) error {
-	res, err := s.api.PlanServiceWithBodyWithResponse(ctx, f.name, &client.PlanServiceParams{IdempotencyKey: uuid.NewString()}, f.mediaType(), bytes.NewReader(f.source))
+	asking, done := outlasting(ctx)
+	defer done()
+	res, err := s.api.PlanServiceWithBodyWithResponse(asking, f.name, &client.PlanServiceParams{IdempotencyKey: uuid.NewString()}, f.mediaType(), bytes.NewReader(f.source))
 	if err != nil {
 		return answered(nil, nil, err)
 	}

@@ -87,8 +87,10 @@ func (s *session) prove(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	asking, done := outlasting(ctx)
+	defer done()
 	key := uuid.NewString()
-	res, err := s.api.ProveWithResponse(ctx, service, &client.ProveParams{IdempotencyKey: &key})
+	res, err := s.api.ProveWithResponse(asking, service, &client.ProveParams{IdempotencyKey: &key})
 	if err != nil {
 		return answered(nil, nil, err)
 	}

@@ -22,6 +22,7 @@ const (
 	lookAgain     = 300 * time.Millisecond // on the run
 	sayAgain      = 10 * time.Second       // how it does, where no progress can be drawn
 	waitForCancel = 30 * time.Second       // for a run that was asked to stop
+	waitForAnswer = 10 * time.Second       // after Ctrl-C, for the id of what was just asked for
 )
 
 func runCommand() *cobra.Command {
@@ -119,7 +120,23 @@ func (f runFlags) request() (*client.RunRequest, error) {
 	return &out, nil
 }
 
+// outlasting is a context that lasts up to waitForAnswer longer than ctx. What is asked for with it can be cancelled although Ctrl-C came
+// while it was asked for: the server may have begun it, and only its answer tells the id.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(waitForAnswer):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}
+
 func (s *session) run(ctx context.Context, service string, f runFlags) error {
+	asking, done := outlasting(ctx)
+	defer done()
 	params := &client.CreateRunParams{IdempotencyKey: uuid.NewString()}
 	body, err := f.request()
 	if err != nil {
@@ -127,9 +144,9 @@ func (s *session) run(ctx context.Context, service string, f runFlags) error {
 	}
 	var res *client.CreateRunResponse
 	if body == nil {
-		res, err = s.api.CreateRunWithBodyWithResponse(ctx, service, params, "", nil)
+		res, err = s.api.CreateRunWithBodyWithResponse(asking, service, params, "", nil)
 	} else {
-		res, err = s.api.CreateRunWithResponse(ctx, service, params, *body)
+		res, err = s.api.CreateRunWithResponse(asking, service, params, *body)
 	}
 	if err != nil {
 		return answered(nil, nil, err)

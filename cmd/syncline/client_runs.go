@@ -65,7 +65,9 @@ func runsCommand() *cobra.Command {
 			return s.showRun(run)
 		}),
 		one("resume", "Go on with a backfill that was cancelled or failed, and follow it; Ctrl-C cancels it", func(ctx context.Context, s *session, id string) error {
-			res, err := s.api.ResumeRunWithResponse(ctx, id, &client.ResumeRunParams{IdempotencyKey: uuid.NewString()})
+			asking, done := outlasting(ctx)
+			defer done()
+			res, err := s.api.ResumeRunWithResponse(asking, id, &client.ResumeRunParams{IdempotencyKey: uuid.NewString()})
 			if err != nil {
 				return answered(nil, nil, err)
 			}

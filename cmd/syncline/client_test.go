@@ -9,7 +9,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -241,6 +244,41 @@ func TestRunAndStatus(t *testing.T) {
 	}
 }
 
+// Ctrl-C while the run is being asked for: the server begins it, and it is cancelled all the same.
+func TestInterruptedWhileAsking(t *testing.T) {
+	b := newBench(t)
+	if _, _, code := b.syncline("apply", "-f", b.file("stock.yaml", stock)); code != 0 {
+		t.Fatal("apply failed")
+	}
+	to, err := url.Parse(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	for _, tt := range []struct{ args, asked, says string }{
+		{"run stock", "/runs", "Cancelling; what was committed stays."}, {"run stock --dry-run", "/runs", "Cancelling the plan."}, {"proof stock --run", "/proof", "Comparing all records"},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, tt.asked) {
+				interrupt()
+				r = r.WithContext(context.WithoutCancel(r.Context())) // it has arrived, and is carried out whoever waits for the answer
+			}
+			proxy.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		t.Setenv("SYNCLINE_URL", server.URL)
+		out, talk, _ := b.synclineIn(ctx, "", strings.Fields(tt.args)...)
+		if ctx.Err() == nil || !strings.Contains(talk, tt.says) {
+			t.Errorf("%s: %q %q", tt.args, out, talk)
+		}
+	}
+	var runs, cancelled int
+	if err := b.db.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE state = 'cancelled') FROM runs`).Scan(&runs, &cancelled); err != nil || runs == 0 || cancelled != runs {
+		t.Errorf("%d of %d runs are cancelled, %v", cancelled, runs, err)
+	}
+}
+
 // The line of a service says what it guarantees, unless that is the plain default, and when it is late.
 func TestStatusOfConsistency(t *testing.T) {
 	b := newBench(t)
@@ -282,7 +320,7 @@ SELECT tenant_id, id, 'shop', 'stock', gen_random_uuid(), now() - $1::interval, 
 type pollUntil struct{}
 
 func (pollUntil) do(t *testing.T, holds func() bool, act func()) {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if holds() {
 			act()
 			return

@@ -75,7 +75,7 @@ func newShelves(t *testing.T, level string) *shelves {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.DatabaseURL, c.FilesDir, c.StopWithin = own, t.TempDir(), time.Second
+	c.DatabaseURL, c.FilesDir = own, t.TempDir()
 	a, err := newApp(t.Context(), c, master, connection.GuardOptions{AllowLoopback: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func TestLedger(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		c := ledgerCommand()
-		c.SetArgs(args)
+		c.SetArgs(append([]string{}, args...)) // never nil: it would take those of the test program
 		c.SetOut(&out)
 		c.SilenceUsage, c.SilenceErrors = true, true
 		err := c.ExecuteContext(t.Context())

@@ -276,7 +276,7 @@ func TestMixedService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.DatabaseURL, c.FilesDir, c.StopWithin = storetest.URL(t), t.TempDir(), time.Second
+	c.DatabaseURL, c.FilesDir = storetest.URL(t), t.TempDir()
 	a, err := newApp(t.Context(), c, master, connection.GuardOptions{AllowLoopback: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

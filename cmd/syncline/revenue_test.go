@@ -36,7 +36,7 @@ func TestRevenue(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		c := revenueCommand()
-		c.SetArgs(args)
+		c.SetArgs(append([]string{}, args...)) // never nil: it would take those of the test program
 		c.SetOut(&out)
 		if err := c.ExecuteContext(t.Context()); err != nil {
 			t.Fatal(err)

@@ -135,7 +135,10 @@ func (o outing) Write(ctx context.Context, object record.Object, writes []connec
 // A change that is owed for longer than the document allows is told of once, and once more when it is over.
 func TestLag(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, document("multi-directional", "syncConfig: {frequency: realtime, consistency: {level: eventual, maxDelay: 1s}, matchFields: [sku]}\n", "crm", "erp"), "crm", "erp")
+	allowed := func(delay string) string {
+		return document("multi-directional", "syncConfig: {frequency: realtime, consistency: {level: eventual, maxDelay: "+delay+"}, matchFields: [sku]}\n", "crm", "erp")
+	}
+	b := newBench(t, allowed("1h"), "crm", "erp")
 	var outage atomic.Bool
 	b.opened = func(system string, s connector.System) connector.System {
 		if system == "erp" {
@@ -152,7 +155,10 @@ func TestLag(t *testing.T) {
 	if n := b.number(`SELECT count(*) FROM events WHERE type = 'lag'`); n != 0 {
 		t.Errorf("%d lags are told of before there was one", n)
 	}
+	b.halt()
+	b.apply(allowed("1s"), 2)
 	outage.Store(true)
+	b.start()
 	b.user("crm").Put("A", product("A", 6))
 	b.eventually("the lag to be told of", func() bool { return told("exceeded") })
 	// Whoever carries it next knows that it was told of.

@@ -236,7 +236,7 @@ func TestDeletionGoesBeforeAnAnswer(t *testing.T) {
 	b.start()
 	<-asked
 	b.eventually("the record in the shop", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
-	for range 200 {
+	for range 2000 { // more than there is time for
 		b.systems["shop"].Plant(connectortest.Fault{On: connectortest.OnWrite, Class: connector.SlowDown, After: 50 * time.Millisecond})
 	}
 	close(answer)

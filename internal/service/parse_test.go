@@ -292,7 +292,7 @@ func TestParseIsBounded(t *testing.T) {
 			} else if err == nil {
 				t.Errorf("%s was accepted", name)
 			}
-			if took := time.Since(began); took > 2*time.Second { // generous: shared machines and -race
+			if took := time.Since(began); took > 20*time.Second { // generous, for shared machines and -race; what grows with the square takes minutes
 				t.Errorf("%s as %s took %v", name, format, took)
 			} else {
 				t.Logf("%s as %s: %v", name, format, took)

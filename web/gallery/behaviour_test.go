@@ -135,8 +135,11 @@ func TestListByKeyboardAndSelection(t *testing.T) {
 
 func TestCopy(t *testing.T) {
 	p := open(t, "/components/data", webtest.Options{})
+	// It is said for less than two seconds.
+	p.Eval(`const copy = document.querySelector(".kv .copy");
+		new MutationObserver(() => { if (copy.hasAttribute("data-copied")) window.said = document.querySelector(".kv [data-copy-note]").textContent; }).observe(copy, { attributes: true })`)
 	p.Click(`.kv .copy`)
-	p.Wait(`document.querySelector(".kv .copy").hasAttribute("data-copied") && document.querySelector(".kv [data-copy-note]").textContent === "Copied"`)
+	p.Wait(`window.said === "Copied"`)
 }
 
 func TestConfirmByTyping(t *testing.T) {
@@ -167,6 +170,7 @@ func TestQuestionsAreAskedInOurOwnDialogAndUndoIsOffered(t *testing.T) {
 	ask()
 	p.Click(`#confirm [value="yes"]`)
 	p.WaitText("#toasts", "Cancelled")
+	p.Eval(`document.querySelector(".toast").dispatchEvent(new PointerEvent("pointerenter"))`) // it stays for who points at it
 	p.Axe()
 	p.Click("[data-toast-undo]")
 	p.Wait(`!document.querySelector(".toast")`)

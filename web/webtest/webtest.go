@@ -282,11 +282,26 @@ func (p *Page) Reload() {
 	p.Wait(`document.readyState === "complete"`)
 }
 
-// Click clicks the first visible element that matches a CSS selector.
+// Click clicks the first element that matches a CSS selector, once it is visible, stands still, and nothing lies on it: a page
+// that keeps itself up to date moves what it shows, and puts other elements in the place of those that were found.
 func (p *Page) Click(css string) {
 	p.t.Helper()
 	p.ready()
-	p.do("clicking "+css, chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible))
+	at := await[struct{ X, Y float64 }](p, "clicking "+css, fmt.Sprintf(`new Promise((done) => {
+		let before;
+		const look = () => {
+			const e = document.querySelector(%q);
+			e?.scrollIntoViewIfNeeded();
+			const r = e?.checkVisibility({ visibilityProperty: true }) ? e.getClientRects()[0] : undefined;
+			const place = r && [r.x, r.y, r.width, r.height].join(), x = r?.x + r?.width / 2, y = r?.y + r?.height / 2;
+			const top = r && document.elementFromPoint(x, y);
+			if (place === before && top && (e.contains(top) || top.contains(e) || top.closest("label")?.control === e)) return done({ x, y });
+			before = place;
+			setTimeout(look, 20);
+		};
+		look();
+	})`, css))
+	p.do("clicking "+css, chromedp.MouseClickXY(at.X, at.Y))
 }
 
 // ready waits until the page's scripts have run: before, a key or a click may go to nobody.
@@ -299,7 +314,9 @@ func (p *Page) ready() {
 func (p *Page) Fill(css, text string) {
 	p.t.Helper()
 	p.ready()
-	p.do("filling "+css, chromedp.Focus(chromedp.CSS(css)), chromedp.Evaluate[chromedp.Void](`document.activeElement.select?.()`), keys(text))
+	// In one step, for the same reason.
+	p.Wait(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.focus(); e.select?.(); return document.activeElement === e; })()`, css))
+	p.do("filling "+css, keys(text))
 }
 
 // Type types into whatever has the focus. Special keys are the constants of package kb of chromedp.
@@ -350,20 +367,25 @@ func keys(text string, modifiers ...chromedp.Modifier) chromedp.Action[chromedp.
 // Wait waits until a JavaScript expression is true, also across the loading of another page.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, Patience)
-	defer cancel()
-	look := chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`new Promise((done) => {
+	await[chromedp.Void](p, "waiting for "+expression, fmt.Sprintf(`new Promise((done) => {
 		const look = () => { let ok = false; try { ok = Boolean(%s); } catch {} ok ? done() : setTimeout(look, 20); };
 		look();
-	})`, expression), chromedp.EvalAwaitPromise)
+	})`, expression))
+}
+
+// await is what a promise comes to, also across the loading of another page.
+func await[T any](p *Page, what, promise string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, Patience)
+	defer cancel()
 	for {
-		err := chromedp.Do(ctx, look)
+		v, err := chromedp.Run(ctx, chromedp.Evaluate[T](promise, chromedp.EvalAwaitPromise))
 		switch {
 		case err == nil:
-			return
+			return v
 		case ctx.Err() == nil && left(err): // the page went away while it was asked; ask the next one
 		default:
-			p.t.Fatalf("waiting for %s: %v%s", expression, err, p.consoleText())
+			p.t.Fatalf("%s: %v%s", what, err, p.consoleText())
 		}
 	}
 }
@@ -428,13 +450,24 @@ func (p *Page) URL() string {
 
 // Weight is how many bytes came over the network for this page so far, compressed, headers included.
 func (p *Page) Weight() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var sum float64
-	for _, n := range p.weight {
-		sum += n
+	p.t.Helper()
+	// The network's own news of what came may be later than the page's.
+	came := Eval[int](p, `1 + performance.getEntriesByType("resource").filter((e) => e.transferSize > 0).length`)
+	for until := time.Now().Add(Patience); ; time.Sleep(10 * time.Millisecond) {
+		p.mu.Lock()
+		var sum float64
+		for _, n := range p.weight {
+			sum += n
+		}
+		told := len(p.weight)
+		p.mu.Unlock()
+		if told >= came {
+			return int(sum)
+		}
+		if time.Now().After(until) {
+			p.t.Fatalf("of %d things that came over the network only %d were told of", came, told)
+		}
 	}
-	return int(sum)
 }
 
 // Shot writes a picture of the whole page to the folder that SYNCLINE_SHOTS names, and does nothing without it. The
