@@ -48,7 +48,7 @@ func (s *system) slotName() string {
 // lock on it until the change is visible; so once we have had a lock that conflicts with it, all earlier changes are
 // visible to the snapshot that begins now, and all later ones are in the stream.
 func (s *system) beginStream(ctx context.Context, c *pgconn.PgConn, t *table, p *place) error {
-	err := oneStreamMaker(ctx, c, func() error {
+	err := s.oneStreamMaker(ctx, c, func() error {
 		if err := s.publish(ctx, c, t); err != nil {
 			return err
 		}
@@ -79,20 +79,24 @@ func (s *system) beginStream(ctx context.Context, c *pgconn.PgConn, t *table, p 
 	}}.run(ctx, c)
 }
 
-// streamMakers is the key of the lock of oneStreamMaker; no table has so small an oid.
-const streamMakers = 1
+// slotPatience is how long the making of a slot waits for the transactions that are open on the server, of other databases too.
+const slotPatience = 10 * time.Second
 
-// oneStreamMaker lets one at a time make or remove publications and slots: tables of a consumer that begin together share theirs. The
-// lock is the session's, because a slot cannot be made in a transaction that wrote.
-func oneStreamMaker(ctx context.Context, c *pgconn.PgConn, f func() error) error {
-	if err := execute(ctx, c, fmt.Sprintf("SELECT pg_advisory_lock(%d, %d)", lockClass, streamMakers)); err != nil {
+// streamClass marks the locks of oneStreamMaker, beside lockClass.
+const streamClass = lockClass + 1
+
+// oneStreamMaker lets one at a time make or remove the consumer's publication and slot: its tables begin together. The lock is the
+// session's, because a slot cannot be made in a transaction that wrote.
+func (s *system) oneStreamMaker(ctx context.Context, c *pgconn.PgConn, f func() error) error {
+	key := fmt.Sprintf("(%d, hashtext(%s))", streamClass, literal(s.slotName()))
+	if err := execute(ctx, c, "SELECT pg_advisory_lock"+key); err != nil {
 		return err
 	}
 	err := f()
 	if c.IsClosed() {
 		return err // and the lock is free
 	}
-	return errors.Join(err, execute(context.WithoutCancel(ctx), c, fmt.Sprintf("SELECT pg_advisory_unlock(%d, %d)", lockClass, streamMakers)))
+	return errors.Join(err, execute(context.WithoutCancel(ctx), c, "SELECT pg_advisory_unlock"+key))
 }
 
 func (s *system) confirmedAt(ctx context.Context, c *pgconn.PgConn) (lsn uint64, err error) {
@@ -149,7 +153,7 @@ func (s *system) makeSlot(ctx context.Context, c *pgconn.PgConn, t *table) error
 		return err
 	}
 	err = pipeline(ctx, c,
-		statement{sql: "SELECT set_config('statement_timeout', '10s', true)"}, // it waits for all transactions that are open
+		statement{sql: fmt.Sprintf("SELECT set_config('statement_timeout', '%d', true)", s.patience.Milliseconds())},
 		statement{sql: "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", params: []param{text(name)}})
 	if err != nil {
 		return err
@@ -243,7 +247,7 @@ func (s *system) cleanStream(ctx context.Context, c *pgconn.PgConn, objects []re
 	if err != nil || !there {
 		return err
 	}
-	return oneStreamMaker(ctx, c, func() error { return s.removeStream(ctx, c, objects) })
+	return s.oneStreamMaker(ctx, c, func() error { return s.removeStream(ctx, c, objects) })
 }
 
 func (s *system) removeStream(ctx context.Context, c *pgconn.PgConn, objects []record.Object) error {

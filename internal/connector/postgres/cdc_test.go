@@ -139,7 +139,7 @@ func TestTablesBeginTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = maker.Rollback() }()
-	if _, err := maker.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(x'53594e43'::int, 1); CREATE PUBLICATION syncline_svc_together`); err != nil {
+	if _, err := maker.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(x'53594e44'::int, hashtext('syncline_svc_together')); CREATE PUBLICATION syncline_svc_together`); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
