@@ -87,10 +87,14 @@ func (w *world) follow(c call) *reader {
 	return r
 }
 
+// patience bounds every wait for an event. It waits for transactions of all that use the server at the same time, of other packages
+// too, which last for as long as the machine is slow.
+const patience = 2 * time.Minute
+
 // next is the next event of a type; others are passed over.
 func (r *reader) next(typ string) event {
 	r.w.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case e, ok := <-r.events:
@@ -101,7 +105,7 @@ func (r *reader) next(typ string) event {
 				return e
 			}
 		case <-timeout:
-			r.w.Fatalf("no %s within 20 s", typ)
+			r.w.Fatalf("no %s within %s", typ, patience)
 		}
 	}
 }
@@ -121,7 +125,7 @@ func (r *reader) began() event {
 // ended waits for the end, and says how long that took.
 func (r *reader) ended() time.Duration {
 	r.w.Helper()
-	since, timeout := time.Now(), time.After(20*time.Second)
+	since, timeout := time.Now(), time.After(patience)
 	for {
 		select {
 		case _, ok := <-r.events:
@@ -212,6 +216,9 @@ func TestEventsAreFilteredByTypeServiceAndPermission(t *testing.T) {
 		for len(want) > 0 {
 			select {
 			case e := <-r.events:
+				if e.typ == "" { // it only shows that it lives
+					continue
+				}
 				if at, err := time.Parse(time.RFC3339Nano, e.data["time"].(string)); err == nil && at.Before(began) { // of the furnishing: it may become visible only now
 					continue
 				}
@@ -219,7 +226,7 @@ func TestEventsAreFilteredByTypeServiceAndPermission(t *testing.T) {
 					t.Errorf("%s got %s, want %s", name, e.typ, want[0])
 				}
 				want = want[1:]
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Errorf("%s did not get %s", name, want[0])
 				return
 			}
@@ -270,7 +277,7 @@ func TestAQuietStreamShowsThatItLives(t *testing.T) {
 		if e.comment == "" || e.typ != "" || e.id != "" {
 			t.Errorf("instead of a comment came %+v", e)
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("no sign of life within 20 s")
+	case <-time.After(patience):
+		t.Errorf("no sign of life within %s", patience)
 	}
 }

@@ -216,9 +216,9 @@ func (w *world) number(sql string, args ...any) (n int64) {
 // eventually waits for the condition.
 func (w *world) eventually(what string, condition func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.Fatalf("not within 30 s: %s", what)
+			w.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
@@ -568,7 +568,7 @@ func (w *world) do(c call) answer {
 		req.Header.Set(c.header[i], c.header[i+1])
 	}
 	// One answer and away: an event stream never ends by itself.
-	ctx, cancel := context.WithTimeout(req.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(req.Context(), patience)
 	defer cancel()
 	res, err := http.DefaultClient.Do(req.WithContext(ctx))
 	w.must(err)

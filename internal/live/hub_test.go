@@ -20,7 +20,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/tenant"
 )
 
-const soon = 10 * time.Second
+const soon = time.Minute
 
 var silent = slog.New(slog.DiscardHandler)
 

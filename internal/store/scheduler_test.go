@@ -165,10 +165,10 @@ func TestWhoWaitsForAWorker(t *testing.T) {
 		t.Errorf("the most urgent are %v, want %v", got, want)
 	}
 	// Who nears its maximum delay is as urgent as these too, once half of it is over.
-	y.exec(`UPDATE runs SET created_at = now() - interval '10 seconds' WHERE service_id = (SELECT id FROM services WHERE name = 'queued')`)
+	y.exec(`UPDATE runs SET created_at = now() - interval '50 seconds' WHERE service_id = (SELECT id FROM services WHERE name = 'queued')`)
 	y.exec(`UPDATE services SET priority = 3`)
-	y.exec(`UPDATE services SET updated_at = now() - interval '4 seconds' WHERE name = 'realtime'`)
-	for most, want := range map[int][]string{0: {"queued", "theirs"}, 10_000: {"queued", "theirs"}, 8_000: {"realtime", "theirs"}} {
+	y.exec(`UPDATE services SET updated_at = now() - interval '30 seconds' WHERE name = 'realtime'`)
+	for most, want := range map[int][]string{0: {"queued", "theirs"}, 100_000: {"queued", "theirs"}, 60_000: {"realtime", "theirs"}} {
 		y.exec(`UPDATE services SET max_delay_ms = $1 WHERE name = 'realtime'`, most)
 		if got := y.waiting(1); !slices.Equal(got, want) {
 			t.Errorf("with a maximum delay of %d ms the most urgent are %v, want %v", most, got, want)
@@ -441,7 +441,7 @@ func TestWakeComesWithTheCommit(t *testing.T) {
 	if err := y.db.InTenant(t.Context(), y.id, func(tx *store.Tx) error { return tx.Wake(t.Context(), s) }); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	channel, payload, err := l.Wait(ctx)
 	if err != nil || channel != store.WakeChannel || payload != s.String() {

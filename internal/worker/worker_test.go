@@ -30,7 +30,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/worker"
 )
 
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // within fails the test when nothing is received in time.
 func within[T any](t *testing.T, c <-chan T, what string) T {
@@ -422,7 +422,7 @@ func TestYieldIsHeardAtOnce(t *testing.T) {
 	y.schedule()
 	c := newCarrier()
 	o := short
-	o.Beat, o.TTL = 20*time.Second, time.Minute // so that only the wake can be in time
+	o.Beat, o.TTL = 5*time.Minute, 15*time.Minute // so that only the wake can be in time
 	y.work(y.db, c, o)
 	s := y.service("stock")
 	call := within(t, c.begun, "carrying")

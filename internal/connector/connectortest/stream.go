@@ -28,8 +28,9 @@ type Streamed struct {
 	Drop func(t testing.TB, object record.Object, id int)
 	// Raw says something that is no record with a key.
 	Raw func(t testing.TB, object record.Object)
-	// Cut ends all connections, without a word.
-	Cut func()
+	// Cut ends all connections that tell of the object, without a word. Others stay: who is cut off again and again before anything
+	// comes gives up, and other parts of the suite run at the same time.
+	Cut func(object record.Object)
 	// Not are the lines of the suite that do not apply, with the reason, beside those that no stream has.
 	Not map[card.Line]string
 }
@@ -187,7 +188,7 @@ func (q *streamed) cut(t *testing.T) {
 		want[id(i)] = q.say(t, o, i, "x")
 		if i%5 == 0 {
 			r.catchUp(t, want)
-			q.Cut()
+			q.Cut(o)
 		}
 	}
 	q.patient(t, r, want)
@@ -261,7 +262,7 @@ func (q *streamed) equal(t *testing.T) {
 		for _, name := range []string{"on", "off"} {
 			r.catchUp(t, rows{"1": q.say(t, o, 1, name)})
 		}
-		q.Cut()
+		q.Cut(o)
 		q.patient(t, r, rows{"1": {"name": "off"}})
 	}
 }

@@ -237,16 +237,16 @@ func (s *store) Put(ctx context.Context, name string, data []byte, version strin
 		return "", err
 	}
 	defer end()
-	if dir := path.Dir(name); dir != "." {
-		if err := root.MkdirAll(local(dir), 0o750); err != nil {
-			return "", kindOfWrite(err)
-		}
-	}
 	release, err := lock(root, name)
 	if err != nil {
 		return "", kindOfWrite(err)
 	}
 	defer release()
+	if dir := path.Dir(name); dir != "." {
+		if err := root.MkdirAll(local(dir), 0o750); err != nil {
+			return "", kindOfWrite(err)
+		}
+	}
 	mode := fs.FileMode(0o640)
 	_, now, err := s.read(root, name, 1<<62)
 	switch {
@@ -312,6 +312,11 @@ func (s *store) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer end()
+	release, err := lock(root, name) // or a folder goes that somebody else was about to write to
+	if err != nil {
+		return kindOfWrite(err)
+	}
+	defer release()
 	if err = root.Remove(local(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return kindOfWrite(err)
 	}

@@ -190,6 +190,52 @@ func TestNumberAmongNulls(t *testing.T) {
 	}
 }
 
+// asking is a cluster in which somebody acts between the answer to who asks for the bounds of a topic and its use.
+type asking struct {
+	Log
+	after func()
+}
+
+func (a *asking) Bounds(ctx context.Context, topic string) (map[int32]Bounds, error) {
+	out, err := a.Log.Bounds(ctx, topic)
+	if now := a.after; now != nil {
+		a.after = nil
+		now()
+	}
+	return out, err
+}
+
+// Others read on with the same connection while one waits for its turn: the topic is no other because of that. One that was made anew
+// is told from it.
+func TestReadOnByOthers(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := c.topic(t, "shared", 1)
+	s := open(t, c.settings, "svc_1")
+	u := &users{c, s}
+	u.Insert(t, o, record.Fields{"id": record.Int(1)})
+	_, cursor := read(t, s, o, nil)
+	s.log = &asking{Log: s.log, after: func() {
+		u.Insert(t, o, record.Fields{"id": record.Int(2)})
+		if _, err := s.ReadKeys(t.Context(), o, nil, []record.Key{"2"}); err != nil {
+			t.Error(err)
+		}
+	}}
+	got, cursor := read(t, s, o, cursor)
+	if len(got) != 1 || got["2"].Fields == nil {
+		t.Errorf("read on was %v", got)
+	}
+	if _, err := c.admin.DeleteTopic(t.Context(), string(o)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.admin.CreateTopic(t.Context(), 1, 1, nil, string(o)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context(), connector.ReadRequest{Object: o, Cursor: cursor, Limit: 10}); connector.Classify(err).Class != connector.LostPlace {
+		t.Errorf("of a topic that was made anew: %v", err)
+	}
+}
+
 // between is a cluster in which somebody acts before each of our messages goes out, and after.
 type between struct {
 	Log

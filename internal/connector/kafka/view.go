@@ -89,18 +89,23 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 	s.polling.Lock()
 	defer s.polling.Unlock()
 	v := s.views[topic]
+	if v != nil && v.beyond(bounds) { // by what others polled while we waited, or the topic is another: what is asked now tells
+		if bounds, err = s.log.Bounds(ctx, topic); err != nil {
+			return nil, err
+		}
+	}
 	if v == nil {
 		v = &view{topic: topic, key: s.key(topic), parts: map[int32]*partition{}, rows: map[record.Key]*entry{}, attempts: map[sender]attempt{}, hiding: map[record.Key]*entry{}}
 		s.views[topic] = v
 	}
+	if v.beyond(bounds) { // made anew under the same name
+		s.log.Leave(topic, partitionsOf(v))
+		delete(s.views, topic)
+		return nil, &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place", Message: fmt.Sprintf("The topic %s was made anew; it is read from its beginning.", topic)}
+	}
 	add := map[int32]int64{}
 	for p, b := range bounds {
 		part := v.parts[p]
-		if part != nil && b.End < part.next { // made anew under the same name
-			s.log.Leave(topic, partitionsOf(v))
-			delete(s.views, topic)
-			return nil, &connector.Error{Class: connector.LostPlace, Code: "kafka.lost_place", Message: fmt.Sprintf("The topic %s was made anew; it is read from its beginning.", topic)}
-		}
 		if part == nil {
 			part = &partition{next: b.Start, hole: b.Start > 0}
 			v.parts[p] = part
@@ -146,6 +151,16 @@ func (s *system) follow(ctx context.Context, topic string) (*view, error) {
 		}
 	}
 	return v, nil
+}
+
+// beyond says whether more was read of a partition than there is within these bounds.
+func (v *view) beyond(bounds map[int32]Bounds) bool {
+	for p, b := range bounds {
+		if part := v.parts[p]; part != nil && b.End < part.next {
+			return true
+		}
+	}
+	return false
 }
 
 func partitionsOf(v *view) (list []int32) {

@@ -48,10 +48,12 @@ func (s *system) slotName() string {
 // lock on it until the change is visible; so once we have had a lock that conflicts with it, all earlier changes are
 // visible to the snapshot that begins now, and all later ones are in the stream.
 func (s *system) beginStream(ctx context.Context, c *pgconn.PgConn, t *table, p *place) error {
-	err := s.publish(ctx, c, t)
-	if err == nil {
-		err = s.makeSlot(ctx, c, t)
-	}
+	err := s.oneStreamMaker(ctx, c, func() error {
+		if err := s.publish(ctx, c, t); err != nil {
+			return err
+		}
+		return s.makeSlot(ctx, c, t)
+	})
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014") {
 		return &connector.Error{Class: connector.Retry, Code: "postgresql.locked", Err: err,
@@ -75,6 +77,26 @@ func (s *system) beginStream(ctx context.Context, c *pgconn.PgConn, t *table, p 
 		p.Until, err = strconv.ParseUint(string(v[1]), 10, 64)
 		return err
 	}}.run(ctx, c)
+}
+
+// slotPatience is how long the making of a slot waits for the transactions that are open on the server, of other databases too.
+const slotPatience = 10 * time.Second
+
+// streamClass marks the locks of oneStreamMaker, beside lockClass.
+const streamClass = lockClass + 1
+
+// oneStreamMaker lets one at a time make or remove the consumer's publication and slot: its tables begin together. The lock is the
+// session's, because a slot cannot be made in a transaction that wrote.
+func (s *system) oneStreamMaker(ctx context.Context, c *pgconn.PgConn, f func() error) error {
+	key := fmt.Sprintf("(%d, hashtext(%s))", streamClass, literal(s.slotName()))
+	if err := execute(ctx, c, "SELECT pg_advisory_lock"+key); err != nil {
+		return err
+	}
+	err := f()
+	if c.IsClosed() {
+		return err // and the lock is free
+	}
+	return errors.Join(err, execute(context.WithoutCancel(ctx), c, "SELECT pg_advisory_unlock"+key))
 }
 
 func (s *system) confirmedAt(ctx context.Context, c *pgconn.PgConn) (lsn uint64, err error) {
@@ -126,18 +148,18 @@ func (s *system) makeSlot(ctx context.Context, c *pgconn.PgConn, t *table) error
 		}
 	}
 	s.stopStream() // of the slot that was
+	// Named before it is there: were it the other way round and cut off in between, a new slot would go by the old one's name.
+	if err := execute(ctx, c, "COMMENT ON PUBLICATION "+quote(name)+" IS "+literal(strconv.FormatInt(time.Now().UnixNano(), 36))); err != nil {
+		return err
+	}
 	err = pipeline(ctx, c,
-		statement{sql: "SELECT set_config('statement_timeout', '10s', true)"}, // it waits for all transactions that are open
+		statement{sql: fmt.Sprintf("SELECT set_config('statement_timeout', '%d', true)", s.patience.Milliseconds())},
 		statement{sql: "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", params: []param{text(name)}})
 	if err != nil {
 		return err
 	}
-	made := strconv.FormatInt(time.Now().UnixNano(), 36)
 	return inTransaction(ctx, c, func() error {
-		return execute(ctx, c,
-			"SET LOCAL lock_timeout = '3s'",
-			"LOCK TABLE "+t.sql()+" IN SHARE MODE", // see beginStream
-			"COMMENT ON PUBLICATION "+quote(name)+" IS "+literal(made))
+		return execute(ctx, c, "SET LOCAL lock_timeout = '3s'", "LOCK TABLE "+t.sql()+" IN SHARE MODE") // see beginStream
 	})
 }
 
@@ -225,6 +247,11 @@ func (s *system) cleanStream(ctx context.Context, c *pgconn.PgConn, objects []re
 	if err != nil || !there {
 		return err
 	}
+	return s.oneStreamMaker(ctx, c, func() error { return s.removeStream(ctx, c, objects) })
+}
+
+func (s *system) removeStream(ctx context.Context, c *pgconn.PgConn, objects []record.Object) error {
+	name := s.slotName()
 	_, tables, err := s.publication(ctx, c)
 	if err != nil {
 		return err

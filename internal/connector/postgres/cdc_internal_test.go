@@ -25,7 +25,7 @@ func openSystem(t *testing.T, raw string, detection string) *system {
 		t.Fatal(err)
 	}
 	password, _ := u.User.Password()
-	opened, err := New().Open(t.Context(), connector.Settings{"host": u.Hostname(), "port": u.Port(), "database": strings.TrimPrefix(u.Path, "/"),
+	opened, err := Patient().Open(t.Context(), connector.Settings{"host": u.Hostname(), "port": u.Port(), "database": strings.TrimPrefix(u.Path, "/"),
 		"user": u.User.Username(), "password": password, "sslmode": "disable"},
 		connector.Env{Dial: (&net.Dialer{}).DialContext, Consumer: "svc_internal", Detection: detection})
 	if err != nil {
@@ -90,7 +90,7 @@ func TestStreamHoldsOnlySoMuch(t *testing.T) {
 	st.mu.Unlock()
 	until := func(o record.Object, n int) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); len(have[o]) < n; {
+		for deadline := time.Now().Add(time.Minute); len(have[o]) < n; {
 			pull(o)
 			if time.Now().After(deadline) {
 				t.Fatalf("of %d changes of the table %s, %d came", n, o, len(have[o]))

@@ -127,6 +127,38 @@ func TestTablesShareASlot(t *testing.T) {
 	}
 }
 
+// Tables that begin together make one publication and one slot.
+func TestTablesBeginTogether(t *testing.T) {
+	t.Parallel()
+	raw := testdb.Postgres(t)
+	db := openDB(t, raw)
+	mustExec(t, db, `CREATE TABLE one (id int PRIMARY KEY)`)
+	sys := open(t, raw, "svc_together", "cdc")
+	maker, err := db.BeginTx(t.Context(), nil) // who is about to make it for another table
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = maker.Rollback() }()
+	if _, err := maker.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(x'53594e44'::int, hashtext('syncline_svc_together')); CREATE PUBLICATION syncline_svc_together`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := sys.(connector.Reader).Read(t.Context(), connector.ReadRequest{Object: "one", Limit: 10})
+		done <- err
+	}()
+	waits(t, db, done)
+	if err := maker.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	one := follow(t, sys, "one")
+	mustExec(t, db, `INSERT INTO one VALUES (1)`)
+	one.sees("1")
+}
+
 func lsnOf(t *testing.T, c record.Cursor) (lsn int64) {
 	t.Helper()
 	var place struct{ LSN int64 }

@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
@@ -52,17 +53,7 @@ func TestSchemaMadeByTwo(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() { done <- c.needs(sys) }()
-			const waiting = `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = x'53594e43'::int AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
-			for deadline, waits := time.Now().Add(patience), false; !waits; {
-				select {
-				case err := <-done:
-					t.Fatalf("it did not wait: %v", err)
-				default:
-				}
-				if err := db.QueryRowContext(t.Context(), waiting).Scan(&waits); err != nil || time.Now().After(deadline) {
-					t.Fatalf("nobody waits: %v", err)
-				}
-			}
+			waits(t, db, done)
 			if err := maker.Commit(); err != nil {
 				t.Fatal(err)
 			}
@@ -70,5 +61,20 @@ func TestSchemaMadeByTwo(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// waits returns once somebody in the database waits for a lock that another holds.
+func waits(t *testing.T, db *sql.DB, done <-chan error) {
+	t.Helper()
+	for deadline, waiting := time.Now().Add(patience), false; !waiting; {
+		select {
+		case err := <-done:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		if err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting); err != nil || time.Now().After(deadline) {
+			t.Fatalf("nobody waits: %v", err)
+		}
 	}
 }

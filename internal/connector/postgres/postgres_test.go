@@ -134,7 +134,7 @@ func harness(t *testing.T, detection string) connectortest.Harness {
 	}
 	var made atomic.Int64
 	return connectortest.Harness{
-		Connector: postgres.New(), Settings: good, Detection: detection, Env: env, Users: users, Judge: "PostgreSQL (server)", Objects: "tables", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks, card.Limit: connectortest.NoBudget},
+		Connector: postgres.Patient(), Settings: good, Detection: detection, Env: env, Users: users, Judge: "PostgreSQL (server)", Objects: "tables", Not: map[card.Line]string{card.Webhook: connectortest.NoHooks, card.Limit: connectortest.NoBudget},
 		Bad: []connector.Settings{with(good, "password", "not-the-password"), with(good, "database", "no_such_database"), with(good, "user", "nobody_here")},
 		Create: func(t *testing.T, shape connectortest.Shape) record.Object {
 			name := fmt.Sprintf("%s_%d", shape.Name, made.Add(1))

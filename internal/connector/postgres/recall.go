@@ -153,12 +153,21 @@ func (s *system) forgetWrites(ctx context.Context, c *pgconn.PgConn, oids []uint
 		if err != nil {
 			return err
 		}
-		empty := false
-		err = statement{sql: "SELECT NOT EXISTS (SELECT 1 FROM syncline.writes)", row: func(v [][]byte) error {
-			empty = string(v[0]) == "t"
-			return nil
-		}}.run(ctx, c)
-		if err != nil || !empty {
+		empty := func() (empty bool, err error) {
+			err = statement{sql: "SELECT NOT EXISTS (SELECT 1 FROM syncline.writes)", row: func(v [][]byte) error {
+				empty = string(v[0]) == "t"
+				return nil
+			}}.run(ctx, c)
+			return empty, err
+		}
+		if last, err := empty(); err != nil || !last {
+			return err
+		}
+		// Somebody may write just now: what they note is waited for, and stays.
+		if err := execute(ctx, c, "LOCK TABLE syncline.writes IN ACCESS EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+		if last, err := empty(); err != nil || !last {
 			return err
 		}
 		return execute(ctx, c, "DROP TABLE syncline.writes")

@@ -83,6 +83,63 @@ func TestRecall(t *testing.T) {
 	}
 }
 
+// A service that goes takes the table along when nothing is remembered in it, and leaves what another notes meanwhile. Who found the
+// table there before makes it again.
+func TestMemoryGoesWithAnotherService(t *testing.T) {
+	t.Parallel()
+	raw := testdb.Postgres(t)
+	db := openDB(t, raw)
+	mustExec(t, db, `CREATE TABLE orders (id int PRIMARY KEY, customer text)`, `INSERT INTO orders VALUES (1, 'x')`)
+	sys, other := open(t, raw, "svc_one", ""), open(t, raw, "svc_two", "")
+	attempt := uuid.New()
+	write := func(expect string) (connector.Outcome, error) {
+		t.Helper()
+		got, err := sys.(connector.Writer).Write(t.Context(), "orders", []connector.Write{{ID: record.NewEntityID(), Attempt: attempt, Op: record.Upsert, Key: "1", Fields: record.Fields{"customer": "y"}, Expect: record.Fields{"customer": expect}}})
+		if err != nil {
+			return "", err
+		}
+		return got[0].Outcome, nil
+	}
+	leave := func() error {
+		return other.(connector.Cleaner).Clean(t.Context(), []record.Object{"orders"})
+	}
+	if got, err := write("somebody"); got != connector.Moved || err != nil { // nothing to remember
+		t.Fatal(got, err)
+	}
+	if err := leave(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := write("x"); connector.Classify(err).Class != connector.Retry {
+		t.Errorf("without the table it is %s, %v", got, err)
+	}
+	if got, err := write("x"); got != connector.Applied || err != nil {
+		t.Errorf("tried again it is %s, %v", got, err)
+	}
+
+	// The other one goes while this one's note is not committed yet.
+	mustExec(t, db, `DELETE FROM syncline.writes`)
+	writer, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writer.Rollback() }()
+	if _, err := writer.ExecContext(t.Context(), `INSERT INTO syncline.writes SELECT 'svc_one', 'orders'::regclass, $1::uuid, '[]'`, attempt.String()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- leave() }()
+	waits(t, db, done)
+	if err := writer.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t, raw, "svc_one", "").(connector.Recaller).Recall(t.Context(), "orders", attempt); err != nil || len(got) != 0 {
+		t.Errorf("what was noted meanwhile: %v, %v", got, err)
+	}
+}
+
 // An account that may not make a table writes as before, and cannot tell.
 func TestNothingIsRememberedWithoutPermission(t *testing.T) {
 	t.Parallel()

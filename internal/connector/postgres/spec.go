@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/syncline-dev/syncline/internal/connector"
 	"github.com/syncline-dev/syncline/internal/connector/failover"
@@ -23,10 +24,12 @@ const (
 )
 
 // Connector is the connector type postgresql.
-type Connector struct{}
+type Connector struct {
+	patience time.Duration // see slotPatience
+}
 
 // New returns the connector.
-func New() Connector { return Connector{} }
+func New() Connector { return Connector{slotPatience} }
 
 // Spec declares the connector.
 func (Connector) Spec() connector.Spec {
@@ -82,5 +85,5 @@ func (c Connector) Open(_ context.Context, settings connector.Settings, env conn
 	if schema == "" {
 		schema = "public"
 	}
-	return &system{pool: pool, second: second, settings: settings, schema: schema, env: env, mostHeld: maxHeld, margin: margin, tables: map[record.Object]*table{}}, nil
+	return &system{pool: pool, second: second, settings: settings, schema: schema, env: env, mostHeld: maxHeld, margin: margin, patience: c.patience, tables: map[record.Object]*table{}}, nil
 }

@@ -24,8 +24,9 @@ type system struct {
 	settings connector.Settings
 	schema   string // of tables named without one
 	env      connector.Env
-	mostHeld int // see maxHeld
-	margin   int // see margin
+	mostHeld int           // see maxHeld
+	margin   int           // see margin
+	patience time.Duration // see slotPatience
 
 	starting sync.Mutex // held while the stream is started
 

@@ -79,7 +79,7 @@ func TestLateCommitsByTimestamp(t *testing.T) {
 				}
 				until := func(keys ...record.Key) {
 					t.Helper()
-					for deadline := time.Now().Add(20 * time.Second); ; {
+					for deadline := time.Now().Add(time.Minute); ; {
 						pull()
 						missing := 0
 						for _, k := range keys {

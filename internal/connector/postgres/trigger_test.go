@@ -16,7 +16,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/record"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // reader follows one object.
 type reader struct {
@@ -35,7 +35,7 @@ func open(t *testing.T, raw, consumer, detection string) connector.System {
 	}
 	e := env
 	e.Consumer, e.Detection = consumer, detection
-	sys, err := postgres.New().Open(t.Context(), checked, e)
+	sys, err := postgres.Patient().Open(t.Context(), checked, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestOrdinaryRole(t *testing.T) {
 	opened := func(detection string) connector.System {
 		e := env
 		e.Consumer, e.Detection = "svc_role", detection
-		sys, err := postgres.New().Open(t.Context(), s, e)
+		sys, err := postgres.Patient().Open(t.Context(), s, e)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,6 +43,14 @@ func (s *system) Write(ctx context.Context, object record.Object, writes []conne
 		}
 		return nil
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" && strings.Contains(pg.Message, "syncline.writes") {
+		s.mu.Lock()
+		s.remembers = nil
+		s.mu.Unlock()
+		return nil, &connector.Error{Class: connector.Retry, Code: "postgresql.in_use", Err: err,
+			Message: "The table in which writes are remembered was removed with another service; it is made again, and the batch will be tried again."}
+	}
 	if connector.Classify(err).Class == connector.Drift {
 		s.forget(object)
 	}

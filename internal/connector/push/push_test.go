@@ -73,6 +73,10 @@ func TestStreams(t *testing.T) {
 			fmt.Fprintf(w, "retry: 1500\nid: 2\ndata: behind %s\n\n", r.Header.Get("Last-Event-ID"))
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
+		case "/silence":
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
 		case "/elsewhere":
 			http.Redirect(w, r, "/stream", http.StatusFound)
 		case "/nothing":
@@ -89,15 +93,20 @@ func TestStreams(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	c := New(connector.Env{}, "secret-word")
-	e, err := c.Events(t.Context(), http.MethodGet, s.URL+"/stream", nil, "", "1", 50*time.Millisecond)
+	e, err := c.Events(t.Context(), http.MethodGet, s.URL+"/stream", nil, "", "1", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
 	if ev, err := e.Next(); err != nil || string(ev.Data) != "behind 1" || ev.ID != "2" || e.Retry != 1500*time.Millisecond {
 		t.Errorf("got %+v, %v, retry %s", ev, err, e.Retry)
 	}
-	if _, err := e.Next(); !errors.Is(err, ErrIdle) && !strings.Contains(fmt.Sprint(err), ErrIdle.Error()) || connector.Classify(err).Class != connector.Retry {
+	e.Close()
+	silent, err := c.Events(t.Context(), http.MethodGet, s.URL+"/silence", nil, "", "", 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := silent.Next(); !errors.Is(err, ErrIdle) && !strings.Contains(fmt.Sprint(err), ErrIdle.Error()) || connector.Classify(err).Class != connector.Retry {
 		t.Errorf("silence gave %v", err)
 	}
 	for path, want := range map[string]connector.Class{"/elsewhere": connector.Reconnect, "/nothing": connector.Retry, "/busy": connector.SlowDown, "/closed": connector.Reconnect, "/page": connector.Reconnect} {

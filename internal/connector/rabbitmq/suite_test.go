@@ -31,10 +31,10 @@ func with(s connector.Settings, name, value string) connector.Settings {
 }
 
 // others are other programs that use the broker.
-type others struct {
-	conn *amqp.Connection
-	made atomic.Int64
-}
+type others struct{ conn *amqp.Connection }
+
+// made counts the queues: all tests share a broker, and none finds what another left.
+var made atomic.Int64
 
 func newOthers(t *testing.T) *others {
 	t.Helper()
@@ -58,7 +58,7 @@ func (o *others) on(t testing.TB, f func(ch *amqp.Channel)) {
 }
 
 func (o *others) queue(t testing.TB) record.Object {
-	name := fmt.Sprintf("contacts-%d", o.made.Add(1))
+	name := fmt.Sprintf("contacts-%d", made.Add(1))
 	o.on(t, func(ch *amqp.Channel) {
 		if _, err := ch.QueueDeclare(name, true, false, false, false, nil); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,7 @@ type store struct {
 	address string
 	folder  string
 	config  *ssh.ClientConfig
-	// abandoned is how long a lock stands before its holder counts as dead.
+	// abandoned is how long a lock stands unchanged before its holder counts as dead.
 	abandoned time.Duration
 
 	mu     sync.Mutex
@@ -333,33 +333,85 @@ func (s *store) replace(ctx context.Context, c *sftp.Client, name, temporary str
 	return c.PosixRename(temporary, s.at(name))
 }
 
-// lock makes a file that can be made only once. One that stands unchanged for long is of somebody who died.
+// lock makes a file that can be made only once and says in it whose it is. One that stays the same for long is of somebody who died;
+// one that others hand on among themselves is not.
 func (s *store) lock(ctx context.Context, c *sftp.Client, name string) (release func(), err error) {
 	at := s.at(path.Join(path.Dir(name), "."+path.Base(name)+".lock"))
-	for began := time.Now(); ; {
+	mine := rand.Text()
+	var last holder
+	for since := time.Now(); ; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		f, err := c.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 		if err == nil {
-			_ = f.Close() // it is there
-			return func() { _ = c.Remove(at) }, nil
-		}
-		if _, missing := c.Stat(at); missing != nil {
-			if !errors.Is(missing, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			_, err = f.Write([]byte(mine))
+			if err = errors.Join(err, f.Close()); err != nil {
+				_ = c.Remove(at) // it is ours
 				return nil, err
 			}
-			began = time.Now() // it was given back just now
-			continue
+			return s.release(c, at, mine), nil
 		}
-		if time.Since(began) > s.abandoned {
+		now, missing := holderOf(c, at)
+		switch {
+		case errors.Is(missing, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission):
+			if errors.Is(err, fs.ErrNotExist) { // the folder went because it was empty
+				if path.Dir(name) == "." {
+					return nil, err
+				}
+				if err := c.MkdirAll(path.Dir(at)); err != nil {
+					return nil, err
+				}
+			}
+			last, since = holder{}, time.Now()
+			continue
+		case missing != nil:
+			return nil, err
+		case now != last:
+			last, since = now, time.Now()
+		case time.Since(since) > s.abandoned:
 			_ = c.Remove(at)
-			began = time.Now()
+			last, since = holder{}, time.Now()
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// release gives a lock back, unless it was held for so long that another may have it.
+func (s *store) release(c *sftp.Client, at, mine string) func() {
+	taken := time.Now()
+	return func() {
+		if time.Since(taken) > s.abandoned {
+			if now, err := holderOf(c, at); err != nil || now.id != mine {
+				return
+			}
+		}
+		_ = c.Remove(at)
+	}
+}
+
+// holder is who has a lock. The id is empty while it is being written, and where the file may not be read.
+type holder struct {
+	id    string
+	since time.Time
+}
+
+func holderOf(c *sftp.Client, at string) (holder, error) {
+	fi, err := c.Stat(at)
+	if err != nil {
+		return holder{}, err
+	}
+	h := holder{since: fi.ModTime()}
+	if f, err := c.Open(at); err == nil {
+		id, _ := io.ReadAll(io.LimitReader(f, 100)) // what cannot be read is known by its time
+		_ = f.Close()                               // it was read
+		h.id = string(id)
+	}
+	return h, nil
 }
 
 func (s *store) Remove(ctx context.Context, name string) error {

@@ -25,28 +25,33 @@ import (
 type server struct {
 	*httptest.Server
 	mu    sync.Mutex
-	logs  map[string][]string // type, a blank, data
-	more  chan struct{}       // closed when something is added
-	lost  chan struct{}       // closed to cut all connections
+	logs  map[string][]string      // type, a blank, data
+	more  chan struct{}            // closed when something is added
+	lost  map[string]chan struct{} // by stream; closed to cut its connections
 	made  int
 	asked []string // Last-Event-ID of each request
 }
 
 func newServer(t *testing.T) *server {
-	s := &server{logs: map[string][]string{}, more: make(chan struct{}), lost: make(chan struct{})}
+	s := &server{logs: map[string][]string{}, more: make(chan struct{}), lost: map[string]chan struct{}{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
-		s.cut()
+		s.mu.Lock()
+		for _, lost := range s.lost {
+			close(lost)
+		}
+		clear(s.lost)
+		s.mu.Unlock()
 		s.Close()
 	})
 	return s
 }
 
-func (s *server) cut() {
+func (s *server) cut(object string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.lost)
-	s.lost = make(chan struct{})
+	close(s.lost[object]) // whoever cuts was connected
+	s.lost[object] = make(chan struct{})
 }
 
 func (s *server) add(object, typ, data string) {
@@ -69,7 +74,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.asked = append(s.asked, r.Header.Get("Last-Event-ID"))
-	lost := s.lost
+	lost := s.lost[object]
+	if lost == nil {
+		lost = make(chan struct{})
+		s.lost[object] = lost
+	}
 	s.mu.Unlock()
 	at, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -78,8 +87,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for {
 		_ = flush.Flush()
 		s.mu.Lock()
-		log, more := s.logs[object], s.more
+		log, more, gone := s.logs[object], s.more, s.lost[object] != lost
 		s.mu.Unlock()
+		if gone { // what was added behind the cut is not told on this connection, though more is closed as well
+			panic(http.ErrAbortHandler)
+		}
 		for ; at < len(log); at++ {
 			typ, data, _ := strings.Cut(log[at], " ")
 			_, _ = fmt.Fprintf(w, "event: %s\nid: %d\ndata: %s\n\n: beat\n\n", typ, at+1, data)
@@ -134,7 +146,7 @@ func TestSuite(t *testing.T) {
 			say(o, "gone", record.Fields{"id": record.Int(int64(id))})
 		},
 		Raw: func(_ testing.TB, o record.Object) { s.add(string(o), "changed", "just text") },
-		Cut: s.cut,
+		Cut: func(o record.Object) { s.cut(string(o)) },
 		Not: map[card.Line]string{card.Limit: "one connection stays open, and no calls are made", card.Expired: tokenGiven, card.Partial: readOnly, card.Unknown: readOnly},
 	})
 }
@@ -184,7 +196,7 @@ func TestLastEventID(t *testing.T) {
 		}
 	}
 	until(2)
-	s.cut()
+	s.cut("contacts")
 	s.add("contacts", "changed", `{"payload": {"after": {"id": 3}}}`)
 	until(3)
 	if seen["1"] != 1 || seen["2"] != 1 || seen["3"] != 1 {

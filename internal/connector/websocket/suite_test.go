@@ -30,7 +30,7 @@ type server struct {
 	mu    sync.Mutex
 	logs  map[string][]string
 	more  chan struct{}
-	lost  chan struct{}
+	lost  map[string]chan struct{} // by channel; closed to cut the connections that listen to it
 	made  int
 	pongs int
 	taken []string // what was written, as it came
@@ -38,20 +38,25 @@ type server struct {
 }
 
 func newServer(t *testing.T) *server {
-	s := &server{logs: map[string][]string{}, more: make(chan struct{}), lost: make(chan struct{})}
+	s := &server{logs: map[string][]string{}, more: make(chan struct{}), lost: map[string]chan struct{}{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
-		s.cut()
+		s.mu.Lock()
+		for _, lost := range s.lost {
+			close(lost)
+		}
+		clear(s.lost)
+		s.mu.Unlock()
 		s.Close()
 	})
 	return s
 }
 
-func (s *server) cut() {
+func (s *server) cut(channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.lost)
-	s.lost = make(chan struct{})
+	close(s.lost[channel]) // whoever cuts was connected
+	s.lost[channel] = make(chan struct{})
 }
 
 func (s *server) add(channel, message string) {
@@ -78,16 +83,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { _ = c.CloseNow() }()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s.mu.Lock()
-	lost := s.lost
-	s.mu.Unlock()
-	go func() {
-		select {
-		case <-lost:
-			_ = c.CloseNow()
-		case <-ctx.Done():
-		}
-	}()
 	say := func(format string, args ...any) { _ = c.Write(ctx, ws.MessageText, fmt.Appendf(nil, format, args...)) }
 	say(`{"type": "ping"}`)
 	for {
@@ -112,6 +107,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case m.Type == "subscribe" && m.Channel == "secret":
 			say(`{"type": "error", "message": "not for you"}`)
 		case m.Type == "subscribe":
+			s.mu.Lock()
+			lost := s.lost[m.Channel]
+			if lost == nil {
+				lost = make(chan struct{})
+				s.lost[m.Channel] = lost
+			}
+			s.mu.Unlock()
 			go func() {
 				for at := m.After; ; {
 					s.mu.Lock()
@@ -122,6 +124,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 					}
 					select {
 					case <-more:
+					case <-lost:
+						_ = c.CloseNow()
+						return
 					case <-ctx.Done():
 						return
 					}
@@ -199,7 +204,7 @@ func TestSuite(t *testing.T) {
 		Raw: func(_ testing.TB, o record.Object) {
 			s.add(string(o), `{"type": "changed", "seq": %d, "data": {"record": {"name": "who?"}}}`)
 		},
-		Cut: s.cut,
+		Cut: func(o record.Object) { s.cut(string(o)) },
 		Not: map[card.Line]string{card.Limit: "one connection stays open, and no calls are made", card.Expired: "the token comes with the settings; one that ended is refused as bad credentials"},
 	})
 }
