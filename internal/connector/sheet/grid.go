@@ -170,6 +170,11 @@ func (p *positional) Keep(_ connector.FieldInfo, v record.Value) (record.Value, 
 }
 
 func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, edits []*Edit) ([]error, error) {
+	return p.apply(ctx, object, t, edits, 0)
+}
+
+// apply is Apply; depth counts the batches for which it mends.
+func (p *positional) apply(ctx context.Context, object record.Object, t *Table, edits []*Edit, depth int) ([]error, error) {
 	at, moved, err := p.look(ctx, object, t, edits)
 	if err != nil {
 		return nil, err
@@ -183,7 +188,7 @@ func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, 
 		return nil, broken
 	}
 	// Also what failed may have hit other rows: that it did is not heard, or the next of its calls failed.
-	err = p.insist(ctx, func(ctx context.Context) error { return p.verify(ctx, b) })
+	err = p.insist(ctx, func(ctx context.Context) error { return p.verify(ctx, b, depth) })
 	return b.answers, cmp.Or(broken, err)
 }
 
@@ -344,16 +349,29 @@ func (t *Table) at(position int) record.Fields {
 }
 
 // verify looks at the table again: every row that was written has its key and its values, and no other row was hit. What was hit
-// gets back what it held.
-func (p *positional) verify(ctx context.Context, b *carried) error {
-	after, err := p.Load(ctx, b.object)
-	if err != nil {
-		return err
+// gets back what it held, which is a batch like the other: rows may move again.
+func (p *positional) verify(ctx context.Context, b *carried, depth int) error {
+	for try := 0; ; try++ {
+		after, wrong, err := p.wrong(ctx, b)
+		if err != nil || len(wrong) == 0 || depth == maxTries {
+			return err
+		}
+		answers, err := p.apply(ctx, b.object, after, wrong, depth+1)
+		if err != nil || !slices.Contains(answers, ErrMoved) || try == maxTries {
+			return err
+		}
+	}
+}
+
+// wrong notes what of the batch did not arrive, and says what there is to put right, in the table as it is.
+func (p *positional) wrong(ctx context.Context, b *carried) (after *Table, edits []*Edit, err error) {
+	if after, err = p.Load(ctx, b.object); err != nil {
+		return nil, nil, err
 	}
 	now := make(map[record.Key]*Row, len(after.Rows))
 	for _, r := range after.Rows {
-		if k := keyOf(after.Key, r.Fields); k != "" {
-			now[k] = r
+		if r.Key = keyOf(after.Key, r.Fields); r.Key != "" {
+			now[r.Key] = r
 		}
 	}
 	last := make(map[record.Key]int)
@@ -379,8 +397,6 @@ func (p *positional) verify(ctx context.Context, b *carried) error {
 		}
 	}
 	// What else is not as it was, and looks as if we did it? The batch's own rows are among those that can be hit.
-	var back []Cell
-	var again [][]any
 	for _, r := range b.before.Rows {
 		e := own[r.Key]
 		if r.Key == "" || e != nil && (e.Delete || e.Key != r.Key) {
@@ -389,14 +405,11 @@ func (p *positional) verify(ctx context.Context, b *carried) error {
 		is := now[r.Key]
 		if is == nil {
 			if b.missed(func(e *Edit) bool { return e.Delete }) {
-				row := make([]any, b.width)
-				for name, v := range r.Fields {
-					row[b.at[name]] = v
-				}
-				again = append(again, row)
+				edits = append(edits, &Edit{Set: r.Fields, Key: r.Key})
 			}
 			continue
 		}
+		back := record.Fields{}
 		for name, v := range r.Fields {
 			if record.Equal(is.Fields[name], v) {
 				continue
@@ -407,19 +420,14 @@ func (p *positional) verify(ctx context.Context, b *carried) error {
 				}
 			}
 			if b.missed(func(e *Edit) bool { return e.sets(name, is.Fields[name]) }) {
-				back = append(back, Cell{is.Handle.(int), b.at[name], v})
+				back[name] = v
 			}
 		}
-	}
-	if len(back) > 0 {
-		if err := p.Set(ctx, b.object, back); err != nil {
-			return err
+		if len(back) > 0 {
+			edits = append(edits, &Edit{Row: is, Set: back, Key: r.Key})
 		}
 	}
-	if len(again) > 0 {
-		return p.Append(ctx, b.object, again)
-	}
-	return nil
+	return after, edits, nil
 }
 
 // arrived says whether the row has any of what the edit changed in it. All cells of a row are written at once, so the others were
