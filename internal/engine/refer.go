@@ -574,8 +574,8 @@ func (l *lane) resolve(ctx context.Context, tx Tx, names []name, same func(*name
 }
 
 // sameName says whether the key that was read stands for what the record was known to refer to; keys are those of entities in the
-// system, former those that they had there last before.
-func (r *Reference) sameName(was, is record.Reference, keys, former map[record.EntityID]record.Key) bool {
+// system, former those of records that were theirs before.
+func (r *Reference) sameName(was, is record.Reference, keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key) bool {
 	key := func(ref record.Reference) (record.Key, bool) {
 		if ref.Entity.IsZero() {
 			return ref.Key, ref.System == r.Parent.System && ref.Object == r.Parent.Object
@@ -591,8 +591,7 @@ func (r *Reference) sameName(was, is record.Reference, keys, former map[record.E
 		return true
 	}
 	// Nobody has the key any more: it still names the record that had it.
-	left, gone := former[was.Entity]
-	return gone && is.Entity.IsZero() && left == now
+	return is.Entity.IsZero() && slices.Contains(former[was.Entity], now)
 }
 
 // refers puts what the record was known to refer to in place of the name by which it was read.

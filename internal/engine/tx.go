@@ -233,9 +233,9 @@ type Tx interface {
 	Linked(ctx context.Context, s service.ID, system record.System, object record.Object, keys []record.Key) (map[record.Key]record.EntityID, error)
 	// KeysIn says which keys the entities have in the system.
 	KeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
-	// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more. They are kept of what others
-	// may refer to.
-	FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
+	// FormerKeysIn says which keys the entities had in the system of records that are theirs no more. They are kept of what others may
+	// refer to.
+	FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error)
 	// Referring names, for each of the entities that the system has other records of referring to it, one of those.
 	Referring(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.EntityID, error)
 	// ReleaseWaiting passes the guard and makes deliveries due whose wait for another record is over: it came, or where one is to

@@ -56,13 +56,13 @@ func (t *Tx) KeysIn(_ context.Context, s service.ID, system record.System, ids [
 	})
 }
 
-// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
-func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
-	out := make(map[record.EntityID]record.Key)
+// FormerKeysIn says which keys the entities had in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error) {
+	out := make(map[record.EntityID][]record.Key)
 	return out, t.read(s, func(row *serviceRow) error {
 		for _, id := range ids {
-			if k, ok := row.former[deliveryKey{system, id}]; ok {
-				out[id] = k
+			if keys := row.former[deliveryKey{system, id}]; len(keys) > 0 {
+				out[id] = slices.Clone(keys)
 			}
 		}
 		return nil

@@ -97,11 +97,22 @@ func keysOf(rows pgx.Rows, err error) (map[record.EntityID]record.Key, error) {
 	return out, unavailable(err)
 }
 
-// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
-func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id, former_keys ->> $2 FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`,
-		uuid.UUID(s), string(system), uuids(ids))
-	return keysOf(rows, err)
+// FormerKeysIn says which keys the entities had in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error) {
+	// Of older rows there is one key in place of a list.
+	rows, err := t.tx.Query(ctx, `SELECT id, jsonb_array_elements_text('[]'::jsonb || (former_keys -> $2)) FROM entities
+WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`, uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[record.EntityID][]record.Key)
+	var id [16]byte
+	var key string
+	_, err = pgx.ForEachRow(rows, []any{&id, &key}, func() error {
+		out[id] = append(out[id], record.Key(key))
+		return nil
+	})
+	return out, unavailable(err)
 }
 
 // queueFormerKeys keeps the keys of records that are not the entities' any more, where others may refer to them.
@@ -111,7 +122,9 @@ func queueFormerKeys(b *pgx.Batch, sid uuid.UUID, seat *engine.Seat, rows []engi
 	}
 	c := linkColumnsOf(rows)
 	b.Queue(`UPDATE entities e SET former_keys = coalesce(e.former_keys, '{}') || u.keys
-FROM (SELECT entity_id, jsonb_object_agg(system, key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS w(entity_id, system, key) GROUP BY entity_id) u
+FROM (SELECT w.entity_id, jsonb_object_agg(w.system, (('[]'::jsonb || coalesce(x.former_keys -> w.system, '[]')) - w.keys) || to_jsonb(w.keys)) AS keys
+  FROM (SELECT entity_id, system, array_agg(key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS r(entity_id, system, key) GROUP BY 1, 2) w
+  JOIN entities x ON x.tenant_id = (SELECT current_tenant()) AND x.service_id = $1 AND x.id = w.entity_id GROUP BY 1) u
 WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.entity_id`, sid, c.entities, c.systems, c.keys)
 }
 
