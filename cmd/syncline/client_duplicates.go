@@ -304,7 +304,7 @@ func duplicatesLaterCommand() *cobra.Command {
 			if err != nil {
 				return answered(nil, nil, err)
 			}
-			return s.showPair(res.JSON200, answered(res.HTTPResponse, res.Body, nil))
+			return s.showPair(res.HTTPResponse, res.Body, res.JSON200)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept")

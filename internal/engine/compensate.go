@@ -14,6 +14,7 @@ import (
 	"github.com/syncline-dev/syncline/internal/fault"
 	"github.com/syncline-dev/syncline/internal/ident"
 	"github.com/syncline-dev/syncline/internal/record"
+	"github.com/syncline-dev/syncline/internal/service"
 )
 
 // ByCompensation is the actor of changes that set a record back because a system refused it.
@@ -97,6 +98,16 @@ func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (rec
 	return entry, true
 }
 
+// referringNow are the fields that refer to entities.
+func referringNow(fields record.Fields) (names []string) {
+	for _, f := range sortedKeys(fields) {
+		if ref, ok := record.ReferenceOf(fields[f]); ok && !ref.Entity.IsZero() {
+			names = append(names, f)
+		}
+	}
+	return names
+}
+
 // compensatedAtOnce is how many refusals are compensated before the flow looks after other things.
 const compensatedAtOnce = 100
 
@@ -166,6 +177,12 @@ func (f *flow) compensate(ctx context.Context) error {
 			}
 			if err := tx.SaveCompensated(ctx, f.guard.Service, e, moot, entry, d.ID, f.doc.Receiving()[e.Collection]); err != nil {
 				return err
+			}
+			if fields := referringNow(entry.After); len(fields) > 0 && f.plan.References.Orphans != service.OrphansWait {
+				// The document's rule for what refers to a deleted record would be carried out again, and refused, without end.
+				if err := tx.StayOrphan(ctx, f.guard.Service, e.ID, fields); err != nil {
+					return err
+				}
 			}
 			if err := tx.AddUsage(ctx, lifeUsage(f.guard.Service, classOf(f.doc, e.Collection), e, wasDeleted, entry.ID, tx.Now())); err != nil {
 				return err

@@ -209,11 +209,18 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	if err != nil {
 		return nil, err
 	}
-	present, err := l.asTheyStand(ctx, entities)
+	present, spelled, err := l.asTheyStand(ctx, entities)
 	if err != nil {
 		return nil, l.writeFailed(ctx, a, err, false, tries)
 	}
 	sent, dead := Writes(l.Seat, a.ID, entities, present)
+	for i := range sent {
+		for name, v := range spelled[sent[i].ID] {
+			if known, expected := sent[i].Expect[name]; expected && record.Equal(known, present[sent[i].ID][name]) {
+				sent[i].Expect[name] = v
+			}
+		}
+	}
 	sent, waiting, unfit, err := l.outward(ctx, a, sent)
 	if err != nil {
 		return nil, err
@@ -270,33 +277,45 @@ func (l *lane) attempt(ctx context.Context, a Attempt, tries *int) (*Attempt, er
 	return next, nil
 }
 
-// asTheyStand reads the records of which more must be known than what we keep of them.
-func (l *lane) asTheyStand(ctx context.Context, entities []*record.Entity) (map[record.EntityID]record.Fields, error) {
+// asTheyStand reads the records of which more must be known than what we keep of them. Spelled are those that name a record which they
+// refer to by a key that it had before: so they hold it, and so it is to be expected.
+func (l *lane) asTheyStand(ctx context.Context, entities []*record.Entity) (present, spelled map[record.EntityID]record.Fields, err error) {
 	reader, ok := l.Open.(connector.KeyReader)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	byKey := ToLookAt(l.Seat, entities, l.moved)
 	if len(byKey) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	changes, err := reader.ReadKeys(ctx, l.Object, l.Map.Natives(), sortedKeys(byKey))
 	if err == nil {
 		err = l.Inward(ctx, changes)
 	}
+	read := slices.Clone(changes)
 	if err == nil {
 		err = l.sameNames(ctx, entities, changes)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	present := make(map[record.EntityID]record.Fields, len(changes))
+	present, spelled = make(map[record.EntityID]record.Fields, len(changes)), make(map[record.EntityID]record.Fields)
 	for i := range changes {
-		if changes[i].Op == record.Upsert {
-			present[byKey[changes[i].Key]] = changes[i].Fields
+		if c := &changes[i]; c.Op == record.Upsert {
+			id := byKey[c.Key]
+			present[id] = c.Fields
+			for j := range l.Refs {
+				name := l.Refs[j].Native
+				if was, known := read[i].Fields[name], c.Fields[name]; !record.Equal(was, known) {
+					if spelled[id] == nil {
+						spelled[id] = record.Fields{}
+					}
+					spelled[id][name] = was
+				}
+			}
 		}
 	}
-	return present, nil
+	return present, spelled, nil
 }
 
 // settle commits what the receipts mean: links, shadows, journal, usage and the end of the attempt, in one transaction. rest

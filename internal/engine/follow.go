@@ -24,7 +24,7 @@ type Fate string
 // The fates; "" when it was not weighed yet.
 const (
 	FateFollows Fate = "follows" // the document's rule for orphans is carried out
-	FateStays   Fate = "stays"   // a person said that it is not; the deletion waits in each system where the record is
+	FateStays   Fate = "stays"   // a person said that it is not, or a system refused it; the deletion waits in each system where the record is
 )
 
 // Following is what would become of records that refer to those that are deleted.
@@ -122,18 +122,26 @@ func (c *Collection) brake() *Brake {
 	return c.Brake
 }
 
-// followed notes, in the commit that deletes records, that those which refer to them were weighed with that.
-func (f *flow) followed(ctx context.Context, tx Tx, seat *Seat, out Outcome) error {
-	if out.Died == 0 || f.plan.References.Orphans == service.OrphansWait || len(seat.Collection.Children) == 0 {
+// follow notes that what refers to the seat's records, which are about to be deleted, is weighed with that: all that is deleted with them.
+func (f *flow) follow(ctx context.Context, tx Tx, seat *Seat, going []record.EntityID) error {
+	if len(going) == 0 || f.plan.References.Orphans == service.OrphansWait || len(seat.Collection.Children) == 0 {
+		return nil
+	}
+	return tx.FollowDeleted(ctx, f.guard.Service, going, f.plan.References.Orphans == service.OrphansDetach)
+}
+
+// followed notes it in the commit that deletes records, of those that were not weighed in it: a person decided about them.
+func (f *flow) followed(ctx context.Context, tx Tx, seat *Seat, out Outcome, braked *Braked) error {
+	if out.Died == 0 {
 		return nil
 	}
 	var deleted []record.EntityID
 	for _, e := range out.Changed {
-		if e.DeletedAt != nil {
+		if e.DeletedAt != nil && (braked == nil || !slices.Contains(braked.weighed, e.ID)) {
 			deleted = append(deleted, e.ID)
 		}
 	}
-	return tx.FollowDeleted(ctx, f.guard.Service, deleted)
+	return f.follow(ctx, tx, seat, deleted)
 }
 
 // JudgeOrphans decides about so many of the seat's records that refer to deleted ones, and what follows from them: "" when the document's rule
@@ -191,6 +199,9 @@ func (l *lane) weighOrphans(ctx context.Context, keys []record.Key) error {
 		}
 		follows := Following{}
 		if !detach { // what refers to a record that only loses its reference keeps its own
+			if err := f.follow(ctx, tx, l.Seat, orphans); err != nil {
+				return err
+			}
 			if follows, err = f.plan.following(ctx, tx, f.guard.Service, l.Seat, tally, orphans, uuid.Nil); err != nil {
 				return err
 			}
@@ -300,6 +311,11 @@ func (l *lane) carryOrphans(ctx context.Context, h *Hold, held []record.Change) 
 		loaded, err := tx.Load(ctx, f.guard, l.Seat, keys, make([]string, len(keys)))
 		if err != nil {
 			return err
+		}
+		if fate == FateFollows && f.plan.References.Orphans == service.OrphansDelete {
+			if err := f.follow(ctx, tx, l.Seat, entityIDs(loaded.Entities)); err != nil {
+				return err
+			}
 		}
 		if err := tx.SaveFate(ctx, f.guard.Service, entityIDs(loaded.Entities), fate); err != nil {
 			return err

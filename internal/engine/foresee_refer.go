@@ -49,7 +49,7 @@ func (f *foreseeing) Linked(ctx context.Context, system record.System, object re
 // naming tells by which keys the seat's system names entities by the plan: of what the plan lets go, the key that the service knows is the
 // former one.
 func (f *foreseeing) naming(ctx context.Context, tx AsideTx, seat *Seat) naming {
-	return func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+	return func(ids []record.EntityID) (keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key, err error) {
 		now, err := tx.AsideByID(ctx, f.Plan, f.Service, ids)
 		if err != nil {
 			return nil, nil, err
@@ -64,7 +64,7 @@ func (f *foreseeing) naming(ctx context.Context, tx AsideTx, seat *Seat) naming 
 			if l := e.Links[seat.System]; l != nil {
 				keys[e.ID] = l.Key
 			} else if had {
-				former[e.ID] = was
+				former[e.ID] = append(former[e.ID], was)
 			}
 		}
 		return keys, former, nil

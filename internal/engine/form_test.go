@@ -41,7 +41,7 @@ func TestSameName(t *testing.T) {
 	r := &Reference{Parent: &Seat{System: "crm", Object: "accounts"}}
 	here, gone, other := record.NewEntityID(), record.NewEntityID(), record.NewEntityID()
 	keys := map[record.EntityID]record.Key{here: "1", other: "2"}
-	former := map[record.EntityID]record.Key{gone: "7", other: "5"}
+	former := map[record.EntityID][]record.Key{gone: {"7"}, other: {"4", "5"}}
 	to := func(e record.EntityID) record.Reference { return record.Reference{Entity: e} }
 	missing := func(system record.System, key record.Key) record.Reference {
 		return record.Reference{System: system, Object: "accounts", Key: key}
@@ -52,6 +52,7 @@ func TestSameName(t *testing.T) {
 	}{
 		"the record is gone, and its key with it":  {to(gone), missing("crm", "7"), true},
 		"made again with another key":              {to(other), missing("crm", "5"), true},
+		"made again more than once":                {to(other), missing("crm", "4"), true},
 		"another key in place of one that is gone": {to(gone), missing("crm", "8"), false},
 		"the same key of another object's system":  {to(gone), missing("shop", "7"), false},
 		"named before it was known":                {missing("crm", "1"), to(here), true},

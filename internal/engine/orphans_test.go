@@ -4,11 +4,24 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/syncline-dev/syncline/internal/connector"
+	"github.com/syncline-dev/syncline/internal/connector/connectortest"
 	"github.com/syncline-dev/syncline/internal/engine"
+	"github.com/syncline-dev/syncline/internal/record"
 	"github.com/syncline-dev/syncline/internal/safety"
+	"github.com/syncline-dev/syncline/internal/service"
+	"github.com/syncline-dev/syncline/internal/store"
 )
 
 func (f *family) heldChanges(h safety.Hold) []safety.HeldChange {
@@ -88,6 +101,89 @@ func TestBrakeWeighsLateOrphans(t *testing.T) {
 	f.one("nothing is owed", `SELECT count(*) FROM deliveries`, 0)
 	if n := f.number(`SELECT count(*) FROM holds WHERE state = 'open'`) + f.fates(engine.FateStays) + f.fates(engine.FateFollows); n != 0 {
 		t.Errorf("%d holds are open, or fates left\n%s", n, f.state())
+	}
+}
+
+// counting is a transaction that tells when what follows from deletions was counted.
+type counting struct {
+	engine.Tx
+	counted func()
+}
+
+func (c counting) Following(ctx context.Context, s service.ID, ids []record.EntityID, hold uuid.UUID, direct bool) (int64, error) {
+	n, err := c.Tx.Following(ctx, s, ids, hold, direct)
+	c.counted()
+	return n, err
+}
+
+// Records that come to refer to one whose deletion has just been weighed, in the same instant, were not weighed with it: whatever becomes of
+// those that were, a person is asked about them.
+func TestOrphansOfTheInstantAreWeighed(t *testing.T) {
+	document := blocks(t, "hierarchies", "yaml")[0]
+	f := newFamily(t, document+"  references: {orphans: delete}\n  safetyThreshold: {maxDeletes: 2}\n")
+	f.do("crm", `ALTER TABLE orders DROP CONSTRAINT orders_account_id_fkey`)
+	f.do("crm", `INSERT INTO accounts (id, number, name) VALUES (1, 'A1', 'Acme'), (2, 'A2', 'Bolt')`)
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O1', 1, 10)`)
+	weighed, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	counted := func() { once.Do(func() { close(weighed); <-goOn }) }
+	f.engine = engine.New(store.InTx(f.db, func(tx *store.Tx) engine.Tx { return counting{tx, counted} }), f, slog.New(slog.DiscardHandler))
+	f.start()
+	f.both("the first sync", "A1 Acme of -\nA2 Bolt of -\nO1 10.00 of A1\n")
+	f.do("crm", `DELETE FROM accounts WHERE number = 'A1'`)
+	select {
+	case <-weighed:
+	case <-time.After(time.Minute):
+		t.Fatalf("the deletion is not weighed\n%s", f.state())
+	}
+	f.do("crm", `INSERT INTO orders (number, account_id, total) VALUES ('O2', 1, 20), ('O3', 1, 30), ('O4', 1, 40)`)
+	f.one("the orders to be taken in while the deletion is", `SELECT count(*) FROM entities WHERE fields ->> 'number' IN ('O2', 'O3', 'O4')`, 3)
+	close(goOn)
+	h := f.held(engine.HoldOrphans, 3)
+	if !strings.Contains(h.Reason, "3 records that refer to deleted ones would be deleted") {
+		t.Errorf("held because: %s", h.Reason)
+	}
+	f.eventually("the order that was weighed to go", func() bool { return f.count("crm", `SELECT count(*) FROM orders WHERE number = 'O1'`) == 0 })
+	if n := f.count("crm", `SELECT count(*) FROM orders`); n != 3 {
+		t.Errorf("%d orders are left", n)
+	}
+}
+
+// What becomes of an orphan by the document's rule is refused by a system, so that it is set back everywhere: it stays as it is, and the rule is
+// not tried over and over. (Simulation seed 5768.)
+func TestOrphansStayWhereASystemRefuses(t *testing.T) {
+	b := newBench(t, "service: stock\ndirection: multi-directional\nsystems:\n"+
+		"  - {id: warehouse, type: memory, objects: [{name: products, mapping: product, references: {parent: products}}]}\n"+
+		"  - {id: shop, type: memory, objects: [{name: products, mapping: product, references: {parent: products}}]}\n"+
+		"syncConfig: {frequency: realtime, deletes: propagate, matchFields: [sku], consistency: transactional, references: {wait: 1s, orphans: detach}}\n")
+	below := products
+	below.Fields = append(slices.Clone(below.Fields), connector.FieldInfo{Name: "parent", Type: connector.TypeText, Nullable: true})
+	for _, system := range []string{"warehouse", "shop"} {
+		b.systems[system] = connectortest.NewMemory(below)
+	}
+	var refused atomic.Int64
+	b.systems["shop"].Check("products", func(key record.Key, f record.Fields) error {
+		if key != "C" || f["parent"] != nil {
+			return nil
+		}
+		refused.Add(1)
+		return errors.New("C keeps its parent")
+	})
+	child := product("C", 2)
+	child["parent"] = "P"
+	b.user("warehouse").Put("P", product("P", 1))
+	b.user("warehouse").Put("C", child)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 2 && b.settledDown() })
+	b.user("warehouse").Delete("P")
+	b.eventually("the child to stay", func() bool { // with its reference, which the warehouse cannot hold any more
+		return b.number(`SELECT count(*) FROM entity_references WHERE fate = 'stays'`) == 1 && b.user("shop").Get("C")["parent"] == "P"
+	})
+	tried := refused.Load()
+	b.user("warehouse").Put("C", record.Fields{"quantity": record.Int(7)})
+	b.eventually("the child to be synced on", func() bool { return record.Equal(b.user("shop").Get("C")["quantity"], record.Int(7)) })
+	if n := refused.Load(); n != tried || n == 0 {
+		t.Errorf("it was refused %d times, and %d times more\n%s", tried, n-tried, b.state())
 	}
 }
 

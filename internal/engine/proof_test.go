@@ -471,3 +471,61 @@ func newTree(t *testing.T) (b *bench, items connectortest.User) {
 	b.user("shop").Put("C", child)
 	return b, items
 }
+
+// A record that people make again with other keys is the same record, by whichever of them another names it: no key that it had is a change,
+// or is in the way of one. (Simulation seed 4537.)
+func TestRecordsAreKnownByAllTheirKeys(t *testing.T) {
+	b := newBench(t, "service: stock\ndirection: multi-directional\nsystems:\n"+
+		"  - {id: warehouse, type: memory, objects: [{name: items, mapping: product, references: {parent: items}}]}\n"+
+		"  - {id: shop, type: memory, objects: [{name: products, mapping: product, references: {parent: products}}]}\n"+
+		"syncConfig: {frequency: realtime, deletes: propagate, matchFields: [sku], references: {wait: 1s}, proof: {every: 1h}}\n")
+	below := func(info connector.ObjectInfo, key connector.Type) connector.ObjectInfo {
+		info.Fields = append(slices.Clone(info.Fields), connector.FieldInfo{Name: "parent", Type: key, Nullable: true})
+		return info
+	}
+	b.systems["warehouse"] = connectortest.NewMemory(below(serial, connector.TypeInteger))
+	b.systems["shop"] = connectortest.NewMemory(below(products, connector.TypeText))
+	items := b.systems["warehouse"].User(serial.Name)
+	proofs := b.proving()
+	items.Put("1", product("P", 1))
+	items.Put("2", product("Q", 1))
+	child := product("C", 2)
+	child["parent"] = record.Int(1)
+	items.Put("3", child)
+	b.start()
+	b.eventually("the first sync", func() bool { return len(b.user("shop").All()) == 3 && b.settledDown() })
+	was := record.Key("1")
+	for _, key := range []record.Key{"11", "21"} {
+		b.halt()
+		items.Delete(was)
+		items.Put(key, product("P", 1))
+		was = key
+		b.start()
+		b.eventually("the record to be known by "+string(key), func() bool {
+			return b.number(`SELECT count(*) FROM links WHERE system = 'warehouse' AND key = $1`, string(key)) == 1 && b.settledDown()
+		})
+	}
+	r := b.prove(proofs)
+	expect(t, "all is equal", []int64{r.Total, r.Equal, r.Drift}, []int64{3, 3, 0})
+	expect(t, "what differed", b.differences(proofs), []string(nil))
+	b.user("shop").Put(b.named("shop", "C"), record.Fields{"parent": string(b.named("shop", "Q")), "quantity": record.Int(5)})
+	b.eventually("the child to be moved", func() bool {
+		c := items.Get("3")
+		return record.Equal(c["parent"], record.Int(2)) && record.Equal(c["quantity"], record.Int(5)) && b.settledDown()
+	})
+	if dead := b.number(`SELECT count(*) FROM dead_letters`); dead != 0 {
+		t.Errorf("%d dead letters\n%s", dead, b.state())
+	}
+}
+
+// named is the key of the system's record with the sku.
+func (b *bench) named(system, sku string) record.Key {
+	b.t.Helper()
+	for k, f := range b.user(system).All() {
+		if f["sku"] == sku {
+			return k
+		}
+	}
+	b.t.Fatalf("%s has no %s", system, sku)
+	return ""
+}

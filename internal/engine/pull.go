@@ -487,7 +487,7 @@ func (l *lane) intake(ctx context.Context, t taking) error {
 		if err := tx.SaveIntake(ctx, f.guard, in); err != nil {
 			return err
 		}
-		if err := f.followed(ctx, tx, l.Seat, outcome); err != nil {
+		if err := f.followed(ctx, tx, l.Seat, outcome, braked); err != nil {
 			return err
 		}
 		if err := f.tellHeld(ctx, tx, braked); err != nil {

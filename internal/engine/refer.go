@@ -480,10 +480,10 @@ func (l *lane) sameNames(ctx context.Context, known []*record.Entity, changes []
 }
 
 // naming tells by which keys the system names entities, and named them.
-type naming func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error)
+type naming func(ids []record.EntityID) (keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key, err error)
 
 func (l *lane) naming(ctx context.Context, tx Tx) naming {
-	return func(ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+	return func(ids []record.EntityID) (keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key, err error) {
 		return namesIn(ctx, tx, l.flow.guard.Service, l.System, ids)
 	}
 }
@@ -492,13 +492,13 @@ func (l *lane) naming(ctx context.Context, tx Tx) naming {
 type namingTx interface {
 	// KeysIn says which keys the entities have in the system.
 	KeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
-	// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more. They are kept of what others
-	// may refer to.
-	FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error)
+	// FormerKeysIn says which keys the entities had in the system of records that are theirs no more. They are kept of what others may
+	// refer to.
+	FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error)
 }
 
-// namesIn are the keys that the service knows of the entities in the system, and those that they had there last before.
-func namesIn(ctx context.Context, tx namingTx, s service.ID, system record.System, ids []record.EntityID) (keys, former map[record.EntityID]record.Key, err error) {
+// namesIn are the keys that the service knows of the entities in the system, and those of records there that were theirs before.
+func namesIn(ctx context.Context, tx namingTx, s service.ID, system record.System, ids []record.EntityID) (keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key, err error) {
 	if keys, err = tx.KeysIn(ctx, s, system, ids); err != nil {
 		return nil, nil, err
 	}
@@ -597,8 +597,8 @@ func resolve(names []name, by naming, same func(*name, record.Value)) error {
 }
 
 // sameName says whether the key that was read stands for what the record was known to refer to; keys are those of entities in the
-// system, former those that they had there last before.
-func (r *Reference) sameName(was, is record.Reference, keys, former map[record.EntityID]record.Key) bool {
+// system, former those of records that were theirs before.
+func (r *Reference) sameName(was, is record.Reference, keys map[record.EntityID]record.Key, former map[record.EntityID][]record.Key) bool {
 	key := func(ref record.Reference) (record.Key, bool) {
 		if ref.Entity.IsZero() {
 			return ref.Key, ref.System == r.Parent.System && ref.Object == r.Parent.Object
@@ -614,8 +614,7 @@ func (r *Reference) sameName(was, is record.Reference, keys, former map[record.E
 		return true
 	}
 	// Nobody has the key any more: it still names the record that had it.
-	left, gone := former[was.Entity]
-	return gone && is.Entity.IsZero() && left == now
+	return is.Entity.IsZero() && slices.Contains(former[was.Entity], now)
 }
 
 // refers puts what the record was known to refer to in place of the name by which it was read.

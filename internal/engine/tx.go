@@ -128,6 +128,8 @@ type Braked struct {
 	Tally  Tally
 	Held   []Held
 	Opened []Hold // for each kind held, and for limits of which the document only wants to be told; stored unless one is open
+
+	weighed []record.EntityID // whose deletion was weighed together with what follows from it
 }
 
 // Braking is what the store knows of a seat's brake.
@@ -248,8 +250,11 @@ type Tx interface {
 	Unasked(ctx context.Context, s service.ID, seat *Seat) ([]record.EntityID, error)
 	// SaveFate writes what becomes of orphans that were not weighed.
 	SaveFate(ctx context.Context, s service.ID, orphans []record.EntityID, fate Fate) error
-	// FollowDeleted says that what refers to these entities was weighed with their deletion.
-	FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID) error
+	// StayOrphan says that the record stays as it is although what these fields of it refer to is deleted, whatever was decided before.
+	StayOrphan(ctx context.Context, s service.ID, id record.EntityID, fields []string) error
+	// FollowDeleted says that what refers to these entities is weighed with their deletion; unless direct is set, also what refers to that,
+	// and so on.
+	FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID, direct bool) error
 	// TidyOrphans forgets what was decided of references to records that are alive again and, with held, lets go what is held of
 	// records that are no orphans any more; unless ruled, of all.
 	TidyOrphans(ctx context.Context, s service.ID, held, ruled bool) error

@@ -409,10 +409,7 @@ func (l *lane) rewrite(ctx context.Context, keys []record.Key, decide func(conte
 			return err
 		}
 		in := Intake{Seat: l.Seat, Outcome: out, Owed: out.Owed, Usage: l.usageOf(out, tx.Now())}
-		if err = tx.SaveIntake(ctx, f.guard, in); err != nil {
-			return err
-		}
-		return f.followed(ctx, tx, l.Seat, out)
+		return tx.SaveIntake(ctx, f.guard, in)
 	})
 	if err != nil {
 		return err

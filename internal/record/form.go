@@ -56,7 +56,7 @@ func dialled(s string) (string, bool) {
 	return b.String(), b.Len() >= 7 && (s[0] == '+' || s[0] == '0' || s[0] == '(')
 }
 
-// rounded says whether held is sent with fewer decimals, rounded or cut.
+// rounded says whether held is sent with fewer decimals, rounded to the nearest or cut.
 func rounded(held, sent Number) bool {
 	_, decimals, _ := strings.Cut(string(held), ".")
 	_, more, _ := strings.Cut(string(sent), ".")
@@ -69,5 +69,7 @@ func rounded(held, sent Number) bool {
 		return false
 	}
 	step := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(decimals))), nil))
-	return x.Sub(x, y).Abs(x).Cmp(step) < 0
+	cut := new(big.Rat).Abs(x).Cmp(new(big.Rat).Abs(y)) < 0
+	off := x.Sub(x, y).Abs(x)
+	return cut && off.Cmp(step) < 0 || off.Add(off, off).Cmp(step) <= 0
 }

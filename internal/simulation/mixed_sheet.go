@@ -330,8 +330,9 @@ func (r *Run) mend(c *customer) {
 // cells is the sheet as an opened connector reaches it.
 type cells struct {
 	seam
-	of   *spreadsheet
-	seen int // cells that people had written when all was read last
+	of     *spreadsheet
+	seen   int        // cells that people had written when all was read last
+	looked []*gridRow // the rows when some were read last
 }
 
 func (c *cells) Check(ctx context.Context) error { return c.call(ctx, "check") }
@@ -393,6 +394,7 @@ func (c *cells) Some(ctx context.Context, _ record.Object, rows []int) ([][]any,
 	s := c.of
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.looked = slices.Clone(s.rows)
 	out := make([][]any, len(rows))
 	for i, at := range rows {
 		switch {
@@ -407,15 +409,15 @@ func (c *cells) Some(ctx context.Context, _ record.Object, rows []int) ([][]any,
 	return out, nil
 }
 
-// instant is the one between looking and writing: people may sort there. It returns the rows that are meant. Nobody types in it: of
-// what is typed and written over in the same instant nothing can know.
+// instant is the one between looking and writing: people may sort there. It returns the rows that are meant, those that stood there at the
+// look: a call that takes its time gives people theirs. Nobody types in it: of what is typed and written over in the same instant nothing can
+// know.
 func (c *cells) instant() []*gridRow {
-	meant := slices.Clone(c.of.rows)
 	if c.seen == c.of.typed && c.chance(c.of.sorting) {
 		c.of.arrange(c.o.gate.intN)
 		c.o.gate.Note("%s: rows are moved in the instant before they are written", c.o.name)
 	}
-	return meant
+	return c.looked
 }
 
 func (c *cells) Set(ctx context.Context, _ record.Object, list []sheet.Cell) error {

@@ -372,11 +372,19 @@ func (r *Run) live() error {
 				r.edit(pick(r.rng, r.customers...))
 			}
 		}
-		if r.broken != nil {
-			return r.broken
+		if err := r.amiss(); err != nil {
+			return err
 		}
 	}
 	return r.rest()
+}
+
+// amiss is what went wrong so far.
+func (r *Run) amiss() error {
+	if r.broken == nil && r.gate.circles() {
+		return fmt.Errorf("invariant 8: %d steps are taken at %s, and there is no end of them", mostAtOnce, time.Since(r.gate.began))
+	}
+	return r.broken
 }
 
 // between happens while somebody stands at the gate: now and then somebody edits just there, or a process dies.
@@ -441,8 +449,8 @@ func (r *Run) rest() error {
 		for _, c := range r.customers {
 			r.answer(c)
 		}
-		if r.broken != nil {
-			return r.broken
+		if err := r.amiss(); err != nil {
+			return err
 		}
 		state, busy := r.figures()
 		if busy || state != before {

@@ -58,8 +58,8 @@ type serviceRow struct {
 
 	entities   map[record.EntityID]*record.Entity
 	keys       map[linkKey]record.EntityID
-	former     map[deliveryKey]record.Key
-	once       map[formerKey]bool // for the checks: whose keys these were at some time
+	former     map[deliveryKey][]record.Key
+	once       map[formerKey]int // for the checks: whose keys these were at some time, and how long the journal was when they first were
 	lookups    map[lookupKey]*lookupRow
 	periods    map[periodKey]*periodRow
 	onAnswer   func(engine.LookupRow, *lookupRow, time.Time) // told of what a lookup service said, at the commit; nil is nobody
@@ -154,7 +154,7 @@ func (s *Store) AddService(t tenant.ID, id service.ID, doc *service.Document, no
 	row := &serviceRow{
 		Service:  service.Service{ID: id, Name: doc.Service, State: service.Active, Revision: 1, Realtime: doc.Schedule().Kind == service.Realtime},
 		docs:     map[int]*service.Document{1: doc},
-		entities: make(map[record.EntityID]*record.Entity), keys: make(map[linkKey]record.EntityID), once: make(map[formerKey]bool), former: make(map[deliveryKey]record.Key),
+		entities: make(map[record.EntityID]*record.Entity), keys: make(map[linkKey]record.EntityID), once: make(map[formerKey]int), former: make(map[deliveryKey][]record.Key),
 		lookups: make(map[lookupKey]*lookupRow), periods: make(map[periodKey]*periodRow),
 		conflicts: make(map[uuid.UUID]*engine.Conflict), attempts: make(map[uuid.UUID]*attemptRow),
 		deliveries: make(map[deliveryKey]*deliveryRow), cursors: make(map[cursorKey]*cursorRow), lost: make(map[record.System]int),

@@ -375,7 +375,8 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		}
 		for _, l := range unlinked {
 			if v.referred {
-				row.former[deliveryKey{l.System, l.Entity}] = l.Key
+				k := deliveryKey{l.System, l.Entity}
+				row.former[k] = append(slices.DeleteFunc(row.former[k], func(other record.Key) bool { return other == l.Key }), l.Key)
 			}
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {
 				delete(row.keys, linkKey{l.System, e.Links[l.System].Object, e.Links[l.System].Key})
@@ -385,7 +386,9 @@ func (t *Tx) save(ctx context.Context, sid service.ID, v saved) error {
 		for _, l := range linked {
 			row.entities[l.Entity].Links[l.System] = l.Link
 			row.keys[linkKey{l.System, l.Object, l.Key}] = l.Entity
-			row.once[formerKey{linkKey{l.System, l.Object, l.Key}, l.Entity}] = true
+			if k := (formerKey{linkKey{l.System, l.Object, l.Key}, l.Entity}); !row.wasKey(k, len(row.journal)) {
+				row.once[k] = len(row.journal)
+			}
 		}
 		for _, l := range linksC {
 			if e := row.entities[l.Entity]; e != nil && e.Links[l.System] != nil {

@@ -56,13 +56,13 @@ func (t *Tx) KeysIn(_ context.Context, s service.ID, system record.System, ids [
 	})
 }
 
-// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
-func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
-	out := make(map[record.EntityID]record.Key)
+// FormerKeysIn says which keys the entities had in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(_ context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error) {
+	out := make(map[record.EntityID][]record.Key)
 	return out, t.read(s, func(row *serviceRow) error {
 		for _, id := range ids {
-			if k, ok := row.former[deliveryKey{system, id}]; ok {
-				out[id] = k
+			if keys := row.former[deliveryKey{system, id}]; len(keys) > 0 {
+				out[id] = slices.Clone(keys)
 			}
 		}
 		return nil
@@ -321,16 +321,45 @@ func (t *Tx) SaveFate(_ context.Context, s service.ID, orphans []record.EntityID
 	return nil
 }
 
-// FollowDeleted says that what refers to these entities was weighed with their deletion.
-func (t *Tx) FollowDeleted(_ context.Context, s service.ID, deleted []record.EntityID) error {
+// StayOrphan says that the record stays as it is although what these fields of it refer to is deleted, whatever was decided before.
+func (t *Tx) StayOrphan(_ context.Context, s service.ID, id record.EntityID, fields []string) error {
+	row, err := t.lockedService(s)
+	if err != nil {
+		return err
+	}
+	t.write(func() {
+		row.orphans(func(e *record.Entity, _ *record.Link, field string, parent record.EntityID) {
+			if e.ID == id && slices.Contains(fields, field) {
+				row.fates[referenceKey{e.ID, field}] = fated{parent, engine.FateStays}
+			}
+		})
+	})
+	return nil
+}
+
+// FollowDeleted says that what refers to these entities is weighed with their deletion; unless direct is set, also what refers to that, and
+// so on.
+func (t *Tx) FollowDeleted(_ context.Context, s service.ID, deleted []record.EntityID, direct bool) error {
 	row, err := t.lockedService(s)
 	if err != nil {
 		return err
 	}
 	deleted = slices.Clone(deleted)
 	t.write(func() {
+		going := make(map[record.EntityID]bool)
+		for _, id := range deleted {
+			going[id] = true
+		}
+		for more := !direct; more; {
+			more = false
+			row.references(func(e *record.Entity, field string, r record.Reference) {
+				if e.DeletedAt == nil && going[r.Entity] && !going[e.ID] && row.fate(e, field, r.Entity) != engine.FateStays {
+					going[e.ID], more = true, true
+				}
+			})
+		}
 		row.references(func(e *record.Entity, field string, r record.Reference) {
-			if slices.Contains(deleted, r.Entity) && row.fate(e, field, r.Entity) == "" {
+			if going[r.Entity] && row.fate(e, field, r.Entity) == "" {
 				row.fates[referenceKey{e.ID, field}] = fated{r.Entity, engine.FateFollows}
 			}
 		})
@@ -338,15 +367,20 @@ func (t *Tx) FollowDeleted(_ context.Context, s service.ID, deleted []record.Ent
 	return nil
 }
 
-// TidyOrphans forgets what was decided of references to records that are alive again, and lets go what is held of no orphans.
+// TidyOrphans forgets what was decided of references to records that live, or live again, and do not follow another; and lets go what is held
+// of no orphans.
 func (t *Tx) TidyOrphans(_ context.Context, s service.ID, held, ruled bool) error {
 	row, err := t.lockedService(s)
 	if err != nil {
 		return err
 	}
 	t.write(func() {
+		follows := make(map[record.EntityID]bool)
+		row.references(func(e *record.Entity, field string, r record.Reference) {
+			follows[e.ID] = follows[e.ID] || r.Entity != e.ID && row.fate(e, field, r.Entity) == engine.FateFollows
+		})
 		for k, f := range row.fates {
-			if p := row.entities[f.parent]; p == nil || p.DeletedAt == nil {
+			if p := row.entities[f.parent]; p == nil || p.DeletedAt == nil && (f.fate == engine.FateStays || !follows[p.ID]) {
 				delete(row.fates, k)
 			}
 		}

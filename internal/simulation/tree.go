@@ -51,6 +51,12 @@ type formerKey struct {
 	entity record.EntityID
 }
 
+// wasKey says whether the entity's record had the key when the journal had so many entries, or before.
+func (row *serviceRow) wasKey(k formerKey, then int) bool {
+	since, ever := row.once[k]
+	return ever && since <= then
+}
+
 // reference is what the system's value stands for, as the store knows it. A key that its record lost, as it was deleted and perhaps made
 // again, stands for that record still: nothing tells of those that keep it.
 func (row *serviceRow) reference(o *outside, v, taken record.Value) record.Value {
@@ -63,7 +69,7 @@ func (row *serviceRow) reference(o *outside, v, taken record.Value) record.Value
 	was, ok := record.ReferenceOf(taken)
 	switch {
 	case !ok:
-	case !was.Entity.IsZero() && row.once[formerKey{k, was.Entity}]:
+	case !was.Entity.IsZero() && row.wasKey(formerKey{k, was.Entity}, len(row.journal)):
 		return taken
 	case was.Entity.IsZero() && was.System == o.id && was.Object == o.object && was.Key == ref.Key:
 		return taken // a value that others changed since: it keeps the name that it had
@@ -127,14 +133,15 @@ func (c *customer) checkTree(row *serviceRow, dead map[deliveryKey]bool, open ma
 }
 
 // checkNames: that a record was deleted changes no reference to it (invariant 5). The key that is left of it in a system is no other record's name.
+// A key that the record got only later does not tell: whoever wrote it before wrote something new.
 func (c *customer) checkNames(row *serviceRow, fault func(string, ...any)) {
-	for _, e := range row.journal {
+	for i, e := range row.journal {
 		if e.Kind != record.Changed || e.Op != record.Updated {
 			continue
 		}
 		was, before := record.ReferenceOf(e.Before["parent"])
 		is, after := record.ReferenceOf(e.After["parent"])
-		if before && after && is.Entity.IsZero() && row.once[formerKey{linkKey{is.System, is.Object, is.Key}, was.Entity}] {
+		if before && after && is.Entity.IsZero() && row.wasKey(formerKey{linkKey{is.System, is.Object, is.Key}, was.Entity}, i) {
 			fault("invariant 5: %s is said by %s to refer to %s now, by which it named %s before", row.entities[e.Entity].MatchKey, e.System, is.Text(), was.Text())
 		}
 	}

@@ -97,11 +97,22 @@ func keysOf(rows pgx.Rows, err error) (map[record.EntityID]record.Key, error) {
 	return out, unavailable(err)
 }
 
-// FormerKeysIn says which keys the entities had last in the system of records that are theirs no more.
-func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID]record.Key, error) {
-	rows, err := t.tx.Query(ctx, `SELECT id, former_keys ->> $2 FROM entities WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`,
-		uuid.UUID(s), string(system), uuids(ids))
-	return keysOf(rows, err)
+// FormerKeysIn says which keys the entities had in the system of records that are theirs no more.
+func (t *Tx) FormerKeysIn(ctx context.Context, s service.ID, system record.System, ids []record.EntityID) (map[record.EntityID][]record.Key, error) {
+	// Of older rows there is one key in place of a list.
+	rows, err := t.tx.Query(ctx, `SELECT id, jsonb_array_elements_text('[]'::jsonb || (former_keys -> $2)) FROM entities
+WHERE tenant_id = current_tenant() AND service_id = $1 AND id = ANY($3) AND former_keys ? $2`, uuid.UUID(s), string(system), uuids(ids))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make(map[record.EntityID][]record.Key)
+	var id [16]byte
+	var key string
+	_, err = pgx.ForEachRow(rows, []any{&id, &key}, func() error {
+		out[id] = append(out[id], record.Key(key))
+		return nil
+	})
+	return out, unavailable(err)
 }
 
 // queueFormerKeys keeps the keys of records that are not the entities' any more, where others may refer to them.
@@ -111,7 +122,9 @@ func queueFormerKeys(b *pgx.Batch, sid uuid.UUID, seat *engine.Seat, rows []engi
 	}
 	c := linkColumnsOf(rows)
 	b.Queue(`UPDATE entities e SET former_keys = coalesce(e.former_keys, '{}') || u.keys
-FROM (SELECT entity_id, jsonb_object_agg(system, key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS w(entity_id, system, key) GROUP BY entity_id) u
+FROM (SELECT w.entity_id, jsonb_object_agg(w.system, (('[]'::jsonb || coalesce(x.former_keys -> w.system, '[]')) - w.keys) || to_jsonb(w.keys)) AS keys
+  FROM (SELECT entity_id, system, array_agg(key) AS keys FROM unnest($2::uuid[], $3::text[], $4::text[]) AS r(entity_id, system, key) GROUP BY 1, 2) w
+  JOIN entities x ON x.tenant_id = (SELECT current_tenant()) AND x.service_id = $1 AND x.id = w.entity_id GROUP BY 1) u
 WHERE e.tenant_id = (SELECT current_tenant()) AND e.service_id = $1 AND e.id = u.entity_id`, sid, c.entities, c.systems, c.keys)
 }
 
@@ -262,19 +275,37 @@ WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.entity_id = ANY
 	return unavailable(err)
 }
 
-// FollowDeleted says that what refers to these entities was weighed with their deletion.
-func (t *Tx) FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID) error {
-	_, err := t.tx.Exec(ctx, `UPDATE entity_references SET fate = 'follows' WHERE tenant_id = current_tenant() AND service_id = $1 AND parent_id = ANY($2) AND fate = ''`,
-		uuid.UUID(s), uuids(deleted))
+// StayOrphan says that the record stays as it is although what these fields of it refer to is deleted, whatever was decided before.
+func (t *Tx) StayOrphan(ctx context.Context, s service.ID, id record.EntityID, fields []string) error {
+	_, err := t.tx.Exec(ctx, `UPDATE entity_references r SET fate = 'stays' FROM entities p
+WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.entity_id = $2 AND r.field = ANY($3)
+  AND p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NOT NULL`, uuid.UUID(s), uuid.UUID(id), fields)
 	return unavailable(err)
 }
 
-// TidyOrphans forgets what was decided of references to records that are alive again and, when any hold is open, lets go what is held of
-// records that are no orphans any more; of all, when the document has no rule for them.
+// FollowDeleted says that what refers to these entities is weighed with their deletion; unless direct is set, also what refers to that, and
+// so on.
+func (t *Tx) FollowDeleted(ctx context.Context, s service.ID, deleted []record.EntityID, direct bool) error {
+	_, err := t.tx.Exec(ctx, `WITH RECURSIVE going(id) AS (
+  SELECT unnest($2::uuid[])
+  UNION SELECT c.id FROM going g
+  JOIN entity_references r ON r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id = g.id AND r.fate <> 'stays'
+  JOIN entities c ON c.tenant_id = r.tenant_id AND c.service_id = r.service_id AND c.id = r.entity_id AND c.deleted_at IS NULL
+  WHERE NOT $3
+)
+UPDATE entity_references r SET fate = 'follows' FROM going g WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.parent_id = g.id AND r.fate = ''`,
+		uuid.UUID(s), uuids(deleted), direct)
+	return unavailable(err)
+}
+
+// TidyOrphans forgets what was decided of references to records that live, or live again, and do not follow another; and, when any hold is
+// open, lets go what is held of records that are no orphans any more; of all, when the document has no rule for them.
 func (t *Tx) TidyOrphans(ctx context.Context, s service.ID, held, ruled bool) error {
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE entity_references r SET fate = '' FROM entities p WHERE r.tenant_id = current_tenant() AND r.service_id = $1 AND r.fate <> ''
-  AND p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NULL`, uuid.UUID(s))
+  AND p.tenant_id = r.tenant_id AND p.service_id = r.service_id AND p.id = r.parent_id AND p.deleted_at IS NULL
+  AND (r.fate = 'stays' OR NOT EXISTS (SELECT FROM entity_references u
+    WHERE u.tenant_id = p.tenant_id AND u.service_id = p.service_id AND u.entity_id = p.id AND u.parent_id <> p.id AND u.fate = 'follows'))`, uuid.UUID(s))
 	if held {
 		b.Queue(`DELETE FROM held_changes d USING holds h WHERE d.tenant_id = current_tenant() AND d.service_id = $1
   AND h.tenant_id = d.tenant_id AND h.id = d.hold_id AND h.kind = 'orphans' AND h.state = 'open' AND (NOT $2 OR NOT EXISTS (

@@ -3,6 +3,7 @@
 package sheet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -169,77 +170,99 @@ func (p *positional) Keep(_ connector.FieldInfo, v record.Value) (record.Value, 
 }
 
 func (p *positional) Apply(ctx context.Context, object record.Object, t *Table, edits []*Edit) ([]error, error) {
-	answers := make([]error, len(edits))
+	return p.apply(ctx, object, t, edits, 0)
+}
+
+// apply is Apply; depth counts the batches for which it mends.
+func (p *positional) apply(ctx context.Context, object record.Object, t *Table, edits []*Edit, depth int) ([]error, error) {
 	at, moved, err := p.look(ctx, object, t, edits)
 	if err != nil {
 		return nil, err
 	}
-	width := 0
+	b := &carried{object: object, before: t, at: at, edits: edits, answers: make([]error, len(edits)), tried: make([]bool, len(edits))}
 	for _, c := range at {
-		width = max(width, c+1)
+		b.width = max(b.width, c+1)
 	}
+	broken := p.carry(ctx, b, moved)
+	if broken != nil && !slices.Contains(b.tried, true) {
+		return nil, broken
+	}
+	// Also what failed may have hit other rows: that it did is not heard, or the next of its calls failed.
+	err = p.insist(ctx, func(ctx context.Context) error { return p.verify(ctx, b, depth) })
+	return b.answers, cmp.Or(broken, err)
+}
+
+// carried is a batch on its way.
+type carried struct {
+	object  record.Object
+	before  *Table
+	at      map[string]int // where the columns are
+	width   int
+	edits   []*Edit
+	answers []error
+	tried   []bool // cells of a row were set for it, or a row was removed: perhaps another than was meant
+}
+
+// carry writes what was not moved.
+func (p *positional) carry(ctx context.Context, b *carried, moved []bool) error {
 	var cells []Cell
 	var gone []int
 	var added [][]any
-	created := map[*Edit]bool{}
-	for i, e := range edits {
+	for i, e := range b.edits {
 		switch {
-		case moved[i]:
-			answers[i] = ErrMoved
-		case e.Row == nil || e.Row.Handle == nil: // the second: made by this very batch, and not there yet
-			if e.Row != nil {
-				answers[i] = ErrMoved
-				continue
-			}
-			row := make([]any, width)
+		case moved[i], e.Row != nil && e.Row.Handle == nil: // the second: made by this very batch, and not there yet
+			b.answers[i] = ErrMoved
+		case e.Row == nil:
+			row := make([]any, b.width)
 			for name, v := range e.Set {
-				row[at[name]] = v
+				row[b.at[name]] = v
 			}
 			added = append(added, row)
-			created[e] = true
 		case e.Delete:
 			gone = append(gone, e.Row.Handle.(int))
 		default:
+			b.tried[i] = true
 			for name, v := range e.Set {
-				cells = append(cells, Cell{e.Row.Handle.(int), at[name], v})
+				cells = append(cells, Cell{e.Row.Handle.(int), b.at[name], v})
 			}
 		}
 	}
 	if len(cells) > 0 {
 		slices.SortFunc(cells, func(a, b Cell) int { return (a.Row-b.Row)*100_000 + a.Column - b.Column })
-		if err := p.Set(ctx, object, cells); err != nil {
-			return nil, err
+		if err := p.Set(ctx, b.object, cells); err != nil {
+			return err
 		}
 	}
 	if len(added) > 0 {
-		if err := p.Append(ctx, object, added); err != nil {
-			return nil, err
+		if err := p.Append(ctx, b.object, added); err != nil {
+			return err
 		}
 	}
-	if len(gone) > 0 && len(cells)+len(added) > 0 {
+	if len(gone) == 0 {
+		return nil
+	}
+	var err error
+	if len(cells)+len(added) > 0 {
 		// That took its time: who moved rows meanwhile would lose one that nobody meant. Without a second look nothing is removed.
-		_, moved, err := p.look(ctx, object, t, edits)
-		gone = gone[:0]
-		for i, e := range edits {
-			switch {
-			case answers[i] != nil || !e.Delete:
-			case err != nil || moved[i]:
-				answers[i] = ErrMoved
-			default:
-				gone = append(gone, e.Row.Handle.(int))
-			}
+		_, moved, err = p.look(ctx, b.object, b.before, b.edits)
+	}
+	gone = gone[:0]
+	for i, e := range b.edits {
+		switch {
+		case b.answers[i] != nil || !e.Delete:
+		case err != nil || moved[i]:
+			b.answers[i] = ErrMoved
+		default:
+			b.tried[i] = true
+			gone = append(gone, e.Row.Handle.(int))
 		}
 	}
-	if len(gone) > 0 {
-		slices.Sort(gone)
-		slices.Reverse(gone) // from below, so that those above stay where they are
-		if err := p.Remove(ctx, object, slices.Compact(gone)); err != nil {
-			return nil, err
-		}
+	if len(gone) == 0 {
+		return nil
 	}
-	return answers, p.insist(ctx, func(ctx context.Context) error {
-		return p.verify(ctx, object, t, edits, answers, at, width)
-	})
+	slices.Sort(gone)
+	slices.Reverse(gone) // from below, so that those above stay where they are
+	return p.Remove(ctx, b.object, slices.Compact(gone))
 }
 
 const (
@@ -326,102 +349,111 @@ func (t *Table) at(position int) record.Fields {
 }
 
 // verify looks at the table again: every row that was written has its key and its values, and no other row was hit. What was hit
-// gets back what it held.
-func (p *positional) verify(ctx context.Context, object record.Object, before *Table, edits []*Edit, answers []error, at map[string]int, width int) error {
-	after, err := p.Load(ctx, object)
-	if err != nil {
-		return err
+// gets back what it held, which is a batch like the other: rows may move again.
+func (p *positional) verify(ctx context.Context, b *carried, depth int) error {
+	for try := 0; ; try++ {
+		after, wrong, err := p.wrong(ctx, b)
+		if err != nil || len(wrong) == 0 || depth == maxTries {
+			return err
+		}
+		answers, err := p.apply(ctx, b.object, after, wrong, depth+1)
+		if err != nil || !slices.Contains(answers, ErrMoved) || try == maxTries {
+			return err
+		}
+	}
+}
+
+// wrong notes what of the batch did not arrive, and says what there is to put right, in the table as it is.
+func (p *positional) wrong(ctx context.Context, b *carried) (after *Table, edits []*Edit, err error) {
+	if after, err = p.Load(ctx, b.object); err != nil {
+		return nil, nil, err
 	}
 	now := make(map[record.Key]*Row, len(after.Rows))
 	for _, r := range after.Rows {
-		if k := keyOf(after.Key, r.Fields); k != "" {
-			now[k] = r
+		if r.Key = keyOf(after.Key, r.Fields); r.Key != "" {
+			now[r.Key] = r
 		}
 	}
-	written := map[record.Key]bool{}
-	var last = map[record.Key]*Edit{}
-	for i, e := range edits {
-		if answers[i] == nil {
-			written[e.Key] = true
-			if e.Row != nil {
-				written[e.Row.Key] = true
-			}
-			last[e.Key] = e
+	last := make(map[record.Key]int)
+	for i, e := range b.edits {
+		if b.answers[i] == nil {
+			last[e.Key] = i
 		}
 	}
-	for i, e := range edits {
-		if answers[i] != nil || last[e.Key] != e || e.Delete {
+	own := make(map[record.Key]*Edit) // by the key that their row had, those that arrived
+	for i, e := range b.edits {
+		if b.answers[i] != nil {
 			continue
 		}
-		if r := now[e.Key]; r == nil || !holds(r.Fields, e.Set) && !e.arrived(r) {
-			answers[i] = ErrMoved // somebody was there in that instant: look again
+		r := now[e.Key]
+		switch {
+		case last[e.Key] != i:
+		case e.Delete && r != nil, !e.Delete && (r == nil || !holds(r.Fields, e.Set) && !b.arrived(e, r)):
+			b.answers[i] = ErrMoved // somebody was there in that instant: look again
+			continue
+		}
+		if e.Row != nil {
+			own[e.Row.Key] = e
 		}
 	}
-	for i, e := range edits {
-		if e.Delete && answers[i] == nil && last[e.Key] == e && now[e.Key] != nil {
-			answers[i] = ErrMoved
-		}
-	}
-	// What else is not as it was, and looks as if we did it?
-	var back []Cell
-	var again [][]any
-	for _, r := range before.Rows {
-		if r.Key == "" || written[r.Key] {
+	// What else is not as it was, and looks as if we did it? The batch's own rows are among those that can be hit.
+	for _, r := range b.before.Rows {
+		e := own[r.Key]
+		if r.Key == "" || e != nil && (e.Delete || e.Key != r.Key) {
 			continue
 		}
 		is := now[r.Key]
 		if is == nil {
-			if hit(edits, answers, true) {
-				row := make([]any, width)
-				for name, v := range r.Fields {
-					row[at[name]] = v
-				}
-				again = append(again, row)
+			if b.missed(func(e *Edit) bool { return e.Delete }) {
+				edits = append(edits, &Edit{Set: r.Fields, Key: r.Key})
 			}
 			continue
 		}
+		back := record.Fields{}
 		for name, v := range r.Fields {
 			if record.Equal(is.Fields[name], v) {
 				continue
 			}
-			for i, e := range edits {
-				set, ours := e.Set[name]
-				if answers[i] != nil && e.Row != nil && ours && record.Equal(set, is.Fields[name]) {
-					back = append(back, Cell{is.Handle.(int), at[name], v})
-					break
+			if e != nil {
+				if _, ours := e.Set[name]; ours {
+					continue
 				}
 			}
+			if b.missed(func(e *Edit) bool { return e.sets(name, is.Fields[name]) }) {
+				back[name] = v
+			}
+		}
+		if len(back) > 0 {
+			edits = append(edits, &Edit{Row: is, Set: back, Key: r.Key})
 		}
 	}
-	if len(back) > 0 {
-		if err := p.Set(ctx, object, back); err != nil {
-			return err
-		}
-	}
-	if len(again) > 0 {
-		return p.Append(ctx, object, again)
-	}
-	return nil
+	return after, edits, nil
 }
 
 // arrived says whether the row has any of what the edit changed in it. All cells of a row are written at once, so the others were
-// changed since: the next reading tells of them, against what was written.
-func (e *Edit) arrived(r *Row) bool {
+// changed since: the next reading tells of them, against what was written. A value that another row was to get as well tells nothing.
+func (b *carried) arrived(e *Edit, r *Row) bool {
 	if e.Row == nil {
 		return false
 	}
 	for name, v := range e.Set {
-		if !record.Equal(e.Row.Fields[name], v) && record.Equal(r.Fields[name], v) {
+		if !record.Equal(e.Row.Fields[name], v) && record.Equal(r.Fields[name], v) &&
+			!slices.ContainsFunc(b.edits, func(other *Edit) bool { return other != e && other.Row != nil && other.sets(name, v) }) {
 			return true
 		}
 	}
 	return false
 }
 
-// hit says whether a deletion of the batch missed its row.
-func hit(edits []*Edit, answers []error, deletes bool) bool {
-	for i, e := range edits {
-		if e.Delete == deletes && answers[i] != nil && e.Row != nil {
+func (e *Edit) sets(name string, v record.Value) bool {
+	set, ours := e.Set[name]
+	return ours && record.Equal(set, v)
+}
+
+// missed says whether something that was tried, and is like that, did not hit its row.
+func (b *carried) missed(like func(*Edit) bool) bool {
+	for i, e := range b.edits {
+		if b.tried[i] && b.answers[i] != nil && like(e) {
 			return true
 		}
 	}

@@ -18,7 +18,9 @@ import (
 type grid struct {
 	header  []string
 	rows    [][]any
-	setting func()
+	moving  func() // before cells are written
+	setting func() // after
+	full    bool   // no row can be added
 }
 
 func (*grid) Check(context.Context) error                      { return nil }
@@ -52,6 +54,10 @@ func (g *grid) Some(_ context.Context, _ record.Object, rows []int) (out [][]any
 }
 
 func (g *grid) Set(_ context.Context, _ record.Object, cells []Cell) error {
+	if act := g.moving; act != nil {
+		g.moving = nil
+		act()
+	}
 	for _, c := range cells {
 		g.rows[c.Row][c.Column] = c.Value
 	}
@@ -63,6 +69,9 @@ func (g *grid) Set(_ context.Context, _ record.Object, cells []Cell) error {
 }
 
 func (g *grid) Append(_ context.Context, _ record.Object, rows [][]any) error {
+	if g.full {
+		return &connector.Error{Class: connector.Retry, Code: "sheet.busy", Message: "Not now."}
+	}
 	g.rows = append(g.rows, rows...)
 	return nil
 }
@@ -125,5 +134,80 @@ func TestRowsMoveBeforeRemoval(t *testing.T) {
 	changes, err := s.(connector.KeyReader).ReadKeys(t.Context(), "Stock", nil, []record.Key{"a", "b", "c"})
 	if err != nil || len(changes) != 3 || changes[0].Fields["name"] != "yew" || changes[1].Fields["name"] != "oak" || changes[2].Op != record.Delete {
 		t.Errorf("the rows are %+v, %v", changes, err)
+	}
+}
+
+// Rows change places in the instant before they are written, and the batch means both: each has in the end what was meant for it, and what
+// nobody meant to write is as it was.
+func TestRowsOfABatchChangePlaces(t *testing.T) {
+	t.Parallel()
+	set := func(key record.Key, fields, expect record.Fields) connector.Write {
+		return connector.Write{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Key: key, Fields: fields, Expect: expect}
+	}
+	for name, writes := range map[string][]connector.Write{
+		"other columns": {set("a", record.Fields{"name": "yew"}, record.Fields{"name": "ash"}), set("b", record.Fields{"n": "2"}, record.Fields{"n": "1"})},
+		"the same value for both": {set("a", record.Fields{"name": "yew"}, record.Fields{"name": "ash"}),
+			set("b", record.Fields{"name": "yew", "n": "2"}, record.Fields{"name": "box", "n": "1"})},
+		"the same value and another": {set("a", record.Fields{"name": "yew", "n": "3"}, record.Fields{"name": "ash", "n": "1"}),
+			set("b", record.Fields{"name": "yew", "n": "2"}, record.Fields{"name": "box", "n": "1"})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := &grid{header: []string{"id", "name", "n"}, rows: [][]any{{"a", "ash", "1"}, {"b", "box", "1"}}}
+			g.moving = func() { slices.Reverse(g.rows) }
+			want := map[any][]any{"a": {"a", "ash", "1"}, "b": {"b", "box", "1"}}
+			for _, w := range writes {
+				for field, v := range w.Fields {
+					want[string(w.Key)][slices.Index(g.header, field)] = v
+				}
+			}
+			receipts, err := over(t, g).(connector.Writer).Write(t.Context(), "Stock", writes)
+			if err != nil || receipts[0].Outcome != connector.Applied || receipts[1].Outcome != connector.Applied {
+				t.Errorf("the receipts are %+v, %v", receipts, err)
+			}
+			for _, r := range g.rows {
+				if !slices.Equal(r, want[r[0]]) {
+					t.Errorf("%v is %v, not %v", r[0], r, want[r[0]])
+				}
+			}
+		})
+	}
+}
+
+// Cells hit another row, and what was to be written after them fails: the row gets back what it held, also when rows move again while that is
+// written.
+func TestHitRowsAreMendedThoughTheRestFails(t *testing.T) {
+	t.Parallel()
+	g := &grid{header: []string{"id", "name"}, rows: [][]any{{"a", "ash"}, {"b", "box"}}, full: true}
+	g.moving = func() {
+		slices.Reverse(g.rows)
+		g.moving = func() { slices.Reverse(g.rows) }
+	}
+	_, err := over(t, g).(connector.Writer).Write(t.Context(), "Stock", []connector.Write{
+		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Key: "a", Fields: record.Fields{"name": "yew"}, Expect: record.Fields{"name": "ash"}},
+		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Create: true, Fields: record.Fields{"id": "c", "name": "elm"}},
+	})
+	if connector.Classify(err).Code != "sheet.busy" {
+		t.Errorf("the writes end with %v", err)
+	}
+	if !slices.Equal(g.rows[0], []any{"a", "ash"}) || !slices.Equal(g.rows[1], []any{"b", "box"}) {
+		t.Errorf("the rows are %v", g.rows)
+	}
+}
+
+// A row that somebody takes out is not put back, where the removal of another was not even tried.
+func TestRowsThatOthersRemoveStayOut(t *testing.T) {
+	t.Parallel()
+	g := &grid{header: []string{"id", "name"}, rows: [][]any{{"a", "ash"}, {"b", "box"}, {"c", "elm"}}}
+	g.setting = func() { g.rows = slices.Delete(g.rows, 1, 2) } // c moves up
+	receipts, err := over(t, g).(connector.Writer).Write(t.Context(), "Stock", []connector.Write{
+		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Upsert, Key: "a", Fields: record.Fields{"name": "yew"}, Expect: record.Fields{"name": "ash"}},
+		{ID: record.NewEntityID(), Attempt: uuid.Must(uuid.NewV7()), Op: record.Delete, Key: "c", Expect: record.Fields{"name": "elm"}},
+	})
+	if err != nil || receipts[0].Outcome != connector.Applied || receipts[1].Outcome != connector.Applied {
+		t.Errorf("the receipts are %+v, %v", receipts, err)
+	}
+	if len(g.rows) != 1 || g.rows[0][0] != "a" {
+		t.Errorf("the rows are %v", g.rows)
 	}
 }
