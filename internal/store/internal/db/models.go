@@ -681,7 +681,7 @@ type Entity struct {
 	CreatedAt time.Time
 	ChangedAt time.Time
 	DeletedAt *time.Time
-	// Of an entity that others may refer to: by system the key of the last record there that is its record no more, {"shop": "P7"}.
+	// Of an entity that others may refer to: by system the keys of records there that are its records no more, the last one last, {"shop": ["P7", "P9"]}.
 	FormerKeys json.RawMessage
 }
 
