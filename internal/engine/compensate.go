@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -98,6 +99,37 @@ func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (rec
 	return entry, true
 }
 
+// setBack says whether a compensation gave one of the fields the value that it has; stamps are when they got it. What it set back because
+// one system refused it, and another refuses in turn, is not set forth again: each holds what the other will not have, without end. The
+// dead letter stays for a person.
+func (f *flow) setBack(ctx context.Context, tx Tx, id record.EntityID, fields record.Fields, stamps map[string]record.Stamp) (bool, error) {
+	var since time.Time
+	for name := range fields {
+		if s, ok := stamps[name]; ok && s.System == record.Person && (since.IsZero() || s.At.Before(since)) {
+			since = s.At
+		}
+	}
+	if since.IsZero() {
+		return false, nil
+	}
+	past, err := tx.Past(ctx, f.guard.Service, []record.EntityID{id}, since)
+	if err != nil {
+		return false, err
+	}
+	by := make(map[string]string)
+	for _, e := range past[id] {
+		for name := range e.After {
+			by[name] = e.Actor
+		}
+	}
+	for name := range fields {
+		if by[name] == ByCompensation && stamps[name].System == record.Person {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // referringNow are the fields that refer to entities.
 func referringNow(fields record.Fields) (names []string) {
 	for _, f := range sortedKeys(fields) {
@@ -148,7 +180,7 @@ func (f *flow) compensate(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			wasDeleted := e.DeletedAt
+			wasDeleted, stamps := e.DeletedAt, maps.Clone(e.Stamps)
 			entry, done := Compensate(e, seat, d, tx.Now())
 			if !done {
 				// What nothing more is sent for would never be settled: it was deleted meanwhile, or its record was found there and is as it
@@ -163,6 +195,9 @@ func (f *flow) compensate(ctx context.Context) error {
 					return tx.SettleDead(ctx, f.guard.Service, d.ID, "The system holds the record as it is now.")
 				}
 				return nil
+			}
+			if again, err := f.setBack(ctx, tx, e.ID, entry.After, stamps); again || err != nil {
+				return err
 			}
 			changed = e
 			if e.DeletedAt == nil && entry.Op == record.Updated {

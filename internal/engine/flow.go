@@ -441,8 +441,8 @@ func (f *flow) control(ctx context.Context) error {
 				signal(f.proof)
 				signal(f.shapes)
 				for _, a := range f.asking {
-					if a.Source.Changed { // somebody may have edited a record
-						a.look()
+					if a.Source.Changed {
+						signal(a.wake) // somebody may have edited a record; that it looks keeps nobody from being quiet, who may have nudged
 					}
 				}
 			case f.current() != nil && f.quiet():

@@ -186,7 +186,7 @@ type Tx interface {
 	Recover(ctx context.Context, g Guard) ([]SeatID, error)
 	// Doubt returns the oldest attempt of the seat that was cut short between being sent and being settled, if there is one.
 	Doubt(ctx context.Context, g Guard, seat *Seat) (Attempt, bool, error)
-	// Past returns how the entities changed since the time, from the journal, the oldest change first.
+	// Past returns how the entities changed since the time and by whom, from the journal, the oldest change first.
 	Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Entry, error)
 	// Claim takes up to limit due deliveries of the seat and makes them an attempt with that id.
 	Claim(ctx context.Context, g Guard, seat *Seat, id uuid.UUID, limit int) (Attempt, error)

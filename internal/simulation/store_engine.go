@@ -795,7 +795,7 @@ func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, sinc
 	return out, t.read(s, func(row *serviceRow) error {
 		for _, e := range row.sortedJournal() {
 			if e.Kind != record.Delivered && !e.At.Before(since) && slices.Contains(ids, e.Entity) {
-				out[e.Entity] = append(out[e.Entity], record.Entry{Entity: e.Entity, At: e.At, Before: cloneFields(e.Before), After: cloneFields(e.After)})
+				out[e.Entity] = append(out[e.Entity], record.Entry{Entity: e.Entity, At: e.At, Actor: e.Actor, Before: cloneFields(e.Before), After: cloneFields(e.After)})
 			}
 		}
 		return nil

@@ -619,7 +619,7 @@ WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND system = $2 
 
 // Past returns how the entities changed since the time, the oldest change first.
 func (t *Tx) Past(ctx context.Context, s service.ID, ids []record.EntityID, since time.Time) (map[record.EntityID][]record.Entry, error) {
-	rows, err := t.tx.Query(ctx, `SELECT entity_id, at, before, after FROM journal
+	rows, err := t.tx.Query(ctx, `SELECT entity_id, at, actor, before, after FROM journal
 WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND entity_id = ANY($2) AND kind <> 'delivery' AND at >= $3 ORDER BY id`,
 		uuid.UUID(s), uuids(ids), since)
 	if err != nil {
@@ -631,7 +631,7 @@ WHERE tenant_id = (SELECT current_tenant()) AND service_id = $1 AND entity_id = 
 		var id [16]byte
 		var before, after []byte
 		var e record.Entry
-		if err := rows.Scan(&id, &e.At, &before, &after); err != nil {
+		if err := rows.Scan(&id, &e.At, &e.Actor, &before, &after); err != nil {
 			return nil, err
 		}
 		e.Entity = record.EntityID(id)
