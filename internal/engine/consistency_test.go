@@ -71,6 +71,38 @@ func TestCompensationSurvivesCrashes(t *testing.T) {
 	}
 }
 
+// What was set back because one system refused it, and is refused by another in turn, is not set forth again: each holds what the other
+// will not have. (Simulation seed 154.)
+func TestRefusalsInTurn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, document("multi-directional", together, "crm", "shop"), "crm", "shop")
+	b.user("crm").Put("A", product("A", 5))
+	b.start()
+	b.eventually("both to hold it", func() bool { return b.user("shop").Get("A") != nil && b.settledDown() })
+	b.halt()
+	for system, other := range map[string]string{"crm": "shop", "shop": "crm"} {
+		b.user(system).Put("A", record.Fields{"name": "only the " + system + " has it"})
+		b.systems[other].Check("products", func(_ record.Key, f record.Fields) error {
+			if f["name"] == "only the "+system+" has it" {
+				return errors.New("a bad name")
+			}
+			return nil
+		})
+	}
+	b.start()
+	b.eventually("it to be left to a person", func() bool {
+		return b.number(`SELECT count(*) FROM dead_letters WHERE state = 'open'`) == 1 && b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`) == 1 && b.settledDown()
+	})
+	for range 2 { // whoever carries it next leaves it alone, too
+		b.halt()
+		b.start()
+		b.eventually("it to rest", b.settledDown)
+	}
+	if n := b.number(`SELECT count(*) FROM journal WHERE actor = '@compensation'`); n != 1 {
+		t.Errorf("it was set back %d times", n)
+	}
+}
+
 // A refusal that comes in when its record is deleted already has nothing to set back, and nothing more is sent that would settle it.
 func TestRefusalOfADeletedRecord(t *testing.T) {
 	t.Parallel()
