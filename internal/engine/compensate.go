@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 
@@ -29,9 +28,9 @@ type Refusal struct {
 
 // Compensate sets the entity back to what the refusing system holds, in a service where what one system refuses none keeps: the other
 // systems, the one that the change came from too, are owed what they held before. It returns the line of the history, or false when
-// there is nothing to set back: the record moved on since it was refused, and what it is now is sent. It is a function of its
-// arguments, apart from the id.
-func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (record.Entry, bool) {
+// there is nothing to set back: the record moved on since it was refused, and what it is now is sent. back are fields that were set back
+// already, which stay. It is a function of its arguments, apart from the id.
+func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, back map[string]bool, now time.Time) (record.Entry, bool) {
 	entry := record.Entry{ID: newID(), Entity: e.ID, At: now, Kind: record.Decided, Op: record.Updated, System: record.Person, Actor: ByCompensation,
 		Cause: uuid.Nil, Before: record.Fields{}, After: record.Fields{}}
 	l := e.Links[seat.System]
@@ -71,7 +70,7 @@ func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (rec
 		}
 		for _, f := range sortedKeys(l.Behind) {
 			sent, was := refused[f]
-			if !was || e.IsHeld(f) || slices.Contains(seat.Collection.MatchFields, f) || !record.Equal(seat.Map.Form(f, e.Fields[f]), sent) && !record.Equal(e.Fields[f], sent) {
+			if !was || back[f] || e.IsHeld(f) || slices.Contains(seat.Collection.MatchFields, f) || !record.Equal(seat.Map.Form(f, e.Fields[f]), sent) && !record.Equal(e.Fields[f], sent) {
 				continue
 			}
 			v := l.Behind[f]
@@ -99,35 +98,38 @@ func Compensate(e *record.Entity, seat *Seat, d *DeadLetter, now time.Time) (rec
 	return entry, true
 }
 
-// setBack says whether a compensation gave one of the fields the value that it has; stamps are when they got it. What it set back because
-// one system refused it, and another refuses in turn, is not set forth again: each holds what the other will not have, without end. The
-// dead letter stays for a person.
-func (f *flow) setBack(ctx context.Context, tx Tx, id record.EntityID, fields record.Fields, stamps map[string]record.Stamp) (bool, error) {
-	var since time.Time
-	for name := range fields {
-		if s, ok := stamps[name]; ok && s.System == record.Person && (since.IsZero() || s.At.Before(since)) {
-			since = s.At
+// setBack are the fields that the system is behind in and that a compensation gave the value that they have. What was set back because one
+// system refused it, and another refuses in turn, is not set forth again: each holds what the other will not have, without end. Such a
+// refusal stays a dead letter for a person.
+func (f *flow) setBack(ctx context.Context, tx Tx, e *record.Entity, l *record.Link) (map[string]bool, error) {
+	since := make(map[string]time.Time)
+	var first time.Time
+	if l != nil {
+		for name := range l.Behind {
+			if s := e.Stamps[name]; s.System == record.Person { // as a compensation stamps
+				since[name] = s.At
+				if first.IsZero() || s.At.Before(first) {
+					first = s.At
+				}
+			}
 		}
 	}
-	if since.IsZero() {
-		return false, nil
+	if len(since) == 0 {
+		return nil, nil
 	}
-	past, err := tx.Past(ctx, f.guard.Service, []record.EntityID{id}, since)
+	past, err := tx.Past(ctx, f.guard.Service, []record.EntityID{e.ID}, first)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	by := make(map[string]string)
-	for _, e := range past[id] {
-		for name := range e.After {
-			by[name] = e.Actor
+	back := make(map[string]bool)
+	for _, entry := range past[e.ID] {
+		for name := range entry.After {
+			if _, stamped := since[name]; stamped {
+				back[name] = entry.Actor == ByCompensation
+			}
 		}
 	}
-	for name := range fields {
-		if by[name] == ByCompensation && stamps[name].System == record.Person {
-			return true, nil
-		}
-	}
-	return false, nil
+	return back, nil
 }
 
 // referringNow are the fields that refer to entities.
@@ -180,8 +182,12 @@ func (f *flow) compensate(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			wasDeleted, stamps := e.DeletedAt, maps.Clone(e.Stamps)
-			entry, done := Compensate(e, seat, d, tx.Now())
+			wasDeleted := e.DeletedAt
+			back, err := f.setBack(ctx, tx, e, e.Links[seat.System])
+			if err != nil {
+				return err
+			}
+			entry, done := Compensate(e, seat, d, back, tx.Now())
 			if !done {
 				// What nothing more is sent for would never be settled: it was deleted meanwhile, or its record was found there and is as it
 				// should be.
@@ -195,9 +201,6 @@ func (f *flow) compensate(ctx context.Context) error {
 					return tx.SettleDead(ctx, f.guard.Service, d.ID, "The system holds the record as it is now.")
 				}
 				return nil
-			}
-			if again, err := f.setBack(ctx, tx, e.ID, entry.After, stamps); again || err != nil {
-				return err
 			}
 			changed = e
 			if e.DeletedAt == nil && entry.Op == record.Updated {

@@ -16,7 +16,7 @@ func (w *world) compensate() (done int) {
 	for _, s := range w.systems() {
 		for id, d := range w.deadOut[s] {
 			e := w.entities[id]
-			entry, ok := engine.Compensate(e, w.seats[s], &d, w.now)
+			entry, ok := engine.Compensate(e, w.seats[s], &d, nil, w.now)
 			if !ok {
 				continue
 			}
