@@ -155,8 +155,32 @@ func (r *Run) checkOrder(c *customer, o *outside, writes []connector.Write, rece
 	}
 }
 
+// refusedInTurn says whether all that the system is behind in got its values by compensations.
+func (row *serviceRow) refusedInTurn(e *record.Entity, system record.System) bool {
+	l := e.Links[system]
+	if l == nil || len(l.Behind) == 0 {
+		return false
+	}
+	last := make(map[string]record.Entry)
+	for _, entry := range row.sortedJournal() { // ids of different processes are in no order
+		if entry.Entity == e.ID && entry.Kind != record.Delivered {
+			for name := range entry.After {
+				if !entry.At.Before(last[name].At) {
+					last[name] = entry
+				}
+			}
+		}
+	}
+	for name := range l.Behind {
+		if last[name].Actor != engine.ByCompensation {
+			return false
+		}
+	}
+	return true
+}
+
 // checkTogether: what one system refused none keeps. Every refusal was compensated, in one commit with its entry in the audit log, unless
-// the record waits for a person.
+// the record waits for a person, or what it refused was set back because another system refused what it holds itself.
 func (c *customer) checkTogether(r *Run, row *serviceRow, fault func(string, ...any)) {
 	if c.level != service.Transactional {
 		return
@@ -177,7 +201,7 @@ func (c *customer) checkTogether(r *Run, row *serviceRow, fault func(string, ...
 		fault("transactional: %d compensations are in the journal, %d in the audit log", compensated, audited)
 	}
 	for _, d := range row.dead {
-		if e := row.entities[d.Entity]; !d.Inward && d.state == "open" && e != nil && len(e.Held) == 0 && !row.waits(e) && !d.waits() {
+		if e := row.entities[d.Entity]; !d.Inward && d.state == "open" && e != nil && len(e.Held) == 0 && !row.waits(e) && !d.waits() && !row.refusedInTurn(e, d.System) {
 			fault("transactional: %s refused %s (%s), and it was not set back", d.System, e.MatchKey, d.Message)
 		}
 	}
