@@ -28,6 +28,7 @@ type maybe interface{ Get() (string, error) }
 // every reads all pages of a list.
 func every[T any](fetch func(cursor *string) (data []T, next maybe, err error)) (all []T, err error) {
 	var cursor *string
+	all = []T{} // an empty list in JSON, too
 	for {
 		data, next, err := fetch(cursor)
 		if err != nil {
