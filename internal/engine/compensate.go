@@ -124,7 +124,7 @@ func (f *flow) setBack(ctx context.Context, tx Tx, e *record.Entity, l *record.L
 	back := make(map[string]bool)
 	for _, entry := range past[e.ID] {
 		for name := range entry.After {
-			if _, stamped := since[name]; stamped {
+			if at, stamped := since[name]; stamped && !entry.At.Before(at) { // the one that gave it its value
 				back[name] = entry.Actor == ByCompensation
 			}
 		}
